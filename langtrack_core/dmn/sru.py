@@ -1,0 +1,62 @@
+"""Simple Recurrent Unit, the cell of January 2018 that DMN was published with.
+
+Lei et al., "Simple Recurrent Units for Highly Parallelizable Recurrence" (arXiv:1709.02755, v3 onwards differ);
+parameter layout of the release that DMN used, so that its checkpoints load key for key.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class SRUCell(nn.Module):
+    """One layer: all matrix products first, then an element-wise scan over time.
+
+    With x~ = W x, f = sigmoid(W_f x + b_f), r = sigmoid(W_r x + b_r):
+    c_t = f c_{t-1} + (1 - f) x~ and h_t = r tanh(c_t) + (1 - r) x', where x' = x when input and output sizes
+    agree and a fourth projection of x otherwise.
+
+    ``weight`` is (n_in, n_out * k), laid out as (n_in, n_out, k) with k = 3 or 4 in the order x~, f, r, x';
+    ``bias`` is (2 * n_out): forget, then reset.
+    """
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.n_out = n_out
+        self.projections = 3 if n_in == n_out else 4
+        self.weight = nn.Parameter(torch.empty(n_in, n_out * self.projections))
+        self.bias = nn.Parameter(torch.zeros(2 * n_out))
+        # Uniform with the variance 1/n_in (the paper's section on initialisation).
+        nn.init.uniform_(self.weight, -((3.0 / n_in) ** 0.5), (3.0 / n_in) ** 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(T, N, n_in)`` to hidden states ``(T, N, n_out)``, starting from a zero cell."""
+        T, N, _ = x.shape
+        u = (x @ self.weight).view(T, N, self.n_out, self.projections)
+        bias_f, bias_r = self.bias.chunk(2)
+        candidate = u[..., 0]
+        forget = torch.sigmoid(u[..., 1] + bias_f)
+        reset = torch.sigmoid(u[..., 2] + bias_r)
+        highway = x if self.projections == 3 else u[..., 3]
+        update = (1 - forget) * candidate
+        cell = torch.zeros_like(candidate[0])
+        cells = []
+        for t in range(T):
+            cell = forget[t] * cell + update[t]
+            cells.append(cell)
+        return reset * torch.tanh(torch.stack(cells)) + (1 - reset) * highway
+
+
+class SRU(nn.Module):
+    """A stack of cells; the parameter names (``rnn_lst.0.weight`` …) are those of the published checkpoints."""
+
+    def __init__(self, n_in: int, n_hidden: int, layers: int) -> None:
+        super().__init__()
+        self.rnn_lst = nn.ModuleList(SRUCell(n_in if i == 0 else n_hidden, n_hidden) for i in range(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(T, N, n_in)`` to the last layer's hidden states ``(T, N, n_hidden)``."""
+        for cell in self.rnn_lst:
+            x = cell(x)
+        return x

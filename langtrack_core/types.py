@@ -1,0 +1,142 @@
+"""The values that cross boundaries: Frame, Query, Estimate, Step. All frozen, checked when made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .geometry import BoolMask, FloatArray, binarise, enclosing_box, enclosing_rectangle, prob_to_u8
+
+Source = Literal["lgm", "siam", "none"]
+"""Who made an estimate: the language-guided module, the Siamese tracker, or nobody (absent)."""
+
+State = Literal["searching", "tracking", "lost"]
+"""searching: never found yet; tracking: the fused box is believed; lost: found before, not now."""
+
+
+class LangTrackError(Exception):
+    """Anything a user can put right. Its text says what was expected, what came and what to do."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded picture.
+
+    Attributes:
+        index: place in the video, from 0.
+        time_s: presentation time in seconds from the first frame.
+        rgb: ``(H, W, 3)`` uint8.
+    """
+
+    index: int
+    time_s: float
+    rgb: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        if self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or self.rgb.dtype != np.uint8:
+            raise ValueError(f"rgb must be (H, W, 3) uint8, got {self.rgb.shape} {self.rgb.dtype}")
+        if self.index < 0 or not np.isfinite(self.time_s):
+            raise ValueError(f"index must be >= 0 and time_s finite, got {self.index} and {self.time_s}")
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self.rgb.shape[0], self.rgb.shape[1]
+
+
+@dataclass(frozen=True)
+class Query:
+    """What to follow: a referring expression, a box on the first frame, or both.
+
+    Attributes:
+        text: the referring expression.
+        box_xyxy: ``(4,)`` pixels of frame ``start``, half-open; with an area.
+        start: index of the first frame to look at.
+    """
+
+    text: str | None = None
+    box_xyxy: FloatArray | None = None
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        if self.text is None and self.box_xyxy is None:
+            raise LangTrackError("Say what to follow: an expression, a box, or both.")
+        if self.start < 0:
+            raise LangTrackError(f"The start frame must be 0 or more, got {self.start}.")
+        if self.box_xyxy is not None:
+            box = np.asarray(self.box_xyxy, dtype=np.float64)
+            if box.shape != (4,) or not np.isfinite(box).all():
+                raise LangTrackError(f"A box is four finite numbers x1,y1,x2,y2, got {self.box_xyxy}.")
+            if box[2] <= box[0] or box[3] <= box[1]:
+                raise LangTrackError(
+                    f"A box x1,y1,x2,y2 needs x2 > x1 and y2 > y1, got {','.join(f'{v:g}' for v in box)}."
+                )
+            object.__setattr__(self, "box_xyxy", box)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one branch, or the fusion, says of one frame.
+
+    Attributes:
+        mask_prob: ``(H, W)`` float32 in [0, 1], frame size.
+        confidence: calibrated probability in [0, 1] that the IoU with the truth is above 0.5.
+        box_xyxy: ``(4,)`` pixels, half-open; None when the target is not there.
+        source: who made it.
+        corners_xy: ``(4, 2)`` rotated rectangle of minimum area; None when the target is not there.
+    """
+
+    mask_prob: NDArray[np.float32]
+    confidence: float
+    box_xyxy: FloatArray | None
+    source: Source
+    corners_xy: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        if self.mask_prob.ndim != 2 or self.mask_prob.dtype != np.float32:
+            raise ValueError(
+                f"mask_prob must be (H, W) float32, got {self.mask_prob.shape} {self.mask_prob.dtype}"
+            )
+        if not 0.0 <= self.confidence <= 1.0:
+            raise ValueError(f"confidence must be in [0, 1], got {self.confidence}")
+        if self.box_xyxy is not None and self.box_xyxy.shape != (4,):
+            raise ValueError(f"box_xyxy must have shape (4,), got {self.box_xyxy.shape}")
+
+    @classmethod
+    def absent(cls, size_hw: tuple[int, int], source: Source = "none", confidence: float = 0.0) -> Estimate:
+        """The target is not there: an empty mask and no box. A value, not an error."""
+        return cls(np.zeros(size_hw, np.float32), confidence, None, source)
+
+    @classmethod
+    def from_mask(cls, mask_prob: NDArray[np.float32], confidence: float, source: Source) -> Estimate:
+        """The minimum enclosing rectangles of the positive pixels; absent when there are none."""
+        mask = binarise(prob_to_u8(mask_prob))
+        return cls(mask_prob, confidence, enclosing_box(mask), source, enclosing_rectangle(mask))
+
+    @property
+    def present(self) -> bool:
+        return self.box_xyxy is not None
+
+    @cached_property
+    def mask_u8(self) -> NDArray[np.uint8]:
+        """``(H, W)`` uint8, 0 to 255."""
+        return prob_to_u8(self.mask_prob)
+
+    @cached_property
+    def mask(self) -> BoolMask:
+        """``(H, W)`` bool: the pixels over 128."""
+        return binarise(self.mask_u8)
+
+
+class Step(NamedTuple):
+    """Everything the product knows of one frame; ``tracked`` or ``grounded`` is None when that branch did not run."""
+
+    frame: Frame
+    tracked: Estimate | None
+    grounded: Estimate | None
+    fused: Estimate
+    state: State
+    reason: str
