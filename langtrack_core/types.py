@@ -132,7 +132,7 @@ class Estimate:
 
 
 class Step(NamedTuple):
-    """Everything the product knows of one frame; ``tracked`` or ``grounded`` is None when that branch did not run."""
+    """Everything the product knows of one frame; a branch that did not run on it is None."""
 
     frame: Frame
     tracked: Estimate | None

@@ -1,7 +1,7 @@
-"""Simple Recurrent Unit, the cell of January 2018 that DMN was published with.
+"""Simple Recurrent Unit, the cell of January 2018 DMN was published with.
 
-Lei et al., "Simple Recurrent Units for Highly Parallelizable Recurrence" (arXiv:1709.02755, v3 onwards differ);
-parameter layout of the release that DMN used, so that its checkpoints load key for key.
+Lei et al., "Simple Recurrent Units for Highly Parallelizable Recurrence" (arXiv:1709.02755,
+v3 onwards differ); parameter layout of the release that DMN used, so that its checkpoints load key for key.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class SRUCell(nn.Module):
 
 
 class SRU(nn.Module):
-    """A stack of cells; the parameter names (``rnn_lst.0.weight`` …) are those of the published checkpoints."""
+    """A stack of cells; parameter names (``rnn_lst.0.weight`` …) as in the published checkpoints."""
 
     def __init__(self, n_in: int, n_hidden: int, layers: int) -> None:
         super().__init__()
