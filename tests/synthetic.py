@@ -55,7 +55,7 @@ def moving_object(
     """
     rng = np.random.default_rng(seed)
     height, width = size_hw
-    noise = rng.integers(0, 256, (max(2, height // 8), max(2, width // 8), 3)).astype(np.float32)
+    noise = rng.integers(0, 256, (12, 16, 3)).astype(np.float32)
     background = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC) * 0.3 + 80
     background = np.clip(background, 0, 255).astype(np.uint8)
     half_axes = (int(width * rng.uniform(0.10, 0.14)), int(height * rng.uniform(0.08, 0.11)))
