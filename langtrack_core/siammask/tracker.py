@@ -1,0 +1,343 @@
+"""The tracker around a SiamMask network: crops, penalties, window, and the mask pasted back into the picture.
+
+Arithmetic and constants are those of the published tracker (arXiv:1812.05050; github.com/foolwood/SiamMask,
+tools/test.py), down to which sizes are rounded, so that published weights give published numbers. It does
+not tell a pixel's centre from its corner, which leaves the crops up to a pixel off; and its rotated rectangle
+runs through the centres of the outermost pixels, given as indices: that one is `Target.rectangle_xy`.
+Everything in an `Estimate` follows the product's half-open convention instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from ..geometry import POSITIVE_ABOVE, FloatArray, clip_box, cxcywh_to_xyxy, xyxy_to_cxcywh
+from ..types import Estimate, Frame, LangTrackError
+from .network import (
+    ANCHORS,
+    ANCHORS_WH,
+    GRID,
+    REFINED_SIZE,
+    SEARCH_SIZE,
+    STRIDE,
+    TEMPLATE_SIZE,
+    SiamMask,
+    Template,
+)
+
+MAX_CROP = 4096
+"""Larger crops come from a thinned-out picture: they end as 255 pixels anyway, and memory stays bounded."""
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """How raw outputs become one choice per frame.
+
+    Attributes:
+        penalty_k: strength of the penalty on changes of size and ratio from the last frame.
+        window_influence: weight, in [0, 1], of the cosine window against the penalised score.
+        lr: how far the size follows the regressed one, times score and penalty; 1 follows most.
+        mask_threshold: probability above which a pixel belongs to the target.
+        context: margin around the target in the crops, as a share of width plus height.
+        min_mask_area: masks with no region larger than this (pixels of the video) count as empty.
+        box_from: what `Estimate.box_xyxy` encloses: the mask (published), or the regressed box.
+    """
+
+    penalty_k: float
+    window_influence: float
+    lr: float
+    mask_threshold: float
+    context: float = 0.5
+    min_mask_area: float = 100.0
+    box_from: Literal["mask", "regression"] = "mask"
+
+    def __post_init__(self) -> None:
+        for name in ("window_influence", "lr", "mask_threshold"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise LangTrackError(f"{name} must be in [0, 1], got {getattr(self, name)}.")
+        if self.penalty_k < 0 or self.context < 0:
+            raise LangTrackError(
+                f"penalty_k and context must be 0 or more, got {self.penalty_k} and {self.context}."
+            )
+
+
+CONFIGS = {
+    # The published configurations for the DAVIS and the VOT checkpoints.
+    "davis": TrackerConfig(penalty_k=0.04, window_influence=0.4, lr=1.0, mask_threshold=0.35),
+    "vot2016": TrackerConfig(penalty_k=0.04, window_influence=0.42, lr=0.25, mask_threshold=0.30),
+    "vot2018": TrackerConfig(penalty_k=0.10, window_influence=0.41, lr=0.32, mask_threshold=0.15),
+    # Chosen on the eight dev sequences.
+    "lite": TrackerConfig(penalty_k=0.08, window_influence=0.4, lr=0.4, mask_threshold=0.45),
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is believed of the target after a frame, in the published tracker's own terms.
+
+    Attributes:
+        centre_xy, size_wh: ``(2,)`` pixels, regressed and smoothed; the next search is centred here.
+        score: raw score of the chosen position and anchor, in [0, 1].
+        rectangle_xy: ``(4, 2)`` minimum-area rectangle through the centres of the mask's outermost pixels (a
+            pixel's centre is its index), or the regressed box when the mask is empty.
+        mask_pixels: pixels above the mask threshold.
+    """
+
+    centre_xy: FloatArray
+    size_wh: FloatArray
+    score: float
+    rectangle_xy: FloatArray
+    mask_pixels: int
+
+    @property
+    def box_xyxy(self) -> FloatArray:
+        """The regressed box, half-open, not cut to the picture."""
+        return cxcywh_to_xyxy([*self.centre_xy, *self.size_wh])
+
+
+class SiamMaskTracker:
+    """Follows one target. The network is shared and only read; everything about the target lives here.
+
+    Args:
+        calibration: raw score to the probability that the IoU with the truth exceeds 0.5
+            (`fusion.Calibration`); without it the raw score is given as it is.
+
+    Example:
+        >>> tracker = SiamMaskTracker(network, CONFIGS["davis"])
+        >>> tracker.init(first_frame, [300, 110, 465, 360])
+        >>> estimate = tracker.update(next_frame)
+    """
+
+    def __init__(
+        self,
+        network: SiamMask,
+        config: TrackerConfig,
+        calibration: Callable[[float], float] | None = None,
+    ) -> None:
+        self.network = network
+        self.config = config
+        self.calibration = calibration
+        self.target: Target | None = None
+        self._template: Template | None = None
+        self._padding: NDArray[np.uint8] | None = None
+
+    def init(self, frame: Frame, box_xyxy: ArrayLike) -> None:
+        """Learns the target from one frame; calling it again re-anchors the tracker on a new box.
+
+        Args:
+            box_xyxy: ``(4,)`` pixels, half-open; what lies outside the picture is cut off.
+
+        Raises:
+            LangTrackError: for a box without an area, or without any part in the picture.
+        """
+        box = np.asarray(box_xyxy, dtype=np.float64)
+        shown = ",".join(f"{v:g}" for v in box.ravel())
+        if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] <= box[:2]).any():
+            raise LangTrackError(f"A box x1,y1,x2,y2 needs x2 > x1 and y2 > y1, got {shown}.")
+        inside = clip_box(box, frame.size_hw)
+        if inside is None:
+            height, width = frame.size_hw
+            raise LangTrackError(
+                f"The box {shown} lies outside frame {frame.index}, which is {width}x{height}."
+            )
+        box_cxcywh = xyxy_to_cxcywh(inside)
+        centre, size = box_cxcywh[:2], np.maximum(box_cxcywh[2:], 2.0)
+        self._padding = np.asarray(cv2.mean(frame.rgb)[:3]).astype(np.uint8)  # cut off, as published
+        picture = crop(frame.rgb, centre, round(self._context_side(size)), TEMPLATE_SIZE, self._padding)
+        with torch.inference_mode():
+            self._template = self.network.template(self._to_input(picture))
+        self.target = Target(centre, size, 1.0, _corners(centre, size), 0)
+
+    def update(self, frame: Frame) -> Estimate:
+        """Finds the target in the next frame.
+
+        Returns:
+            An estimate of source "siam". ``mask_prob`` is the network's probability, bent so that the
+            configured threshold falls where the product's masks become positive. The box and the rotated
+            rectangle enclose the largest region of the mask, or are the regressed box when it is empty.
+        """
+        if self.target is None or self._template is None or self._padding is None:
+            raise LangTrackError("The tracker has no target yet: call init(frame, box_xyxy) before update.")
+        before = self.target
+        scale = TEMPLATE_SIZE / self._context_side(before.size_wh)  # crop pixels per picture pixel
+        side = round(SEARCH_SIZE / scale)
+        picture = crop(frame.rgb, before.centre_xy, side, SEARCH_SIZE, self._padding)
+        with torch.inference_mode():
+            response = self.network.search(self._template, self._to_input(picture))
+            scores = response.cls[0].view(2, -1).softmax(0)[1].double().cpu().numpy()
+            boxes = decode(response.loc[0].double().cpu().numpy())
+            best, penalty = self._choose(scores, boxes, before.size_wh * scale)
+            _, row, column = np.unravel_index(best, (ANCHORS, GRID, GRID))
+            logits = self.network.refine(response, torch.tensor([[0, row, column]]))[0]
+            mask = logits.float().sigmoid().cpu().numpy()
+
+        score = float(scores[best])
+        follow = penalty * score * self.config.lr
+        centre = before.centre_xy + boxes[:2, best] / scale
+        size = before.size_wh * (1 - follow) + boxes[2:, best] / scale * follow
+        corner_xy = before.centre_xy - side / 2
+        mask = paste(mask, corner_xy, side, int(row), int(column), frame.size_hw)
+        return self._conclude(frame, centre, size, score, mask)
+
+    def _context_side(self, size_wh: FloatArray) -> float:
+        """Side of the square around the target that becomes the template, in picture pixels."""
+        return float(np.sqrt(np.prod(size_wh + self.config.context * size_wh.sum())))
+
+    def _to_input(self, picture: NDArray[np.uint8]) -> torch.Tensor:
+        return self.network.preprocess(picture).to(next(self.network.parameters()).device)
+
+    def _choose(self, scores: FloatArray, boxes: FloatArray, size_wh: FloatArray) -> tuple[int, float]:
+        """Index of the best of all anchors, and its penalty; boxes and the last size in crop pixels."""
+        scale_change = _change(_side(*boxes[2:]) / _side(*size_wh))
+        ratio_change = _change((size_wh[0] / size_wh[1]) / (boxes[2] / boxes[3]))
+        penalty = np.exp(-(scale_change * ratio_change - 1) * self.config.penalty_k)
+        influence = self.config.window_influence
+        best = int(np.argmax(penalty * scores * (1 - influence) + WINDOW * influence))
+        return best, float(penalty[best])
+
+    def _conclude(
+        self, frame: Frame, centre: FloatArray, size: FloatArray, score: float, mask: NDArray[np.float32]
+    ) -> Estimate:
+        """Keeps the new target and turns it into an Estimate."""
+        height, width = frame.size_hw
+        positive = mask > self.config.mask_threshold
+        outline = _largest_outline(positive, self.config.min_mask_area)
+        if outline is None:
+            rectangle = _corners(centre, size)
+            box = corners = None
+        else:
+            rectangle = _min_area_rectangle(outline)
+            # Whole pixel squares: the corners of each pixel instead of its centre.
+            squares = (outline[:, None] + np.array([(0, 0), (0, 1), (1, 0), (1, 1)])).reshape(-1, 2)
+            box = np.concatenate([squares.min(0), squares.max(0)]).astype(np.float64)
+            corners = _min_area_rectangle(squares)
+        self.target = Target(
+            np.clip(centre, 0, (width, height)),
+            np.clip(size, 10, np.maximum((width, height), 10)),
+            score,
+            rectangle,
+            int(np.count_nonzero(positive)),
+        )
+        if box is None or self.config.box_from == "regression":
+            box = clip_box(self.target.box_xyxy, frame.size_hw)
+            corners = None if box is None else _corners((box[:2] + box[2:]) / 2, box[2:] - box[:2])
+        confidence = score if self.calibration is None else self.calibration(score)
+        return Estimate(_bend(mask, self.config.mask_threshold), confidence, box, "siam", corners)
+
+
+# --- crops and pasting -------------------------------------------------------------------------------------
+
+
+def crop(
+    rgb: NDArray[np.uint8], centre_xy: ArrayLike, side: int, out: int, padding: ArrayLike
+) -> NDArray[np.uint8]:
+    """A square of ``side`` picture pixels as ``(out, out, 3)``, of colour ``padding`` outside the picture."""
+    centre = np.asarray(centre_xy, dtype=np.float64)
+    if side > MAX_CROP:
+        step = -(-side // MAX_CROP)
+        return crop(rgb[::step, ::step], centre / step, round(side / step), out, padding)
+    side = max(side, 1)
+    height, width = rgb.shape[:2]
+    left, top = (round(float(v) - (side + 1) / 2) for v in centre)
+    x1, y1, x2, y2 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
+    picture = np.empty((side, side, 3), np.uint8)
+    picture[:] = np.asarray(padding, np.uint8)
+    if x2 > x1 and y2 > y1:
+        picture[y1 - top : y2 - top, x1 - left : x2 - left] = rgb[y1:y2, x1:x2]
+    return picture if side == out else cv2.resize(picture, (out, out))
+
+
+def paste(
+    mask: NDArray[np.float32],
+    corner_xy: FloatArray,
+    side: float,
+    row: int,
+    column: int,
+    size_hw: tuple[int, int],
+) -> NDArray[np.float32]:
+    """The mask seen from one grid cell, laid over the whole picture.
+
+    Args:
+        mask: ``(127, 127)`` probabilities over the cell's template-sized window.
+        corner_xy: top-left corner of the search crop, ``side`` its side, in picture pixels.
+
+    Returns:
+        ``(H, W)`` float32 in [0, 1], zero outside the window.
+    """
+    height, width = size_hw
+    pixel = side / SEARCH_SIZE  # picture pixels per crop pixel
+    # The first cell's window begins half a template outside the published base of 8 cells.
+    left, top = corner_xy + (np.array([column, row]) - 4) * STRIDE * pixel
+    scale = REFINED_SIZE / (pixel * TEMPLATE_SIZE)
+    # The published mapping shrinks by one pixel over the whole picture: (width - 1) / width.
+    shrink_x, shrink_y = (width - 1) / width, (height - 1) / height
+    matrix = np.array([[shrink_x / scale, 0, shrink_x * left], [0, shrink_y / scale, shrink_y * top]])
+    laid = cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=-1)
+    return np.maximum(laid, 0.0)
+
+
+def _bend(mask: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+    """Moves ``threshold`` to the value over which a pixel is positive, linearly on both sides of it."""
+    positive_over = (POSITIVE_ABOVE + 0.5) / 255.0
+    above = positive_over + (mask - threshold) * ((1 - positive_over) / max(1 - threshold, 1e-6))
+    below = mask * (positive_over / max(threshold, 1e-6))
+    return np.clip(np.where(mask > threshold, above, below), 0.0, 1.0).astype(np.float32)
+
+
+def _largest_outline(positive: NDArray[np.bool_], min_area: float) -> NDArray[np.int32] | None:
+    """Pixels ``(N, 2)`` x, y on the border of the largest region, None when it is not over ``min_area``."""
+    outlines, _ = cv2.findContours(positive.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    areas = [cv2.contourArea(outline) for outline in outlines]
+    if not areas or max(areas) <= min_area:
+        return None
+    return outlines[int(np.argmax(areas))].reshape(-1, 2)
+
+
+def _min_area_rectangle(points: NDArray[np.int32] | FloatArray) -> FloatArray:
+    return cv2.boxPoints(cv2.minAreaRect(points.astype(np.float32))).astype(np.float64)
+
+
+def _corners(centre: FloatArray, size: FloatArray) -> FloatArray:
+    x1, y1, x2, y2 = cxcywh_to_xyxy([*centre, *size])
+    return np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
+
+
+# --- anchors and penalties ---------------------------------------------------------------------------------
+
+WINDOW = np.tile(np.outer(np.hanning(GRID), np.hanning(GRID)).ravel(), ANCHORS)
+"""Cosine window over the grid, for each anchor: ``(ANCHORS * GRID * GRID,)``."""
+
+_OFFSETS = (np.arange(GRID) - GRID // 2) * float(STRIDE)
+ANCHORS_CXCYWH = np.stack(
+    [
+        np.tile(np.tile(_OFFSETS, GRID), ANCHORS),
+        np.tile(np.repeat(_OFFSETS, GRID), ANCHORS),
+        np.repeat(ANCHORS_WH[:, 0], GRID * GRID),
+        np.repeat(ANCHORS_WH[:, 1], GRID * GRID),
+    ]
+)
+"""``(4, ANCHORS * GRID * GRID)``: centre from the middle of the search crop, and size, in crop pixels."""
+
+
+def decode(loc: FloatArray) -> FloatArray:
+    """Box head ``(4 * ANCHORS, GRID, GRID)`` to ``(4, ANCHORS * GRID * GRID)`` boxes like the anchors."""
+    dx, dy, dw, dh = loc.reshape(4, -1)
+    cx, cy, w, h = ANCHORS_CXCYWH
+    return np.stack([dx * w + cx, dy * h + cy, np.exp(dw) * w, np.exp(dh) * h])
+
+
+def _change(ratio: FloatArray) -> FloatArray:
+    return np.maximum(ratio, 1.0 / ratio)
+
+
+def _side(w: FloatArray, h: FloatArray) -> FloatArray:
+    """Side of the square of the same area as the box with its context of half of width plus height."""
+    margin = (w + h) * 0.5
+    return np.sqrt((w + margin) * (h + margin))

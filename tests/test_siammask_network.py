@@ -1,0 +1,166 @@
+"""The published SiamMask against its golden values, the checkpoint's layout, and the lite network's geometry.
+
+The golden values were computed with the published code on weights that are a function of each entry's name
+(`filled_state`), so that no weights need storing.
+"""
+
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from langtrack_core.siammask.network import (
+    GRID,
+    REFINED_SIZE,
+    LiteNetwork,
+    PaperNetwork,
+    convert_published,
+    correlate,
+)
+from langtrack_core.types import LangTrackError
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def filled_state():
+    state = {}
+    for name, shape in json.loads((GOLDEN / "siammask_sharp_keys.json").read_text()).items():
+        noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(int(np.prod(shape)))
+        noise = noise.reshape(shape)
+        if name.endswith("num_batches_tracked"):
+            value = np.zeros(shape, np.int64)
+        elif name.endswith("running_var"):
+            value = 1 + 0.1 * np.abs(noise)
+        elif name.endswith("running_mean"):
+            value = 0.1 * noise
+        elif len(shape) == 1:
+            value = 0.47 * (1 + 0.1 * noise) if name.endswith("weight") else 0.05 * noise
+        else:
+            value = noise * np.sqrt(1 / np.prod(shape[1:]))
+        state[name] = torch.from_numpy(value if value.dtype == np.int64 else value.astype(np.float32))
+    return state
+
+
+def waves(side):
+    """The golden picture, channels in the order the network takes them."""
+    y, x, c = np.meshgrid(np.arange(side), np.arange(side), np.arange(3), indexing="ij")
+    picture = 127.5 + 127.5 * np.sin(0.13 * x + 0.07 * y + c) * np.cos(0.05 * x - 0.11 * y * (c + 1))
+    return np.round(picture).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def paper():
+    network = PaperNetwork().eval()
+    network.load_state_dict(convert_published(filled_state()))
+    return network
+
+
+def test_published_network_gives_the_golden_values(paper):
+    golden = np.load(GOLDEN / "siammask_sharp_network.npz")
+    cell = torch.tensor([[0, 12, 7]])
+    with torch.inference_mode():
+        # The golden channels are the network's own order, B, G, R: hand preprocess() an RGB picture of them.
+        template = paper.template(paper.preprocess(waves(127)[:, :, ::-1]))
+        response = paper.search(template, paper.preprocess(waves(255)[:, :, ::-1]))
+        found = {
+            "zf": template.feature[0, ::16],
+            "cls": response.cls[0],
+            "loc": response.loc[0],
+            "mask_12_7": paper.coarse_mask(response, cell).flatten(),
+            "refine_12_7": paper.refine(response, cell)[0, ::3, ::3],
+        }
+    assert set(found) == set(golden.files)
+    for name, value in found.items():
+        assert np.abs(value.numpy() - golden[name]).max() < 1e-3 * np.abs(golden[name]).max(), name
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 20}])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_checkpoints_load_wrapped_or_not(wrap, prefix):
+    state = filled_state()
+    converted = convert_published(wrap({prefix + key: value for key, value in state.items()}))
+    with torch.device("meta"):
+        network = PaperNetwork()
+    network.load_state_dict(converted, assign=True)  # strict
+    assert torch.equal(network.state_dict()["mask.head.3.bias"], state["mask_model.mask.head.3.bias"])
+
+
+def test_a_wrong_checkpoint_is_told_key_by_key():
+    state = filled_state()
+    del state["refine_model.post2.bias"]
+    state["features.fc.weight"] = torch.zeros(2)
+    state["rpn_model.loc.head.3.bias"] = torch.zeros(8)
+    with pytest.raises(LangTrackError) as caught:
+        convert_published(state)
+    message = str(caught.value)
+    assert "1 missing: refine_model.post2.bias" in message
+    assert "1 unexpected: features.fc.weight" in message
+    assert "1 of the wrong shape: rpn_model.loc.head.3.bias ((8,), expected (20,))" in message
+
+
+def test_a_checkpoint_of_something_else_is_one_short_sentence():
+    with pytest.raises(LangTrackError, match=r"356 missing: .*, …; 1 unexpected: epoch") as caught:
+        convert_published({"epoch": 3})
+    assert len(str(caught.value)) < 1500
+    with pytest.raises(LangTrackError, match="state_dict should hold tensors"):
+        convert_published({"state_dict": None})
+
+
+def test_correlation_keeps_samples_and_channels_apart():
+    generator = torch.Generator().manual_seed(0)
+    search = torch.randn(2, 3, 7, 7, generator=generator)
+    kernel = torch.randn(2, 3, 4, 4, generator=generator)
+    found = correlate(search, kernel)
+    assert found.shape == (2, 3, 4, 4)
+    for b, c, i, j in [(0, 0, 0, 0), (1, 2, 3, 1), (0, 1, 2, 2)]:
+        expected = (search[b, c, i : i + 4, j : j + 4] * kernel[b, c]).sum()
+        assert found[b, c, i, j] == pytest.approx(float(expected), abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def lite():
+    torch.manual_seed(0)
+    return LiteNetwork().eval()
+
+
+def test_lite_has_the_published_grid(lite):
+    with torch.inference_mode():
+        template = lite.template(torch.randn(2, 3, 127, 127))
+        response = lite.search(template, torch.randn(2, 3, 255, 255))
+        cells = torch.tensor([[0, 0, 0], [1, 24, 24], [1, 12, 7]])
+        assert response.cls.shape == (2, 10, GRID, GRID) and response.loc.shape == (2, 20, GRID, GRID)
+        assert lite.coarse_mask(response, cells).shape == (3, 63, 63)
+        assert lite.refine(response, cells).shape == (3, REFINED_SIZE, REFINED_SIZE)
+
+
+def test_lite_is_small_enough_to_ship(lite):
+    assert sum(v.numel() for v in lite.state_dict().values()) * 2 < 10e6  # bytes in float16
+
+
+def test_lite_batched_equals_single(lite):
+    generator = torch.Generator().manual_seed(1)
+    templates = torch.randn(2, 3, 127, 127, generator=generator)
+    searches = torch.randn(2, 3, 255, 255, generator=generator)
+    with torch.inference_mode():
+        both = lite.search(lite.template(templates), searches)
+        second = lite.search(lite.template(templates[1:]), searches[1:])
+        refined = lite.refine(both, torch.tensor([[0, 3, 4], [1, 20, 9]]))[1:]
+        alone = lite.refine(second, torch.tensor([[0, 20, 9]]))
+    assert torch.allclose(both.cls[1:], second.cls, atol=1e-5)
+    assert torch.allclose(refined, alone, atol=1e-5)
+
+
+def test_a_lite_cell_sees_its_own_window(lite):
+    """A change in the search picture outside a cell's window leaves the refinement's windows as they were."""
+    picture = torch.zeros(1, 3, 255, 255)
+    changed = picture.clone()
+    changed[:, :, :8, 200:] = 3.0  # the top right corner
+    with torch.inference_mode():
+        pyramids = [lite.embed(p)[0] for p in (picture, changed)]
+        near, far = torch.tensor([[0, 0, 24]]), torch.tensor([[0, 24, 0]])
+        window = lite.refinement._windows
+        assert torch.equal(window(pyramids[0][0], far, 4, 64), window(pyramids[1][0], far, 4, 64))
+        assert not torch.equal(window(pyramids[0][0], near, 4, 64), window(pyramids[1][0], near, 4, 64))
