@@ -117,7 +117,7 @@ def _look(scene: Scene, frame_index: int) -> list[_Seen]:
         area = int(np.count_nonzero(mask))
         if area == 0:
             continue
-        rows, columns = mask.any(axis=1).nonzero()[0], mask.any(axis=0).nonzero()[0]
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         x = (columns[0] + columns[-1] + 1) / 2 / mask.shape[1]
         y = (rows[0] + rows[-1] + 1) / 2 / mask.shape[0]
         seen.append(_Seen(index, thing, x, y, area))
@@ -158,7 +158,7 @@ def _spell(colour: str) -> tuple[str, ...]:
 
 
 def _vary(options: tuple[str, ...], *key: object) -> str:
-    """One wording, the same for the same key: variety without a generator (and without Python's salted hash)."""
+    """One wording, always the same for the same key: variety without a generator (hash() is salted)."""
     return options[zlib.crc32(repr(key).encode()) % len(options)]
 
 

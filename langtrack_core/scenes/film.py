@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import BoolMask
-from .sprites import COLOURS, HAIR, KINDS, SKIN, Look, draw_sprite, sprite_foot
-from .stages import STAGES, Stage, build_stage
+from .drawings import KINDS, Look
+from .sprites import draw_sprite, sprite_foot
+from .stages import Stage
 
+Pixels = NDArray[np.uint8]
 SHUTTER = 0.4  # share of the time between two frames during which the film is exposed
 SUPERSAMPLE = 2.0
-_WATER = ("lake",)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class SceneObject:
 class Scene:
     """Rendered frames, ``(H, W, 3)`` uint8 RGB each, and the objects in them."""
 
-    frames: list[NDArray[np.uint8]]
+    frames: list[Pixels]
     objects: list[SceneObject]
     stage: str
 
@@ -53,10 +54,10 @@ class Actor:
         size: word for the size.
         foot_xy: ``(n_frames, 2)`` where it stands, pixels of the picture with the camera at rest.
         height_px: ``(n_frames,)`` height in pixels.
-        look: how it is drawn; the phase is the one at frame 0.
+        look: how it is drawn.
         faces_right: ``(n_frames,)`` bool.
         turn_deg: ``(n_frames,)`` rotation about its middle.
-        phase_step: radians of its cycle per frame.
+        phase: ``(n_frames,)`` radians of its walking, flapping or rolling cycle.
         on_ground: casts a shadow (or a reflection) at its foot.
     """
 
@@ -68,13 +69,25 @@ class Actor:
     look: Look
     faces_right: NDArray[np.bool_]
     turn_deg: NDArray[np.floating]
-    phase_step: float = 0.0
+    phase: NDArray[np.floating]
     on_ground: bool = True
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Per frame: shift in pixels ``(n, 2)``, rotation in degrees and zoom ``(n,)``; light and lens of the scene."""
+    """Where the camera looks at each frame, and the light, lens and sensor of the whole scene.
+
+    Attributes:
+        shift_xy: ``(n_frames, 2)`` pixels that the picture moves by.
+        roll_deg: ``(n_frames,)``.
+        zoom: ``(n_frames,)``, 1 at rest.
+        light_xy: unit vector towards the light, pixels to the right and down.
+        exposure: factor of the brightness.
+        tint: factor of each of red, green, blue.
+        blur_px: standard deviation of the lens blur.
+        noise_std: of the sensor, in grey levels.
+        shadow: how much of the light a shadow takes, 0 to 1.
+    """
 
     shift_xy: NDArray[np.floating]
     roll_deg: NDArray[np.floating]
@@ -93,14 +106,14 @@ class _Sprites:
 
     actor: Actor
     light_xy: tuple[float, float]
-    made: dict[tuple[int, int, bool], tuple[NDArray[np.uint8], float]] = field(default_factory=dict)
+    made: dict[tuple[int, int, bool], tuple[Pixels, float]] = field(default_factory=dict)
 
-    def at(self, t: int) -> tuple[NDArray[np.uint8], float]:
+    def at(self, t: int) -> tuple[Pixels, float]:
         """The drawing for frame t and its height in sprite pixels."""
         actor = self.actor
         drawn = float(np.clip(actor.height_px[t] * SUPERSAMPLE, 24, 900))
         step = round(np.log(drawn) / np.log(1.12))  # the warp bridges up to 6 % of size
-        phase = actor.look.phase + (actor.phase_step * t if KINDS[actor.category].animated else 0.0)
+        phase = float(actor.phase[t]) if KINDS[actor.category].animated else 0.0
         key = (step, round(phase / (2 * np.pi) * 16) % 16, bool(actor.faces_right[t]))
         if key not in self.made:
             height = 1.12**step
@@ -124,13 +137,14 @@ def film(
     for t in range(len(camera.zoom)):
         view = _camera_matrix(camera, t, size_hw)
         to_world = np.array([[1, 0, -stage.pad], [0, 1, -stage.pad], [0, 0, 1]], np.float64)
-        picture = cv2.warpAffine(
+        background = cv2.warpAffine(
             stage.rgb,
             (view @ to_world)[:2],
             (width, height),
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REFLECT,
         )
+        picture = background.astype(np.uint8, copy=False)
         feet = [(view @ [*actor.foot_xy[t], 1.0])[:2] for actor in actors]
         for actor, sprite in zip(actors, sprites, strict=True):
             if actor.on_ground:
@@ -170,7 +184,7 @@ def _camera_matrix(camera: Camera, t: int, size_hw: tuple[int, int]) -> NDArray[
 def _sprite_matrix(
     sprite: _Sprites, t: int, drawn_px: float, squash: float = 1.0, shear: float = 0.0
 ) -> NDArray[np.floating]:
-    """3x3 from sprite pixels to picture coordinates at rest; squash and shear act about the foot (shadows)."""
+    """3x3 from sprite pixels to picture coordinates at rest; squash and shear (for shadows) keep the foot."""
     actor = sprite.actor
     foot_x, foot_y = sprite_foot(actor.category, drawn_px)
     scale = float(actor.height_px[t]) / drawn_px
@@ -185,22 +199,27 @@ def _sprite_matrix(
     return place @ bend @ to_foot @ turn @ to_middle
 
 
-def _patch(picture: NDArray[np.uint8], rgba: NDArray[np.uint8], matrix: NDArray[np.floating], grow: int):
-    """Warps a sprite into the part of the picture it touches: (x1, y1, x2, y2) and the warped patch, or None."""
+def _patch(
+    picture: Pixels, rgba: Pixels, matrix: NDArray[np.floating], grow: int
+) -> tuple[tuple[int, int, int, int], Pixels] | None:
+    """A sprite warped into the part x1, y1, x2, y2 of the picture it touches; None when it is all outside."""
     rows, columns = rgba.shape[:2]
     corners = matrix[:2] @ np.array([[0, columns, columns, 0], [0, 0, rows, rows], [1, 1, 1, 1]], np.float64)
-    x1, y1 = np.floor(corners.min(axis=1)).astype(int) - grow
-    x2, y2 = np.ceil(corners.max(axis=1)).astype(int) + grow
-    x1, y1, x2, y2 = max(x1, 0), max(y1, 0), min(x2, picture.shape[1]), min(y2, picture.shape[0])
+    left, top = np.floor(corners.min(axis=1)) - grow
+    right, bottom = np.ceil(corners.max(axis=1)) + grow
+    x1, y1 = max(int(left), 0), max(int(top), 0)
+    x2, y2 = min(int(right), picture.shape[1]), min(int(bottom), picture.shape[0])
     if x2 - x1 < 1 or y2 - y1 < 1:
         return None
     local = matrix[:2].copy()
     local[:, 2] -= (x1, y1)
-    return (x1, y1, x2, y2), cv2.warpAffine(rgba, local, (x2 - x1, y2 - y1), flags=cv2.INTER_LINEAR)
+    return (x1, y1, x2, y2), np.asarray(
+        cv2.warpAffine(rgba, local, (x2 - x1, y2 - y1), flags=cv2.INTER_LINEAR)
+    )
 
 
 def _paste(
-    picture: NDArray[np.uint8],
+    picture: Pixels,
     sprite: _Sprites,
     t: int,
     view: NDArray[np.floating],
@@ -215,7 +234,8 @@ def _paste(
         return mask
     (x1, y1, x2, y2), patch = placed
     if length > 1.2:
-        patch = cv2.filter2D(patch, -1, _streak(motion_xy), borderType=cv2.BORDER_CONSTANT)
+        streak = cv2.filter2D(patch, -1, _streak(motion_xy), borderType=cv2.BORDER_CONSTANT)
+        patch = streak.astype(np.uint8, copy=False)
     below = picture[y1:y2, x1:x2]
     keep = cv2.merge([255 - patch[..., 3]] * 3)
     below[:] = cv2.add(patch[..., :3], cv2.multiply(below, keep, scale=1 / 255))
@@ -233,7 +253,7 @@ def _streak(motion_xy: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def _ground_contact(
-    picture: NDArray[np.uint8],
+    picture: Pixels,
     sprite: _Sprites,
     t: int,
     view: NDArray[np.floating],
@@ -243,7 +263,7 @@ def _ground_contact(
     """A reflection on water, a soft shadow elsewhere, in place."""
     rgba, drawn_px = sprite.at(t)
     height = float(sprite.actor.height_px[t])
-    if stage.name in _WATER:
+    if stage.name == "lake":
         placed = _patch(picture, rgba, view @ _sprite_matrix(sprite, t, drawn_px, squash=-0.7), 2)
         strength = 0.35
     elif sprite.actor.category == "car from above":
@@ -260,126 +280,19 @@ def _ground_contact(
         return
     (x1, y1, x2, y2), patch = placed
     soft = max(0.8, height * 0.025)
-    patch = cv2.GaussianBlur(patch, (0, 0), soft)
+    patch = cv2.GaussianBlur(patch, (0, 0), soft).astype(np.uint8, copy=False)
     below = picture[y1:y2, x1:x2]
     cover = (patch[..., 3:] * np.float32(strength / 255)).astype(np.float32)
-    if stage.name in _WATER:
+    if stage.name == "lake":
         below[:] = (below * (1 - cover) + patch[..., :3] * np.float32(strength * 0.75)).clip(0, 255)
     else:
         below[:] = below * (1 - cover)
 
 
-def _expose(rng: np.random.Generator, picture: NDArray[np.uint8], camera: Camera) -> NDArray[np.uint8]:
+def _expose(rng: np.random.Generator, picture: Pixels, camera: Camera) -> Pixels:
     """Lens blur, exposure, white balance and sensor noise."""
     if camera.blur_px > 0.3:
-        picture = cv2.GaussianBlur(picture, (0, 0), camera.blur_px)
+        picture = cv2.GaussianBlur(picture, (0, 0), camera.blur_px).astype(np.uint8, copy=False)
     grain = rng.standard_normal(picture.shape[:2], dtype=np.float32)[..., None] * camera.noise_std
     light = picture * np.float32(np.multiply(camera.tint, camera.exposure))
     return np.clip(light + grain, 0, 255).astype(np.uint8)
-
-
-# --- scenes by chance --------------------------------------------------------------------------------------
-
-
-def random_camera(rng: np.random.Generator, n_frames: int, pad: int) -> Camera:
-    """A hand that is nearly still, daylight, an average sensor."""
-    t = np.arange(n_frames)[:, None]
-    period = rng.uniform(40, 160, 2)
-    shift = rng.uniform(0.1, 0.6, 2) * pad * np.sin(2 * np.pi * (t / period + rng.random(2)))
-    side = rng.choice((-1.0, 1.0)) * rng.uniform(0.15, 0.7)
-    return Camera(
-        shift_xy=shift,
-        roll_deg=rng.uniform(0, 0.5) * np.sin(2 * np.pi * t[:, 0] / rng.uniform(60, 200)),
-        zoom=1.02 + 0.015 * np.sin(2 * np.pi * t[:, 0] / rng.uniform(80, 240)),
-        light_xy=(side, -float(np.sqrt(1 - side**2))),
-        exposure=float(rng.uniform(0.78, 1.15)),
-        tint=tuple(rng.uniform(0.95, 1.05, 3)),
-        blur_px=float(rng.uniform(0.3, 0.9)),
-        noise_std=float(rng.uniform(1.0, 6.0)),
-        shadow=float(rng.uniform(0.15, 0.5)),
-    )
-
-
-def random_look(rng: np.random.Generator, colour: str) -> Look:
-    """A shade of the colour and a variant of the drawing."""
-    shade = np.clip(np.array(COLOURS[colour]) * rng.uniform(0.85, 1.12) + rng.normal(0, 7, 3), 6, 250)
-    return Look(
-        colour=tuple(shade),
-        skin=SKIN[rng.integers(len(SKIN))],
-        hair=HAIR[rng.integers(len(HAIR))],
-        style=float(rng.random()),
-        phase=float(rng.uniform(0, 2 * np.pi)),
-    )
-
-
-def _random_actor(
-    rng: np.random.Generator,
-    stage: Stage,
-    category: str,
-    colour: str,
-    x_share: float,
-    n_frames: int,
-    size_hw: tuple[int, int],
-) -> Actor:
-    height, width = size_hw
-    setting, kind = STAGES[stage.name], KINDS[category]
-    on_ground = category in setting.on_ground
-    factor = float(rng.choice((0.62, 1.0, 1.5))) * rng.uniform(0.92, 1.08)
-    size = "small" if factor < 0.75 else "large" if factor > 1.3 else "medium"
-    tallest = kind.metres * stage.px_per_metre * factor
-    if on_ground and stage.horizon is not None:
-        depth = rng.uniform(0.22, 1.0)  # 0 at the horizon, 1 at the lower edge
-        y, tall = stage.horizon + depth * (height * 0.97 - stage.horizon), tallest * (0.25 + 0.75 * depth)
-    else:
-        depth, tall = 1.0, tallest
-        y = 0.0
-    tall = float(np.clip(tall, 0.07 * height, min(0.72 * height, 0.62 * width / kind.width)))
-    if y == 0.0:  # anywhere in the picture, most of the thing inside
-        y = rng.uniform(min(0.85 * tall, 0.8 * height), 0.97 * height)
-    x = (x_share + rng.uniform(-0.06, 0.06)) * width
-    still = category in ("tree", "box", "cup") or rng.random() < 0.25
-    speed = 0.0 if still else float(rng.uniform(0.4, 2.2)) * tall * kind.width * 0.02 + 0.3
-    direction = rng.choice((-1.0, 1.0))
-    t = np.arange(n_frames, dtype=np.float64)
-    foot = np.stack([x + direction * speed * t, np.full(n_frames, y)], axis=1)
-    if not on_ground:
-        foot[:, 1] += 0.05 * height * np.sin(2 * np.pi * (t / rng.uniform(40, 90) + rng.random()))
-    tilt = rng.uniform(-12, 12) if not on_ground and category != "balloon" else 0.0
-    turn = np.full(n_frames, tilt) + (
-        direction * np.degrees(speed * t / (tall / 2)) if category == "ball" else 0
-    )
-    faces_right = np.full(n_frames, bool(direction > 0))
-    if category == "ball":  # a mirrored drawing would roll the wrong way
-        faces_right[:] = False
-        turn = turn + rng.uniform(0, 360)
-    phase_step = {"bird": 0.5, "man": 0.28, "woman": 0.28, "dog": 0.42, "fish": 0.3, "kite": 0.2}.get(
-        category
-    )
-    if phase_step is None:  # wheels
-        phase_step = -2 * speed / max(tall * 0.38, 1.0)
-    return Actor(
-        category, colour, size, foot, np.full(n_frames, tall), random_look(rng, colour), faces_right, turn,
-        0.0 if still else phase_step, on_ground,
-    )  # fmt: skip
-
-
-def render_scene(rng: np.random.Generator, size_hw: tuple[int, int], n_frames: int, n_objects: int) -> Scene:
-    """A scene by chance, the same for the same generator state.
-
-    About half of the objects repeat the category of another one, so that a class name alone is often not
-    enough to tell them apart.
-    """
-    stage = build_stage(rng, str(rng.choice(list(STAGES))), size_hw)
-    setting = STAGES[stage.name]
-    pool = setting.on_ground + setting.in_air
-    actors: list[Actor] = []
-    slots = (rng.permutation(n_objects) + 0.5) / max(n_objects, 1)
-    for x_share in slots:
-        repeat = actors and rng.random() < 0.55
-        category = actors[rng.integers(len(actors))].category if repeat else str(rng.choice(pool))
-        colours = KINDS[category].colours or tuple(COLOURS)
-        actors.append(
-            _random_actor(rng, stage, category, str(rng.choice(colours)), x_share, n_frames, size_hw)
-        )
-    actors.sort(key=lambda actor: (actor.on_ground, actor.foot_xy[0, 1]))  # far things first
-    return film(rng, stage, actors, random_camera(rng, n_frames, stage.pad), size_hw)

@@ -52,9 +52,13 @@ def noise(
     return total
 
 
+def _rgb(values: tuple[float, ...]) -> Picture:
+    return np.array(values, np.float32)
+
+
 def _blend(shape_hw: tuple[int, int], top: tuple[float, ...], bottom: tuple[float, ...]) -> Picture:
     ramp = np.linspace(0, 1, shape_hw[0], dtype=np.float32)[:, None, None]
-    column = np.float32(top) * (1 - ramp) + np.float32(bottom) * ramp
+    column = _rgb(top) * (1 - ramp) + _rgb(bottom) * ramp
     return np.repeat(column, shape_hw[1], axis=1)
 
 
@@ -66,7 +70,8 @@ def _perspective(texture: Picture, size_hw: tuple[int, int], near: float = 0.16)
     x = (np.arange(width, dtype=np.float32) - width / 2)[None, :] * (distance * near * 3.2)[:, None]
     y = np.repeat((distance * near * texture.shape[0])[:, None], width, axis=1)
     x = x + texture.shape[1] / 2
-    return cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    warped = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return warped.astype(np.float32, copy=False)
 
 
 def _sky(rng: np.random.Generator, size_hw: tuple[int, int]) -> Picture:
@@ -78,7 +83,7 @@ def _sky(rng: np.random.Generator, size_hw: tuple[int, int]) -> Picture:
     )[rng.integers(4)]
     sky = _blend(size_hw, top, bottom)
     cloud = np.clip(noise(rng, size_hw, 2.2, 6, 2.5) * 1.4 + rng.uniform(-0.35, 0.25), 0, 0.85)[..., None]
-    return sky + (np.float32((246, 246, 248)) - sky) * cloud
+    return sky + (_rgb((246, 246, 248)) - sky) * cloud
 
 
 def _hills(rng: np.random.Generator, sky: Picture) -> None:
@@ -89,20 +94,20 @@ def _hills(rng: np.random.Generator, sky: Picture) -> None:
         top = height * (1 - share * (0.75 + 0.6 * ridge * rng.uniform(0.5, 1)))
         cover = np.clip(np.arange(height, dtype=np.float32)[:, None] - top[None, :], 0, 1)[..., None]
         texture = 1 + 0.25 * noise(rng, (height, width), 14, 3)[..., None]
-        sky += (np.float32(colour) * texture * rng.uniform(0.8, 1.15) - sky) * cover
+        sky += (_rgb(colour) * texture * rng.uniform(0.8, 1.15) - sky) * cover
 
 
 def _grass(rng: np.random.Generator, size_hw: tuple[int, int], flat: bool = False) -> Picture:
-    base = np.float32(((92, 132, 52), (110, 136, 60), (78, 122, 58), (132, 140, 78))[rng.integers(4)])
+    base = _rgb(((92, 132, 52), (110, 136, 60), (78, 122, 58), (132, 140, 78))[rng.integers(4)])
     texture = noise(rng, (320, 480), 4, 3) * 0.22 + noise(rng, (320, 480), 90, 2, 0.5) * 0.40
     field = cv2.resize(texture, size_hw[::-1]) if flat else _perspective(texture, size_hw)
     blades = noise(rng, size_hw, 60, 2, 0.25) * 0.16
-    patches = noise(rng, size_hw, 3, 2, 2.0)[..., None] * np.float32((26, 10, -4))
+    patches = noise(rng, size_hw, 3, 2, 2.0)[..., None] * _rgb((26, 10, -4))
     return base * (1 + (field + blades)[..., None]) + patches
 
 
 def _sand(rng: np.random.Generator, size_hw: tuple[int, int]) -> Picture:
-    base = np.float32(((214, 190, 148), (198, 176, 138), (226, 206, 168))[rng.integers(3)])
+    base = _rgb(((214, 190, 148), (198, 176, 138), (226, 206, 168))[rng.integers(3)])
     texture = noise(rng, (320, 480), 10, 4, 2.5) * 0.16 + noise(rng, (320, 480), 150, 1) * 0.08
     return base * (1 + _perspective(texture, size_hw)[..., None])
 
@@ -116,7 +121,7 @@ def _water(rng: np.random.Generator, size_hw: tuple[int, int]) -> Picture:
 
 
 def _asphalt(rng: np.random.Generator, size_hw: tuple[int, int]) -> Picture:
-    base = np.float32(rng.uniform(84, 128)) + np.float32((0, 1, 4))
+    base = np.float32(rng.uniform(84, 128)) + _rgb((0, 1, 4))
     texture = noise(rng, size_hw, 120, 2) * 0.10 + noise(rng, size_hw, 3, 4, 4.0) * 0.16
     return base * (1 + texture[..., None])
 
@@ -136,9 +141,9 @@ def _road(rng: np.random.Generator, size_hw: tuple[int, int], horizon: int) -> P
     y, thick, dash = int(0.42 * road.shape[0]), max(2, road.shape[0] // 36), max(12, width // 9)
     line[y : y + thick] = ((np.arange(width) + rng.integers(dash)) % dash < dash * 0.55)[None, :]
     worn = np.clip(0.9 + 0.5 * noise(rng, road.shape[:2], 40, 2), 0.2, 1)
-    road += (np.float32((226, 224, 214)) - road) * (line * worn)[..., None]
+    road += (_rgb((226, 224, 214)) - road) * (line * worn)[..., None]
     ground[top:bottom] = road
-    ground[max(0, top - rows // 40) : top] = np.float32((168, 166, 160))  # the kerb
+    ground[max(0, top - rows // 40) : top] = _rgb((168, 166, 160))  # the kerb
     return np.concatenate([sky, ground])
 
 
@@ -179,11 +184,9 @@ def _lawn(rng: np.random.Generator, size_hw: tuple[int, int], horizon: int) -> P
 
 def _table(rng: np.random.Generator, size_hw: tuple[int, int], horizon: int) -> Picture:
     height, width = size_hw
-    wall_colour = np.float32(
-        ((196, 188, 174), (150, 164, 170), (176, 150, 130), (208, 208, 204))[rng.integers(4)]
-    )
+    wall_colour = _rgb(((196, 188, 174), (150, 164, 170), (176, 150, 130), (208, 208, 204))[rng.integers(4)])
     wall = wall_colour * (1 + 0.12 * noise(rng, (horizon, width), 2, 2)[..., None])
-    base = np.float32(((150, 102, 62), (178, 134, 88), (104, 68, 44), (190, 156, 116))[rng.integers(4)])
+    base = _rgb(((150, 102, 62), (178, 134, 88), (104, 68, 44), (190, 156, 116))[rng.integers(4)])
     grain = noise(rng, (320, 480), 26, 5, 12.0)
     rings = np.sin((grain * 1.3 + np.linspace(0, 22, 320, dtype=np.float32)[:, None]) * 3.0)
     texture = 0.16 * grain + 0.07 * rings
@@ -198,9 +201,9 @@ def _under_water(rng: np.random.Generator, size_hw: tuple[int, int], horizon: in
     water = _blend(size_hw, (78, 168, 190), (14, 56, 88)) * rng.uniform(0.8, 1.1)
     caustics = 1 - np.abs(noise(rng, size_hw, 7, 3, 1.6)) * 2.2
     fade = np.linspace(1, 0.15, size_hw[0], dtype=np.float32)[:, None]
-    water += (np.clip(caustics, 0, 1) ** 3 * fade)[..., None] * np.float32((60, 80, 76))
+    water += (np.clip(caustics, 0, 1) ** 3 * fade)[..., None] * _rgb((60, 80, 76))
     bed = int(size_hw[0] * 0.86)
-    sand = _sand(rng, (size_hw[0] - bed, size_hw[1])) * np.float32((0.42, 0.58, 0.58))
+    sand = _sand(rng, (size_hw[0] - bed, size_hw[1])) * _rgb((0.42, 0.58, 0.58))
     ramp = np.linspace(0, 1, sand.shape[0], dtype=np.float32)[:, None, None] ** 0.4
     water[bed:] += (sand - water[bed:]) * ramp
     return water
@@ -218,7 +221,7 @@ def _from_above(rng: np.random.Generator, size_hw: tuple[int, int], horizon: int
         mark[y : y + thick] = (
             1 if solid else ((np.arange(width) + rng.integers(dash)) % dash < dash * 0.5)[None, :]
         )
-    ground += (np.float32((228, 226, 214)) - ground) * (mark * worn)[..., None]
+    ground += (_rgb((228, 226, 214)) - ground) * (mark * worn)[..., None]
     verge = int(0.045 * height)
     grass = _grass(rng, (height, width), flat=True)
     ground[:verge], ground[-verge:] = grass[:verge], grass[-verge:]
