@@ -1,0 +1,29 @@
+"""Video in and out: look at a file, decode it frame by frame, write H.264.
+
+Everything a video can hold becomes ``(H, W, 3)`` uint8 RGB, upright, one frame in memory at a time:
+
+- *Rotation and mirroring* in the metadata (display matrix, EXIF) are applied, so width, height and boxes
+  belong to the picture that a player shows. Pixels are taken as square.
+- *Time* is each frame's own time stamp, so a variable frame rate stays what it is.
+- *Colour*: the matrix and range of the file; without a tag BT.709 for HD and BT.601 below, as players do.
+  10 bit becomes 8 bit, grey three equal channels, HDR (PQ, HLG) is brought to sRGB.
+- *Alpha* is composited over black. (VP8 and VP9 keep alpha in a side stream that is not decoded: there the
+  colours below the alpha are shown.)
+
+A folder of pictures, a single picture and an animated GIF are videos as well.
+"""
+
+from .pictures import MAX_SIDE, PICTURE_SUFFIXES
+from .reading import FOLDER_FPS, VideoInfo, count_frames, probe, read_frames
+from .writing import VideoWriter
+
+__all__ = [
+    "probe",
+    "count_frames",
+    "read_frames",
+    "VideoInfo",
+    "VideoWriter",
+    "FOLDER_FPS",
+    "MAX_SIDE",
+    "PICTURE_SUFFIXES",
+]
