@@ -1,0 +1,372 @@
+"""The published Dynamic Multimodal Network (DMN), from top to bottom in the order of its figure.
+
+Margffoy-Tuay et al., "Dynamic Multimodal Instance Segmentation guided by natural language queries", ECCV
+2018. What the paper leaves open is as in the authors' released network (github.com/BCV-Uniandes/DMS), so that
+its checkpoints load and give the same masks:
+
+    picture -> DPN-92 -> I_5 and five skip features --------------------------------------+
+    words -> embedding -> SRU x3 -> dynamic filters                                       |
+    I_5 + coordinates, words, filter responses -> 1x1 mixing -> multimodal SRU x3 -> upsampling -> mask
+
+``T`` is the number of words, ``H x W`` the grid of I_5 (the picture over 32), batch size is always 1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..types import LangTrackError
+from .sru import SRU
+
+VISUAL_CHANNELS = 2688
+SPATIAL_CHANNELS = 8
+SKIP_CHANNELS = (64, 336, 704, 1552, 2688)
+"""Strides 2, 4, 8, 16, 32."""
+UPSAMPLING_CHANNELS = (512, 256, 128, 64, 32)
+
+
+@dataclass(frozen=True)
+class DMNConfig:
+    """Sizes and switches; the defaults are the published ones.
+
+    Attributes:
+        vocabulary_size: words that have an embedding, ``<unk>`` and ``<pad>`` among them.
+        resolution: "high" gives a mask of the picture's size through upsampling with skip features; "low" one
+            logit per I_5 cell, the network of the first training stage.
+        recurrence: "published" scans one sequence of H * W * T steps, all words of the first pixel, then all
+            of the second, and keeps the last H * W hidden states, whichever pixel or word they belong to; the
+            released weights were trained so. "per_pixel" is what the paper describes: a sequence of T words
+            for each pixel, and the hidden state after its last word.
+        align_corners: bilinear resizing as PyTorch did it up to 0.3, when the released weights were trained.
+        batch_statistics: normalise by the picture's own mean and variance in evaluation too, as the published
+            evaluation did (it left the network in training mode). The stored statistics stay untouched.
+    """
+
+    vocabulary_size: int
+    embedding: int = 1000
+    hidden: int = 1000
+    filters: int = 10
+    mixed: int = 1000
+    mixed_hidden: int = 1005
+    language_layers: int = 3
+    mixed_layers: int = 3
+    resolution: Literal["low", "high"] = "high"
+    recurrence: Literal["published", "per_pixel"] = "published"
+    align_corners: bool = False
+    batch_statistics: bool = False
+
+
+class Language(NamedTuple):
+    """What one expression says, worked out once and used for every frame.
+
+    ``embedded`` is (T, embedding), ``hidden`` (T, hidden), ``filters`` (T, K, 2688 + 8) in (0, 1).
+    """
+
+    embedded: Tensor
+    hidden: Tensor
+    filters: Tensor
+
+
+# --- visual module -----------------------------------------------------------------------------------------
+
+
+class VisualModule(nn.Module):
+    """DPN-92 without its classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # timm ends its DPN in an ELU; the published network, like the original DPN, in a ReLU.
+        self.backbone = timm.create_model("dpn92", num_classes=0, global_pool="", fc_act_layer="relu")
+
+    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """``(1, 3, h, w)`` to I_5 ``(1, 2688, H, W)`` and the skip features, finest first.
+
+        I_5 is taken after the last batch norm and ReLU. The skips are not: the first is the bare stem
+        convolution, the others the concatenated residual and dense paths at the end of each stage.
+        """
+        skips = []
+        x = image
+        for name, layer in self.backbone.get_submodule("features").named_children():
+            if name == "conv1_1":
+                x = layer.get_submodule("conv")(x)
+                skips.append(x)
+                x = layer.get_submodule("bn")(x)
+            else:
+                x = layer(x)
+            if name in ("conv2_3", "conv3_4", "conv4_20", "conv5_3"):
+                skips.append(x if isinstance(x, Tensor) else torch.cat(x, dim=1))  # a pair in earlier timm
+        return x, skips
+
+
+def spatial_channels(H: int, W: int, like: Tensor) -> Tensor:
+    """Where each cell is, ``(1, 8, H, W)``: xmin, ymin, xmax, ymax, xctr, yctr in [-1, 1], then 1/W, 1/H."""
+    x = torch.arange(W, device=like.device, dtype=like.dtype) / W * 2 - 1
+    y = torch.arange(H, device=like.device, dtype=like.dtype) / H * 2 - 1
+    x, y = x.expand(H, W), y[:, None].expand(H, W)
+    ones = torch.ones_like(x)
+    return torch.stack([x, y, x + 2 / W, y + 2 / H, x + 1 / W, y + 1 / H, ones / W, ones / H])[None]
+
+
+# --- language module ---------------------------------------------------------------------------------------
+
+
+class LanguageModule(nn.Module):
+    """Embedding, recurrence over the words, and K dynamic filters for each word."""
+
+    def __init__(self, config: DMNConfig) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(config.vocabulary_size, config.embedding)
+        self.recurrence = SRU(config.embedding, config.hidden, config.language_layers)
+        filter_size = VISUAL_CHANNELS + SPATIAL_CHANNELS
+        self.filters = nn.Linear(config.embedding + config.hidden, config.filters * filter_size)
+
+    def forward(self, ids: Tensor) -> Language:
+        T = len(ids)
+        embedded = self.embedding(ids)  # (T, embedding)
+        hidden = self.recurrence(embedded[:, None])[:, 0]  # (T, hidden)
+        filters = torch.sigmoid(self.filters(torch.cat([embedded, hidden], dim=1)))
+        return Language(embedded, hidden, filters.view(T, -1, VISUAL_CHANNELS + SPATIAL_CHANNELS))
+
+
+# --- upsampling module -------------------------------------------------------------------------------------
+
+
+class UpsamplingModule(nn.Module):
+    """Five times: join the skip feature, double, convolve; then one logit per pixel."""
+
+    def __init__(self, channels: int, align_corners: bool) -> None:
+        super().__init__()
+        self.align_corners = align_corners
+        self.steps = nn.ModuleList()
+        for skip, out in zip(reversed(SKIP_CHANNELS), UPSAMPLING_CHANNELS, strict=True):
+            self.steps.append(nn.Conv2d(channels + skip, out, kernel_size=3, padding=1))
+            channels = out
+        self.out = nn.Conv2d(channels, 1, kernel_size=1)
+
+    def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
+        """``(1, C, H, W)`` and the skips, finest first, to logits ``(1, 1, 32 H, 32 W)`` or a little less."""
+        for step, skip in zip(self.steps, reversed(skips), strict=True):
+            if x.shape[-2:] != skip.shape[-2:]:  # a side that 32 does not divide was rounded up going down
+                x = self._resize(x, skip.shape[-2:])
+            x = torch.cat([x, skip], dim=1)
+            x = step(self._resize(x, (2 * x.shape[-2], 2 * x.shape[-1])))
+        return self.out(x)
+
+    def _resize(self, x: Tensor, size_hw: tuple[int, int] | torch.Size) -> Tensor:
+        return F.interpolate(x, tuple(size_hw), mode="bilinear", align_corners=self.align_corners)
+
+
+# --- the whole ---------------------------------------------------------------------------------------------
+
+
+class DMN(nn.Module):
+    """The published network, with random weights until ``load_published`` fills it."""
+
+    def __init__(self, config: DMNConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.visual = VisualModule()
+        self.language = LanguageModule(config)
+        joined = VISUAL_CHANNELS + SPATIAL_CHANNELS + config.embedding + config.hidden + config.filters
+        self.mixing = nn.Conv2d(joined, config.mixed, kernel_size=1)
+        self.multimodal = SRU(config.mixed, config.mixed_hidden, config.mixed_layers)
+        if config.resolution == "high":
+            self.upsampling = UpsamplingModule(config.mixed_hidden, config.align_corners)
+        else:
+            self.collapse = nn.Conv2d(config.mixed_hidden, 1, kernel_size=1)
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self.config.vocabulary_size
+
+    def encode(self, ids: Tensor) -> Language:
+        """Word ids ``(T,)`` int64, T >= 1, to the language tensors."""
+        if ids.ndim != 1 or len(ids) == 0:
+            raise ValueError(f"ids must be (T,) with T >= 1, got {tuple(ids.shape)}")
+        return self.language(ids)
+
+    def segment(self, image: Tensor, language: Language) -> tuple[Tensor, None]:
+        """Mask logits ``(1, 1, h', w')`` of one picture ``(1, 3, h, w)``, and no score: DMN has none."""
+        if image.ndim != 4 or image.shape[:2] != (1, 3):
+            raise ValueError(f"image must be (1, 3, h, w), got {tuple(image.shape)}")
+        visual, skips = self.visual(image)
+        fused = self.recur(self.mix(visual, language))
+        if self.config.resolution == "high":
+            return self.upsampling(fused, skips), None
+        return self.collapse(fused), None
+
+    def forward(self, image: Tensor, ids: Tensor) -> Tensor:
+        """Picture ``(1, 3, h, w)`` and word ids ``(T,)`` to mask logits ``(1, 1, h', w')``, for training."""
+        return self.segment(image, self.encode(ids))[0]
+
+    def mix(self, visual: Tensor, language: Language) -> Tensor:
+        """I_5 ``(1, 2688, H, W)`` and the language to ``(T, mixed, H, W)``, one joint picture per word.
+
+        The published mixing convolves, for each word, the concatenation of [visual, coordinates, embedding,
+        hidden state, filter responses]. A 1x1 convolution of a concatenation is the sum of convolutions of
+        its parts, so the visual part, by far the largest, is worked out once and not once a word.
+        """
+        _, _, H, W = visual.shape
+        visual = torch.cat([visual, spatial_channels(H, W, like=visual)], dim=1)
+        T, K, C = language.filters.shape
+        responses = F.conv2d(visual, language.filters.reshape(T * K, C, 1, 1)).view(T, K, H, W)
+
+        words = torch.cat([language.embedded, language.hidden], dim=1)[:, :, None, None]
+        of_visual, of_words, of_responses = self.mixing.weight.split([C, words.shape[1], K], dim=1)
+        return (
+            F.conv2d(visual, of_visual, self.mixing.bias)
+            + F.conv2d(words, of_words)
+            + F.conv2d(responses, of_responses)
+        )
+
+    def recur(self, mixed: Tensor) -> Tensor:
+        """``(T, mixed, H, W)`` to ``(1, mixed_hidden, H, W)``, in the order of ``DMNConfig.recurrence``."""
+        T, M, H, W = mixed.shape
+        if self.config.recurrence == "published":
+            sequence = mixed.permute(2, 3, 0, 1).reshape(H * W * T, 1, M)
+            hidden = self.multimodal(sequence)[-H * W :, 0]
+        else:
+            sequence = mixed.permute(0, 2, 3, 1).reshape(T, H * W, M)
+            hidden = self.multimodal(sequence)[-1]
+        return hidden.T.reshape(1, -1, H, W)
+
+    def train(self, mode: bool = True) -> DMN:
+        """As for every module; in evaluation, honours ``DMNConfig.batch_statistics`` without side effects."""
+        super().train(mode)
+        own = self.config.batch_statistics and not mode
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                # A batch norm in training mode that tracks nothing uses the batch and writes to no buffer.
+                module.training = mode or own
+                module.track_running_stats = not own
+        return self
+
+
+# --- published checkpoints ---------------------------------------------------------------------------------
+
+# Each part's name in a published file, and here.
+_PARTS = (
+    ("langvis.base.", "visual.backbone."),
+    ("langvis.emb.", "language.embedding."),
+    ("langvis.lang_model.", "language.recurrence."),
+    ("langvis.adaptative_filter.", "language.filters."),
+    ("langvis.comb_conv.", "mixing."),
+    ("langvis.mrnn.", "multimodal."),
+    ("langvis.output_collapse.", "collapse."),
+    ("upsample.out_layer.", "upsampling.out."),
+)
+
+
+def _published_name(name: str) -> str:
+    """This network's name of a parameter to the published one."""
+    name = re.sub(r"^upsampling\.steps\.(\d+)\.", r"upsample.convs.\1.1.", name)
+    for published, ours in _PARTS:
+        if name.startswith(ours):
+            return published + name.removeprefix(ours)
+    return name
+
+
+def published_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The plain state dict of a published file: ``state_dict`` and ``module.`` wrappings taken off.
+
+    Raises:
+        LangTrackError: when there is no dict of named tensors inside.
+    """
+    state: Any = checkpoint
+    while isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]
+    if not isinstance(state, Mapping) or not state:
+        raise LangTrackError("A DMN weights file holds a dict of named tensors, but this one holds none.")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise LangTrackError(
+                f"A DMN weights file holds named tensors only, but entry {name!r} of this one is "
+                f"{type(value).__name__}."
+            )
+    while all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    return dict(state)
+
+
+def config_of(checkpoint: Mapping[str, Any], **switches: Any) -> DMNConfig:
+    """The sizes of a published file, read from its shapes.
+
+    A file with ``upsample.*`` is a high resolution network, one without a low resolution one.
+
+    Args:
+        checkpoint: as for ``published_state``.
+        switches: what shapes cannot tell: ``recurrence``, ``align_corners``, ``batch_statistics``.
+
+    Raises:
+        LangTrackError: when the file is not a DMN.
+    """
+    state = published_state(checkpoint)
+
+    def layers(part: str) -> int:
+        return sum(bool(re.fullmatch(rf"langvis\.{part}\.rnn_lst\.\d+\.weight", name)) for name in state)
+
+    try:
+        vocabulary_size, embedding = state["langvis.emb.weight"].shape
+        (mixed,) = state["langvis.comb_conv.bias"].shape
+        return DMNConfig(
+            vocabulary_size=vocabulary_size,
+            embedding=embedding,
+            hidden=len(state["langvis.lang_model.rnn_lst.0.bias"]) // 2,
+            filters=len(state["langvis.adaptative_filter.bias"]) // (VISUAL_CHANNELS + SPATIAL_CHANNELS),
+            mixed=mixed,
+            mixed_hidden=len(state["langvis.mrnn.rnn_lst.0.bias"]) // 2,
+            language_layers=layers("lang_model"),
+            mixed_layers=layers("mrnn"),
+            resolution="high" if any(name.startswith("upsample.") for name in state) else "low",
+            **switches,
+        )
+    except (KeyError, ValueError) as error:
+        raise LangTrackError(f"This is not a weights file of the published DMN ({error}).") from error
+
+
+def load_published(network: DMN, checkpoint: Mapping[str, Any], *, fresh_upsampling: bool = False) -> None:
+    """Fill a network from a published file, strictly: all keys, no others, all of the right shape.
+
+    Only ``num_batches_tracked`` may be missing: PyTorch before 0.4.1 did not write it, nothing here reads it.
+
+    Args:
+        network: changed in place, and only when everything fits.
+        checkpoint: as ``torch.load(path, weights_only=True)`` gives it, wrapped or not.
+        fresh_upsampling: start high resolution training from a low resolution file; the upsampling keeps its
+            random weights and the file's ``output_collapse`` is left out.
+
+    Raises:
+        LangTrackError: naming the missing and unexpected keys and the wrong shapes.
+    """
+    found = published_state(checkpoint)
+    wanted = {_published_name(name): (name, tensor) for name, tensor in network.state_dict().items()}
+    if fresh_upsampling:
+        found = {name: t for name, t in found.items() if not name.startswith("langvis.output_collapse.")}
+        wanted = {name: pair for name, pair in wanted.items() if not name.startswith("upsample.")}
+
+    missing = [n for n in wanted if n not in found and not n.endswith(".num_batches_tracked")]
+    unexpected = [n for n in found if n not in wanted]
+    wrong = [
+        f"{n} {tuple(found[n].shape)} instead of {tuple(tensor.shape)}"
+        for n, (_, tensor) in wanted.items()
+        if n in found and found[n].shape != tensor.shape
+    ]
+    faults = [
+        f"{len(names)} {kind} ({', '.join(names[:8])}{', …' if len(names) > 8 else ''})"
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("of a wrong shape", wrong))
+        if names
+    ]
+    if faults:
+        raise LangTrackError(
+            f"The weights do not fit DMN at {network.config.resolution} resolution: keys {'; '.join(faults)}."
+        )
+    renamed = {wanted[name][0]: tensor for name, tensor in found.items()}
+    network.load_state_dict(renamed, strict=False)  # all there: checked above, with the published names

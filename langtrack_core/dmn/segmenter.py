@@ -1,0 +1,196 @@
+"""The language-guided module on one frame: picture and expression in, an `Estimate` out.
+
+Serves every network with `encode` and `segment`, the published DMN and `lite` alike. It holds no state
+between frames, so one segmenter may be shared by runs and threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..geometry import binarise, prob_to_u8
+from ..types import Estimate, Frame, LangTrackError
+from .vocabulary import Vocabulary
+
+
+class GroundingNetwork(Protocol):
+    """A network that turns an expression and a picture into a mask. Pure: calls leave nothing behind."""
+
+    def encode(self, ids: Tensor) -> Any:
+        """Word ids ``(T,)`` int64 to whatever ``segment`` wants of the language."""
+
+    def segment(self, image: Tensor, language: Any) -> tuple[Tensor, Tensor | None]:
+        """``(1, 3, h, w)`` to mask logits ``(1, 1, h', w')`` over the whole picture, and a scalar or None:
+        the network's own logit of "the IoU of this mask with the truth is above 0.5"."""
+
+    def eval(self) -> Any: ...
+
+    def parameters(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a frame becomes a network's input.
+
+    Attributes:
+        mode: "longest_side" keeps the proportions, as DMN was trained: bilinear, not anti-aliased, in
+            floating point. "squeeze" makes a square, averaging over the area when it shrinks.
+        size: of the longest side, or of the square, in pixels.
+        mean, std: per channel (RGB) of values in [0, 1]; the ImageNet ones by default.
+        align_corners: for both resizings, of the picture ("longest_side") and of the mask. To be as in the
+            network: the released DMN weights want True (`DMNConfig.align_corners`).
+    """
+
+    mode: Literal["longest_side", "squeeze"] = "longest_side"
+    size: int = 512
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    align_corners: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("longest_side", "squeeze") or self.size < 1:
+            raise ValueError(f"mode must be longest_side or squeeze and size positive, got {self}")
+
+    def input_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
+        """Input size for a frame's size."""
+        if self.mode == "squeeze":
+            return self.size, self.size
+        height, width = size_hw
+        scale = self.size / max(height, width)
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    def __call__(self, rgb: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
+        """``(H, W, 3)`` uint8 RGB to the normalised ``(1, 3, h, w)`` float32."""
+        frame_hw = (rgb.shape[0], rgb.shape[1])
+        h, w = self.input_hw(frame_hw)
+        if self.mode == "squeeze" and frame_hw != (h, w):
+            shrinks = h <= frame_hw[0] and w <= frame_hw[1]
+            how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            rgb = np.asarray(cv2.resize(rgb, (w, h), interpolation=how), np.uint8)
+        image = torch.from_numpy(np.ascontiguousarray(rgb)).to(device)
+        image = image.permute(2, 0, 1)[None].float() / 255
+        if image.shape[-2:] != (h, w):
+            image = F.interpolate(image, (h, w), mode="bilinear", align_corners=self.align_corners)
+        mean = torch.tensor(self.mean, device=device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=device).view(1, 3, 1, 1)
+        return (image - mean) / std
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """An expression, read once.
+
+    Attributes:
+        text: as it was given.
+        words: its words.
+        unknown: those that the vocabulary does not have; the run goes on without them.
+        language: the network's tensors.
+    """
+
+    text: str
+    words: tuple[str, ...]
+    unknown: tuple[str, ...]
+    language: Any
+
+
+class DMNSegmenter:
+    """Masks for an expression, frame by frame.
+
+    Args:
+        network: shared and read-only; put into evaluation mode here, once. Its parameters' device is used.
+        vocabulary: the one that the network was trained with.
+        preprocessing: the one that the network was trained with.
+        calibration: raw score to the probability that the IoU with the truth is above 0.5; the sigmoid of the
+            raw score when there is none.
+
+    Raises:
+        LangTrackError: when network and vocabulary do not belong together.
+    """
+
+    def __init__(
+        self,
+        network: GroundingNetwork,
+        vocabulary: Vocabulary,
+        preprocessing: Preprocessing,
+        calibration: Callable[[float], float] | None = None,
+    ) -> None:
+        expected = getattr(network, "vocabulary_size", len(vocabulary))
+        if expected != len(vocabulary):
+            raise LangTrackError(
+                f"The vocabulary does not belong to the network: it has {len(vocabulary)} words, "
+                f"but the network was trained with {expected}."
+            )
+        network.eval()
+        self.network = network
+        self.vocabulary = vocabulary
+        self.preprocessing = preprocessing
+        self.calibration = calibration
+        self.device: torch.device = next(iter(network.parameters())).device
+
+    @torch.inference_mode()
+    def encode(self, text: str) -> Encoded:
+        """Read an expression; once per query, for all frames.
+
+        Raises:
+            LangTrackError: when it is empty, all punctuation or unknown words, or over 500 characters.
+        """
+        ids, words, unknown = self.vocabulary.read(text)
+        language = self.network.encode(torch.tensor(ids, dtype=torch.int64, device=self.device))
+        return Encoded(text, words, unknown, language)
+
+    @torch.inference_mode()
+    def predict(self, frame: Frame, encoded: Encoded) -> tuple[NDArray[np.float32], float]:
+        """The mask and the raw score, before calibration.
+
+        Returns:
+            ``mask_prob`` (H, W) float32 in [0, 1] at frame size, and the raw score, a logit: the network's
+            own, or, where it gives none (the published DMN), that of the mean probability over the positive
+            pixels.
+
+        Raises:
+            LangTrackError: when the network's output is not finite.
+        """
+        image = self.preprocessing(frame.rgb, self.device)
+        logits, score_logit = self.network.segment(image, encoded.language)
+        if not torch.isfinite(logits).all() or not (score_logit is None or torch.isfinite(score_logit).all()):
+            raise LangTrackError(
+                f"The language network gave no finite mask on frame {frame.index}; its weights are damaged "
+                "or belong to another network."
+            )
+        logits = F.interpolate(
+            logits.float(), frame.size_hw, mode="bilinear", align_corners=self.preprocessing.align_corners
+        )
+        mask_prob = logits.sigmoid_()[0, 0].cpu().numpy()
+        return mask_prob, _mask_logit(mask_prob) if score_logit is None else float(score_logit)
+
+    def segment(self, frame: Frame, encoded: Encoded) -> Estimate:
+        """The estimate of one frame, source "lgm"; absent when no pixel is positive.
+
+        Raises:
+            LangTrackError: when the network's output is not finite.
+        """
+        mask_prob, raw_score = self.predict(frame, encoded)
+        confidence = self.calibration(raw_score) if self.calibration else _sigmoid(raw_score)
+        return Estimate.from_mask(mask_prob, confidence, "lgm")
+
+
+def _mask_logit(mask_prob: NDArray[np.float32]) -> float:
+    """Logit of the mean probability over the positive pixels, as of probability 0 when there are none."""
+    positive = mask_prob[binarise(prob_to_u8(mask_prob))]
+    mean = float(positive.mean(dtype=np.float64)) if positive.size else 0.0
+    mean = min(max(mean, 1e-6), 1 - 1e-6)  # finite at 0 and 1
+    return math.log(mean / (1 - mean))
+
+
+def _sigmoid(logit: float) -> float:
+    return 0.5 * (1 + math.tanh(logit / 2))  # this form cannot overflow

@@ -1,0 +1,308 @@
+"""Expressions to word ids: the two tokenisers, the vocabulary, and the published corpus file read safely.
+
+>>> Vocabulary(("the", "dog", "<unk>"), style="plain").read("The striped dog!").unknown
+('striped',)
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+import re
+import unicodedata
+import zipfile
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+from ..types import LangTrackError
+
+UNKNOWN = "<unk>"
+PADDING = "<pad>"
+
+MAX_CHARACTERS = 500
+"""Longest expression. The longest of the public referring data sets stay below 400."""
+
+MAX_FILE_BYTES = 8 * 2**20
+"""Largest vocabulary file; the published ones, of about ten thousand words, stay below 1 MB."""
+
+Style = Literal["published", "plain"]
+
+
+# --- tokenisers --------------------------------------------------------------------------------------------
+
+
+def published_tokens(text: str) -> list[str]:
+    """DMN's tokens: split at runs of non-word characters, **which stay as tokens**, lower case, no final ".".
+
+    So every blank is a token of its own, one that no vocabulary has. Released weights were trained so.
+
+    >>> published_tokens("The dog's ball.")
+    ['the', ' ', 'dog', "'", 's', ' ', 'ball']
+    """
+    tokens = [token.lower() for token in re.split(r"(\W+)", text.strip()) if token]
+    return tokens[:-1] if tokens and tokens[-1] == "." else tokens
+
+
+def plain_tokens(text: str) -> list[str]:
+    """Words of letters, digits and inner apostrophes, lower case; everything else, hyphens too, separates.
+
+    >>> plain_tokens("The dark-red dog's ball.")
+    ['the', 'dark', 'red', "dog's", 'ball']
+    """
+    text = text.lower().replace("\u2019", "'")  # the typographic apostrophe
+    # Combining marks (M) belong to the letter before them; a regular expression's \w leaves most of them out.
+    kept = "".join(c if c == "'" or unicodedata.category(c)[0] in "LNM" else " " for c in text)
+    return [word for word in (part.strip("'") for part in kept.split()) if word]
+
+
+# --- vocabulary --------------------------------------------------------------------------------------------
+
+
+class WordIds(NamedTuple):
+    """An expression as the network takes it.
+
+    Attributes:
+        ids: what the network reads, never empty; with the published style one for each separator too.
+        words: the words in order, without separators.
+        unknown: those that the vocabulary does not have, each once, in order.
+    """
+
+    ids: tuple[int, ...]
+    words: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words and their ids.
+
+    Attributes:
+        words: a word's id is its place; lower case, each once.
+        style: "published" for DMN's tokeniser, which needs ``<unk>``; "plain" for words alone, where an
+            unknown word becomes ``<unk>`` if the vocabulary has it and is left out if not.
+    """
+
+    words: tuple[str, ...]
+    style: Style
+
+    def __post_init__(self) -> None:
+        if self.style not in get_args(Style):
+            raise ValueError(f"style must be one of {get_args(Style)}, got {self.style!r}")
+        if not self.words or not all(isinstance(word, str) and word for word in self.words):
+            raise LangTrackError("A vocabulary needs at least one word, and no empty ones.")
+        if len(self.ids) != len(self.words):
+            raise LangTrackError("A vocabulary holds each word once, but this one repeats words.")
+        if self.style == "published" and UNKNOWN not in self.ids:
+            raise LangTrackError(f"A published vocabulary has the word {UNKNOWN}, but this one has not.")
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        return {word: i for i, word in enumerate(self.words)}
+
+    def read(self, text: str) -> WordIds:
+        """Tokenise an expression (NFKC-normalised) and look its words up.
+
+        Raises:
+            LangTrackError: when it is empty, has no word, has no known word, or is over 500 characters.
+        """
+        _check_length(text)
+        text = unicodedata.normalize("NFKC", text)
+        _check_length(text)  # again: one character may normalise to 18
+        if not text.strip():
+            raise LangTrackError("The expression is empty; describe the object, for example: the red car.")
+        tokens = published_tokens(text) if self.style == "published" else plain_tokens(text)
+        words = tuple(token for token in tokens if any(c.isalnum() for c in token))
+        if not words:
+            raise LangTrackError(
+                f'The expression "{_shorten(text)}" has no words in it; describe the object, '
+                "for example: the red car."
+            )
+        unknown = tuple(dict.fromkeys(word for word in words if self._lookup(word) is None))
+        if set(words) == set(unknown):
+            raise LangTrackError(
+                f"None of the words is known ({_shorten(', '.join(unknown))}); "
+                "describe the object with common English words."
+            )
+        substitute = self.ids.get(UNKNOWN)
+        found = (self._lookup(token) for token in tokens)
+        ids = (substitute if i is None else i for i in found)
+        return WordIds(tuple(i for i in ids if i is not None), words, unknown)
+
+    def _lookup(self, token: str) -> int | None:
+        found = self.ids.get(token)
+        if found is None and self.style == "plain":
+            found = self.ids.get(token.removesuffix("'s"))  # "dog's" is at least about a dog
+        return found
+
+    @classmethod
+    def from_lines(cls, lines: Iterable[str], style: Style) -> Vocabulary:
+        """Lower-cased words in order of first appearance; ``<unk>`` and ``<pad>`` come last if not yet there,
+        as the published loader has it (the plain style adds nothing)."""
+        words = dict.fromkeys(word.lower() for line in lines for word in line.split())
+        if style == "published" and words:
+            words |= dict.fromkeys((UNKNOWN, PADDING))
+        return cls(tuple(words), style)
+
+    @classmethod
+    def from_file(cls, path: Path, style: Style = "published") -> Vocabulary:
+        """A text file in UTF-8, one word a line, or the pickled corpus of the authors.
+
+        Raises:
+            LangTrackError: naming the file, when it cannot be read or is neither.
+        """
+        try:
+            size = path.stat().st_size
+            if size > MAX_FILE_BYTES:
+                raise LangTrackError(
+                    f"The vocabulary {path} has {size} bytes; expected at most {MAX_FILE_BYTES}."
+                )
+            data = path.read_bytes()
+        except OSError as error:
+            raise LangTrackError(f"Cannot read the vocabulary {path}: {error.strerror}.") from error
+        try:
+            if _is_pickled(data):
+                return cls(_published_words(data), style)
+            text = data.decode("utf-8-sig")
+            if "\0" in text:
+                raise LangTrackError("it holds zero bytes, which no text has")
+            return cls.from_lines(text.splitlines(), style)
+        except UnicodeDecodeError as error:
+            raise LangTrackError(
+                f"The vocabulary {path} is not UTF-8 text; expected one word a line."
+            ) from error
+        except LangTrackError as error:
+            raise LangTrackError(f"The vocabulary {path} cannot be used: {error}") from error
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_CHARACTERS:
+        raise LangTrackError(
+            f"An expression may have at most {MAX_CHARACTERS} characters, but this one has {len(text)}; "
+            "say it shorter."
+        )
+
+
+def _shorten(text: str) -> str:
+    """Fit for a one-line message."""
+    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return printable if len(printable) <= 80 else printable[:79] + "…"
+
+
+# --- the published corpus ----------------------------------------------------------------------------------
+#
+# torch.save(Corpus) of 2018: pickles one after another (magic number, format version, machine, object,
+# storage keys); since PyTorch 1.6 a zip with the object in data.pkl. The object is a Corpus whose .dictionary
+# is a Dictionary with .word2idx and .idx2word. A pickle is a program, so two gates stand before it: a list of
+# operations without any that calls, and a find_class that knows two inert classes.
+
+# All that a plain object of dicts, lists, strings, small numbers and None needs. No REDUCE, INST, OBJ, EXT or
+# BUILD-by-copyreg; no tuples but the empty one, since hashing nested ones can take for ever.
+_OPERATIONS = frozenset(
+    """
+    PROTO FRAME STOP MARK GLOBAL STACK_GLOBAL EMPTY_TUPLE NEWOBJ BUILD
+    EMPTY_DICT SETITEM SETITEMS EMPTY_LIST APPEND APPENDS BINUNICODE SHORT_BINUNICODE
+    BININT BININT1 BININT2 LONG1 NONE NEWTRUE NEWFALSE
+    BINPUT LONG_BINPUT BINGET LONG_BINGET MEMOIZE
+    """.split()  # noqa: SIM905 - twenty-nine quoted words are harder to read
+)
+
+
+class _Refused(Exception):
+    """What a pickle wanted and may not have."""
+
+
+def _is_pickled(data: bytes) -> bool:
+    """Whether a file is a pickle or a zip of one, rather than text."""
+    if data[:1] == b"\x80" or data[:4] == b"PK\x03\x04":
+        return True
+    try:  # the oldest protocols have no mark; but their operations end just where the file does
+        ((_, _, end),) = deque(pickletools.genops(data), maxlen=1)
+    except ValueError:
+        return False
+    return end is not None and 0 < end == len(data.rstrip()) - 1
+
+
+def _published_words(data: bytes) -> tuple[str, ...]:
+    try:
+        return _words_of(_unpickle_corpus(data))
+    except LangTrackError:
+        raise
+    except Exception as error:  # hostile bytes can fail in any way; none of them may reach the user raw
+        why = f"it wants {_shorten(str(error))}" if isinstance(error, _Refused) else type(error).__name__
+        raise LangTrackError(
+            f"it is not the published corpus ({why}); nothing in it was run. "
+            "Give the word list as a text file instead, one word a line."
+        ) from error
+
+
+def _words_of(corpus: Any) -> tuple[str, ...]:
+    """The checked words of the rebuilt object."""
+    dictionary = vars(corpus).get("dictionary")
+    if type(corpus).__name__ != "Corpus" or type(dictionary).__name__ != "Dictionary":
+        raise _Refused(f"to be a {type(corpus).__name__} without a Dictionary")
+    words, ids = vars(dictionary).get("idx2word"), vars(dictionary).get("word2idx")
+    if type(words) is not list or not all(type(word) is str for word in words):
+        raise _Refused("an idx2word that is no list of words")
+    if ids != {word: i for i, word in enumerate(words)}:
+        raise _Refused("a word2idx that is not the reverse of idx2word")
+    return tuple(words)
+
+
+def _unpickle_corpus(data: bytes) -> Any:
+    if data[:2] == b"PK":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            (name,) = [n for n in archive.namelist() if n.endswith("/data.pkl") or n == "data.pkl"]
+            with archive.open(name) as member:  # not .read(): a few bytes of zip can hold gigabytes
+                data = member.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise _Refused(f"more than {MAX_FILE_BYTES} bytes")
+    stream = io.BytesIO(data)
+    for _ in range(4):  # magic number, format version, machine, object; or the object at once
+        value = _unpickle_one(stream)
+        if type(value).__name__ == "Corpus":
+            return value
+    raise _Refused(f"to be a {type(value).__name__}")
+
+
+def _unpickle_one(stream: io.BytesIO) -> Any:
+    """The next pickle in a stream, after its opcodes were looked through without running them."""
+    start = stream.tell()
+    for operations, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+        if opcode.name not in _OPERATIONS:
+            raise _Refused(f"the operation {opcode.name}")
+        # A pickler numbers its memo from 0; for a far number the unpickler would reserve memory up to there.
+        if opcode.name in ("BINPUT", "LONG_BINPUT") and int(argument or 0) > operations:
+            raise _Refused(f"memo place {argument}")
+    stream.seek(start)
+
+    class Corpus:
+        """Inert stand-in, made anew for each file."""
+
+        def __setstate__(self, state: dict[str, Any]) -> None:
+            if type(state) is not dict:
+                raise _Refused("attributes that are no dict")
+            self.__dict__.update(state)
+
+    class Dictionary(Corpus):
+        pass
+
+    class Restricted(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> type:
+            # The module was referit_loader, utils.word_utils or dmn_pytorch.utils.word_utils over time.
+            try:
+                return {"Corpus": Corpus, "Dictionary": Dictionary}[name]
+            except KeyError:
+                raise _Refused(f"{module}.{name}") from None
+
+        def persistent_load(self, pid: Any) -> Any:
+            raise _Refused("an object stored elsewhere")
+
+    return Restricted(stream).load()
