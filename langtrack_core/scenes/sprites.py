@@ -51,7 +51,7 @@ def _shade(
     full = cv2.resize(light, (columns, rows), interpolation=cv2.INTER_LINEAR)
     shaded = rgba[..., :3] * full[..., None]
     if kind.gloss:
-        spot = cv2.resize(np.clip(facing - 0.30, 0, None) * 150 * kind.gloss, (columns, rows))
+        spot = cv2.resize(np.clip(facing - 0.42, 0, None) * 190 * kind.gloss, (columns, rows))
         shaded += (spot * (rgba[..., 3] / np.float32(255)))[..., None]
     out = np.empty_like(rgba)
     out[..., :3] = np.clip(shaded, 0, rgba[..., 3:])

@@ -67,8 +67,8 @@ def _perspective(texture: Picture, size_hw: tuple[int, int], near: float = 0.16)
     height, width = size_hw
     below = (np.arange(height, dtype=np.float32) + 0.5) / height
     distance = 1 / (below + near)
-    x = (np.arange(width, dtype=np.float32) - width / 2)[None, :] * (distance * near * 3.2)[:, None]
-    y = np.repeat((distance * near * texture.shape[0])[:, None], width, axis=1)
+    x = (np.arange(width, dtype=np.float32) - width / 2)[None, :] * (distance * near * 4.0)[:, None]
+    y = np.repeat((distance * near * 2.6 * texture.shape[0])[:, None], width, axis=1)
     x = x + texture.shape[1] / 2
     warped = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     return warped.astype(np.float32, copy=False)
@@ -86,15 +86,28 @@ def _sky(rng: np.random.Generator, size_hw: tuple[int, int]) -> Picture:
     return sky + (_rgb((246, 246, 248)) - sky) * cloud
 
 
+def _ridge(rng: np.random.Generator, width: int, steps: tuple[int, ...]) -> Picture:
+    """``(width,)`` a skyline of range about -1 to 1: bumps of as many per picture width as the steps say."""
+    line = np.zeros((1, width), np.float32)
+    for i, bumps in enumerate(steps):
+        grid = rng.random((1, max(2, min(bumps, width))), dtype=np.float32) * 2 - 1
+        line += cv2.resize(grid, (width, 1), interpolation=cv2.INTER_CUBIC) * np.float32(0.6**i)
+    return line[0] / 1.6
+
+
 def _hills(rng: np.random.Generator, sky: Picture) -> None:
-    """Hazy hills and a line of woods along the lower edge of the sky, in place."""
+    """Hazy hills and the edge of a wood along the lower edge of the sky, in place."""
     height, width = sky.shape[:2]
-    for share, colour, rough in ((0.34, (128, 148, 160), 3), (0.16, (62, 88, 66), 5)):
-        ridge = noise(rng, (2, width), 2, rough, 0.05 if rough > 3 else 0.1)[0]
-        top = height * (1 - share * (0.75 + 0.6 * ridge * rng.uniform(0.5, 1)))
-        cover = np.clip(np.arange(height, dtype=np.float32)[:, None] - top[None, :], 0, 1)[..., None]
-        texture = 1 + 0.25 * noise(rng, (height, width), 14, 3)[..., None]
-        sky += (_rgb(colour) * texture * rng.uniform(0.8, 1.15) - sky) * cover
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    for share, colour, steps in (
+        (0.30, (134, 154, 168), (3, 7, 15)),
+        (0.20, (58, 84, 60), (5, 22, 48, 90)),
+    ):
+        top = height * (1 - share * (0.75 + 0.5 * _ridge(rng, width, steps)))
+        cover = np.clip(rows - top[None, :], 0, 1)[..., None]
+        leaves = noise(rng, (height, width), 16, 3) * (0.5 if len(steps) > 3 else 0.12)
+        lit = 1.25 - 0.5 * np.clip((rows - top[None, :]) / max(height * share, 1), 0, 1)
+        sky += (_rgb(colour) * ((1 + leaves) * lit)[..., None] * rng.uniform(0.85, 1.1) - sky) * cover
 
 
 def _grass(rng: np.random.Generator, size_hw: tuple[int, int], flat: bool = False) -> Picture:

@@ -1,0 +1,221 @@
+"""Renders the example clips of `assets/examples` and writes down where the target is in every frame.
+
+    .venv/bin/python -m scripts.make_examples
+
+Each clip is ``NAME.mp4`` with ``NAME.json`` (expression, title, what to look for, seed) and
+``NAME.groundtruth.txt`` (a row ``x,y,w,h`` in pixels per frame, ``nan`` when nothing of the target shows).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langtrack_core.geometry import enclosing_box, xyxy_to_xywh
+from langtrack_core.scenes import Scene, build_stage, film, make_actor, random_camera, random_look
+from langtrack_core.scenes.film import Actor, Camera
+from langtrack_core.scenes.stages import Stage
+from langtrack_core.video import VideoWriter
+
+SIZE_HW = (360, 640)
+FPS = 25
+EXAMPLES_DIR = Path(__file__).resolve().parent.parent / "assets" / "examples"
+
+Keys = list[tuple[float, float, float, float]]
+"""Times in seconds, foot x and y and height in pixels; straight between them, gently at the ends."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One clip.
+
+    Attributes:
+        name: of its files.
+        expression: what the visitor finds in the text field.
+        title: label of its button.
+        what_to_look_for: one sentence under the player.
+        seed: of the background, the wording of colours and the noise.
+        seconds: length.
+        stage: background.
+        cast: actors, far ones first.
+        target: index of the one the expression means.
+    """
+
+    name: str
+    expression: str
+    title: str
+    what_to_look_for: str
+    seed: int
+    seconds: float
+    stage: str
+    cast: Callable[[Stage, np.random.Generator, int], list[Actor]]
+    target: int
+
+    @property
+    def n_frames(self) -> int:
+        return round(self.seconds * FPS)
+
+
+def _path(keys: Keys, n_frames: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """``(n_frames, 2)`` feet and ``(n_frames,)`` heights along the keys."""
+    times, xs, ys, heights = (np.array(column, np.float64) for column in zip(*keys, strict=True))
+    t = np.arange(n_frames) / FPS
+    reach = np.hanning(2 * FPS // 3 + 1)
+    rows = []
+    for values in (xs, ys, heights):
+        line = np.interp(t, times, values)
+        padded = np.pad(line, len(reach) // 2, mode="reflect", reflect_type="odd")
+        rows.append(np.convolve(padded, reach / reach.sum(), mode="valid"))
+    return np.stack(rows[:2], axis=1), rows[2]
+
+
+def _actor(
+    rng: np.random.Generator,
+    n: int,
+    category: str,
+    colour: str,
+    keys: Keys,
+    *,
+    style: float,
+    ground: bool = True,
+) -> Actor:
+    foot, height = _path(keys, n)
+    look = replace(random_look(rng, colour), style=style)
+    return make_actor(category, colour, look, foot, height, on_ground=ground)
+
+
+def _crossing_cars(stage: Stage, rng: np.random.Generator, n: int) -> list[Actor]:
+    return [
+        _actor(rng, n, "truck", "green", [(0, 820, 206, 96), (5, -170, 206, 96)], style=0.9),
+        _actor(rng, n, "car", "red", [(0, 70, 262, 72), (5, 560, 262, 72)], style=0.2),
+        _actor(rng, n, "car", "blue", [(0, 640, 322, 84), (5, 30, 322, 84)], style=0.8),
+    ]
+
+
+def _dog_comes_back(stage: Stage, rng: np.random.Generator, n: int) -> list[Actor]:
+    away_and_back: Keys = [
+        (0, 330, 300, 92), (1.4, 560, 306, 94), (2.0, 740, 308, 96), (3.0, 740, 316, 98),
+        (3.6, 560, 322, 102), (5.6, 150, 330, 106),
+    ]  # fmt: skip
+    return [
+        _actor(rng, n, "woman", "red", [(0, 470, 266, 142), (5.6, 380, 266, 142)], style=0.6),
+        _actor(
+            rng, n, "dog", "white", [(0, 150, 276, 74), (3, 230, 276, 74), (5.6, 270, 276, 74)], style=0.8
+        ),
+        _actor(rng, n, "dog", "brown", away_and_back, style=0.2),
+    ]
+
+
+def _three_boats(stage: Stage, rng: np.random.Generator, n: int) -> list[Actor]:
+    return [
+        _actor(rng, n, "boat", "yellow", [(0, 300, 196, 96), (5, 350, 196, 96)], style=0.8),
+        _actor(rng, n, "boat", "red", [(0, 130, 270, 158), (5, 215, 272, 158)], style=0.8),
+        _actor(rng, n, "boat", "red", [(0, 520, 282, 166), (5, 440, 280, 166)], style=0.85),
+        _actor(rng, n, "duck", "brown", [(0, 40, 338, 46), (5, 330, 338, 46)], style=0.9),
+    ]
+
+
+EXAMPLES = (
+    Example(
+        name="crossing-cars",
+        expression="the red car",
+        title="Two cars, one colour",
+        what_to_look_for="The blue car passes in front of the red one; the track must stay on red.",
+        seed=4,
+        seconds=5,
+        stage="road",
+        cast=_crossing_cars,
+        target=1,
+    ),
+    Example(
+        name="dog-comes-back",
+        expression="the brown dog",
+        title="Out of the picture and back",
+        what_to_look_for="The brown dog runs off and comes back; in between the honest answer is 'not there'.",
+        seed=6,
+        seconds=5.6,
+        stage="park",
+        cast=_dog_comes_back,
+        target=2,
+    ),
+    Example(
+        name="boats-left-right",
+        expression="the red boat on the right",
+        title="Left or right",
+        what_to_look_for="Two red boats: only the words 'on the right' tell them apart.",
+        seed=11,
+        seconds=5,
+        stage="lake",
+        cast=_three_boats,
+        target=2,
+    ),
+)
+
+
+def shoot(example: Example, n_frames: int | None = None) -> Scene:
+    """The clip, or its first frames; the same on every machine up to rounding of the drawing library."""
+    rng = np.random.default_rng(example.seed)
+    stage = build_stage(rng, example.stage, SIZE_HW)
+    actors = example.cast(stage, rng, example.n_frames)
+    camera = random_camera(rng, example.n_frames, stage.pad)
+    if n_frames is not None:
+        camera = _first_frames(camera, n_frames)
+    camera = replace(camera, exposure=1.02, noise_std=1.6, blur_px=0.4, shadow=0.4)
+    return film(rng, stage, actors, camera, SIZE_HW)
+
+
+def _first_frames(camera: Camera, n: int) -> Camera:
+    return replace(camera, shift_xy=camera.shift_xy[:n], roll_deg=camera.roll_deg[:n], zoom=camera.zoom[:n])
+
+
+def ground_truth(scene: Scene, target: int) -> list[str]:
+    """A row per frame: ``x,y,w,h`` of the rectangle around the visible part, or four times ``nan``."""
+    rows = []
+    for mask in scene.objects[target].masks:
+        box = enclosing_box(mask)
+        values = np.full(4, np.nan) if box is None else xyxy_to_xywh(box)
+        rows.append(",".join(f"{value:g}" for value in values))
+    return rows
+
+
+def write_example(example: Example, folder: Path) -> None:
+    scene = shoot(example)
+    with VideoWriter(folder / f"{example.name}.mp4", FPS, crf=23) as writer:
+        for frame in scene.frames:
+            writer.write(frame)
+    (folder / f"{example.name}.groundtruth.txt").write_text(
+        "\n".join(ground_truth(scene, example.target)) + "\n"
+    )
+    card = {
+        "expression": example.expression,
+        "title": example.title,
+        "what_to_look_for": example.what_to_look_for,
+        "seed": example.seed,
+        "script": "scripts/make_examples.py",
+    }
+    (folder / f"{example.name}.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="which clips (default: all)")
+    parser.add_argument("--out", type=Path, default=EXAMPLES_DIR)
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - {example.name for example in EXAMPLES}
+    if unknown:
+        parser.error(f"no such clip: {', '.join(sorted(unknown))}")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for example in EXAMPLES:
+        if not arguments.names or example.name in arguments.names:
+            write_example(example, arguments.out)
+            print(f"{example.name}: {example.n_frames} frames")
+
+
+if __name__ == "__main__":
+    main()
