@@ -278,7 +278,7 @@ def _woman(c: Canvas, k: Look) -> None:
 
 def _ball(c: Canvas, k: Look) -> None:
     c.ellipse(0.5, 0.5, 0.48, 0.48, k.colour)
-    if k.style > 0.66:  # a beach ball
+    if k.style > 0.8:  # a beach ball
         for i in range(3):
             a = i * 2 * np.pi / 3 + 0.3
             arc = [(0.5 + 0.48 * np.cos(a + d), 0.5 + 0.48 * np.sin(a + d)) for d in np.linspace(0, np.pi /

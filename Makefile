@@ -1,0 +1,55 @@
+# make demo | test | check | bench. Each makes .venv when needed and reuses it afterwards.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PORT ?= 7860
+HOST ?= 127.0.0.1
+ARGS ?=
+
+# The first interpreter that is new enough; PYTHON=... overrides. Only asked when .venv has to be made.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+RUNTIME := $(VENV)/.runtime-installed
+DEV := $(VENV)/.dev-installed
+
+.PHONY: help demo test check bench chromium
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    serve the app at http://$(HOST):$(PORT) (PORT=..., HOST=..., ARGS='--device cuda')"
+	@echo "make test    all tests"
+	@echo "make check   ruff, mypy and all tests"
+	@echo "make bench   milliseconds per stage and peak memory on this machine"
+
+demo: $(RUNTIME)
+	$(PY) app.py --host $(HOST) --port $(PORT) $(ARGS)
+
+test: $(DEV) chromium
+	$(PY) -m pytest $(ARGS)
+
+check: $(DEV) chromium
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(PY) -m pytest $(ARGS)
+
+bench: $(RUNTIME)
+	$(PY) -m benchmarks.bench $(ARGS)
+
+chromium:
+	@sh scripts/need_chromium.sh
+
+# The stamps are older than their requirements file when that has changed: then pip runs again.
+$(RUNTIME): requirements.txt | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt $(RUNTIME)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(PY):
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and none was found; set PYTHON=/path/to/python3.11." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) could not make $(VENV); on Debian and Ubuntu install python3-venv." >&2; exit 1; }
