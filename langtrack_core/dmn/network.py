@@ -328,7 +328,7 @@ def config_of(checkpoint: Mapping[str, Any], **switches: Any) -> DMNConfig:
             resolution="high" if any(name.startswith("upsample.") for name in state) else "low",
             **switches,
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise LangTrackError(f"This is not a weights file of the published DMN ({error}).") from error
 
 
