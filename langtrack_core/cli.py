@@ -1,0 +1,261 @@
+"""The command line: ``python -m langtrack_core track|weights|train|evaluate``.
+
+Exit codes: 0 done; 1 something that the user can put right, told in one line; 2 wrong usage; 130 and 143 stopped
+by Ctrl-C and SIGTERM, with nothing half-written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import itertools
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from .types import LangTrackError, Query
+
+if TYPE_CHECKING:
+    from .pipeline import LangTracker
+    from .video import VideoInfo
+
+PROG = "langtrack"
+
+DISPATCHED = {
+    "train": {
+        "dmn": ("langtrack_core.dmn.train", "the language branch"),
+        "siammask": ("langtrack_core.siammask.train", "the tracker"),
+    },
+    "evaluate": {
+        "lgm": ("langtrack_core.evaluate", "the language branch alone, frame by frame"),
+        "siam": ("langtrack_core.evaluate", "the tracker alone, from the true first box"),
+    },
+}
+"""Commands whose modules have ``add_arguments(parser)`` and ``run(args) -> int``; loaded only when used."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; what it returns is the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if len(arguments) >= 2 and arguments[1] in DISPATCHED.get(arguments[0], {}):
+            return _dispatch(*arguments[:2], arguments[2:])
+        args = _parser().parse_args(arguments)
+        return args.run(args)
+    except LangTrackError as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{PROG}: stopped; nothing half-written is left.", file=sys.stderr)
+        return 130
+    except Exception as error:  # a fault of ours: still one line, and the traceback for whoever wants it
+        if os.environ.get("LANGTRACK_DEBUG"):
+            raise
+        sentence = f"internal error ({type(error).__name__}: {error})"
+        print(f"{PROG}: {sentence}; LANGTRACK_DEBUG=1 shows where.", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    from . import weights_command
+
+    parser = argparse.ArgumentParser(PROG, description="Follow an object through a video by describing it.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    track = commands.add_parser(
+        "track",
+        help="follow an object and write a run folder",
+        description="Follow what --text describes, what --box encloses on the first frame, or both.",
+    )
+    _add_track_arguments(track)
+    track.set_defaults(run=run_track)
+    weights = commands.add_parser("weights", help="list, verify or add weights")
+    weights_command.add_arguments(weights)
+    weights.set_defaults(run=weights_command.run)
+    for command, targets in DISPATCHED.items():
+        listing = "; ".join(f"{name}: {what}" for name, (_, what) in targets.items())
+        dispatched = commands.add_parser(command, help=f"{' or '.join(targets)} ({listing})")
+        dispatched.add_argument("target", choices=targets, help=f"{listing}; each has a --help of its own")
+    return parser
+
+
+def _dispatch(command: str, target: str, rest: Sequence[str]) -> int:
+    name, what = DISPATCHED[command][target]
+    module = importlib.import_module(name)
+    parser = argparse.ArgumentParser(
+        f"{PROG} {command} {target}", description=f"{command.capitalize()} {what}."
+    )
+    module.add_arguments(parser)
+    parser.set_defaults(target=target)
+    return module.run(parser.parse_args(rest))
+
+
+# --- track -------------------------------------------------------------------------------------------------
+
+
+def _add_track_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "video", metavar="VIDEO", type=Path, help="a video file, a GIF, or a folder of frames"
+    )
+    parser.add_argument(
+        "--text", metavar="TEXT", help='what to follow, for example "the white car on the left"'
+    )
+    parser.add_argument(
+        "--box",
+        type=_box,
+        metavar="x1,y1,x2,y2",
+        help="box on the first frame, in pixels, x2 and y2 exclusive",
+    )
+    parser.add_argument("--start", type=_count(0), default=0, metavar="N", help="first frame, from 0")
+    parser.add_argument(
+        "--every", type=_count(1), default=1, metavar="K", help="run the language branch on every K-th frame"
+    )
+    parser.add_argument(
+        "--weights", default="lite", metavar="NAME|FILE", help="lite (default), paper, or a checkpoint"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run, made new")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")
+    parser.add_argument("--png", action="store_true", help="write every mask as a PNG too")
+    parser.add_argument("--no-video", action="store_true", help="do not write the four videos")
+    parser.add_argument("--rotated", action="store_true", help="draw the rotated rectangles too")
+    parser.add_argument(
+        "--keep-damaged", action="store_true", help="keep what can be decoded of a video that ends early"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+
+
+def _box(text: str) -> np.ndarray:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4:
+        raise argparse.ArgumentTypeError(f"expected four numbers x1,y1,x2,y2, got {text!r}")
+    return np.array(numbers)
+
+
+def _count(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def run_track(args: argparse.Namespace) -> int:
+    """Check everything that can be checked, load, follow, write."""
+    from tqdm import tqdm
+
+    from .export import Recorder, check_out_dir
+    from .geometry import clip_box
+    from .render import Style
+    from .video import probe, read_frames
+
+    query = Query(args.text, args.box, args.start)
+    info = probe(args.video)
+    if query.box_xyxy is not None and clip_box(query.box_xyxy, (info.height, info.width)) is None:
+        corners = ",".join(f"{value:g}" for value in query.box_xyxy)
+        raise LangTrackError(
+            f"The box {corners} lies outside the picture, which is {info.width}x{info.height}."
+        )
+    check_out_dir(args.out, overwrite=args.overwrite)
+    damage: list[str] = []
+    frames = read_frames(args.video, start=query.start, on_damage=damage.append)
+    frames = itertools.chain([next(frames)], frames)  # a start past the end shows before anything is loaded
+
+    with _terminable():
+        tracker = load_tracker(args.weights, args.device)
+        unknown = _unknown_words(tracker, query)
+        recorder = Recorder(
+            args.out,
+            info=info,
+            query=query,
+            tracker_info=tracker.info,
+            every=args.every,
+            unknown_words=unknown,
+            png=args.png,
+            video=not args.no_video,
+            overwrite=args.overwrite,
+            style=Style(rotated=args.rotated),
+        )
+        states: Counter[str] = Counter()
+        with recorder:
+            steps = tracker.track(frames, query, every=args.every)
+            total = info.frames_estimate and max(1, info.frames_estimate - query.start)
+            for step in tqdm(steps, total=total, unit="frame", disable=args.quiet, dynamic_ncols=True):
+                recorder.add(step)
+                states[step.state] += 1
+            if damage and not args.keep_damaged:
+                raise LangTrackError(
+                    f"{damage[0]} Use --keep-damaged to keep the {states.total()} frames before."
+                )
+            out = recorder.finish(partial=bool(damage))
+    if damage:
+        print(f"{PROG}: {damage[0]}", file=sys.stderr)
+    if not args.quiet:
+        print(_summary(info, query, states, unknown, tracker.info, out))
+    return 0
+
+
+def load_tracker(weights: str, device: str) -> LangTracker:
+    """Import PyTorch, and everything that needs it, as late as this."""
+    from .pipeline import LangTracker
+
+    return LangTracker.from_pretrained(weights, device)
+
+
+def _unknown_words(tracker: LangTracker, query: Query) -> tuple[str, ...]:
+    if query.text is None:
+        return ()
+    unknown = tracker.describe(query.text).unknown
+    if unknown:
+        print(f"{PROG}: unknown words, left out: {', '.join(unknown)}", file=sys.stderr)
+    return unknown
+
+
+def _summary(
+    info: VideoInfo,
+    query: Query,
+    states: Counter[str],
+    unknown: Sequence[str],
+    tracker_info: dict,
+    out: Path | None,
+) -> str:
+    target = f'"{query.text}"' if query.text is not None else "the box"
+    parts = [
+        f"Followed {target} through {states.total()} frames of {info.path.name}: "
+        f"found in {states['tracking']}, lost in {states['lost']}, still searching in {states['searching']}."
+    ]
+    if unknown:
+        parts.append(f"Unknown words: {', '.join(unknown)}.")
+    used = [f"{w['branch']} {w['name']} ({', '.join(w['files'])})" for w in tracker_info["weights"]]
+    parts.append(f"Weights: {'; '.join(used)}.")
+    parts.append(f"The run is in {out}.")
+    return " ".join(parts)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the block by an exception, so that files are cleaned up as after Ctrl-C."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: whoever runs it there handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
