@@ -76,7 +76,7 @@ def test_every_stage_can_be_built(stage: str) -> None:
 
 @pytest.mark.parametrize("category", KINDS)
 def test_mask_is_where_the_picture_changes(category: str) -> None:
-    """The same scene with and without the thing: the difference inside its mask is large, far outside none."""
+    """The same scene with and without the thing: a large difference in its mask, none far away."""
     colour = (KINDS[category].colours or ("red",))[0]
     height = min(90.0, 150 / KINDS[category].width)
     with_it = _film([_still(category, colour, 100, 130, height)], "lawn")
