@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
+from langtrack_core import cli
 from langtrack_core.video import count_frames, probe, read_frames
 from scripts.make_examples import EXAMPLES, EXAMPLES_DIR, FPS, SIZE_HW, ground_truth, shoot
 
@@ -72,9 +74,10 @@ def _imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*base, *([node.module] if node.module else [])])
-            yield module
-            if node.level and node.module is None:  # from . import name
+            if node.level and node.module is None:  # from . import module
                 yield from (f"{module}.{alias.name}" for alias in node.names)
+            else:
+                yield module
         pending += ast.iter_child_nodes(node)
 
 
@@ -275,6 +278,30 @@ def test_readme_names_make_targets_that_exist(readme: str) -> None:
     used = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(re.findall(r"```.*?```", readme, re.S))))
     assert {"demo", "test", "check", "bench"} <= targets
     assert used and used <= targets
+
+
+def _blocks(readme: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", readme, re.S)
+
+
+def test_readme_commands_are_understood(readme: str) -> None:
+    commands = re.findall(r"-m langtrack_core (.+)", "\n".join(_blocks(readme, "sh")))
+    assert commands
+    for command in commands:
+        arguments = shlex.split(command, comments=True)
+        if arguments[0] in ("track", "weights"):
+            cli._parser().parse_args(arguments)  # leaves with an error on a flag that does not exist
+        else:
+            assert arguments[1] in cli.DISPATCHED[arguments[0]]
+
+
+def test_readme_python_imports_public_names(readme: str) -> None:
+    import langtrack_core
+
+    for block in _blocks(readme, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module == "langtrack_core":
+                assert {alias.name for alias in node.names} <= set(langtrack_core.__all__)
 
 
 def test_continuous_integration_runs_the_tests() -> None:
