@@ -1,0 +1,73 @@
+"""The demo: ``python app.py``, then open the printed address. Every limit is in `demo.settings`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+from langtrack_core.types import LangTrackError
+
+if importlib.util.find_spec("spaces") is not None:
+    import spaces  # noqa: F401  # a ZeroGPU Space wants it imported before torch
+
+EXAMPLES = Path(__file__).parent / "assets" / "examples"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until interrupted; all files of all visitors are gone afterwards."""
+    flags = _flags(arguments)
+    signal.signal(signal.SIGTERM, _leave)
+    with tempfile.TemporaryDirectory(prefix="langtrack-", ignore_cleanup_errors=True) as root:
+        os.environ["GRADIO_TEMP_DIR"] = root  # before Gradio is imported: uploads go there too
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        try:
+            return _serve(flags, Path(root))
+        except LangTrackError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+
+def _serve(flags: argparse.Namespace, root: Path) -> int:
+    from demo.layout import build_app, launch_options
+    from demo.settings import Settings
+    from langtrack_core import LangTracker
+
+    settings = Settings.from_env()
+    tracker = LangTracker.from_pretrained(flags.weights, device=flags.device)
+    page, backend = build_app(tracker, settings, root, EXAMPLES)
+    try:
+        page.launch(
+            server_name=flags.host,
+            server_port=flags.port,
+            inbrowser=flags.open,
+            **launch_options(settings, EXAMPLES),
+        )
+    except OSError as error:
+        raise LangTrackError(f"The page cannot be served at {flags.host}:{flags.port}: {error}.") from None
+    finally:
+        backend.sessions.close()
+    return 0
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)  # a container is stopped by SIGTERM; this way the files go too
+
+
+def _flags(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
+    parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
+    parser.add_argument("--weights", default="lite", help="lite, paper, or a weights file")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, …")
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,288 @@
+"""One run in a thread of its own: pages watch it; it ends by itself, by `cancel`, or by an error.
+
+The thread, not the page's request, owns the computing: whatever happens to the request, the run stops within
+a frame and closes its files.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import zipfile
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from langtrack_core.export import Recorder
+from langtrack_core.render import PANELS, Style, draw
+from langtrack_core.types import Estimate, LangTrackError, Step
+from langtrack_core.video import VideoWriter, read_frames
+
+from .settings import Settings
+from .task import Task, Tracker, without_paths
+
+log = logging.getLogger(__name__)
+
+Stage = Literal["opening", "following", "writing"]
+Picture = NDArray[np.uint8]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is. ``picture`` is a JPEG of the four panels, two by two, in the order of `PANELS`."""
+
+    stage: Stage = "opening"
+    frames: int = 0
+    total: int | None = None
+    fps: float = 0.0
+    picture: bytes | None = None
+
+    @property
+    def left_s(self) -> float | None:
+        if not self.total or not self.fps or self.stage != "following":
+            return None
+        return max(self.total - self.frames, 0) / self.fps
+
+
+@dataclass
+class Timeline:
+    """What the player shows beside the pictures: one entry per frame in each list.
+
+    Attributes:
+        index, time_s: of the frame in the clip.
+        state: "searching", "tracking" or "lost".
+        source: "lgm", "siam" or "none", of the fused estimate.
+        fused, lgm, siam: confidence in [0, 1]; None where the target is absent or the branch did not run.
+        reason: why the fusion decided so.
+    """
+
+    index: list[int] = field(default_factory=list)
+    time_s: list[float] = field(default_factory=list)
+    state: list[str] = field(default_factory=list)
+    source: list[str] = field(default_factory=list)
+    fused: list[float | None] = field(default_factory=list)
+    lgm: list[float | None] = field(default_factory=list)
+    siam: list[float | None] = field(default_factory=list)
+    reason: list[str] = field(default_factory=list)
+
+    def add(self, step: Step) -> None:
+        self.index.append(step.frame.index)
+        self.time_s.append(round(step.frame.time_s, 4))
+        self.state.append(step.state)
+        self.source.append(step.fused.source if step.fused.present else "none")
+        self.fused.append(_confidence(step.fused))
+        self.lgm.append(_confidence(step.grounded))
+        self.siam.append(_confidence(step.tracked))
+        self.reason.append(step.reason)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run's files. ``partial`` when it was cancelled: everything up to then is there.
+
+    Attributes:
+        player: the four panels in one video, two by two, so that no two of them can ever be out of step.
+        tile_wh: size of one panel in it.
+    """
+
+    player: Path
+    tile_wh: tuple[int, int]
+    timeline: Timeline
+    files: list[Path]
+    bundle: Path
+    partial: bool
+
+
+class Job:
+    """A run. Its thread starts with `start`; `cancel` and `wait` are safe at any time, from any thread."""
+
+    def __init__(self, tracker: Tracker, task: Task, folder: Path, settings: Settings) -> None:
+        self.task = task
+        self.folder = folder
+        self.result: Result | None = None
+        self.error: str | None = None
+        self.progress = Progress(total=task.frames_expected)
+        self._tracker = tracker
+        self._settings = settings
+        self._cancelled = threading.Event()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._start_lock = threading.Lock()
+
+    @property
+    def started(self) -> bool:
+        return self._thread is not None
+
+    @property
+    def over(self) -> bool:
+        """Finished, failed, or cancelled before it started: nothing computes any more."""
+        return self._over.is_set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
+    def start(self) -> None:
+        """Begin, unless it was begun or cancelled before."""
+        with self._start_lock:
+            if self._thread is None and not self._cancelled.is_set():
+                self._thread = threading.Thread(target=self._run, name="langtrack-run", daemon=True)
+                self._thread.start()
+
+    def cancel(self) -> None:
+        """Stop after the frame that is being computed; what is done so far is kept."""
+        with self._start_lock:
+            self._cancelled.set()
+            if self._thread is None:
+                self._over.set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until nothing computes any more; False when that took longer than ``timeout_s``."""
+        return self._over.wait(timeout_s)
+
+    def watch(self) -> Iterator[Progress]:
+        """The newest progress, `Settings.preview_hz` times a second at most, until the run is over."""
+        seen = None
+        while not self._over.wait(1.0 / self._settings.preview_hz):
+            if self.progress is not seen:
+                seen = self.progress
+                yield seen
+
+    def _run(self) -> None:
+        try:
+            self.result = self._compute()
+        except LangTrackError as error:
+            self.error = without_paths(str(error))
+        except OSError as error:
+            log.exception("a run could not read or write a file")
+            why = error.strerror or type(error).__name__
+            self.error = f"The server could not read or write a file: {why}."
+        except MemoryError:
+            self.error = "The server ran out of memory. Try a smaller clip."
+        except Exception:
+            log.exception("a run failed")
+            self.error = "Something went wrong on the server. The operator finds the details in its log."
+        finally:
+            self._over.set()
+
+    def _compute(self) -> Result | None:
+        task, settings = self.task, self._settings
+        timeline, pace = Timeline(), _Pace(task.frames_expected, settings.preview_hz)
+        run_folder, player = self.folder / task.name, self.folder / "player.mp4"
+        tile_wh = _tile(task.info.width, task.info.height, settings.player_side)
+        recorder = Recorder(
+            run_folder,
+            info=task.info,
+            query=task.query,
+            tracker_info=self._tracker.weights_info,
+            every=task.every,
+            unknown_words=task.unknown,
+        )
+        with (
+            recorder,
+            VideoWriter(player, task.info.fps) as video,
+            _closed_after(read_frames(task.info.path, start=task.query.start)) as frames,
+            _closed_after(self._tracker.track(frames, task.query, every=task.every)) as steps,
+        ):
+            for step in steps:
+                if step.frame.time_s > settings.max_seconds:
+                    raise LangTrackError(_too_long(settings.max_seconds))
+                recorder.add(step)
+                timeline.add(step)
+                mosaic = _mosaic(step, tile_wh)
+                video.write(mosaic, step.frame.time_s - timeline.time_s[0])
+                self.progress = pace.advance(mosaic, self.progress)
+                if self._cancelled.is_set():
+                    recorder.finish(partial=True)
+                    break
+            if not timeline.index:
+                raise LangTrackError(f"The clip ends before frame {task.query.start}; start earlier.")
+            self.progress = pace.writing(self.progress)
+        files = sorted(path for path in run_folder.rglob("*") if path.is_file())
+        bundle = _zip(files, run_folder, self.folder / f"langtrack-{task.name}.zip")
+        return Result(player, tile_wh, timeline, files, bundle, self._cancelled.is_set())
+
+
+class _Pace:
+    """Frames done, frames a second over the last two seconds, and a picture now and then."""
+
+    def __init__(self, total: int | None, preview_hz: float) -> None:
+        self._total = total
+        self._period_s = 1.0 / preview_hz
+        self._next_picture_s = 0.0
+        self._moments: deque[float] = deque([time.monotonic()])
+
+    def advance(self, mosaic: Picture, before: Progress) -> Progress:
+        now = time.monotonic()
+        self._moments.append(now)
+        while len(self._moments) > 2 and now - self._moments[0] > 2.0:
+            self._moments.popleft()
+        fps = (len(self._moments) - 1) / max(now - self._moments[0], 1e-6)
+        picture = before.picture
+        if now >= self._next_picture_s:
+            picture, self._next_picture_s = _jpeg(mosaic), now + self._period_s
+        frames = before.frames + 1
+        total = None if self._total is None else max(self._total, frames)
+        return Progress("following", frames, total, fps, picture)
+
+    def writing(self, before: Progress) -> Progress:
+        return Progress("writing", before.frames, before.frames, before.fps, before.picture)
+
+
+@contextmanager
+def _closed_after(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
+    """Close a generator here, not where the garbage collector finds it."""
+    try:
+        yield items
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()
+
+
+def _too_long(max_seconds: float) -> str:
+    return f"The clip is longer than this server's {max_seconds:g} seconds. Cut it and try again."
+
+
+def _confidence(estimate: Estimate | None) -> float | None:
+    return round(estimate.confidence, 3) if estimate is not None and estimate.present else None
+
+
+def _tile(width: int, height: int, longest: int) -> tuple[int, int]:
+    """Width and height of a panel in the player, both even, which yuv420p needs at the seams."""
+    scale = min(1.0, longest / max(width, height))
+    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+
+
+def _mosaic(step: Step, tile_wh: tuple[int, int]) -> Picture:
+    style = Style(labels=False)  # the page writes the labels itself, where they can be read at any size
+    tiles = [cv2.resize(draw(step, panel, style), tile_wh, interpolation=cv2.INTER_AREA) for panel in PANELS]
+    return np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
+
+
+def _jpeg(mosaic: Picture) -> bytes:
+    """At most 960 pixels on the longest side: about 60 kB."""
+    scale = min(1.0, 960 / max(mosaic.shape))
+    small = cv2.resize(mosaic, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()
+
+
+def _zip(files: list[Path], top: Path, target: Path) -> Path:
+    """All files below the folder's name; pictures and videos are stored, text is compressed."""
+    with zipfile.ZipFile(target, "w") as bundle:
+        for path in files:
+            packed = path.suffix in {".mp4", ".png"}
+            bundle.write(
+                path, path.relative_to(top.parent), zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+            )
+    return target

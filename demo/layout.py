@@ -1,0 +1,155 @@
+"""The page: what stands where, and which event calls which handler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from .examples import CARDS_JS, Example, cards, load_examples
+from .handlers import Backend
+from .player import HERE, player
+from .sessions import Sessions
+from .settings import Settings
+from .task import MAX_EVERY, Tracker
+from .theme import theme
+
+HEADER = """
+<div class="lt-top">
+  <svg viewBox="0 0 44 44" aria-hidden="true">
+    <path stroke="currentColor" d="M4 14V7a3 3 0 0 1 3-3h7 M30 4h7a3 3 0 0 1 3 3v7
+      M40 30v7a3 3 0 0 1-3 3h-7 M14 40H7a3 3 0 0 1-3-3v-7"/>
+    <path stroke="var(--lt-amber)" d="M13 17h18M13 23h13M13 29h8"/>
+  </svg>
+  <div><h1>LangTrack</h1>
+  <p>Describe an object in your own words, and follow it through a video, <b>frame by frame</b>.</p></div>
+</div>
+"""
+
+
+def _refuse_addresses(video: gr.Video) -> None:
+    """Gradio would fetch any web address that an API caller sends for a video; this one takes uploads only.
+
+    On the instance, because Gradio writes a stub file beside every module that has a component class.
+    """
+    move = video.async_move_resource_to_block_cache
+
+    async def move_upload(path: str | Path | None) -> str | None:
+        if "://" in str(path):
+            raise gr.Error("Upload the video itself; addresses are not fetched.", print_exception=False)
+        return await move(path)
+
+    video.async_move_resource_to_block_cache = move_upload  # type: ignore[method-assign, assignment]
+
+
+def build_app(
+    tracker: Tracker, settings: Settings, root: Path, examples_dir: Path
+) -> tuple[gr.Blocks, Backend]:
+    """The page and what is behind it.
+
+    Args:
+        tracker: shared by all visitors; its `track` keeps all state per run.
+        root: folder for everything that visitors bring and runs make. It has to be (below) Gradio's upload
+            folder, which the variable GRADIO_TEMP_DIR names.
+        examples_dir: see `load_examples`.
+    """
+    examples = load_examples(examples_dir)
+    backend = Backend(tracker, settings, Sessions(root, settings.keep_hours * 3600), examples)
+    keep_s = int(settings.keep_hours * 3600)
+    with gr.Blocks(
+        title="LangTrack", analytics_enabled=False, fill_width=True, delete_cache=(min(600, keep_s), keep_s)
+    ) as page:
+        gr.HTML(HEADER, padding=False)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=1, min_width=300, elem_id="ask"):
+                video = gr.Video(label="Video", sources=["upload"], height=230, elem_id="video")
+                _refuse_addresses(video)
+                about = gr.HTML(elem_id="about")
+                text = gr.Textbox(
+                    label="What to follow",
+                    placeholder="the white car on the left",
+                    max_length=500,
+                    lines=1,
+                    elem_id="text",
+                )
+                with gr.Row():
+                    run = gr.Button("Follow it", variant="primary", scale=3, elem_id="run")
+                    cancel = gr.Button("Cancel", interactive=False, scale=1, min_width=90, elem_id="cancel")
+                said = gr.HTML(elem_id="notice")
+                with gr.Accordion("More: a box, a start frame, speed", open=False, elem_id="more"):
+                    box = gr.Textbox(
+                        label="Box on the start frame, x1,y1,x2,y2",
+                        info="In pixels. Alone it starts the tracker; with words both branches work.",
+                        placeholder="120,80,260,190",
+                        max_length=100,
+                        elem_id="box",
+                    )
+                    start = gr.Number(label="Start frame", value=0, precision=0, minimum=0, elem_id="start")
+                    every = gr.Slider(
+                        1,
+                        MAX_EVERY,
+                        value=1,
+                        step=1,
+                        label="Read the words on every … frame",
+                        info="Larger is faster; the tracker still sees every frame.",
+                        elem_id="every",
+                    )
+                shelf = _example_shelf(examples)
+            with gr.Column(scale=3, min_width=320, elem_id="result"):
+                stage = player()
+        # For the API alone: its two results need a place.
+        report = gr.JSON(visible=False)
+        archive = gr.File(visible=False)
+        call = gr.Button(visible=False)
+
+        asked: list[Any] = [video, text, box, start, every]
+        shown: list[Any] = [stage, said, run, cancel]
+        ours: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        computing: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": settings.concurrency}
+        video.change(backend.inspect, video, about, queue=False, **ours)
+        begun = [gr.on([run.click, text.submit], backend.begin, asked, shown, queue=False, **ours)]
+        if shelf is not None:
+            filled = shelf.click(
+                backend.fill_example, None, [video, text, box, start, about], queue=False, **ours
+            )
+            begun.append(filled.success(backend.begin, asked, shown, queue=False, **ours))
+        for event in begun:
+            # "multiple": each checked request gets its turn; a turn without a request does nothing.
+            turn = event.success(backend.run, None, shown, trigger_mode="multiple", **ours, **computing)
+            turn.failure(backend.failed, None, shown, queue=False, **ours)
+        cancel.click(backend.cancel, None, shown, queue=False, **ours)
+        call.click(backend.track, asked, [report, archive], api_name="track", **computing)
+        page.unload(backend.leave)
+    page.queue(max_size=settings.queue_size, default_concurrency_limit=8)
+    return page, backend
+
+
+def launch_options(settings: Settings, examples_dir: Path) -> Mapping[str, Any]:
+    """Arguments of `Blocks.launch` that every server of this page needs."""
+    return {
+        "theme": theme(),
+        # In the head, not as css=: Gradio rewrites that and loses the container queries.
+        "head": f"<style>{(HERE / 'style.css').read_text(encoding='utf-8')}</style>",
+        "max_file_size": f"{settings.max_file_mb}mb",
+        "allowed_paths": [str(examples_dir)],
+        "run_history": False,
+        "enable_monitoring": False,
+        "share": False,
+        "show_error": False,
+        "footer_links": ["api"],
+        "ssr_mode": False,
+    }
+
+
+def _example_shelf(examples: dict[str, Example]) -> gr.HTML | None:
+    if not examples:
+        return None
+    return gr.HTML(
+        cards(examples),
+        html_template='<p class="lt-cards-title">Or try one:</p><div class="lt-cards">${value}</div>',
+        js_on_load=CARDS_JS,
+        apply_default_css=False,
+        elem_id="examples",
+    )

@@ -1,0 +1,93 @@
+"""The player component, and the values it understands; player.html, player.js and style.css are its page.
+
+A value is one JSON object, its ``state`` one of:
+    empty    nothing yet: the four views explain themselves
+    running  ``title``, and a `Progress` as plain fields with the picture in base64
+    done     ``title``, ``film`` (the four views in one video), ``run`` (a `Timeline` and its geometry),
+             ``files`` and ``bundle`` to download
+
+The template never contains a value, so nothing from outside is ever parsed as HTML or as a template.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from .jobs import Progress, Result
+from .task import Task
+
+HERE = Path(__file__).parent
+EMPTY: dict[str, Any] = {"state": "empty"}
+FILE_NOTES = {
+    "boxes.csv": "a row per frame: boxes, confidences, why",
+    "fused.mp4": "the track to use",
+    "got10k.txt": "boxes for GOT-10k's toolkit",
+    "lasot.txt": "boxes for LaSOT's toolkit",
+    "manifest.json": "what was run, with which weights",
+    "mask.mp4": "the language branch's mask",
+    "masks.json": "all masks, COCO run lengths",
+    "otb.txt": "boxes for OTB's toolkit",
+    "rectangle.mp4": "its smallest rectangle",
+    "siammask.mp4": "the tracker's box",
+}
+"""What stands beside each download."""
+
+
+def player() -> gr.HTML:
+    return gr.HTML(
+        EMPTY,
+        html_template=(HERE / "player.html").read_text(encoding="utf-8"),
+        js_on_load=(HERE / "player.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
+        elem_id="player",
+        label="Result",
+    )
+
+
+def waiting(task: Task) -> dict[str, Any]:
+    """The run stands in line."""
+    return {"state": "running", "title": title(task), "stage": "waiting", "frames": 0, "total": None}
+
+
+def running(task: Task, progress: Progress) -> dict[str, Any]:
+    picture = base64.b64encode(progress.picture).decode() if progress.picture else None
+    return {
+        "state": "running",
+        "title": title(task),
+        "stage": progress.stage,
+        "frames": progress.frames,
+        "total": progress.total,
+        "fps": progress.fps,
+        "left_s": progress.left_s,
+        "picture": picture,
+    }
+
+
+def done(task: Task, result: Result) -> dict[str, Any]:
+    return {
+        "state": "done",
+        "title": title(task),
+        "film": _served(result.player),
+        "run": {"tile": list(result.tile_wh), "fps": float(task.info.fps), **asdict(result.timeline)},
+        "files": [_download(path) for path in result.files],
+        "bundle": _download(result.bundle),
+    }
+
+
+def _download(path: Path) -> dict[str, Any]:
+    note = FILE_NOTES.get(path.name, "")
+    return {"name": path.name, "note": note, "bytes": path.stat().st_size, "file": _served(path)}
+
+
+def _served(path: Path) -> dict[str, Any]:
+    """Gradio knows such an object by its form and gives it an address on the way out."""
+    return gr.FileData(path=str(path), orig_name=path.name).model_dump()
+
+
+def title(task: Task) -> str:
+    return f"“{task.query.text}”" if task.query.text else "The object in your box"

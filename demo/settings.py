@@ -1,0 +1,67 @@
+"""What an operator may set: one dataclass, each field also an environment variable ``LANGTRACK_<FIELD>``."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from langtrack_core.types import LangTrackError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits and pace of one server.
+
+    Attributes:
+        max_file_mb: largest upload in megabytes; phone clips of a minute are below 200.
+        max_seconds: longest clip; ten minutes at 25 frames a second are 15,000 frames.
+        max_side: longest side in pixels; 3840 is what phones record.
+        max_runs_kept: finished runs kept per visitor, the oldest goes first.
+        queue_size: visitors that may wait; the next one is told to come back.
+        concurrency: runs that compute at the same time; they share the networks, not the cores.
+        keep_hours: files of a visitor who never said goodbye are deleted after this long without use.
+        preview_hz: pictures a second that the page gets while a run computes.
+        player_side: longest side in pixels of one panel in the page's player; downloads have full size.
+    """
+
+    max_file_mb: int = 500
+    max_seconds: float = 600.0
+    max_side: int = 3840
+    max_runs_kept: int = 3
+    queue_size: int = 16
+    concurrency: int = 1
+    keep_hours: float = 6.0
+    preview_hz: float = 4.0
+    player_side: int = 640
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not (math.isfinite(value) and value > 0):
+                raise LangTrackError(f"{variable(field.name)} must be a number above 0, got {value}.")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """The defaults, replaced by what the environment sets.
+
+        Raises:
+            LangTrackError: a value is not a number above 0.
+        """
+        values: dict[str, int | float] = {}
+        for field in fields(cls):
+            text = environ.get(variable(field.name), "").strip()
+            if text:
+                kind = int if isinstance(field.default, int) else float
+                try:
+                    values[field.name] = kind(text)
+                except ValueError:
+                    what = "a whole number" if kind is int else "a number"
+                    raise LangTrackError(f"{variable(field.name)} must be {what}, got {text!r}.") from None
+        return cls(**values)  # type: ignore[arg-type]  # each value has its own field's type
+
+
+def variable(field_name: str) -> str:
+    """The environment variable of a field."""
+    return f"LANGTRACK_{field_name.upper()}"
