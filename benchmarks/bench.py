@@ -82,7 +82,7 @@ def main() -> None:
     first_box = xywh_to_xyxy([float(value) for value in first_row.split(",")])
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, PyTorch {torch.__version__}, "
-        f"{torch.get_num_threads()} threads; {CLIP.name}, {info.width}x{info.height}; weights {arguments.weights}"
+        f"{torch.get_num_threads()} threads; {CLIP.name}, {info.width}x{info.height}; {arguments.weights}"
     )
 
     show("decode", list(timed_items(read_frames(CLIP))))
