@@ -103,9 +103,11 @@ def binarise(mask_u8: NDArray[np.uint8]) -> BoolMask:
 
 
 def largest_component(mask: BoolMask) -> BoolMask:
-    """Only the largest 8-connected region of a mask (the first in raster order among equals)."""
+    """Only the largest 8-connected region of a mask; among equals one of them, always the same."""
+    if not mask.any():  # OpenCV crashes the process on a picture without pixels
+        return mask
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    if count <= 2:  # background alone, or one region: nothing to choose from
+    if count == 2:  # the background and one region: nothing to choose from
         return mask
     return labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
 

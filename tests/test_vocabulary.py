@@ -310,6 +310,10 @@ def attacks():
     yield "a tensor, old", torch_saved(torch.zeros(3), _use_new_zipfile_serialization=False)
     yield "INST", b"(S'touch trace'\nios\nsystem\n."
     yield "OBJ", b"\x80\x02(cos\nsystem\nX\x0b\x00\x00\x00touch traceo."
+    # With harmless operations alone, for the second gate.
+    yield "forbidden class", b"\x80\x02cos\nsystem\n)\x81."
+    yield "forbidden class, protocol 4", b"\x80\x04\x8c\x02os\x8c\x06system\x93)\x81."
+    yield "forbidden class, dotted", b"\x80\x04\x8c\x0aword_utils\x8c\x0fCorpus.__init__\x93."
     yield "dotted name", b"\x80\x04\x8c\x0aword_utils\x8c\x0fCorpus.__init__\x93)R."
     yield "module that runs on import", b"\x80\x02cantigravity\nCorpus\n)\x81."
     yield "class as object", b"\x80\x02cword_utils\nCorpus\n}X\x01\x00\x00\x00aK\x01sb."

@@ -1,0 +1,205 @@
+"""The segmenter: preprocessing, one expression for many frames, scores, threads, damaged networks."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from langtrack_core.dmn.network import DMN, DMNConfig
+from langtrack_core.dmn.segmenter import DMNSegmenter, Preprocessing
+from langtrack_core.dmn.vocabulary import Vocabulary
+from langtrack_core.types import Frame, LangTrackError
+
+VOCABULARY = Vocabulary(("the", "red", "green", "dog", "<unk>"), "plain")
+PLAIN_32 = Preprocessing("squeeze", 32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+class ColourNetwork(nn.Module):
+    """Segments what is red, or green, by the last word; logits at half the input's size."""
+
+    def __init__(self, score=None):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(40.0))
+        self.score = score
+        self.encoded = 0
+
+    def encode(self, ids):
+        self.encoded += 1
+        return ids[-1] - 1
+
+    def segment(self, image, channel):
+        assert torch.is_inference_mode_enabled()
+        logits = self.scale * (image[:, channel.item()][:, None] - 0.5)
+        return F.avg_pool2d(logits, 2), None if self.score is None else torch.tensor(self.score)
+
+
+def frame_with(colour, box_xyxy, size_hw=(64, 96), index=0):
+    rgb = np.zeros((*size_hw, 3), np.uint8)
+    x1, y1, x2, y2 = box_xyxy
+    rgb[y1:y2, x1:x2] = colour
+    return Frame(index, index / 25, rgb)
+
+
+# --- preprocessing -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "expected"),
+    [((480, 854), (288, 512)), ((854, 480), (512, 288)), ((512, 512), (512, 512)), ((1, 2000), (1, 512)),
+     ((1, 1), (512, 512)), ((90, 160), (288, 512)), ((333, 500), (341, 512))],
+)  # fmt: skip
+def test_longest_side_becomes_512_and_the_proportions_stay(size_hw, expected):
+    image = Preprocessing()(np.zeros((*size_hw, 3), np.uint8))
+    assert image.shape == (1, 3, *expected)
+    assert image.dtype == torch.float32
+
+
+def test_published_preprocessing_is_bilinear_and_imagenet_normalised():
+    rgb = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    found = Preprocessing(size=120)(rgb)[0]
+    resized = cv2.resize(rgb.astype(np.float32) / 255, (120, 90), interpolation=cv2.INTER_LINEAR)
+    expected = (resized - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(found.permute(1, 2, 0), expected, atol=1e-4)
+
+
+def test_aligned_corners_keep_the_corner_pixels():
+    rgb = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    preprocessing = Preprocessing(size=21, mean=(0, 0, 0), std=(1, 1, 1), align_corners=True)
+    image = preprocessing(rgb)[0] * 255
+    np.testing.assert_allclose(image[:, 0, -1], rgb[0, -1], atol=1e-3)
+    np.testing.assert_allclose(image[:, -1, 0], rgb[-1, 0], atol=1e-3)
+
+
+def test_squeeze_averages_when_it_shrinks():
+    rgb = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
+    image = PLAIN_32(rgb)[0].permute(1, 2, 0) * 255
+    blocks = rgb.reshape(32, 2, 32, 4, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(image, blocks, atol=0.51)  # rounded to whole values
+
+
+@pytest.mark.parametrize("rgb", [np.zeros((8, 6, 3), np.uint8)[::-1, :, ::-1], np.zeros((4, 9, 3), np.uint8)])
+def test_any_memory_layout_and_any_small_size(rgb):
+    assert PLAIN_32(rgb).shape == (1, 3, 32, 32)
+
+
+def test_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match="mode"):
+        Preprocessing("crop")
+
+
+# --- segmenting --------------------------------------------------------------------------------------------
+
+
+def test_mask_has_frame_size_and_follows_the_expression():
+    segmenter = DMNSegmenter(ColourNetwork(), VOCABULARY, PLAIN_32)
+    frame = frame_with((255, 0, 0), (24, 16, 60, 40))
+    estimate = segmenter.segment(frame, segmenter.encode("the red"))
+    assert estimate.source == "lgm"
+    assert estimate.mask_prob.shape == (64, 96)
+    assert estimate.mask_prob.dtype == np.float32
+    np.testing.assert_allclose(estimate.box_xyxy, (24, 16, 60, 40), atol=4)
+    assert estimate.confidence > 0.9
+    absent = segmenter.segment(frame, segmenter.encode("the green"))
+    assert not absent.present
+    assert absent.confidence < 0.01
+
+
+def test_language_is_read_once_for_many_frames():
+    network = ColourNetwork()
+    segmenter = DMNSegmenter(network, VOCABULARY, PLAIN_32)
+    encoded = segmenter.encode("The red striped dog, red")
+    for i in range(5):
+        segmenter.segment(frame_with((255, 0, 0), (24, 16, 60, 40), index=i), encoded)
+    assert network.encoded == 1
+    assert encoded.text == "The red striped dog, red"
+    assert encoded.words == ("the", "red", "striped", "dog", "red")
+    assert encoded.unknown == ("striped",)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "?!", "x" * 2000, "xyzzy"])
+def test_bad_expressions_never_reach_the_network(text):
+    network = ColourNetwork()
+    with pytest.raises(LangTrackError):
+        DMNSegmenter(network, VOCABULARY, PLAIN_32).encode(text)
+    assert network.encoded == 0
+
+
+def test_raw_score_without_a_logit_is_that_of_the_mean_probability():
+    segmenter = DMNSegmenter(ColourNetwork(), VOCABULARY, PLAIN_32)
+    frame = frame_with((160, 0, 0), (24, 16, 60, 40))
+    mask_prob, raw_score = segmenter.predict(frame, segmenter.encode("red"))
+    positive = mask_prob[np.rint(mask_prob * 255) > 128]
+    assert 0.5 < positive.mean() < 1
+    assert 1 / (1 + np.exp(-raw_score)) == pytest.approx(positive.mean(), abs=1e-5)
+    assert segmenter.segment(frame, segmenter.encode("red")).confidence == pytest.approx(
+        positive.mean(), abs=1e-5
+    )
+
+
+def test_a_networks_own_logit_is_calibrated():
+    frame = frame_with((255, 0, 0), (24, 16, 60, 40))
+    plain = DMNSegmenter(ColourNetwork(score=-1.5), VOCABULARY, PLAIN_32)
+    assert plain.segment(frame, plain.encode("red")).confidence == pytest.approx(1 / (1 + np.exp(1.5)))
+    halved = DMNSegmenter(ColourNetwork(score=-1.5), VOCABULARY, PLAIN_32, lambda raw: 0.5 + raw / 10)
+    assert halved.segment(frame, halved.encode("red")).confidence == pytest.approx(0.35)
+    huge = DMNSegmenter(ColourNetwork(score=-1e6), VOCABULARY, PLAIN_32)
+    assert huge.segment(frame, huge.encode("red")).confidence == 0
+
+
+@pytest.mark.parametrize("bad", [ColourNetwork(score=float("nan")), ColourNetwork()])
+def test_damaged_weights_are_named_not_drawn(bad):
+    if bad.score is None:
+        bad.scale.data.fill_(torch.nan)
+    segmenter = DMNSegmenter(bad, VOCABULARY, PLAIN_32)
+    with pytest.raises(LangTrackError, match="frame 7"):
+        segmenter.segment(frame_with((255, 0, 0), (24, 16, 60, 40), index=7), segmenter.encode("red"))
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 200), (300, 2), (31, 33)])
+def test_odd_frame_sizes(size_hw):
+    segmenter = DMNSegmenter(ColourNetwork(), VOCABULARY, PLAIN_32)
+    frame = Frame(0, 0.0, np.full((*size_hw, 3), (255, 0, 0), np.uint8))
+    estimate = segmenter.segment(frame, segmenter.encode("red"))
+    np.testing.assert_array_equal(estimate.box_xyxy, (0, 0, size_hw[1], size_hw[0]))
+
+
+# --- with the published network ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def published():
+    torch.manual_seed(0)
+    sizes = {"embedding": 6, "hidden": 6, "filters": 2, "mixed": 8, "mixed_hidden": 8}
+    network = DMN(DMNConfig(len(VOCABULARY), **sizes, batch_statistics=True))
+    vocabulary = Vocabulary(VOCABULARY.words, "published")
+    return DMNSegmenter(network, vocabulary, Preprocessing(size=64))
+
+
+def noise_frame(seed):
+    return Frame(0, 0.0, np.random.default_rng(seed).integers(0, 256, (45, 80, 3), dtype=np.uint8))
+
+
+def test_threads_share_one_network_and_give_what_each_gives_alone(published):
+    before = {name: tensor.clone() for name, tensor in published.network.state_dict().items()}
+    jobs = [(noise_frame(i), published.encode(text)) for i, text in enumerate(["the red dog", "green"] * 3)]
+    alone = [published.predict(*job)[0] for job in jobs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda job: published.predict(*job)[0], jobs))
+    for a, b in zip(alone, together, strict=True):
+        assert a.shape == (45, 80)
+        np.testing.assert_array_equal(a, b)
+    for name, tensor in published.network.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_blanks_reach_the_published_network_as_unk(published):
+    assert published.encode("red dog").language.embedded.shape == (3, 6)
+
+
+def test_vocabulary_of_another_network_is_refused(published):
+    with pytest.raises(LangTrackError, match=r"has 2 words, but the network was trained with 5"):
+        DMNSegmenter(published.network, Vocabulary(("the", "<unk>"), "published"), Preprocessing())
