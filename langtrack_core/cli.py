@@ -1,7 +1,7 @@
 """The command line: ``python -m langtrack_core track|weights|train|evaluate``.
 
-Exit codes: 0 done; 1 something that the user can put right, told in one line; 2 wrong usage; 130 and 143 stopped
-by Ctrl-C and SIGTERM, with nothing half-written.
+Exit codes: 0 done; 1 something that the user can put right, told in one line; 2 wrong usage; 130 and 143
+stopped by Ctrl-C and SIGTERM, with nothing half-written.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if len(arguments) >= 2 and arguments[1] in DISPATCHED.get(arguments[0], {}):
-            return _dispatch(*arguments[:2], arguments[2:])
+            return _dispatch(arguments[0], arguments[1], arguments[2:])
         args = _parser().parse_args(arguments)
         return args.run(args)
     except LangTrackError as error:

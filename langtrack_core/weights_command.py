@@ -19,7 +19,6 @@ from .types import LangTrackError
 from .weights import (
     BRING_YOUR_OWN,
     NETWORKS,
-    SHIPPED,
     Entry,
     build_segmenter,
     build_siam,
@@ -105,19 +104,17 @@ def verify(name: str | None = None) -> int:
 
 def seal() -> int:
     """Write ``index.json`` beside the shipped files; 1 when one of them is missing, else 0."""
-    index: dict[str, str] = {}
-    missing: list[str] = []
-    for entry in entries():
-        if entry.folder == SHIPPED:
-            missing += entry.missing
-            index |= {n: sha256_of(SHIPPED / n) for n in entry.files if n not in entry.missing}
-    temporary = SHIPPED / f".index.{uuid.uuid4().hex[:8]}"
+    shipped = [entry for entry in entries() if entry.name == "lite"]
+    missing = [name for entry in shipped for name in entry.missing]
+    index = {n: sha256_of(e.folder / n) for e in shipped for n in e.files if n not in missing}
+    final = shipped[0].folder / "index.json"
+    temporary = final.with_name(f".index-{uuid.uuid4().hex[:8]}")
     try:
         temporary.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(SHIPPED / "index.json")
+        temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
-    print(f"Sealed {len(index)} files in {SHIPPED}" + (f"; missing: {', '.join(missing)}" if missing else ""))
+    print(f"Sealed {len(index)} files in {final}" + (f"; missing: {', '.join(missing)}" if missing else ""))
     return 1 if missing else 0
 
 
