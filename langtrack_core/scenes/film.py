@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -102,11 +102,11 @@ class Camera:
 
 @dataclass
 class _Sprites:
-    """Drawings of one actor, made once per size step and animation step."""
+    """Drawings of one actor, each made once: by size, step of its cycle, facing, and where the light is."""
 
     actor: Actor
     light_xy: tuple[float, float]
-    made: dict[tuple[int, int, bool], tuple[Pixels, float]] = field(default_factory=dict)
+    made: dict[tuple[int, int, bool, int], tuple[Pixels, float]] = field(default_factory=dict)
 
     def at(self, t: int) -> tuple[Pixels, float]:
         """The drawing for frame t and its height in sprite pixels."""
@@ -114,14 +114,21 @@ class _Sprites:
         drawn = float(np.clip(actor.height_px[t] * SUPERSAMPLE, 24, 900))
         step = round(np.log(drawn) / np.log(1.12))  # the warp bridges up to 6 % of size
         phase = float(actor.phase[t]) if KINDS[actor.category].animated else 0.0
-        key = (step, round(phase / (2 * np.pi) * 16) % 16, bool(actor.faces_right[t]))
+        mirrored = bool(actor.faces_right[t])
+        turn = round(float(actor.turn_deg[t]) / 15)  # the light stays where it is when the thing turns
+        key = (step, round(phase / (2 * np.pi) * 16) % 16, mirrored, turn % 24)
         if key not in self.made:
             height = 1.12**step
-            light_x = (
-                -self.light_xy[0] if actor.faces_right[t] else self.light_xy[0]
-            )  # the drawing is mirrored
-            look = Look(actor.look.colour, actor.look.skin, actor.look.hair, actor.look.style, phase)
-            self.made[key] = draw_sprite(actor.category, look, height, (light_x, self.light_xy[1])), height
+            angle = np.radians(15.0 * turn)
+            x, y = (-self.light_xy[0] if mirrored else self.light_xy[0]), self.light_xy[1]
+            light = (
+                float(np.cos(angle) * x + np.sin(angle) * y),
+                float(np.cos(angle) * y - np.sin(angle) * x),
+            )
+            self.made[key] = (
+                draw_sprite(actor.category, replace(actor.look, phase=phase), height, light),
+                height,
+            )
         return self.made[key]
 
 
