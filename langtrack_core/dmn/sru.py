@@ -32,20 +32,20 @@ class SRUCell(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(T, N, n_in)`` to hidden states ``(T, N, n_out)``, starting from a zero cell."""
-        T, N, _ = x.shape
-        u = (x @ self.weight).view(T, N, self.n_out, self.projections)
+        # (n_in, n_out, k) to k blocks side by side, so that each projection is contiguous.
+        weight = self.weight.view(-1, self.n_out, self.projections).transpose(1, 2).flatten(1)
+        candidate, forget, reset, *projected = (x @ weight).chunk(self.projections, dim=-1)
         bias_f, bias_r = self.bias.chunk(2)
-        candidate = u[..., 0]
-        forget = torch.sigmoid(u[..., 1] + bias_f)
-        reset = torch.sigmoid(u[..., 2] + bias_r)
-        highway = x if self.projections == 3 else u[..., 3]
-        update = (1 - forget) * candidate
+        forget = torch.sigmoid(forget + bias_f)
+        reset = torch.sigmoid(reset + bias_r)
+        highway = projected[0] if projected else x
         cell = torch.zeros_like(candidate[0])
         cells = []
-        for t in range(T):
-            cell = forget[t] * cell + update[t]
+        # Unbound rather than indexed: the gradient of x[t] would fill a whole tensor with zeros at every step.
+        for f, x_t in zip(forget.unbind(), candidate.unbind(), strict=True):
+            cell = x_t + f * (cell - x_t)
             cells.append(cell)
-        return reset * torch.tanh(torch.stack(cells)) + (1 - reset) * highway
+        return highway + reset * (torch.tanh(torch.stack(cells)) - highway)
 
 
 class SRU(nn.Module):

