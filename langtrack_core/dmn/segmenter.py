@@ -78,7 +78,7 @@ class Preprocessing:
             how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
             rgb = np.asarray(cv2.resize(rgb, (w, h), interpolation=how), np.uint8)
         image = torch.from_numpy(np.ascontiguousarray(rgb)).to(device)
-        image = image.permute(2, 0, 1)[None].float() / 255
+        image = image.permute(2, 0, 1)[None].float().div_(255)
         if image.shape[-2:] != (h, w):
             image = F.interpolate(image, (h, w), mode="bilinear", align_corners=self.align_corners)
         mean = torch.tensor(self.mean, device=device).view(1, 3, 1, 1)
