@@ -122,8 +122,11 @@ def line_width(size_hw: tuple[int, int]) -> int:
 
 
 def _tint(picture: Picture, mask: BoolMask, colour: Colour, opacity: float) -> None:
-    mixed = picture[mask] * (1.0 - opacity) + np.array(colour) * opacity
-    picture[mask] = np.rint(mixed).astype(np.uint8)
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    region = picture[y : y + height, x : x + width]
+    cover = np.full_like(region, colour)
+    mixed = cv2.addWeighted(region, 1.0 - opacity, cover, opacity, 0.0) if region.size else region
+    np.copyto(region, mixed, where=mask[y : y + height, x : x + width, None])
 
 
 def _contour(picture: Picture, mask: BoolMask, colour: Colour) -> None:
