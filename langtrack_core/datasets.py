@@ -25,7 +25,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """``(H, W, 3)`` uint8 RGB, whatever the file's own mode."""
     try:
-        return iio.imread(path, mode="RGB")
+        return iio.imread(path, plugin="pillow", mode="RGB")
     except (OSError, ValueError) as error:
         raise LangTrackError(f"{path} is not a readable picture: {error}") from error
 
@@ -33,7 +33,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 def read_mask(path: Path) -> BoolMask:
     """``(H, W)`` bool from a grey mask picture: values over 128 are positive."""
     try:
-        return iio.imread(path, mode="L") > 128
+        return iio.imread(path, plugin="pillow", mode="L") > 128
     except (OSError, ValueError) as error:
         raise LangTrackError(f"{path} is not a readable mask: {error}") from error
 
@@ -162,7 +162,8 @@ class Sequence:
         frames: the pictures in order.
         expressions: sentences that single out the target.
         masks: mask pictures in order, where the set has masks.
-        boxes_xyxy: ``(N, 4)`` pixels, half-open, nan where the target is absent; from the masks if there are any.
+        boxes_xyxy: ``(N, 4)`` pixels, half-open, nan where the target is absent; from the masks if there
+        are any.
     """
 
     name: str
@@ -196,7 +197,8 @@ def davis_sequences(folder: Path) -> list[Sequence]:
 
 
 def lasot_sequences(folder: Path) -> list[Sequence]:
-    """LaSOT layout: ``<name>/img``, ``<name>/groundtruth_rect.txt`` (x,y,w,h; nan absent), ``<name>/nlp.txt``."""
+    """LaSOT layout: ``<name>/img``, ``<name>/groundtruth_rect.txt`` (x,y,w,h; nan absent),
+    ``<name>/nlp.txt``."""
     sequences = []
     for directory in sorted(p for p in _existing(Path(folder), "sequences").iterdir() if p.is_dir()):
         truth = _existing(directory / "groundtruth_rect.txt", "x,y,w,h a line")

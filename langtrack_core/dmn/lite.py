@@ -1,14 +1,15 @@
 """The `lite` language-guided module: DMN's modules in a size that two CPU cores run and train.
 
-What is DMN's (Margffoy-Tuay et al., ECCV 2018): dynamic filters made from each word, their responses mixed with the
-visual features, eight spatial channels and the word itself, a recurrence over the words that fuses them, and an
-upsampling that takes skip features. What differs: an EfficientNet-Lite0 instead of a DPN-92; words from a table
-distilled from a sentence encoder; the recurrence runs **per pixel over the words**, as the paper says (the published
-code runs one sequence through all pixels); and one response more, the class evidence.
+What is DMN's (Margffoy-Tuay et al., ECCV 2018): dynamic filters made from each word, their responses mixed
+with the visual features, eight spatial channels and the word itself, a recurrence over the words that
+fuses them, and an upsampling that takes skip features. What differs: an EfficientNet-Lite0 instead of a
+DPN-92; words from a table distilled from a sentence encoder; the recurrence runs **per pixel over the
+words**, as the paper says (the published code runs one sequence through all pixels); and one response
+more, the class evidence.
 
-Class evidence: the ImageNet classifier, applied at every cell, tells how probable each of its 1,000 classes is there;
-weighting the classes by the similarity of their name and the expression gives a map that already points at things
-the training pictures never held.
+Class evidence: the ImageNet classifier, applied at every cell, tells how probable each of its 1,000
+classes is there; weighting the classes by the similarity of their name and the expression gives a map that
+already points at things the training pictures never held.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ class Segmentation(NamedTuple):
 
 
 class Backbone(nn.Module):
-    """EfficientNet-Lite0 (timm's names, so that its ImageNet weights load), features and classifier in one pass."""
+    """EfficientNet-Lite0 (timm's names, so that its ImageNet weights load), features and classifier in one
+    pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +100,8 @@ class Backbone(nn.Module):
 
 
 class ContextBlock(nn.Module):
-    """Depth-wise 7x7 and an inverted bottleneck (ConvNeXt, Liu et al., CVPR 2022): cells see their surroundings."""
+    """Depth-wise 7x7 and an inverted bottleneck (ConvNeXt, Liu et al., CVPR 2022): cells see their
+    surroundings."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -245,8 +248,10 @@ class LiteDMN(nn.Module):
     def class_evidence(
         self, class_log_prob: Tensor, class_weights: Tensor, picture: Tensor, size_hw: tuple[int, int]
     ) -> Tensor:
-        """``(N, 1, h, w)``: log of the probability, at each cell, of classes that the expression resembles."""
-        # The product runs over the B pictures' cells once for each expression; 1e-6 keeps the logarithm finite.
+        """``(N, 1, h, w)``: log of the probability, at each cell, of classes that the expression
+        resembles."""
+        # The product runs over the B pictures' cells once for each expression; 1e-6 keeps the logarithm
+        # finite.
         prob = torch.einsum("nchw,nc->nhw", class_log_prob.exp()[picture], class_weights)
         evidence = (prob + 1e-6).log()[:, None] / 3.0 + 2.0  # to about [-2.6, 2]
         return F.interpolate(evidence, size=size_hw, mode="bilinear", align_corners=False)
@@ -260,6 +265,16 @@ class LiteDMN(nn.Module):
         sharp = (prob * prob).mean((1, 2, 3)) / (prob.mean((1, 2, 3)) + 1e-4)
         peak = prob.amax((1, 2, 3))
         return self.score(torch.cat([pooled, torch.stack([area, sharp, peak], 1)], dim=1)).squeeze(1)
+
+    def encode(self, ids: Tensor) -> Language:
+        """One expression, word ids ``(T,)``."""
+        return self.read(ids[None], torch.tensor([len(ids)], device=ids.device))
+
+    def segment(self, image: Tensor, language: Language) -> tuple[Tensor, Tensor]:
+        """One picture ``(1, 3, H, W)`` and one expression: mask logits ``(1, 1, H/4, W/4)``, score logit."""
+        picture = torch.zeros(1, dtype=torch.int64, device=image.device)
+        out = self.ground(self.look(image), language, picture)
+        return out.mask_logits, out.score_logit[0]
 
     def forward(self, image: Tensor, word_ids: Tensor, lengths: Tensor, picture: Tensor) -> Segmentation:
         return self.ground(self.look(image), self.read(word_ids, lengths), picture)

@@ -1,7 +1,7 @@
 """Training samples of the lite language branch: an augmented picture and a few sentences with their masks.
 
-Order matters: pictures are cropped, mirrored and pasted into first, sentences are made of what is then to be seen, so
-that "left", "biggest" and "the only dog" stay true.
+Order matters: pictures are cropped, mirrored and pasted into first, sentences are made of what is then to
+be seen, so that "left", "biggest" and "the only dog" stay true.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ MIN_SHARE = 0.0025
 
 
 class Sample(NamedTuple):
-    """``image`` (INPUT, INPUT, 3) uint8; per query a sentence and its mask (TARGET, TARGET) uint8, 0 to 255."""
+    """``image`` (INPUT, INPUT, 3) uint8; per query a sentence and its mask (TARGET, TARGET) uint8, 0 to
+    255."""
 
     image: NDArray[np.uint8]
     sentences: list[str]
@@ -47,8 +48,10 @@ class Shot:
 
 
 # Things that no DAVIS or ECSSD picture of ours is likely to hold beside its one object.
-_ELSEWHERE = ("zebra", "giraffe", "pizza", "laptop", "toilet", "airplane", "banana", "clock", "keyboard", "broccoli",
-              "scissors", "donut", "microwave", "penguin", "violin", "tractor", "camel", "bottle", "sandwich")  # fmt: skip
+_ELSEWHERE = ("zebra", "giraffe", "pizza", "laptop", "toilet", "airplane", "banana", "clock", "keyboard",
+"broccoli",
+              "scissors", "donut", "microwave", "penguin", "violin", "tractor", "camel", "bottle",
+              "sandwich")  # fmt: skip
 
 
 class PhotoSource:
@@ -216,9 +219,10 @@ def recolour(rng: np.random.Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uin
 
 
 class SampleStream(torch.utils.data.IterableDataset):
-    """An endless, seeded stream of samples; `start` skips ahead so that a resumed run sees what it would have."""
+    """An endless, seeded stream of samples; `start` skips ahead so that a resumed run sees what it would
+    have."""
 
-    def __init__(self, data: Path, name_of, seed: int, queries: int = 3, scenes: float = 0.1) -> None:  # noqa: ANN001
+    def __init__(self, data: Path, name_of, seed: int, queries: int = 3, scenes: float = 0.1) -> None:
         self.photos = PhotoSource(coco_pictures(data / "coco"))
         self.clips = ClipSource(data / "davis")
         self.salient = SalientSource(data / "saliency", name_of)
@@ -282,7 +286,8 @@ class SampleStream(torch.utils.data.IterableDataset):
 
 
 def collate(samples: list[Sample]) -> tuple[Tensor, list[str], Tensor]:
-    """Pictures ``(B, 3, INPUT, INPUT)`` in the network's range, sentences (B Q), masks ``(B Q, 1, T, T)`` in [0, 1]."""
+    """Pictures ``(B, 3, INPUT, INPUT)`` in the network's range, sentences (B Q), masks ``(B Q, 1, T, T)``
+    in [0, 1]."""
     images = torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2)
     masks = torch.from_numpy(np.concatenate([s.masks for s in samples]))[:, None].float() / 255
     return (images.float() - 127) / 128, [t for s in samples for t in s.sentences], masks

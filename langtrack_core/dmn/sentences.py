@@ -1,8 +1,8 @@
 """Referring expressions made from annotations, for pictures that nobody described.
 
-A sentence is kept only if it fits one object alone: by its category, or by its category together with its colour,
-its place or its size among its like. Trailing phrases ("on the road") are noise on purpose: people write them, and
-what they name must not be segmented.
+A sentence is kept only if it fits one object alone: by its category, or by its category together with its
+colour, its place or its size among its like. Trailing phrases ("on the road") are noise on purpose: people
+write them, and what they name must not be segmented.
 """
 
 from __future__ import annotations
@@ -71,10 +71,11 @@ KINDS = {
     ),
 }
 TRAILING = (
-    "on the road", "on the street", "on the grass", "on the ground", "in the water", "on the beach", "in the field",
-    "in the background", "in the picture", "near the tree", "next to the rocks", "in front of the building",
-    "on the track", "in the air", "along the wall", "by the fence", "on the table", "in the room", "outdoors",
-    "in the scene", "at the crossing", "along the sea", "on the snow", "around the bend", "among the others",
+    "on the road", "on the street", "on the grass", "on the ground", "in the water", "on the beach",
+    "in the field", "in the background", "in the picture", "near the tree", "next to the rocks",
+    "in front of the building", "on the track", "in the air", "along the wall", "by the fence",
+    "on the table", "in the room", "outdoors", "in the scene", "at the crossing", "along the sea",
+    "on the snow", "around the bend", "among the others",
 )  # fmt: skip
 PLACES = {
     "left": ("on the left", "on the left side", "to the left", "at the left"),

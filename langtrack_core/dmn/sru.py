@@ -41,7 +41,8 @@ class SRUCell(nn.Module):
         highway = projected[0] if projected else x
         cell = torch.zeros_like(candidate[0])
         cells = []
-        # Unbound rather than indexed: the gradient of x[t] would fill a whole tensor with zeros at every step.
+        # Unbound rather than indexed: the gradient of x[t] would fill a whole tensor with zeros at every
+        # step.
         for f, x_t in zip(forget.unbind(), candidate.unbind(), strict=True):
             cell = x_t + f * (cell - x_t)
             cells.append(cell)

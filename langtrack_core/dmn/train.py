@@ -1,8 +1,8 @@
 """Training of the language branch: ``python -m langtrack_core train dmn --preset lite --data DIR --out DIR``.
 
-The backbone keeps its ImageNet weights; everything above it is trained with binary cross-entropy and Dice on the
-mask at strides 16 and 4 (DMN's low and high resolution, here at once), and a score that learns to tell whether the
-mask is right.
+The backbone keeps its ImageNet weights; everything above it is trained with binary cross-entropy and Dice
+on the mask at strides 16 and 4 (DMN's low and high resolution, here at once), and a score that learns to
+tell whether the mask is right.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def classifier_names(network: LiteDMN) -> Callable[[NDArray[np.uint8]], tuple[st
 
     @torch.inference_mode()
     def name_of(rgb: NDArray[np.uint8]) -> tuple[str, ...]:
-        prob = network.backbone.net((to_input(rgb, 224))).softmax(1)[0]
+        prob = network.backbone.net(to_input(rgb, 224)).softmax(1)[0]
         best = int(prob.argmax())
         return tuple(n.lower() for n in names[best][:2]) if prob[best] > 0.35 else ()
 
@@ -159,7 +159,8 @@ def augmented_vectors(network: LiteDMN, ids: Tensor, lengths: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def measure(network: nn.Module, reader: Reader, folder: Path, stride: int = 10) -> dict[str, float]:
-    """Mean IoU by sequence over every `stride`-th frame and every sentence, at the network's own resolution."""
+    """Mean IoU by sequence over every `stride`-th frame and every sentence, at the network's own
+    resolution."""
     found = {}
     for sequence in davis_sequences(folder):
         ids, lengths = reader(list(sequence.expressions))

@@ -1,0 +1,124 @@
+"""The loop: frames in, steps out. Everything that one frame hands to the next is a local of
+`LangTracker.track`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from .dmn.segmenter import DMNSegmenter, Encoded
+from .fusion import FusionConfig, Memory, fuse
+from .geometry import FloatArray
+from .siammask.tracker import SiamMaskTracker
+from .types import Estimate, Frame, LangTrackError, Query, Step
+from .weights import load_branches
+
+
+class LangTracker:
+    """Follows what a query describes. Holds the shared, read-only networks; any number of runs at a time.
+
+    Args:
+        segmenter: the language branch.
+        new_tracker: makes a Siamese tracker with a state of its own; called once a run.
+        fusion: when to believe whom.
+        weights: what the manifest of a run says of the weights.
+
+    Example:
+        >>> tracker = LangTracker.from_pretrained("lite")
+        >>> for step in tracker.track(read_frames("clip.mp4"), Query(text="the red car")):
+        ...     print(step.frame.index, step.state, step.fused.box_xyxy)
+    """
+
+    def __init__(
+        self,
+        segmenter: DMNSegmenter,
+        new_tracker: Callable[[], SiamMaskTracker],
+        fusion: FusionConfig | None = None,
+        weights: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        self.segmenter = segmenter
+        self.new_tracker = new_tracker
+        self.fusion = fusion or FusionConfig()
+        self.info: dict[str, Any] = {
+            "weights": list(weights),
+            "settings": {"fusion": asdict(self.fusion)},
+        }
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str = "lite", device: str = "cpu", fusion: FusionConfig | None = None
+    ) -> LangTracker:
+        """Both branches by the name of their weights, or with one branch's checkpoint file.
+
+        Raises:
+            LangTrackError: unknown name or device, missing or altered file, a file for another network.
+        """
+        branches = load_branches(name, device)
+
+        def new_tracker() -> SiamMaskTracker:
+            return SiamMaskTracker(branches.siam_network, branches.siam_config, branches.siam_calibration)
+
+        return cls(branches.segmenter, new_tracker, fusion, branches.infos)
+
+    def describe(self, text: str) -> Encoded:
+        """Read an expression without running on a frame: its words, and those that are unknown.
+
+        Raises:
+            LangTrackError: it is empty, too long, or has no known word.
+        """
+        return self.segmenter.encode(text)
+
+    def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Iterator[Step]:
+        """Follow the target, one `Step` a frame from frame ``query.start`` on.
+
+        With a text alone, the language box starts the tracker at the first frame where it is confident
+        enough; until then the state is "searching". With a box, the tracker starts on it at once.
+
+        Args:
+            frames: in order; frames before ``query.start`` are passed over.
+            query: what to follow.
+            every: the language branch runs on every so many frames, the tracker on all.
+
+        Raises:
+            LangTrackError: for an expression that cannot be read, or a box outside the picture.
+        """
+        if every < 1:
+            raise LangTrackError(f"The language branch runs on every K-th frame, K from 1 on; got {every}.")
+        encoded = None if query.text is None else self.describe(query.text)
+        return self._steps(frames, query, encoded, every)
+
+    def _steps(
+        self, frames: Iterable[Frame], query: Query, encoded: Encoded | None, every: int
+    ) -> Iterator[Step]:
+        tracker: SiamMaskTracker | None = None
+        memory, count = Memory(), 0
+        for frame in frames:
+            if frame.index < query.start:
+                continue
+            tracked = grounded = None
+            if tracker is not None:
+                tracked = tracker.update(frame)
+            elif query.box_xyxy is not None:
+                tracker, tracked = self._start(frame, query.box_xyxy)
+                memory = Memory("tracking")
+            if encoded is not None and count % every == 0:
+                grounded = self.segmenter.segment(frame, encoded)
+            decision = fuse(tracked, grounded, memory, self.fusion, frame.size_hw)
+            memory = decision.memory
+            if decision.anchor and decision.fused.box_xyxy is not None:
+                if tracker is None:
+                    tracker, tracked = self._start(frame, decision.fused.box_xyxy)
+                else:
+                    tracker.init(frame, decision.fused.box_xyxy)
+            yield Step(frame, tracked, grounded, decision.fused, memory.state, decision.reason)
+            count += 1
+
+    def _start(self, frame: Frame, box_xyxy: FloatArray) -> tuple[SiamMaskTracker, Estimate]:
+        """A tracker that has learnt the target, and what it sees on the very frame that it learnt it from."""
+        tracker = self.new_tracker()
+        tracker.init(frame, box_xyxy)
+        learnt = tracker.target
+        estimate = tracker.update(frame)
+        tracker.target = learnt  # the next search starts from what was given, not from this look
+        return tracker, estimate

@@ -1,0 +1,151 @@
+"""The loop, with branches that do as they are told, and with real networks of random weights."""
+
+import numpy as np
+import pytest
+import torch
+from synthetic import moving_object
+
+from langtrack_core.dmn.lite import LiteConfig, LiteDMN
+from langtrack_core.dmn.segmenter import DMNSegmenter, Preprocessing
+from langtrack_core.dmn.vocabulary import Vocabulary
+from langtrack_core.fusion import FusionConfig
+from langtrack_core.pipeline import LangTracker
+from langtrack_core.siammask.network import LiteNetwork
+from langtrack_core.siammask.tracker import CONFIGS, SiamMaskTracker
+from langtrack_core.types import Estimate, LangTrackError, Query
+
+CLIP = moving_object(12)
+BOX = CLIP.boxes_xyxy[0]
+
+
+class ToldTracker:
+    """Sees the truth with the confidence it is told, and notes when it was (re)started."""
+
+    def __init__(self, confidence, starts):
+        self.confidence, self.starts, self.target = confidence, starts, None
+
+    def init(self, frame, box_xyxy):
+        self.starts.append((frame.index, tuple(np.asarray(box_xyxy))))
+        self.target = "learnt"
+
+    def update(self, frame):
+        self.target = "moved"
+        return Estimate.from_mask(
+            CLIP.masks[frame.index].astype(np.float32), self.confidence(frame.index), "siam"
+        )
+
+
+class ToldSegmenter:
+    def __init__(self, confidence):
+        self.confidence, self.asked = confidence, []
+
+    def encode(self, text):
+        return text
+
+    def segment(self, frame, encoded):
+        self.asked.append(frame.index)
+        truth = CLIP.masks[frame.index].astype(np.float32)
+        return Estimate.from_mask(truth, self.confidence(frame.index), "lgm")
+
+
+def told(lgm=lambda t: 0.9, siam=lambda t: 0.8):
+    starts = []
+    tracker = LangTracker(ToldSegmenter(lgm), lambda: ToldTracker(siam, starts), FusionConfig())
+    return tracker, starts
+
+
+def test_text_alone_searches_until_language_is_sure_and_then_starts_the_tracker_on_its_box():
+    tracker, starts = told(lgm=lambda t: 0.9 if t >= 3 else 0.3)
+    steps = list(tracker.track(CLIP.frames, Query(text="it")))
+    assert [s.state for s in steps[:4]] == ["searching"] * 3 + ["tracking"]
+    assert all(not s.fused.present and s.tracked is None for s in steps[:3])
+    assert starts == [(3, tuple(CLIP.boxes_xyxy[3]))]
+    assert len(steps) == len(CLIP.frames)
+
+
+def test_a_box_alone_never_asks_the_language_branch():
+    tracker, starts = told()
+    steps = list(tracker.track(CLIP.frames, Query(box_xyxy=BOX)))
+    assert starts == [(0, tuple(BOX))]
+    assert tracker.segmenter.asked == []
+    assert all(s.grounded is None and s.fused.source == "siam" for s in steps)
+
+
+def test_text_and_box_run_both_from_the_first_frame():
+    tracker, _ = told()
+    steps = list(tracker.track(CLIP.frames, Query(text="it", box_xyxy=BOX)))
+    assert all(s.tracked is not None and s.grounded is not None for s in steps)
+
+
+def test_the_tracker_searches_from_what_it_was_given_not_from_its_first_look():
+    made = []
+    tracker = LangTracker(
+        ToldSegmenter(lambda t: 0.9), lambda: made.append(ToldTracker(lambda t: 0.8, [])) or made[-1]
+    )
+    next(tracker.track(CLIP.frames, Query(box_xyxy=BOX)))
+    assert made[0].target == "learnt"
+
+
+def test_language_runs_on_every_kth_frame_counted_from_the_start():
+    tracker, _ = told()
+    steps = list(tracker.track(CLIP.frames, Query(text="it", start=2), every=3))
+    assert tracker.segmenter.asked == [2, 5, 8, 11]
+    assert [s.frame.index for s in steps] == list(range(2, 12))
+
+
+def test_lost_and_found_again():
+    tracker, starts = told(lgm=lambda t: 0.1 if 4 <= t < 8 else 0.9, siam=lambda t: 0.8 if t < 4 else 0.1)
+    states = [s.state for s in tracker.track(CLIP.frames, Query(text="it"))]
+    assert states == ["tracking"] * 4 + ["lost"] * 4 + ["tracking"] * 4
+    assert [index for index, _ in starts] == [0, 8]
+
+
+def test_a_cadence_below_one_is_refused_before_any_frame():
+    tracker, _ = told()
+    with pytest.raises(LangTrackError, match="got 0"):
+        tracker.track(CLIP.frames, Query(text="it"), every=0)
+
+
+def test_an_expression_that_cannot_be_read_is_refused_before_any_frame():
+    tracker = random_tracker()
+    with pytest.raises(LangTrackError):
+        tracker.track(CLIP.frames, Query(text="?!"))
+
+
+def random_tracker():
+    """Both lite networks with random weights: nothing sensible comes out, but always the same."""
+    torch.manual_seed(0)
+    words = torch.nn.functional.normalize(torch.randn(4, 16), dim=1)
+    classes = torch.nn.functional.normalize(torch.randn(1000, 16), dim=1)
+    network = LiteDMN(words, classes, LiteConfig(channels=16, hidden=16, filters=2, skip8=8, skip4=8))
+    vocabulary = Vocabulary.from_lines(["the", "red", "ellipse", "thing"], "plain")
+    look = Preprocessing("squeeze", 96, (127 / 255,) * 3, (128 / 255,) * 3)
+    segmenter = DMNSegmenter(network, vocabulary, look)
+    siam = LiteNetwork().eval()
+    return LangTracker(segmenter, lambda: SiamMaskTracker(siam, CONFIGS["lite"]), FusionConfig(start=0.0))
+
+
+def outcome(step):
+    parts = []
+    for estimate in (step.tracked, step.grounded, step.fused):
+        if estimate is not None:
+            parts += [estimate.mask_prob.tobytes(), estimate.confidence, repr(estimate.box_xyxy)]
+    return (step.frame.index, step.state, step.reason, *parts)
+
+
+def test_two_runs_interleaved_give_exactly_what_each_gives_alone():
+    tracker = random_tracker()
+    other = moving_object(6, seed=5)
+    one, two = Query(text="the red ellipse"), Query(text="thing", box_xyxy=other.boxes_xyxy[0])
+    frames = CLIP.frames[:6]
+    alone = [
+        [outcome(s) for s in tracker.track(clip, query)]
+        for clip, query in ((frames, one), (other.frames, two))
+    ]
+    first, second = tracker.track(frames, one), tracker.track(other.frames, two)
+    mixed: list[list] = [[], []]
+    for _ in range(6):
+        mixed[0].append(outcome(next(first)))
+        mixed[1].append(outcome(next(second)))
+    assert mixed == alone
+    assert alone[0] != alone[1]
