@@ -113,14 +113,15 @@ class Backend:
                 yield View(player=player.running(job.task, progress))
             yield _end(job)
         finally:
-            job.cancel()  # no-op after the end; stops the computing when the page has gone
+            if not job.over:  # the page has gone
+                job.cancel(keep=False)
 
     def cancel(self, request: gr.Request) -> View:
         """Stop the session's run, or take it out of the line, and show what was done so far."""
         job = self.sessions.get(request.session_hash).job
         if job is None:
             return _idle(View())
-        job.cancel()
+        job.cancel(keep=True)
         if not job.wait(CANCEL_WAIT_S):
             return View(notice=notice("warning", "The run stops as soon as its frame is done."))
         return _end(job)
@@ -129,7 +130,7 @@ class Backend:
         """The line was full or the connection broke: the page must not stay in its waiting state."""
         job = self.sessions.get(request.session_hash).job
         if job is not None:
-            job.cancel()
+            job.cancel(keep=False)
         text = "The server is busy and the line is full. Try again in a minute."
         return _idle(View(player=player.EMPTY, notice=notice("error", text)))
 
@@ -193,7 +194,8 @@ class Backend:
                 str(job.result.bundle),
             )
         finally:
-            job.cancel()
+            if not job.over:  # the caller has gone, or has cancelled
+                job.cancel(keep=False)
 
     # --- shared -----------------------------------------------------------------------------------------
 

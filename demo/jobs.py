@@ -102,6 +102,10 @@ class Result:
     partial: bool
 
 
+class _Dropped(Exception):
+    """Leaves the run the way an error does, so that no file stays."""
+
+
 class Job:
     """A run. Its thread starts with `start`; `cancel` and `wait` are safe at any time, from any thread."""
 
@@ -116,6 +120,7 @@ class Job:
         self._cancelled = threading.Event()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
+        self._dropped = False
         self._start_lock = threading.Lock()
 
     @property
@@ -127,10 +132,6 @@ class Job:
         """Finished, failed, or cancelled before it started: nothing computes any more."""
         return self._over.is_set()
 
-    @property
-    def cancelled(self) -> bool:
-        return self._cancelled.is_set()
-
     def start(self) -> None:
         """Begin, unless it was begun or cancelled before."""
         with self._start_lock:
@@ -138,9 +139,13 @@ class Job:
                 self._thread = threading.Thread(target=self._run, name="langtrack-run", daemon=True)
                 self._thread.start()
 
-    def cancel(self) -> None:
-        """Stop after the frame that is being computed; what is done so far is kept."""
+    def cancel(self, *, keep: bool) -> None:
+        """Stop after the frame that is being computed. With ``keep`` what is done so far becomes the result;
+        without it nobody is there to see it, and nothing is left."""
         with self._start_lock:
+            if not keep:
+                self._dropped = True
+                self.result = None
             self._cancelled.set()
             if self._thread is None:
                 self._over.set()
@@ -160,6 +165,8 @@ class Job:
     def _run(self) -> None:
         try:
             self.result = self._compute()
+        except _Dropped:
+            log.info("a run was dropped: its page has gone")
         except LangTrackError as error:
             self.error = without_paths(str(error))
         except OSError as error:
@@ -183,7 +190,7 @@ class Job:
             run_folder,
             info=task.info,
             query=task.query,
-            tracker_info=self._tracker.weights_info,
+            tracker_info=self._tracker.info,
             every=task.every,
             unknown_words=task.unknown,
         )
@@ -201,6 +208,8 @@ class Job:
                 mosaic = _mosaic(step, tile_wh)
                 video.write(mosaic, step.frame.time_s - timeline.time_s[0])
                 self.progress = pace.advance(mosaic, self.progress)
+                if self._dropped:
+                    raise _Dropped
                 if self._cancelled.is_set():
                     recorder.finish(partial=True)
                     break

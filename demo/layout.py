@@ -61,12 +61,12 @@ def build_app(
     with gr.Blocks(
         title="LangTrack", analytics_enabled=False, fill_width=True, delete_cache=(min(600, keep_s), keep_s)
     ) as page:
-        gr.HTML(HEADER, padding=False)
+        gr.HTML(HEADER, apply_default_css=False)
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=300, elem_id="ask"):
                 video = gr.Video(label="Video", sources=["upload"], height=230, elem_id="video")
                 _refuse_addresses(video)
-                about = gr.HTML(elem_id="about")
+                about = gr.HTML(elem_id="about", apply_default_css=False)
                 text = gr.Textbox(
                     label="What to follow",
                     placeholder="the white car on the left",
@@ -77,7 +77,7 @@ def build_app(
                 with gr.Row():
                     run = gr.Button("Follow it", variant="primary", scale=3, elem_id="run")
                     cancel = gr.Button("Cancel", interactive=False, scale=1, min_width=90, elem_id="cancel")
-                said = gr.HTML(elem_id="notice")
+                said = gr.HTML(elem_id="notice", apply_default_css=False)
                 with gr.Accordion("More: a box, a start frame, speed", open=False, elem_id="more"):
                     box = gr.Textbox(
                         label="Box on the start frame, x1,y1,x2,y2",
@@ -100,8 +100,8 @@ def build_app(
             with gr.Column(scale=3, min_width=320, elem_id="result"):
                 stage = player()
         # For the API alone: its two results need a place.
-        report = gr.JSON(visible=False)
-        archive = gr.File(visible=False)
+        report = gr.JSON(label="Report", visible=False)
+        archive = gr.File(label="Files of the run, ZIP", visible=False)
         call = gr.Button(visible=False)
 
         asked: list[Any] = [video, text, box, start, every]

@@ -242,7 +242,7 @@ function link(anchor, file) {
 }
 
 function listFiles(value) {
-  link(find(".lt-bundle"), value.bundle).querySelector("span").textContent = "Download everything, ZIP, " + size(value.bundle.bytes);
+  link(find(".lt-bundle"), value.bundle).querySelector("span").textContent = "Download all (ZIP, " + size(value.bundle.bytes) + ")";
   find(".lt-files ul").replaceChildren(
     ...value.files.map((file) => {
       const anchor = link(document.createElement("a"), file);

@@ -56,7 +56,7 @@ class Session:
             self.closed = True
             job = self.job
         if job is not None:
-            job.cancel()
+            job.cancel(keep=False)
             job.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 

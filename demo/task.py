@@ -28,7 +28,7 @@ class Encoded(Protocol):
 class Tracker(Protocol):
     """What the demo needs of `LangTracker`; tests put another one in its place."""
 
-    weights_info: Any
+    info: Any
 
     def describe(self, text: str) -> Encoded: ...
 
@@ -118,9 +118,9 @@ def make_task(
         raise LangTrackError(
             f"The start frame is {first}, but the clip has only {info.frames_estimate} frames."
         )
+    query = Query(words or None, box_xyxy, first)
     if box_xyxy is not None and clip_box(box_xyxy, (info.height, info.width)) is None:
         raise LangTrackError(f"The box {box} lies outside the {info.width}x{info.height} picture.")
-    query = Query(words or None, box_xyxy, first)
     unknown = tracker.describe(words).unknown if words else ()
     stride = _whole(every if every is not None else 1, "The language cadence", 1, MAX_EVERY)
     return Task(info, clip_name(info.path), query, stride, tuple(unknown))

@@ -1,0 +1,113 @@
+"""What the tests of the app share: clips that tell their frame number, a tracker that waits, and a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from synthetic import Clip, OracleTracker, write_mp4
+
+from demo.handlers import Backend
+from demo.layout import build_app, launch_options
+from demo.settings import Settings
+from langtrack_core.types import Frame, Query, Step
+
+FRAMES, FPS, HEIGHT, WIDTH = 24, 12, 90, 160
+SETTINGS = Settings(concurrency=2, preview_hz=20, player_side=160, max_seconds=60)
+
+
+def counting_clip(path: Path, *, falling: bool = False, frames: int = FRAMES) -> Path:
+    """Frame k is a flat grey, `grey_of` (k); a falling clip gets darker instead of lighter."""
+    pictures = [
+        Frame(k, k / FPS, np.full((HEIGHT, WIDTH, 3), grey_of(k, falling=falling), np.uint8))
+        for k in range(frames)
+    ]
+    nothing = np.zeros((frames, HEIGHT, WIDTH), bool)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_mp4(Clip(pictures, nothing, np.full((frames, 4), np.nan), Fraction(FPS)), path)
+
+
+def grey_of(k: int, *, falling: bool = False) -> int:
+    return 235 - 8 * k if falling else 40 + 8 * k
+
+
+class PacedTracker(OracleTracker):
+    """Knows a square that moves right. Each "slow" in the expression is a tenth of a second a frame."""
+
+    def __init__(self) -> None:
+        masks = np.zeros((FRAMES, HEIGHT, WIDTH), bool)
+        for k in range(FRAMES):
+            masks[k, 50:80, 60 + 2 * k : 90 + 2 * k] = True
+        super().__init__(masks, known=("the", "red", "car", "slow"))
+        self.started: list[Query] = []
+        self.closed: list[Query] = []
+        self.frames_done = 0
+        self._lock = threading.Lock()
+
+    def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Iterator[Step]:
+        with self._lock:
+            self.started.append(query)
+        try:
+            for step in super().track(frames, query, every=every):
+                time.sleep(0.1 * (query.text or "").count("slow"))
+                self.frames_done += 1
+                yield step
+        finally:
+            with self._lock:
+                self.closed.append(query)
+
+
+@dataclass
+class Server:
+    url: str
+    root: Path
+    tracker: PacedTracker
+    backend: Backend
+
+    def sessions(self) -> list[Path]:
+        return sorted(self.root.glob("session-*"))
+
+
+@contextmanager
+def serving(root: Path, settings: Settings = SETTINGS) -> Iterator[Server]:
+    """The page on a free port of this machine, with one example."""
+    examples = root.parent / "examples"
+    counting_clip(examples / "grey.mp4")
+    (examples / "grey.json").write_text(json.dumps({"expression": "the red car"}))
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    os.environ["GRADIO_TEMP_DIR"] = str(root)
+    tracker = PacedTracker()
+    page, backend = build_app(tracker, settings, root, examples)
+    try:
+        _, url, _ = page.launch(
+            server_name="127.0.0.1",
+            prevent_thread_lock=True,
+            quiet=True,
+            **launch_options(settings, examples),
+        )
+        yield Server(url, root, tracker, backend)
+    finally:
+        backend.sessions.close()
+        page.close()
+        if before is None:
+            del os.environ["GRADIO_TEMP_DIR"]
+        else:
+            os.environ["GRADIO_TEMP_DIR"] = before
+
+
+def eventually(true: Callable[[], bool], within_s: float = 20.0) -> bool:
+    """Wait for something that happens in another thread; False when it did not."""
+    end = time.monotonic() + within_s
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
