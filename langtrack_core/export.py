@@ -22,6 +22,7 @@ from typing import Any, TextIO
 import cv2
 import numpy as np
 
+from . import __version__
 from .render import PANELS, Style, draw
 from .runs import (
     BRANCHES,
@@ -242,7 +243,7 @@ class Recorder:
             "complete": complete,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "video": {
-                "name": info.path.name,
+                "name": info.path.resolve().name,
                 "sha256": self._sha256,
                 "kind": info.kind,
                 "width": info.width,
@@ -280,9 +281,8 @@ class Recorder:
         self._temp.mkdir()
 
     def _publish(self) -> None:
-        check_out_dir(
-            self.out_dir, overwrite=self._overwrite
-        )  # another run may have taken the name meanwhile
+        # Again, since another run may have taken the name meanwhile.
+        check_out_dir(self.out_dir, overwrite=self._overwrite)
         if not self.out_dir.exists():
             self._temp.rename(self.out_dir)
             return
@@ -314,7 +314,7 @@ class Recorder:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    found = {"langtrack": __version__, "python": platform.python_version()}
     for package in ("torch", "timm", "numpy", "opencv-python-headless", "av"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -218,8 +219,8 @@ def load_branches(name: str = "lite", device: str = "cpu") -> Branches:
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise LangTrackError(f"The device {device!r} cannot be used here; try cpu.") from error
     chosen = choose(name)
-    infos = tuple(
-        {
+    infos = {
+        branch: {
             "branch": branch,
             "name": entry.name,
             "network": entry.network,
@@ -227,9 +228,11 @@ def load_branches(name: str = "lite", device: str = "cpu") -> Branches:
             "settings": {**NETWORKS[entry.network].settings, **entry.settings},
         }
         for branch, entry in chosen.items()
-    )
+    }
     segmenter = build_segmenter(chosen["lgm"], device)
-    return Branches(segmenter, *build_siam(chosen["siam"], device), infos)
+    siam_network, siam_config, siam_calibration = build_siam(chosen["siam"], device)
+    infos["siam"]["settings"] = asdict(siam_config)
+    return Branches(segmenter, siam_network, siam_config, siam_calibration, tuple(infos.values()))
 
 
 def choose(name: str) -> dict[Branch, Entry]:
@@ -296,7 +299,9 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
             with safe_open(path, framework="pt") as stream:
                 names = stream.keys()
                 return {name: stream.get_tensor(name) for name in names}, stream.metadata() or {}
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # PyTorch warns of an odd pickle before it refuses it
+            warnings.simplefilter("ignore")
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise LangTrackError(f"There is no weights file {path}.") from error
     except (SafetensorError, pickle.UnpicklingError) as error:

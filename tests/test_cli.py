@@ -15,11 +15,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 from synthetic import Clip, OracleTracker, moving_object, write_folder, write_mp4
+from tiny_weights import write_lite
 
-from langtrack_core import cli
+from langtrack_core import cli, weights
 from langtrack_core.runs import read_run
 from langtrack_core.types import Step
 from langtrack_core.video import VideoWriter, count_frames
+
+REAL_LOADING = cli.load_tracker
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +184,51 @@ def test_wrong_usage_exits_with_2(options: list[str], video: Path, tmp_path: Pat
     with pytest.raises(SystemExit) as caught:
         track(video, tmp_path / "run", "--text", "red", *options)
     assert caught.value.code == 2 and "Traceback" not in capsys.readouterr().err
+
+
+@pytest.fixture
+def tiny(tmp_path_factory, monkeypatch) -> None:
+    """The real loading and the real loop, with small random networks."""
+    monkeypatch.setattr(weights, "SHIPPED", write_lite(tmp_path_factory.mktemp("shipped")))
+    monkeypatch.setattr(cli, "load_tracker", REAL_LOADING)
+    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+def test_with_networks_in_place_of_the_oracle(tiny, video: Path, tmp_path: Path, capsys):
+    out = tmp_path / "run"
+    assert track(video, out, "--text", "the red zebra", "--box", "10,10,40,40", "--every", "2") == 0
+    assert "unknown words, left out: zebra" in capsys.readouterr().err
+    run = read_run(out)
+    assert len(run.rows) == 10 and [row.lgm is not None for row in run.rows] == [True, False] * 5
+    assert all(row.siam is not None for row in run.rows)
+    assert {w["branch"]: w["name"] for w in run.manifest["weights"]} == {"lgm": "lite", "siam": "lite"}
+    assert "fusion" in run.manifest["settings"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "The expression is empty"),
+        (" \t", "The expression is empty"),
+        ("?!...", "no words"),
+        ("word " * 400, "at most 500 characters"),
+        ("красная машина", "None of the words is known"),
+        ("zebra giraffe", "None of the words is known (zebra, giraffe)"),
+    ],
+)
+def test_bad_expressions_are_refused(tiny, text: str, message: str, video: Path, tmp_path: Path, capsys):
+    assert track(video, tmp_path / "run", "--text", text) == 1
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "message"), [("nothing", "no weights 'nothing'"), ("paper", "weights add")])
+def test_missing_weights_are_refused(tiny, name: str, message: str, video: Path, tmp_path: Path, capsys):
+    assert track(video, tmp_path / "run", "--text", "red", "--weights", name) == 1
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- how it stops ------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import csv
 import errno
 import hashlib
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,7 +123,7 @@ def test_manifest_says_what_was_done(whole_run: Path, source: Path):
         "state": {"tracking": 7, "lost": 2},
         "source": {"siam": 7, "none": 2},
     }
-    assert {"python", "torch", "numpy", "av"} <= set(manifest["versions"])
+    assert {"langtrack", "python", "torch", "numpy", "av"} <= set(manifest["versions"])
     assert str(source.parent) not in (whole_run / "manifest.json").read_text()  # no path of this machine
 
 
@@ -204,11 +205,11 @@ def test_a_folder_of_frames_has_a_hash_of_its_own(clip: Clip, tmp_path: Path):
 def test_nothing_is_left_after_an_exception(error, clip: Clip, source: Path, tmp_path: Path):
     out = tmp_path / "new" / "deep" / "run"
     query = Query(text="red")
-    with pytest.raises(type(error)):
-        with Recorder(out, info=probe(source), query=query, tracker_info=INFO, png=True) as recorder:
-            for step in OracleTracker(clip.masks).track(clip.frames[:3], query):
-                recorder.add(step)
-            raise error
+    recorder = Recorder(out, info=probe(source), query=query, tracker_info=INFO, png=True)
+    with pytest.raises(type(error)), recorder:
+        for step in OracleTracker(clip.masks).track(clip.frames[:3], query):
+            recorder.add(step)
+        raise error
     assert list(tmp_path.iterdir()) == []
 
 
@@ -236,10 +237,28 @@ def test_a_run_cancelled_before_its_first_frame_leaves_nothing(source: Path, tmp
 
 def test_no_frame_at_all_is_an_error(source: Path, tmp_path: Path):
     query = Query(text="red", start=99)
-    with pytest.raises(LangTrackError, match=r"clip\.mp4 gave no frame from 99 on"):
-        with Recorder(tmp_path / "run", info=probe(source), query=query, tracker_info=INFO):
-            pass
+    recorder = Recorder(tmp_path / "run", info=probe(source), query=query, tracker_info=INFO)
+    with pytest.raises(LangTrackError, match=r"clip\.mp4 gave no frame from 99 on"), recorder:
+        pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_does_not_grow_with_the_run(clip: Clip, source: Path, tmp_path: Path):
+    query = Query(text="red")
+    steps = list(OracleTracker(clip.masks).track(clip.frames, query))
+    sizes = []
+    with Recorder(
+        tmp_path / "run", info=probe(source), query=query, tracker_info=INFO, video=False
+    ) as recorder:
+        tracemalloc.start()
+        for index in range(1200):
+            step = steps[index % 3]
+            recorder.add(step._replace(frame=replace(step.frame, index=index, time_s=index / 25)))
+            if index in (199, 1199):
+                sizes.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+    assert sizes[1] - sizes[0] < 150_000  # a row with its three masks takes about a thousand bytes
+    assert len(read_run(tmp_path / "run").rows) == 1200
 
 
 def test_add_needs_the_with_block(clip: Clip, source: Path, tmp_path: Path):

@@ -13,52 +13,21 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_weights import WORDS, write_lite
 
 from langtrack_core import weights
 from langtrack_core.cli import main
-from langtrack_core.dmn.lite import LiteConfig, LiteDMN
 from langtrack_core.siammask.network import PUBLISHED_PREFIXES, LiteNetwork, PaperNetwork
 from langtrack_core.siammask.tracker import CONFIGS
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights_command import add, seal, table, verify
 
 GOLDEN = Path(__file__).parent / "golden"
-WORDS = ("the", "red", "ellipse", "on", "left")
-SMALL = LiteConfig(channels=16, hidden=16, filters=2, skip8=8, skip4=8)
-
-
-def half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {k: v.half().contiguous() if v.is_floating_point() else v for k, v in state.items()}
 
 
 @pytest.fixture(scope="session")
 def lite_files(tmp_path_factory) -> Path:
-    """The shipped folder in small, with random weights."""
-    folder = tmp_path_factory.mktemp("shipped")
-    torch.manual_seed(0)
-    vectors = {
-        "words": torch.randint(-127, 128, (len(WORDS), 8)),
-        "classes": torch.randint(-127, 128, (1000, 8)),
-    }
-    vectors = {k: v.to(torch.int8) for k, v in vectors.items()}
-    save_file(vectors, folder / "words-lite.safetensors")
-    (folder / "words-lite.txt").write_text("\n".join(WORDS) + "\n")
-    state = half(LiteDMN(vectors["words"] / 127, vectors["classes"] / 127, SMALL).state_dict())
-    metadata = {
-        "network": "dmn-lite",
-        "arguments": '{"channels": 16, "hidden": 16, "filters": 2, "skip8": 8, "skip4": 8}',
-        "calibration": "[2.5, -1.0]",
-    }
-    backbone = {k: v for k, v in state.items() if k.startswith("backbone.")}
-    save_file(backbone, folder / "dmn-lite-backbone.safetensors")
-    head = {k: v for k, v in state.items() if k not in backbone}
-    save_file(head, folder / "dmn-lite.safetensors", metadata)
-    save_file(
-        half(LiteNetwork(32, 24).state_dict()),
-        folder / "siammask-lite.safetensors",
-        {"network": "siammask-lite", "arguments": '{"channels": 32, "mask_rank": 24}'},
-    )
-    return folder
+    return write_lite(tmp_path_factory.mktemp("shipped"))
 
 
 @pytest.fixture
@@ -131,6 +100,7 @@ def test_infos_say_which_files_with_which_hash(shipped: Path):
     for info in infos:
         for name, digest in info["files"].items():
             assert digest == hashlib.sha256((shipped / name).read_bytes()).hexdigest()
+    assert infos[1]["settings"]["penalty_k"] == CONFIGS["lite"].penalty_k
     json.dumps(infos)
 
 
