@@ -183,7 +183,7 @@ class SiamMask(nn.Module):
 
     def coarse_mask(self, response: Response, cells: Tensor) -> Tensor:
         """Logits ``(N, 63, 63)`` of the mask head at ``cells`` (N, 3: sample, row, column)."""
-        return self.mask.head(_columns(response.correlation, cells)).view(-1, COARSE_SIZE, COARSE_SIZE)
+        return self.mask.head(_columns(response.correlation, cells)).reshape(-1, COARSE_SIZE, COARSE_SIZE)
 
     def refine(self, response: Response, cells: Tensor) -> Tensor:
         """Refined logits ``(N, 127, 127)`` at ``cells`` (N, 3: sample, row, column)."""
@@ -345,10 +345,10 @@ class LiteBackbone(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        whole = timm.create_model("tf_efficientnet_lite0", pretrained=False, pad_type="")
-        self.conv_stem = whole.conv_stem
-        self.bn1 = whole.bn1
-        self.blocks = whole.blocks[:5]  # the last two stages (stride 32) are not used
+        whole: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False, pad_type="")
+        self.conv_stem: nn.Module = whole.conv_stem
+        self.bn1: nn.Module = whole.bn1
+        self.blocks: nn.Sequential = whole.blocks[:5]  # the last two stages (stride 32) are not used
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = self.bn1(self.conv_stem(x))

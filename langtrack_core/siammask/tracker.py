@@ -171,7 +171,7 @@ class SiamMaskTracker:
         picture = crop(frame.rgb, before.centre_xy, side, SEARCH_SIZE, self._padding)
         with torch.inference_mode():
             response = self.network.search(self._template, self._to_input(picture))
-            scores = response.cls[0].view(2, -1).softmax(0)[1].double().cpu().numpy()
+            scores = response.cls[0].reshape(2, -1).softmax(0)[1].double().cpu().numpy()
             boxes = decode(response.loc[0].double().cpu().numpy())
             best, penalty = self._choose(scores, boxes, before.size_wh * scale)
             _, row, column = np.unravel_index(best, (ANCHORS, GRID, GRID))
@@ -209,9 +209,10 @@ class SiamMaskTracker:
         height, width = frame.size_hw
         positive = mask > self.config.mask_threshold
         outline = _largest_outline(positive, self.config.min_mask_area)
+        box: FloatArray | None = None
+        corners: FloatArray | None = None
         if outline is None:
             rectangle = _corners(centre, size)
-            box = corners = None
         else:
             rectangle = _min_area_rectangle(outline)
             # Whole pixel squares: the corners of each pixel instead of its centre.
@@ -225,9 +226,9 @@ class SiamMaskTracker:
             rectangle,
             int(np.count_nonzero(positive)),
         )
-        if box is None or self.config.box_from == "regression":
+        if outline is None or self.config.box_from == "regression":
             box = clip_box(self.target.box_xyxy, frame.size_hw)
-            corners = None if box is None else _corners((box[:2] + box[2:]) / 2, box[2:] - box[:2])
+            corners = None if box is None else _corners(*np.split(xyxy_to_cxcywh(box), 2))
         confidence = score if self.calibration is None else self.calibration(score)
         return Estimate(_bend(mask, self.config.mask_threshold), confidence, box, "siam", corners)
 
@@ -251,7 +252,7 @@ def crop(
     picture[:] = np.asarray(padding, np.uint8)
     if x2 > x1 and y2 > y1:
         picture[y1 - top : y2 - top, x1 - left : x2 - left] = rgb[y1:y2, x1:x2]
-    return picture if side == out else cv2.resize(picture, (out, out))
+    return picture if side == out else np.asarray(cv2.resize(picture, (out, out)), np.uint8)
 
 
 def paste(
@@ -297,7 +298,7 @@ def _largest_outline(positive: NDArray[np.bool_], min_area: float) -> NDArray[np
     areas = [cv2.contourArea(outline) for outline in outlines]
     if not areas or max(areas) <= min_area:
         return None
-    return outlines[int(np.argmax(areas))].reshape(-1, 2)
+    return np.asarray(outlines[int(np.argmax(areas))], np.int32).reshape(-1, 2)
 
 
 def _min_area_rectangle(points: NDArray[np.int32] | FloatArray) -> FloatArray:
