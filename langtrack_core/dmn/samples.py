@@ -6,6 +6,7 @@ be seen, so that "left", "biggest" and "the only dog" stay true.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -218,23 +219,57 @@ def recolour(rng: np.random.Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uin
 # --- samples -----------------------------------------------------------------------------------------------
 
 
-class SampleStream(torch.utils.data.IterableDataset):
-    """An endless, seeded stream of samples; `start` skips ahead so that a resumed run sees what it would
-    have."""
+class Batch(NamedTuple):
+    """What a training step takes: B pictures with Q queries each, those of a picture one after the other.
 
-    def __init__(self, data: Path, name_of, seed: int, queries: int = 3, scenes: float = 0.1) -> None:
+    ``image`` (B, 3, INPUT, INPUT) in the network's range, ``sentences`` B Q, ``masks`` (B Q, 1, TARGET,
+    TARGET) in [0, 1].
+    """
+
+    image: Tensor
+    sentences: list[str]
+    masks: Tensor
+
+
+def collate(samples: list[Sample]) -> Batch:
+    images = torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2)
+    masks = torch.from_numpy(np.concatenate([s.masks for s in samples]))[:, None].float() / 255
+    return Batch((images.float() - 127) / 128, [t for s in samples for t in s.sentences], masks)
+
+
+class SampleStream(torch.utils.data.IterableDataset):
+    """An endless, seeded stream of batches; `first` skips ahead, so that a resumed run sees what it would
+    have.
+
+    Args:
+        data: folder with coco/, davis/ and saliency/.
+        name_of: names for the one thing in a crop, () when unsure.
+        queries: sentences a picture.
+        scenes: share of rendered pictures.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        name_of: Callable[[NDArray[np.uint8]], tuple[str, ...]],
+        seed: int,
+        *,
+        batch: int = 8,
+        queries: int = 3,
+        scenes: float = 0.1,
+    ) -> None:
         self.photos = PhotoSource(coco_pictures(data / "coco"))
         self.clips = ClipSource(data / "davis")
         self.salient = SalientSource(data / "saliency", name_of)
-        self.seed, self.queries, self.scenes, self.start = seed, queries, scenes, 0
+        self.seed, self.batch, self.queries, self.scenes, self.first = seed, batch, queries, scenes, 0
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[Batch]:
         info = torch.utils.data.get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        index = self.start + worker
-        while True:
-            yield self.sample(np.random.default_rng((self.seed, index)))
-            index += workers
+        # The loader takes from its workers in turn: worker w makes batches w, w + workers, …
+        for step in itertools.count(self.first + worker, workers):
+            seeds = range(step * self.batch, (step + 1) * self.batch)
+            yield collate([self.sample(np.random.default_rng((self.seed, i))) for i in seeds])
 
     def sample(self, rng: np.random.Generator) -> Sample:
         while True:
@@ -283,11 +318,3 @@ class SampleStream(torch.utils.data.IterableDataset):
             for _, mask in asked
         ]
         return Sample(recolour(rng, rgb), [s for s, _ in asked], np.rint(np.stack(small)).astype(np.uint8))
-
-
-def collate(samples: list[Sample]) -> tuple[Tensor, list[str], Tensor]:
-    """Pictures ``(B, 3, INPUT, INPUT)`` in the network's range, sentences (B Q), masks ``(B Q, 1, T, T)``
-    in [0, 1]."""
-    images = torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2)
-    masks = torch.from_numpy(np.concatenate([s.masks for s in samples]))[:, None].float() / 255
-    return (images.float() - 127) / 128, [t for s in samples for t in s.sentences], masks

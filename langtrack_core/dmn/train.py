@@ -8,6 +8,7 @@ tell whether the mask is right.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import time
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from ..datasets import davis_sequences, read_mask, read_rgb
 from ..training import Average, StopSignal, cosine_rate, keep_freed_memory, save_atomically
 from ..types import LangTrackError
 from .lite import LiteDMN, Segmentation
-from .samples import INPUT, SampleStream, collate
+from .samples import INPUT, SampleStream
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "weights"
 
@@ -192,11 +193,10 @@ def train(network: LiteDMN, reader: Reader, args: argparse.Namespace) -> None:
         average.load_state_dict(state["average"])
         torch.set_rng_state(state["rng"])
         first = state["step"]
-    stream = SampleStream(args.data, classifier_names(network), args.seed)
-    stream.start = first * args.batch
-    loader = torch.utils.data.DataLoader(
-        stream, args.batch, collate_fn=collate, num_workers=args.workers, prefetch_factor=4
-    )
+    stream = SampleStream(args.data, classifier_names(network), args.seed, batch=args.batch)
+    stream.first = first
+    ahead = 4 if args.workers else None
+    loader = torch.utils.data.DataLoader(stream, None, num_workers=args.workers, prefetch_factor=ahead)
     print(
         f"{len(stream.photos.pictures)} photos, {len(stream.salient.shots)} named salient pictures",
         flush=True,
@@ -255,8 +255,6 @@ def train(network: LiteDMN, reader: Reader, args: argparse.Namespace) -> None:
 
 def save_weights(network: LiteDMN, out: Path) -> None:
     """Float16 files to ship, the backbone apart from what was trained so that each stays small."""
-    import json
-
     state = {
         k: v.half().contiguous() if v.is_floating_point() else v for k, v in network.state_dict().items()
     }

@@ -1,0 +1,83 @@
+"""The lite language network: what must hold whatever its weights are."""
+
+import numpy as np
+import pytest
+import torch
+
+from langtrack_core.dmn.lite import LiteConfig, LiteDMN, spatial_channels
+
+SMALL = LiteConfig(channels=16, hidden=16, filters=3, skip8=8, skip4=8)
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    words = torch.nn.functional.normalize(torch.randn(20, 12), dim=1)
+    classes = torch.nn.functional.normalize(torch.randn(1000, 12), dim=1)
+    return LiteDMN(words, classes, SMALL).eval()
+
+
+@pytest.fixture(scope="module")
+def image():
+    return torch.randn(2, 3, 96, 128, generator=torch.Generator().manual_seed(1))
+
+
+def test_spatial_channels_are_the_eight_of_dmn():
+    channels = spatial_channels(2, 4)
+    assert channels.shape == (8, 2, 4)
+    first, last = channels[:, 0, 0], channels[:, 1, 3]
+    assert first.tolist() == pytest.approx([-1, -1, -0.5, 0, -0.75, -0.5, 1 / 4, 1 / 2])
+    assert last.tolist() == pytest.approx([0.5, 0, 1, 1, 0.75, 0.5, 1 / 4, 1 / 2])
+
+
+@torch.inference_mode()
+def test_masks_come_at_strides_4_and_16_of_the_input(network, image):
+    ids, lengths = torch.tensor([[1, 2, 3], [4, 5, 0], [6, 0, 0]]), torch.tensor([3, 2, 1])
+    out = network(image, ids, lengths, torch.tensor([0, 1, 1]))
+    assert out.mask_logits.shape == (3, 1, 24, 32)
+    assert out.low_logits.shape == (3, 1, 6, 8)
+    assert out.score_logit.shape == (3,)
+
+
+@torch.inference_mode()
+def test_a_batch_of_padded_expressions_gives_what_each_gives_alone(network, image):
+    expressions = [[1, 2, 3, 4], [5, 6], [7]]
+    ids = torch.tensor([row + [9] * (4 - len(row)) for row in expressions])
+    pictures = torch.tensor([0, 1, 0])
+    together = network(image, ids, torch.tensor([4, 2, 1]), pictures)
+    for i, row in enumerate(expressions):
+        mask_logits, score = network.segment(image[pictures[i]][None], network.encode(torch.tensor(row)))
+        torch.testing.assert_close(mask_logits[0], together.mask_logits[i], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(score, together.score_logit[i], atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_the_order_of_words_matters(network, image):
+    one = network.segment(image[:1], network.encode(torch.tensor([1, 2, 3])))[0]
+    other = network.segment(image[:1], network.encode(torch.tensor([3, 2, 1])))[0]
+    assert (one - other).abs().max() > 1e-3
+
+
+@torch.inference_mode()
+def test_class_evidence_points_at_the_class_that_the_expression_names(network):
+    log_prob = torch.full((1, 1000, 2, 2), -20.0)
+    log_prob[0, 7, 0, 1] = 0.0  # class 7, for certain, in the cell at the top right
+    weights = torch.zeros(1, 1000)
+    weights[0, 7] = 1.0
+    evidence = network.class_evidence(log_prob, weights, torch.tensor([0]), (2, 2))
+    assert np.unravel_index(int(evidence.argmax()), (2, 2)) == (0, 1)
+    assert torch.isfinite(evidence).all()
+
+
+def test_every_trained_parameter_gets_a_gradient_and_the_backbone_none(network, image):
+    network.backbone.requires_grad_(False)
+    ids, lengths = torch.tensor([[1, 2, 3]]), torch.tensor([3])
+    out = network(image, ids, lengths, torch.tensor([1]))
+    (out.mask_logits.mean() + out.low_logits.mean() + out.score_logit.mean()).backward()
+    for name, parameter in network.named_parameters():
+        assert (parameter.grad is None) == name.startswith("backbone."), name
+    network.zero_grad(set_to_none=True)
+
+
+def test_the_word_table_is_not_part_of_the_weights(network):
+    assert not {"words", "classes"} & network.state_dict().keys()
