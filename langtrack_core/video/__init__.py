@@ -6,7 +6,7 @@ Everything a video can hold becomes ``(H, W, 3)`` uint8 RGB, upright, one frame 
   belong to the picture that a player shows. Pixels are taken as square.
 - *Time* is each frame's own time stamp, so a variable frame rate stays what it is.
 - *Colour*: the matrix and range of the file; without a tag BT.709 for HD and BT.601 below, as players do.
-  10 bit becomes 8 bit, grey three equal channels, HDR (PQ, HLG) is brought to sRGB.
+  10 bit becomes 8 bit, grey three equal channels; HDR (PQ, HLG) gets the brightness of sRGB.
 - *Alpha* is composited over black. (VP8 and VP9 keep alpha in a side stream that is not decoded: there the
   colours below the alpha are shown.)
 

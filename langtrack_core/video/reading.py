@@ -13,18 +13,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import av
 import cv2
 import numpy as np
 from av.container.core import Flags as ContainerFlags
 from av.stream import Disposition
-from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc, Interpolation, VideoReformatter
-from numpy.typing import NDArray
 
 from ..types import Frame, LangTrackError
-from .pictures import RGB, check_size, find_pictures, fitted_wh, over_black, read_picture
+from .pictures import check_size, find_pictures, fitted_wh, read_picture
+from .upright import Upright
 
 FOLDER_FPS = Fraction(25)
 """Frame rate of a folder of pictures, which says nothing of its own."""
@@ -34,8 +33,6 @@ _DEMUXERS = (
     "yuv4mpegpipe,"
     "mp3,aac,wav,flac,aiff,ac3,amr"  # so that a sound file is called a sound file
 )
-_UNTAGGED = (2, 3)
-"""AVCOL_SPC_UNSPECIFIED and AVCOL_SPC_RESERVED."""
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +74,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         return VideoInfo(path, width, height, FOLDER_FPS, count, float(count / FOLDER_FPS), 0, "folder")
     with _opened(path) as (container, stream):
         _, first = next(_decoded(path, container, stream))
-        upright = _Upright(first, None)
+        upright = Upright(first, None)
         width, height = upright.size_wh
         fps, duration_s = _rate(stream), _duration_s(container, stream)
         frames = stream.frames or (round(duration_s * fps) if duration_s else None)
@@ -152,10 +149,10 @@ def _video_frames(
     path: Path, max_side: int | None, stride: int, start: int, on_damage: Callable[[str], None]
 ) -> Iterator[Frame]:
     with _opened(path) as (container, stream):
-        upright: _Upright | None = None
+        upright: Upright | None = None
         count = 0
         for index, (time_s, picture) in enumerate(_decoded(path, container, stream, on_damage)):
-            upright = upright or _Upright(picture, max_side)
+            upright = upright or Upright(picture, max_side)
             count = index + 1
             if index >= start and (index - start) % stride == 0:
                 yield Frame(index, time_s, upright(picture))
@@ -202,6 +199,8 @@ def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoS
         if not streams:
             raise LangTrackError(f"{path.name} holds no video.")
         stream = streams[0]
+        if stream.codec_context is None:
+            raise LangTrackError(f"No decoder knows the format of {path.name}; export it as H.264.")
         check_size(path, stream.codec_context.width, stream.codec_context.height)
         stream.thread_type = "AUTO"
         # FFmpeg's made-up time stamps may come out of order (AVI); _Clock does it better.
@@ -294,64 +293,3 @@ class _Clock:
     @property
     def end_s(self) -> float:
         return float(self._next)
-
-
-# --- decoded pictures to RGB -------------------------------------------------------------------------------
-
-
-class _Upright:
-    """Turns decoded pictures into upright RGB of one size, which the first picture sets."""
-
-    def __init__(self, first: av.VideoFrame, max_side: int | None) -> None:
-        self._coded_wh = fitted_wh(first.width, first.height, max_side)
-        self._reformatter = VideoReformatter()
-        a, b, c, d = _turn(first)
-        self._transpose = abs(b) + abs(c) > abs(a) + abs(d)
-        self._mirror_x, self._mirror_y = (c < 0, b < 0) if self._transpose else (a < 0, d < 0)
-        self.rotation_deg = round(-first.rotation / 90) % 4 * 90
-
-    @property
-    def size_wh(self) -> tuple[int, int]:
-        width, height = self._coded_wh
-        return (height, width) if self._transpose else (width, height)
-
-    def __call__(self, picture: av.VideoFrame) -> RGB:
-        alpha = any(component.is_alpha for component in picture.format.components)
-        pixels = self._convert(picture, "rgba" if alpha else "rgb24")
-        if alpha:
-            pixels = over_black(pixels)
-        if self._transpose:
-            pixels = pixels.transpose(1, 0, 2)
-        return np.ascontiguousarray(pixels[:: -1 if self._mirror_y else 1, :: -1 if self._mirror_x else 1])
-
-    def _convert(self, picture: av.VideoFrame, pixel_format: str) -> NDArray[np.uint8]:
-        width, height = self._coded_wh
-        same_size = (width, height) == (picture.width, picture.height)
-        scaling = Interpolation.BILINEAR if same_size else Interpolation.AREA
-        large = picture.width >= 1280 or picture.height > 576
-        untagged = Colorspace.ITU709 if large else Colorspace.ITU601
-        hdr = picture.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
-        converted = self._reformatter.reformat(
-            picture,
-            width,
-            height,
-            pixel_format,
-            src_colorspace=untagged if picture.colorspace in _UNTAGGED else None,
-            interpolation=scaling | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
-            dst_color_trc=ColorTrc.IEC61966_2_1 if hdr else None,
-            dst_color_primaries=ColorPrimaries.BT709 if hdr else None,
-            threads=1,
-        )
-        return converted.to_ndarray().astype(np.uint8, copy=False)
-
-
-def _turn(picture: av.VideoFrame) -> tuple[int, int, int, int]:
-    """The display matrix: it takes (column, row) to (a column + c row, b column + d row).
-
-    It may hold any angle and scale; only the nearest of the eight upright orientations is looked at.
-    """
-    matrix = cast("bytes | None", picture.side_data.get("DISPLAYMATRIX"))
-    if matrix is None:
-        return 1, 0, 0, 1
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
-    return a, b, c, d

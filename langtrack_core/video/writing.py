@@ -24,6 +24,9 @@ from av.video.reformatter import (
 from ..types import LangTrackError
 from .pictures import RGB
 
+_RESERVED = 64 * 1024
+"""Bytes that must fit at the start."""
+
 
 class VideoWriter:
     """Writes H.264 in MP4 that a browser plays: yuv420p, BT.709, index before the data (faststart).
@@ -70,7 +73,8 @@ class VideoWriter:
         self._reformatter = VideoReformatter()
         self._part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
         with self._told():
-            self._part.touch(exist_ok=False)
+            # Found full here, a disk costs nobody a run; and PyAV leaks the file if its header does not fit.
+            self._part.write_bytes(bytes(_RESERVED))
             self._container = av.open(
                 str(self._part.absolute()), "w", format="mp4", options={"movflags": "+faststart"}
             )
@@ -80,8 +84,8 @@ class VideoWriter:
 
         Args:
             rgb: ``(H, W, 3)`` uint8, the same size for all frames.
-            time_s: its time in seconds, later than the one before; the first becomes 0. Without it, the
-                frame follows by one frame period.
+            time_s: its time in seconds, later than the one before (else it comes one tick after that); the
+                first becomes 0. Without it, the frame follows by one frame period.
         """
         if self._container is None:
             raise ValueError(f"{self.path.name} is closed; no frame can be added")
@@ -116,15 +120,16 @@ class VideoWriter:
             self._container.mux(self._stream.encode(None))
             self._container.close()
             self._part.replace(self.path)
-        self._container = None
+        self._container = self._stream = None
 
     def discard(self) -> None:
         """Stop and leave nothing behind."""
         if self._container is not None:
-            container, self._container = self._container, None
             with suppress(av.FFmpegError, OSError):
-                container.close()
-        self._part.unlink(missing_ok=True)
+                self._container.close()
+            self._container = self._stream = None
+        with suppress(OSError):
+            self._part.unlink()
 
     def __enter__(self) -> VideoWriter:
         return self

@@ -1,0 +1,104 @@
+"""Small videos and pictures for tests, made with PyAV and Pillow."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from langtrack_core.video import read_frames
+
+NTSC = Fraction(30000, 1001)
+
+
+def quarters(height: int = 48, width: int = 64) -> np.ndarray:
+    """Red, green, blue and white quarters: every one of the eight orientations looks different."""
+    rgb = np.zeros((height, width, 3), np.uint8)
+    rgb[: height // 2, : width // 2] = 220, 30, 30
+    rgb[: height // 2, width // 2 :] = 30, 200, 30
+    rgb[height // 2 :, : width // 2] = 30, 30, 220
+    rgb[height // 2 :, width // 2 :] = 240, 240, 240
+    return rgb
+
+
+def numbered(index: int, height: int = 48, width: int = 64) -> np.ndarray:
+    return np.full((height, width, 3), 10 + 3 * (index % 80), np.uint8)
+
+
+def noise(index: int) -> np.ndarray:
+    small = np.random.default_rng(index).integers(0, 255, (30, 40, 3), dtype=np.uint8)
+    return small.repeat(4, axis=0).repeat(4, axis=1)
+
+
+def scene(index: int) -> np.ndarray:
+    """A square that moves over a gradient."""
+    rows, columns = np.mgrid[:120, :160].astype(np.uint8)
+    rgb = np.stack([rows, columns, 255 - columns], axis=2)
+    rgb[40:80, 8 + 4 * index : 48 + 4 * index] = 200, 60, 40
+    return rgb
+
+
+def encode(
+    path: Path,
+    pictures: Iterable[np.ndarray | av.VideoFrame],
+    *,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    rate: Fraction = Fraction(25),
+    ticks: Iterable[int] | None = None,
+    tick: Fraction | None = None,
+    prepare: Callable[[av.VideoStream], None] = lambda stream: None,
+    index_first: bool = True,
+    preset: str = "veryfast",
+) -> Path:
+    options = {"movflags": "+faststart"} if index_first and path.suffix == ".mp4" else {}
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(
+            codec, rate=rate, options={"crf": "4", "preset": preset} if codec == "libx264" else {}
+        )
+        stream.pix_fmt = pix_fmt
+        stream.codec_context.time_base = tick or 1 / rate
+        prepare(stream)
+        for number, picture in zip(ticks or itertools.count(), pictures, strict=False):
+            if isinstance(picture, np.ndarray):
+                source = "rgba" if picture.shape[2] == 4 else "rgb24"
+                picture = av.VideoFrame.from_ndarray(picture, format=source).reformat(format=pix_fmt)
+            if stream.width != picture.width or stream.height != picture.height:
+                stream.width, stream.height = picture.width, picture.height
+            picture.pts, picture.time_base = number, tick or 1 / rate
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return path
+
+
+def flat(pix_fmt: str, *values: int, size_wh: tuple[int, int] = (64, 48)) -> av.VideoFrame:
+    """A picture with one value per plane, as stored."""
+    picture = av.VideoFrame(*size_wh, pix_fmt)
+    dtype = np.uint16 if "10le" in pix_fmt else np.uint8
+    for plane, value in zip(picture.planes, values, strict=True):
+        plane.update(np.full(plane.buffer_size // np.dtype(dtype).itemsize, value, dtype).tobytes())
+    return picture
+
+
+def save(path: Path, *indices: int) -> Path:
+    path.mkdir(exist_ok=True)
+    for index in indices:
+        Image.fromarray(numbered(index)).save(path / f"{index}.png")
+    return path
+
+
+def times(path: Path) -> list[float]:
+    return [frame.time_s for frame in read_frames(path)]
+
+
+def listed(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def open_files() -> int:
+    return len(listed(Path("/proc/self/fd")))

@@ -1,0 +1,136 @@
+"""Files that are no videos, or not whole ones."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import encode, noise, numbered, open_files, save
+from PIL import Image
+
+from langtrack_core.types import LangTrackError
+from langtrack_core.video import count_frames, probe, read_frames
+
+# --- bad input ---------------------------------------------------------------------------------------------
+
+
+def sound_only(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 44100), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 44100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def bad_inputs(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Path and what its sentence has to say."""
+    random = np.random.default_rng(0).integers(0, 256, 50_000, dtype=np.uint8).tobytes()
+    for name, content in {
+        "empty.mp4": b"",
+        "text.txt": b"no video\n" * 100,
+        "text.mp4": b"no video\n" * 100,
+        "random.mp4": random,
+        "paper.pdf": b"%PDF-1.7\n" + random,
+        "list.m3u8": b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nwhole.ts\n#EXT-X-ENDLIST\n",
+        "script.mp4": b"ffconcat version 1.0\nfile whole.ts\n",
+        "huge.y4m": b"YUV4MPEG2 W8000 H8000 F25:1\nFRAME\n" + random,
+        "broken.png": b"\x89PNG\r\n\x1a\n" + random,
+    }.items():
+        (folder / name).write_bytes(content)
+    encode(folder / "whole.ts", map(noise, range(20)))
+    late_index = encode(folder / "cut.mp4", map(noise, range(20)), index_first=False)
+    late_index.write_bytes(late_index.read_bytes()[:-3000])
+    unknown = encode(folder / "unknown.mp4", map(noise, range(5)))
+    unknown.write_bytes(unknown.read_bytes().replace(b"avc1", b"zzzz"))
+    (folder / "nothing").mkdir()
+    Image.new("1", (8000, 8000)).save(folder / "huge.png")
+    sound_only(folder / "sound.m4a")
+    return {
+        "missing": (folder / "missing.mp4", "no file or folder"),
+        "empty": (folder / "empty.mp4", "empty"),
+        "text": (folder / "text.txt", "not a video"),
+        "text named mp4": (folder / "text.mp4", "not a video"),
+        "random": (folder / "random.mp4", "not a video"),
+        "pdf": (folder / "paper.pdf", "not a video"),
+        "playlist": (folder / "list.m3u8", "not a video"),
+        "concat script": (folder / "script.mp4", "not a video"),
+        "cut": (folder / "cut.mp4", "damaged or cut short"),
+        "unknown codec": (folder / "unknown.mp4", "No decoder"),
+        "sound": (folder / "sound.m4a", "sound but no pictures"),
+        "folder without pictures": (folder / "nothing", "no pictures"),
+        "broken picture": (folder / "broken.png", "damaged or not a picture"),
+        "8000x8000 video": (folder / "huge.y4m", "8000x8000"),
+        "8000x8000 picture": (folder / "huge.png", "8000x8000"),
+    }
+
+
+def test_bad_inputs_are_told_in_one_sentence_each(tmp_path: Path) -> None:
+    before = open_files()
+    for case, (path, expected) in bad_inputs(tmp_path).items():
+        for look in (probe, lambda p: next(read_frames(p))):
+            with pytest.raises(LangTrackError) as caught:
+                look(path)
+            sentence = str(caught.value)
+            assert expected in sentence and path.name in sentence, case
+            assert "\n" not in sentence and sentence.endswith("."), case
+    assert open_files() == before
+
+
+def test_start_past_the_end_names_the_count(tmp_path: Path) -> None:
+    video = encode(tmp_path / "a.mp4", map(numbered, range(7)))
+    for path, count in ((video, 7), (save(tmp_path / "frames", 1, 2, 3), 3)):
+        assert [f.index for f in read_frames(path, start=count - 1)] == [count - 1]
+        with pytest.raises(LangTrackError, match=f"has {count} frames"):
+            list(read_frames(path, start=count))
+
+
+def test_folder_with_a_broken_or_odd_picture_names_it(tmp_path: Path) -> None:
+    folder = save(tmp_path / "frames", 1, 2, 3)
+    whole = (folder / "2.png").read_bytes()
+    (folder / "2.png").write_bytes(whole[: len(whole) // 2])
+    frames = read_frames(folder)
+    assert next(frames).index == 0
+    with pytest.raises(LangTrackError, match=r"2\.png"):
+        next(frames)
+    Image.fromarray(numbered(0, 20, 30)).save(folder / "2.png")
+    with pytest.raises(LangTrackError, match=r"2\.png is 30x20, but 1\.png is 64x48"):
+        list(read_frames(folder))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_video_that_ends_early_gives_its_frames_and_a_warning(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = encode(tmp_path / name, map(noise, range(60)))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    told: list[str] = []
+    frames = list(read_frames(path, on_damage=told.append))
+    assert 10 < len(frames) < 50 and [f.index for f in frames] == list(range(len(frames)))
+    assert len(told) == 1 and f"ends early: {len(frames)} frames" in told[0]
+    with caplog.at_level(logging.WARNING):
+        assert count_frames(path) == len(frames)
+    assert told[0] in caplog.text
+
+
+def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", map(noise, range(60)))
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = np.random.default_rng(1).bytes(3000)
+    path.write_bytes(data)
+    told: list[str] = []
+    frames = list(read_frames(path, on_damage=told.append))
+    assert len(frames) > 50 and frames[-1].time_s == pytest.approx(59 / 25)
+    assert len(told) == 1 and "damaged" in told[0]
+
+
+def test_a_whole_video_warns_of_nothing(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", map(noise, range(30)))
+    told: list[str] = []
+    assert len(list(read_frames(path, on_damage=told.append))) == 30 and told == []

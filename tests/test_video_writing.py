@@ -1,0 +1,154 @@
+"""Writing H.264: exact rates and times, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import NTSC, encode, listed, noise, numbered, open_files, quarters, scene, times
+
+from langtrack_core.types import LangTrackError
+from langtrack_core.video import VideoWriter, count_frames, probe, read_frames
+
+# --- writing -----------------------------------------------------------------------------------------------
+
+
+def write(path: Path, pictures: Iterable[np.ndarray], fps: Fraction | float = 25) -> Path:
+    with VideoWriter(path, fps) as writer:
+        for rgb in pictures:
+            writer.write(rgb)
+    return path
+
+
+def atoms(path: Path) -> list[str]:
+    data, at, names = path.read_bytes(), 0, []
+    while at < len(data):
+        names.append(data[at + 4 : at + 8].decode())
+        at += int.from_bytes(data[at : at + 4], "big")
+    assert at == len(data)
+    return names
+
+
+def test_written_video_is_what_browsers_play(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", map(noise, range(30)), NTSC)
+    names = atoms(path)
+    assert names.index("moov") < names.index("mdat")
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        assert (context.name, context.pix_fmt, stream.average_rate) == ("h264", "yuv420p", NTSC)
+        assert (context.colorspace, context.color_range, context.color_trc) == (1, 1, 1)
+    assert listed(tmp_path) == ["a.mp4"]
+
+
+def test_what_is_written_comes_back(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", map(scene, range(25)))
+    errors = [np.mean((frame.rgb - scene(frame.index).astype(float)) ** 2) for frame in read_frames(path)]
+    assert len(errors) == 25 == count_frames(path) == probe(path).frames_estimate
+    assert 10 * np.log10(255**2 / max(errors)) > 32
+    flat_red = np.full((48, 64, 3), (200, 40, 60), np.uint8)
+    back = next(read_frames(write(tmp_path / "red.mp4", [flat_red]))).rgb
+    assert np.abs(back.astype(int) - flat_red).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "fps", [Fraction(25), NTSC, Fraction(24000, 1001), Fraction(60), Fraction(15, 2), 29.97002997]
+)
+def test_the_frame_rate_stays_exact(tmp_path: Path, fps: Fraction | float) -> None:
+    path = write(tmp_path / "a.mp4", map(numbered, range(20)), fps)
+    exact = Fraction(fps).limit_denominator(1001)
+    assert probe(path).fps == exact
+    assert times(path) == pytest.approx([i / exact for i in range(20)], abs=1e-9)
+
+
+def test_given_times_are_kept_and_start_at_0(tmp_path: Path) -> None:
+    given = [2.0, 2.033, 2.25, 2.2512, 3.7]
+    with VideoWriter(tmp_path / "a.mp4", NTSC) as writer:
+        for index, time_s in enumerate(given):
+            writer.write(numbered(index), time_s)
+    assert times(tmp_path / "a.mp4") == pytest.approx([t - 2.0 for t in given], abs=8e-4)
+
+
+def test_times_rounded_by_webm_do_not_change_the_rate(tmp_path: Path) -> None:
+    source = encode(tmp_path / "a.webm", map(numbered, range(40)), codec="libvpx-vp9", rate=NTSC)
+    with VideoWriter(tmp_path / "b.mp4", probe(source).fps) as writer:
+        for frame in read_frames(source):
+            writer.write(frame.rgb, frame.time_s)
+    assert probe(tmp_path / "b.mp4").fps == NTSC
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "even_hw"), [((47, 63), (48, 64)), ((48, 63), (48, 64)), ((1, 1), (2, 2))]
+)
+def test_odd_sizes_get_their_last_row_and_column_twice(
+    tmp_path: Path, size_hw: tuple[int, int], even_hw: tuple[int, int]
+) -> None:
+    rgb = quarters(*even_hw)[: size_hw[0], : size_hw[1]]
+    back = next(read_frames(write(tmp_path / "a.mp4", [rgb]))).rgb
+    assert back.shape[:2] == even_hw
+    assert np.abs(back[: size_hw[0], : size_hw[1]].astype(int) - rgb).mean() < 8
+
+
+def test_an_exception_leaves_nothing_and_the_old_file_stays(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", [quarters()])
+    old, before = path.read_bytes(), open_files()
+    with pytest.raises(KeyboardInterrupt), VideoWriter(path, 25) as writer:
+        writer.write(quarters())
+        assert path.read_bytes() == old and len(listed(tmp_path)) == 2
+        raise KeyboardInterrupt
+    assert listed(tmp_path) == ["a.mp4"] and path.read_bytes() == old and open_files() == before
+    with pytest.raises(ValueError, match="size of the first"):
+        write(path, [quarters(), quarters(50, 64)])
+    with pytest.raises(LangTrackError, match="no frame"):
+        write(path, [])
+    writer = VideoWriter(path, 25)
+    writer.write(quarters())
+    writer.discard()
+    writer.close()  # nothing left to finish
+    with pytest.raises(ValueError, match="closed"):
+        writer.write(quarters())
+    assert listed(tmp_path) == ["a.mp4"] and path.read_bytes() == old and open_files() == before
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for folder in (tmp_path / "missing", tmp_path / "file"):
+        with pytest.raises(LangTrackError, match="folder does not exist"):
+            VideoWriter(folder / "a.mp4", 25)
+
+    def refuse(*_: object, **__: object) -> None:  # root, who may run this test, is refused nothing
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(LangTrackError, match="may not be written to"):
+        VideoWriter(tmp_path / "a.mp4", 25)
+    assert listed(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("limit_kb", [20, 100, 300])
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, limit_kb: int) -> None:
+    """A limit on the size of files fails writes as a full disk does: at the start, on the way, at the end."""
+    code = (
+        "import json, os, resource, sys\n"
+        "import numpy as np\n"
+        "from langtrack_core.types import LangTrackError\n"
+        "from langtrack_core.video import VideoWriter\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_kb} * 1024,) * 2)\n"
+        "before, rng = len(os.listdir('/proc/self/fd')), np.random.default_rng(0)\n"
+        "try:\n"
+        "    with VideoWriter(sys.argv[1], 25) as writer:\n"
+        "        for _ in range(40): writer.write(rng.integers(0, 255, (120, 160, 3), dtype=np.uint8))\n"
+        "except LangTrackError as error:\n"
+        "    print(json.dumps([str(error), len(os.listdir('/proc/self/fd')) - before]))\n"
+    )
+    run = [sys.executable, "-c", code, str(tmp_path / "a.mp4")]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    sentence, leaked = json.loads(done.stdout)
+    assert "a.mp4 cannot be written" in sentence and leaked == 0 and listed(tmp_path) == []
