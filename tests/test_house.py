@@ -77,7 +77,7 @@ def _imports(path: Path) -> Iterator[str]:
             base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*base, *([node.module] if node.module else [])])
             if node.level and node.module is None:  # from . import module
-                yield from (f"{module}.{alias.name}" for alias in node.names)
+                yield from (f"{module}.{a.name}" for a in node.names if not a.name.startswith("__"))
             else:
                 yield module
         pending += ast.iter_child_nodes(node)
