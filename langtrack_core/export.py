@@ -311,6 +311,8 @@ class Recorder:
         except OSError as error:
             why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
             raise LangTrackError(f"The run could not be written to {self.out_dir}: {why}.") from error
+        except LangTrackError as error:  # of a video writer, which knows the temporary name only
+            raise LangTrackError(str(error).replace(str(self._temp), str(self.out_dir))) from error
 
 
 def _versions() -> dict[str, str]:

@@ -121,10 +121,10 @@ _LITE_LICENCE = "research, non-commercial (data: DAVIS CC BY-NC 4.0, COCO, ECSSD
 _LITE_SOURCE = "this project; backbone EfficientNet-Lite0 and words from MiniLM, both Apache-2.0"
 
 BRING_YOUR_OWN = {
-    "dmn": ("none stated", "github.com/BCV-Uniandes/DMS (its weight links are dead)"),
-    "siammask": ("none stated for the weights, code MIT", "github.com/foolwood/SiamMask"),
+    "dmn": ("code MIT, weights not stated", "github.com/BCV-Uniandes/DMS (its weight links are dead)"),
+    "siammask": ("code MIT, weights not stated", "github.com/foolwood/SiamMask"),
 }
-"""Licence and source of the published weights, which a user may have and we may not ship."""
+"""Licence and source of the published weights, which a user may have and which are not shipped."""
 
 
 def entries() -> list[Entry]:
