@@ -191,7 +191,6 @@ def train(network: LiteDMN, reader: Reader, args: argparse.Namespace) -> None:
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         average.load_state_dict(state["average"])
-        torch.set_rng_state(state["rng"])
         first = state["step"]
     stream = SampleStream(args.data, classifier_names(network), args.seed, batch=args.batch)
     stream.first = first
@@ -206,6 +205,8 @@ def train(network: LiteDMN, reader: Reader, args: argparse.Namespace) -> None:
     for step, (image, sentences, target) in zip(bar, loader, strict=False):
         for group in optimiser.param_groups:
             group["lr"] = cosine_rate(step, args.steps, args.rate)
+        # Chance depends on the step alone, so a resumed run has the same.
+        torch.manual_seed((args.seed << 32) + step)
         ids, lengths = reader(sentences)
         picture = torch.arange(len(image)).repeat_interleave(stream.queries)
         network.train()
@@ -235,7 +236,6 @@ def train(network: LiteDMN, reader: Reader, args: argparse.Namespace) -> None:
                     "network": network.state_dict(),
                     "optimiser": optimiser.state_dict(),
                     "average": average.state_dict(),
-                    "rng": torch.get_rng_state(),
                     "step": done,
                 },
                 checkpoint,
