@@ -381,6 +381,11 @@ class LiteBackbone(nn.Module):
         return p0, p1, p2, self.stages[4](self.stages[3](p2))
 
 
+def normalise(crops_rgb: Tensor) -> Tensor:
+    """``(B, S, S, 3)`` uint8 RGB to the lite network's ``(B, 3, S, S)`` float32, channels last in memory."""
+    return ((crops_rgb.float() - 127.0) / 128.0).permute(0, 3, 1, 2)
+
+
 class LiteNetwork(SiamMask):
     """The small form: 127 -> 8x8 template feature, 255 -> 32x32 search feature of ``channels``.
 
@@ -399,10 +404,10 @@ class LiteNetwork(SiamMask):
         self.loc = CorrelationHead(channels, channels, 4 * ANCHORS)
         self.mask = CorrelationHead(channels, mask_rank, COARSE_SIZE**2)
         self.refinement = Refinement(mask_rank, (16, 24, 40), (16, 24, 40), (8, 16, 32), (64, 32, 16))
+        self.to(memory_format=torch.channels_last)  # a third faster on a CPU
 
     def preprocess(self, crop_rgb: NDArray[np.uint8]) -> Tensor:
-        rgb = np.ascontiguousarray(crop_rgb.transpose(2, 0, 1))
-        return (torch.from_numpy(rgb)[None].float() - 127.0) / 128.0
+        return normalise(torch.from_numpy(crop_rgb[None]))
 
     def embed(self, pictures: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
         p0, p1, p2, p3 = self.backbone(pictures)

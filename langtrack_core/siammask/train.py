@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from ..training import Average, StopSignal, cosine_rate, keep_freed_memory, save_atomically
 from ..types import LangTrackError
-from .network import REFINED_SIZE, STRIDE, LiteNetwork
+from .network import REFINED_SIZE, STRIDE, LiteNetwork, normalise
 from .pairs import CELLS, PairDataset
 from .tracker import ANCHORS_CXCYWH
 
@@ -116,7 +116,7 @@ def losses(network: LiteNetwork, batch: dict[str, Tensor], recipe: Recipe) -> di
             (B, A) of 1, 0 or -1 for each anchor, ``box`` (B, 4) centre and size like the anchors, ``mask``
             (B, 255, 255), ``cells`` (B, CELLS, 2) with -1 where there is nothing to learn a mask from.
     """
-    template, search = (_to_input(batch[name]) for name in ("template", "search"))
+    template, search = (normalise(batch[name]) for name in ("template", "search"))
     response = network.search(network.template(template), search)
     labels = batch["labels"]
     parts = {
@@ -137,11 +137,6 @@ def losses(network: LiteNetwork, batch: dict[str, Tensor], recipe: Recipe) -> di
         parts["refine"] = recipe.refine_weight * F.binary_cross_entropy_with_logits(refined, truth)
         parts["dice"] = dice_loss(refined, truth)
     return parts
-
-
-def _to_input(crops: Tensor) -> Tensor:
-    """``(B, S, S, 3)`` uint8 RGB as `LiteNetwork.preprocess` does it, in the order convolutions like best."""
-    return ((crops.permute(0, 3, 1, 2).float() - 127.0) / 128.0).contiguous(memory_format=torch.channels_last)
 
 
 def class_loss(cls: Tensor, labels: Tensor, hard_negatives: int) -> Tensor:
@@ -256,7 +251,7 @@ class Trainer:
     """A network with its optimiser and averaged weights."""
 
     def __init__(self, network: LiteNetwork, recipe: Recipe) -> None:
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = network
         self.recipe = recipe
         self.step = 0
         self.running: dict[str, float] = {}
