@@ -66,7 +66,7 @@ class Backend:
             info = open_video(path, self.settings)
         except LangTrackError as error:
             return notice("error", str(error))
-        facts = [f"{info.width}×{info.height}", f"{float(info.fps):.4g} frames a second"]
+        facts = [f"{info.width}×{info.height}", f"{float(info.fps):.4g} fps"]
         if info.frames_estimate is not None:
             facts.append(f"{info.frames_estimate} frames")
         if info.duration_s is not None:

@@ -31,6 +31,9 @@ from .task import Task, Tracker, without_paths
 
 log = logging.getLogger(__name__)
 
+PLAYER_CRF = 26
+"""The player's video is for looking and is made on top of the four to keep: smaller, and faster to encode."""
+
 Stage = Literal["opening", "following", "writing"]
 Picture = NDArray[np.uint8]
 Item = TypeVar("Item")
@@ -196,7 +199,7 @@ class Job:
         )
         with (
             recorder,
-            VideoWriter(player, task.info.fps) as video,
+            VideoWriter(player, task.info.fps, crf=PLAYER_CRF) as video,
             _closed_after(read_frames(task.info.path, start=task.query.start)) as frames,
             _closed_after(self._tracker.track(frames, task.query, every=task.every)) as steps,
         ):

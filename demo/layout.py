@@ -61,7 +61,7 @@ def build_app(
     with gr.Blocks(
         title="LangTrack", analytics_enabled=False, fill_width=True, delete_cache=(min(600, keep_s), keep_s)
     ) as page:
-        gr.HTML(HEADER, apply_default_css=False)
+        gr.HTML(HEADER, apply_default_css=False, elem_id="top")
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=300, elem_id="ask"):
                 video = gr.Video(label="Video", sources=["upload"], height=230, elem_id="video")

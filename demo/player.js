@@ -276,6 +276,7 @@ function update() {
   film.src = run.src;
   film.load();
   drawStrip();
+  if (!document.activeElement.matches("input, textarea, select")) root.focus({ preventScroll: true }); // its keys work at once
   if (!calm.matches) film.addEventListener("canplay", () => root.dataset.state === "done" && film.play().catch(() => {}), { once: true });
 }
 followFilm();

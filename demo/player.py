@@ -24,18 +24,18 @@ from .task import Task
 HERE = Path(__file__).parent
 EMPTY: dict[str, Any] = {"state": "empty"}
 FILE_NOTES = {
-    "boxes.csv": "a row per frame: boxes, confidences, why",
     "fused.mp4": "the track to use",
-    "got10k.txt": "boxes for GOT-10k's toolkit",
-    "lasot.txt": "boxes for LaSOT's toolkit",
-    "manifest.json": "what was run, with which weights",
     "mask.mp4": "the language branch's mask",
-    "masks.json": "all masks, COCO run lengths",
-    "otb.txt": "boxes for OTB's toolkit",
     "rectangle.mp4": "its smallest rectangle",
     "siammask.mp4": "the tracker's box",
+    "boxes.csv": "per frame: boxes, confidences, why",
+    "masks.json": "all masks, COCO run lengths",
+    "manifest.json": "what was run, with which weights",
+    "otb.txt": "boxes for OTB's toolkit",
+    "lasot.txt": "boxes for LaSOT's toolkit",
+    "got10k.txt": "boxes for GOT-10k's toolkit",
 }
-"""What stands beside each download."""
+"""What stands beside each download, in the order of the list."""
 
 
 def player() -> gr.HTML:
@@ -74,9 +74,13 @@ def done(task: Task, result: Result) -> dict[str, Any]:
         "title": title(task),
         "film": _served(result.player),
         "run": {"tile": list(result.tile_wh), "fps": float(task.info.fps), **asdict(result.timeline)},
-        "files": [_download(path) for path in result.files],
+        "files": [_download(path) for path in sorted(result.files, key=_place)],
         "bundle": _download(result.bundle),
     }
+
+
+def _place(path: Path) -> int:
+    return list(FILE_NOTES).index(path.name) if path.name in FILE_NOTES else len(FILE_NOTES)
 
 
 def _download(path: Path) -> dict[str, Any]:

@@ -22,7 +22,8 @@ MAX_EVERY = 30
 
 
 class Encoded(Protocol):
-    unknown: tuple[str, ...]
+    @property
+    def unknown(self) -> tuple[str, ...]: ...
 
 
 class Tracker(Protocol):

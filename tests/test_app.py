@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -9,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+import httpx
 import numpy as np
 import pytest
 from app_world import FRAMES, SETTINGS, PacedTracker, counting_clip, eventually
@@ -300,6 +305,37 @@ def test_examples_are_a_folder_listing(tmp_path: Path) -> None:
 def test_an_unknown_example_is_refused(backend: Backend) -> None:
     with pytest.raises(gr.Error, match="no such example"):
         backend.fill_example(SimpleNamespace(_data={"name": "../../etc/passwd"}))  # type: ignore[arg-type]
+
+
+def test_the_program_serves_until_terminated_and_leaves_nothing(tmp_path: Path) -> None:
+    program = (
+        "import sys; from langtrack_core.pipeline import LangTracker; from app_world import PacedTracker\n"
+        "LangTracker.from_pretrained = classmethod(lambda *a, **k: PacedTracker())\n"
+        "import app; sys.exit(app.main(sys.argv[1:]))"
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environ = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": f"{Path.cwd()}:{Path(__file__).parent}"}
+    command = [sys.executable, "-c", program, "--port", str(port)]
+    server = subprocess.Popen(
+        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        assert eventually(lambda: answers(f"http://127.0.0.1:{port}/"), 60.0)
+        assert [path.name for path in tmp_path.glob("langtrack-*")]
+    finally:
+        server.terminate()
+        output, _ = server.communicate(timeout=30)
+    assert server.returncode == 0, output
+    assert "Traceback" not in output and list(tmp_path.glob("langtrack-*")) == []
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def threading_runs() -> list[str]:
