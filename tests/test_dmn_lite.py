@@ -62,10 +62,12 @@ def test_the_order_of_words_matters(network, image):
 def test_class_evidence_points_at_the_class_that_the_expression_names(network):
     log_prob = torch.full((1, 1000, 2, 2), -20.0)
     log_prob[0, 7, 0, 1] = 0.0  # class 7, for certain, in the cell at the top right
-    weights = torch.zeros(1, 1000)
-    weights[0, 7] = 1.0
+    weights = torch.zeros(1, 2, 1000)
+    weights[0, :, 7] = 1.0
     evidence = network.class_evidence(log_prob, weights, torch.tensor([0]), (2, 2))
-    assert np.unravel_index(int(evidence.argmax()), (2, 2)) == (0, 1)
+    assert evidence.shape == (1, 2, 2, 2)
+    for scale in evidence[0]:
+        assert np.unravel_index(int(scale.argmax()), (2, 2)) == (0, 1)
     assert torch.isfinite(evidence).all()
 
 

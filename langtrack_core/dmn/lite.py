@@ -49,7 +49,8 @@ class Language(NamedTuple):
     Attributes:
         states: ``(N, T, E + H)`` word embeddings beside their hidden states.
         filters: ``(N, T, K, C + 8)`` dynamic filters.
-        class_weights: ``(N, 1000)`` how near each ImageNet class is to the expression; rows add up to 1.
+        class_weights: ``(N, 2, 1000)`` how near each ImageNet class is to the expression, sharply and
+            broadly; rows add up to 1.
         last: ``(N,)`` index of each expression's last word.
     """
 
@@ -159,7 +160,8 @@ class LiteDMN(nn.Module):
         # Language.
         self.lang_model = SRU(D, H, layers=2)
         self.importance = nn.Linear(D + H, 1)
-        self.log_sharpness = nn.Parameter(torch.tensor(20.0).log())  # 1 / 0.05: see the notebook
+        # Sharp: the class that the expression names. Broad: its kin, when ImageNet has no such class.
+        self.log_sharpness = nn.Parameter(torch.tensor([20.0, 7.0]).log())
         self.adaptative_filter = nn.Linear(D + H, K * (C + 8))
         # Visual.
         self.from16 = nn.Conv2d(112, C, 1)
@@ -168,7 +170,7 @@ class LiteDMN(nn.Module):
         # Multimodal.
         self.comb_visual = nn.Conv2d(C + 8, C, 1)
         self.comb_language = nn.Linear(D + H, C)
-        self.comb_response = nn.Linear(K + 1, C)
+        self.comb_response = nn.Linear(K + 2, C)
         self.mrnn = SRU(C, C, layers=2)
         self.context = nn.Sequential(ContextBlock(C), ContextBlock(C), ContextBlock(C))
         self.out_low = nn.Conv2d(C, 1, 1)
@@ -201,7 +203,8 @@ class LiteDMN(nn.Module):
         there = torch.arange(T, device=lengths.device)[None] < lengths[:, None]
         importance = self.importance(states).squeeze(-1).masked_fill(~there, -torch.inf).softmax(1)
         meaning = F.normalize((importance[..., None] * vectors).sum(1), dim=-1)
-        class_weights = (self.log_sharpness.exp() * meaning @ self.classes.T).softmax(1)
+        similarity = meaning @ self.classes.T  # (N, 1000)
+        class_weights = (self.log_sharpness.exp()[:, None] * similarity[:, None]).softmax(-1)
         filters = self.adaptative_filter(states).view(N, T, self.config.filters, -1)
         return Language(states, filters, class_weights, lengths - 1)
 
@@ -230,7 +233,9 @@ class LiteDMN(nn.Module):
         responses = language.filters.flatten(1, 2) @ cells / cells.shape[1] ** 0.5  # (N, T K, h w)
         responses = responses.view(N, T, K, h * w).transpose(2, 3)  # (N, T, h w, K)
         evidence = self.class_evidence(visual.class_log_prob, language.class_weights, picture, (h, w))
-        responses = torch.cat([responses, evidence.view(N, 1, h * w, 1).expand(-1, T, -1, -1)], dim=-1)
+        responses = torch.cat(
+            [responses, evidence.flatten(2).transpose(1, 2)[:, None].expand(-1, T, -1, -1)], dim=-1
+        )
 
         mixed = self.comb_visual(features).flatten(2).transpose(1, 2)[picture][:, None]  # (N, 1, h w, C)
         mixed = mixed + self.comb_language(language.states)[:, :, None] + self.comb_response(responses)
@@ -248,12 +253,10 @@ class LiteDMN(nn.Module):
     def class_evidence(
         self, class_log_prob: Tensor, class_weights: Tensor, picture: Tensor, size_hw: tuple[int, int]
     ) -> Tensor:
-        """``(N, 1, h, w)``: log of the probability, at each cell, of classes that the expression
+        """``(N, 2, h, w)``: log of the probability, at each cell, of classes that the expression
         resembles."""
-        # The product runs over the B pictures' cells once for each expression; 1e-6 keeps the logarithm
-        # finite.
-        prob = torch.einsum("nchw,nc->nhw", class_log_prob.exp()[picture], class_weights)
-        evidence = (prob + 1e-6).log()[:, None] / 3.0 + 2.0  # to about [-2.6, 2]
+        prob = torch.einsum("nchw,nkc->nkhw", class_log_prob.exp()[picture], class_weights)
+        evidence = (prob + 1e-6).log() / 3.0 + 2.0  # to about [-2.6, 2]; 1e-6 keeps the logarithm finite
         return F.interpolate(evidence, size=size_hw, mode="bilinear", align_corners=False)
 
     def judge(self, fused: Tensor, mask_logits: Tensor) -> Tensor:

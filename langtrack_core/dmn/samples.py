@@ -278,7 +278,7 @@ class SampleStream(torch.utils.data.IterableDataset):
                 return made
 
     def _source(self, rng: np.random.Generator) -> PhotoSource | ClipSource | SalientSource:
-        return (self.photos, self.clips, self.salient)[rng.choice(3, p=(0.5, 0.28, 0.22))]
+        return (self.photos, self.clips, self.salient)[rng.choice(3, p=(0.48, 0.24, 0.28))]
 
     def _photographed(self, rng: np.random.Generator) -> Sample | None:
         shot = reframe(rng, self._source(rng).draw(rng))

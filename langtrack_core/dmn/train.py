@@ -29,6 +29,7 @@ from ..training import Average, StopSignal, cosine_rate, keep_freed_memory, save
 from ..types import LangTrackError
 from .lite import LiteDMN, Segmentation
 from .samples import INPUT, SampleStream
+from .sentences import COLOURS, NOUNS
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "weights"
 
@@ -99,6 +100,28 @@ class Reader:
         for row, words in zip(ids, known, strict=True):
             row[: len(words)] = torch.tensor(words)
         return ids, torch.tensor([len(words) for words in known])
+
+
+class Kin:
+    """Puts a near word in the place of a noun now and then: "rhino" must work if only "elephant" was seen.
+
+    Args:
+        vectors: ``(V, D)`` word table, rows of length 1.
+        nouns: ids of the words that may be replaced.
+        share: how often.
+    """
+
+    def __init__(self, vectors: Tensor, nouns: list[int], share: float = 0.25, least: float = 0.5) -> None:
+        self.share = share
+        count = min(8, len(vectors))
+        self.near = torch.arange(len(vectors))[:, None].repeat(1, count)
+        similarity, near = (vectors[nouns] @ vectors.T).topk(count)
+        self.near[nouns] = torch.where(similarity > least, near, self.near[nouns])
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        which = torch.randint(self.near.shape[1], (*ids.shape, 1))
+        chosen = self.near[ids].gather(-1, which)[..., 0]
+        return torch.where(torch.rand(ids.shape) < self.share, chosen, ids)
 
 
 def classifier_names(network: LiteDMN) -> Callable[[NDArray[np.uint8]], tuple[str, ...]]:
@@ -200,6 +223,9 @@ def train(network: LiteDMN, reader: Reader, args: argparse.Namespace) -> None:
         f"{len(stream.photos.pictures)} photos, {len(stream.salient.shots)} named salient pictures",
         flush=True,
     )
+    nouns = {word for names in NOUNS.values() for name in names for word in name.split()}
+    nouns |= {word for _, names in stream.salient.shots for name in names for word in name.split()}
+    kin = Kin(network.words, sorted(reader.ids[w] for w in nouns - set(COLOURS) if w in reader.ids))
     started, smoothed = time.monotonic(), dict[str, float]()
     bar = tqdm(range(first, args.steps), initial=first, total=args.steps, mininterval=10)
     for step, (image, sentences, target) in zip(bar, loader, strict=False):
@@ -208,6 +234,7 @@ def train(network: LiteDMN, reader: Reader, args: argparse.Namespace) -> None:
         # Chance depends on the step alone, so a resumed run has the same.
         torch.manual_seed((args.seed << 32) + step)
         ids, lengths = reader(sentences)
+        ids = kin(ids)
         picture = torch.arange(len(image)).repeat_interleave(stream.queries)
         network.train()
         network.backbone.eval()
