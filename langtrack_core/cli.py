@@ -1,4 +1,4 @@
-"""The command line: ``python -m langtrack_core track|weights|train|evaluate``.
+"""The command line: ``python -m langtrack_core track|weights|train|evaluate|calibrate``.
 
 Exit codes: 0 done; 1 something that the user can put right, told in one line; 2 wrong usage; 130 and 143
 stopped by Ctrl-C and SIGTERM, with nothing half-written.
@@ -37,6 +37,10 @@ DISPATCHED = {
     "evaluate": {
         "lgm": ("langtrack_core.evaluate", "the language branch alone, frame by frame"),
         "siam": ("langtrack_core.evaluate", "the tracker alone, from the true first box"),
+    },
+    "calibrate": {
+        "lgm": ("langtrack_core.calibrate", "the language branch's confidence"),
+        "siam": ("langtrack_core.calibrate", "the tracker's confidence"),
     },
 }
 """Commands whose modules have ``add_arguments(parser)`` and ``run(args) -> int``; loaded only when used."""

@@ -46,12 +46,13 @@ RANKS = {
     "metrics": 7,
     "export": 8,
     "evaluate": 9,
+    "calibrate": 10,
     "weights_command": 9,
-    "cli": 10,
-    "__main__": 11,
+    "cli": 11,
+    "__main__": 12,
 }
 TRAINING_ONLY = re.compile(
-    r"langtrack_core\.(training|datasets|scenes|evaluate|(\w+\.)(train|samples|pairs))\b"
+    r"langtrack_core\.(training|datasets|scenes|evaluate|calibrate|(\w+\.)(train|samples|pairs))\b"
 )
 
 # Where the name one imports is not the name one installs.

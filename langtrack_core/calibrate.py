@@ -1,0 +1,143 @@
+"""From raw scores to probabilities: fitted on the dev sets, stored in the checkpoint's metadata.
+
+python -m langtrack_core calibrate lgm --data DEV [--write]
+python -m langtrack_core calibrate siam --data DEV [--write]
+
+A box is right when its IoU with the truth is above 0.5. The language branch is asked every sentence of a
+clip and also sentences of other clips, of which nothing is to be found: there every box is wrong. The
+tracker starts on the first true box and follows to the end. Printed is the expected calibration error
+before (the bare sigmoid, or the raw score) and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from .datasets import Sequence
+from .dmn.segmenter import DMNSegmenter
+from .evaluate import fit_calibration, follow, frames_of, tracking_sequences
+from .fusion import Calibration
+from .geometry import FloatArray, binarise, box_iou, enclosing_box, prob_to_u8
+from .siammask.tracker import SiamMaskTracker
+from .types import LangTrackError
+from .weights import build_segmenter, build_siam, choose, read_checkpoint
+
+LANGUAGE_STRIDE = 8
+"""Neighbouring frames say the same twice."""
+
+# Nouns by which two clips can be taken for one another: their sentences are not "absent" in each other.
+_KIN = ({"car", "truck", "vehicle"}, {"man", "woman", "person", "boy", "girl", "people"})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="folder with davis and boxes in it")
+    parser.add_argument("--weights", default="lite", help="a name from `weights list`, or a file")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--write", action="store_true", help="store the result in the checkpoint")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fits ``args.target``, "lgm" or "siam"."""
+    entry = choose(args.weights)[args.target]
+    sequences = tracking_sequences(args.data)
+    if args.target == "lgm":
+        scores, right = language_scores(build_segmenter(entry, args.device), sequences)
+        bare = Calibration()
+        raw = np.array([bare(score) for score in scores])
+    else:
+        network, config, _ = build_siam(entry, args.device)
+        scores, right = tracker_scores(SiamMaskTracker(network, config), sequences)
+        raw = scores
+    calibration = Calibration(*fit_calibration(scores, right))
+    fitted = np.array([calibration(score) for score in scores])
+    print(f"{len(scores)} boxes, {np.mean(right):.1%} right; {calibration}")
+    before, after = calibration_error(raw, right), calibration_error(fitted, right)
+    print(f"expected calibration error {before:.3f} -> {after:.3f}")
+    print_reliability(fitted, right)
+    if args.write:
+        store(entry.checkpoint, calibration)
+        print(f"stored in {entry.checkpoint}; now seal: python -m langtrack_core weights seal")
+    return 0
+
+
+def language_scores(
+    segmenter: DMNSegmenter, sequences: list[Sequence], stride: int = LANGUAGE_STRIDE
+) -> tuple[FloatArray, FloatArray]:
+    """Raw scores and whether each box was right, a clip's own sentences and foreign ones alike."""
+    scores, right = [], []
+    for sequence in tqdm(sequences, "language", leave=False):
+        truth = sequence.boxes_xyxy
+        own = [segmenter.encode(text) for text in sequence.expressions]
+        others = [other for other in sequences if not _alike(other, sequence)]
+        foreign = [segmenter.encode(text) for other in others for text in other.expressions]
+        frames = (frame for frame in frames_of(sequence) if frame.index % stride == 0)
+        for turn, frame in enumerate(frames):
+            # As many foreign sentences a frame as there are of its own, in turn.
+            guests = [foreign[(turn + i) % len(foreign)] for i in range(len(own)) if foreign]
+            for encoded in own + guests:
+                mask_prob, score = segmenter.predict(frame, encoded)
+                box = enclosing_box(binarise(prob_to_u8(mask_prob)))
+                if box is None:  # absent: there is no box to be right or wrong
+                    continue
+                scores.append(score)
+                overlap = box_iou(box, np.nan_to_num(truth[frame.index]))
+                right.append(float(encoded in own and overlap > 0.5))
+    return np.array(scores), np.array(right)
+
+
+def _alike(a: Sequence, b: Sequence) -> bool:
+    words = [set(" ".join(s.expressions).lower().split()) for s in (a, b)]
+    return a is b or any(words[0] & kin and words[1] & kin for kin in _KIN)
+
+
+def tracker_scores(tracker: SiamMaskTracker, sequences: list[Sequence]) -> tuple[FloatArray, FloatArray]:
+    """Raw scores of all annotated frames and whether each box was right."""
+    scores, right = [], []
+    for sequence in sequences:
+        track = follow(tracker, sequence)
+        counted = ~np.isnan(track.ious)
+        scores.append(track.scores[counted])
+        right.append(track.ious[counted] > 0.5)
+    return np.concatenate(scores), np.concatenate(right).astype(np.float64)
+
+
+def calibration_error(probability: ArrayLike, right: ArrayLike, bins: int = 10) -> float:
+    """Expected calibration error: mean gap between probability and frequency over equal bins, by share."""
+    p, y = np.asarray(probability, np.float64), np.asarray(right, np.float64)
+    if p.size == 0:
+        raise LangTrackError("There is nothing to calibrate on: no box was predicted.")
+    index = np.minimum((p * bins).astype(int), bins - 1)
+    gaps = [abs(p[index == b].sum() - y[index == b].sum()) for b in range(bins)]
+    return float(sum(gaps) / p.size)
+
+
+def print_reliability(probability: FloatArray, right: FloatArray, bins: int = 10) -> None:
+    """How often boxes of each probability were right."""
+    print("probability   boxes   right")
+    index = np.minimum((probability * bins).astype(int), bins - 1)
+    for b in range(bins):
+        chosen = index == b
+        if chosen.any():
+            print(f"{b / bins:.1f} to {(b + 1) / bins:.1f}{chosen.sum():>9}{right[chosen].mean():>8.3f}")
+
+
+def store(checkpoint: Path, calibration: Calibration) -> None:
+    """Write the calibration into a safetensors file's metadata; the tensors stay as they are."""
+    if checkpoint.suffix != ".safetensors":
+        raise LangTrackError(f"A calibration can be stored in .safetensors only, not in {checkpoint}.")
+    state, metadata = read_checkpoint(checkpoint)
+    metadata["calibration"] = json.dumps([calibration.slope, calibration.intercept])
+    temporary = checkpoint.with_name(checkpoint.name + ".part")
+    try:
+        save_file(state, temporary, metadata)
+        temporary.chmod(0o644)
+        temporary.replace(checkpoint)
+    finally:
+        temporary.unlink(missing_ok=True)
