@@ -127,11 +127,11 @@ class Backend:
         return _end(job)
 
     def failed(self, request: gr.Request) -> View:
-        """The line was full or the connection broke: the page must not stay in its waiting state."""
+        """The line was full, or something broke: the page must not stay in its waiting state."""
         job = self.sessions.get(request.session_hash).job
         if job is not None:
             job.cancel(keep=False)
-        text = "The server is busy and the line is full. Try again in a minute."
+        text = "The run could not start; the line may be full. Try again in a minute."
         return _idle(View(player=player.EMPTY, notice=notice("error", text)))
 
     def leave(self, request: gr.Request) -> None:
@@ -187,7 +187,7 @@ class Backend:
                 {
                     "stage": "done",
                     "frames": len(timeline.index),
-                    "found": sum(value is not None for value in timeline.fused),
+                    "found": timeline.found,
                     "unknown_words": list(job.task.unknown),
                     "seconds": round(timeline.time_s[-1] - timeline.time_s[0], 3),
                 },
@@ -250,7 +250,7 @@ def _end(job: Job) -> View:
 
 def _finished(job: Job, result: Result) -> View:
     frames = len(result.timeline.index)
-    found = sum(value is not None for value in result.timeline.fused)
+    found = result.timeline.found
     if result.partial:
         said = notice("warning", f"Cancelled after {frames} frames. What was done until then is below.")
     elif found == 0:

@@ -13,7 +13,7 @@ import zipfile
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -34,8 +34,9 @@ log = logging.getLogger(__name__)
 PLAYER_CRF = 26
 """The player's video is for looking and is made on top of the four to keep: smaller, and faster to encode."""
 
-Stage = Literal["opening", "following", "writing"]
+Stage = Literal["opening", "following", "writing", "stopping"]
 Picture = NDArray[np.uint8]
+Said = float | Literal["absent"] | None
 Item = TypeVar("Item")
 
 
@@ -64,7 +65,7 @@ class Timeline:
         index, time_s: of the frame in the clip.
         state: "searching", "tracking" or "lost".
         source: "lgm", "siam" or "none", of the fused estimate.
-        fused, lgm, siam: confidence in [0, 1]; None where the target is absent or the branch did not run.
+        fused, lgm, siam: confidence in [0, 1] of what was found, "absent", or None: the branch did not run.
         reason: why the fusion decided so.
     """
 
@@ -72,19 +73,24 @@ class Timeline:
     time_s: list[float] = field(default_factory=list)
     state: list[str] = field(default_factory=list)
     source: list[str] = field(default_factory=list)
-    fused: list[float | None] = field(default_factory=list)
-    lgm: list[float | None] = field(default_factory=list)
-    siam: list[float | None] = field(default_factory=list)
+    fused: list[Said] = field(default_factory=list)
+    lgm: list[Said] = field(default_factory=list)
+    siam: list[Said] = field(default_factory=list)
     reason: list[str] = field(default_factory=list)
+
+    @property
+    def found(self) -> int:
+        """Frames with the object."""
+        return sum(said != "absent" for said in self.fused)
 
     def add(self, step: Step) -> None:
         self.index.append(step.frame.index)
         self.time_s.append(round(step.frame.time_s, 4))
         self.state.append(step.state)
         self.source.append(step.fused.source if step.fused.present else "none")
-        self.fused.append(_confidence(step.fused))
-        self.lgm.append(_confidence(step.grounded))
-        self.siam.append(_confidence(step.tracked))
+        self.fused.append(_said(step.fused))
+        self.lgm.append(_said(step.grounded))
+        self.siam.append(_said(step.tracked))
         self.reason.append(step.reason)
 
 
@@ -150,6 +156,7 @@ class Job:
                 self._dropped = True
                 self.result = None
             self._cancelled.set()
+            self.progress = replace(self.progress, stage="stopping")
             if self._thread is None:
                 self._over.set()
 
@@ -210,15 +217,16 @@ class Job:
                 timeline.add(step)
                 mosaic = _mosaic(step, tile_wh)
                 video.write(mosaic, step.frame.time_s - timeline.time_s[0])
-                self.progress = pace.advance(mosaic, self.progress)
                 if self._dropped:
                     raise _Dropped
                 if self._cancelled.is_set():
                     recorder.finish(partial=True)
                     break
+                self.progress = pace.advance(mosaic, self.progress)
             if not timeline.index:
                 raise LangTrackError(f"The clip ends before frame {task.query.start}; start earlier.")
-            self.progress = pace.writing(self.progress)
+            if not self._cancelled.is_set():
+                self.progress = replace(self.progress, stage="writing")
         files = sorted(path for path in run_folder.rglob("*") if path.is_file())
         bundle = _zip(files, run_folder, self.folder / f"langtrack-{task.name}.zip")
         return Result(player, tile_wh, timeline, files, bundle, self._cancelled.is_set())
@@ -246,9 +254,6 @@ class _Pace:
         total = None if self._total is None else max(self._total, frames)
         return Progress("following", frames, total, fps, picture)
 
-    def writing(self, before: Progress) -> Progress:
-        return Progress("writing", before.frames, before.frames, before.fps, before.picture)
-
 
 @contextmanager
 def _closed_after(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
@@ -265,8 +270,10 @@ def _too_long(max_seconds: float) -> str:
     return f"The clip is longer than this server's {max_seconds:g} seconds. Cut it and try again."
 
 
-def _confidence(estimate: Estimate | None) -> float | None:
-    return round(estimate.confidence, 3) if estimate is not None and estimate.present else None
+def _said(estimate: Estimate | None) -> Said:
+    if estimate is None:
+        return None
+    return round(estimate.confidence, 3) if estimate.present else "absent"
 
 
 def _tile(width: int, height: int, longest: int) -> tuple[int, int]:

@@ -137,6 +137,7 @@ def launch_options(settings: Settings, examples_dir: Path) -> Mapping[str, Any]:
         "run_history": False,
         "enable_monitoring": False,
         "share": False,
+        "state_session_capacity": 200,  # Gradio remembers the last values of that many pages, open or gone
         "show_error": False,
         "footer_links": ["api"],
         "ssr_mode": False,

@@ -8,13 +8,14 @@ const panels = [...root.querySelectorAll(".lt-panel")];
 const find = (selector) => root.querySelector(selector);
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 
-let run = null; // the finished run: src, tile, fps, index, time_s, state, source, fused, lgm, siam, reason
+let run = null; // the finished run: src, tile, fps, index, time_s, state, source, fused, lgm, siam (a confidence, "absent", or null: not asked), reason
 let shown = -1; // place of the painted frame in the run's lists
 let wanted = null; // place that a seek is on its way to
 
-const STAGES = { waiting: "Waiting for a free place", opening: "Opening the clip", following: "Following", writing: "Writing the files" };
+const STAGES = { waiting: "Waiting for a free place", opening: "Opening the clip", following: "Following", writing: "Writing the files", stopping: "Stopping after this frame" };
 const WHO = { lgm: "language", siam: "tracker", none: "nobody" };
-const percent = (value) => (value === null ? "absent" : Math.round(value * 100) + " %");
+const found = (value) => typeof value === "number";
+const percent = (value) => (found(value) ? Math.round(value * 100) + " %" : value === null ? "not asked" : "absent");
 
 function paint(picture, width, height) {
   panels.forEach((panel, order) => {
@@ -59,10 +60,9 @@ function present(seconds) {
 function describe() {
   const at = shown;
   const notes = { mask: percent(run.lgm[at]), rectangle: percent(run.lgm[at]), siammask: percent(run.siam[at]) };
-  notes.fused = run.fused[at] === null ? run.state[at] : percent(run.fused[at]);
+  notes.fused = found(run.fused[at]) ? percent(run.fused[at]) : run.state[at] === "tracking" ? "absent" : run.state[at];
   panels.forEach((panel) => (panel.querySelector(".lt-note").textContent = notes[panel.dataset.panel]));
-  find(".lt-who").textContent = run.fused[at] === null ? "" : WHO[run.source[at]];
-  find('[data-panel="fused"]').dataset.source = run.fused[at] === null ? "none" : run.source[at];
+  find(".lt-who").textContent = found(run.fused[at]) ? WHO[run.source[at]] : "";
   const text = "frame " + run.index[at] + " of " + run.index[last()] + " · " + run.time_s[at].toFixed(2) + " s";
   find(".lt-clock").textContent = text;
   find(".lt-reason").textContent = run.state[at] + ": " + run.reason[at];
@@ -134,11 +134,12 @@ function drawStrip() {
     // Of the frames that share a column the least sure one is drawn: a short loss must not vanish.
     const [from, to] = [Math.floor((column * count) / columns), Math.floor(((column + 1) * count) / columns)];
     let worst = from;
-    for (let at = from; at < to; at++) if ((run.fused[at] ?? -1) < (run.fused[worst] ?? -1)) worst = at;
-    const value = run.fused[worst];
+    const sure = (at) => (found(run.fused[at]) ? run.fused[at] : -1);
+    for (let at = from; at < to; at++) if (sure(at) < sure(worst)) worst = at;
+    const value = sure(worst);
     const [left, right] = [Math.floor((column * width) / columns), Math.floor(((column + 1) * width) / columns)];
-    const tall = value === null ? height * 0.12 : Math.max(0.12, value) * height;
-    context.fillStyle = colours[value === null ? "none" : run.source[worst]];
+    const tall = value < 0 ? height * 0.12 : Math.max(0.12, value) * height;
+    context.fillStyle = colours[value < 0 ? "none" : run.source[worst]];
     context.fillRect(left, height - tall, Math.max(1, right - left - (right - left > 3 * ratio ? ratio : 0)), tall);
   }
 }

@@ -1,6 +1,6 @@
 """Make the README's picture of the app: serve it, run a shipped example, photograph the result.
 
-    python scripts/screenshot.py [--example NAME] [--out assets/app.png] [--dark] [--width 1400] [--height 900]
+    python scripts/screenshot.py [--example NAME] [--out assets/app.png] [--dark]
 
 Needs Debian's ``chromium`` and the packages of requirements-dev.txt.
 """
@@ -8,14 +8,14 @@ Needs Debian's ``chromium`` and the packages of requirements-dev.txt.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-import cv2
-import numpy as np
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -71,17 +71,13 @@ def _photograph(url: str, flags: argparse.Namespace) -> bytes:
 
 
 def _small_png(picture: bytes) -> bytes:
-    """The picture as PNG below `MOST_BYTES`: with fewer shades where it has to be, as the page has few."""
-    bgr = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
-    for step in (1, 2, 4, 8, 16):
-        shades = (
-            bgr
-            if step == 1
-            else np.minimum((bgr.astype(int) + step // 2) // step * step, 255).astype(np.uint8)
-        )
-        packed = cv2.imencode(".png", shades, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
-        if len(packed) < MOST_BYTES:
-            return packed
+    """The picture as PNG below `MOST_BYTES`: with 256 colours where it has to be."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    for variant in (image, image.quantize(256), image.quantize(256, dither=Image.Dither.NONE)):
+        packed = io.BytesIO()
+        variant.save(packed, "PNG", optimize=True)
+        if packed.tell() < MOST_BYTES:
+            return packed.getvalue()
     sys.exit(f"the picture stays above {MOST_BYTES} bytes; choose a smaller --width and --height")
 
 
