@@ -91,3 +91,9 @@ class StopSignal:
 
     def __bool__(self) -> bool:
         return self.received
+
+
+def leave_signals(worker: int) -> None:
+    """For a data worker: a signal to the whole process group is the trainer's business, who ends its workers."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..datasets import davis_sequences, read_mask, read_rgb
-from ..training import Average, StopSignal, cosine_rate, keep_freed_memory, save_atomically
+from ..training import Average, StopSignal, cosine_rate, keep_freed_memory, leave_signals, save_atomically
 from ..types import LangTrackError
 from .lite import LiteDMN, Segmentation
 from .samples import INPUT, SampleStream
@@ -111,7 +111,7 @@ class Kin:
         share: how often.
     """
 
-    def __init__(self, vectors: Tensor, nouns: list[int], share: float = 0.25, least: float = 0.5) -> None:
+    def __init__(self, vectors: Tensor, nouns: list[int], share: float = 0.3, least: float = 0.5) -> None:
         self.share = share
         count = min(8, len(vectors))
         self.near = torch.arange(len(vectors))[:, None].repeat(1, count)
@@ -133,7 +133,7 @@ def classifier_names(network: LiteDMN) -> Callable[[NDArray[np.uint8]], tuple[st
     def name_of(rgb: NDArray[np.uint8]) -> tuple[str, ...]:
         prob = network.backbone.net(to_input(rgb, 224)).softmax(1)[0]
         best = int(prob.argmax())
-        return tuple(n.lower() for n in names[best][:2]) if prob[best] > 0.35 else ()
+        return tuple(n.lower() for n in names[best][:2]) if prob[best] > 0.15 else ()
 
     return name_of
 
@@ -218,7 +218,9 @@ def train(network: LiteDMN, reader: Reader, args: argparse.Namespace) -> None:
     stream = SampleStream(args.data, classifier_names(network), args.seed, batch=args.batch)
     stream.first = first
     ahead = 4 if args.workers else None
-    loader = torch.utils.data.DataLoader(stream, None, num_workers=args.workers, prefetch_factor=ahead)
+    loader = torch.utils.data.DataLoader(
+        stream, None, num_workers=args.workers, prefetch_factor=ahead, worker_init_fn=leave_signals
+    )
     print(
         f"{len(stream.photos.pictures)} photos, {len(stream.salient.shots)} named salient pictures",
         flush=True,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ..training import Average, StopSignal, cosine_rate, keep_freed_memory, save_atomically
+from ..training import Average, StopSignal, cosine_rate, keep_freed_memory, leave_signals, save_atomically
 from ..types import LangTrackError
 from .network import REFINED_SIZE, STRIDE, LiteNetwork, normalise
 from .pairs import CELLS, PairDataset
@@ -220,7 +219,7 @@ def run(args: argparse.Namespace) -> int:
     pairs = PairDataset(args.data, args.steps * recipe.batch, args.seed)
     todo = range(trainer.step * recipe.batch, len(pairs))
     loader = DataLoader(
-        pairs, recipe.batch, sampler=todo, num_workers=args.workers, worker_init_fn=_leave_signals
+        pairs, recipe.batch, sampler=todo, num_workers=args.workers, worker_init_fn=leave_signals
     )
     stop = StopSignal()
     with tqdm(total=args.steps, initial=trainer.step, unit="step", desc="siammask") as bar:
@@ -239,12 +238,6 @@ def run(args: argparse.Namespace) -> int:
     save_weights(weights, trainer.average.averaged(trainer.network))
     print(f"{weights}: {trainer.step} steps")
     return 0
-
-
-def _leave_signals(worker: int) -> None:
-    """A signal to the whole process group is the trainer's business: it saves, then ends its workers."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
 
 
 class Trainer:
