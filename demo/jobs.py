@@ -195,6 +195,7 @@ class Job:
         task, settings = self.task, self._settings
         timeline, pace = Timeline(), _Pace(task.frames_expected, settings.preview_hz)
         run_folder, player = self.folder / task.name, self.folder / "player.mp4"
+        partial = False
         tile_wh = _tile(task.info.width, task.info.height, settings.player_side)
         recorder = Recorder(
             run_folder,
@@ -221,6 +222,7 @@ class Job:
                     raise _Dropped
                 if self._cancelled.is_set():
                     recorder.finish(partial=True)
+                    partial = True
                     break
                 self.progress = pace.advance(mosaic, self.progress)
             if not timeline.index:
@@ -229,7 +231,7 @@ class Job:
                 self.progress = replace(self.progress, stage="writing")
         files = sorted(path for path in run_folder.rglob("*") if path.is_file())
         bundle = _zip(files, run_folder, self.folder / f"langtrack-{task.name}.zip")
-        return Result(player, tile_wh, timeline, files, bundle, self._cancelled.is_set())
+        return Result(player, tile_wh, timeline, files, bundle, partial)
 
 
 class _Pace:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from synthetic import Clip, OracleTracker, write_mp4
@@ -18,6 +19,7 @@ from synthetic import Clip, OracleTracker, write_mp4
 from demo.handlers import Backend
 from demo.layout import build_app, launch_options
 from demo.settings import Settings
+from demo.task import Tracker
 from langtrack_core.types import Frame, Query, Step
 
 FRAMES, FPS, HEIGHT, WIDTH = 24, 12, 90, 160
@@ -69,7 +71,7 @@ class PacedTracker(OracleTracker):
 class Server:
     url: str
     root: Path
-    tracker: PacedTracker
+    tracker: Any
     backend: Backend
 
     def sessions(self) -> list[Path]:
@@ -77,14 +79,14 @@ class Server:
 
 
 @contextmanager
-def serving(root: Path, settings: Settings = SETTINGS) -> Iterator[Server]:
-    """The page on a free port of this machine, with one example."""
+def serving(root: Path, tracker: Tracker | None = None, settings: Settings = SETTINGS) -> Iterator[Server]:
+    """The page on a free port of this machine, with one example; a `PacedTracker` unless told otherwise."""
     examples = root.parent / "examples"
     counting_clip(examples / "grey.mp4")
     (examples / "grey.json").write_text(json.dumps({"expression": "the red car"}))
     before = os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(root)
-    tracker = PacedTracker()
+    tracker = tracker or PacedTracker()
     page, backend = build_app(tracker, settings, root, examples)
     try:
         _, url, _ = page.launch(
