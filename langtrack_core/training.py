@@ -94,6 +94,6 @@ class StopSignal:
 
 
 def leave_signals(worker: int) -> None:
-    """For a data worker: a signal to the whole process group is the trainer's business, who ends its workers."""
+    """For a data worker: a signal to the whole group is the trainer's business, who ends its workers."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

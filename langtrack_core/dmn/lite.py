@@ -15,7 +15,7 @@ already points at things the training pictures never held.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -84,7 +84,7 @@ class Backbone(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        self.net: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
 
     def forward(self, image: Tensor) -> Visual:
         """``(B, 3, H, W)`` RGB, (v - 127) / 128 of 0 to 255; H and W multiples of 32."""
@@ -149,6 +149,9 @@ class LiteDMN(nn.Module):
         words: ``(V, D)`` word table, rows of length 1; not trained, kept in its own file.
         classes: ``(1000, D)`` ImageNet class names in the same space.
     """
+
+    words: Tensor
+    classes: Tensor
 
     def __init__(self, words: Tensor, classes: Tensor, config: LiteConfig | None = None) -> None:
         super().__init__()

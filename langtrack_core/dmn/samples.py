@@ -157,7 +157,7 @@ def reframe(rng: np.random.Generator, shot: Shot, size: int = INPUT) -> Shot:
         (size, size),
         flags=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR,
         borderValue=border,
-    )
+    ).astype(np.uint8, copy=False)
     things = tuple(
         replace(
             t,

@@ -182,7 +182,7 @@ def augmented_vectors(network: LiteDMN, ids: Tensor, lengths: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def measure(network: nn.Module, reader: Reader, folder: Path, stride: int = 10) -> dict[str, float]:
+def measure(network: LiteDMN, reader: Reader, folder: Path, stride: int = 10) -> dict[str, float]:
     """Mean IoU by sequence over every `stride`-th frame and every sentence, at the network's own
     resolution."""
     found = {}
@@ -196,7 +196,7 @@ def measure(network: nn.Module, reader: Reader, folder: Path, stride: int = 10) 
             logits = F.interpolate(out.mask_logits.float(), size=truth.shape, mode="bilinear")[:, 0].numpy()
             for found_mask in logits > 0:
                 union = np.count_nonzero(found_mask | truth)
-                values.append(np.count_nonzero(found_mask & truth) / max(union, 1))
+                values.append(np.count_nonzero(found_mask & truth) / max(int(union), 1))
         found[sequence.name] = float(np.mean(values))
     return found
 
