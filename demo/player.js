@@ -15,7 +15,7 @@ let wanted = null; // place that a seek is on its way to
 const STAGES = { waiting: "Waiting for a free place", opening: "Opening the clip", following: "Following", writing: "Writing the files", stopping: "Stopping after this frame" };
 const WHO = { lgm: "language", siam: "tracker", none: "nobody" };
 const found = (value) => typeof value === "number";
-const percent = (value) => (found(value) ? Math.round(value * 100) + " %" : value === null ? "not asked" : "absent");
+const percent = (value, silent) => (found(value) ? Math.round(value * 100) + " %" : value === null ? silent : "absent");
 
 function paint(picture, width, height) {
   panels.forEach((panel, order) => {
@@ -59,7 +59,8 @@ function present(seconds) {
 
 function describe() {
   const at = shown;
-  const notes = { mask: percent(run.lgm[at]), rectangle: percent(run.lgm[at]), siammask: percent(run.siam[at]) };
+  const language = percent(run.lgm[at], "not asked");
+  const notes = { mask: language, rectangle: language, siammask: percent(run.siam[at], "not started") };
   notes.fused = found(run.fused[at]) ? percent(run.fused[at]) : run.state[at] === "tracking" ? "absent" : run.state[at];
   panels.forEach((panel) => (panel.querySelector(".lt-note").textContent = notes[panel.dataset.panel]));
   find(".lt-who").textContent = found(run.fused[at]) ? WHO[run.source[at]] : "";

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 from app_world import FRAMES, HEIGHT, WIDTH, Server, counting_clip, eventually, grey_of, serving
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from langtrack_core import LangTracker, probe, read_frames
+from langtrack_core.video import VideoWriter
 
 pytestmark = pytest.mark.browser
 FLAGS = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update")
@@ -224,3 +230,25 @@ def test_an_example_is_one_click_on_a_phone(open_page: Callable[..., Page]) -> N
     page.locator('[data-do="last"]').tap()
     at_frame(page, FRAMES - 1)
     assert page.evaluate(fits)
+
+
+@pytest.mark.slow
+def test_the_shipped_weights_follow_a_shipped_example(browser: Browser, tmp_path: Path) -> None:
+    example = Path(__file__).parents[1] / "assets" / "examples" / "crossing-cars.mp4"
+    clip = tmp_path / "cars.mp4"
+    with VideoWriter(clip, probe(example).fps) as writer:
+        for frame in islice(read_frames(example), 20):
+            writer.write(frame.rgb, frame.time_s)
+    with serving(tmp_path / "root", LangTracker.from_pretrained("lite")) as server:
+        page = browser.new_page()
+        page.goto(server.url)
+        page.locator("#more button").click()
+        page.locator("#box textarea, #box input").fill("0,203,178,277")  # the truth of frame 0
+        follow(page, clip, json.loads(example.with_suffix(".json").read_text())["expression"])
+        expect(page.locator(DONE)).to_be_visible(timeout=120_000)
+        expect(page.locator("#notice")).to_contain_text(re.compile(r"Found in (1[5-9]|20) of 20 frames"))
+        with page.expect_download() as caught:
+            page.locator(".lt-files a", has_text="manifest.json").click()
+        manifest = json.loads(Path(caught.value.path()).read_text())
+        assert manifest["complete"] and manifest["weights"] and manifest["counts"]["frames"] == 20
+        page.close()
