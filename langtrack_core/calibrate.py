@@ -12,6 +12,7 @@ before (the bare sigmoid, or the raw score) and after.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from pathlib import Path
 
@@ -31,6 +32,9 @@ from .weights import build_segmenter, build_siam, choose, read_checkpoint
 
 LANGUAGE_STRIDE = 8
 """Neighbouring frames say the same twice."""
+
+FOREIGN_FRAMES = 8
+"""Of each other clip; together about a seventh of the frames."""
 
 # Nouns by which two clips can be taken for one another: their sentences are not "absent" in each other.
 _KIN = ({"car", "truck", "vehicle"}, {"man", "woman", "person", "boy", "girl", "people"})
@@ -98,14 +102,30 @@ def _alike(a: Sequence, b: Sequence) -> bool:
 
 
 def tracker_scores(tracker: SiamMaskTracker, sequences: list[Sequence]) -> tuple[FloatArray, FloatArray]:
-    """Raw scores of all annotated frames and whether each box was right."""
+    """Raw scores of all annotated frames, and of foreign clips, and whether each box was right."""
     scores, right = [], []
     for sequence in sequences:
         track = follow(tracker, sequence)
         counted = ~np.isnan(track.ious)
         scores.append(track.scores[counted])
         right.append(track.ious[counted] > 0.5)
+        foreign = foreign_scores(tracker, sequence, [o for o in sequences if not _alike(o, sequence)])
+        scores.append(foreign)
+        right.append(np.zeros(len(foreign), bool))
     return np.concatenate(scores), np.concatenate(right).astype(np.float64)
+
+
+def foreign_scores(tracker: SiamMaskTracker, sequence: Sequence, others: list[Sequence]) -> FloatArray:
+    """Raw scores where the target is gone: started on one clip, the tracker looks at others for a moment."""
+    scores = []
+    first = next(frames_of(sequence))
+    for other in others:
+        tracker.init(first, sequence.boxes_xyxy[0])
+        for frame in itertools.islice(frames_of(other), FOREIGN_FRAMES):
+            tracker.update(frame)
+            assert tracker.target is not None
+            scores.append(tracker.target.score)
+    return np.array(scores)
 
 
 def calibration_error(probability: ArrayLike, right: ArrayLike, bins: int = 10) -> float:

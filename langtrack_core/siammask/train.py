@@ -310,6 +310,7 @@ def save_weights(path: Path, state: dict[str, Tensor], metadata: dict[str, str] 
     temporary = path.with_name(path.name + ".part")
     try:
         save_file(half, temporary, {"arguments": "{}", **(metadata or {})})
+        temporary.chmod(0o644)  # safetensors makes it private
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
