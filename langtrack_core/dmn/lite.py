@@ -24,6 +24,8 @@ from torch import Tensor, nn
 
 from .sru import SRU
 
+PEAK_SHARE, PEAK_LOGIT, LARGEST_LIFT = 0.005, 2.0, 3.0
+
 
 @dataclass(frozen=True)
 class LiteConfig:
@@ -127,6 +129,21 @@ class UpStep(nn.Module):
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         x = F.interpolate(self.reduce(x), scale_factor=2, mode="bilinear", align_corners=False)
         return self.conv(torch.cat([x, self.skip(skip)], dim=1))
+
+
+def lift(mask_logits: Tensor) -> Tensor:
+    """Raise a hesitant mask until its strongest cells are sure: the mask says where, the score says whether.
+
+    Trained on sentences of absent things too, the network answers a word that it never met with the right
+    shape at half strength. Chosen on dev: mean IoU 0.60 without, 0.69 with it.
+
+    Args:
+        mask_logits: ``(N, 1, h, w)``; its largest share `PEAK_SHARE` of cells comes to `PEAK_LOGIT` or more,
+            raised by `LARGEST_LIFT` at the most, so that an empty mask stays empty.
+    """
+    peak = mask_logits.float().flatten(1).quantile(1 - PEAK_SHARE, dim=1)
+    raised = (PEAK_LOGIT - peak).clamp(0, LARGEST_LIFT)
+    return mask_logits + raised[:, None, None, None]
 
 
 def spatial_channels(height: int, width: int) -> Tensor:
@@ -277,10 +294,10 @@ class LiteDMN(nn.Module):
         return self.read(ids[None], torch.tensor([len(ids)], device=ids.device))
 
     def segment(self, image: Tensor, language: Language) -> tuple[Tensor, Tensor]:
-        """One picture ``(1, 3, H, W)`` and one expression: mask logits ``(1, 1, H/4, W/4)``, score logit."""
+        """One picture ``(1, 3, H, W)``, one expression: lifted mask logits ``(1, 1, H/4, W/4)``, score."""
         picture = torch.zeros(1, dtype=torch.int64, device=image.device)
         out = self.ground(self.look(image), language, picture)
-        return out.mask_logits, out.score_logit[0]
+        return lift(out.mask_logits), out.score_logit[0]
 
     def forward(self, image: Tensor, word_ids: Tensor, lengths: Tensor, picture: Tensor) -> Segmentation:
         return self.ground(self.look(image), self.read(word_ids, lengths), picture)

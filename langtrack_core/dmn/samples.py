@@ -295,7 +295,7 @@ class SampleStream(torch.utils.data.IterableDataset):
                 break
         if not asked:
             return None
-        if shot.absent and rng.random() < 0.15:
+        if shot.absent and rng.random() < 0.3:
             noun = str(rng.choice(shot.absent))
             asked[-1] = (f"{rng.choice(('the', 'a'))} {noun}", np.zeros(shot.rgb.shape[:2], bool))
         return self._packed(rng, shot.rgb, asked)

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from ..datasets import davis_sequences, read_mask, read_rgb
 from ..training import Average, StopSignal, cosine_rate, keep_freed_memory, leave_signals, save_atomically
 from ..types import LangTrackError
-from .lite import LiteDMN, Segmentation
+from .lite import LiteDMN, Segmentation, lift
 from .samples import INPUT, SampleStream
 from .sentences import COLOURS, NOUNS
 
@@ -111,7 +111,7 @@ class Kin:
         share: how often.
     """
 
-    def __init__(self, vectors: Tensor, nouns: list[int], share: float = 0.3, least: float = 0.5) -> None:
+    def __init__(self, vectors: Tensor, nouns: list[int], share: float = 0.25, least: float = 0.5) -> None:
         self.share = share
         count = min(8, len(vectors))
         self.near = torch.arange(len(vectors))[:, None].repeat(1, count)
@@ -133,7 +133,7 @@ def classifier_names(network: LiteDMN) -> Callable[[NDArray[np.uint8]], tuple[st
     def name_of(rgb: NDArray[np.uint8]) -> tuple[str, ...]:
         prob = network.backbone.net(to_input(rgb, 224)).softmax(1)[0]
         best = int(prob.argmax())
-        return tuple(n.lower() for n in names[best][:2]) if prob[best] > 0.15 else ()
+        return tuple(n.lower() for n in names[best][:2]) if prob[best] > 0.35 else ()
 
     return name_of
 
@@ -193,7 +193,7 @@ def measure(network: LiteDMN, reader: Reader, folder: Path, stride: int = 10) ->
             visual = network.look(to_input(read_rgb(frame)))
             out = network.ground(visual, network.read(ids, lengths), torch.zeros(len(ids), dtype=torch.int64))
             truth = read_mask(mask)
-            logits = F.interpolate(out.mask_logits.float(), size=truth.shape, mode="bilinear")[:, 0].numpy()
+            logits = F.interpolate(lift(out.mask_logits), size=truth.shape, mode="bilinear")[:, 0].numpy()
             for found_mask in logits > 0:
                 union = np.count_nonzero(found_mask | truth)
                 values.append(np.count_nonzero(found_mask & truth) / max(int(union), 1))
