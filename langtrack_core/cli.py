@@ -46,6 +46,13 @@ DISPATCHED = {
 """Commands whose modules have ``add_arguments(parser)`` and ``run(args) -> int``; loaded only when used."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells wrong usage in one line; its subcommands' parsers are of this class too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; --help shows the usage.\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; what it returns is the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -71,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     from . import weights_command
 
-    parser = argparse.ArgumentParser(PROG, description="Follow an object through a video by describing it.")
+    parser = _Parser(PROG, description="Follow an object through a video by describing it.")
     commands = parser.add_subparsers(required=True, metavar="command")
     track = commands.add_parser(
         "track",
@@ -93,9 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 def _dispatch(command: str, target: str, rest: Sequence[str]) -> int:
     name, what = DISPATCHED[command][target]
     module = importlib.import_module(name)
-    parser = argparse.ArgumentParser(
-        f"{PROG} {command} {target}", description=f"{command.capitalize()} {what}."
-    )
+    parser = _Parser(f"{PROG} {command} {target}", description=f"{command.capitalize()} {what}.")
     module.add_arguments(parser)
     parser.set_defaults(target=target)
     return module.run(parser.parse_args(rest))
