@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from .datasets import Sequence
 from .dmn.segmenter import DMNSegmenter
-from .evaluate import fit_calibration, follow, frames_of, tracking_sequences
+from .evaluate import follow, frames_of, tracking_sequences
 from .fusion import Calibration
 from .geometry import FloatArray, binarise, box_iou, enclosing_box, prob_to_u8
 from .siammask.tracker import SiamMaskTracker
@@ -126,6 +126,23 @@ def foreign_scores(tracker: SiamMaskTracker, sequence: Sequence, others: list[Se
             assert tracker.target is not None
             scores.append(tracker.target.score)
     return np.array(scores)
+
+
+def fit_calibration(scores: ArrayLike, correct: ArrayLike) -> tuple[float, float]:
+    """Slope and intercept of the logistic curve from raw score to the probability of being correct.
+
+    Logistic regression by Newton's method, with a little ridge so that separable data stay finite.
+    """
+    design = np.stack([np.asarray(scores, np.float64), np.ones(np.size(scores))], axis=1)
+    target = np.asarray(correct, np.float64)
+    weights = np.zeros(2)
+    ridge = 1e-3 * np.eye(2)
+    for _ in range(50):
+        probability = 1 / (1 + np.exp(-design @ weights))
+        gradient = design.T @ (probability - target) + ridge @ weights
+        curvature = (design * (probability * (1 - probability))[:, None]).T @ design + ridge
+        weights -= np.linalg.solve(curvature, gradient)
+    return float(weights[0]), float(weights[1])
 
 
 def calibration_error(probability: ArrayLike, right: ArrayLike, bins: int = 10) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from .geometry import BoolMask, FloatArray, box_to_mask, enclosing_box, xywh_to_xyxy, xyxy_to_cxcywh
+from .geometry import BoolMask, FloatArray, binarise, box_to_mask, enclosing_box, xywh_to_xyxy, xyxy_to_cxcywh
 from .types import LangTrackError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -33,7 +33,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 def read_mask(path: Path) -> BoolMask:
     """``(H, W)`` bool from a grey mask picture: values over 128 are positive."""
     try:
-        return iio.imread(path, plugin="pillow", mode="L") > 128
+        return binarise(iio.imread(path, plugin="pillow", mode="L"))
     except (OSError, ValueError) as error:
         raise LangTrackError(f"{path} is not a readable mask: {error}") from error
 
@@ -53,7 +53,7 @@ def _read_json(path: Path, what: str) -> Any:
 
 def _pictures_in(folder: Path) -> list[Path]:
     paths = sorted(
-        p for p in _existing(folder, "a folder of pictures").iterdir() if p.suffix in IMAGE_SUFFIXES
+        p for p in _existing(folder, "a folder of pictures").iterdir() if p.suffix.lower() in IMAGE_SUFFIXES
     )
     if not paths:
         raise LangTrackError(f"{folder} holds no pictures ({', '.join(IMAGE_SUFFIXES)}).")

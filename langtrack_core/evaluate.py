@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from .datasets import Sequence, davis_sequences, lasot_sequences, read_mask, read_rgb
 from .dmn.segmenter import DMNSegmenter
 from .geometry import FloatArray, mask_iou
-from .metrics import frame_ious, precision, success_auc
+from .metrics import frame_ious, mean_mask_iou, precision, success_auc
 from .siammask.tracker import SiamMaskTracker
 from .types import Frame, LangTrackError
 from .weights import build_segmenter, build_siam, choose
@@ -121,23 +120,6 @@ def _shown(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.3f}"
 
 
-def fit_calibration(scores: ArrayLike, correct: ArrayLike) -> tuple[float, float]:
-    """Slope and intercept of the logistic curve from raw score to the probability of being correct.
-
-    Logistic regression by Newton's method, with a little ridge so that separable data stay finite.
-    """
-    design = np.stack([np.asarray(scores, np.float64), np.ones(np.size(scores))], axis=1)
-    target = np.asarray(correct, np.float64)
-    weights = np.zeros(2)
-    ridge = 1e-3 * np.eye(2)
-    for _ in range(50):
-        probability = 1 / (1 + np.exp(-design @ weights))
-        gradient = design.T @ (probability - target) + ridge @ weights
-        curvature = (design * (probability * (1 - probability))[:, None]).T @ design + ridge
-        weights -= np.linalg.solve(curvature, gradient)
-    return float(weights[0]), float(weights[1])
-
-
 # --- the language branch -----------------------------------------------------------------------------------
 
 
@@ -156,11 +138,6 @@ def print_language(segmenter: DMNSegmenter, sequences: list[Sequence]) -> None:
 def language_iou(segmenter: DMNSegmenter, sequence: Sequence, sentence: str) -> float:
     """Mean over a sequence's frames of the IoU of the binary mask with the true one."""
     encoded = segmenter.encode(sentence)
-    return float(
-        np.mean(
-            [
-                mask_iou(segmenter.segment(frame, encoded).mask, read_mask(sequence.masks[frame.index]))
-                for frame in tqdm(frames_of(sequence), sequence.name, len(sequence.frames), leave=False)
-            ]
-        )
-    )
+    frames = tqdm(frames_of(sequence), sequence.name, len(sequence.frames), leave=False)
+    predicted = (segmenter.segment(frame, encoded).mask for frame in frames)
+    return mean_mask_iou(predicted, (read_mask(path) for path in sequence.masks))

@@ -5,8 +5,7 @@ import pytest
 import torch
 from safetensors.torch import safe_open, save_file
 
-from langtrack_core.calibrate import calibration_error, store
-from langtrack_core.evaluate import fit_calibration
+from langtrack_core.calibrate import calibration_error, fit_calibration, store
 from langtrack_core.fusion import Calibration
 from langtrack_core.types import LangTrackError
 
