@@ -12,10 +12,10 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from .types import LangTrackError
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and `weights list` needs non
 
 SHIPPED = Path(__file__).parents[1] / "assets" / "weights"
 Branch = Literal["lgm", "siam"]
+T = TypeVar("T")
 
 
 def home() -> Path:
@@ -140,7 +141,10 @@ def entries() -> list[Entry]:
 def _user_entry(path: Path) -> Entry:
     stored = _read_json(path)
     try:
-        return Entry(folder=path.parent, **{**stored, "files": dict(stored["files"])})
+        entry = Entry(folder=path.parent, **{**stored, "files": dict(stored["files"])})
+        if entry.network not in NETWORKS or not entry.files:
+            raise ValueError(f"network {entry.network!r} with {len(entry.files)} files")
+        return entry
     except (KeyError, TypeError, ValueError) as error:
         raise LangTrackError(f"{path} is damaged ({error}); add these weights again.") from error
 
@@ -340,7 +344,7 @@ def build_siam(entry: Entry, device: str) -> tuple[SiamMask, TrackerConfig, Cali
         network: SiamMask = PaperNetwork()
         state = convert_published(state)
     else:
-        network = LiteNetwork(**_arguments(metadata, entry))
+        network = _made(LiteNetwork, metadata, entry)
     _fill(network, state, entry)
     settings = {**NETWORKS[entry.network].settings, **entry.settings}
     return network.eval().to(device), CONFIGS[settings["tracker"]], _calibration(metadata, entry)
@@ -348,8 +352,6 @@ def build_siam(entry: Entry, device: str) -> tuple[SiamMask, TrackerConfig, Cali
 
 def build_segmenter(entry: Entry, device: str) -> DMNSegmenter:
     """The language branch, filled strictly, with its vocabulary."""
-    from safetensors.torch import load_file
-
     from .dmn.lite import LiteConfig, LiteDMN
     from .dmn.network import DMN, config_of, load_published
     from .dmn.segmenter import DMNSegmenter, Preprocessing
@@ -367,8 +369,8 @@ def build_segmenter(entry: Entry, device: str) -> DMNSegmenter:
         look = Preprocessing("longest_side", settings["input_size"], align_corners=settings["align_corners"])
     else:
         backbone, table, words = (entry.folder / name for name in names[1:])
-        vectors = load_file(table)
-        config = LiteConfig(**_arguments(metadata, entry))
+        vectors = read_checkpoint(table)[0]
+        config = _made(LiteConfig, metadata, entry)
         network = LiteDMN(vectors["words"] / 127, vectors["classes"] / 127, config)
         _fill(network, read_checkpoint(backbone)[0] | state, entry)
         vocabulary = Vocabulary.from_file(words, "plain")
@@ -387,10 +389,11 @@ def _fill(network: nn.Module, state: Mapping[str, Any], entry: Entry) -> None:
         ) from error
 
 
-def _arguments(metadata: Mapping[str, str], entry: Entry) -> dict[str, Any]:
+def _made(make: Callable[..., T], metadata: Mapping[str, str], entry: Entry) -> T:
+    """A network, or its configuration, of the sizes that stand in the checkpoint's metadata."""
     try:
-        return dict(json.loads(metadata.get("arguments", "{}")))
-    except (TypeError, ValueError) as error:
+        return make(**json.loads(metadata.get("arguments", "{}")))
+    except (TypeError, ValueError, RuntimeError) as error:  # PyTorch refuses a size with a RuntimeError
         raise LangTrackError(f"{entry.checkpoint} has damaged metadata: {error}.") from error
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_weights import WORDS, write_lite
+from tiny_weights import WORDS, as_stored, write_lite
 
 from langtrack_core import weights
 from langtrack_core.cli import main
@@ -141,7 +141,7 @@ def test_unknown_names_and_devices(shipped: Path):
 def test_a_tracker_file_leaves_the_language_branch_lite(shipped: Path, tmp_path: Path):
     torch.manual_seed(9)
     path = tmp_path / "mine.safetensors"
-    save_file(LiteNetwork().state_dict(), path)
+    save_file(as_stored(LiteNetwork().state_dict()), path)
     branches = weights.load_branches(str(path))
     assert [info["name"] for info in branches.infos] == ["lite", "mine.safetensors"]
     assert branches.infos[1]["files"] == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
@@ -225,17 +225,26 @@ def test_loading_is_strict(shipped: Path, published_siammask, tmp_path: Path):
     del fewer["mask_model.mask.head.3.bias"]
     with pytest.raises(LangTrackError, match=r"1 missing: mask_model\.mask\.head\.3\.bias"):
         weights.load_branches(str(save_pth(fewer, tmp_path / "fewer.pth")))
-    state = LiteNetwork().state_dict() | {"extra.weight": torch.zeros(1)}
+    state = as_stored(LiteNetwork().state_dict()) | {"extra.weight": torch.zeros(1)}
     save_file(state, tmp_path / "more.safetensors")
     with pytest.raises(LangTrackError, match=r"does not fit the lite SiamMask.*extra\.weight") as caught:
         weights.load_branches(str(tmp_path / "more.safetensors"))
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("metadata", [{"arguments": "[[["}, {"arguments": '"x"'}, {"calibration": "[1]"}])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"arguments": "[[["},
+        {"arguments": '"x"'},
+        {"arguments": '{"colour": 1}'},
+        {"arguments": '{"channels": -1}'},
+        {"calibration": "[1]"},
+    ],
+)
 def test_damaged_metadata_is_refused(metadata, shipped: Path, tmp_path: Path):
     path = tmp_path / "odd.safetensors"
-    save_file(LiteNetwork().state_dict(), path, metadata)
+    save_file(as_stored(LiteNetwork().state_dict()), path, metadata)
     with pytest.raises(LangTrackError, match="damaged metadata"):
         weights.load_branches(str(path))
 
@@ -260,7 +269,7 @@ def test_add_replaces_the_earlier_one(shipped: Path, lite_files: Path, tmp_path:
     for channels in (16, 24):
         path = tmp_path / f"{channels}.safetensors"
         metadata = {"arguments": json.dumps({"channels": channels})}
-        save_file(LiteNetwork(channels).state_dict(), path, metadata)
+        save_file(as_stored(LiteNetwork(channels).state_dict()), path, metadata)
         add(str(path), name="mine")
     assert weights.load_branches("mine").siam_network.state_dict()["neck.weight"].shape == (24,)
     assert {p.name for p in all_files(tmp_path / "home")} == {"24.safetensors", "entry.json"}
@@ -285,9 +294,9 @@ def test_add_published_dmn_with_its_vocabulary(shipped: Path, tmp_path: Path):
 
 def test_a_failed_add_keeps_the_earlier_one(shipped: Path, tmp_path: Path):
     path = tmp_path / "mine.safetensors"
-    save_file(LiteNetwork().state_dict(), path)
+    save_file(as_stored(LiteNetwork().state_dict()), path)
     before = add(str(path), name="mine")
-    save_file(LiteNetwork().state_dict() | {"extra": torch.zeros(1)}, path)
+    save_file(as_stored(LiteNetwork().state_dict()) | {"extra": torch.zeros(1)}, path)
     with pytest.raises(LangTrackError, match="extra"):
         add(str(path), name="mine")
     assert weights.choose("mine")["siam"] == before and weights.check(before)
@@ -383,7 +392,10 @@ def test_seal_after_a_training(shipped: Path, capsys):
     assert sorted(path.name for path in shipped.glob("*index*")) == ["index.json"]
 
 
-@pytest.mark.parametrize("text", ["not json", "[]", "{}", '{"files": {}, "oops": 1}'])
+_OF_NO_NETWORK = '{"name": "m", "network": "x", "files": {"a": ""}, "licence": "", "source": ""}'
+
+
+@pytest.mark.parametrize("text", ["not json", "[]", "{}", '{"files": {}, "oops": 1}', _OF_NO_NETWORK])
 def test_a_damaged_entry_is_named(text: str, shipped: Path, tmp_path: Path):
     folder = tmp_path / "home" / "weights" / "mine" / "siam"
     folder.mkdir(parents=True)

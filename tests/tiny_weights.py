@@ -23,7 +23,7 @@ def write_lite(folder: Path, seed: int = 0) -> Path:
     vectors = {name: torch.randint(-127, 128, (count, 8)).to(torch.int8) for name, count in rows.items()}
     save_file(vectors, folder / "words-lite.safetensors")
     (folder / "words-lite.txt").write_text("\n".join(WORDS) + "\n")
-    state = _half(LiteDMN(vectors["words"] / 127, vectors["classes"] / 127, _SMALL).state_dict())
+    state = as_stored(LiteDMN(vectors["words"] / 127, vectors["classes"] / 127, _SMALL).state_dict())
     backbone = {k: v for k, v in state.items() if k.startswith("backbone.")}
     head = {k: v for k, v in state.items() if k not in backbone}
     language = {"network": "dmn-lite", "arguments": json.dumps(asdict(_SMALL)), "calibration": "[2.5, -1.0]"}
@@ -31,9 +31,10 @@ def write_lite(folder: Path, seed: int = 0) -> Path:
     save_file(head, folder / "dmn-lite.safetensors", language)
     arguments = {"channels": 32, "mask_rank": 24}
     tracker = {"network": "siammask-lite", "arguments": json.dumps(arguments)}
-    save_file(_half(LiteNetwork(**arguments).state_dict()), folder / "siammask-lite.safetensors", tracker)
+    save_file(as_stored(LiteNetwork(**arguments).state_dict()), folder / "siammask-lite.safetensors", tracker)
     return folder
 
 
-def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def as_stored(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """In float16, and contiguous, which safetensors needs."""
     return {k: v.half().contiguous() if v.is_floating_point() else v for k, v in state.items()}
