@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -18,8 +19,45 @@ State = Literal["searching", "tracking", "lost"]
 """searching: never found yet; tracking: the fused box is believed; lost: found before, not now."""
 
 
+MAX_CHARACTERS = 500
+"""Longest expression. The longest of the public referring data sets stay below 400."""
+
+
 class LangTrackError(Exception):
     """Anything a user can put right. Its text says what was expected, what came and what to do."""
+
+
+def normalised_text(text: str) -> str:
+    """An expression in NFKC. Whether its words are known is the vocabulary's business.
+
+    Raises:
+        LangTrackError: it is blank, over 500 characters, or without any letter or digit.
+    """
+    _check_length(text)
+    text = unicodedata.normalize("NFKC", text)
+    _check_length(text)  # again: one character may normalise to 18
+    if not text.strip():
+        raise LangTrackError("The expression is empty; describe the object, for example: the red car.")
+    if not any(c.isalnum() for c in text):
+        raise LangTrackError(
+            f'The expression "{shorten(text)}" has no words in it; describe the object, '
+            "for example: the red car."
+        )
+    return text
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_CHARACTERS:
+        raise LangTrackError(
+            f"An expression may have at most {MAX_CHARACTERS} characters, but this one has {len(text)}; "
+            "say it shorter."
+        )
+
+
+def shorten(text: str) -> str:
+    """Fit for a one-line message: printable, at most 80 characters."""
+    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return printable if len(printable) <= 80 else printable[:79] + "…"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +90,7 @@ class Query:
     """What to follow: a referring expression, a box on the first frame, or both.
 
     Attributes:
-        text: the referring expression.
+        text: the referring expression, one that `normalised_text` takes.
         box_xyxy: ``(4,)`` pixels of frame ``start``, half-open; with an area.
         start: index of the first frame to look at.
     """
@@ -64,6 +102,8 @@ class Query:
     def __post_init__(self) -> None:
         if self.text is None and self.box_xyxy is None:
             raise LangTrackError("Say what to follow: an expression, a box, or both.")
+        if self.text is not None:
+            normalised_text(self.text)
         if self.start < 0:
             raise LangTrackError(f"The start frame must be 0 or more, got {self.start}.")
         if self.box_xyxy is not None:

@@ -112,6 +112,10 @@ def test_overwrite(video: Path, tmp_path: Path, capsys):
         (["--box", "nan,1,2,3"], "four finite numbers"),
         (["--box", "96,0,120,30"], "The box 96,0,120,30 lies outside the picture, which is 96x64"),
         (["--box", "-40,-40,-1,-1"], "lies outside the picture"),
+        (["--text", ""], "The expression is empty"),
+        (["--text", " \t"], "The expression is empty"),
+        (["--text", "?!..."], "no words"),
+        (["--text", "word " * 400], "at most 500 characters, but this one has 2000"),
         (["--text", "red", "--start", "10"], "Start frame 10 is past the end: clip.mp4 has 10 frames"),
     ],
 )
@@ -209,15 +213,11 @@ def test_with_networks_in_place_of_the_oracle(tiny, video: Path, tmp_path: Path,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "The expression is empty"),
-        (" \t", "The expression is empty"),
-        ("?!...", "no words"),
-        ("word " * 400, "at most 500 characters"),
         ("красная машина", "None of the words is known"),
         ("zebra giraffe", "None of the words is known (zebra, giraffe)"),
     ],
 )
-def test_bad_expressions_are_refused(tiny, text: str, message: str, video: Path, tmp_path: Path, capsys):
+def test_unknown_expressions_are_refused(tiny, text: str, message: str, video: Path, tmp_path: Path, capsys):
     assert track(video, tmp_path / "run", "--text", text) == 1
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1

@@ -409,6 +409,10 @@ def test_frame_knows_its_size():
     ("arguments", "match"),
     [
         ({}, "Say what to follow"),
+        ({"text": " \t"}, "expression is empty"),
+        ({"text": "", "box_xyxy": [1, 2, 3, 4]}, "expression is empty"),
+        ({"text": "?! 🐶"}, 'expression "\\?! 🐶" has no words'),
+        ({"text": "dog " * 126}, "at most 500 characters, but this one has 504"),
         ({"text": "dog", "start": -1}, "start frame"),
         ({"box_xyxy": [0, 0, 5]}, "four finite numbers"),
         ({"box_xyxy": [0, 0, 5, float("inf")]}, "four finite numbers"),

@@ -19,13 +19,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from ..types import LangTrackError
+from ..types import LangTrackError, normalised_text, shorten
 
 UNKNOWN = "<unk>"
 PADDING = "<pad>"
-
-MAX_CHARACTERS = 500
-"""Longest expression. The longest of the public referring data sets stay below 400."""
 
 MAX_FILE_BYTES = 8 * 2**20
 """Largest vocabulary file; the published ones, of about ten thousand words, stay below 1 MB."""
@@ -111,24 +108,15 @@ class Vocabulary:
         """Tokenise an expression (NFKC-normalised) and look its words up.
 
         Raises:
-            LangTrackError: when it is empty, has no word, has no known word, or is over 500 characters.
+            LangTrackError: when `normalised_text` refuses it, or when it has no known word.
         """
-        _check_length(text)
-        text = unicodedata.normalize("NFKC", text)
-        _check_length(text)  # again: one character may normalise to 18
-        if not text.strip():
-            raise LangTrackError("The expression is empty; describe the object, for example: the red car.")
+        text = normalised_text(text)
         tokens = published_tokens(text) if self.style == "published" else plain_tokens(text)
         words = tuple(token for token in tokens if any(c.isalnum() for c in token))
-        if not words:
-            raise LangTrackError(
-                f'The expression "{_shorten(text)}" has no words in it; describe the object, '
-                "for example: the red car."
-            )
         unknown = tuple(dict.fromkeys(word for word in words if self._lookup(word) is None))
         if set(words) == set(unknown):
             raise LangTrackError(
-                f"None of the words is known ({_shorten(', '.join(unknown))}); "
+                f"None of the words is known ({shorten(', '.join(unknown))}); "
                 "describe the object with common English words."
             )
         substitute = self.ids.get(UNKNOWN)
@@ -182,20 +170,6 @@ class Vocabulary:
             raise LangTrackError(f"The vocabulary {path} cannot be used: {error}") from error
 
 
-def _check_length(text: str) -> None:
-    if len(text) > MAX_CHARACTERS:
-        raise LangTrackError(
-            f"An expression may have at most {MAX_CHARACTERS} characters, but this one has {len(text)}; "
-            "say it shorter."
-        )
-
-
-def _shorten(text: str) -> str:
-    """Fit for a one-line message."""
-    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return printable if len(printable) <= 80 else printable[:79] + "…"
-
-
 # --- the published corpus ----------------------------------------------------------------------------------
 #
 # torch.save(Corpus) of 2018: pickles one after another (magic number, format version, machine, object,
@@ -236,7 +210,7 @@ def _published_words(data: bytes) -> tuple[str, ...]:
     except LangTrackError:
         raise
     except Exception as error:  # hostile bytes can fail in any way; none of them may reach the user raw
-        why = f"it wants {_shorten(str(error))}" if isinstance(error, _Refused) else type(error).__name__
+        why = f"it wants {shorten(str(error))}" if isinstance(error, _Refused) else type(error).__name__
         raise LangTrackError(
             f"it is not the published corpus ({why}); nothing in it was run. "
             "Give the word list as a text file instead, one word a line."
