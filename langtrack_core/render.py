@@ -104,8 +104,7 @@ def _draw_fused_panel(picture: Picture, step: Step, style: Style) -> str:
     fused = step.fused
     frame = f"frame {step.frame.index}"
     if fused.box_xyxy is None:
-        # A step can be "tracking" and its target absent for a frame; its state alone would then mislead.
-        return f"{step.state if step.state != 'tracking' else 'absent'} · {frame}"
+        return f"{step.state} · {frame}"
     colour = style.colour(fused.source)
     _tint(picture, fused.mask, colour, style.mask_opacity * 0.7)
     _rectangles(picture, fused, colour, style)

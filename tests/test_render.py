@@ -97,10 +97,10 @@ def test_absent_draws_no_box_but_says_so(panel: Panel):
     assert len(changed) > 50 and changed[:, 0].max() < 40  # in the top corner alone
 
 
-def test_searching_lost_and_absent_have_labels_of_their_own():
+def test_searching_and_lost_have_labels_of_their_own():
     absent = Estimate.absent(SIZE_HW)
-    pictures = [draw(step_with(absent, state=state), "fused") for state in ("searching", "lost", "tracking")]
-    assert not any(np.array_equal(pictures[i], pictures[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+    searching, lost = (draw(step_with(absent, state=state), "fused") for state in ("searching", "lost"))
+    assert not np.array_equal(searching, lost)
 
 
 @pytest.mark.parametrize("background", [0, 255, 128])
