@@ -36,6 +36,7 @@ from .runs import (
 )
 from .types import LangTrackError, Query, Step
 from .video import VideoInfo, VideoWriter
+from .video.pictures import find_pictures
 
 
 def check_out_dir(out_dir: Path | str, *, overwrite: bool = False) -> Path:
@@ -71,10 +72,9 @@ def _is_run(folder: Path) -> bool:
 
 
 def video_sha256(path: Path) -> str:
-    """Hash of a video file; of a folder of frames, the hash of its sorted lines ``<sha256>  <name>``."""
+    """Hash of a video file; of a folder, that of its pictures' lines ``<sha256>  <name>`` in order."""
     if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-        listing = "".join(f"{video_sha256(p)}  {p.name}\n" for p in files)
+        listing = "".join(f"{video_sha256(p)}  {p.name}\n" for p in find_pictures(path) or ())
         return hashlib.sha256(listing.encode()).hexdigest()
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -195,6 +195,8 @@ def test_a_folder_of_frames_has_a_hash_of_its_own(clip: Clip, tmp_path: Path):
     out = record(clip, folder, tmp_path / "run", Query(text="red"), video=False)
     before = read_run(out).manifest["video"]["sha256"]
     assert before == video_sha256(folder)
+    (folder / "Thumbs.db").write_bytes(b"no frame")
+    assert video_sha256(folder) == before
     (folder / "00000.png").rename(folder / "00100.png")
     assert video_sha256(folder) != before
 
