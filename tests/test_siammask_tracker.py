@@ -98,14 +98,6 @@ def test_an_empty_mask_leaves_the_regressed_box():
     assert np.allclose(estimate.corners_xy[[0, 2]].ravel(), estimate.box_xyxy)
 
 
-def test_box_from_regression():
-    config = TrackerConfig(0.04, 0.4, 1.0, 0.35, box_from="regression")
-    tracker = started(config=config)
-    estimate = tracker.update(frame(1))
-    assert estimate.mask.any()
-    assert np.allclose(estimate.box_xyxy, clip_box(tracker.target.box_xyxy, (480, 854)))
-
-
 def test_update_before_init_names_the_missing_call():
     with pytest.raises(LangTrackError, match=r"call init\(frame, box_xyxy\) before update"):
         SiamMaskTracker(CannedNetwork(), CONFIGS["davis"]).update(frame())

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -47,7 +46,6 @@ class TrackerConfig:
         mask_threshold: probability above which a pixel belongs to the target.
         context: margin around the target in the crops, as a share of width plus height.
         min_mask_area: masks with no region larger than this (pixels of the video) count as empty.
-        box_from: what `Estimate.box_xyxy` encloses: the mask (published), or the regressed box.
     """
 
     penalty_k: float
@@ -56,7 +54,6 @@ class TrackerConfig:
     mask_threshold: float
     context: float = 0.5
     min_mask_area: float = 100.0
-    box_from: Literal["mask", "regression"] = "mask"
 
     def __post_init__(self) -> None:
         for name in ("window_influence", "lr", "mask_threshold"):
@@ -71,7 +68,6 @@ class TrackerConfig:
 CONFIGS = {
     # The published configurations for the DAVIS and the VOT checkpoints.
     "davis": TrackerConfig(penalty_k=0.04, window_influence=0.4, lr=1.0, mask_threshold=0.35),
-    "vot2016": TrackerConfig(penalty_k=0.04, window_influence=0.42, lr=0.25, mask_threshold=0.30),
     "vot2018": TrackerConfig(penalty_k=0.10, window_influence=0.41, lr=0.32, mask_threshold=0.15),
     # Chosen on the eight dev sequences (first 110 frames of each: lr 0.25 to 0.7, window 0.3 and 0.4, penalty
     # 0.08 and 0.15, threshold 0.3 and 0.45; the mask's box beats the regressed one).
@@ -227,7 +223,7 @@ class SiamMaskTracker:
             rectangle,
             int(np.count_nonzero(positive)),
         )
-        if outline is None or self.config.box_from == "regression":
+        if outline is None:
             box = clip_box(self.target.box_xyxy, frame.size_hw)
             corners = None if box is None else _corners(*np.split(xyxy_to_cxcywh(box), 2))
         confidence = score if self.calibration is None else self.calibration(score)
