@@ -21,6 +21,8 @@ PLAIN_32 = Preprocessing("squeeze", 32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0
 class ColourNetwork(nn.Module):
     """Segments what is red, or green, by the last word; logits at half the input's size."""
 
+    one_region = False
+
     def __init__(self, score=None):
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(40.0))
@@ -203,3 +205,20 @@ def test_blanks_reach_the_published_network_as_unk(published):
 def test_vocabulary_of_another_network_is_refused(published):
     with pytest.raises(LangTrackError, match=r"has 2 words, but the network was trained with 5"):
         DMNSegmenter(published.network, Vocabulary(("the", "<unk>"), "published"), Preprocessing())
+
+
+def test_of_several_regions_the_largest_is_kept_when_the_network_means_one_object():
+    rgb = np.zeros((60, 80, 3), np.uint8)
+    rgb[10:40, 5:35, 0] = 255  # the larger one
+    rgb[10:30, 50:65, 0] = 255
+    frame = Frame(0, 0.0, rgb)
+    network = ColourNetwork()
+    segmenter = DMNSegmenter(network, VOCABULARY, PLAIN_32)
+    encoded = segmenter.encode("red")
+    both = segmenter.segment(frame, encoded)
+    network.one_region = True
+    one = segmenter.segment(frame, encoded)
+    assert both.mask[18, 57] and not one.mask[18, 57]
+    assert one.mask_u8[18, 57] == 128  # a guess still to be seen, no longer positive
+    assert one.box_xyxy[2] < 45 < both.box_xyxy[2]
+    np.testing.assert_array_equal(one.mask[:, :45], both.mask[:, :45])

@@ -170,6 +170,8 @@ class UpsamplingModule(nn.Module):
 class DMN(nn.Module):
     """The published network, with random weights until ``load_published`` fills it."""
 
+    one_region = False  # published: all positive pixels count
+
     def __init__(self, config: DMNConfig) -> None:
         super().__init__()
         self.config = config

@@ -18,13 +18,19 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..geometry import binarise, prob_to_u8
+from ..geometry import POSITIVE_ABOVE, binarise, largest_component, prob_to_u8
 from ..types import Estimate, Frame, LangTrackError
 from .vocabulary import Vocabulary
 
 
 class GroundingNetwork(Protocol):
-    """A network that turns an expression and a picture into a mask. Pure: calls leave nothing behind."""
+    """A network that turns an expression and a picture into a mask. Pure: calls leave nothing behind.
+
+    Attributes:
+        one_region: of several separate regions, only the largest is meant.
+    """
+
+    one_region: bool
 
     def encode(self, ids: Tensor) -> Any:
         """Word ids ``(T,)`` int64 to whatever ``segment`` wants of the language."""
@@ -171,6 +177,8 @@ class DMNSegmenter:
             logits.float(), frame.size_hw, mode="bilinear", align_corners=self.preprocessing.align_corners
         )
         mask_prob = logits.sigmoid_()[0, 0].cpu().numpy()
+        if self.network.one_region:
+            mask_prob = _largest_region(mask_prob)
         return mask_prob, _mask_logit(mask_prob) if score_logit is None else float(score_logit)
 
     def segment(self, frame: Frame, encoded: Encoded) -> Estimate:
@@ -182,6 +190,13 @@ class DMNSegmenter:
         mask_prob, raw_score = self.predict(frame, encoded)
         confidence = self.calibration(raw_score) if self.calibration else _sigmoid(raw_score)
         return Estimate.from_mask(mask_prob, confidence, "lgm")
+
+
+def _largest_region(mask_prob: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Every other region comes down to the threshold: no longer positive, but still to be seen as a guess."""
+    positive = binarise(prob_to_u8(mask_prob))
+    others = positive & ~largest_component(positive)
+    return np.where(others, np.float32(POSITIVE_ABOVE / 255), mask_prob)
 
 
 def _mask_logit(mask_prob: NDArray[np.float32]) -> float:
