@@ -290,12 +290,12 @@ def convert_published(state: Mapping[str, Any]) -> dict[str, Tensor]:
             the ``module.`` that DataParallel puts before each key.
 
     Raises:
-        LangTrackError: naming the keys that are missing, unexpected or of the wrong shape (ten of each).
+        LangTrackError: naming the keys that are missing, unexpected or of the wrong shape (three of each).
     """
     wrapped = state.get("state_dict", state)
     if not isinstance(wrapped, Mapping):
-        raise LangTrackError(f"state_dict should hold tensors by name, got {type(wrapped).__name__}.")
-    entries = {key.removeprefix("module."): value for key, value in wrapped.items()}
+        raise LangTrackError(f"its state_dict should hold tensors by name, got {type(wrapped).__name__}.")
+    entries = {str(key).removeprefix("module."): value for key, value in wrapped.items()}
     with torch.device("meta"):
         expected = {_published_name(key): tuple(v.shape) for key, v in PaperNetwork().state_dict().items()}
     problems = {
@@ -308,13 +308,13 @@ def convert_published(state: Mapping[str, Any]) -> dict[str, Tensor]:
         ],
     }
     found = [
-        f"{len(keys)} {kind}: {', '.join(keys[:10])}{', …' if len(keys) > 10 else ''}"
+        f"{len(keys)} {kind}: {', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}"
         for kind, keys in problems.items()
         if keys
     ]
     if found:
         raise LangTrackError(
-            "This is not a published SiamMask (ResNet-50, sharp) checkpoint; " + "; ".join(found) + "."
+            "it is not a published SiamMask (ResNet-50, sharp) checkpoint; " + "; ".join(found) + "."
         )
     return {_our_name(key): entries[key] for key in expected}
 
