@@ -25,10 +25,10 @@ import torch
 from langtrack_core import LangTracker
 from langtrack_core.export import Recorder
 from langtrack_core.geometry import xywh_to_xyxy
+from langtrack_core.loading import load_branches
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import Frame, Query
 from langtrack_core.video import probe, read_frames
-from langtrack_core.weights import load_branches
 
 CLIP = Path(__file__).resolve().parent.parent / "assets" / "examples" / "crossing-cars.mp4"
 TEXT = "the red car"

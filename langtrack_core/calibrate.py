@@ -3,7 +3,8 @@
 python -m langtrack_core calibrate lgm --data DEV [--write]
 python -m langtrack_core calibrate siam --data DEV [--write]
 
-A box is right when its IoU with the truth is above 0.5. The language branch is asked every sentence of a
+An estimate is right when the IoU of its mask with the true one, or of the boxes where no masks are
+annotated, is above 0.5. The language branch is asked every sentence of a
 clip and also sentences of other clips, of which nothing is to be found: there every box is wrong. The
 tracker starts on the first true box and follows to the end. Printed is the expected calibration error
 before (the bare sigmoid, or the raw score) and after.
@@ -21,14 +22,14 @@ from numpy.typing import ArrayLike
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from .datasets import Sequence
+from .datasets import Sequence, read_mask
 from .dmn.segmenter import DMNSegmenter
 from .evaluate import follow, frames_of, tracking_sequences
 from .fusion import Calibration
-from .geometry import FloatArray, binarise, box_iou, enclosing_box, prob_to_u8
+from .geometry import FloatArray, binarise, box_iou, enclosing_box, mask_iou, prob_to_u8
+from .loading import build_segmenter, build_siam, choose, read_checkpoint
 from .siammask.tracker import SiamMaskTracker
 from .types import LangTrackError
-from .weights import build_segmenter, build_siam, choose, read_checkpoint
 
 LANGUAGE_STRIDE = 8
 """Neighbouring frames say the same twice."""
@@ -87,11 +88,15 @@ def language_scores(
             guests = [foreign[(turn + i) % len(foreign)] for i in range(len(own)) if foreign]
             for encoded in own + guests:
                 mask_prob, score = segmenter.predict(frame, encoded)
-                box = enclosing_box(binarise(prob_to_u8(mask_prob)))
+                mask = binarise(prob_to_u8(mask_prob))
+                box = enclosing_box(mask)
                 if box is None:  # absent: there is no box to be right or wrong
                     continue
                 scores.append(score)
-                overlap = box_iou(box, np.nan_to_num(truth[frame.index]))
+                if sequence.masks:
+                    overlap = mask_iou(mask, read_mask(sequence.masks[frame.index]))
+                else:
+                    overlap = box_iou(box, np.nan_to_num(truth[frame.index]))
                 right.append(float(encoded in own and overlap > 0.5))
     return np.array(scores), np.array(right)
 
@@ -106,9 +111,10 @@ def tracker_scores(tracker: SiamMaskTracker, sequences: list[Sequence]) -> tuple
     scores, right = [], []
     for sequence in sequences:
         track = follow(tracker, sequence)
-        counted = ~np.isnan(track.ious)
+        ious = np.where(np.isnan(track.mask_ious), track.ious, track.mask_ious)
+        counted = ~np.isnan(ious)
         scores.append(track.scores[counted])
-        right.append(track.ious[counted] > 0.5)
+        right.append(ious[counted] > 0.5)
         foreign = foreign_scores(tracker, sequence, [o for o in sequences if not _alike(o, sequence)])
         scores.append(foreign)
         right.append(np.zeros(len(foreign), bool))

@@ -10,9 +10,9 @@ from typing import Any
 from .dmn.segmenter import DMNSegmenter, Encoded
 from .fusion import FusionConfig, Memory, fuse
 from .geometry import FloatArray
+from .loading import load_branches
 from .siammask.tracker import SiamMaskTracker
 from .types import Estimate, Frame, LangTrackError, Query, Step
-from .weights import load_branches
 
 
 class LangTracker:

@@ -15,19 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from .loading import build_segmenter, build_siam, entry_of_file
 from .types import LangTrackError
-from .weights import (
-    BRING_YOUR_OWN,
-    NETWORKS,
-    Entry,
-    build_segmenter,
-    build_siam,
-    check,
-    entries,
-    entry_of_file,
-    home,
-    sha256_of,
-)
+from .weights import BRING_YOUR_OWN, NETWORKS, Entry, check, entries, home, sha256_of
 
 _URL_TIMEOUT_S = 30
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_weights import WORDS, as_stored, write_lite
 
-from langtrack_core import weights
+from langtrack_core import loading, weights
 from langtrack_core.cli import main
 from langtrack_core.siammask.network import PUBLISHED_PREFIXES, LiteNetwork, PaperNetwork
 from langtrack_core.siammask.tracker import CONFIGS
@@ -77,7 +77,7 @@ class Evil:
 
 
 def test_lite_builds_both_branches(shipped: Path):
-    branches = weights.load_branches("lite")
+    branches = loading.load_branches("lite")
     head = load_file(shipped / "dmn-lite.safetensors")
     own = branches.segmenter.network.state_dict()
     assert torch.equal(own["comb_visual.weight"], head["comb_visual.weight"].float())
@@ -90,12 +90,12 @@ def test_lite_builds_both_branches(shipped: Path):
 
 
 def test_calibration_travels_in_the_checkpoint(shipped: Path):
-    calibration = weights.load_branches("lite").segmenter.calibration
+    calibration = loading.load_branches("lite").segmenter.calibration
     assert calibration is not None and (calibration.slope, calibration.intercept) == (2.5, -1.0)
 
 
 def test_infos_say_which_files_with_which_hash(shipped: Path):
-    infos = weights.load_branches("lite").infos
+    infos = loading.load_branches("lite").infos
     assert [(info["branch"], info["name"]) for info in infos] == [("lgm", "lite"), ("siam", "lite")]
     for info in infos:
         for name, digest in info["files"].items():
@@ -105,7 +105,7 @@ def test_infos_say_which_files_with_which_hash(shipped: Path):
 
 
 def test_two_loads_share_nothing(shipped: Path):
-    first, second = weights.load_branches("lite"), weights.load_branches("lite")
+    first, second = loading.load_branches("lite"), loading.load_branches("lite")
     with torch.no_grad():
         next(first.siam_network.parameters()).zero_()
     assert next(second.siam_network.parameters()).abs().sum() > 0
@@ -117,22 +117,22 @@ def test_an_altered_file_is_refused(shipped: Path):
     data[-1] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(LangTrackError, match=r"siammask-lite\.safetensors is not what it was: its sha256"):
-        weights.load_branches("lite")
+        loading.load_branches("lite")
 
 
 def test_a_missing_file_is_named(shipped: Path):
     (shipped / "dmn-lite-backbone.safetensors").unlink()
     with pytest.raises(LangTrackError, match=r"lack dmn-lite-backbone\.safetensors"):
-        weights.load_branches("lite")
+        loading.load_branches("lite")
 
 
 def test_unknown_names_and_devices(shipped: Path):
     with pytest.raises(LangTrackError, match="no weights 'huge'; give one of lite"):
-        weights.load_branches("huge")
+        loading.load_branches("huge")
     with pytest.raises(LangTrackError, match="weights add"):
-        weights.load_branches("paper")
+        loading.load_branches("paper")
     with pytest.raises(LangTrackError, match="device 'warp'"):
-        weights.load_branches("lite", "warp")
+        loading.load_branches("lite", "warp")
 
 
 # --- a file in place of a name -----------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def test_a_tracker_file_leaves_the_language_branch_lite(shipped: Path, tmp_path:
     torch.manual_seed(9)
     path = tmp_path / "mine.safetensors"
     save_file(as_stored(LiteNetwork().state_dict()), path)
-    branches = weights.load_branches(str(path))
+    branches = loading.load_branches(str(path))
     assert [info["name"] for info in branches.infos] == ["lite", "mine.safetensors"]
     assert branches.infos[1]["files"] == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
 
@@ -150,7 +150,7 @@ def test_a_tracker_file_leaves_the_language_branch_lite(shipped: Path, tmp_path:
 def test_a_language_file_takes_the_shipped_backbone_and_words(shipped: Path, tmp_path: Path):
     path = tmp_path / "retrained.safetensors"
     shutil.copy(shipped / "dmn-lite.safetensors", path)
-    branches = weights.load_branches(str(path))
+    branches = loading.load_branches(str(path))
     assert [info["name"] for info in branches.infos] == ["retrained.safetensors", "lite"]
     assert set(branches.infos[0]["files"]) == {
         "retrained.safetensors",
@@ -164,7 +164,7 @@ def test_a_language_file_takes_the_shipped_backbone_and_words(shipped: Path, tmp
 def test_published_siammask_file(wrapped: bool, shipped: Path, published_siammask, tmp_path: Path):
     state = {f"module.{k}": v for k, v in published_siammask.items()} if wrapped else published_siammask
     path = save_pth({"epoch": 20, "state_dict": state} if wrapped else state, tmp_path / "SiamMask_DAVIS.pth")
-    branches = weights.load_branches(str(path))
+    branches = loading.load_branches(str(path))
     key = "features.features.layer1.0.conv1.weight"
     loaded = branches.siam_network.state_dict()["backbone.layer1.0.conv1.weight"]
     assert torch.equal(loaded, published_siammask[key])
@@ -173,7 +173,7 @@ def test_published_siammask_file(wrapped: bool, shipped: Path, published_siammas
 
 def test_each_published_siammask_has_its_own_settings(shipped: Path, published_siammask, tmp_path: Path):
     path = save_pth(published_siammask, tmp_path / "SiamMask_VOT.pth")
-    assert weights.load_branches(str(path)).siam_config == CONFIGS["vot2018"]
+    assert loading.load_branches(str(path)).siam_config == CONFIGS["vot2018"]
 
 
 # --- what is refused ---------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_a_malicious_pickle_is_never_run(shipped: Path, tmp_path: Path):
     plain.write_bytes(pickle.dumps(Evil(trap)))
     for source in (path, plain):
         with pytest.raises(LangTrackError, match="nothing in it was run") as caught:
-            weights.load_branches(str(source))
+            loading.load_branches(str(source))
         assert "\n" not in str(caught.value)
         with pytest.raises(LangTrackError, match="nothing in it was run"):
             add(str(source))
@@ -201,7 +201,7 @@ def test_bytes_that_are_no_weights(name: str, content: bytes, shipped: Path, tmp
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(LangTrackError) as caught:
-        weights.load_branches(str(path))
+        loading.load_branches(str(path))
     assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -217,18 +217,20 @@ def test_bytes_that_are_no_weights(name: str, content: bytes, shipped: Path, tmp
 )
 def test_other_checkpoints_are_refused(state, message: str, shipped: Path, tmp_path: Path):
     with pytest.raises(LangTrackError, match=message):
-        weights.load_branches(str(save_pth(state, tmp_path / "other.pth")))
+        loading.load_branches(str(save_pth(state, tmp_path / "other.pth")))
 
 
 def test_loading_is_strict(shipped: Path, published_siammask, tmp_path: Path):
     fewer = dict(published_siammask)
     del fewer["mask_model.mask.head.3.bias"]
-    with pytest.raises(LangTrackError, match=r"1 missing: mask_model\.mask\.head\.3\.bias"):
-        weights.load_branches(str(save_pth(fewer, tmp_path / "fewer.pth")))
+    with pytest.raises(
+        LangTrackError, match=r"fewer\.pth cannot be used: .*1 missing: mask_model\.mask\.head\.3\.bias"
+    ):
+        loading.load_branches(str(save_pth(fewer, tmp_path / "fewer.pth")))
     state = as_stored(LiteNetwork().state_dict()) | {"extra.weight": torch.zeros(1)}
     save_file(state, tmp_path / "more.safetensors")
     with pytest.raises(LangTrackError, match=r"does not fit the lite SiamMask.*extra\.weight") as caught:
-        weights.load_branches(str(tmp_path / "more.safetensors"))
+        loading.load_branches(str(tmp_path / "more.safetensors"))
     assert "\n" not in str(caught.value)
 
 
@@ -246,7 +248,7 @@ def test_damaged_metadata_is_refused(metadata, shipped: Path, tmp_path: Path):
     path = tmp_path / "odd.safetensors"
     save_file(as_stored(LiteNetwork().state_dict()), path, metadata)
     with pytest.raises(LangTrackError, match="damaged metadata"):
-        weights.load_branches(str(path))
+        loading.load_branches(str(path))
 
 
 # --- weights add -------------------------------------------------------------------------------------------
@@ -257,7 +259,7 @@ def test_add_then_use_by_name(shipped: Path, published_siammask, tmp_path: Path,
     assert main(["weights", "add", str(source)]) == 0
     assert "--weights paper" in capsys.readouterr().out
     source.unlink()
-    branches = weights.load_branches("paper")
+    branches = loading.load_branches("paper")
     assert [info["name"] for info in branches.infos] == ["lite", "paper"]  # the other branch stays lite
     assert branches.siam_config == CONFIGS["vot2018"]
     stored = tmp_path / "home" / "weights" / "paper" / "siam"
@@ -271,7 +273,7 @@ def test_add_replaces_the_earlier_one(shipped: Path, lite_files: Path, tmp_path:
         metadata = {"arguments": json.dumps({"channels": channels})}
         save_file(as_stored(LiteNetwork(channels).state_dict()), path, metadata)
         add(str(path), name="mine")
-    assert weights.load_branches("mine").siam_network.state_dict()["neck.weight"].shape == (24,)
+    assert loading.load_branches("mine").siam_network.state_dict()["neck.weight"].shape == (24,)
     assert {p.name for p in all_files(tmp_path / "home")} == {"24.safetensors", "entry.json"}
 
 
@@ -286,7 +288,7 @@ def test_add_published_dmn_with_its_vocabulary(shipped: Path, tmp_path: Path):
     words.write_text("\n".join(f"word{i}" for i in range(14)) + "\n")  # <unk> and <pad> make it 16
     entry = add(str(source), vocabulary=words)
     assert (entry.name, entry.branch, set(entry.files)) == ("paper", "lgm", {"dmn.pth", "words.txt"})
-    branches = weights.load_branches("paper")
+    branches = loading.load_branches("paper")
     assert branches.segmenter.vocabulary.words[:2] == ("word0", "word1")
     config = branches.segmenter.network.config
     assert config.align_corners and config.batch_statistics and config.recurrence == "published"
@@ -299,7 +301,7 @@ def test_a_failed_add_keeps_the_earlier_one(shipped: Path, tmp_path: Path):
     save_file(as_stored(LiteNetwork().state_dict()) | {"extra": torch.zeros(1)}, path)
     with pytest.raises(LangTrackError, match="extra"):
         add(str(path), name="mine")
-    assert weights.choose("mine")["siam"] == before and weights.check(before)
+    assert loading.choose("mine")["siam"] == before and weights.check(before)
     assert {p.name for p in all_files(tmp_path / "home")} == {"mine.safetensors", "entry.json"}
 
 
@@ -308,7 +310,7 @@ def test_add_a_language_file_copies_what_belongs_to_it(shipped: Path, tmp_path: 
     shutil.copy(shipped / "dmn-lite.safetensors", path)
     entry = add(str(path), name="mine")
     assert not entry.missing and len(entry.files) == 4
-    assert weights.load_branches("mine").segmenter.vocabulary.words == WORDS
+    assert loading.load_branches("mine").segmenter.vocabulary.words == WORDS
 
 
 @pytest.mark.parametrize(
@@ -353,7 +355,7 @@ def test_a_url_is_fetched_only_over_https_with_a_hash(shipped: Path, tmp_path: P
     assert all_files(tmp_path / "home") == []
     entry = add(url, name="mine", sha256=digest.upper())
     assert entry.source == url and entry.files == {"siam.safetensors": digest}
-    assert weights.load_branches("mine").infos[1]["name"] == "mine"
+    assert loading.load_branches("mine").infos[1]["name"] == "mine"
 
 
 # --- list, verify, seal ------------------------------------------------------------------------------------
@@ -401,7 +403,7 @@ def test_a_damaged_entry_is_named(text: str, shipped: Path, tmp_path: Path):
     folder.mkdir(parents=True)
     (folder / "entry.json").write_text(text)
     with pytest.raises(LangTrackError, match=r"entry\.json"):
-        weights.load_branches("lite")
+        loading.load_branches("lite")
 
 
 def test_what_is_shipped_is_sealed():
