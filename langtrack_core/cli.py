@@ -60,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if len(arguments) >= 2 and arguments[1] in DISPATCHED.get(arguments[0], {}):
             return _dispatch(arguments[0], arguments[1], arguments[2:])
         args = _parser().parse_args(arguments)
-        return args.run(args)
+        with _terminable():
+            return args.run(args)
     except LangTrackError as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 1
@@ -103,7 +104,9 @@ def _dispatch(command: str, target: str, rest: Sequence[str]) -> int:
     parser = _Parser(f"{PROG} {command} {target}", description=f"{command.capitalize()} {what}.")
     module.add_arguments(parser)
     parser.set_defaults(target=target)
-    return module.run(parser.parse_args(rest))
+    args = parser.parse_args(rest)
+    with contextlib.nullcontext() if command == "train" else _terminable():  # training saves before it ends
+        return module.run(args)
 
 
 # --- track -------------------------------------------------------------------------------------------------
@@ -181,33 +184,32 @@ def run_track(args: argparse.Namespace) -> int:
     frames = read_frames(args.video, start=query.start, on_damage=damage.append)
     frames = itertools.chain([next(frames)], frames)  # a start past the end shows before anything is loaded
 
-    with _terminable():
-        tracker = load_tracker(args.weights, args.device)
-        unknown = _unknown_words(tracker, query)
-        recorder = Recorder(
-            args.out,
-            info=info,
-            query=query,
-            tracker_info=tracker.info,
-            every=args.every,
-            unknown_words=unknown,
-            png=args.png,
-            video=not args.no_video,
-            overwrite=args.overwrite,
-            style=Style(rotated=args.rotated),
-        )
-        states: Counter[str] = Counter()
-        with recorder:
-            steps = tracker.track(frames, query, every=args.every)
-            total = info.frames_estimate and max(1, info.frames_estimate - query.start)
-            for step in tqdm(steps, total=total, unit="frame", disable=args.quiet, dynamic_ncols=True):
-                recorder.add(step)
-                states[step.state] += 1
-            if damage and not args.keep_damaged:
-                raise LangTrackError(
-                    f"{damage[0]} Use --keep-damaged to keep the {states.total()} frames before."
-                )
-            out = recorder.finish(partial=bool(damage))
+    tracker = load_tracker(args.weights, args.device)
+    unknown = _unknown_words(tracker, query)
+    recorder = Recorder(
+        args.out,
+        info=info,
+        query=query,
+        tracker_info=tracker.info,
+        every=args.every,
+        unknown_words=unknown,
+        png=args.png,
+        video=not args.no_video,
+        overwrite=args.overwrite,
+        style=Style(rotated=args.rotated),
+    )
+    states: Counter[str] = Counter()
+    with recorder:
+        steps = tracker.track(frames, query, every=args.every)
+        total = info.frames_estimate and max(1, info.frames_estimate - query.start)
+        for step in tqdm(steps, total=total, unit="frame", disable=args.quiet, dynamic_ncols=True):
+            recorder.add(step)
+            states[step.state] += 1
+        if damage and not args.keep_damaged:
+            raise LangTrackError(
+                f"{damage[0]} Use --keep-damaged to keep the {states.total()} frames before."
+            )
+        out = recorder.finish(partial=bool(damage))
     if damage:
         print(f"{PROG}: {damage[0]}", file=sys.stderr)
     if not args.quiet:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .types import LangTrackError
-from .weights import NETWORKS, Branch, Entry, check, entries, entry_beside
+from .weights import NETWORKS, Branch, Entry, check, damaged, entries, entry_beside
 
 if TYPE_CHECKING:  # torch takes seconds to import, and `weights list` needs none of it
     from torch import nn
@@ -77,6 +77,9 @@ def load_branches(name: str = "lite", device: str = "cpu") -> Branches:
 
 def choose(name: str) -> dict[Branch, Entry]:
     """The entry of each branch for a name or a file, lite where it has none."""
+    for broken in damaged():
+        if broken.name == name:
+            raise broken.error
     here = entries()
     named = [entry for entry in here if entry.name == name]
     if not named and Path(name).is_file():

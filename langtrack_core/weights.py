@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from .types import LangTrackError
 
@@ -98,6 +98,14 @@ class Entry:
         return [name for name in self.files if not (self.folder / name).is_file()]
 
 
+class Damaged(NamedTuple):
+    """An ``entry.json`` of the user's that cannot be read, and the name and branch that its folder is for."""
+
+    name: str
+    branch: str
+    error: LangTrackError
+
+
 _LITE_FILES = {
     "dmn-lite": (
         *("dmn-lite.safetensors", "dmn-lite-backbone.safetensors"),
@@ -116,13 +124,18 @@ BRING_YOUR_OWN = {
 
 
 def entries() -> list[Entry]:
-    """All weights that are here: the shipped ones, then the user's by name and branch."""
+    """The weights that are here: the shipped ones, then the user's by name and branch, but `damaged` ones."""
     index = _read_json(SHIPPED / "index.json") if (SHIPPED / "index.json").is_file() else {}
     shipped = [
         Entry("lite", network, SHIPPED, {n: index.get(n, "") for n in names}, _LITE_LICENCE, _LITE_SOURCE)
         for network, names in _LITE_FILES.items()
     ]
-    return shipped + [_user_entry(path) for path in sorted(home().glob("weights/[!.]*/[!.]*/entry.json"))]
+    return shipped + [entry for entry in _user_entries() if isinstance(entry, Entry)]
+
+
+def damaged() -> list[Damaged]:
+    """Those of the user's weights that have to be added again."""
+    return [entry for entry in _user_entries() if isinstance(entry, Damaged)]
 
 
 def entry_beside(path: Path, network: str, vocabulary: Path | None = None) -> Entry:
@@ -149,6 +162,14 @@ def entry_beside(path: Path, network: str, vocabulary: Path | None = None) -> En
     folder = path.parent.resolve()
     licence, source = BRING_YOUR_OWN.get(network, (_LITE_LICENCE, "a training of this project"))
     return Entry(path.name, network, folder, dict.fromkeys(names, ""), licence, source, settings)
+
+
+def _user_entries() -> Iterator[Entry | Damaged]:
+    for path in sorted(home().glob("weights/[!.]*/[!.]*/entry.json")):
+        try:
+            yield _user_entry(path)
+        except LangTrackError as error:
+            yield Damaged(path.parts[-3], path.parts[-2], error)
 
 
 def _user_entry(path: Path) -> Entry:

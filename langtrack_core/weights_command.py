@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlparse
 
 from .loading import build_segmenter, build_siam, entry_of_file
 from .types import LangTrackError
-from .weights import BRING_YOUR_OWN, NETWORKS, Entry, check, entries, home, sha256_of
+from .weights import BRING_YOUR_OWN, NETWORKS, Entry, check, damaged, entries, home, sha256_of
 
 _URL_TIMEOUT_S = 30
 
@@ -61,6 +61,7 @@ def table() -> str:
         digest = next(iter(entry.files.values()))[:12] or "not sealed"
         size = f"{sum(sizes) / 1e6:.1f} MB"
         rows.append((entry.name, entry.branch, entry.network, size, digest, state, entry.licence))
+    rows += [(b.name, b.branch, "", "", "", "damaged: add it again", "") for b in damaged()]
     for network, (licence, source) in BRING_YOUR_OWN.items():
         if not any(row[0] == "paper" and row[2] == network for row in rows):
             rows.append(
@@ -72,9 +73,10 @@ def table() -> str:
 
 
 def verify(name: str | None = None) -> int:
-    """Print one line for each entry; 1 when a file is missing or has another hash, else 0."""
+    """Print one line for each entry; 1 when one is damaged, misses a file or has another hash, else 0."""
     chosen = [entry for entry in entries() if name in (None, entry.name)]
-    if not chosen:
+    broken = [entry for entry in damaged() if name in (None, entry.name)]
+    if not chosen and not broken:
         raise LangTrackError(
             f"There are no weights {name!r} to verify; see: python -m langtrack_core weights list"
         )
@@ -89,7 +91,9 @@ def verify(name: str | None = None) -> int:
             outcome = str(error)
             failures += 1
         print(f"{entry.name} {entry.branch} {entry.network}: {outcome}")
-    return 1 if failures else 0
+    for unusable in broken:
+        print(f"{unusable.name} {unusable.branch}: {unusable.error}")
+    return 1 if failures or broken else 0
 
 
 def seal() -> int:
@@ -150,13 +154,17 @@ def add(
 
 @contextlib.contextmanager
 def _staging() -> Iterator[Path]:
-    """A folder beside the final ones, gone at the end unless it was renamed."""
+    """A folder beside the final ones, gone at the end unless it was renamed; so are those made to hold it."""
     folder = home() / "weights" / f".partial-{uuid.uuid4().hex[:8]}"
-    folder.mkdir(parents=True)
+    made = [parent for parent in folder.parents if not parent.exists()]
     try:
+        folder.mkdir(parents=True)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # not empty: something was added
+            for parent in made:
+                parent.rmdir()
 
 
 def _download(url: str, sha256: str | None, folder: Path) -> Path:
@@ -195,13 +203,12 @@ def _install(folder: Path, entry: Entry, name: str | None) -> Entry:
     final = home() / "weights" / staged.name / staged.branch
     final.parent.mkdir(exist_ok=True)
     older = folder.with_name(f"{folder.name}-older")
-    if final.exists():
-        final.rename(older)
     try:
+        if final.exists():
+            final.rename(older)
         folder.rename(final)
-    except BaseException:
-        if older.exists():
+    finally:
+        if older.exists() and not final.exists():
             older.rename(final)
-        raise
-    shutil.rmtree(older, ignore_errors=True)
+        shutil.rmtree(older, ignore_errors=True)
     return replace(staged, folder=final)

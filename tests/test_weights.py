@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import pickle
 import shutil
+import signal
 import urllib.request
 from pathlib import Path
 
@@ -190,7 +192,7 @@ def test_a_malicious_pickle_is_never_run(shipped: Path, tmp_path: Path):
         assert "\n" not in str(caught.value)
         with pytest.raises(LangTrackError, match="nothing in it was run"):
             add(str(source))
-    assert not trap.exists() and all_files(tmp_path / "home") == []
+    assert not trap.exists() and not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize("name", ["x.pth", "x.safetensors", "x.bin", "x"])
@@ -327,7 +329,19 @@ def test_add_a_language_file_copies_what_belongs_to_it(shipped: Path, tmp_path: 
 def test_add_refuses(options, message: str, shipped: Path, tmp_path: Path):
     with pytest.raises(LangTrackError, match=message):
         add(str(shipped / "siammask-lite.safetensors"), **options)
-    assert all_files(tmp_path / "home") == []
+    assert not (tmp_path / "home").exists()
+
+
+def test_sigterm_while_adding_leaves_nothing(shipped: Path, tmp_path: Path, monkeypatch):
+    def copyfile(source: Path, target: Path) -> None:
+        target.write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    with pytest.raises(SystemExit) as caught:
+        main(["weights", "add", str(shipped / "siammask-lite.safetensors"), "--name", "mine"])
+    assert caught.value.code == 143
+    assert not (tmp_path / "home").exists()
 
 
 def test_add_names_a_missing_file(shipped: Path, tmp_path: Path):
@@ -398,12 +412,18 @@ _OF_NO_NETWORK = '{"name": "m", "network": "x", "files": {"a": ""}, "licence": "
 
 
 @pytest.mark.parametrize("text", ["not json", "[]", "{}", '{"files": {}, "oops": 1}', _OF_NO_NETWORK])
-def test_a_damaged_entry_is_named(text: str, shipped: Path, tmp_path: Path):
+def test_a_damaged_entry_is_in_the_way_of_its_own_name_alone(
+    text: str, shipped: Path, tmp_path: Path, capsys
+):
     folder = tmp_path / "home" / "weights" / "mine" / "siam"
     folder.mkdir(parents=True)
     (folder / "entry.json").write_text(text)
+    assert {entry.name for entry in loading.choose("lite").values()} == {"lite"}
     with pytest.raises(LangTrackError, match=r"entry\.json"):
-        loading.load_branches("lite")
+        loading.choose("mine")
+    assert any(line.split()[:3] == ["mine", "siam", "damaged:"] for line in table().splitlines())
+    assert (verify("lite"), verify("mine"), verify()) == (0, 1, 1)
+    assert "mine siam: " in capsys.readouterr().out
 
 
 def test_what_is_shipped_is_sealed():
