@@ -326,6 +326,18 @@ def test_help_and_weights_list_do_not_load_torch(tmp_path: Path):
     assert "track" in done.stdout and json.loads(done.stdout.splitlines()[-1]) == []
 
 
+def test_loading_leaves_nothing_in_the_temporary_directory(tmp_path: Path):
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['langtrack', 'weights', 'list']\n"
+        "try:\n    runpy.run_module('langtrack_core', run_name='__main__')\nexcept SystemExit:\n    pass\n"
+        "import langtrack_core.dmn.lite"
+    )
+    env = {k: v for k, v in os.environ.items() if k != "TORCHINDUCTOR_CACHE_DIR"} | {"TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], cwd=Path(cli.__file__).parents[1], env=env, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_module_runs_as_a_program(tmp_path: Path):
     done = subprocess.run(
         [
