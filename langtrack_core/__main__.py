@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .cli import main
 
-# timm imports PyTorch's compiler, which makes its cache folder at once, by default in the temporary directory.
+# timm imports PyTorch's compiler, which makes its cache folder at once, in the temporary one by default.
 # Nothing is compiled here: pointed at a folder that is there already, it leaves none behind.
 os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(__file__).parent))
 sys.exit(main())
