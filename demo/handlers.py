@@ -161,7 +161,8 @@ class Backend:
         Returns:
             A report, and the run's files in one ZIP. While it computes the report has ``stage``, ``frames``,
             ``total``, ``fps`` and ``left_s``, and there is no ZIP yet; the last one has ``stage`` "done",
-            ``frames``, ``found`` (frames with the object), ``unknown_words`` and ``seconds``.
+            ``frames``, ``found`` (frames with the object), ``unknown_words``, ``seconds`` and ``warning``:
+            None, or a sentence when the video is damaged or ends early; the files are of what could be read.
         """
         try:
             job = self._new_job(video, text, box, start, every, request)
@@ -190,6 +191,7 @@ class Backend:
                     "found": timeline.found,
                     "unknown_words": list(job.task.unknown),
                     "seconds": round(timeline.time_s[-1] - timeline.time_s[0], 3),
+                    "warning": job.result.damage,
                 },
                 str(job.result.bundle),
             )
@@ -251,7 +253,7 @@ def _end(job: Job) -> View:
 def _finished(job: Job, result: Result) -> View:
     frames = len(result.timeline.index)
     found = result.timeline.found
-    if result.partial:
+    if result.cancelled:
         said = notice("warning", f"Cancelled after {frames} frames. What was done until then is below.")
     elif found == 0:
         said = notice("warning", "Not found in any frame. Try other words, or give a box on the start frame.")
@@ -259,5 +261,5 @@ def _finished(job: Job, result: Result) -> View:
         said = notice("good", f"Found in {found} of {frames} frames.")
     return View(
         player=player.done(job.task, result),
-        notice=said + _unknown_words(job.task),
+        notice=said + notice("warning", result.damage or "") + _unknown_words(job.task),
     )

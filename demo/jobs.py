@@ -96,11 +96,12 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Result:
-    """A run's files. ``partial`` when it was cancelled: everything up to then is there.
+    """A run's files. When it was cancelled, or the clip is damaged, everything up to there is in them.
 
     Attributes:
         player: the four panels in one video, two by two, so that no two of them can ever be out of step.
         tile_wh: size of one panel in it.
+        damage: one sentence when the clip is damaged or ends early.
     """
 
     player: Path
@@ -108,7 +109,8 @@ class Result:
     timeline: Timeline
     files: list[Path]
     bundle: Path
-    partial: bool
+    cancelled: bool
+    damage: str | None
 
 
 class _Dropped(Exception):
@@ -195,7 +197,8 @@ class Job:
         task, settings = self.task, self._settings
         timeline, pace = Timeline(), _Pace(task.frames_expected, settings.preview_hz)
         run_folder, player = self.folder / task.name, self.folder / "player.mp4"
-        partial = False
+        cancelled = False
+        damage: list[str] = []
         tile_wh = _tile(task.info.width, task.info.height, settings.player_side)
         recorder = Recorder(
             run_folder,
@@ -208,7 +211,9 @@ class Job:
         with (
             recorder,
             VideoWriter(player, task.info.fps, crf=PLAYER_CRF) as video,
-            _closed_after(read_frames(task.info.path, start=task.query.start)) as frames,
+            _closed_after(
+                read_frames(task.info.path, start=task.query.start, on_damage=damage.append)
+            ) as frames,
             _closed_after(self._tracker.track(frames, task.query, every=task.every)) as steps,
         ):
             for step in steps:
@@ -221,17 +226,15 @@ class Job:
                 if self._dropped:
                     raise _Dropped
                 if self._cancelled.is_set():
-                    recorder.finish(partial=True)
-                    partial = True
+                    cancelled = True
                     break
                 self.progress = pace.advance(mosaic, self.progress)
-            if not timeline.index:
-                raise LangTrackError(f"The clip ends before frame {task.query.start}; start earlier.")
             if not self._cancelled.is_set():
                 self.progress = replace(self.progress, stage="writing")
+            recorder.finish(partial=cancelled or bool(damage))
         files = sorted(path for path in run_folder.rglob("*") if path.is_file())
         bundle = _zip(files, run_folder, self.folder / f"langtrack-{task.name}.zip")
-        return Result(player, tile_wh, timeline, files, bundle, partial)
+        return Result(player, tile_wh, timeline, files, bundle, cancelled, damage[0] if damage else None)
 
 
 class _Pace:

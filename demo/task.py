@@ -99,6 +99,8 @@ def make_task(
 ) -> Task:
     """Check everything that can be checked before computing.
 
+    Whether the clip reaches the start frame cannot: files claim wrong numbers of frames, so decoding tells.
+
     Args:
         path: of the upload, as Gradio hands it over.
         text: referring expression; may be empty when there is a box.
@@ -115,10 +117,6 @@ def make_task(
     if not words and box_xyxy is None:
         raise LangTrackError("Say what to follow, for example “the white car on the left”.")
     first = _whole(start if start is not None else 0, "The start frame", 0, None)
-    if info.frames_estimate is not None and first >= info.frames_estimate:
-        raise LangTrackError(
-            f"The start frame is {first}, but the clip has only {info.frames_estimate} frames."
-        )
     query = Query(words or None, box_xyxy, first)
     if box_xyxy is not None and clip_box(box_xyxy, (info.height, info.width)) is None:
         raise LangTrackError(f"The box {box} lies outside the {info.width}x{info.height} picture.")

@@ -21,6 +21,7 @@ from demo.layout import build_app, launch_options
 from demo.settings import Settings
 from demo.task import Tracker
 from langtrack_core.types import Frame, Query, Step
+from langtrack_core.video import VideoWriter
 
 FRAMES, FPS, HEIGHT, WIDTH = 24, 12, 90, 160
 SETTINGS = Settings(concurrency=2, preview_hz=20, player_side=160, max_seconds=60)
@@ -35,6 +36,18 @@ def counting_clip(path: Path, *, falling: bool = False, frames: int = FRAMES) ->
     nothing = np.zeros((frames, HEIGHT, WIDTH), bool)
     path.parent.mkdir(parents=True, exist_ok=True)
     return write_mp4(Clip(pictures, nothing, np.full((frames, 4), np.nan), Fraction(FPS)), path)
+
+
+def cut_clip(path: Path) -> Path:
+    """A clip of `FRAMES` frames of noise whose file ends in the middle, as after a broken copy."""
+    noise = np.random.default_rng(0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with VideoWriter(path, FPS) as writer:
+        for _ in range(FRAMES):
+            writer.write(noise.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    return path
 
 
 def grey_of(k: int, *, falling: bool = False) -> int:

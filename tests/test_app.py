@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
+import dataclasses
+import json
 import threading
 import zipfile
 from pathlib import Path
@@ -13,17 +11,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
-import httpx
 import numpy as np
 import pytest
-from app_world import FRAMES, SETTINGS, PacedTracker, counting_clip, eventually
+from app_world import FRAMES, SETTINGS, PacedTracker, counting_clip, cut_clip, eventually
 
+import demo.task
 from demo.examples import load_examples
 from demo.handlers import Backend, View, notice
 from demo.sessions import Sessions
 from demo.settings import Settings
 from demo.task import clip_name, make_task, parse_box, without_paths
 from langtrack_core.types import LangTrackError
+from langtrack_core.video import VideoInfo, probe
 
 
 def page(name: str = "page") -> Any:
@@ -102,6 +101,37 @@ def test_cancel_stops_the_computing_and_keeps_what_is_done(backend: Backend, cli
     assert ended.player["run"]["index"] == list(range(done))
     assert list(views)[-1].player == ended.player  # the run's own event ends the same way
     assert tracker.frames_done == done and not threading_runs()
+
+
+def test_a_clip_that_ends_early_is_followed_to_there_with_a_warning(backend: Backend, tmp_path: Path) -> None:
+    end = follow(backend, str(cut_clip(tmp_path / "upload" / "cut.mp4")))[-1]
+    frames = len(end.player["run"]["index"])
+    assert 0 < frames < FRAMES and f"Found in {frames} of {frames} frames" in end.notice
+    assert "lt-warning" in end.notice and f"cut.mp4 ends early: {frames} frames could be read" in end.notice
+    assert manifest_of(end)["complete"] is False
+
+
+def test_the_manifest_tells_a_whole_run_from_a_cancelled_one(backend: Backend, clip: str) -> None:
+    assert manifest_of(follow(backend, clip)[-1])["complete"] is True
+    backend.begin(*asked(clip, "the slow car"), page())
+    views = backend.run(page())
+    next(view for view in views if view.player["frames"] >= 2)
+    assert manifest_of(backend.cancel(page()))["complete"] is False
+
+
+def test_the_start_is_held_against_the_frames_that_there_are(
+    backend: Backend, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_few(path: str) -> VideoInfo:
+        return dataclasses.replace(probe(path), frames_estimate=3)
+
+    monkeypatch.setattr(demo.task, "probe", too_few)
+    backend.begin(*asked(clip, start=FRAMES - 2), page())
+    assert list(backend.run(page()))[-1].player["run"]["index"] == [FRAMES - 2, FRAMES - 1]
+    backend.begin(*asked(clip, start=FRAMES), page())
+    end = list(backend.run(page()))[-1]
+    assert "Start frame 24 is past the end: grey.mp4 has 24 frames" in end.notice
+    assert 'role="alert"' in end.notice and end.player["state"] == "empty" and end.run_button["interactive"]
 
 
 def test_a_run_that_waits_can_be_cancelled(backend: Backend, clip: str) -> None:
@@ -200,7 +230,6 @@ def test_who_never_says_goodbye_is_swept(tmp_path: Path, clip: str) -> None:
         ("the car", "50,50,20,20", 0, 1, "x2 &gt; x1"),
         ("the car", "500,500,600,600", 0, 1, "outside the 160x90 picture"),
         ("the car", "", -1, 1, "whole number from 0"),
-        ("the car", "", 99, 1, "only 24 frames"),
         ("the car", "", float("nan"), 1, "whole number from 0"),
         ("the car", "", 0, 0, "whole number from 1 to 30"),
         ("the car", "", 0, 2.5, "whole number from 1 to 30"),
@@ -311,38 +340,9 @@ def test_an_unknown_example_is_refused(backend: Backend) -> None:
         backend.fill_example(SimpleNamespace(_data={"name": "../../etc/passwd"}))  # type: ignore[arg-type]
 
 
-def test_the_program_serves_until_terminated_and_leaves_nothing(tmp_path: Path) -> None:
-    # In place of the real pipeline, so that this test does not wait for torch and weights.
-    program = (
-        "import sys, types; from app_world import PacedTracker; import app\n"
-        "pipeline = types.ModuleType('langtrack_core.pipeline')\n"
-        "pipeline.LangTracker = types.SimpleNamespace(from_pretrained=lambda *a, **k: PacedTracker())\n"
-        "sys.modules['langtrack_core.pipeline'] = pipeline\n"
-        "sys.exit(app.main(sys.argv[1:]))"
-    )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environ = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": f"{Path.cwd()}:{Path(__file__).parent}"}
-    command = [sys.executable, "-c", program, "--port", str(port)]
-    server = subprocess.Popen(
-        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        assert eventually(lambda: answers(f"http://127.0.0.1:{port}/"), 180.0)
-        assert [path.name for path in tmp_path.glob("langtrack-*")]
-    finally:
-        server.terminate()
-        output, _ = server.communicate(timeout=60)
-    assert server.returncode == 0, output
-    assert "Traceback" not in output and list(tmp_path.glob("langtrack-*")) == []
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
+def manifest_of(view: View) -> dict[str, Any]:
+    (path,) = (file["file"]["path"] for file in view.player["files"] if file["name"] == "manifest.json")
+    return json.loads(Path(path).read_text())
 
 
 def threading_runs() -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from app_world import FRAMES, Server, counting_clip, eventually, serving
+from app_world import FRAMES, Server, counting_clip, cut_clip, eventually, serving
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
@@ -39,11 +39,23 @@ def test_track_reports_progress_and_gives_the_files(client: Client, clip: Path) 
         "found": FRAMES,
         "unknown_words": ["zorp"],
         "seconds": 1.917,
+        "warning": None,
     }
     before = [said for said, files in job.outputs() if files is None]
     assert any(said["stage"] == "following" and said["total"] == FRAMES for said in before)
     with zipfile.ZipFile(bundle) as files:
         assert "grey/boxes.csv" in files.namelist() and files.testzip() is None
+
+
+def test_a_damaged_video_and_a_start_past_its_end_are_reported(client: Client, tmp_path: Path) -> None:
+    cut = handle_file(cut_clip(tmp_path / "cut.mp4"))
+    report, bundle = client.predict(cut, "the red car", "", 0, 1, api_name="/track")
+    assert report["stage"] == "done" and 0 < report["frames"] < FRAMES
+    assert f"cut.mp4 ends early: {report['frames']} frames" in report["warning"] and Path(bundle).exists()
+    with pytest.raises(
+        AppError, match=f"Start frame 23 is past the end: cut.mp4 has {report['frames']} frames"
+    ):
+        client.predict(cut, "the red car", "", 23, 1, api_name="/track")
 
 
 def test_only_the_documented_endpoint_is_public(client: Client) -> None:
