@@ -7,10 +7,11 @@ import importlib.util
 import os
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from types import FrameType
 
+from demo.server_root import server_root
+from langtrack_core.cli import PROG
 from langtrack_core.types import LangTrackError
 
 if importlib.util.find_spec("spaces") is not None:
@@ -20,17 +21,22 @@ EXAMPLES = Path(__file__).parent / "assets" / "examples"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until interrupted; all files of all visitors are gone afterwards."""
+    """Serve until interrupted; all files of all visitors are gone afterwards.
+
+    Errors have the command line's form and exit codes. Being stopped, by Ctrl-C or SIGTERM, is no error: 0.
+    """
     flags = _flags(arguments)
     signal.signal(signal.SIGTERM, _leave)
-    with tempfile.TemporaryDirectory(prefix="langtrack-", ignore_cleanup_errors=True) as root:
-        os.environ["GRADIO_TEMP_DIR"] = root  # before Gradio is imported: uploads go there too
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        try:
-            return _serve(flags, Path(root))
-        except LangTrackError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
+    try:
+        with server_root() as root:
+            os.environ["GRADIO_TEMP_DIR"] = str(root)  # before Gradio is imported: uploads go there too
+            os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+            return _serve(flags, root)
+    except LangTrackError as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:  # while starting; later Gradio takes it and returns
+        return 0
 
 
 def _serve(flags: argparse.Namespace, root: Path) -> int:
