@@ -34,6 +34,9 @@ from .types import LangTrackError
 LANGUAGE_STRIDE = 8
 """Neighbouring frames say the same twice."""
 
+OWN_PER_FOREIGN = 4
+"""Sentences that fit, for each that does not: people mostly ask for what is there."""
+
 FOREIGN_FRAMES = 8
 """Of each other clip; together about a seventh of the frames."""
 
@@ -82,11 +85,14 @@ def language_scores(
         own = [segmenter.encode(text) for text in sequence.expressions]
         others = [other for other in sequences if not _alike(other, sequence)]
         foreign = [segmenter.encode(text) for other in others for text in other.expressions]
-        frames = (frame for frame in frames_of(sequence) if frame.index % stride == 0)
-        for turn, frame in enumerate(frames):
-            # As many foreign sentences a frame as there are of its own, in turn.
-            guests = [foreign[(turn + i) % len(foreign)] for i in range(len(own)) if foreign]
-            for encoded in own + guests:
+        guests = itertools.cycle(foreign)
+        asked = 0
+        for frame in frames_of(sequence):
+            if frame.index % stride:
+                continue
+            before, asked = asked // OWN_PER_FOREIGN, asked + len(own)
+            turns = asked // OWN_PER_FOREIGN - before
+            for encoded in own + list(itertools.islice(guests, turns)):
                 mask_prob, score = segmenter.predict(frame, encoded)
                 mask = binarise(prob_to_u8(mask_prob))
                 box = enclosing_box(mask)
