@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         with server_root() as root:
             os.environ["GRADIO_TEMP_DIR"] = str(root)  # before Gradio is imported: uploads go there too
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(root))  # made at import, by way of timm
             return _serve(flags, root)
     except LangTrackError as error:
         print(f"{PROG}: {error}", file=sys.stderr)

@@ -8,6 +8,8 @@ from typing import Any
 
 import gradio as gr
 
+from langtrack_core.types import MAX_CHARACTERS
+
 from .examples import CARDS_JS, Example, cards, load_examples
 from .handlers import Backend
 from .player import HERE, player
@@ -70,7 +72,7 @@ def build_app(
                 text = gr.Textbox(
                     label="What to follow",
                     placeholder="the white car on the left",
-                    max_length=500,
+                    max_length=MAX_CHARACTERS,
                     lines=1,
                     elem_id="text",
                 )

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
-from safetensors.torch import save_file
 from tqdm import tqdm
 
 from .datasets import Sequence, read_mask
@@ -29,6 +28,7 @@ from .fusion import Calibration
 from .geometry import FloatArray, binarise, box_iou, enclosing_box, mask_iou, prob_to_u8
 from .loading import build_segmenter, build_siam, choose, read_checkpoint
 from .siammask.tracker import SiamMaskTracker
+from .training import save_weights
 from .types import LangTrackError
 
 LANGUAGE_STRIDE = 8
@@ -178,15 +178,9 @@ def print_reliability(probability: FloatArray, right: FloatArray, bins: int = 10
 
 
 def store(checkpoint: Path, calibration: Calibration) -> None:
-    """Write the calibration into a safetensors file's metadata; the tensors stay as they are."""
+    """Write the calibration into a safetensors file's metadata; float16 tensors stay as they are."""
     if checkpoint.suffix != ".safetensors":
         raise LangTrackError(f"A calibration can be stored in .safetensors only, not in {checkpoint}.")
     state, metadata = read_checkpoint(checkpoint)
     metadata["calibration"] = json.dumps([calibration.slope, calibration.intercept])
-    temporary = checkpoint.with_name(checkpoint.name + ".part")
-    try:
-        save_file(state, temporary, metadata)
-        temporary.chmod(0o644)
-        temporary.replace(checkpoint)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_weights(checkpoint, state, metadata)

@@ -116,8 +116,11 @@ def _draw_fused_panel(picture: Picture, step: Step, style: Style) -> str:
 
 
 def line_width(size_hw: tuple[int, int]) -> int:
-    """Pixels of a box's line: 2 up to 400 pixels of the shorter side, 3 at 480, 7 at 1080."""
-    return max(2, round(min(size_hw) / 160))
+    """Pixels of a box's line: 2 up to 300 pixels of the shorter side, 4 at 480, 9 at 1080.
+
+    Video halves the resolution of colour, which thins a red line out; hence no finer.
+    """
+    return max(2, round(min(size_hw) / 120))
 
 
 def _tint(picture: Picture, mask: BoolMask, colour: Colour, opacity: float) -> None:

@@ -7,11 +7,13 @@ import math
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 
@@ -73,6 +75,25 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
     temporary = path.with_name(path.name + ".part")
     try:
         torch.save(state, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_weights(path: Path, state: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Float16 safetensors, there whole or not at all.
+
+    Args:
+        metadata: what the tensors do not hold: ``arguments`` of the network, ``calibration``.
+    """
+    half = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in state.items()
+    }
+    temporary = path.with_name(path.name + ".part")
+    try:
+        save_file(half, temporary, metadata)
+        temporary.chmod(0o644)  # safetensors makes it private
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -74,7 +74,9 @@ def test_only_the_documented_endpoint_is_public(client: Client) -> None:
 def test_cancelling_the_job_stops_the_computing(server: Server, client: Client, clip: Path) -> None:
     ended = len(server.tracker.closed)
     job = client.submit(handle_file(clip), "the slow slow slow car", "", 0, 1, api_name="/track")
-    assert eventually(lambda: server.tracker.started[-1].text == "the slow slow slow car")
+    # Before the first report the client does not know the id of what it would cancel.
+    assert eventually(lambda: len(job.outputs()) > 0)
+    assert server.tracker.started[-1].text == "the slow slow slow car"
     job.cancel()
     assert eventually(lambda: len(server.tracker.closed) == ended + 1, 5.0)
     done = server.tracker.frames_done

@@ -110,8 +110,8 @@ def test_label_is_readable_on_any_background(background):
 
 
 def test_lines_scale_with_the_picture():
-    assert line_width((100, 100)) == 2 and line_width((1080, 1920)) == 7
-    assert line_width((1920, 1080)) == 7
+    assert line_width((100, 100)) == 2 and line_width((1080, 1920)) == 9
+    assert line_width((1920, 1080)) == 9
 
 
 def test_unknown_panel_is_named():

@@ -22,8 +22,8 @@ from langtrack_core.siammask.train import (
     class_loss,
     freeze,
     mask_windows,
-    save_weights,
 )
+from langtrack_core.training import save_weights
 from langtrack_core.types import LangTrackError
 
 

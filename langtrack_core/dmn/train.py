@@ -19,13 +19,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from timm.data import ImageNetInfo
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..datasets import davis_sequences, read_mask, read_rgb
-from ..training import Average, StopSignal, cosine_rate, keep_freed_memory, leave_signals, save_atomically
+from ..training import (
+    Average,
+    StopSignal,
+    cosine_rate,
+    keep_freed_memory,
+    leave_signals,
+    save_atomically,
+    save_weights,
+)
 from ..types import LangTrackError
 from .lite import LiteDMN, Segmentation, lift
 from .samples import INPUT, SampleStream
@@ -272,7 +280,7 @@ def train(network: LiteDMN, reader: Reader, args: argparse.Namespace) -> None:
             kept = {k: v.clone() for k, v in network.state_dict().items()}
             network.load_state_dict(average.averaged(network))
             network.eval()
-            save_weights(network, args.out)
+            save_branch(network, args.out)
             found = measure(network, reader, args.dev) if args.dev else {}
             network.load_state_dict(kept)
             line = " ".join(f"{k} {v:.3f}" for k, v in {**smoothed, **found}.items())
@@ -282,16 +290,11 @@ def train(network: LiteDMN, reader: Reader, args: argparse.Namespace) -> None:
             break
 
 
-def save_weights(network: LiteDMN, out: Path) -> None:
-    """Float16 files to ship, the backbone apart from what was trained so that each stays small."""
-    state = {
-        k: v.half().contiguous() if v.is_floating_point() else v for k, v in network.state_dict().items()
-    }
+def save_branch(network: LiteDMN, out: Path) -> None:
+    """The files to ship, the backbone apart from what was trained so that each stays small."""
+    state = network.state_dict()
     metadata = {"network": "dmn-lite", "arguments": json.dumps(network.arguments())}
-    for name, part in (
-        ("dmn-lite-backbone", {k: v for k, v in state.items() if k.startswith("backbone.")}),
-        ("dmn-lite", {k: v for k, v in state.items() if not k.startswith("backbone.")}),
-    ):
-        temporary = out / f"{name}.safetensors.part"
-        save_file(part, temporary, metadata=metadata)
-        temporary.replace(out / f"{name}.safetensors")
+    backbone = {name: value for name, value in state.items() if name.startswith("backbone.")}
+    trained = {name: value for name, value in state.items() if name not in backbone}
+    save_weights(out / "dmn-lite-backbone.safetensors", backbone, metadata)
+    save_weights(out / "dmn-lite.safetensors", trained, metadata)

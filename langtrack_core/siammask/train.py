@@ -17,12 +17,19 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ..training import Average, StopSignal, cosine_rate, keep_freed_memory, leave_signals, save_atomically
+from ..training import (
+    Average,
+    StopSignal,
+    cosine_rate,
+    keep_freed_memory,
+    leave_signals,
+    save_atomically,
+    save_weights,
+)
 from ..types import LangTrackError
 from .network import REFINED_SIZE, STRIDE, LiteNetwork, normalise
 from .pairs import CELLS, PairDataset
@@ -235,7 +242,7 @@ def run(args: argparse.Namespace) -> int:
                 return 0
     save_atomically(trainer.state(), checkpoint)
     weights = args.out / "siammask-lite.safetensors"
-    save_weights(weights, trainer.average.averaged(trainer.network))
+    save_weights(weights, trainer.average.averaged(trainer.network), {"arguments": "{}"})
     print(f"{weights}: {trainer.step} steps")
     return 0
 
@@ -299,18 +306,3 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = state["step"]
-
-
-def save_weights(path: Path, state: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """float16 safetensors; ``metadata`` holds what the tensors do not (arguments, calibration)."""
-    half = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in state.items()
-    }
-    temporary = path.with_name(path.name + ".part")
-    try:
-        save_file(half, temporary, {"arguments": "{}", **(metadata or {})})
-        temporary.chmod(0o644)  # safetensors makes it private
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
