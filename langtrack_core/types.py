@@ -156,8 +156,11 @@ class Estimate:
     @classmethod
     def from_mask(cls, mask_prob: NDArray[np.float32], confidence: float, source: Source) -> Estimate:
         """The minimum enclosing rectangles of the positive pixels; absent when there are none."""
-        mask = binarise(prob_to_u8(mask_prob))
-        return cls(mask_prob, confidence, enclosing_box(mask), source, enclosing_rectangle(mask))
+        mask_u8 = prob_to_u8(mask_prob)
+        mask = binarise(mask_u8)
+        estimate = cls(mask_prob, confidence, enclosing_box(mask), source, enclosing_rectangle(mask))
+        estimate.__dict__.update(mask_u8=mask_u8, mask=mask)  # where the cached properties keep them
+        return estimate
 
     @property
     def present(self) -> bool:

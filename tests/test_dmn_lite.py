@@ -10,8 +10,8 @@ from langtrack_core.dmn.lite import (
     LiteConfig,
     LiteDMN,
     lift,
-    spatial_channels,
 )
+from langtrack_core.dmn.network import spatial_channels
 
 SMALL = LiteConfig(channels=16, hidden=16, filters=3, skip8=8, skip4=8)
 
@@ -30,7 +30,7 @@ def image():
 
 
 def test_spatial_channels_are_the_eight_of_dmn():
-    channels = spatial_channels(2, 4)
+    channels = spatial_channels(2, 4, like=torch.zeros(1))[0]
     assert channels.shape == (8, 2, 4)
     first, last = channels[:, 0, 0], channels[:, 1, 3]
     assert first.tolist() == pytest.approx([-1, -1, -0.5, 0, -0.75, -0.5, 1 / 4, 1 / 2])

@@ -5,13 +5,12 @@ The golden values were computed with the published code on weights that are a fu
 """
 
 import json
-import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from golden_inputs import GOLDEN, filled, waves
 
 from langtrack_core.dmn.network import (
     DMN,
@@ -25,25 +24,7 @@ from langtrack_core.dmn.network import (
 from langtrack_core.dmn.sru import SRU, SRUCell
 from langtrack_core.types import LangTrackError
 
-GOLDEN = Path(__file__).parent / "golden"
 WORD_IDS = torch.tensor([3, 11, 7, 11, 5])
-
-
-def filled(name, shape):
-    noise = (
-        np.random.RandomState(zlib.crc32(name.encode())).standard_normal(int(np.prod(shape))).reshape(shape)
-    )
-    if name.endswith("num_batches_tracked"):
-        return torch.zeros(shape, dtype=torch.int64)
-    if name.endswith("running_var"):
-        value = 1 + 0.1 * np.abs(noise)
-    elif name.endswith("running_mean"):
-        value = 0.1 * noise
-    elif len(shape) == 1:
-        value = 0.47 * (1 + 0.1 * noise) if name.endswith("weight") else 0.05 * noise
-    else:
-        value = noise * np.sqrt(1 / np.prod(shape[1:]))
-    return torch.from_numpy(np.asarray(value, np.float32))
 
 
 def low_state(high):
@@ -56,8 +37,7 @@ def low_state(high):
 
 
 def golden_picture(height=96, width=160):
-    y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(3), indexing="ij")
-    picture = 0.5 + 0.5 * np.sin(0.13 * x + 0.07 * y + c) * np.cos(0.05 * x - 0.11 * y * (c + 1))
+    picture = waves(height, width) / 255
     picture = (picture - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     return torch.from_numpy(picture.astype(np.float32)).permute(2, 0, 1)[None]
 

@@ -5,12 +5,11 @@ The golden values were computed with the published code on weights that are a fu
 """
 
 import json
-import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from golden_inputs import GOLDEN, filled, waves
 
 from langtrack_core.siammask.network import (
     GRID,
@@ -22,33 +21,14 @@ from langtrack_core.siammask.network import (
 )
 from langtrack_core.types import LangTrackError
 
-GOLDEN = Path(__file__).parent / "golden"
-
 
 def filled_state():
-    state = {}
-    for name, shape in json.loads((GOLDEN / "siammask_sharp_keys.json").read_text()).items():
-        noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(int(np.prod(shape)))
-        noise = noise.reshape(shape)
-        if name.endswith("num_batches_tracked"):
-            value = np.zeros(shape, np.int64)
-        elif name.endswith("running_var"):
-            value = 1 + 0.1 * np.abs(noise)
-        elif name.endswith("running_mean"):
-            value = 0.1 * noise
-        elif len(shape) == 1:
-            value = 0.47 * (1 + 0.1 * noise) if name.endswith("weight") else 0.05 * noise
-        else:
-            value = noise * np.sqrt(1 / np.prod(shape[1:]))
-        state[name] = torch.from_numpy(value if value.dtype == np.int64 else value.astype(np.float32))
-    return state
+    shapes = json.loads((GOLDEN / "siammask_sharp_keys.json").read_text())
+    return {name: filled(name, shape) for name, shape in shapes.items()}
 
 
-def waves(side):
-    """The golden picture, channels in the order the network takes them."""
-    y, x, c = np.meshgrid(np.arange(side), np.arange(side), np.arange(3), indexing="ij")
-    picture = 127.5 + 127.5 * np.sin(0.13 * x + 0.07 * y + c) * np.cos(0.05 * x - 0.11 * y * (c + 1))
-    return np.round(picture).astype(np.uint8)
+def golden_crop(side):
+    return np.round(waves(side, side)).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +43,8 @@ def test_published_network_gives_the_golden_values(paper):
     cell = torch.tensor([[0, 12, 7]])
     with torch.inference_mode():
         # The golden channels are the network's own order, B, G, R: hand preprocess() an RGB picture of them.
-        template = paper.template(paper.preprocess(waves(127)[:, :, ::-1]))
-        response = paper.search(template, paper.preprocess(waves(255)[:, :, ::-1]))
+        template = paper.template(paper.preprocess(golden_crop(127)[:, :, ::-1]))
+        response = paper.search(template, paper.preprocess(golden_crop(255)[:, :, ::-1]))
         found = {
             "zf": template.feature[0, ::16],
             "cls": response.cls[0],

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .network import spatial_channels
 from .sru import SRU
 
 PEAK_SHARE, PEAK_LOGIT, LARGEST_LIFT = 0.005, 2.0, 3.0
@@ -146,19 +147,6 @@ def lift(mask_logits: Tensor) -> Tensor:
     return mask_logits + raised[:, None, None, None]
 
 
-def spatial_channels(height: int, width: int) -> Tensor:
-    """``(8, H, W)``: xmin, ymin, xmax, ymax, xctr, yctr of each cell in [-1, 1], 1/W and 1/H (as in DMN)."""
-    x = torch.linspace(-1, 1, width + 1)
-    y = torch.linspace(-1, 1, height + 1)
-    rows = [x[:-1], y[:-1], x[1:], y[1:], (x[:-1] + x[1:]) / 2, (y[:-1] + y[1:]) / 2]
-    maps = [
-        row[None, :].expand(height, width) if i % 2 == 0 else row[:, None].expand(height, width)
-        for i, row in enumerate(rows)
-    ]
-    size = [torch.full((height, width), 1 / width), torch.full((height, width), 1 / height)]
-    return torch.stack(maps + size)
-
-
 class LiteDMN(nn.Module):
     """The whole branch. Pure: no state is kept between calls.
 
@@ -247,7 +235,7 @@ class LiteDMN(nn.Module):
         features = F.relu(self.visual_norm(f16))
         B, _, h, w = features.shape
         N, T, K, _ = language.filters.shape
-        place = spatial_channels(h, w).to(features).expand(B, -1, -1, -1)
+        place = spatial_channels(h, w, like=self.log_sharpness).to(features).expand(B, -1, -1, -1)
         features = torch.cat([features, place], dim=1)  # (B, C + 8, h, w)
 
         cells = features.flatten(2)[picture]  # (N, C + 8, h w)

