@@ -2,18 +2,18 @@
 
 The branches know nothing of each other until both scores exist. A score is calibrated to the probability
 that the branch's box is right (IoU with the truth above 0.5); per frame the more probable branch is
-believed, and nobody when both are improbable. The rule uses confidences and boxes alone, so that it can be
-played again with other settings without running a network.
+believed, and nobody when both are improbable. `decide` sees confidences and boxes alone, so that it can be
+played again with other settings without running a network; `fuse` makes the estimate that it chose.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from .geometry import box_iou
-from .types import Estimate, LangTrackError, State
+from .geometry import FloatArray, box_iou
+from .types import Estimate, LangTrackError, Source, State
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,74 @@ class Memory:
     lead: int = 0
 
 
+class Said(Protocol):
+    """What the decision needs of a branch: an `Estimate` has it, and so has a row of a recorded run."""
+
+    @property
+    def box_xyxy(self) -> FloatArray | None: ...
+    @property
+    def confidence(self) -> float: ...
+
+
+class Choice(NamedTuple):
+    """Whom to believe on one frame.
+
+    Attributes:
+        source: the branch, or "none" when the target counts as absent.
+        reason: why, in a few words.
+        anchor: the tracker has to start anew on the language box.
+        memory: to remember for the next frame; its state is this frame's.
+    """
+
+    source: Source
+    reason: str
+    anchor: bool
+    memory: Memory
+
+
+def decide(tracked: Said | None, grounded: Said | None, memory: Memory, config: FusionConfig) -> Choice:
+    """Choose on one frame.
+
+    Args:
+        tracked, grounded: what the tracker and the language branch say; None for a branch that did not run.
+        memory: from the frame before.
+    """
+    p_tracked, p_grounded = _probability(tracked), _probability(grounded)
+    seen = not _nowhere(grounded)
+    if memory.state != "tracking":
+        if seen and p_grounded >= config.start:
+            reason = "found by language" if memory.state == "searching" else "found again by language"
+            return Choice("lgm", reason, True, Memory("tracking"))
+        if tracked is None or p_tracked < config.start:
+            reason = (
+                "language not sure enough" if grounded is not None else "language not asked on this frame"
+            )
+            if memory.state == "lost":
+                reason = "both branches improbable" if grounded is not None else "tracker improbable"
+            return Choice("none", reason, False, replace(memory, lead=0))
+
+    elsewhere = seen and not _agree(tracked, grounded, config)
+    if grounded is not None:  # a frame without language neither adds to the lead nor ends it
+        clearly_better = elsewhere and p_grounded >= max(config.start, p_tracked + config.margin)
+        memory = replace(memory, lead=memory.lead + 1 if clearly_better else 0)
+        if memory.lead >= config.patience:
+            reason = f"language clearly better on {memory.lead} frames: tracker re-anchored"
+            return Choice("lgm", reason, True, Memory("tracking"))
+    best: Source = "lgm" if p_grounded > p_tracked else "siam"
+    if _nowhere(grounded if best == "lgm" else tracked) or max(p_tracked, p_grounded) < config.lost:
+        return Choice("none", "both branches improbable", False, Memory("lost"))
+    if grounded is None:
+        reason = "tracker alone on this frame"
+    elif tracked is None:
+        reason = "language alone on this frame"
+    else:
+        how = "language sees nothing" if not seen else "branches differ" if elsewhere else "branches agree"
+        reason = f"{how}, {'language' if best == 'lgm' else 'tracker'} more probable"
+    return Choice(best, reason, False, replace(memory, state="tracking"))
+
+
 class Decision(NamedTuple):
-    """The fused estimate, why, whether the tracker has to start anew on the language box, and what to
-    remember."""
+    """The fused estimate, and what `decide` said of it."""
 
     fused: Estimate
     reason: str
@@ -83,57 +148,27 @@ def fuse(
     config: FusionConfig,
     size_hw: tuple[int, int],
 ) -> Decision:
-    """Decide on one frame.
+    """Decide on one frame, and give the estimate of whom `decide` believes.
 
     Args:
-        tracked, grounded: what the tracker and the language branch say; None for a branch that did not run.
-        memory: from the frame before.
         size_hw: of the frame, for the empty mask of an absent target.
     """
-    p_tracked, p_grounded = _probability(tracked), _probability(grounded)
-    if memory.state != "tracking":
-        if grounded is not None and grounded.present and p_grounded >= config.start:
-            reason = "found by language" if memory.state == "searching" else "found again by language"
-            return Decision(grounded, reason, True, Memory("tracking"))
-        if tracked is None or p_tracked < config.start:
-            reason = (
-                "language not sure enough" if grounded is not None else "language not asked on this frame"
-            )
-            if memory.state == "lost":
-                reason = "both branches improbable" if grounded is not None else "tracker improbable"
-            return Decision(Estimate.absent(size_hw), reason, False, replace(memory, lead=0))
-
-    elsewhere = grounded is not None and grounded.present and not _agree(tracked, grounded, config)
-    if grounded is not None:  # a frame without language neither adds to the lead nor ends it
-        clearly_better = elsewhere and p_grounded >= max(config.start, p_tracked + config.margin)
-        memory = replace(memory, lead=memory.lead + 1 if clearly_better else 0)
-    if grounded is not None and memory.lead >= config.patience:
-        reason = f"language clearly better on {memory.lead} frames: tracker re-anchored"
-        return Decision(grounded, reason, True, Memory("tracking"))
-    best = grounded if grounded is not None and p_grounded > p_tracked else tracked
-    if best is None or not best.present or best.confidence < config.lost:
-        return Decision(Estimate.absent(size_hw), "both branches improbable", False, Memory("lost"))
-    if grounded is None:
-        reason = "tracker alone on this frame"
-    elif tracked is None:
-        reason = "language alone on this frame"
-    else:
-        how = (
-            "language sees nothing"
-            if not grounded.present
-            else "branches differ"
-            if elsewhere
-            else "branches agree"
-        )
-        reason = f"{how}, {'language' if best is grounded else 'tracker'} more probable"
-    return Decision(best, reason, False, replace(memory, state="tracking"))
+    choice = decide(tracked, grounded, memory, config)
+    chosen = {"lgm": grounded, "siam": tracked}.get(choice.source)
+    return Decision(
+        Estimate.absent(size_hw) if chosen is None else chosen, choice.reason, choice.anchor, choice.memory
+    )
 
 
-def _probability(estimate: Estimate | None) -> float:
-    return estimate.confidence if estimate is not None and estimate.present else 0.0
+def _nowhere(said: Said | None) -> bool:
+    return said is None or said.box_xyxy is None
 
 
-def _agree(tracked: Estimate | None, grounded: Estimate, config: FusionConfig) -> bool:
-    if tracked is None or tracked.box_xyxy is None or grounded.box_xyxy is None:
-        return False
-    return box_iou(tracked.box_xyxy, grounded.box_xyxy) >= config.overlap
+def _probability(said: Said | None) -> float:
+    return 0.0 if said is None or said.box_xyxy is None else said.confidence
+
+
+def _agree(tracked: Said | None, grounded: Said | None, config: FusionConfig) -> bool:
+    a = None if tracked is None else tracked.box_xyxy
+    b = None if grounded is None else grounded.box_xyxy
+    return a is not None and b is not None and box_iou(a, b) >= config.overlap
