@@ -140,4 +140,4 @@ def language_iou(segmenter: DMNSegmenter, sequence: Sequence, sentence: str) -> 
     encoded = segmenter.encode(sentence)
     frames = tqdm(frames_of(sequence), sequence.name, len(sequence.frames), leave=False)
     predicted = (segmenter.segment(frame, encoded).mask for frame in frames)
-    return mean_mask_iou(predicted, (read_mask(path) for path in sequence.masks))
+    return mean_mask_iou(predicted, (read_mask(path) for path in sequence.masks if path))

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..datasets import Picture, coco_pictures, davis_sequences, read_mask, read_rgb, saliency_pictures
+from ..datasets import Picture, coco_pictures, davis_sequences, read_rgb, saliency_pictures
 from ..geometry import BoolMask, enclosing_box
 from ..scenes import pick_expression, render_scene
 from .sentences import NOUNS, Thing, describe, mirror
@@ -93,7 +93,9 @@ class ClipSource:
     def draw(self, rng: np.random.Generator) -> Shot:
         sequence = self.sequences[rng.integers(len(self.sequences))]
         i = int(rng.integers(len(sequence.frames)))
-        thing = Thing(sequence.name, read_mask(sequence.masks[i]), sentences=sequence.expressions)
+        mask = sequence.mask(i)
+        assert mask is not None  # DAVIS annotates every frame
+        thing = Thing(sequence.name, mask, sentences=sequence.expressions)
         return Shot(read_rgb(sequence.frames[i]), (thing,), _ELSEWHERE)
 
 

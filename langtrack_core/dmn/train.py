@@ -24,7 +24,7 @@ from timm.data import ImageNetInfo
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..datasets import davis_sequences, read_mask, read_rgb
+from ..datasets import davis_sequences, read_rgb
 from ..geometry import mask_iou
 from ..training import (
     Average,
@@ -189,10 +189,11 @@ def measure(network: LiteDMN, reader: Reader, folder: Path, stride: int = 10) ->
     for sequence in davis_sequences(folder):
         ids, lengths = reader(list(sequence.expressions))
         values = []
-        for frame, mask in list(zip(sequence.frames, sequence.masks, strict=True))[::stride]:
+        for i, frame in list(enumerate(sequence.frames))[::stride]:
+            truth = sequence.mask(i)
+            assert truth is not None  # DAVIS annotates every frame
             visual = network.look(to_input(read_rgb(frame)))
             out = network.ground(visual, network.read(ids, lengths), torch.zeros(len(ids), dtype=torch.int64))
-            truth = read_mask(mask)
             logits = F.interpolate(lift(out.mask_logits), size=truth.shape, mode="bilinear")[:, 0].numpy()
             for found_mask in logits > 0:
                 values.append(mask_iou(found_mask, truth))
