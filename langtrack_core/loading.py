@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from .checkpoint_file import read_checkpoint
 from .types import LangTrackError
 from .weights import NETWORKS, Branch, Entry, check, damaged, entries, entry_beside
 
@@ -101,38 +101,6 @@ def entry_of_file(path: Path, vocabulary: Path | None = None) -> Entry:
     return entry_beside(path, identify(read_checkpoint(path)[0], path), vocabulary)
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """What a ``.safetensors`` or PyTorch file holds, and its metadata; nothing in it is run.
-
-    Raises:
-        LangTrackError: it is missing, damaged, or holds anything but plain values and tensors.
-    """
-    import pickle
-
-    import torch
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as stream:
-                names = stream.keys()
-                return {name: stream.get_tensor(name) for name in names}, stream.metadata() or {}
-        with warnings.catch_warnings():  # PyTorch warns of an odd pickle before it refuses it
-            warnings.simplefilter("ignore")
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise LangTrackError(f"There is no weights file {path}.") from error
-    except (SafetensorError, pickle.UnpicklingError) as error:
-        raise LangTrackError(
-            f"{path} was refused: it is damaged, or holds more than plain tensors (nothing in it was run)."
-        ) from error
-    except Exception as error:  # torch.load fails in a dozen ways on bytes that are no checkpoint
-        raise LangTrackError(f"{path} is not a weights file ({type(error).__name__}).") from error
-    if not isinstance(loaded, Mapping):
-        raise LangTrackError(f"{path} holds a {type(loaded).__name__}; a weights file holds tensors by name.")
-    return dict(loaded), {}
-
-
 def identify(state: Mapping[str, Any], path: Path) -> str:
     """Key in `NETWORKS` of the mark that the checkpoint has; LangTrackError when it has none."""
     inner = state.get("state_dict", state)
@@ -187,7 +155,7 @@ def build_segmenter(entry: Entry, device: str) -> DMNSegmenter:
         network = LiteDMN(vectors["words"] / 127, vectors["classes"] / 127, config)
         _fill(network, read_checkpoint(backbone)[0] | state, entry)
         vocabulary = Vocabulary.from_file(words, "plain")
-        look = Preprocessing("squeeze", settings["input_size"], (127 / 255,) * 3, (128 / 255,) * 3)
+        look = Preprocessing.lite(settings["input_size"])
     return DMNSegmenter(network.to(device), vocabulary, look, _calibration(metadata, entry))
 
 

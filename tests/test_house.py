@@ -37,6 +37,7 @@ RANKS = {
     "scenes": 2,
     "training": 2,
     "weights": 2,
+    "checkpoint_file": 2,
     "siammask": 3,
     "dmn": 3,
     "fusion": 4,

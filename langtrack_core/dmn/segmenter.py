@@ -67,6 +67,11 @@ class Preprocessing:
         if self.mode not in ("longest_side", "squeeze") or self.size < 1:
             raise ValueError(f"mode must be longest_side or squeeze and size positive, got {self}")
 
+    @classmethod
+    def lite(cls, size: int = 320) -> Preprocessing:
+        """What the lite network takes: a square, (v - 127) / 128 of 0 to 255."""
+        return cls("squeeze", size, (127 / 255,) * 3, (128 / 255,) * 3)
+
     def input_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
         """Input size for a frame's size."""
         if self.mode == "squeeze":
