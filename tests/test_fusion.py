@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from langtrack_core import fusion
 from langtrack_core.fusion import Calibration, FusionConfig, Memory, fuse
+from langtrack_core.runs import BoxOf
 from langtrack_core.types import Estimate, LangTrackError
 
 SIZE = (20, 30)
@@ -117,3 +119,30 @@ def test_every_decision_says_why():
     ]
     assert all(case.reason for case in cases)
     assert len({case.reason for case in cases}) == len(cases)
+
+
+def test_where_the_branches_agree_the_mask_is_the_mean_of_their_maps():
+    decision = decide(seen("siam", 0.8), seen("lgm", 0.6, left=2))
+    assert decision.fused.source == "siam"
+    np.testing.assert_array_equal(decision.fused.box_xyxy, seen("siam", 0.8).box_xyxy)
+    assert decision.fused.mask_prob[8, 5] == 1.0 and decision.fused.mask_prob[8, 11] == 0.5
+
+
+def test_where_they_differ_the_chosen_branch_keeps_its_own_mask():
+    decision = decide(seen("siam", 0.8), seen("lgm", 0.6, left=15))
+    np.testing.assert_array_equal(decision.fused.mask, seen("siam", 0.8).mask)
+
+
+def test_the_decision_is_the_same_from_recorded_boxes_as_from_estimates():
+    rng = np.random.default_rng(3)
+    memory = replayed = Memory()
+    for _ in range(200):
+        branches = [seen(s, float(rng.random()), int(rng.integers(20))) for s in ("siam", "lgm")]
+        shown = [b if rng.random() < 0.9 else None for b in branches]
+        kept = [b and BoxOf(b.box_xyxy, b.confidence) for b in shown]
+        decision = decide(*shown, memory=memory)
+        choice = fusion.decide(*kept, replayed, CONFIG)
+        memory, replayed = decision.memory, choice.memory
+        assert memory == replayed
+        assert (choice.reason, choice.anchor) == (decision.reason, decision.anchor)
+        assert choice.source == decision.fused.source
