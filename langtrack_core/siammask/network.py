@@ -120,12 +120,17 @@ class Refinement(nn.Module):
         self.post1 = nn.Conv2d(widths[1], widths[0], 3, padding=1)
         self.post2 = nn.Conv2d(widths[0], 1, 3, padding=1)
 
-    def forward(self, pyramid: tuple[Tensor, Tensor, Tensor], column: Tensor, cells: Tensor) -> Tensor:
-        """Logits ``(N, 127, 127)`` at ``cells`` (N, 3: sample, row, column), whose columns are given."""
+    def views(self, pyramid: tuple[Tensor, Tensor, Tensor], cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What ``cells`` (N, 3: sample, row, column) see of the search features of strides 2, 4, 8."""
         p0, p1, p2 = (
             self._windows(feature, cells, STRIDE // stride, size)
             for feature, stride, size in zip(pyramid, (2, 4, 8), self.windows, strict=True)
         )
+        return p0, p1, p2
+
+    def forward(self, column: Tensor, views: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Logits ``(N, 127, 127)`` from N columns of the correlation and the `views` of their cells."""
+        p0, p1, p2 = views
         # Nearest neighbour between the stages, as published (the default of F.upsample).
         x = self.deconv(column)
         x = self.post0(F.interpolate(self.h2(x) + self.v2(p2), size=p1.shape[2:]))
@@ -136,14 +141,14 @@ class Refinement(nn.Module):
     @staticmethod
     def _windows(feature: Tensor, cells: Tensor, step: int, size: int) -> Tensor:
         """``(N, C, size, size)``: what each cell sees, zeros outside the search crop."""
-        margin = 4 * step  # the first position's window starts 32 pixels outside the crop
-        padded = F.pad(feature, [margin] * 4)
-        return torch.stack(
-            [
-                padded[b, :, step * r : step * r + size, step * c : step * c + size]
-                for b, r, c in cells.tolist()
-            ]
-        )
+        height, width = feature.shape[2:]
+        seen = []
+        for b, r, c in cells.tolist():
+            top, left = step * (r - 4), step * (c - 4)  # the first position's starts 32 pixels outside
+            inside = feature[b, :, max(top, 0) : top + size, max(left, 0) : left + size]
+            beyond = (-left, left + size - width, -top, top + size - height)
+            seen.append(F.pad(inside, [max(pixels, 0) for pixels in beyond]))
+        return torch.stack(seen)
 
 
 class SiamMask(nn.Module):
@@ -186,7 +191,11 @@ class SiamMask(nn.Module):
 
     def refine(self, response: Response, cells: Tensor) -> Tensor:
         """Refined logits ``(N, 127, 127)`` at ``cells`` (N, 3: sample, row, column)."""
-        return self.refinement(response.pyramid, _columns(response.correlation, cells), cells)
+        return self.refinement(*self.seen(response, cells))
+
+    def seen(self, response: Response, cells: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """All that the refinement needs of a response at ``cells``: small, and the same shape for each."""
+        return _columns(response.correlation, cells), self.refinement.views(response.pyramid, cells)
 
 
 def _columns(correlation: Tensor, cells: Tensor) -> Tensor:
