@@ -1,0 +1,71 @@
+"""Whether a difference between two trackers is more than the luck of the sequences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+SAMPLES = 10_000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of the means of two trackers over the same sequences, second minus first.
+
+    Attributes:
+        mean: the difference.
+        low, high: interval that holds `LEVEL` of the differences in resampled sets of sequences.
+        sequences: how many there are.
+        better: share of them on which the second is better.
+    """
+
+    mean: float
+    low: float
+    high: float
+    sequences: int
+    better: float
+
+    @property
+    def is_noise(self) -> bool:
+        """No difference, or one that other sequences of the same kind might well turn around."""
+        return self.sequences < 2 or self.low <= 0 <= self.high
+
+    def words(self, first: str, second: str, measure: str) -> str:
+        """One plain sentence."""
+        ahead, behind = (second, first) if self.mean >= 0 else (first, second)
+        low, high = sorted((self.low, self.high)) if self.mean >= 0 else sorted((-self.low, -self.high))
+        if self.sequences < 2:
+            return f"One sequence alone says nothing about {first} and {second}."
+        interval = f"{LEVEL:.0%} interval {low:+.3f} to {high:+.3f}, {self.sequences} sequences"
+        if self.mean == self.low == self.high == 0:
+            return f"{first} and {second} are equal in {measure} on all {self.sequences} sequences."
+        if self.is_noise:
+            lead = f"{ahead} is {abs(self.mean):.3f} ahead of {behind} in {measure}"
+            return f"{lead}, which may be noise ({interval})."
+        return f"{ahead} is better than {behind} in {measure} by {abs(self.mean):.3f} ({interval})."
+
+
+def paired_bootstrap(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> Difference:
+    """Resample the sequences with replacement, both trackers always on the same ones.
+
+    Args:
+        first, second: ``(N,)`` a score for each sequence; pairs with a nan are left out. Average over the
+            sentences of a sequence before: those are not independent.
+
+    Raises:
+        ValueError: lengths differ, or no sequence has both scores.
+    """
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"scores must be paired, got shapes {a.shape} and {b.shape}")
+    gains = (b - a)[~np.isnan(b - a)]
+    if gains.size == 0:
+        raise ValueError("no sequence has a score of both")
+    drawn = np.random.default_rng(seed).integers(0, gains.size, (SAMPLES, gains.size))
+    low, high = np.quantile(gains[drawn].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Difference(
+        float(gains.mean()), float(low), float(high), int(gains.size), float((gains > 0).mean())
+    )
