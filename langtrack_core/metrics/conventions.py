@@ -119,8 +119,8 @@ def score_boxes(
     Raises:
         ValueError: lengths differ, no frame is annotated, or ``size_hw`` is missing.
     """
-    predicted = np.array(predicted_xyxy, dtype=np.float64).reshape(-1, 4)
-    truth = np.array(truth_xyxy, dtype=np.float64).reshape(-1, 4)
+    predicted: FloatArray = np.array(predicted_xyxy, dtype=np.float64).reshape(-1, 4)
+    truth: FloatArray = np.array(truth_xyxy, dtype=np.float64).reshape(-1, 4)
     gone = np.zeros(len(truth), bool) if absent is None else np.asarray(absent, bool)
     if not len(predicted) == len(truth) == len(gone):
         raise ValueError(
@@ -150,7 +150,7 @@ def score_boxes(
 
 
 def _has_area(boxes: FloatArray) -> NDArray[np.bool_]:
-    return np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return np.asarray(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1))
 
 
 def _last_stands(boxes: FloatArray) -> FloatArray:
