@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from .datasets import Sequence, read_mask
 from .dmn.segmenter import DMNSegmenter
-from .evaluate import follow, frames_of, tracking_sequences
+from .evaluate.branches import follow, frames_of, tracking_sequences
 from .fusion import Calibration
 from .geometry import FloatArray, binarise, box_iou, enclosing_box, mask_iou, prob_to_u8
 from .loading import build_segmenter, build_siam, choose, read_checkpoint

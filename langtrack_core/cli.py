@@ -35,15 +35,21 @@ DISPATCHED = {
         "siammask": ("langtrack_core.siammask.train", "the tracker"),
     },
     "evaluate": {
-        "lgm": ("langtrack_core.evaluate", "the language branch alone, frame by frame"),
-        "siam": ("langtrack_core.evaluate", "the tracker alone, from the true first box"),
+        "": ("langtrack_core.evaluate.command", "the whole tracker over a data set"),
+        "lgm": ("langtrack_core.evaluate.branches", "the language branch alone, frame by frame"),
+        "siam": ("langtrack_core.evaluate.branches", "the tracker alone, from the true first box"),
+        "refer": ("langtrack_core.evaluate.small_sets", "the language branch on single pictures"),
+        "absent": ("langtrack_core.evaluate.small_sets", "sentences that name what is not there"),
+        "contrast": ("langtrack_core.evaluate.small_sets", "sentences that tell two things apart"),
     },
+    "report": {"": ("langtrack_core.report.command", "result folders, side by side")},
     "calibrate": {
         "lgm": ("langtrack_core.calibrate", "the language branch's confidence"),
         "siam": ("langtrack_core.calibrate", "the tracker's confidence"),
     },
 }
-"""Commands whose modules have ``add_arguments(parser)`` and ``run(args) -> int``; loaded only when used."""
+"""Commands whose modules have ``add_arguments(parser)`` and ``run(args) -> int``; loaded only when used. Under
+the empty name is what runs when none of the others is given."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -57,8 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; what it returns is the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if len(arguments) >= 2 and arguments[1] in DISPATCHED.get(arguments[0], {}):
-            return _dispatch(arguments[0], arguments[1], arguments[2:])
+        target = target_of(arguments)
+        if target is not None:
+            return _dispatch(arguments[0], target, arguments[2 if target else 1 :])
         args = _parser().parse_args(arguments)
         with _terminable():
             return args.run(args)
@@ -74,6 +81,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sentence = f"internal error ({type(error).__name__}: {error})"
         print(f"{PROG}: {sentence}; LANGTRACK_DEBUG=1 shows where.", file=sys.stderr)
         return 1
+
+
+def target_of(arguments: Sequence[str]) -> str | None:
+    """Which target of a dispatched command is meant, None when the command has no such target."""
+    targets = DISPATCHED.get(arguments[0], {}) if arguments else {}
+    if len(arguments) >= 2 and arguments[1] in targets:
+        return arguments[1]
+    return "" if "" in targets else None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,8 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     weights_command.add_arguments(weights)
     weights.set_defaults(run=weights_command.run)
     for command, targets in DISPATCHED.items():
-        listing = "; ".join(f"{name}: {what}" for name, (_, what) in targets.items())
-        dispatched = commands.add_parser(command, help=f"{' or '.join(targets)} ({listing})")
+        named = [f"{name}: {what}" if name else what for name, (_, what) in targets.items()]
+        listing = "; ".join(named)
+        dispatched = commands.add_parser(command, help=listing)
         dispatched.add_argument("target", choices=targets, help=f"{listing}; each has a --help of its own")
     return parser
 
@@ -101,7 +117,12 @@ def _parser() -> argparse.ArgumentParser:
 def _dispatch(command: str, target: str, rest: Sequence[str]) -> int:
     name, what = DISPATCHED[command][target]
     module = importlib.import_module(name)
-    parser = _Parser(f"{PROG} {command} {target}", description=f"{command.capitalize()} {what}.")
+    others = [f"{command} {name}: {about}" for name, (_, about) in DISPATCHED[command].items() if name]
+    parser = _Parser(
+        f"{PROG} {command} {target}".rstrip(),
+        description=f"{command.capitalize()}: {what}.",
+        epilog=None if target else "; ".join(others),
+    )
     module.add_arguments(parser)
     parser.set_defaults(target=target)
     args = parser.parse_args(rest)

@@ -305,7 +305,7 @@ def test_train_and_evaluate_hand_over(command: str, target: str, module: str, mo
     fake.add_arguments = lambda parser: parser.add_argument("--steps", type=int)  # type: ignore[attr-defined]
     fake.run = run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module, fake)
-    assert cli.main([command, target, "--steps", "12"]) == 7
+    assert cli.main([command, *filter(None, [target]), "--steps", "12"]) == 7
     assert (handed[0].steps, handed[0].target) == (12, target)
 
 

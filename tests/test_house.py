@@ -48,13 +48,14 @@ RANKS = {
     "metrics": 7,
     "export": 8,
     "evaluate": 9,
+    "report": 10,
     "calibrate": 10,
     "weights_command": 9,
     "cli": 11,
     "__main__": 12,
 }
 TRAINING_ONLY = re.compile(
-    r"langtrack_core\.(training|datasets|scenes|evaluate|calibrate|(\w+\.)(train|samples|pairs))\b"
+    r"langtrack_core\.(training|datasets|scenes|evaluate|report|calibrate|(\w+\.)(train|samples|pairs))\b"
 )
 
 # Where the name one imports is not the name one installs.
@@ -297,10 +298,12 @@ def test_readme_commands_are_understood(readme: str) -> None:
         if arguments[0] in ("track", "weights"):
             cli._parser().parse_args(arguments)  # leaves with an error on a flag that does not exist
         else:
-            module = importlib.import_module(cli.DISPATCHED[arguments[0]][arguments[1]][0])
+            target = cli.target_of(arguments)
+            assert target is not None, command
+            module = importlib.import_module(cli.DISPATCHED[arguments[0]][target][0])
             parser = argparse.ArgumentParser()
             module.add_arguments(parser)
-            parser.parse_args(arguments[2:])
+            parser.parse_args(arguments[2 if target else 1 :])
 
 
 def test_readme_python_imports_public_names(readme: str) -> None:

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from .datasets import Sequence, davis_sequences, lasot_sequences, read_mask, read_rgb
-from .dmn.segmenter import DMNSegmenter
-from .geometry import FloatArray, mask_iou
-from .loading import build_segmenter, build_siam, choose
-from .metrics import frame_ious, mean_mask_iou, precision, success_auc
-from .siammask.tracker import SiamMaskTracker
-from .types import Frame, LangTrackError
+from ..datasets import Sequence, davis_sequences, lasot_sequences, read_mask, read_rgb
+from ..dmn.segmenter import DMNSegmenter
+from ..geometry import FloatArray, mask_iou
+from ..loading import build_segmenter, build_siam, choose
+from ..metrics import frame_ious, mean_mask_iou, precision, success_auc
+from ..siammask.tracker import SiamMaskTracker
+from ..types import Frame, LangTrackError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
