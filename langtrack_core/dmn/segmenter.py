@@ -160,8 +160,13 @@ class DMNSegmenter:
         return Encoded(text, words, unknown, language)
 
     @torch.inference_mode()
-    def predict(self, frame: Frame, encoded: Encoded) -> tuple[NDArray[np.float32], float]:
+    def predict(
+        self, frame: Frame, encoded: Encoded, *, every_region: bool = False
+    ) -> tuple[NDArray[np.float32], float]:
         """The mask and the raw score, before calibration.
+
+        Args:
+            every_region: keep all that is positive, also with a network that means one region.
 
         Returns:
             ``mask_prob`` (H, W) float32 in [0, 1] at frame size, and the raw score, a logit: the network's
@@ -182,17 +187,20 @@ class DMNSegmenter:
             logits.float(), frame.size_hw, mode="bilinear", align_corners=self.preprocessing.align_corners
         )
         mask_prob = logits.sigmoid_()[0, 0].cpu().numpy()
-        if self.network.one_region:
+        if self.network.one_region and not every_region:
             mask_prob = _largest_region(mask_prob)
         return mask_prob, _mask_logit(mask_prob) if score_logit is None else float(score_logit)
 
-    def segment(self, frame: Frame, encoded: Encoded) -> Estimate:
+    def segment(self, frame: Frame, encoded: Encoded, *, every_region: bool = False) -> Estimate:
         """The estimate of one frame, source "lgm"; absent when no pixel is positive.
+
+        Args:
+            every_region: as for `predict`.
 
         Raises:
             LangTrackError: when the network's output is not finite.
         """
-        mask_prob, raw_score = self.predict(frame, encoded)
+        mask_prob, raw_score = self.predict(frame, encoded, every_region=every_region)
         confidence = self.calibration(raw_score) if self.calibration else _sigmoid(raw_score)
         return Estimate.from_mask(mask_prob, confidence, "lgm")
 

@@ -13,6 +13,7 @@ Everything a video can hold becomes ``(H, W, 3)`` uint8 RGB, upright, one frame 
 A folder of pictures, a single picture and an animated GIF are videos as well.
 """
 
+from .backward import read_backward
 from .pictures import MAX_SIDE, PICTURE_SUFFIXES
 from .reading import FOLDER_FPS, VideoInfo, count_frames, probe, read_frames
 from .writing import VideoWriter
@@ -21,6 +22,7 @@ __all__ = [
     "probe",
     "count_frames",
     "read_frames",
+    "read_backward",
     "VideoInfo",
     "VideoWriter",
     "FOLDER_FPS",
