@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -69,7 +70,20 @@ class LangTracker:
         """
         return self.segmenter.encode(text)
 
-    def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Iterator[Step]:
+    def ground(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
+        """What the language branch says of a single frame.
+
+        Args:
+            every_region: keep all regions that are positive, not only the one that is meant.
+
+        Raises:
+            LangTrackError: for an expression that cannot be read.
+        """
+        return self.segmenter.segment(frame, self.describe(text), every_region=every_region)
+
+    def track(
+        self, frames: Iterable[Frame], query: Query, *, every: int = 1, backward: bool = False
+    ) -> Iterator[Step]:
         """Follow the target, one `Step` a frame from frame ``query.start`` on.
 
         With a text alone, the language box starts the tracker at the first frame where it is confident
@@ -79,6 +93,8 @@ class LangTracker:
             frames: in order; frames before ``query.start`` are passed over.
             query: what to follow.
             every: the language branch runs on every so many frames, the tracker on all.
+            backward: the frames come last one first (`read_backward`), and those after ``query.start`` are
+                passed over: what was there before the frame on which the target is known.
 
         Raises:
             LangTrackError: for an expression that cannot be read, or a box outside the picture.
@@ -86,15 +102,36 @@ class LangTracker:
         if every < 1:
             raise LangTrackError(f"The language branch runs on every K-th frame, K from 1 on; got {every}.")
         encoded = None if query.text is None else self.describe(query.text)
-        return self._steps(frames, query, encoded, every)
+        return self._steps(frames, query, encoded, every, backward)
+
+    def track_all(
+        self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1, backward: bool = False
+    ) -> Iterator[tuple[Step, ...]]:
+        """Follow several targets through one decoding: a `Step` of each for every frame, in step.
+
+        Raises:
+            LangTrackError: as `track`; no query, or queries that start on different frames.
+        """
+        if len({query.start for query in queries}) != 1:
+            raise LangTrackError(
+                "Several targets are followed together from one start frame, which they share."
+            )
+        copies = itertools.tee(frames, len(queries))
+        return zip(
+            *(
+                self.track(own, query, every=every, backward=backward)
+                for own, query in zip(copies, queries, strict=True)
+            ),
+            strict=True,
+        )
 
     def _steps(
-        self, frames: Iterable[Frame], query: Query, encoded: Encoded | None, every: int
+        self, frames: Iterable[Frame], query: Query, encoded: Encoded | None, every: int, backward: bool
     ) -> Iterator[Step]:
         tracker: SiamMaskTracker | None = None
         memory, count = Memory(), 0
         for frame in frames:
-            if frame.index < query.start:
+            if frame.index > query.start if backward else frame.index < query.start:
                 continue
             tracked = grounded = None
             if tracker is not None:
