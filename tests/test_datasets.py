@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from langtrack_core.datasets import (
+    box_sequences,
     coco_pictures,
     davis_sequences,
-    lasot_sequences,
     read_rgb,
     saliency_pictures,
 )
@@ -95,7 +95,7 @@ def lasot(folder, lines="3,4,5,6\nnan,nan,nan,nan\n"):
 
 
 def test_lasot(tmp_path):
-    (car,) = lasot_sequences(lasot(tmp_path))
+    (car,) = box_sequences(lasot(tmp_path))
     assert car.expressions == ("the white car",)
     assert car.boxes_xyxy[0].tolist() == [3, 4, 8, 10]
     assert np.isnan(car.boxes_xyxy[1]).all()
@@ -106,7 +106,7 @@ def test_lasot(tmp_path):
 )
 def test_lasot_with_a_bad_truth_file_names_it(tmp_path, lines, complaint):
     with pytest.raises(LangTrackError, match=rf"groundtruth_rect.txt.*{complaint}"):
-        lasot_sequences(lasot(tmp_path, lines))
+        box_sequences(lasot(tmp_path, lines))
 
 
 def test_saliency(tmp_path):

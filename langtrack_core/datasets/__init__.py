@@ -1,29 +1,50 @@
-"""Readers of annotated pictures and sequences, as they lie on disk.
+"""Readers of annotated pictures and sequences, as they lie on disk: `open_dataset` by kind, or one by one.
 
 A missing or malformed file raises LangTrackError and names itself. Readers hold paths and annotations only;
 pictures and masks are read when asked for.
 """
 
+from .boxes import (
+    ONE_BASED,
+    got10k_sequences,
+    lasot_sequences,
+    otb_lang_sequences,
+    tnl2k_sequences,
+)
 from .files import IMAGE_SUFFIXES, read_mask, read_rgb
-from .pictures import Instance, Picture, Referral, coco_pictures, saliency_pictures
-from .registry import KINDS, Dataset, Kind, open_dataset, open_sequences
-from .sequences import Sequence, davis_sequences, lasot_sequences
+from .pictures import Instance, Picture, Referral, box_referrals, coco_pictures, coco_set, saliency_pictures
+from .refer import refer_referrals
+from .registry import KINDS, Dataset, Kind, guess_kind, open_dataset, open_sequences
+from .sequences import Sequence, box_sequences, davis_sequences, plain_sequences
+from .videos import ref_davis17_sequences, ref_youtube_vos_sequences
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "KINDS",
+    "ONE_BASED",
     "Dataset",
     "Instance",
     "Kind",
     "Picture",
     "Referral",
     "Sequence",
+    "box_referrals",
+    "box_sequences",
     "coco_pictures",
+    "coco_set",
     "davis_sequences",
+    "got10k_sequences",
+    "guess_kind",
     "lasot_sequences",
     "open_dataset",
     "open_sequences",
+    "otb_lang_sequences",
+    "plain_sequences",
     "read_mask",
     "read_rgb",
+    "ref_davis17_sequences",
+    "ref_youtube_vos_sequences",
+    "refer_referrals",
     "saliency_pictures",
+    "tnl2k_sequences",
 ]

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..types import LangTrackError
-from .pictures import Picture, Referral, coco_pictures, saliency_pictures
-from .sequences import Sequence, davis_sequences, lasot_sequences
+from .boxes import got10k_sequences, lasot_sequences, otb_lang_sequences, tnl2k_sequences
+from .pictures import Picture, Referral, box_referrals, coco_set, saliency_pictures
+from .refer import SPLITTERS, refer_referrals
+from .sequences import Sequence, box_sequences, davis_sequences, plain_sequences
+from .videos import ref_davis17_sequences, ref_youtube_vos_sequences
 
 Dataset = list[Sequence] | list[Picture] | list[Referral]
 
@@ -31,16 +34,50 @@ def _whole(read: Callable[[Path], Dataset]) -> Callable[[Path, str | None], Data
     return reader
 
 
+def _refer(name: str, splitter: str) -> Kind:
+    return Kind(
+        lambda folder, split: refer_referrals(folder, name, split, splitter),
+        f"{name}/refs({splitter}).p and instances.json, photos in images/…",
+    )
+
+
 KINDS: dict[str, Kind] = {
+    "boxes": Kind(
+        _whole(box_sequences),
+        "NAME/img, NAME/groundtruth_rect.txt (x,y,w,h from 0, nan absent), NAME/nlp.txt",
+    ),
+    "coco": Kind(
+        coco_set, "annotations/instances_train2017.json and train2017; or instances.json and images"
+    ),
     "davis": Kind(
         _whole(davis_sequences), "JPEGImages/NAME, Annotations/NAME (0 and 255), expressions.json by NAME"
     ),
-    "boxes": Kind(
-        _whole(lasot_sequences),
-        "NAME/img, NAME/groundtruth_rect.txt (x,y,w,h from 0, nan absent), NAME/nlp.txt",
+    "got10k": Kind(got10k_sequences, "train, val, test: list.txt, NAME/*.jpg, groundtruth.txt, *.label"),
+    "lasot": Kind(
+        lasot_sequences, "CATEGORY/CATEGORY-N: img, groundtruth.txt, nlp.txt, full_occlusion.txt, …"
     ),
-    "coco": Kind(_whole(coco_pictures), "images beside instances.json in COCO format"),
+    "otb-lang": Kind(
+        otb_lang_sequences, "OTB_videos/NAME, OTB_query_train/NAME.txt, OTB_query_test/NAME.txt"
+    ),
+    "plain": Kind(
+        _whole(plain_sequences),
+        "NAME/*.jpg with, if there, expressions.txt, groundtruth.txt (x,y,w,h), masks",
+    ),
+    "ref-davis17": Kind(ref_davis17_sequences, "DAVIS (JPEGImages/480p, …) and davis_text_annotations"),
+    "ref-youtube-vos": Kind(
+        ref_youtube_vos_sequences, "train, valid: JPEGImages, Annotations; meta_expressions/train/…json"
+    ),
+    "refer-boxes": Kind(_whole(box_referrals), "images, expressions.json (file_name, expression, box_xyxy)"),
     "saliency": Kind(_whole(saliency_pictures), "images/NAME.jpg, masks/NAME.png of one object each"),
+    "tnl2k": Kind(
+        tnl2k_sequences, "TNL2K_train_subset/NAME: imgs, groundtruth.txt, language.txt; so for test"
+    ),
+    # A set's usual division goes by the set's name alone.
+    **{
+        name if splitter == splitters[0] else f"{name}-{splitter}": _refer(name, splitter)
+        for name, splitters in SPLITTERS.items()
+        for splitter in splitters
+    },
 }
 
 
@@ -74,3 +111,26 @@ def open_sequences(kind: str, folder: Path, split: str | None = None) -> list[Se
     if len(clips) != len(found):
         raise LangTrackError(f'A data set of kind "{kind}" holds single pictures; expected sequences.')
     return clips
+
+
+def guess_kind(folder: Path) -> str | None:
+    """The kind whose unmistakable files lie in a folder; None when there are none, or of several kinds."""
+    folder = Path(folder)
+    found = {kind for kind, patterns in _MARKS.items() if all(any(folder.glob(p)) for p in patterns)}
+    return found.pop() if len(found) == 1 else None
+
+
+# Files that only one layout has.
+_MARKS = {
+    "boxes": ("*/groundtruth_rect.txt", "*/nlp.txt"),
+    "coco": ("annotations/instances_*.json",),
+    "davis": ("JPEGImages", "expressions.json"),
+    "got10k": ("*/GOT-10k_*",),
+    "lasot": ("*/*/full_occlusion.txt",),
+    "otb-lang": ("OTB_videos",),
+    "ref-davis17": ("davis_text_annotations",),
+    "ref-youtube-vos": ("meta_expressions",),
+    "refer-boxes": ("images", "expressions.json"),
+    "saliency": ("images", "masks"),
+    "tnl2k": ("TNL2K_*",),
+}

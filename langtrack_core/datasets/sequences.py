@@ -9,9 +9,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import BoolMask, FloatArray, enclosing_box, xywh_to_xyxy
+from ..geometry import BoolMask, FloatArray, enclosing_box
 from ..types import LangTrackError
-from .files import existing, pictures_in, read_json, read_mask
+from .files import (
+    folders_in,
+    is_picture,
+    masks_for,
+    pictures_in,
+    read_json,
+    read_lines,
+    read_mask,
+    read_rows,
+    to_boxes,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +92,15 @@ class Sequence:
         return boxes, absent
 
 
+# --- layouts of our own ------------------------------------------------------------------------------------
+
+
 def davis_sequences(folder: Path) -> list[Sequence]:
-    """DAVIS layout: ``JPEGImages/<name>``, ``Annotations/<name>``, and ``expressions.json`` by name."""
-    expressions = read_json(Path(folder) / "expressions.json", "sentences by sequence name")
+    """``JPEGImages/NAME``, ``Annotations/NAME`` (0 and 255), ``expressions.json`` with sentences by NAME."""
+    path = Path(folder) / "expressions.json"
+    expressions = read_json(path, "sentences by sequence name")
+    if not isinstance(expressions, dict) or not all(_is_text_list(v) for v in expressions.values()):
+        raise LangTrackError(f"{path} is not a list of sentences for each sequence name.")
     sequences = []
     for name, sentences in sorted(expressions.items()):
         frames = pictures_in(Path(folder) / "JPEGImages" / name)
@@ -98,20 +114,57 @@ def davis_sequences(folder: Path) -> list[Sequence]:
     return sequences
 
 
-def lasot_sequences(folder: Path) -> list[Sequence]:
-    """LaSOT layout: ``<name>/img``, ``<name>/groundtruth_rect.txt`` (x,y,w,h; nan absent),
-    ``<name>/nlp.txt``."""
+def _is_text_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def box_sequences(folder: Path) -> list[Sequence]:
+    """``NAME/img``, ``NAME/groundtruth_rect.txt`` (x,y,w,h from 0, nan absent), ``NAME/nlp.txt`` (a sentence
+    a line)."""
     sequences = []
-    for directory in sorted(p for p in existing(Path(folder), "sequences").iterdir() if p.is_dir()):
-        truth = existing(directory / "groundtruth_rect.txt", "x,y,w,h a line")
-        try:
-            boxes = xywh_to_xyxy(np.loadtxt(truth, delimiter=",", ndmin=2))
-        except ValueError as error:
-            raise LangTrackError(f"{truth} is not x,y,w,h a line: {error}") from error
-        absent = np.isnan(boxes[:, 0])
+    for directory in folders_in(Path(folder), "sequences"):
         frames = pictures_in(directory / "img")
-        if len(frames) != len(boxes):
-            raise LangTrackError(f"{truth} has {len(boxes)} lines for {len(frames)} frames.")
-        sentence = existing(directory / "nlp.txt", "one sentence").read_text(encoding="utf-8").strip()
-        sequences.append(Sequence(directory.name, tuple(frames), (sentence,), boxes=boxes, absent=absent))
+        boxes = _boxes_of(directory / "groundtruth_rect.txt", len(frames))
+        sentences = read_lines(directory / "nlp.txt", "one sentence")
+        absent = np.isnan(boxes[:, 0])
+        sequences.append(
+            Sequence(directory.name, tuple(frames), tuple(sentences), boxes=boxes, absent=absent)
+        )
     return sequences
+
+
+def plain_sequences(folder: Path) -> list[Sequence]:
+    """One clip or many, with as much annotation as there is.
+
+    ``NAME/*.jpg`` (or the pictures in `folder` itself), and of these what is there, in the same folder:
+    ``expressions.txt`` (a sentence a line), ``groundtruth.txt`` (x,y,w,h from 0 a line, nan absent), and
+    ``masks/STEM.png`` (0 and 255; empty means absent, no file not annotated).
+    """
+    folder = Path(folder)
+    inside = folders_in(folder, "a folder of pictures, or a folder of such folders")
+    clips = [folder.resolve()] if any(is_picture(path) for path in folder.iterdir()) else inside
+    if not clips:
+        raise LangTrackError(f"{folder} is empty: expected pictures, or folders of pictures.")
+    sequences = []
+    for clip in clips:
+        frames = pictures_in(clip)
+        sentences, truth, masks = clip / "expressions.txt", clip / "groundtruth.txt", clip / "masks"
+        boxes = _boxes_of(truth, len(frames)) if truth.exists() else None
+        sequences.append(
+            Sequence(
+                clip.name,
+                tuple(frames),
+                tuple(read_lines(sentences, "a sentence a line")) if sentences.exists() else (),
+                masks_for(frames, masks) if masks.exists() else (),
+                boxes,
+                None if boxes is None else np.isnan(boxes[:, 0]),
+            )
+        )
+    return sequences
+
+
+def _boxes_of(path: Path, frames: int) -> FloatArray:
+    boxes = to_boxes(read_rows(path), first_pixel=0)
+    if len(boxes) != frames:
+        raise LangTrackError(f"{path} has {len(boxes)} lines for {frames} frames.")
+    return boxes

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..datasets import Sequence, davis_sequences, lasot_sequences, read_mask, read_rgb
+from ..datasets import Sequence, box_sequences, davis_sequences, read_mask, read_rgb
 from ..dmn.segmenter import DMNSegmenter
 from ..geometry import FloatArray, mask_iou
 from ..loading import build_segmenter, build_siam, choose
@@ -71,7 +71,7 @@ class Track:
 
 
 def tracking_sequences(folder: Path) -> list[Sequence]:
-    return davis_sequences(folder / "davis") + lasot_sequences(folder / "boxes")
+    return davis_sequences(folder / "davis") + box_sequences(folder / "boxes")
 
 
 def frames_of(sequence: Sequence, start: int = 0) -> Iterator[Frame]:
