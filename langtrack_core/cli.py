@@ -154,6 +154,12 @@ def _add_track_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", default="lite", metavar="NAME|FILE", help="lite (default), paper, or a checkpoint"
     )
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
+    parser.add_argument(
+        "--backend",
+        choices=("auto", "openvino", "torch"),
+        default="auto",
+        help="what runs the networks; auto: OpenVINO on a CPU where it works, else PyTorch",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run, made new")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")
     parser.add_argument("--png", action="store_true", help="write every mask as a PNG too")
@@ -205,7 +211,7 @@ def run_track(args: argparse.Namespace) -> int:
     frames = read_frames(args.video, start=query.start, on_damage=damage.append)
     frames = itertools.chain([next(frames)], frames)  # a start past the end shows before anything is loaded
 
-    tracker = load_tracker(args.weights, args.device)
+    tracker = load_tracker(args.weights, args.device, args.backend)
     unknown = _unknown_words(tracker, query)
     recorder = Recorder(
         args.out,
@@ -238,11 +244,11 @@ def run_track(args: argparse.Namespace) -> int:
     return 0
 
 
-def load_tracker(weights: str, device: str) -> LangTracker:
+def load_tracker(weights: str, device: str, backend: str) -> LangTracker:
     """Import PyTorch, and everything that needs it, as late as this."""
     from .pipeline import LangTracker
 
-    return LangTracker.from_pretrained(weights, device)
+    return LangTracker.from_pretrained(weights, device, backend=backend)
 
 
 def _unknown_words(tracker: LangTracker, query: Query) -> tuple[str, ...]:

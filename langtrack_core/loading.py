@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -41,18 +42,22 @@ class Branches(NamedTuple):
     infos: tuple[dict[str, Any], ...]
 
 
-def load_branches(name: str = "lite", device: str = "cpu") -> Branches:
+def load_branches(name: str = "lite", device: str = "cpu", backend: str = "auto") -> Branches:
     """Build both branches.
 
     Args:
         name: a name from `entries`, or the path of one branch's checkpoint. The branch that it does not have
             is the lite one; ``infos`` says so.
         device: as PyTorch names it.
+        backend: see `compiled.on_backend`; ``infos`` say what it came to.
 
     Raises:
-        LangTrackError: no such weights or device, a missing, damaged or altered file, or another network's.
+        LangTrackError: no such weights, device or backend, a missing, damaged or altered file, or another
+            network's.
     """
     import torch
+
+    from .compiled import backend_of
 
     try:
         torch.empty(0, device=device)
@@ -69,9 +74,11 @@ def load_branches(name: str = "lite", device: str = "cpu") -> Branches:
         }
         for branch, entry in chosen.items()
     }
-    segmenter = build_segmenter(chosen["lgm"], device)
-    siam_network, siam_config, siam_calibration = build_siam(chosen["siam"], device)
+    segmenter = build_segmenter(chosen["lgm"], device, backend)
+    siam_network, siam_config, siam_calibration = build_siam(chosen["siam"], device, backend)
     infos["siam"]["settings"] = asdict(siam_config)
+    infos["lgm"]["backend"] = backend_of(segmenter.network)
+    infos["siam"]["backend"] = backend_of(siam_network)
     return Branches(segmenter, siam_network, siam_config, siam_calibration, tuple(infos.values()))
 
 
@@ -116,9 +123,18 @@ def identify(state: Mapping[str, Any], path: Path) -> str:
     raise LangTrackError(f"{path} is for none of the networks known here ({titles}).")
 
 
-def build_siam(entry: Entry, device: str) -> tuple[SiamMask, TrackerConfig, Calibration | None]:
+def build_siam(
+    entry: Entry, device: str, backend: str = "auto"
+) -> tuple[SiamMask, TrackerConfig, Calibration | None]:
     """The tracker's network, filled strictly, with its settings."""
-    from .siammask.network import LiteNetwork, PaperNetwork, convert_published
+    from .compiled import CompiledSiam, on_backend
+    from .siammask.network import (
+        SEARCH_SIZE,
+        TEMPLATE_SIZE,
+        LiteNetwork,
+        PaperNetwork,
+        convert_published,
+    )
     from .siammask.tracker import CONFIGS
 
     state, metadata = read_checkpoint(entry.checkpoint)
@@ -132,11 +148,15 @@ def build_siam(entry: Entry, device: str) -> tuple[SiamMask, TrackerConfig, Cali
         network = _made(LiteNetwork, metadata, entry)
     _fill(network, state, entry)
     settings = {**NETWORKS[entry.network].settings, **entry.settings}
-    return network.eval().to(device), CONFIGS[settings["tracker"]], _calibration(metadata, entry)
+    network.eval().to(device)
+    make = partial(CompiledSiam, network, TEMPLATE_SIZE, SEARCH_SIZE)
+    network = on_backend(backend, device, network, make if isinstance(network, LiteNetwork) else None)
+    return network, CONFIGS[settings["tracker"]], _calibration(metadata, entry)
 
 
-def build_segmenter(entry: Entry, device: str) -> DMNSegmenter:
+def build_segmenter(entry: Entry, device: str, backend: str = "auto") -> DMNSegmenter:
     """The language branch, filled strictly, with its vocabulary."""
+    from .compiled import CompiledGrounding, on_backend
     from .dmn.lite import LiteConfig, LiteDMN
     from .dmn.segmenter import DMNSegmenter, Preprocessing
     from .dmn.vocabulary import Vocabulary
@@ -156,7 +176,10 @@ def build_segmenter(entry: Entry, device: str) -> DMNSegmenter:
         _fill(network, read_checkpoint(backbone)[0] | state, entry)
         vocabulary = Vocabulary.from_file(words, "plain")
         look = Preprocessing.lite(settings["input_size"])
-    return DMNSegmenter(network.to(device), vocabulary, look, _calibration(metadata, entry))
+    network.eval().to(device)
+    make = partial(CompiledGrounding, network, look.size) if isinstance(network, LiteDMN) else None
+    compiled = on_backend(backend, device, network, make)
+    return DMNSegmenter(compiled, vocabulary, look, _calibration(metadata, entry))
 
 
 def _published_dmn(state: Mapping[str, Any], settings: Mapping[str, Any], entry: Entry) -> DMN:

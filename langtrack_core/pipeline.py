@@ -48,14 +48,22 @@ class LangTracker:
 
     @classmethod
     def from_pretrained(
-        cls, name: str = "lite", device: str = "cpu", fusion: FusionConfig | None = None
+        cls,
+        name: str = "lite",
+        device: str = "cpu",
+        fusion: FusionConfig | None = None,
+        backend: str = "auto",
     ) -> LangTracker:
         """Both branches by the name of their weights, or with one branch's checkpoint file.
 
+        Args:
+            device: as PyTorch names it.
+            backend: "openvino" or "torch"; "auto" takes OpenVINO on a CPU, where it is there and works.
+
         Raises:
-            LangTrackError: unknown name or device, missing or altered file, a file for another network.
+            LangTrackError: unknown name, device or backend, missing or altered file, another network's file.
         """
-        branches = load_branches(name, device)
+        branches = load_branches(name, device, backend)
 
         def new_tracker() -> SiamMaskTracker:
             return SiamMaskTracker(branches.siam_network, branches.siam_config, branches.siam_calibration)

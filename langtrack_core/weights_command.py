@@ -193,9 +193,9 @@ def _install(folder: Path, entry: Entry, name: str | None) -> Entry:
     copied = {Path(file).name: sha256_of(folder / Path(file).name) for file in entry.files}
     staged = replace(entry, name=name or "paper", folder=folder, files=copied)
     if staged.branch == "siam":
-        build_siam(staged, "cpu")
+        build_siam(staged, "cpu", "torch")
     else:
-        build_segmenter(staged, "cpu")
+        build_segmenter(staged, "cpu", "torch")
     stored = {
         key: getattr(staged, key) for key in ("name", "network", "files", "licence", "source", "settings")
     }

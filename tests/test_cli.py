@@ -40,7 +40,7 @@ def oracle(clip: Clip, monkeypatch) -> list[tuple[str, str]]:
     """The tracker that knows the truth in place of the networks; the list says how often one was loaded."""
     loaded: list[tuple[str, str]] = []
 
-    def load(weights: str, device: str) -> OracleTracker:
+    def load(weights: str, device: str, backend: str) -> OracleTracker:
         loaded.append((weights, device))
         return OracleTracker(clip.masks)
 
@@ -191,12 +191,18 @@ def test_wrong_usage_exits_with_2(options: list[str], video: Path, tmp_path: Pat
     assert caught.value.code == 2 and said.startswith("langtrack") and said.count("\n") == 1
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """Shared: what one test has compiled, the next one finds."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def tiny(tmp_path_factory, monkeypatch) -> None:
+def tiny(home: Path, tmp_path_factory, monkeypatch) -> None:
     """The real loading and the real loop, with small random networks."""
     monkeypatch.setattr(weights, "SHIPPED", write_lite(tmp_path_factory.mktemp("shipped")))
     monkeypatch.setattr(cli, "load_tracker", REAL_LOADING)
-    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("LANGTRACK_HOME", str(home))
 
 
 def test_with_networks_in_place_of_the_oracle(tiny, video: Path, tmp_path: Path, capsys):
