@@ -41,12 +41,6 @@ def _parts(split: str | None, known: tuple[str, ...], folder: Path) -> tuple[str
     return known if split is None else (split,)
 
 
-def _some(sequences: list[Sequence], folder: Path, what: str) -> list[Sequence]:
-    if not sequences:
-        raise LangTrackError(f"{folder} holds no sequences: expected {what}.")
-    return sequences
-
-
 # --- OTB-99-Lang -------------------------------------------------------------------------------------------
 
 # Numbers of the first and the last picture that belong to a sequence, where the folder may hold more. From
@@ -78,7 +72,7 @@ def otb_lang_sequences(folder: Path, split: str | None = None) -> list[Sequence]
         queries = existing(folder / f"OTB_query_{part}", "a folder of sentences, NAME.txt each")
         for query in sorted(queries.glob("*.txt"), key=lambda p: natural_order(p.name)):
             sequences.append(_otb_sequence(folder / "OTB_videos", query))
-    return _some(sequences, folder, "OTB_query_train/NAME.txt or OTB_query_test/NAME.txt")
+    return sequences
 
 
 def _otb_sequence(videos: Path, query: Path) -> Sequence:
@@ -171,7 +165,7 @@ def lasot_sequences(folder: Path, split: str | None = None) -> list[Sequence]:
         is_test = name in test or name.rpartition("-")[0] not in categories
         if split is None or is_test == (split == "test"):
             sequences.append(_lasot_sequence(directory))
-    return _some(sequences, folder, "CATEGORY/CATEGORY-N")
+    return sequences
 
 
 def _lasot_sequence(directory: Path) -> Sequence:
@@ -221,7 +215,7 @@ def tnl2k_sequences(folder: Path, split: str | None = None) -> list[Sequence]:
         for clip in folders_in(directory, "sequences"):
             if clip.name != "annos":
                 sequences.append(_tnl2k_sequence(clip, flags))
-    return _some(sequences, folder, "TNL2K_train_subset/NAME or TNL2K_test_subset/NAME")
+    return sequences
 
 
 def _tnl2k_sequence(directory: Path, flags: list[Path]) -> Sequence:
@@ -266,7 +260,7 @@ def got10k_sequences(folder: Path, split: str | None = None) -> list[Sequence]:
             continue
         names = read_lines(folder / part / "list.txt", "the names of the sequences")
         sequences += [_got10k_sequence(folder / part / name, public=part != "test") for name in names]
-    return _some(sequences, folder, "train, val or test with a list.txt")
+    return sequences
 
 
 def _got10k_sequence(directory: Path, *, public: bool) -> Sequence:

@@ -174,13 +174,10 @@ def to_boxes(rows_xywh: FloatArray, *, first_pixel: int) -> FloatArray:
 
 def read_numbers(path: Path, count: int, what: str) -> NDArray[np.int64]:
     """``(count,)`` whole numbers, a line each or between commas."""
-    text = ",".join(read_lines(path, what))
-    try:
-        values = np.array([int(value) for value in re.split(r"[,\s]+", text) if value], dtype=np.int64)
-    except ValueError as error:
-        raise LangTrackError(
-            f"{path} is not a list of whole numbers: expected {what}, got: {error}."
-        ) from error
+    texts = [value for line in read_lines(path, what) for value in re.split(r"[,\s]+", line) if value]
+    if wrong := [value for value in texts if not re.fullmatch(r"-?[0-9]{1,9}", value)]:
+        raise LangTrackError(f'{path} is not a list of whole numbers: expected {what}, got "{wrong[0]}".')
+    values = np.array(texts, dtype=np.int64)
     if len(values) != count:
         raise LangTrackError(f"{path} has {len(values)} numbers for {count} frames.")
     return values

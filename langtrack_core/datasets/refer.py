@@ -60,9 +60,10 @@ def refer_referrals(
             "entries with ann_id, image_id, split and sentences."
         ) from error
     referrals = [referral for referral in referrals if referral.sentences]
-    if not referrals:
+    if split is not None and not referrals:
         raise LangTrackError(f'{refs_path} has no part "{split}"; known are {", ".join(known)}.')
-    existing(referrals[0].picture.path, "the first of the photos that instances.json names")
+    if referrals:
+        existing(referrals[0].picture.path, "the first of the photos that instances.json names")
     return referrals
 
 

@@ -89,7 +89,7 @@ def open_dataset(kind: str, folder: Path, split: str | None = None) -> Dataset:
         split: the set's own name of a part, such as "train" or "val"; None for everything that is there.
 
     Raises:
-        LangTrackError: the kind or the split is unknown, or a file is missing or malformed.
+        LangTrackError: the kind or the split is unknown, a file is missing or malformed, or there is nothing.
     """
     if kind not in KINDS:
         raise LangTrackError(
@@ -97,7 +97,11 @@ def open_dataset(kind: str, folder: Path, split: str | None = None) -> Dataset:
         )
     if not Path(folder).is_dir():
         raise LangTrackError(f"{folder} is not a folder: expected {KINDS[kind].layout}.")
-    return KINDS[kind].reader(Path(folder), split)
+    found = KINDS[kind].reader(Path(folder), split)
+    if not found:
+        part = "" if split is None else f' of part "{split}"'
+        raise LangTrackError(f"{folder} holds nothing{part}: expected {KINDS[kind].layout}.")
+    return found
 
 
 def open_sequences(kind: str, folder: Path, split: str | None = None) -> list[Sequence]:
@@ -113,24 +117,24 @@ def open_sequences(kind: str, folder: Path, split: str | None = None) -> list[Se
     return clips
 
 
+# Files that only one layout has.
+_MARKS = (
+    ("boxes", ("*/groundtruth_rect.txt", "*/nlp.txt")),
+    ("coco", ("annotations/instances_*.json",)),
+    ("coco", ("images", "instances.json")),
+    ("davis", ("JPEGImages", "expressions.json")),
+    ("got10k", ("*/GOT-10k_*",)),
+    ("lasot", ("*/*/full_occlusion.txt",)),
+    ("otb-lang", ("OTB_videos",)),
+    ("ref-davis17", ("davis_text_annotations",)),
+    ("ref-youtube-vos", ("meta_expressions",)),
+    ("refer-boxes", ("images", "expressions.json")),
+    ("saliency", ("images", "masks")),
+    ("tnl2k", ("TNL2K_*",)),
+)
+
+
 def guess_kind(folder: Path) -> str | None:
     """The kind whose unmistakable files lie in a folder; None when there are none, or of several kinds."""
-    folder = Path(folder)
-    found = {kind for kind, patterns in _MARKS.items() if all(any(folder.glob(p)) for p in patterns)}
+    found = {kind for kind, patterns in _MARKS if all(any(Path(folder).glob(p)) for p in patterns)}
     return found.pop() if len(found) == 1 else None
-
-
-# Files that only one layout has.
-_MARKS = {
-    "boxes": ("*/groundtruth_rect.txt", "*/nlp.txt"),
-    "coco": ("annotations/instances_*.json",),
-    "davis": ("JPEGImages", "expressions.json"),
-    "got10k": ("*/GOT-10k_*",),
-    "lasot": ("*/*/full_occlusion.txt",),
-    "otb-lang": ("OTB_videos",),
-    "ref-davis17": ("davis_text_annotations",),
-    "ref-youtube-vos": ("meta_expressions",),
-    "refer-boxes": ("images", "expressions.json"),
-    "saliency": ("images", "masks"),
-    "tnl2k": ("TNL2K_*",),
-}
