@@ -25,7 +25,7 @@ from langtrack_core.types import LangTrackError
 
 def dog(**image):
     return {
-        "categories": [{"id": 7, "name": "dog"}],
+        "categories": [{"id": 7, "name": "dog"}, {"id": 8, "name": "cat"}, {"id": 9, "name": "cow"}],
         "images": [{"id": 1, "file_name": "a.jpg", "width": 16, "height": 12, **image}],
         "annotations": [
             {
@@ -34,7 +34,7 @@ def dog(**image):
                 "bbox": [2, 3, 5, 6],
                 "segmentation": [[2, 3, 7, 3, 7, 9, 2, 9]],
             },
-            {"image_id": 1, "category_id": 7, "bbox": [0, 0, 4, 4], "iscrowd": 1},
+            {"image_id": 1, "category_id": 9, "bbox": [0, 0, 4, 4], "iscrowd": 1},
         ],
     }
 
@@ -64,6 +64,7 @@ def test_coco_polygons_boxes_and_crowds(tmp_path):
 def test_coco_says_which_categories_are_complete(tmp_path, label, dog, cat):
     (found,) = coco_pictures(coco(tmp_path, labelled_categories=label))
     assert (found.is_complete("dog"), found.is_complete("cat")) == (dog, cat)
+    assert not found.is_complete("cow")  # there is a crowd of them
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"images": []}', '{"images": [{}], "annotations": []}'])
@@ -250,8 +251,7 @@ def test_plain_folders(tmp_path):
 
 
 def test_plain_folders_without_what_they_promise(tmp_path):
-    with pytest.raises(LangTrackError, match="is empty"):
-        plain_sequences(tmp_path)
+    assert plain_sequences(tmp_path) == []
     frames_of(tmp_path / "a", 2)
     mask(tmp_path / "a" / "masks" / "wrong.png")
     with pytest.raises(LangTrackError, match=r"masks holds no mask for any of the 2 frames.*00000\.png"):
@@ -259,6 +259,12 @@ def test_plain_folders_without_what_they_promise(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "a" / "masks" / "wrong.png").rename(tmp_path / "a" / "masks" / "00000.png")
     with pytest.raises(LangTrackError, match="b holds no pictures"):
+        plain_sequences(tmp_path)
+    (tmp_path / "b").rmdir()
+    (tmp_path / "a" / "masks" / "00000.png").rename(tmp_path / "mask")
+    (tmp_path / "a" / "masks").rmdir()
+    (tmp_path / "mask").rename(tmp_path / "a" / "masks")
+    with pytest.raises(LangTrackError, match="a/masks cannot be opened: expected a folder of masks"):
         plain_sequences(tmp_path)
 
 

@@ -60,10 +60,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
     Files whose name starts with a dot are no pictures: some archives bring a "._0001.jpg" beside each.
     """
-    existing(folder, "a folder of pictures")
-    if not folder.is_dir():
-        raise LangTrackError(f"{folder} is a file: expected a folder of pictures.")
-    found = [p for p in folder.iterdir() if is_picture(p)]
+    found = [p for p in entries(folder, "a folder of pictures") if is_picture(p)]
     if not found:
         raise LangTrackError(f"{folder} holds no pictures ({', '.join(IMAGE_SUFFIXES)}).")
     return sorted(found, key=lambda p: natural_order(p.name))
@@ -76,7 +73,7 @@ def is_picture(path: Path) -> bool:
 
 def masks_for(frames: list[Path], folder: Path) -> tuple[Path | None, ...]:
     """The PNG of the same stem for each frame, None where there is none; at least one is there."""
-    there = {path.name for path in existing(folder, "a folder of masks").iterdir()}
+    there = {path.name for path in entries(folder, "a folder of masks")}
     names = [f"{frame.stem}.png" for frame in frames]
     if there.isdisjoint(names):
         raise LangTrackError(
@@ -112,9 +109,17 @@ def one_of(candidates: list[Path], what: str) -> Path:
     raise LangTrackError(f"{what} is missing: expected one of {tried}.")
 
 
+def entries(folder: Path, what: str) -> list[Path]:
+    """What is in a folder, in no order."""
+    try:
+        return list(existing(folder, what).iterdir())
+    except OSError as error:
+        raise LangTrackError(f"{folder} cannot be opened: expected {what}, got: {error}.") from error
+
+
 def folders_in(folder: Path, what: str) -> list[Path]:
     """The folders of a folder in natural order, those whose name starts with a dot left out."""
-    found = [p for p in existing(folder, what).iterdir() if p.is_dir() and not p.name.startswith(".")]
+    found = [p for p in entries(folder, what) if p.is_dir() and not p.name.startswith(".")]
     return sorted(found, key=lambda p: natural_order(p.name))
 
 

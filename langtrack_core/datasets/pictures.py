@@ -140,12 +140,14 @@ def parse_coco(
     Args:
         photos: folder that file names count from.
         path: where the data are from, for complaints.
-        complete: whether pictures that don't say anything else have every instance annotated.
+        complete: whether pictures that don't say anything else have every instance annotated, but for
+            categories of which they have crowds.
     """
     try:
         # A file of one kind of object alone may leave the names out.
         names = {c["id"]: c["name"] for c in data.get("categories", [{"id": 1, "name": "person"}])}
         shown: dict[int, list[Instance]] = {image["id"]: [] for image in data["images"]}
+        crowded: dict[int, set[str]] = {image["id"]: set() for image in data["images"]}
         instances = {}
         for number, a in enumerate(data["annotations"]):
             outline = a.get("segmentation") or ()
@@ -154,18 +156,20 @@ def parse_coco(
             runs = tuple(p for p in parts if isinstance(p, dict))
             instance = Instance(names[a["category_id"]], xywh_to_xyxy(a["bbox"]), polygons, runs=runs)
             instances[a.get("id", number)] = instance
-            if not a.get("iscrowd"):
+            if a.get("iscrowd"):
+                crowded[a["image_id"]].add(instance.category)
+            else:
                 shown[a["image_id"]].append(instance)
-        known = {"all": None if complete else frozenset[str](), "one": frozenset[str]()}
-        pictures = {
-            image["id"]: Picture(
+        pictures = {}
+        for image in data["images"]:
+            label = image.get("labelled_categories", "all" if complete else "one")
+            known = {"all": names.values(), "one": ()}[label] if isinstance(label, str) else label
+            crowds = crowded[image["id"]]  # several of a kind in one outline: not every instance by itself
+            pictures[image["id"]] = Picture(
                 photos / image["file_name"],
                 tuple(shown[image["id"]]),
-                known[label] if isinstance(label, str) else frozenset(label),
+                None if label == "all" and not crowds else frozenset(known) - crowds,
             )
-            for image in data["images"]
-            for label in [image.get("labelled_categories", "all")]
-        }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise LangTrackError(f"{path} is not in COCO format: {error!r} is missing or wrong.") from error
     return pictures, instances

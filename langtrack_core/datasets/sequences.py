@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..geometry import BoolMask, FloatArray, enclosing_box
 from ..types import LangTrackError
 from .files import (
+    entries,
     folders_in,
     is_picture,
     masks_for,
@@ -141,10 +142,9 @@ def plain_sequences(folder: Path) -> list[Sequence]:
     ``masks/STEM.png`` (0 and 255; empty means absent, no file not annotated).
     """
     folder = Path(folder)
-    inside = folders_in(folder, "a folder of pictures, or a folder of such folders")
-    clips = [folder.resolve()] if any(is_picture(path) for path in folder.iterdir()) else inside
-    if not clips:
-        raise LangTrackError(f"{folder} is empty: expected pictures, or folders of pictures.")
+    what = "a folder of pictures, or a folder of such folders"
+    alone = any(is_picture(path) for path in entries(folder, what))
+    clips = [folder.resolve()] if alone else folders_in(folder, what)
     sequences = []
     for clip in clips:
         frames = pictures_in(clip)

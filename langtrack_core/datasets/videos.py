@@ -131,8 +131,8 @@ def _youtube_part(folder: Path, part: str) -> list[Sequence]:
                 f"{error!r} is missing or wrong."
             ) from error
         frames = _youtube_frames(folder / _YOUTUBE_FOLDERS[part], name, stems)
-        if by_object:
-            masks = masks_for(frames, folder / _YOUTUBE_FOLDERS[part] / "Annotations" / name)
+        annotated = folder / _YOUTUBE_FOLDERS[part] / "Annotations" / name
+        masks = masks_for(frames, annotated) if by_object else ()
         sequences += [
             Sequence(f"{name}.{object_id}", tuple(frames), tuple(texts), masks, object_id=object_id)
             for object_id, texts in sorted(by_object.items())
