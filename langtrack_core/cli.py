@@ -1,4 +1,4 @@
-"""The command line: ``python -m langtrack_core track|weights|train|evaluate|calibrate``.
+"""The command line: ``python -m langtrack_core track|batch|weights|train|evaluate|calibrate``.
 
 Exit codes: 0 done; 1 something that the user can put right, told in one line; 2 wrong usage; 130 and 143
 stopped by Ctrl-C and SIGTERM, with nothing half-written.
@@ -93,6 +93,7 @@ def target_of(arguments: Sequence[str]) -> str | None:
 
 def _parser() -> argparse.ArgumentParser:
     from . import weights_command
+    from .batch import command as batch_command
 
     parser = _Parser(PROG, description="Follow an object through a video by describing it.")
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -103,6 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_track_arguments(track)
     track.set_defaults(run=run_track)
+    batch = commands.add_parser("batch", help="follow many: a run folder each, and one index")
+    batch_command.add_arguments(batch)
+    batch.set_defaults(run=batch_command.run)
     weights = commands.add_parser("weights", help="list, verify or add weights")
     weights_command.add_arguments(weights)
     weights.set_defaults(run=weights_command.run)

@@ -31,6 +31,7 @@ MEGABYTE = 1_000_000
 # (under TYPE_CHECKING) don't count.
 RANKS = {
     "geometry": 0,
+    "background": 0,
     "types": 1,
     "video": 2,
     "datasets": 2,
@@ -49,6 +50,9 @@ RANKS = {
     "metrics": 7,
     "export": 8,
     "archives": 2,
+    "atomic": 1,
+    "recording": 9,
+    "batch": 10,
     "replay": 8,
     "compare": 8,
     "verdicts": 8,

@@ -1,0 +1,61 @@
+"""A tracker for batches of tests: quick to load in a worker, and does what the expression tells it to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step
+
+
+class Puppet:
+    """Follows "the box" on a fixed place. Other expressions: "fault", "hang", "die", "die once <file>",
+    "slow" (0.2 s a frame), "absent"."""
+
+    info: dict[str, Any] = {"weights": [], "settings": {}}  # noqa: RUF012 - read only
+
+    def describe(self, text: str) -> Any:
+        return SimpleNamespace(unknown=())
+
+    def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Iterator[Step]:
+        for frame in frames:
+            self._act(query.text or "", frame.index)
+            mask = np.zeros(frame.size_hw, np.float32)
+            mask[4:20, 8:24] = 1
+            fused = Estimate.from_mask(mask, 0.9, "siam")
+            if query.text == "absent":
+                fused = Estimate.absent(frame.size_hw)
+            state = "tracking" if fused.present else "lost"
+            yield Step(frame, fused, None, fused, state, "as told")
+
+    def _act(self, text: str, frame: int) -> None:
+        if text == "fault" and frame == 1:
+            raise RuntimeError("told to")
+        if text == "refuse":
+            raise LangTrackError("The expression is one that is refused.")
+        if text == "slow":
+            time.sleep(0.2)
+        if text == "hang" and frame == 1:
+            time.sleep(600)
+        if text == "die" and frame == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if text.startswith("die once") and frame == 1:
+            flag = Path(text.removeprefix("die once").strip())
+            if not flag.exists():
+                flag.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def load() -> Any:
+    return Puppet()
+
+
+def load_fails() -> Any:
+    raise LangTrackError("There are no weights 'nowhere'.")
