@@ -110,6 +110,13 @@ def stacked(boxes: Sequence[FloatArray | None]) -> FloatArray:
     return np.array([np.full(4, np.nan) if box is None else box for box in boxes]).reshape(-1, 4)
 
 
+def has_area(boxes_xyxy: FloatArray) -> NDArray[np.bool_]:
+    """``(N,)`` which of the boxes ``(N, 4)`` are finite and wider and higher than nothing."""
+    return np.asarray(
+        np.isfinite(boxes_xyxy).all(axis=1) & (boxes_xyxy[:, 2:] > boxes_xyxy[:, :2]).all(axis=1)
+    )
+
+
 def _pairs(predicted: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     a = np.asarray(predicted, dtype=np.float64).reshape(-1, 4)
     b = np.asarray(truth, dtype=np.float64).reshape(-1, 4)

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..geometry import FloatArray
-from .boxes import NORMALISED, PIXELS, THRESHOLDS, box_ious, centre_errors, share_over, share_within
+from .boxes import NORMALISED, PIXELS, THRESHOLDS, box_ious, centre_errors, has_area, share_over, share_within
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ def score_boxes(
         raise ValueError(
             f"{len(predicted)} predicted boxes, {len(truth)} true ones, {len(gone)} absence marks"
         )
-    predicted[~_has_area(predicted)] = np.nan
-    annotated = _has_area(truth) & ~gone
+    predicted[~has_area(predicted)] = np.nan
+    annotated = has_area(truth) & ~gone
     truth[~annotated] = np.nan
     if convention.keep_last:
         predicted = _last_stands(predicted)
@@ -147,10 +147,6 @@ def score_boxes(
         share_within(centre_errors(predicted, truth), PIXELS) * share,
         share_within(centre_errors(predicted, truth, normalised=True), NORMALISED) * share,
     )
-
-
-def _has_area(boxes: FloatArray) -> NDArray[np.bool_]:
-    return np.asarray(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1))
 
 
 def _last_stands(boxes: FloatArray) -> FloatArray:
