@@ -24,6 +24,7 @@ from tqdm import tqdm
 from .datasets import Sequence, read_mask
 from .dmn.segmenter import DMNSegmenter
 from .evaluate.branches import follow, frames_of, tracking_sequences
+from .evaluate.kin import alike
 from .fusion import Calibration
 from .geometry import FloatArray, binarise, box_iou, enclosing_box, mask_iou, prob_to_u8
 from .loading import build_segmenter, build_siam, choose, read_checkpoint
@@ -39,9 +40,6 @@ OWN_PER_FOREIGN = 4
 
 FOREIGN_FRAMES = 8
 """Of each other clip; together about a seventh of the frames."""
-
-# Nouns by which two clips can be taken for one another: their sentences are not "absent" in each other.
-_KIN = ({"car", "truck", "vehicle"}, {"man", "woman", "person", "boy", "girl", "people"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +81,7 @@ def language_scores(
     for sequence in tqdm(sequences, "language", leave=False):
         truth = sequence.boxes_xyxy
         own = [segmenter.encode(text) for text in sequence.expressions]
-        others = [other for other in sequences if not _alike(other, sequence)]
+        others = [other for other in sequences if not alike(other, sequence)]
         foreign = [segmenter.encode(text) for other in others for text in other.expressions]
         guests = itertools.cycle(foreign)
         asked = 0
@@ -107,11 +105,6 @@ def language_scores(
     return np.array(scores), np.array(right)
 
 
-def _alike(a: Sequence, b: Sequence) -> bool:
-    words = [set(" ".join(s.expressions).lower().split()) for s in (a, b)]
-    return a is b or any(words[0] & kin and words[1] & kin for kin in _KIN)
-
-
 def tracker_scores(tracker: SiamMaskTracker, sequences: list[Sequence]) -> tuple[FloatArray, FloatArray]:
     """Raw scores of all annotated frames, and of foreign clips, and whether each box was right."""
     scores, right = [], []
@@ -121,7 +114,7 @@ def tracker_scores(tracker: SiamMaskTracker, sequences: list[Sequence]) -> tuple
         counted = ~np.isnan(ious)
         scores.append(track.scores[counted])
         right.append(ious[counted] > 0.5)
-        foreign = foreign_scores(tracker, sequence, [o for o in sequences if not _alike(o, sequence)])
+        foreign = foreign_scores(tracker, sequence, [o for o in sequences if not alike(o, sequence)])
         scores.append(foreign)
         right.append(np.zeros(len(foreign), bool))
     return np.concatenate(scores), np.concatenate(right).astype(np.float64)

@@ -73,7 +73,7 @@ class Record:
         absent: ``(N,)`` the set says that the target is not to be seen.
         states: N words of `types.State`; empty for other trackers.
         answers: by branch; the language branch is not there when nothing was said.
-        seconds: of tracking, reading pictures not included; 0 when unknown.
+        seconds: of reading pictures and tracking; 0 when unknown.
         peak_mb: most memory of the process so far; 0 when unknown.
         note: why nothing was answered, "" when all went well.
     """
@@ -112,14 +112,15 @@ def answer(tracker: Tracker, item: Item, every: int = 1, on_frame: Any = lambda:
         on_frame: called after each frame.
     """
     sequence, start = item.sequence, item.start
+    height, width, _ = read_rgb(sequence.frames[start]).shape
+    size_hw = height, width
     watch = _Watch()
     asked = [name for name in BRANCHES if name != "lgm" or item.sentence is not None]
     branches = {name: _Listener(item) for name in asked}
     states: list[str] = []
     note = ""
     try:
-        steps = tracker.track(watch.reading(_frames(item)), item.query(), every=every)
-        for step in watch.tracking(steps):
+        for step in watch.over(tracker.track(_frames(item), item.query(), every=every)):
             said = {"lgm": step.grounded, "siam": step.tracked, "fused": step.fused}
             truth = sequence.mask(step.frame.index)
             for name, listener in branches.items():
@@ -133,7 +134,7 @@ def answer(tracker: Tracker, item: Item, every: int = 1, on_frame: Any = lambda:
         branches = {name: _Listener(item) for name in asked}
         for index in range(start, len(sequence.frames)):
             for listener in branches.values():
-                listener.hear(Estimate.absent(watch.size_hw or _size_of(item)), sequence.mask(index))
+                listener.hear(Estimate.absent(size_hw), sequence.mask(index))
             states.append("searching")
             on_frame()
     return Record(
@@ -143,7 +144,7 @@ def answer(tracker: Tracker, item: Item, every: int = 1, on_frame: Any = lambda:
         init=item.init,
         attributes=tuple(sorted(sequence.attributes)),
         start=start,
-        size_hw=watch.size_hw or _size_of(item),
+        size_hw=size_hw,
         truth_xyxy=sequence.boxes_xyxy[start:],
         absent=sequence.absent_frames[start:],
         states=tuple(states),
@@ -157,11 +158,6 @@ def answer(tracker: Tracker, item: Item, every: int = 1, on_frame: Any = lambda:
 def _frames(item: Item) -> Iterator[Frame]:
     for index in range(item.start, len(item.sequence.frames)):
         yield Frame(index, index / 25.0, read_rgb(item.sequence.frames[index]))  # rates are not in the sets
-
-
-def _size_of(item: Item) -> tuple[int, int]:
-    rgb = read_rgb(item.sequence.frames[item.start])
-    return rgb.shape[0], rgb.shape[1]
 
 
 def _readable(tracker: Tracker, sentence: str) -> bool:
@@ -178,23 +174,12 @@ def _peak_mb() -> float:
 
 
 class _Watch:
-    """Times a tracker without the reading of its pictures."""
+    """Times a tracker; what is done between its steps does not count (what its own threads do then is free)."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.size_hw: tuple[int, int] | None = None
 
-    def reading(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        while True:
-            began = time.perf_counter()
-            frame = next(frames, None)
-            self.seconds -= time.perf_counter() - began
-            if frame is None:
-                return
-            self.size_hw = frame.size_hw
-            yield frame
-
-    def tracking(self, steps: Iterator[Step]) -> Iterator[Step]:
+    def over(self, steps: Iterator[Step]) -> Iterator[Step]:
         while True:
             began = time.perf_counter()
             step = next(steps, None)

@@ -46,7 +46,7 @@ class Summary:
 
     @property
     def fps(self) -> float:
-        """Frames a second over all sequences, reading pictures not included; nan when unknown."""
+        """Frames a second over all sequences, reading pictures included; nan when unknown."""
         seconds = sum(r.seconds for r in self.records)
         return sum(len(r.truth_xyxy) for r in self.records) / seconds if seconds > 0 else math.nan
 
