@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 
 from . import __version__
+from .background import Behind
 from .render import PANELS, Style, draw
 from .runs import (
     BRANCHES,
@@ -37,6 +38,9 @@ from .runs import (
 from .types import LangTrackError, Query, Step
 from .video import VideoInfo, VideoWriter
 from .video.pictures import find_pictures
+
+WAITING = 3
+"""Frames that a `Recorder` holds at the most before `Recorder.add` waits."""
 
 
 def check_out_dir(out_dir: Path | str, *, overwrite: bool = False) -> Path:
@@ -84,7 +88,8 @@ class Recorder:
     """Writes a run into a hidden folder beside ``out_dir``; a clean end of the ``with`` block renames it.
 
     On any exception, a closed generator included, nothing is left. `finish` with ``partial=True`` keeps what
-    is done so far instead. Memory does not grow with the length of the run.
+    is done so far instead. Drawing and encoding happen in a thread of their own, up to `WAITING` frames
+    later. Memory does not grow with the length of the run.
 
     Args:
         out_dir: must not exist, or be empty, or hold an earlier run if ``overwrite``.
@@ -130,6 +135,7 @@ class Recorder:
         self._texts: dict[str, TextIO] = {}
         self._writers: dict[str, VideoWriter] = {}
         self._active = False
+        self._behind: Behind[Step] | None = None
         self._count = 0
         self._first_time_s = 0.0
         self._first_frame = self._last_frame = -1
@@ -153,6 +159,7 @@ class Recorder:
         except BaseException:
             self._discard()
             raise
+        self._behind = Behind(self._write, WAITING)
         self._active = True
         return self
 
@@ -167,9 +174,13 @@ class Recorder:
             self._discard()
 
     def add(self, step: Step) -> None:
-        """Write one frame; steps come in the order of the video."""
-        if not self._active:
+        """Write one frame, soon; steps come in the order of the video. An error that this call raises may be
+        that of a frame before."""
+        if not self._active or self._behind is None:
             raise RuntimeError("Recorder.add needs an open Recorder: use it inside its with block")
+        self._behind.put(step)
+
+    def _write(self, step: Step) -> None:
         if self._count == 0:
             self._first_frame, self._first_time_s = step.frame.index, step.frame.time_s
         with self._explained():
@@ -192,9 +203,10 @@ class Recorder:
         Returns:
             The final folder; None when a stopped run had no frame to keep.
         """
-        if not self._active:
+        if not self._active or self._behind is None:
             raise RuntimeError("Recorder.finish needs an open Recorder, and only once")
         try:
+            self._behind.finish()
             if self._count == 0 and partial:
                 self._discard()
                 return None
@@ -297,6 +309,8 @@ class Recorder:
 
     def _discard(self) -> None:
         self._active = False
+        if self._behind is not None:
+            self._behind.drop()
         with contextlib.suppress(Exception):  # the files go anyway; a failing close must not hide why
             self._open.__exit__(RuntimeError, RuntimeError("discarded"), None)
         shutil.rmtree(self._temp, ignore_errors=True)

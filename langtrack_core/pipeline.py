@@ -1,19 +1,30 @@
-"""The loop: frames in, steps out. Everything that one frame hands to the next is a local of
-`LangTracker.track`."""
+"""The loop: frames in, steps out. Everything that one frame hands to the next is in `_Target`."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from itertools import repeat
 from typing import Any
 
+from .background import ahead
 from .dmn.segmenter import DMNSegmenter, Encoded
 from .fusion import FusionConfig, Memory, fuse
 from .geometry import FloatArray
 from .loading import load_branches
 from .siammask.tracker import SiamMaskTracker
 from .types import Estimate, Frame, LangTrackError, Query, Step
+
+
+@dataclass
+class _Target:
+    """What is followed in one run, and what a frame hands to the next."""
+
+    query: Query
+    encoded: Encoded | None
+    tracker: SiamMaskTracker | None = None
+    memory: Memory = field(default_factory=Memory)
 
 
 class LangTracker:
@@ -24,6 +35,8 @@ class LangTracker:
         new_tracker: makes a Siamese tracker with a state of its own; called once a run.
         fusion: when to believe whom.
         weights: what the manifest of a run says of the weights.
+        ahead: frames that are decoded and grounded, in a second thread, before the tracker asks for them;
+            with 0 the branches take turns, so that each can be timed.
 
     Example:
         >>> tracker = LangTracker.from_pretrained("lite")
@@ -37,10 +50,12 @@ class LangTracker:
         new_tracker: Callable[[], SiamMaskTracker],
         fusion: FusionConfig | None = None,
         weights: Sequence[dict[str, Any]] = (),
+        ahead: int = 2,
     ) -> None:
         self.segmenter = segmenter
         self.new_tracker = new_tracker
         self.fusion = fusion or FusionConfig()
+        self.ahead = ahead
         self.info: dict[str, Any] = {
             "weights": list(weights),
             "settings": {"fusion": asdict(self.fusion)},
@@ -53,12 +68,14 @@ class LangTracker:
         device: str = "cpu",
         fusion: FusionConfig | None = None,
         backend: str = "auto",
+        ahead: int = 2,
     ) -> LangTracker:
         """Both branches by the name of their weights, or with one branch's checkpoint file.
 
         Args:
             device: as PyTorch names it.
             backend: "openvino" or "torch"; "auto" takes OpenVINO on a CPU, where it is there and works.
+            ahead: see the class.
 
         Raises:
             LangTrackError: unknown name, device or backend, missing or altered file, another network's file.
@@ -68,7 +85,7 @@ class LangTracker:
         def new_tracker() -> SiamMaskTracker:
             return SiamMaskTracker(branches.siam_network, branches.siam_config, branches.siam_calibration)
 
-        return cls(branches.segmenter, new_tracker, fusion, branches.infos)
+        return cls(branches.segmenter, new_tracker, fusion, branches.infos, ahead)
 
     def describe(self, text: str) -> Encoded:
         """Read an expression without running on a frame: its words, and those that are unknown.
@@ -107,57 +124,63 @@ class LangTracker:
         Raises:
             LangTrackError: for an expression that cannot be read, or a box outside the picture.
         """
-        if every < 1:
-            raise LangTrackError(f"The language branch runs on every K-th frame, K from 1 on; got {every}.")
-        encoded = None if query.text is None else self.describe(query.text)
-        return self._steps(frames, query, encoded, every, backward)
+        return _each(self.track_all(frames, [query], every=every, backward=backward))
 
     def track_all(
         self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1, backward: bool = False
-    ) -> Iterator[tuple[Step, ...]]:
+    ) -> Generator[tuple[Step, ...]]:
         """Follow several targets through one decoding: a `Step` of each for every frame, in step.
 
         Raises:
             LangTrackError: as `track`; no query, or queries that start on different frames.
         """
+        if every < 1:
+            raise LangTrackError(f"The language branch runs on every K-th frame, K from 1 on; got {every}.")
         if len({query.start for query in queries}) != 1:
             raise LangTrackError(
                 "Several targets are followed together from one start frame, which they share."
             )
-        copies = itertools.tee(frames, len(queries))
-        return zip(
-            *(
-                self.track(own, query, every=every, backward=backward)
-                for own, query in zip(copies, queries, strict=True)
-            ),
-            strict=True,
-        )
+        targets = [_Target(q, None if q.text is None else self.describe(q.text)) for q in queries]
+        return self._steps(frames, targets, every, backward)
 
     def _steps(
-        self, frames: Iterable[Frame], query: Query, encoded: Encoded | None, every: int, backward: bool
-    ) -> Iterator[Step]:
-        tracker: SiamMaskTracker | None = None
-        memory, count = Memory(), 0
+        self, frames: Iterable[Frame], targets: Sequence[_Target], every: int, backward: bool
+    ) -> Generator[tuple[Step, ...]]:
+        grounded = self._grounded(frames, targets, every, backward)
+        with closing(ahead(grounded, self.ahead)) as made:
+            for frame, estimates in made:
+                yield tuple(map(self._step, repeat(frame), targets, estimates))
+
+    def _grounded(
+        self, frames: Iterable[Frame], targets: Sequence[_Target], every: int, backward: bool
+    ) -> Generator[tuple[Frame, list[Estimate | None]]]:
+        """What needs nothing from the frame before: decoding, and for each target the language branch."""
+        start, count = targets[0].query.start, 0
         for frame in frames:
-            if frame.index > query.start if backward else frame.index < query.start:
+            if frame.index > start if backward else frame.index < start:
                 continue
-            tracked = grounded = None
-            if tracker is not None:
-                tracked = tracker.update(frame)
-            elif query.box_xyxy is not None:
-                tracker, tracked = self._start(frame, query.box_xyxy)
-                memory = Memory("tracking")
-            if encoded is not None and count % every == 0:
-                grounded = self.segmenter.segment(frame, encoded)
-            decision = fuse(tracked, grounded, memory, self.fusion, frame.size_hw)
-            memory = decision.memory
-            if decision.anchor and decision.fused.box_xyxy is not None:
-                if tracker is None:
-                    tracker, tracked = self._start(frame, decision.fused.box_xyxy)
-                else:
-                    tracker.init(frame, decision.fused.box_xyxy)
-            yield Step(frame, tracked, grounded, decision.fused, memory.state, decision.reason)
+            asked = count % every == 0
+            yield (
+                frame,
+                [self.segmenter.segment(frame, t.encoded) if asked and t.encoded else None for t in targets],
+            )
             count += 1
+
+    def _step(self, frame: Frame, target: _Target, grounded: Estimate | None) -> Step:
+        tracked = None
+        if target.tracker is not None:
+            tracked = target.tracker.update(frame)
+        elif target.query.box_xyxy is not None:
+            target.tracker, tracked = self._start(frame, target.query.box_xyxy)
+            target.memory = Memory("tracking")
+        decision = fuse(tracked, grounded, target.memory, self.fusion, frame.size_hw)
+        target.memory = decision.memory
+        if decision.anchor and decision.fused.box_xyxy is not None:
+            if target.tracker is None:
+                target.tracker, tracked = self._start(frame, decision.fused.box_xyxy)
+            else:
+                target.tracker.init(frame, decision.fused.box_xyxy)
+        return Step(frame, tracked, grounded, decision.fused, target.memory.state, decision.reason)
 
     def _start(self, frame: Frame, box_xyxy: FloatArray) -> tuple[SiamMaskTracker, Estimate]:
         """A tracker that has learnt the target, and what it sees on the very frame that it learnt it from."""
@@ -167,3 +190,9 @@ class LangTracker:
         estimate = tracker.update(frame)
         tracker.target = learnt  # the next search starts from what was given, not from this look
         return tracker, estimate
+
+
+def _each(rows: Generator[tuple[Step, ...]]) -> Iterator[Step]:
+    with closing(rows):
+        for row in rows:
+            yield from row
