@@ -19,24 +19,25 @@ from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from langtrack_core.export import Recorder
+from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.render import PANELS, Style, draw
 from langtrack_core.types import Estimate, LangTrackError, Step
-from langtrack_core.video import VideoWriter, read_frames
+from langtrack_core.video import read_frames
 
+from .film import FilmWriter, Maps, MapsWriter, even_size
 from .settings import Settings
 from .task import Task, Tracker, without_paths
 
 log = logging.getLogger(__name__)
 
-PLAYER_CRF = 26
-"""The player's video is for looking and is made on top of the four to keep: smaller, and faster to encode."""
+PREVIEW_SIDE = 480
+"""Longest side in pixels of one of the four pictures of the live view, which come as one JPEG of 60 kB."""
 
 Stage = Literal["opening", "following", "writing", "stopping"]
-Picture = NDArray[np.uint8]
 Said = float | Literal["absent"] | None
+Numbers = list[float] | None
 Item = TypeVar("Item")
 
 
@@ -67,6 +68,10 @@ class Timeline:
         source: "lgm", "siam" or "none", of the fused estimate.
         fused, lgm, siam: confidence in [0, 1] of what was found, "absent", or None: the branch did not run.
         reason: why the fusion decided so.
+        fused_box, lgm_box, siam_box: x1, y1, x2, y2 in pixels of the clip, half-open; None where nothing was
+            found, or the branch did not run.
+        lgm_corners, siam_corners: of the rotated rectangle, x, y four times in pixels of the clip, or None.
+        agree: IoU of the two branches' boxes; None unless both found something.
     """
 
     index: list[int] = field(default_factory=list)
@@ -77,6 +82,12 @@ class Timeline:
     lgm: list[Said] = field(default_factory=list)
     siam: list[Said] = field(default_factory=list)
     reason: list[str] = field(default_factory=list)
+    fused_box: list[Numbers] = field(default_factory=list)
+    lgm_box: list[Numbers] = field(default_factory=list)
+    siam_box: list[Numbers] = field(default_factory=list)
+    lgm_corners: list[Numbers] = field(default_factory=list)
+    siam_corners: list[Numbers] = field(default_factory=list)
+    agree: list[float | None] = field(default_factory=list)
 
     @property
     def found(self) -> int:
@@ -92,6 +103,15 @@ class Timeline:
         self.lgm.append(_said(step.grounded))
         self.siam.append(_said(step.tracked))
         self.reason.append(step.reason)
+        lgm, siam = step.grounded, step.tracked
+        self.fused_box.append(_numbers(step.fused.box_xyxy))
+        lgm_box = None if lgm is None else lgm.box_xyxy
+        siam_box = None if siam is None else siam.box_xyxy
+        self.lgm_box.append(_numbers(lgm_box))
+        self.siam_box.append(_numbers(siam_box))
+        self.lgm_corners.append(_numbers(None if lgm is None else lgm.corners_xy))
+        self.siam_corners.append(_numbers(None if siam is None else siam.corners_xy))
+        self.agree.append(_agreement(lgm_box, siam_box))
 
 
 @dataclass(frozen=True)
@@ -99,13 +119,13 @@ class Result:
     """A run's files. When it was cancelled, or the clip is damaged, everything up to there is in them.
 
     Attributes:
-        player: the four panels in one video, two by two, so that no two of them can ever be out of step.
-        tile_wh: size of one panel in it.
+        film: the clip's frames alone, small, for the page's player.
+        maps: what both branches said of every pixel, for the page's player.
         damage: one sentence when the clip is damaged or ends early.
     """
 
-    player: Path
-    tile_wh: tuple[int, int]
+    film: Path
+    maps: Maps
     timeline: Timeline
     files: list[Path]
     bundle: Path
@@ -196,10 +216,9 @@ class Job:
     def _compute(self) -> Result | None:
         task, settings = self.task, self._settings
         timeline, pace = Timeline(), _Pace(task.frames_expected, settings.preview_hz)
-        run_folder, player = self.folder / task.name, self.folder / "player.mp4"
+        run_folder = self.folder / task.name
         cancelled = False
         damage: list[str] = []
-        tile_wh = _tile(task.info.width, task.info.height, settings.player_side)
         recorder = Recorder(
             run_folder,
             info=task.info,
@@ -210,7 +229,8 @@ class Job:
         )
         with (
             recorder,
-            VideoWriter(player, task.info.fps, crf=PLAYER_CRF) as video,
+            FilmWriter(self.folder / "film.mp4", task.info, settings.player_side) as film,
+            MapsWriter(self.folder / "maps.u8.gz", task.info.width, task.info.height) as maps,
             _closed_after(
                 read_frames(task.info.path, start=task.query.start, on_damage=damage.append)
             ) as frames,
@@ -221,20 +241,20 @@ class Job:
                     raise LangTrackError(_too_long(settings.max_seconds))
                 recorder.add(step)
                 timeline.add(step)
-                mosaic = _mosaic(step, tile_wh)
-                video.write(mosaic, step.frame.time_s - timeline.time_s[0])
+                film.add(step.frame)
+                maps.add(step)
                 if self._dropped:
                     raise _Dropped
                 if self._cancelled.is_set():
                     cancelled = True
                     break
-                self.progress = pace.advance(mosaic, self.progress)
+                self.progress = pace.advance(step, self.progress)
             if not self._cancelled.is_set():
                 self.progress = replace(self.progress, stage="writing")
             recorder.finish(partial=cancelled or bool(damage))
         files = sorted(path for path in run_folder.rglob("*") if path.is_file())
         bundle = _zip(files, run_folder, self.folder / f"langtrack-{task.name}.zip")
-        return Result(player, tile_wh, timeline, files, bundle, cancelled, damage[0] if damage else None)
+        return Result(film.path, maps.maps, timeline, files, bundle, cancelled, damage[0] if damage else None)
 
 
 class _Pace:
@@ -246,7 +266,7 @@ class _Pace:
         self._next_picture_s = 0.0
         self._moments: deque[float] = deque([time.monotonic()])
 
-    def advance(self, mosaic: Picture, before: Progress) -> Progress:
+    def advance(self, step: Step, before: Progress) -> Progress:
         now = time.monotonic()
         self._moments.append(now)
         while len(self._moments) > 2 and now - self._moments[0] > 2.0:
@@ -254,7 +274,7 @@ class _Pace:
         fps = (len(self._moments) - 1) / max(now - self._moments[0], 1e-6)
         picture = before.picture
         if now >= self._next_picture_s:
-            picture, self._next_picture_s = _jpeg(mosaic), now + self._period_s
+            picture, self._next_picture_s = _preview(step), now + self._period_s
         frames = before.frames + 1
         total = None if self._total is None else max(self._total, frames)
         return Progress("following", frames, total, fps, picture)
@@ -281,23 +301,19 @@ def _said(estimate: Estimate | None) -> Said:
     return round(estimate.confidence, 3) if estimate.present else "absent"
 
 
-def _tile(width: int, height: int, longest: int) -> tuple[int, int]:
-    """Width and height of a panel in the player, both even, which yuv420p needs at the seams."""
-    scale = min(1.0, longest / max(width, height))
-    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+def _numbers(points: FloatArray | None) -> Numbers:
+    return None if points is None else np.round(points, 1).ravel().tolist()
 
 
-def _mosaic(step: Step, tile_wh: tuple[int, int]) -> Picture:
+def _agreement(one: FloatArray | None, other: FloatArray | None) -> float | None:
+    return None if one is None or other is None else round(box_iou(one, other), 3)
+
+
+def _preview(step: Step) -> bytes:
     style = Style(labels=False)  # the page writes the labels itself, where they can be read at any size
-    tiles = [cv2.resize(draw(step, panel, style), tile_wh, interpolation=cv2.INTER_AREA) for panel in PANELS]
-    return np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
-
-
-def _jpeg(mosaic: Picture) -> bytes:
-    """At most 960 pixels on the longest side: about 60 kB."""
-    scale = min(1.0, 960 / max(mosaic.shape))
-    small = cv2.resize(mosaic, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
+    size_wh = even_size(step.frame.size_hw[1], step.frame.size_hw[0], PREVIEW_SIDE)
+    tiles = [cv2.resize(draw(step, panel, style), size_wh, interpolation=cv2.INTER_AREA) for panel in PANELS]
+    bgr = cv2.cvtColor(np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])]), cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()
 
 

@@ -12,7 +12,7 @@ from langtrack_core.types import MAX_CHARACTERS
 
 from .examples import CARDS_JS, Example, cards, load_examples
 from .handlers import Backend
-from .player import HERE, player
+from .player import PAGE, player
 from .sessions import Sessions
 from .settings import Settings
 from .task import MAX_EVERY, Tracker
@@ -133,7 +133,7 @@ def launch_options(settings: Settings, examples_dir: Path) -> Mapping[str, Any]:
     return {
         "theme": theme(),
         # In the head, not as css=: Gradio rewrites that and loses the container queries.
-        "head": f"<style>{(HERE / 'style.css').read_text(encoding='utf-8')}</style>",
+        "head": f"<style>{(PAGE / 'style.css').read_text(encoding='utf-8')}</style>",
         "max_file_size": f"{settings.max_file_mb}mb",
         "allowed_paths": [str(examples_dir)],
         "run_history": False,

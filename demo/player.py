@@ -1,10 +1,10 @@
-"""The player component, and the values it understands; player.html, player.js and style.css are its page.
+"""The player component, and the values it understands; the files of ``page/`` are its markup and program.
 
 A value is one JSON object, its ``state`` one of:
     empty    nothing yet: the four views explain themselves
     running  ``title``, and a `Progress` as plain fields with the picture in base64
-    done     ``title``, ``film`` (the four views in one video), ``run`` (a `Timeline` and its geometry),
-             ``files`` and ``bundle`` to download
+    done     ``title``, ``film`` (the clip's frames), ``maps`` (a file per target), ``run`` (JSON text: the
+             numbers of every frame), ``files`` and ``bundle`` to download
 
 The template never contains a value, so nothing from outside is ever parsed as HTML or as a template.
 """
@@ -12,16 +12,20 @@ The template never contains a value, so nothing from outside is ever parsed as H
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from .film import CHUNK
 from .jobs import Progress, Result
 from .task import Task
 
-HERE = Path(__file__).parent
+PAGE = Path(__file__).parent / "page"
+SCRIPTS = ("film", "maps", "paint", "timeline", "tools", "judge", "keys", "server")
+"""One program in parts, joined in this order into the body of one function."""
 EMPTY: dict[str, Any] = {"state": "empty"}
 FILE_NOTES = {
     "fused.mp4": "the track to use",
@@ -41,8 +45,8 @@ FILE_NOTES = {
 def player() -> gr.HTML:
     return gr.HTML(
         EMPTY,
-        html_template=(HERE / "player.html").read_text(encoding="utf-8"),
-        js_on_load=(HERE / "player.js").read_text(encoding="utf-8"),
+        html_template=(PAGE / "player.html").read_text(encoding="utf-8"),
+        js_on_load="\n".join((PAGE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS),
         apply_default_css=False,
         elem_id="player",
         label="Result",
@@ -72,10 +76,28 @@ def done(task: Task, result: Result) -> dict[str, Any]:
     return {
         "state": "done",
         "title": title(task),
-        "film": _served(result.player),
-        "run": {"tile": list(result.tile_wh), "fps": float(task.info.fps), **asdict(result.timeline)},
+        "film": _served(result.film),
+        "maps": [_served(result.maps.path)],
+        "run": json.dumps(_numbers(task, result), separators=(",", ":")),
         "files": [_download(path) for path in sorted(result.files, key=_place)],
         "bundle": _download(result.bundle),
+    }
+
+
+def _numbers(task: Task, result: Result) -> dict[str, Any]:
+    """What the page knows of each frame, see `film.js`: lists as long as the film, or as a target's run."""
+    columns = asdict(result.timeline)
+    index, time_s = columns.pop("index"), columns.pop("time_s")
+    width, height = result.maps.size_wh
+    maps = {"width": width, "height": height, "chunk": CHUNK, "frames": len(index)}
+    target = {"name": task.query.text or "the object in your box", "from": 0, **columns}
+    return {
+        "version": result.maps.path.parent.name,
+        "size": [task.info.width, task.info.height],
+        "fps": float(task.info.fps),
+        "index": index,
+        "time_s": time_s,
+        "targets": [{**target, "map": {**maps, "offsets": result.maps.offsets}}],
     }
 
 

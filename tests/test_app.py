@@ -62,8 +62,11 @@ def test_a_run_shows_progress_and_ends_with_every_file(backend: Backend, clip: s
     assert following[-1]["total"] == FRAMES and 0 < following[-1]["frames"] <= FRAMES
     assert following[-1]["fps"] > 0 and following[-1]["left_s"] is not None and following[-1]["picture"]
     last = views[-1].player
-    assert last["run"]["index"] == list(range(FRAMES))
-    assert last["run"]["state"] == ["tracking"] * FRAMES and last["run"]["source"] == ["siam"] * FRAMES
+    run = run_of(views[-1])
+    assert run["index"] == list(range(FRAMES))
+    (target,) = run["targets"]
+    assert target["state"] == ["tracking"] * FRAMES and target["source"] == ["siam"] * FRAMES
+    assert target["agree"] == [1.0] * FRAMES and target["lgm_box"][0] == target["siam_box"][0]
     names = {"manifest.json", "boxes.csv", "masks.json", "otb.txt", "lasot.txt", "got10k.txt"}
     names |= {"mask.mp4", "rectangle.mp4", "siammask.mp4", "fused.mp4"}
     assert {file["name"] for file in last["files"]} == names
@@ -83,7 +86,7 @@ def test_unknown_words_are_named_and_the_run_goes_on(backend: Backend, clip: str
 
 def test_a_box_alone_and_a_later_start(backend: Backend, clip: str) -> None:
     backend.begin(*asked(clip, "", "70 50 100 80", 5, 3), page())
-    run = list(backend.run(page()))[-1].player["run"]
+    run = run_of(list(backend.run(page()))[-1])
     assert run["index"] == list(range(5, FRAMES)) and run["time_s"][0] == pytest.approx(5 / 12, abs=1e-3)
     query = backend.tracker.started[-1]  # type: ignore[attr-defined]
     assert query.text is None and np.array_equal(query.box_xyxy, [70, 50, 100, 80])
@@ -98,14 +101,14 @@ def test_cancel_stops_the_computing_and_keeps_what_is_done(backend: Backend, cli
     assert len(tracker.closed) == 1 and tracker.frames_done < FRAMES
     done = tracker.frames_done
     assert "Cancelled after" in ended.notice
-    assert ended.player["run"]["index"] == list(range(done))
+    assert run_of(ended)["index"] == list(range(done))
     assert list(views)[-1].player == ended.player  # the run's own event ends the same way
     assert tracker.frames_done == done and not threading_runs()
 
 
 def test_a_clip_that_ends_early_is_followed_to_there_with_a_warning(backend: Backend, tmp_path: Path) -> None:
     end = follow(backend, str(cut_clip(tmp_path / "upload" / "cut.mp4")))[-1]
-    frames = len(end.player["run"]["index"])
+    frames = len(run_of(end)["index"])
     assert 0 < frames < FRAMES and f"Found in {frames} of {frames} frames" in end.notice
     assert "lt-warning" in end.notice and f"cut.mp4 ends early: {frames} frames could be read" in end.notice
     assert manifest_of(end)["complete"] is False
@@ -127,7 +130,7 @@ def test_the_start_is_held_against_the_frames_that_there_are(
 
     monkeypatch.setattr(demo.task, "probe", too_few)
     backend.begin(*asked(clip, start=FRAMES - 2), page())
-    assert list(backend.run(page()))[-1].player["run"]["index"] == [FRAMES - 2, FRAMES - 1]
+    assert run_of(list(backend.run(page()))[-1])["index"] == [FRAMES - 2, FRAMES - 1]
     backend.begin(*asked(clip, start=FRAMES), page())
     end = list(backend.run(page()))[-1]
     assert "Start frame 24 is past the end: grey.mp4 has 24 frames" in end.notice
@@ -338,6 +341,10 @@ def test_examples_are_a_folder_listing(tmp_path: Path) -> None:
 def test_an_unknown_example_is_refused(backend: Backend) -> None:
     with pytest.raises(gr.Error, match="no such example"):
         backend.fill_example(SimpleNamespace(_data={"name": "../../etc/passwd"}))  # type: ignore[arg-type]
+
+
+def run_of(view: View) -> dict[str, Any]:
+    return json.loads(view.player["run"])
 
 
 def manifest_of(view: View) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app_world import FRAMES, HEIGHT, WIDTH, Server, counting_clip, eventually, grey_of, serving
+from app_world import FRAMES, Server, counting_clip, eventually, grey_of, serving
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from langtrack_core import LangTracker, probe, read_frames
@@ -23,8 +23,8 @@ FLAGS = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-
 FLAGS += ("disable-sync", "no-first-run")
 DONE = '.lt-player[data-state="done"][data-frame]'
 VERY_SLOW = "the slow slow slow slow car"
-GREYS = f"""() => [...document.querySelectorAll('.lt-panel canvas')].map((canvas) =>
-    canvas.getContext('2d').getImageData({WIDTH // 4}, {HEIGHT // 3}, 1, 1).data[0])"""
+GREYS = """() => [...document.querySelectorAll('.lt-panel canvas')].map((canvas) =>
+    canvas.getContext('2d').getImageData(canvas.width / 4, canvas.height / 3, 1, 1).data[0])"""
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_a_visit_from_upload_to_download(open_page: Callable[..., Page], clip: P
     with zipfile.ZipFile(tmp_path / "all.zip") as bundle:
         assert bundle.testzip() is None and "grey/fused.mp4" in bundle.namelist()
     with page.expect_download() as caught:
-        page.locator(".lt-files a", has_text="boxes.csv").click()
+        page.locator(".lt-list a", has_text="boxes.csv").click()
     assert len(Path(caught.value.path()).read_text().splitlines()) == FRAMES + 1
 
 
@@ -248,7 +248,7 @@ def test_the_shipped_weights_follow_a_shipped_example(browser: Browser, tmp_path
         expect(page.locator(DONE)).to_be_visible(timeout=120_000)
         expect(page.locator("#notice")).to_contain_text(re.compile(r"Found in (1[5-9]|20) of 20 frames"))
         with page.expect_download() as caught:
-            page.locator(".lt-files a", has_text="manifest.json").click()
+            page.locator(".lt-list a", has_text="manifest.json").click()
         manifest = json.loads(Path(caught.value.path()).read_text())
         assert manifest["complete"] and manifest["weights"] and manifest["counts"]["frames"] == 20
         page.close()

@@ -1,0 +1,125 @@
+"""What the page's player plays: the clip once, small, and beside it each run's maps of 0 to 255.
+
+The pictures are drawn in the page from three things: the film (the clip's frames and nothing else), the maps
+(what both branches said of every pixel), and the numbers of `jobs.Timeline`. So a correction, another target
+or other fusion settings never encode a video again, and a map can be looked at with any threshold.
+
+A maps file is gzip of ``(frames, 2, h, w)`` uint8, language before tracker, zeros where a branch did not
+run. Each `CHUNK` frames are a gzip member of their own: the page fetches and unpacks a few at a time, and
+``gzip.open`` reads the whole.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from langtrack_core.types import Estimate, Frame, Step
+from langtrack_core.video import VideoInfo, VideoWriter
+
+CHUNK = 64
+MAP_SIDE = 256
+"""Longest side of a map. The networks make their masks of 80 and 127 pixels."""
+FILM_CRF = 24
+"""The film is for looking and is made on top of the four videos to keep: smaller, faster to encode."""
+
+Picture = NDArray[np.uint8]
+
+
+class FilmWriter(VideoWriter):
+    """The clip's frames, at most ``side`` pixels on the longest side, at their own times."""
+
+    def __init__(self, path: Path, info: VideoInfo, side: int) -> None:
+        super().__init__(path, info.fps, crf=FILM_CRF)
+        self.size_wh = even_size(info.width, info.height, side)
+
+    def add(self, frame: Frame) -> None:
+        self.write(_shrunk(frame.rgb, self.size_wh), frame.time_s)
+
+    def __enter__(self) -> FilmWriter:
+        return self
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A finished maps file; ``offsets`` has where each chunk begins, and the file's end."""
+
+    path: Path
+    size_wh: tuple[int, int]
+    offsets: tuple[int, ...]
+
+    def chunks(self) -> Iterator[Picture]:
+        """``(up to CHUNK, 2, h, w)`` uint8, in order."""
+        width, height = self.size_wh
+        with self.path.open("rb") as stream:
+            for begin, end in zip(self.offsets, self.offsets[1:], strict=False):
+                stream.seek(begin)
+                plain = gzip.decompress(stream.read(end - begin))
+                yield np.frombuffer(plain, np.uint8).reshape(-1, 2, height, width)
+
+
+class MapsWriter:
+    """Writes a maps file frame by frame; memory does not grow with the length."""
+
+    def __init__(self, path: Path, width: int, height: int) -> None:
+        self.path = path
+        self.size_wh = even_size(width, height, MAP_SIDE)
+        self._stream = path.open("wb")
+        self._offsets = [0]
+        self._frames: list[Picture] = []
+
+    def add(self, step: Step) -> None:
+        self.add_maps(np.stack([self._small(step.grounded), self._small(step.tracked)]))
+
+    def add_maps(self, maps: Picture) -> None:
+        """``(2, h, w)`` uint8 of one frame."""
+        self._frames.append(maps)
+        if len(self._frames) == CHUNK:
+            self._flush()
+
+    @property
+    def maps(self) -> Maps:
+        """The file; complete after the ``with`` block."""
+        return Maps(self.path, self.size_wh, tuple(self._offsets))
+
+    def __enter__(self) -> MapsWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and self._frames:
+                self._flush()
+        finally:
+            self._stream.close()
+        if kind is not None:
+            self.path.unlink(missing_ok=True)
+
+    def _small(self, estimate: Estimate | None) -> Picture:
+        if estimate is None:
+            return np.zeros(self.size_wh[::-1], np.uint8)
+        return _shrunk(estimate.mask_u8, self.size_wh)
+
+    def _flush(self) -> None:
+        packed = gzip.compress(np.stack(self._frames).tobytes(), compresslevel=1, mtime=0)
+        self._stream.write(packed)
+        self._offsets.append(self._offsets[-1] + len(packed))
+        self._frames.clear()
+
+
+def _shrunk(picture: Picture, size_wh: tuple[int, int]) -> Picture:
+    return cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def even_size(width: int, height: int, longest: int) -> tuple[int, int]:
+    """Width and height scaled down to ``longest``, both even, as yuv420p needs them."""
+    scale = min(1.0, longest / max(width, height))
+    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
