@@ -228,7 +228,7 @@ def _as_json(record: Record) -> dict[str, Any]:
 
 _PLAIN = (
     *("key", "name", "sentence", "init", "attributes", "start", "size_hw", "states"),
-    *("seconds", "peak_mb", "note"),
+    *("sources", "seconds", "peak_mb", "note"),
 )
 
 
@@ -245,7 +245,7 @@ def _from_json(data: dict[str, Any]) -> Record:
         boxes = _boxes(a["boxes_xyxy"], count)
         answers[branch] = Answers(boxes, numbers[0], masks, *numbers[1:])
     plain = {name: data[name] for name in _PLAIN}
-    plain |= {name: tuple(plain[name]) for name in ("attributes", "size_hw", "states")}
+    plain |= {name: tuple(plain[name]) for name in ("attributes", "size_hw", "states", "sources")}
     truth = _boxes(data["truth_xyxy"], count)
     return Record(**plain, truth_xyxy=truth, absent=np.array(data["absent"], bool), answers=answers)
 

@@ -72,6 +72,7 @@ class Record:
         truth_xyxy: ``(N, 4)``, nan where there is no box.
         absent: ``(N,)`` the set says that the target is not to be seen.
         states: N words of `types.State`; empty for other trackers.
+        sources: N words of `types.Source`, whose answer the fused one is; empty for other trackers.
         answers: by branch; the language branch is not there when nothing was said.
         seconds: of reading pictures and tracking; 0 when unknown.
         peak_mb: most memory of the process so far; 0 when unknown.
@@ -88,6 +89,7 @@ class Record:
     truth_xyxy: FloatArray
     absent: NDArray[np.bool_]
     states: tuple[str, ...]
+    sources: tuple[str, ...]
     answers: Mapping[str, Answers]
     seconds: float = 0.0
     peak_mb: float = 0.0
@@ -118,6 +120,7 @@ def answer(tracker: Tracker, item: Item, every: int = 1, on_frame: Any = lambda:
     asked = [name for name in BRANCHES if name != "lgm" or item.sentence is not None]
     branches = {name: _Listener(item) for name in asked}
     states: list[str] = []
+    sources: list[str] = []
     note = ""
     try:
         for step in watch.over(tracker.track(_frames(item), item.query(), every=every)):
@@ -126,6 +129,7 @@ def answer(tracker: Tracker, item: Item, every: int = 1, on_frame: Any = lambda:
             for name, listener in branches.items():
                 listener.hear(said[name], truth)
             states.append(step.state)
+            sources.append(step.fused.source)
             on_frame()
     except LangTrackError as error:
         if item.sentence is None or _readable(tracker, item.sentence):
@@ -136,6 +140,7 @@ def answer(tracker: Tracker, item: Item, every: int = 1, on_frame: Any = lambda:
             for listener in branches.values():
                 listener.hear(Estimate.absent(size_hw), sequence.mask(index))
             states.append("searching")
+            sources.append("none")
             on_frame()
     return Record(
         key=item.key,
@@ -148,6 +153,7 @@ def answer(tracker: Tracker, item: Item, every: int = 1, on_frame: Any = lambda:
         truth_xyxy=sequence.boxes_xyxy[start:],
         absent=sequence.absent_frames[start:],
         states=tuple(states),
+        sources=tuple(sources),
         answers={name: listener.answers() for name, listener in branches.items()},
         seconds=watch.seconds,
         peak_mb=_peak_mb(),
@@ -174,7 +180,7 @@ def _peak_mb() -> float:
 
 
 class _Watch:
-    """Times a tracker; what is done between its steps does not count (what its own threads do then is free)."""
+    """Times a tracker, not what is done between its steps (what its own threads do then is free)."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
