@@ -9,11 +9,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import itertools
 import os
 import signal
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -25,11 +23,13 @@ from .types import LangTrackError, Query
 
 if TYPE_CHECKING:
     from .pipeline import LangTracker
+    from .recording import Outcome
     from .video import VideoInfo
 
 PROG = "langtrack"
 
 DISPATCHED = {
+    "batch": {"": ("langtrack_core.batch.command", "many videos, a run folder each and one index")},
     "train": {
         "dmn": ("langtrack_core.dmn.train", "the language branch"),
         "siammask": ("langtrack_core.siammask.train", "the tracker"),
@@ -48,8 +48,8 @@ DISPATCHED = {
         "siam": ("langtrack_core.calibrate", "the tracker's confidence"),
     },
 }
-"""Commands whose modules have ``add_arguments(parser)`` and ``run(args) -> int``; loaded only when used. Under
-the empty name is what runs when none of the others is given."""
+"""Commands whose modules have ``add_arguments(parser)`` and ``run(args) -> int``; loaded only when used.
+Under the empty name is what runs when none of the others is given."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -93,7 +93,6 @@ def target_of(arguments: Sequence[str]) -> str | None:
 
 def _parser() -> argparse.ArgumentParser:
     from . import weights_command
-    from .batch import command as batch_command
 
     parser = _Parser(PROG, description="Follow an object through a video by describing it.")
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -104,9 +103,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_track_arguments(track)
     track.set_defaults(run=run_track)
-    batch = commands.add_parser("batch", help="follow many: a run folder each, and one index")
-    batch_command.add_arguments(batch)
-    batch.set_defaults(run=batch_command.run)
     weights = commands.add_parser("weights", help="list, verify or add weights")
     weights_command.add_arguments(weights)
     weights.set_defaults(run=weights_command.run)
@@ -198,90 +194,55 @@ def run_track(args: argparse.Namespace) -> int:
     """Check everything that can be checked, load, follow, write."""
     from tqdm import tqdm
 
-    from .export import Recorder, check_out_dir
-    from .geometry import clip_box
+    from .export import check_out_dir
+    from .recording import Output, load_tracker, open_source, record
     from .render import Style
-    from .video import probe, read_frames
 
     query = Query(args.text, args.box, args.start)
-    info = probe(args.video)
-    if query.box_xyxy is not None and clip_box(query.box_xyxy, (info.height, info.width)) is None:
-        corners = ",".join(f"{value:g}" for value in query.box_xyxy)
-        raise LangTrackError(
-            f"The box {corners} lies outside the picture, which is {info.width}x{info.height}."
-        )
     check_out_dir(args.out, overwrite=args.overwrite)
-    damage: list[str] = []
-    frames = read_frames(args.video, start=query.start, on_damage=damage.append)
-    frames = itertools.chain([next(frames)], frames)  # a start past the end shows before anything is loaded
-
+    source = open_source(args.video, query)
     tracker = load_tracker(args.weights, args.device, args.backend)
-    unknown = _unknown_words(tracker, query)
-    recorder = Recorder(
-        args.out,
-        info=info,
-        query=query,
-        tracker_info=tracker.info,
-        every=args.every,
-        unknown_words=unknown,
-        png=args.png,
-        video=not args.no_video,
-        overwrite=args.overwrite,
-        style=Style(rotated=args.rotated),
+    _tell_unknown_words(tracker, query)
+    output = Output(
+        args.png, not args.no_video, args.overwrite, args.keep_damaged, Style(rotated=args.rotated)
     )
-    states: Counter[str] = Counter()
-    with recorder:
-        steps = tracker.track(frames, query, every=args.every)
-        total = info.frames_estimate and max(1, info.frames_estimate - query.start)
-        for step in tqdm(steps, total=total, unit="frame", disable=args.quiet, dynamic_ncols=True):
-            recorder.add(step)
-            states[step.state] += 1
-        if damage and not args.keep_damaged:
-            raise LangTrackError(
-                f"{damage[0]} Use --keep-damaged to keep the {states.total()} frames before."
-            )
-        out = recorder.finish(partial=bool(damage))
-    if damage:
-        print(f"{PROG}: {damage[0]}", file=sys.stderr)
+    total = source.info.frames_estimate and max(1, source.info.frames_estimate - query.start)
+    with tqdm(total=total, unit="frame", disable=args.quiet, dynamic_ncols=True) as bar:
+        outcome = record(
+            tracker,
+            source,
+            query,
+            args.out,
+            every=args.every,
+            output=output,
+            on_step=lambda step: bar.update(),
+        )
+    if outcome.damage:
+        print(f"{PROG}: {outcome.damage}", file=sys.stderr)
     if not args.quiet:
-        print(_summary(info, query, states, unknown, tracker.info, out))
+        print(_summary(source.info, query, outcome, tracker.info))
     return 0
 
 
-def load_tracker(weights: str, device: str, backend: str) -> LangTracker:
-    """Import PyTorch, and everything that needs it, as late as this."""
-    from .pipeline import LangTracker
-
-    return LangTracker.from_pretrained(weights, device, backend=backend)
-
-
-def _unknown_words(tracker: LangTracker, query: Query) -> tuple[str, ...]:
-    if query.text is None:
-        return ()
-    unknown = tracker.describe(query.text).unknown
+def _tell_unknown_words(tracker: LangTracker, query: Query) -> None:
+    """Before the run, which may be long."""
+    unknown = () if query.text is None else tracker.describe(query.text).unknown
     if unknown:
         print(f"{PROG}: unknown words, left out: {', '.join(unknown)}", file=sys.stderr)
-    return unknown
 
 
-def _summary(
-    info: VideoInfo,
-    query: Query,
-    states: Counter[str],
-    unknown: Sequence[str],
-    tracker_info: dict,
-    out: Path | None,
-) -> str:
+def _summary(info: VideoInfo, query: Query, outcome: Outcome, tracker_info: dict) -> str:
     target = f'"{query.text}"' if query.text is not None else "the box"
+    states = outcome.states
     parts = [
         f"Followed {target} through {states.total()} frames of {info.path.name}: "
         f"found in {states['tracking']}, lost in {states['lost']}, still searching in {states['searching']}."
     ]
-    if unknown:
-        parts.append(f"Unknown words: {', '.join(unknown)}.")
+    if outcome.unknown:
+        parts.append(f"Unknown words: {', '.join(outcome.unknown)}.")
     used = [f"{w['branch']} {w['name']} ({', '.join(w['files'])})" for w in tracker_info["weights"]]
     parts.append(f"Weights: {'; '.join(used)}.")
-    parts.append(f"The run is in {out}.")
+    parts.append(f"The run is in {outcome.folder}.")
     return " ".join(parts)
 
 

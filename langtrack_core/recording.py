@@ -101,7 +101,7 @@ def record(
     *,
     every: int = 1,
     output: Output | None = None,
-    on_step: Callable[[Step], None] = lambda step: None,
+    on_step: Callable[[Step], object] = lambda step: None,
 ) -> Outcome:
     """Follow to the end of the video; on any error, a stop included, nothing is left of the run.
 

@@ -17,12 +17,12 @@ import pytest
 from synthetic import Clip, OracleTracker, moving_object, write_folder, write_mp4
 from tiny_weights import write_lite
 
-from langtrack_core import cli, weights
+from langtrack_core import cli, recording, weights
 from langtrack_core.runs import read_run
 from langtrack_core.types import Step
 from langtrack_core.video import VideoWriter, count_frames
 
-REAL_LOADING = cli.load_tracker
+REAL_LOADING = recording.load_tracker
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def oracle(clip: Clip, monkeypatch) -> list[tuple[str, str]]:
         loaded.append((weights, device))
         return OracleTracker(clip.masks)
 
-    monkeypatch.setattr(cli, "load_tracker", load)
+    monkeypatch.setattr(recording, "load_tracker", load)
     return loaded
 
 
@@ -201,7 +201,7 @@ def home(tmp_path_factory) -> Path:
 def tiny(home: Path, tmp_path_factory, monkeypatch) -> None:
     """The real loading and the real loop, with small random networks."""
     monkeypatch.setattr(weights, "SHIPPED", write_lite(tmp_path_factory.mktemp("shipped")))
-    monkeypatch.setattr(cli, "load_tracker", REAL_LOADING)
+    monkeypatch.setattr(recording, "load_tracker", REAL_LOADING)
     monkeypatch.setenv("LANGTRACK_HOME", str(home))
 
 
@@ -264,7 +264,7 @@ def raising(error: BaseException):
 
 def test_ctrl_c_leaves_nothing(clip: Clip, video: Path, tmp_path: Path, capsys, monkeypatch):
     stop = raising(KeyboardInterrupt())
-    monkeypatch.setattr(cli, "load_tracker", lambda *_: Stopping(clip.masks, stop))
+    monkeypatch.setattr(recording, "load_tracker", lambda *_: Stopping(clip.masks, stop))
     assert track(video, tmp_path / "run", "--text", "red", "--png") == 130
     assert "langtrack: stopped" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -273,7 +273,9 @@ def test_ctrl_c_leaves_nothing(clip: Clip, video: Path, tmp_path: Path, capsys, 
 def test_sigterm_leaves_nothing(clip: Clip, video: Path, tmp_path: Path, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(
-        cli, "load_tracker", lambda *_: Stopping(clip.masks, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        recording,
+        "load_tracker",
+        lambda *_: Stopping(clip.masks, lambda: os.kill(os.getpid(), signal.SIGTERM)),
     )
     with pytest.raises(SystemExit) as caught:
         track(video, tmp_path / "run", "--text", "red")
@@ -283,7 +285,7 @@ def test_sigterm_leaves_nothing(clip: Clip, video: Path, tmp_path: Path, monkeyp
 
 def test_a_fault_of_ours_is_one_line_too(clip: Clip, video: Path, tmp_path: Path, capsys, monkeypatch):
     stop = raising(RuntimeError("shapes differ"))
-    monkeypatch.setattr(cli, "load_tracker", lambda *_: Stopping(clip.masks, stop))
+    monkeypatch.setattr(recording, "load_tracker", lambda *_: Stopping(clip.masks, stop))
     assert track(video, tmp_path / "run", "--text", "red", "--quiet") == 1
     said = capsys.readouterr().err
     assert "internal error (RuntimeError: shapes differ)" in said and said.count("\n") == 1
