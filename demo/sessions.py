@@ -1,74 +1,148 @@
-"""Who is here: one session per open page, its files, and the run it has going. Nothing is shared between two.
+"""Who is here: one session per visitor's page, its files, and the run it has going. Nothing is shared.
 
 Every file of a visitor lies below one root folder, in a folder with a name that nobody can guess, because
 Gradio serves any file below its upload folder to whoever knows the path.
+
+A page that is reloaded comes back with the session's token (in its address, nowhere else) and finds its run
+again; a page that was closed does not come back, and after a few seconds its run stops and its files go.
 """
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import shutil
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from langtrack_core.types import LangTrackError
 
 from .jobs import Job
+from .line import Line
+from .work import Work
+from .workspace import Workspace
+
+AnyWork = TypeVar("AnyWork", bound=Work)
 
 
 class Session:
-    """What one page owns. ``lock`` guards every field."""
+    """What one page owns. ``lock`` guards every field.
+
+    Attributes:
+        token: whoever shows it gets the session; it is for the page's own address.
+        work: the newest piece of work, over or not.
+        workspace: the video that is worked on, None before the first run.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.token = secrets.token_urlsafe(24)
         self.lock = threading.Lock()
         self.uploads: set[Path] = set()
         self.job: Job | None = None
+        self.work: Work | None = None
         self.finished: list[Job] = []
+        self.workspace: Workspace | None = None
         self.last_used = time.monotonic()
         self.closed = False
 
     def new_job(self, make: Callable[[Path], Job], runs_kept: int) -> Job:
-        """Make the session's one unfinished job in a folder of its own; files of old runs go.
+        """Make the session's one unfinished job in a folder of its own; files of old runs go, but for those
+        that the workspace still needs.
 
         Raises:
             LangTrackError: a run of this session is still going on, or its page was closed.
         """
         with self.lock:
-            if self.closed:
-                raise LangTrackError("This page was closed. Reload it to start again.")
-            if self.job is not None and not self.job.over:
-                raise LangTrackError("A run is going on in this page. Wait for it, or cancel it first.")
-            if self.job is not None:
+            self.check_free()
+            if self.job is not None and not self._needed(self.job):
                 self.finished.append(self.job)
             while len(self.finished) >= runs_kept:
                 shutil.rmtree(self.finished.pop(0).folder, ignore_errors=True)
             folder = self.folder / secrets.token_hex(8)
             folder.mkdir(parents=True)
-            self.job = make(folder)
+            try:
+                self.job = make(folder)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
             return self.job
+
+    def check_free(self) -> None:
+        """
+        Raises:
+            LangTrackError: a run of this session is still going on, or its page was closed.
+        """
+        if self.closed:
+            raise LangTrackError("This page was closed. Reload it to start again.")
+        if self.busy:
+            raise LangTrackError("A run is going on in this page. Wait for it, or cancel it first.")
+
+    def new_work(self, make: Callable[[], AnyWork]) -> AnyWork:
+        """Make the session's one unfinished piece of work.
+
+        Raises:
+            LangTrackError: as `check_free`.
+        """
+        with self.lock:
+            self.check_free()
+            self.work = work = make()
+            return work
+
+    def new_folder(self) -> Path:
+        """A name for a folder below the session's, that nobody can guess; not made yet."""
+        return self.folder / secrets.token_hex(8)
+
+    def adopt(self, workspace: Workspace) -> None:
+        """What the page shows from now on; the files of the one before go."""
+        with self.lock:
+            before, self.workspace = self.workspace, workspace
+            gone = self.closed
+        if before is not None and before is not workspace:
+            before.close()
+        if gone:
+            workspace.close()
 
     def close(self) -> None:
         """Stop computing, then delete the session's files."""
         with self.lock:
             self.closed = True
-            job = self.job
-        if job is not None:
-            job.cancel(keep=False)
-            job.wait()
+            going = [one for one in (self.job, self.work) if one is not None]
+        for one in going:
+            one.cancel(keep=False)
+            one.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def busy(self) -> bool:
+        return any(one is not None and not one.over for one in (self.job, self.work))
+
+    def _needed(self, job: Job) -> bool:
+        return self.workspace is not None and self.workspace.folder in job.folder.parents
 
 
 class Sessions:
-    """All pages that are open, by Gradio's session hash."""
+    """All pages that are open, by Gradio's session hash.
 
-    def __init__(self, root: Path, keep_s: float) -> None:
+    Args:
+        root: folder for all files of all visitors.
+        keep_s: a session without use and without a run goes after this long.
+        grace_s: a page that has gone may come back (a reload) within this long.
+        line: where jobs wait for their turn; one place when there is none given.
+    """
+
+    def __init__(self, root: Path, keep_s: float, grace_s: float = 0.0, line: Line | None = None) -> None:
         self.root = root
+        self.line = line or Line(1, 16)
         self._keep_s = keep_s
+        self._grace_s = grace_s
         self._lock = threading.Lock()
         self._open: dict[str, Session] = {}
+        self._leaving: dict[str, tuple[Session, threading.Timer]] = {}
+        """By token: sessions whose last page has gone, until their time is over."""
 
     def get(self, key: str | None) -> Session:
         """The page's session, made at first use. A caller without a key gets one of its own."""
@@ -82,35 +156,90 @@ class Sessions:
             session.last_used = time.monotonic()
             return session
 
-    def drop(self, key: str | None) -> None:
-        """The page was closed: end its run, delete its files and the uploads that nobody else uses."""
+    def resume(self, key: str | None, token: str | None) -> Session | None:
+        """Give a reloaded page its session back.
+
+        Returns:
+            None when no session has this token: it is over, or the server was started anew. Two pages may
+            share one session (a duplicated tab); it ends with the last of them.
+        """
+        if not key or not token:
+            return None
+        with self._lock:
+            session = next((s for s in self._all() if hmac.compare_digest(s.token, token)), None)
+            if session is None or session.closed:
+                return None
+            leaving = self._leaving.pop(session.token, None)
+            if leaving is not None:
+                leaving[1].cancel()
+            before = self._open.get(key)
+            self._open[key] = session
+            session.last_used = time.monotonic()
+            alone = before is not None and before is not session and before not in self._open.values()
+        if alone and before is not None:
+            self._end(before)
+        return session
+
+    def leave(self, key: str | None) -> None:
+        """The page has gone. Its session ends after ``grace_s``, unless a page comes back with its token."""
         with self._lock:
             session = self._open.pop(key, None) if key else None
-            if session is None:
+            if session is None or session in self._open.values():
                 return
-            shared = set().union(*(other.uploads for other in self._open.values()))
-        session.close()
-        for upload in session.uploads - shared:
-            upload.unlink(missing_ok=True)
+            if self._grace_s > 0:
+                timer = threading.Timer(self._grace_s, self._expire, (session.token,))
+                timer.daemon = True
+                self._leaving[session.token] = session, timer
+                timer.start()
+                return
+        self._end(session)
+
+    def drop(self, key: str | None) -> None:
+        """End the page's session at once: its run, its files, and the uploads that nobody else uses."""
+        with self._lock:
+            session = self._open.pop(key, None) if key else None
+            if session is None or session in self._open.values():
+                return
+        self._end(session)
 
     def close(self) -> None:
         """The server ends."""
         with self._lock:
-            keys = list(self._open)
-        for key in keys:
-            self.drop(key)
+            sessions = self._all()
+            for _, timer in self._leaving.values():
+                timer.cancel()
+            self._open.clear()
+            self._leaving.clear()
+        for session in sessions:
+            self._end(session)
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._all())
+
+    def _all(self) -> list[Session]:
+        return list(
+            {id(s): s for s in (*self._open.values(), *(s for s, _ in self._leaving.values()))}.values()
+        )
+
+    def _expire(self, token: str) -> None:
+        with self._lock:
+            session, _ = self._leaving.pop(token, (None, None))
+        if session is not None:
+            self._end(session)
+
+    def _end(self, session: Session) -> None:
+        session.close()
+        with self._lock:
+            shared = set().union(*(other.uploads for other in self._all()))
+        for upload in session.uploads - shared:
+            upload.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
         """Drop whoever left without a goodbye, as callers of the API may."""
         horizon = time.monotonic() - self._keep_s
         with self._lock:
             stale = [
-                key
-                for key, session in self._open.items()
-                if session.last_used < horizon and (session.job is None or session.job.over)
+                key for key, session in self._open.items() if session.last_used < horizon and not session.busy
             ]
         for key in stale:
             self.drop(key)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 
 from langtrack_core.types import LangTrackError
 
+MAY_BE_ZERO = ("threads", "reload_grace_s", "min_free_mb")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -18,9 +20,14 @@ class Settings:
         max_file_mb: largest upload in megabytes; phone clips of a minute are below 200.
         max_seconds: longest clip; ten minutes at 25 frames a second are 15,000 frames.
         max_side: longest side in pixels; 3840 is what phones record.
+        max_frames: longest clip in frames, whatever its rate: boxes and masks of a run are kept in memory.
+        max_bundle_mb: largest project that is saved with its video, or opened, unpacked.
         max_runs_kept: finished runs kept per visitor, the oldest goes first.
         queue_size: visitors that may wait; the next one is told to come back.
         concurrency: runs that compute at the same time; they share the networks, not the cores.
+        threads: of the networks' arithmetic; 0 for as many as the machine has cores.
+        reload_grace_s: a page that has gone may come back this long and finds its run; then it is stopped.
+        min_free_mb: with less room on the disk no run is begun.
         keep_hours: files of a visitor who never said goodbye are deleted after this long without use.
         preview_hz: pictures a second that the page gets while a run computes.
         player_side: longest side in pixels of one panel in the page's player; downloads have full size.
@@ -29,9 +36,14 @@ class Settings:
     max_file_mb: int = 500
     max_seconds: float = 600.0
     max_side: int = 3840
+    max_frames: int = 20_000
+    max_bundle_mb: int = 2000
     max_runs_kept: int = 3
     queue_size: int = 16
     concurrency: int = 1
+    threads: int = 0
+    reload_grace_s: float = 10.0
+    min_free_mb: int = 500
     keep_hours: float = 6.0
     preview_hz: float = 4.0
     player_side: int = 640
@@ -39,6 +51,8 @@ class Settings:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
+            if field.name in MAY_BE_ZERO and value == 0:
+                continue
             if not (math.isfinite(value) and value > 0):
                 raise LangTrackError(f"{variable(field.name)} must be a number above 0, got {value}.")
 

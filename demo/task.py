@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from langtrack_core.geometry import FloatArray, clip_box
-from langtrack_core.types import Frame, LangTrackError, Query, Step
+from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step
 from langtrack_core.video import VideoInfo, probe
 
 from .settings import Settings
 
 MAX_EVERY = 30
 """Largest stride of the language branch that the page offers."""
+MAX_COMPARED = 6
+"""Expressions that are followed through one decoding."""
 
 
 class Encoded(Protocol):
@@ -33,7 +35,15 @@ class Tracker(Protocol):
 
     def describe(self, text: str) -> Encoded: ...
 
-    def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Iterator[Step]: ...
+    def track(
+        self, frames: Iterable[Frame], query: Query, *, every: int = 1, backward: bool = False
+    ) -> Iterator[Step]: ...
+
+    def track_all(
+        self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1, backward: bool = False
+    ) -> Iterator[tuple[Step, ...]]: ...
+
+    def ground(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate: ...
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,9 @@ class Task:
     Attributes:
         name: the clip's name in file names; letters, digits, "-" and "_".
         every: the language branch looks at every that many frames.
-        unknown: words of the expression that the vocabulary lacks.
+        unknown: words of the expressions that the vocabulary lacks.
+        others: further queries of the same start frame, followed through the same decoding.
+        backward: from the start frame to the first.
     """
 
     info: VideoInfo
@@ -51,11 +63,25 @@ class Task:
     query: Query
     every: int
     unknown: tuple[str, ...] = ()
+    others: tuple[Query, ...] = ()
+    backward: bool = False
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        return (self.query, *self.others)
 
     @property
     def frames_expected(self) -> int | None:
+        if self.backward:
+            return self.query.start + 1
         total = self.info.frames_estimate
         return None if total is None else max(total - self.query.start, 1)
+
+    @property
+    def title(self) -> str:
+        """What is followed, for people."""
+        said = [f"“{query.text}”" if query.text else "The object in your box" for query in self.queries]
+        return ", ".join(said)
 
 
 def open_video(path: str | None, settings: Settings) -> VideoInfo:
@@ -66,6 +92,8 @@ def open_video(path: str | None, settings: Settings) -> VideoInfo:
     """
     if not path:
         raise LangTrackError("Choose a video first, or click one of the examples.")
+    if not Path(path).is_file():
+        raise LangTrackError("The video is not on the server any more; choose it again.")
     size_mb = Path(path).stat().st_size / 1e6
     if size_mb > settings.max_file_mb:
         raise LangTrackError(
@@ -79,6 +107,11 @@ def open_video(path: str | None, settings: Settings) -> VideoInfo:
         raise LangTrackError(
             f"The video is {info.width}x{info.height}; this server takes up to {settings.max_side} pixels "
             "on the longest side. Scale it down and try again."
+        )
+    if info.frames_estimate is not None and info.frames_estimate > settings.max_frames:
+        raise LangTrackError(
+            f"The clip has {info.frames_estimate} frames; this server takes up to {settings.max_frames}. "
+            "Cut it and try again."
         )
     if info.duration_s is not None and info.duration_s > settings.max_seconds:
         raise LangTrackError(
@@ -116,13 +149,34 @@ def make_task(
     box_xyxy = parse_box(box)
     if not words and box_xyxy is None:
         raise LangTrackError("Say what to follow, for example “the white car on the left”.")
-    first = _whole(start if start is not None else 0, "The start frame", 0, None)
+    first = whole_number(start if start is not None else 0, "The start frame", 0, None)
     query = Query(words or None, box_xyxy, first)
     if box_xyxy is not None and clip_box(box_xyxy, (info.height, info.width)) is None:
         raise LangTrackError(f"The box {box} lies outside the {info.width}x{info.height} picture.")
     unknown = tracker.describe(words).unknown if words else ()
-    stride = _whole(every if every is not None else 1, "The language cadence", 1, MAX_EVERY)
+    stride = whole_number(every if every is not None else 1, "The language cadence", 1, MAX_EVERY)
     return Task(info, clip_name(info.path), query, stride, tuple(unknown))
+
+
+def make_comparison(
+    tracker: Tracker,
+    settings: Settings,
+    path: str | None,
+    texts: Sequence[str],
+    start: float | None,
+    every: float | None,
+) -> Task:
+    """Several expressions on one video, each a target of its own; blank ones are left out.
+
+    Raises:
+        LangTrackError: as `make_task`; less than two different expressions, or more than `MAX_COMPARED`.
+    """
+    words = list(dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and text.strip()))
+    if not 2 <= len(words) <= MAX_COMPARED:
+        raise LangTrackError(f"Give 2 to {MAX_COMPARED} different expressions to compare, got {len(words)}.")
+    tasks = [make_task(tracker, settings, path, text, "", start, every) for text in words]
+    unknown = tuple(dict.fromkeys(word for task in tasks for word in task.unknown))
+    return replace(tasks[0], others=tuple(task.query for task in tasks[1:]), unknown=unknown)
 
 
 def parse_box(text: str | None) -> FloatArray | None:
@@ -148,11 +202,18 @@ def clip_name(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-")[:60] or "clip"
 
 
-def _whole(value: float, what: str, low: int, high: int | None) -> int:
-    number = float(value)
+def whole_number(value: object, what: str, low: int = 0, high: int | None = None) -> int:
+    """
+    Raises:
+        LangTrackError: not a whole number from ``low`` to ``high``; ``what`` begins the sentence.
+    """
+    try:
+        number = float(value)  # type: ignore[arg-type]  # what is no number raises
+    except (TypeError, ValueError):
+        number = math.nan
     if not number.is_integer() or number < low or (high is not None and number > high):
         span = f"a whole number from {low}" + (f" to {high}" if high is not None else " up")
-        raise LangTrackError(f"{what} must be {span}, got {value:g}.")
+        raise LangTrackError(f"{what} must be {span}, got {value!r:.40}.")
     return int(number)
 
 

@@ -168,7 +168,7 @@ def attribute(tracker: Grounder, frame: Frame, text: str) -> Attribution:
                 index,
                 word,
                 re.sub(r"\W+", "", word).lower() not in unknown,
-                round(mask_iou(whole.mask, without.mask), 4),
+                round(float(mask_iou(whole.mask, without.mask)), 4),
                 round(without.confidence, 4),
                 round(without.confidence - whole.confidence, 4),
                 _listed(without.box_xyxy),

@@ -1,0 +1,302 @@
+"""Following targets through a video, as the page asks for it: first runs, corrections, comparisons."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from langtrack_core.export import Recorder
+from langtrack_core.project import Segment
+from langtrack_core.render import PANELS, Style, draw
+from langtrack_core.replay import steps_again
+from langtrack_core.types import LangTrackError, Query, Step
+from langtrack_core.video import read_backward, read_frames
+
+from .film import FilmWriter, Maps, MapsWriter, even_size
+from .hosting import on_gpu
+from .settings import Settings
+from .task import Task, Tracker, clip_name
+from .timeline import Timeline
+from .work import Dropped, Kind, Pace, Work, closed_after
+from .workspace import Workspace
+
+PREVIEW_SIDE = 480
+"""Longest side in pixels of one of the four pictures of the live view, which come as one JPEG of 60 kB."""
+
+
+class _Nothing(Exception):
+    """Stopped before the first frame of a pass; its empty files go."""
+
+
+class _Done(NamedTuple):
+    """What a pass left for one target."""
+
+    target: int
+    segment: Segment
+    timeline: Timeline
+    maps: Maps
+
+
+class Follow(Work):
+    """One or more passes over a video; each of their targets gets a segment for every pass.
+
+    The workspace changes at the end, all at once: work that fails leaves it as it was.
+
+    Args:
+        passes: in order, each with the targets (by id) that its queries are for.
+        edits: the number of this piece of work, for each target.
+        videos: write the four videos too, and offer the files for download.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        workspace: Workspace,
+        passes: Sequence[tuple[Task, Sequence[int]]],
+        settings: Settings,
+        *,
+        kind: Kind,
+        edits: Mapping[int, int],
+        videos: bool,
+    ) -> None:
+        expected = [task.frames_expected for task, _ in passes]
+        total = None if None in expected else sum(n for n in expected if n is not None)
+        super().__init__(workspace.new_folder(), settings, passes[0][0].title, total)
+        self.kind = kind
+        self.workspace = workspace
+        self.unknown = passes[0][0].unknown
+        self._tracker = tracker
+        self._passes = passes
+        self._edits = edits
+        self._videos = videos
+        self._pace = Pace(total, settings.preview_hz)
+        self._film: tuple[Path, int, bool] | None = None
+
+    def compute(self) -> None:
+        workspace = self.workspace
+        if workspace.film is not None:
+            self._film = workspace.film, workspace.film_frames, workspace.film_whole
+        done: list[_Done] = []
+        with suppress(_Nothing):
+            for number, (task, targets) in enumerate(self._passes):
+                if not self.stopped():
+                    done += self._one_pass(number, task, targets)
+        with workspace.lock:
+            if done and self._film is not None:
+                workspace.set_film(self._film[0], self._film[1], whole=self._film[2])
+            for target, segment, timeline, maps in done:
+                workspace.add_segment(target, segment, timeline, maps, self._edits[target])
+                if self._videos:
+                    files, bundle = packed(segment.folder, self.folder)
+                    workspace.set_files(target, files, bundle)
+        if not done:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _one_pass(self, number: int, task: Task, targets: Sequence[int]) -> list[_Done]:
+        self._film_before(task)
+        info, queries = task.info, task.queries
+        places = range(len(queries))
+        timelines = [Timeline() for _ in queries]
+        damage: list[str] = []
+        with ExitStack() as files:
+            recorders = [files.enter_context(self._recorder(task, number, k, targets[k])) for k in places]
+            paths = [self.folder / f"maps-{number}-{k}.u8.gz" for k in places]
+            maps = [files.enter_context(MapsWriter(path, info.width, info.height)) for path in paths]
+            film = self._film_of_pass(task, files)
+            for found in files.enter_context(closed_after(_rounds(self._tracker, task))):
+                if isinstance(found, str):
+                    damage.append(found)
+                    continue
+                self._check_length(found[0])
+                for step, recorder, timeline, writer in zip(found, recorders, timelines, maps, strict=True):
+                    recorder.add(step)
+                    timeline.add(step)
+                    writer.add(step)
+                if film is not None:
+                    film.add(found[0].frame)
+                if self.stopped():
+                    break
+                picture = preview(found[0]) if self._pace.picture_due() else None
+                self.tell(self._pace.advance("following", self.progress, picture))
+            stopped = self.stopped()
+            frames = timelines[0].index
+            if not frames and stopped:
+                raise _Nothing
+            if not frames:
+                raise LangTrackError(f"{info.path.name} gave no frame from {task.query.start} on.")
+            self.tell(replace(self.progress, stage="writing"))
+            folders = [recorder.finish(partial=stopped or bool(damage)) for recorder in recorders]
+        if film is not None:
+            self._film = film.path, frames[-1] + 1, not stopped
+        self.warning = damage[0] if damage else self.warning
+        segments = [Segment.read(folder) for folder in folders if folder is not None]
+        written = [writer.maps for writer in maps]
+        return [_Done(*one) for one in zip(targets, segments, timelines, written, strict=True)]
+
+    def _recorder(self, task: Task, number: int, place: int, target: int) -> Recorder:
+        query = task.queries[place]
+        about = {"direction": "backward" if task.backward else "forward", "edit": self._edits[target]}
+        return Recorder(
+            self.folder / (f"{task.name}-{number}-{place}" if number or place else task.name),
+            info=task.info,
+            query=query,
+            tracker_info={**self._tracker.info, **about},
+            every=task.every,
+            unknown_words=() if query.text is None else self._tracker.describe(query.text).unknown,
+            video=self._videos,
+        )
+
+    def _check_length(self, step: Step) -> None:
+        settings = self.settings
+        if step.frame.time_s > settings.max_seconds or step.frame.index >= settings.max_frames:
+            raise LangTrackError(
+                f"The clip is longer than this server's {settings.max_seconds:g} seconds or "
+                f"{settings.max_frames} frames. Cut it and try again."
+            )
+
+    # --- the film: every frame of the clip from the first on, made once -------------------------------------
+
+    def _film_before(self, task: Task) -> None:
+        """A backward pass shows frames that no film may have yet."""
+        if not task.backward or (self._film is not None and self._film[1] > task.query.start):
+            return
+        with FilmWriter(self._film_path(), task.info, self.settings.player_side) as film:
+            self._fill(film, task, task.query.start + 1)
+        self._film = film.path, task.query.start + 1, False
+
+    def _film_of_pass(self, task: Task, files: ExitStack) -> FilmWriter | None:
+        """The film to go on with; the frames before the start frame are in it already."""
+        if task.backward or (self._film is not None and self._film[2]):
+            return None
+        film = FilmWriter(self._film_path(), task.info, self.settings.player_side)
+        files.enter_context(film)
+        self._fill(film, task, task.query.start)
+        return film
+
+    def _fill(self, film: FilmWriter, task: Task, end: int) -> None:
+        """The frames 0 to ``end`` - 1."""
+        if end == 0:
+            return
+        with closed_after(read_frames(task.info.path, on_damage=_quiet)) as frames:
+            for frame in frames:
+                if frame.index >= end:
+                    return
+                if self.stopped():
+                    raise _Nothing
+                film.add(frame)
+
+    def _film_path(self) -> Path:
+        return self.folder / f"film-{secrets.token_hex(4)}.mp4"
+
+
+class Export(Work):
+    """A target's track as it stands, corrections and what-if included, as a run folder with its videos."""
+
+    kind: Kind = "export"
+
+    def __init__(self, workspace: Workspace, target: int, settings: Settings) -> None:
+        self._run_now = workspace.project.target(target).run()
+        title = workspace.project.target(target).name
+        super().__init__(workspace.new_folder(), settings, title, len(self._run_now.rows))
+        self.workspace = workspace
+        self.target = target
+        self._made_of = workspace.fingerprint(target)
+
+    def compute(self) -> None:
+        run, video, info = self._run_now, self.workspace.video, self.workspace.info
+        if video is None or info is None:
+            raise LangTrackError(
+                "The video is not here, so no pictures can be made; open it together with it."
+            )
+        manifest = run.manifest
+        box = manifest.get("box_xyxy")
+        start = run.rows[0].frame
+        kept: dict[str, Any] = {
+            key: manifest[key] for key in ("what_if", "edits", "weights", "settings") if key in manifest
+        }
+        what_if = manifest.get("what_if", {})
+        recorder = Recorder(
+            self.folder / clip_name(info.path),
+            info=info,
+            query=Query(manifest.get("expression"), None if box is None else np.array(box), start),
+            tracker_info=kept,
+            every=manifest.get("every", 1),
+            unknown_words=manifest.get("unknown_words", ()),
+            style=Style(rotated=what_if.get("rectangle") == "rotated"),
+        )
+        pace = Pace(len(run.rows), self.settings.preview_hz)
+        with (
+            recorder,
+            closed_after(read_frames(info.path, start=start, on_damage=_quiet)) as frames,
+            closed_after(steps_again(run, frames)) as steps,
+        ):
+            for step in steps:
+                recorder.add(step)
+                if self.stopped():  # half an export is of no use
+                    raise Dropped
+                picture = preview(step) if pace.picture_due() else None
+                self.tell(pace.advance("writing", self.progress, picture))
+        files, bundle = packed(self.folder / clip_name(info.path), self.folder)
+        self.workspace.set_files(self.target, files, bundle, self._made_of)
+
+
+def _rounds(tracker: Tracker, task: Task) -> Iterator[tuple[Step, ...] | str]:
+    """A step of each target for every frame; a sentence at the end when the clip is damaged.
+
+    On ZeroGPU this runs in a process of its own, so only what can be sent between processes goes in and out.
+    """
+    frames = (task.frames_expected or 1000) * len(task.queries)
+    return on_gpu(_steps, frames)(tracker, task)
+
+
+def _steps(tracker: Tracker, task: Task) -> Iterator[tuple[Step, ...] | str]:
+    damage: list[str] = []
+    path, start = task.info.path, task.query.start
+    how: dict[str, Any] = {"every": task.every}
+    if task.backward:
+        frames = read_backward(path, start=start)
+        how["backward"] = True
+    else:
+        frames = read_frames(path, start=start, on_damage=damage.append)
+    with closed_after(frames):
+        if len(task.queries) == 1:
+            steps: Iterator[tuple[Step, ...]] = ((step,) for step in tracker.track(frames, task.query, **how))
+        else:
+            steps = tracker.track_all(frames, task.queries, **how)
+        with closed_after(steps):
+            yield from steps
+    yield from damage
+
+
+def packed(folder: Path, into: Path) -> tuple[list[Path], Path]:
+    """All files of a run folder, and one ZIP of them: pictures and videos are stored, text is compressed."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    bundle = into / f"langtrack-{folder.name}.zip"
+    with zipfile.ZipFile(bundle, "w") as archive:
+        for path in files:
+            small = path.suffix in {".mp4", ".png"}
+            how = zipfile.ZIP_STORED if small else zipfile.ZIP_DEFLATED
+            archive.write(path, path.relative_to(folder.parent), how)
+    return files, bundle
+
+
+def preview(step: Step) -> bytes:
+    """The four panels two by two as a JPEG."""
+    style = Style(labels=False)  # the page writes the labels itself, where they can be read at any size
+    size_wh = even_size(step.frame.size_hw[1], step.frame.size_hw[0], PREVIEW_SIDE)
+    tiles = [cv2.resize(draw(step, panel, style), size_wh, interpolation=cv2.INTER_AREA) for panel in PANELS]
+    bgr = cv2.cvtColor(np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])]), cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()
+
+
+def _quiet(sentence: str) -> None:
+    """Damage is told once, by the pass that computes."""

@@ -1,0 +1,64 @@
+"""Where the page is served: on this machine, on a Space with a CPU, or on one that lends a GPU (ZeroGPU).
+
+A Space says so in its environment: ``SPACE_ID``, and ``SPACES_ZERO_GPU`` on ZeroGPU
+(huggingface.co/docs/hub/spaces-zerogpu). ``spaces`` is imported on a Space alone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from langtrack_core.types import LangTrackError
+
+START_S = 20
+"""For the networks to come to the GPU and the clip to be opened."""
+FRAME_S = 0.06
+"""A frame of both branches with decoding, cautiously; a GPU is faster, its processor is shared."""
+MOST_S = 300
+"""Longest loan that is asked for; visitors have a quota of minutes a day."""
+
+
+def on_space(environ: Mapping[str, str] = os.environ) -> bool:
+    return bool(environ.get("SPACE_ID"))
+
+
+def on_zero_gpu(environ: Mapping[str, str] = os.environ) -> bool:
+    return on_space(environ) and environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true")
+
+
+def seconds_for(frames: int) -> int:
+    """How long a GPU is asked for, estimated from the number of frames."""
+    return min(MOST_S, START_S + round(frames * FRAME_S))
+
+
+def on_gpu(
+    function: Callable[..., Iterator[Any]], frames: int, environ: Mapping[str, str] = os.environ
+) -> Callable[..., Iterator[Any]]:
+    """The function itself; on ZeroGPU, one that runs it with a GPU on loan for as long as the frames take."""
+    if not on_zero_gpu(environ):
+        return function
+    import spaces
+
+    return spaces.GPU(duration=seconds_for(frames))(function)
+
+
+def prepare_threads(threads: int) -> None:
+    """Hold the networks' arithmetic to so many threads; 0 leaves it as it is."""
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def check_mcp() -> None:
+    """
+    Raises:
+        LangTrackError: the package that an MCP server needs is not installed.
+    """
+    if importlib.util.find_spec("mcp") is None:
+        raise LangTrackError(
+            "The MCP server needs a package that is not installed; run: pip install “gradio[mcp]”."
+        )

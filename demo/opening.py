@@ -1,0 +1,108 @@
+"""Opening a saved project: unpacked, checked, and made ready for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from langtrack_core.archives import Limits
+from langtrack_core.bundle import open_bundle
+from langtrack_core.project import Project, Segment
+from langtrack_core.runs import Run, decode_mask
+from langtrack_core.types import LangTrackError
+from langtrack_core.video import read_frames
+
+from .film import FilmWriter, Maps, MapsWriter
+from .sessions import Session
+from .settings import Settings
+from .task import open_video
+from .timeline import Timeline
+from .work import Dropped, Kind, Pace, Work, closed_after
+from .workspace import Workspace
+
+
+class Opening(Work):
+    """A project's ZIP becomes the session's workspace. Nothing changes when it is refused or cancelled.
+
+    A bundle holds masks, not the maps of 0 to 255 that they were made of, so the maps of an opened project
+    are 0 or 255.
+    """
+
+    kind: Kind = "open"
+
+    def __init__(self, session: Session, archive: Path, settings: Settings) -> None:
+        super().__init__(session.new_folder(), settings, archive.name, None)
+        self.session = session
+        self.archive = archive
+
+    def compute(self) -> None:
+        limits = Limits(total_mb=self.settings.max_bundle_mb)
+        size_mb = self.archive.stat().st_size / 1e6
+        if size_mb > self.settings.max_bundle_mb:
+            raise LangTrackError(
+                f"The project has {size_mb:.0f} MB; this server takes up to {self.settings.max_bundle_mb} MB."
+            )
+        self.folder.mkdir(parents=True)
+        opened = open_bundle(self.archive, self.folder / "opened", limits)
+        saved = opened.project
+        info = None if opened.video is None else open_video(str(opened.video), self.settings)
+        if info is not None and (info.width, info.height) != (saved.video["width"], saved.video["height"]):
+            raise LangTrackError("The video in the project has another size than its runs.")
+        total = sum(len(segment.run.rows) for target in saved.targets for segment in target.segments)
+        if total > self.settings.max_frames * 4:
+            raise LangTrackError("The project holds more frames than this server takes.")
+        self.progress = replace(self.progress, total=total)
+        workspace = Workspace(self.folder, opened.video, info, Project(saved.video))
+        pace = Pace(total, self.settings.preview_hz)
+        for target in saved.targets:
+            added = workspace.take_over(target)
+            for number, segment in enumerate(target.segments):
+                maps = self._maps(segment, saved.video, f"maps-{target.id}-{number}.u8.gz", pace)
+                edit = segment.run.manifest.get("edit", number)
+                workspace.add_segment(added.id, segment, Timeline.of_run(segment.run), maps, edit)
+        if opened.video is not None:
+            self._film(workspace, opened.video)
+        self.session.adopt(workspace)
+
+    def _maps(self, segment: Segment, video: Mapping[str, Any], name: str, pace: Pace) -> Maps:
+        with MapsWriter(self.folder / name, video["width"], video["height"]) as writer:
+            for row in segment.run.rows:
+                writer.add_maps(
+                    np.stack([_small(segment.run, row.frame, b, writer.size_wh) for b in ("lgm", "siam")])
+                )
+                self._go_on()
+                self.tell(pace.advance("opening", self.progress, None))
+        return writer.maps
+
+    def _film(self, workspace: Workspace, video: Path) -> None:
+        assert workspace.info is not None
+        path = self.folder / "film.mp4"
+        count = 0
+        with (
+            FilmWriter(path, workspace.info, self.settings.player_side) as film,
+            closed_after(read_frames(video, on_damage=lambda text: None)) as frames,
+        ):
+            for frame in frames:
+                film.add(frame)
+                count = frame.index + 1
+                self._go_on()
+                if count > self.settings.max_frames:
+                    raise LangTrackError("The video in the project is longer than this server takes.")
+        workspace.set_film(path, count, whole=True)
+
+    def _go_on(self) -> None:
+        if self.stopped():  # half a project is of no use
+            raise Dropped
+
+
+def _small(run: Run, frame: int, branch: str, size_wh: tuple[int, int]) -> Any:
+    encoded = run.masks.get(frame, {}).get(branch)
+    if encoded is None:
+        return np.zeros(size_wh[::-1], np.uint8)
+    mask = decode_mask(encoded).astype(np.uint8) * 255
+    return cv2.resize(mask, size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
