@@ -28,11 +28,10 @@ def written(path: Path, *, newline: str | None = None) -> Iterator[IO[str]]:
     Raises:
         OSError: as writing does; nothing is left then.
     """
-    with _renamed(path) as temporary:
-        with temporary.open("w", encoding="utf-8", newline=newline) as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
+    with _renamed(path) as temporary, temporary.open("w", encoding="utf-8", newline=newline) as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def write_text(path: Path, text: str) -> None:
