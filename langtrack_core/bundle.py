@@ -159,11 +159,14 @@ def _check_run(run: Run, project: Project) -> None:
     height, width = project.video["height"], project.video["width"]
     manifest = run.manifest
     start, every, box = (manifest.get(key) for key in ("start", "every", "box_xyxy"))
+    edit = manifest.get("edit", 0)
     good = (
         isinstance(start, int)
         and start >= 0
         and isinstance(every, int)
         and every >= 1
+        and isinstance(edit, int)
+        and 0 <= edit < 1_000_000
         and (manifest.get("expression") is None or isinstance(manifest["expression"], str))
         and manifest.get("direction", "forward") in ("forward", "backward")
         and (box is None or (isinstance(box, list) and len(box) == 4 and all(_finite(n) for n in box)))

@@ -189,7 +189,7 @@ class Project:
 
     video: dict[str, Any]
     targets: list[Target] = field(default_factory=list)
-    _next_id: int = 1
+    _ids_used: int = field(default=0, repr=False)
 
     def add(self, name: str | None = None, colour: str | None = None) -> Target:
         """A new target without a run yet.
@@ -203,11 +203,11 @@ class Project:
         """
         if len(self.targets) >= MAX_TARGETS:
             raise LangTrackError(f"A video has at most {MAX_TARGETS} targets; remove one first.")
-        number = self._next_id
+        number = max((self._ids_used, *(target.id for target in self.targets))) + 1
         used = {target.colour for target in self.targets}
         free = [one for one in COLOURS if one not in used] or [COLOURS[number % len(COLOURS)]]
         target = Target(number, checked_name(name or f"Target {number}"), checked_colour(colour or free[0]))
-        self._next_id += 1
+        self._ids_used = number
         self.targets.append(target)
         return target
 
@@ -225,6 +225,7 @@ class Project:
     def remove(self, number: int) -> Target:
         """Take a target out, with everything that was said of it; it is returned so that its files can go."""
         target = self.target(number)
+        self._ids_used = max(self._ids_used, number)
         self.targets.remove(target)
         return target
 
@@ -304,7 +305,6 @@ class Project:
                 Verdicts.from_json(entry.get("verdicts")),
             )
         )
-        self._next_id = max(self._next_id, number + 1)
 
 
 def checked_name(name: Any) -> str:
