@@ -1,19 +1,20 @@
 """Sentences, samples and the trainer of the language branch, on a tiny data tree that the test writes."""
 
-import argparse
 import itertools
-import json
 
-import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
+from tiny_training import WORDS, Stops, language_trainer, on_the_board, recorded, write_data
 
-from langtrack_core.dmn import train as trainer
-from langtrack_core.dmn.lite import LiteConfig, LiteDMN
+from langtrack_core.cli import main
+from langtrack_core.dmn import train as dmn_train
 from langtrack_core.dmn.samples import INPUT, TARGET, SampleStream, Shot, collate, paste, reframe
 from langtrack_core.dmn.sentences import Thing, colour_name, describe, mirror
+from langtrack_core.dmn.vocabulary import Vocabulary
+from langtrack_core.training import fit
 from langtrack_core.types import LangTrackError
 
 GREY = np.full((80, 120, 3), 128, np.uint8)
@@ -98,41 +99,7 @@ def test_pasting_hides_what_is_under_it():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """coco/, davis/ and saliency/ with one red disc on grass in every picture."""
-    root = tmp_path_factory.mktemp("data")
-
-    def draw(path, mask_path=None, centre=(60, 40)):
-        rng = np.random.default_rng(centre[0])
-        rgb = rng.integers(60, 100, (80, 120, 3)).astype(np.uint8)
-        rgb[..., 1] += 60
-        mask = cv2.circle(np.zeros((80, 120), np.uint8), centre, 18, 255, -1)
-        rgb[mask > 0] = (200, 30, 30)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), rgb[..., ::-1])
-        if mask_path:
-            mask_path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(mask_path), mask)
-
-    images, annotations = [], []
-    for i in range(4):
-        draw(root / "coco" / "images" / f"{i}.jpg", centre=(40 + 10 * i, 40))
-        images.append({"id": i, "file_name": f"{i}.jpg", "width": 120, "height": 80})
-        x = 22 + 10 * i
-        outline = [x, 22, x + 36, 22, x + 36, 58, x, 58]
-        annotations.append(
-            {"image_id": i, "category_id": 1, "bbox": [x, 22, 36, 36], "segmentation": [outline]}
-        )
-        draw(root / "saliency" / "images" / f"{i}.jpg", root / "saliency" / "masks" / f"{i}.png")
-        draw(
-            root / "davis" / "JPEGImages" / "disc" / f"{i}.jpg",
-            root / "davis" / "Annotations" / "disc" / f"{i}.png",
-        )
-    coco = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "frisbee"}]}
-    (root / "coco" / "instances.json").write_text(json.dumps(coco))
-    (root / "davis" / "expressions.json").write_text(
-        json.dumps({"disc": ["the red disc", "a disc on the grass"]})
-    )
-    return root
+    return write_data(tmp_path_factory.mktemp("data"))
 
 
 def test_samples_are_seeded_and_have_the_promised_form(data):
@@ -155,72 +122,88 @@ def test_a_resumed_stream_goes_on_where_it_stopped(data):
     assert [batch.sentences for batch in itertools.islice(stream, 2)] == whole[4:]
 
 
-def test_dice_loss_is_zero_for_the_truth_and_nearly_one_for_its_opposite():
-    target = torch.zeros(2, 1, 8, 8)
-    target[0, :, :4] = 1
-    right, wrong = (
-        trainer.dice_loss(40 * (target - 0.5), target),
-        trainer.dice_loss(40 * (0.5 - target), target),
+# --- the trainer -------------------------------------------------------------------------------------------
+
+
+def test_words_are_read_as_the_branch_reads_them():
+    ids, lengths = dmn_train.word_ids(
+        Vocabulary(WORDS, "plain"), ["The red disc's grass!", "zebra", "a " * 40]
     )
-    assert right.max() < 1e-3 and wrong.min() > 0.9
+    assert ids[0, : lengths[0]].tolist() == [0, 1, 2, 5]
+    assert ids[1, : lengths[1]].tolist() == [WORDS.index("a")]  # no known word
+    assert lengths[2] == ids.shape[1] == dmn_train.LONGEST
 
 
-@pytest.fixture
-def arguments(tmp_path, data):
-    parser = argparse.ArgumentParser()
-    trainer.add_arguments(parser)
-    return lambda *more: parser.parse_args(
-        ["--data", str(data), "--out", str(tmp_path / "out"), "--batch", "2", "--workers", "0", *more]
+def test_kin_take_the_place_of_nouns_alone():
+    vectors = torch.nn.functional.normalize(torch.tensor([[1.0, 0], [1, 0.1], [0, 1]]), dim=1)
+    always = dmn_train.Kin(vectors, [0], share=1.0, least=0.5)
+    ids = torch.tensor([[0, 1, 2]]).repeat(50, 1)
+    changed = always(ids, np.random.default_rng(0))
+    assert set(changed[:, 0].tolist()) == {0, 1}  # near enough, unlike the third
+    assert (changed[:, 1] == 1).all() and (changed[:, 2] == 2).all()
+
+
+def test_a_batch_is_its_samples(data, tmp_path):
+    trainer, _ = language_trainer(data, tmp_path, queries=2)
+    samples = [trainer.sample(i) for i in (3, 1)]
+    batch = trainer.collate(samples)
+    assert batch.image.shape == (2, 3, INPUT, INPUT) and batch.masks.shape == (4, 1, TARGET, TARGET)
+    assert batch.words.ids.shape == batch.words.dropped.shape == (4, dmn_train.LONGEST)
+    again = trainer.sample(3)
+    assert torch.equal(again.image, samples[0].image) and torch.equal(
+        again.words.noise, samples[0].words.noise
     )
 
 
-def small_network():
-    torch.manual_seed(0)
-    words = torch.nn.functional.normalize(torch.randn(6, 12), dim=1)
-    classes = torch.nn.functional.normalize(torch.randn(1000, 12), dim=1)
-    network = LiteDMN(words, classes, LiteConfig(channels=16, hidden=16, filters=2, skip8=8, skip4=8))
-    network.backbone.requires_grad_(False)
-    return network, trainer.Reader(["the", "red", "disc", "a", "frisbee", "grass"])
+def test_four_samples_are_learnt_by_heart(data, tmp_path):
+    trainer, settings = language_trainer(
+        data, tmp_path, steps=80, rate=0.01, kin=0.0, noise=0.0, dropped=0.0, ema=0.0
+    )
+    # A small picture, and a look at it taken once, are enough here: the backbone does not learn.
+    whole = trainer.collate([trainer.sample(i) for i in range(4)])
+    image, masks = (F.interpolate(t, scale_factor=0.3, mode="area") for t in (whole.image, whole.masks))
+    four = dmn_train.TrainingBatch(image, whole.words, masks)
+    trainer.train_mode()
+    look = trainer.network.look(image)
+    trainer.network.look = lambda image: look
+    trainer.sample, trainer.collate = lambda index: index, lambda indices: four
+    losses = [sum(step.values()) for step in recorded(trainer, settings)]
+    assert losses[-1] < 0.5 * losses[0], losses
+    found = trainer.forward(four).mask_logits > 0
+    assert (found & (masks > 0.5)).sum() / (found | (masks > 0.5)).sum() > 0.5
 
 
-def test_a_resumed_training_ends_where_an_unbroken_one_does(arguments, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "classifier_names", lambda network: lambda rgb: ("disc",))
-    whole, reader = small_network()
-    trainer.train(whole, reader, arguments("--steps", "4", "--every", "2"))
-    saved = load_file(tmp_path / "out" / "dmn-lite.safetensors")
-
-    broken, reader = small_network()
-    args = arguments("--steps", "4", "--every", "2")
-    args.out = tmp_path / "broken"
-    stopped = argparse.Namespace(**vars(args))
-    monkeypatch.setattr(trainer, "StopSignal", lambda: Stops(after=2))
-    trainer.train(broken, reader, stopped)
-    assert torch.load(args.out / "checkpoint.pt", weights_only=True)["step"] == 2
-    monkeypatch.setattr(trainer, "StopSignal", lambda: False)
-    resumed, reader = small_network()
-    args.resume = True
-    trainer.train(resumed, reader, args)
-    again = load_file(args.out / "dmn-lite.safetensors")
-    assert again.keys() == saved.keys()
-    for name, value in saved.items():
-        torch.testing.assert_close(again[name], value, atol=0, rtol=0, msg=name)
+def test_a_resumed_training_has_the_losses_and_weights_of_an_unbroken_one(data, tmp_path):
+    whole = recorded(*language_trainer(data, tmp_path / "whole", batch=1))
+    half, settings = language_trainer(data, tmp_path / "broken", batch=1)
+    Stops(half, step=2)
+    first = recorded(half, settings)
+    second = recorded(*language_trainer(data, tmp_path / "broken", batch=1))
+    assert len(first) == len(second) == 2 and first + second == whole
+    a, b = (load_file(tmp_path / run / "dmn-lite.safetensors") for run in ("whole", "broken"))
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-class Stops:
-    """A stop signal that comes during the given step."""
-
-    def __init__(self, after):
-        self.after, self.asked = after, 0
-
-    def __bool__(self):
-        self.asked += 1
-        return self.asked > 2 * (self.after - 1)
-
-
-def test_a_loss_that_is_not_finite_stops_the_training_and_shows_its_parts(arguments, monkeypatch):
-    monkeypatch.setattr(trainer, "classifier_names", lambda network: lambda rgb: ("disc",))
-    network, reader = small_network()
+def test_a_loss_that_is_not_finite_names_its_parts(data, tmp_path):
+    trainer, settings = language_trainer(data, tmp_path, steps=1)
     with torch.no_grad():
-        network.out_low.bias.fill_(torch.nan)
-    with pytest.raises(LangTrackError, match="bce_low': nan"):
-        trainer.train(network, reader, arguments("--steps", "1"))
+        trainer.network.out_low.bias.fill_(torch.nan)
+    with pytest.raises(LangTrackError, match="not finite at step 0: bce_low nan"):
+        fit(trainer, settings)
+
+
+def test_figures_and_pictures_of_the_dev_set(data, tmp_path):
+    trainer, settings = language_trainer(data, tmp_path, steps=1, batch=1)
+    trainer.dev = data / "davis"
+    fit(trainer, settings)
+    assert trainer.measure().keys() == {"disc"} and 0 <= trainer.measure()["disc"] <= 1
+    assert (tmp_path / "best" / "dmn-lite.safetensors").exists()
+    scalars, pictures = on_the_board(tmp_path / "tensorboard")
+    assert {"dev/disc", "run/waiting for data"} <= scalars
+    assert pictures == {"input, target, prediction": (3 * INPUT, INPUT)}
+
+
+def test_the_preset_lite_asks_for_its_data(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(dmn_train, "keep_freed_memory", lambda: None)
+    assert main(["train", "dmn", "--out", str(tmp_path)]) == 1
+    assert "needs --data" in capsys.readouterr().err

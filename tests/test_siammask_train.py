@@ -1,79 +1,37 @@
 """Pairs, labels and losses of the SiamMask training, and that a resumed run goes on as if unbroken."""
 
-import io
-import json
-
-import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file
-from torch.utils.data import default_collate
+from tiny_training import Stops, on_the_board, recorded, tracking_trainer, write_data
 
+from langtrack_core.cli import main
 from langtrack_core.geometry import enclosing_box, xyxy_to_cxcywh
+from langtrack_core.siammask import train as siam_train
 from langtrack_core.siammask.network import ANCHORS_WH, GRID, LiteNetwork
 from langtrack_core.siammask.pairs import PairDataset, PairRecipe, anchor_iou, anchor_labels
 from langtrack_core.siammask.tracker import ANCHORS_CXCYWH, decode, paste
-from langtrack_core.siammask.train import (
-    Recipe,
-    Trainer,
-    box_loss,
-    class_loss,
-    freeze,
-    mask_windows,
-)
-from langtrack_core.training import save_weights
+from langtrack_core.siammask.train import WEIGHTS, box_loss, class_loss, mask_windows, trained_network
+from langtrack_core.training import fit, save_weights
 from langtrack_core.types import LangTrackError
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A tiny tree of the four sets: bright discs on noise."""
-    root = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-
-    def picture(path, cx, cy, radius, mask_path=None):
-        rgb = rng.integers(0, 90, (120, 160, 3), dtype=np.uint8)
-        mask = np.zeros((120, 160), np.uint8)
-        cv2.circle(mask, (cx, cy), radius, 255, -1)
-        rgb[mask > 0] = (200, 160, 40)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), rgb)
-        if mask_path is not None:
-            mask_path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(mask_path), mask)
-
-    for i in range(6):
-        picture(
-            root / f"davis/JPEGImages/disc/{i:05d}.jpg",
-            *(60 + 6 * i, 50 + 3 * i, 18),
-            root / f"davis/Annotations/disc/{i:05d}.png",
-        )
-    (root / "davis/expressions.json").write_text(json.dumps({"disc": ["the disc"]}))
-    picture(root / "saliency/images/a.jpg", 80, 60, 25, root / "saliency/masks/a.png")
-    for name, file in (("coco", "instances.json"), ("persons", "boxes.json")):
-        picture(root / name / "images/1.jpg", 50, 40, 20)
-        octagon = [v for k in range(8) for v in (50 + 20 * np.cos(k * 0.785), 40 + 20 * np.sin(k * 0.785))]
-        annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [30, 20, 40, 40], "iscrowd": 0}
-        if name == "coco":
-            annotation["segmentation"] = [octagon]
-        data = {"images": [{"id": 1, "file_name": "1.jpg", "width": 160, "height": 120}]}
-        data |= {"annotations": [annotation], "categories": [{"id": 1, "name": "disc"}]}
-        (root / name / file).write_text(json.dumps(data))
-    return root
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
 
 
-def test_a_pair_depends_on_seed_and_index_alone(folder):
-    first, second = PairDataset(folder, 10, 7), PairDataset(folder, 1000, 7)
+def test_a_pair_depends_on_seed_and_index_alone(data):
+    first, second = PairDataset(data, 10, 7), PairDataset(data, 1000, 7)
     for index in (3, 0):
         a, b = first[index], second[index]
         assert all(torch.equal(a[name], b[name]) for name in a)
-    assert not torch.equal(first[0]["search"], PairDataset(folder, 10, 8)[0]["search"])
+    assert not torch.equal(first[0]["search"], PairDataset(data, 10, 8)[0]["search"])
 
 
-def test_box_and_mask_of_a_pair_agree(folder):
-    pairs = PairDataset(folder, 100, 1, PairRecipe(negatives=0, neighbours=0, occlusion=0, shift=20))
+def test_box_and_mask_of_a_pair_agree(data):
+    pairs = PairDataset(data, 100, 1, PairRecipe(negatives=0, neighbours=0, occlusion=0, shift=20))
     seen = 0
     for pair in (pairs[i] for i in range(40)):
         mask = pair["mask"].numpy()
@@ -86,8 +44,8 @@ def test_box_and_mask_of_a_pair_agree(folder):
     assert seen > 15
 
 
-def test_pairs_of_two_things_have_no_positives(folder):
-    pairs = PairDataset(folder, 100, 1, PairRecipe(negatives=1))
+def test_pairs_of_two_things_have_no_positives(data):
+    pairs = PairDataset(data, 100, 1, PairRecipe(negatives=1))
     for pair in (pairs[i] for i in range(8)):
         assert (pair["labels"] == 0).all() and (pair["cells"] == -1).all()
 
@@ -114,20 +72,20 @@ def test_losses_vanish_for_the_right_answer():
     x, y, bw, bh = box[0]
     loc = torch.stack([(x - cx) / w, (y - cy) / h, torch.log(bw / w), torch.log(bh / h)])
     loc = loc.reshape(1, 20, GRID, GRID)
-    assert float(box_loss(loc, box, labels)) == pytest.approx(0, abs=1e-5)
-    assert float(box_loss(loc + 0.5, box, labels)) > 0.3
+    assert box_loss(loc, box, labels).value == pytest.approx(0, abs=1e-5)
+    assert box_loss(loc + 0.5, box, labels).value > 0.3
     found = decode(loc[0].double().numpy())[:, int(labels[0].argmax())]
     assert np.allclose(found, box[0], atol=1e-3)  # the tracker reads the same box
     cls = torch.stack([(labels[0] != 1), labels[0] == 1]).float().reshape(1, 10, GRID, GRID) * 40
-    assert float(class_loss(cls, labels, 64)) == pytest.approx(0, abs=1e-5)
-    assert float(class_loss(-cls, labels, 64)) > 10
+    assert sum(p.value for p in class_loss(cls, labels, 64).values()) == pytest.approx(0, abs=1e-5)
+    assert sum(p.value for p in class_loss(-cls, labels, 64).values()) > 10
 
 
 def test_a_pair_without_positives_has_no_box_loss():
     labels = torch.zeros(1, 5 * GRID * GRID, dtype=torch.long)
     loss = box_loss(torch.randn(1, 20, GRID, GRID, requires_grad=True), torch.ones(1, 4), labels)
-    assert float(loss.detach()) == 0.0
-    loss.backward()
+    assert loss.value == 0.0 and loss.counted == 0.0
+    loss.total.backward()
 
 
 def test_what_a_cell_learns_is_what_the_tracker_pastes_back():
@@ -138,59 +96,102 @@ def test_what_a_cell_learns_is_what_the_tracker_pastes_back():
     assert np.abs((laid > 0.5) - mask[0].numpy()).mean() < 0.01
 
 
-def batches(folder, count):
-    pairs = PairDataset(folder, 2 * count, 3)
-    return [default_collate([pairs[2 * i], pairs[2 * i + 1]]) for i in range(count)]
+# --- the trainer -------------------------------------------------------------------------------------------
 
 
-def fresh_trainer():
-    torch.manual_seed(5)
-    network = LiteNetwork(channels=16, mask_rank=8)
-    recipe = Recipe(batch=2)
-    freeze(network, recipe)
-    return Trainer(network, recipe)
+def test_four_pairs_are_learnt_by_heart(data, tmp_path):
+    trainer, settings = tracking_trainer(data, tmp_path, steps=45, rate=0.01, ema=0.0)
+    four = trainer.collate([trainer.sample(i) for i in range(4)])
+    trainer.sample, trainer.collate = lambda index: index, lambda indices: four
+    # The backbone does not learn here, so it is run once.
+    backbone, seen = trainer.network.backbone.requires_grad_(False), {}
+    run = backbone.forward
+    backbone.forward = lambda x: seen[x.shape] if x.shape in seen else seen.setdefault(x.shape, run(x))
+    losses = [sum(step.values()) for step in recorded(trainer, settings)]
+    assert losses[-1] < 0.6 * losses[0], losses
 
 
-def test_a_resumed_run_goes_on_as_if_unbroken(folder):
-    first, second = batches(folder, 2)
-    unbroken = fresh_trainer()
-    unbroken.learn(first, 50, bfloat16=False)
-    resumed = fresh_trainer()
-    resumed.load(through_a_file(unbroken.state()))
-    for trainer in (unbroken, resumed):
-        trainer.running = {}
-    a, b = (trainer.learn(second, 50, bfloat16=False) for trainer in (unbroken, resumed))
-    assert a == pytest.approx(b, rel=1e-5) and resumed.step == 2
-    assert set(a) >= {"cls", "box"}
+def test_a_resumed_training_has_the_losses_and_weights_of_an_unbroken_one(data, tmp_path):
+    whole = recorded(*tracking_trainer(data, tmp_path / "whole", batch=1))
+    half, settings = tracking_trainer(data, tmp_path / "broken", batch=1)
+    Stops(half, step=2)
+    first = recorded(half, settings)
+    second = recorded(*tracking_trainer(data, tmp_path / "broken", batch=1))
+    assert len(first) == len(second) == 2 and first + second == whole
+    a, b = (load_file(tmp_path / run / WEIGHTS) for run in ("whole", "broken"))
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def through_a_file(state):
-    """No tensor stays shared with the run that goes on."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
+def test_the_second_stage_changes_the_refinement_alone(data, tmp_path):
+    trainer, settings = tracking_trainer(data, tmp_path, stage="refine", steps=2, batch=2)
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    (losses, _) = recorded(trainer, settings)
+    assert losses.keys() == {"refine", "dice"}
+    after = trainer.network.state_dict()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"refinement"}
 
 
-def test_a_checkpoint_of_another_recipe_is_refused():
-    state = fresh_trainer().state()
-    other = Trainer(LiteNetwork(channels=16, mask_rank=8), Recipe(batch=4))
-    with pytest.raises(LangTrackError, match="other settings"):
-        other.load(state)
+def test_the_second_stage_begins_with_the_weights_of_the_first(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(siam_train, "keep_freed_memory", lambda: None)
+    torch.manual_seed(0)
+    network = LiteNetwork()
+    save_weights(tmp_path / WEIGHTS, network.state_dict(), {})
+    flags = ["--data", str(data), "--out", str(tmp_path), "--steps", "1", "--batch", "1", "--workers", "0"]
+    assert main(["train", "siammask", "--stage", "refine", *flags]) == 0
+    first, second = load_file(tmp_path / WEIGHTS), load_file(tmp_path / "refine" / WEIGHTS)
+    assert torch.equal(first["cls.head.0.weight"], second["cls.head.0.weight"])
+    LiteNetwork().load_state_dict(second)
 
 
-def test_a_loss_that_is_not_finite_names_its_parts(folder):
-    trainer = fresh_trainer()
+def test_only_lite_is_trained(tmp_path, capsys):
+    assert main(["train", "siammask", "--preset", "paper", "--data", ".", "--out", str(tmp_path)]) == 1
+    assert "published SiamMask weights are used as they are" in capsys.readouterr().err
+
+
+def test_weights_of_another_network_are_no_start(tmp_path):
+    save_weights(tmp_path / "other.safetensors", {"a": torch.ones(1)}, {})
+    with pytest.raises(LangTrackError, match=r"other\.safetensors does not hold a lite SiamMask"):
+        trained_network(tmp_path / "other.safetensors")
+
+
+def test_a_loss_that_is_not_finite_names_its_parts(data, tmp_path):
+    trainer, settings = tracking_trainer(data, tmp_path, batch=1)
     trainer.network.cls.head[3].bias.data.fill_(float("nan"))
-    with pytest.raises(LangTrackError, match=r"not finite at step 0: cls nan, box"):
-        trainer.learn(batches(folder, 1)[0], 10, bfloat16=False)
+    with pytest.raises(LangTrackError, match=r"not finite at step 0: cls_other nan, cls_target nan, box"):
+        fit(trainer, settings)
 
 
-def test_saved_weights_load_strictly(tmp_path):
-    network = LiteNetwork(channels=16, mask_rank=8)
-    path = tmp_path / "w.safetensors"
-    save_weights(path, network.state_dict(), {"arguments": json.dumps({"channels": 16, "mask_rank": 8})})
-    with safe_open(path, "pt") as stream:
-        arguments = json.loads(stream.metadata()["arguments"])
-    LiteNetwork(**arguments).load_state_dict(load_file(path))
-    assert list(tmp_path.iterdir()) == [path]
+def test_pictures_show_what_a_cell_sees(data, tmp_path):
+    trainer, settings = tracking_trainer(data, tmp_path, steps=1, batch=2)
+    fit(trainer, settings)
+    scalars, pictures = on_the_board(tmp_path / "tensorboard")
+    assert "run/waiting for data" in scalars
+    assert pictures == {"input, target, prediction": (3 * 127, 2 * 127)}
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        ({"shift": 40.0}, "search"),
+        ({"scale": 0.3}, "search"),
+        ({"template_shift": 8.0}, "template"),
+        ({"blur": 1.0}, "search"),
+        ({"mirrored": 1.0}, "search"),
+        ({"occlusion": 1.0}, "search"),
+        ({"negatives": 1.0}, "labels"),
+    ],
+)
+def test_each_disturbance_is_there(data, change, seen):
+    still = dict.fromkeys(("clips", "negatives", "neighbours", "mirrored", "surrounded", "grey", "blur"), 0.0)
+    still |= {"occlusion": 0.0, "shift": 0.0, "scale": 0.0, "template_shift": 0.0, "template_scale": 0.0}
+    calm, disturbed = (PairDataset(data, 9, 2, PairRecipe(**still | c)) for c in ({}, change))
+    assert any(not torch.equal(calm[i][seen], disturbed[i][seen]) for i in range(3))
+
+
+def test_grey_pairs_have_no_colour(data):
+    pair = PairDataset(data, 1, 2, PairRecipe(grey=1.0))[0]
+    for name in ("template", "search"):
+        assert pair[name].float().std(dim=2).max() < 1.5  # rounding
+    coloured = PairDataset(data, 1, 2, PairRecipe(grey=0.0))[0]
+    assert coloured["search"].float().std(dim=2).max() > 30

@@ -276,6 +276,11 @@ def _published_name(name: str) -> str:
     return name
 
 
+def to_published(network: DMN) -> dict[str, Tensor]:
+    """The network's entries under the names of a published file."""
+    return {_published_name(name): tensor for name, tensor in network.state_dict().items()}
+
+
 def published_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """The plain state dict of a published file: ``state_dict`` and ``module.`` wrappings taken off.
 

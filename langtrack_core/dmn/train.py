@@ -1,4 +1,6 @@
-"""Training of the language branch: ``python -m langtrack_core train dmn --preset lite --data DIR --out DIR``.
+"""Training of the lite language branch; the published one's is in `paper_train`.
+
+    python -m langtrack_core train dmn --preset lite --data DIR --out DIR
 
 The backbone keeps its ImageNet weights; everything above it is trained with binary cross-entropy and Dice
 on the mask at strides 16 and 4 (DMN's low and high resolution, here at once), and a score that learns to
@@ -9,71 +11,154 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from timm.data import ImageNetInfo
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import Tensor
 
 from ..datasets import davis_sequences, read_rgb
 from ..geometry import mask_iou
 from ..training import (
-    Average,
-    StopSignal,
-    cosine_rate,
+    CommonRecipe,
+    Part,
+    Settings,
+    Task,
+    dice_loss,
+    fit,
     imagenet_weights,
+    joined,
     keep_freed_memory,
-    leave_signals,
-    save_atomically,
     save_weights,
+    settings_of,
+    strip,
 )
+from ..training import add_arguments as add_common_arguments
 from ..types import LangTrackError
+from . import paper_train
 from .lite import LiteDMN, Segmentation, lift
-from .samples import INPUT, SampleStream
+from .samples import INPUT, SampleStream, collate
+from .segmenter import Preprocessing
 from .sentences import COLOURS, NOUNS
+from .vocabulary import Vocabulary
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "weights"
+LOOK = Preprocessing.lite(INPUT)
+LONGEST = 16
+"""Words of a sentence that are read."""
+
+
+@dataclass(frozen=True)
+class Recipe(CommonRecipe):
+    """Settings of a lite training.
+
+    Attributes:
+        batch: pictures a step, ``queries`` sentences each.
+        scenes: share of rendered pictures.
+        low_weight: of the mask at stride 16; that at stride 4 has 1.
+        cross_weight, score_weight: of the cross-entropy (Dice has 1), and of the score's.
+        dice_smooth: share of the cells, see `dice_loss`; an absent thing asks for an empty mask.
+        kin: share of nouns that become a near word, of similarity ``kin_least`` at the least.
+        noise, dropped: deviation added to word vectors, and share of words left out.
+    """
+
+    steps: int = 2400
+    rate: float = 1.2e-3
+    weight_decay: float = 0.05
+    queries: int = 3
+    scenes: float = 0.1
+    low_weight: float = 0.4
+    cross_weight: float = 2.0
+    score_weight: float = 0.1
+    dice_smooth: float = 0.002
+    kin: float = 0.25
+    kin_least: float = 0.5
+    noise: float = 0.03
+    dropped: float = 0.04
+
+
+PRESETS = {"lite": Recipe()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", choices=["lite"], default="lite")
-    parser.add_argument("--data", type=Path, required=True, help="folder with coco/, davis/ and saliency/")
-    parser.add_argument("--dev", type=Path, help="folder in DAVIS layout to measure on while training")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for checkpoints and the final weights"
-    )
-    parser.add_argument("--steps", type=int, default=2400)
-    parser.add_argument("--batch", type=int, default=8, help="pictures a step; three sentences each")
-    parser.add_argument("--rate", type=float, default=1.2e-3, help="highest learning rate")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--every", type=int, default=200, help="steps between checkpoints and measurements")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    parser.add_argument("--preset", choices=["lite", "paper"], default="lite")
+    add_common_arguments(parser)
+    lite = parser.add_argument_group("preset lite")
+    lite.add_argument("--data", type=Path, help="folder with coco, davis and saliency")
+    lite.add_argument("--dev", type=Path, help="folder in DAVIS layout to measure on while training")
+    paper_train.add_arguments(parser.add_argument_group("preset paper"))
 
 
 def run(args: argparse.Namespace) -> int:
+    """Trains, or goes on; leaves the weights in ``OUT``."""
     keep_freed_memory()
-    torch.manual_seed(args.seed)
-    table = load_file(WEIGHTS / "words-lite.safetensors")
-    network = LiteDMN(table["words"] / 127, table["classes"] / 127)
-    load_imagenet(network)
-    network.backbone.requires_grad_(False).eval()
-    network.to(memory_format=torch.channels_last)
-    reader = Reader((WEIGHTS / "words-lite.txt").read_text(encoding="utf-8").split())
-    train(network, reader, args)
+    if args.preset == "paper":
+        return paper_train.run(args)
+    if args.data is None:
+        raise LangTrackError("The preset lite needs --data, a folder with coco, davis and saliency.")
+    recipe, settings = settings_of(args, PRESETS["lite"])
+    with joined(args.device) as world:
+        torch.manual_seed(args.seed)
+        table = load_file(WEIGHTS / "words-lite.safetensors")
+        network = LiteDMN(table["words"] / 127, table["classes"] / 127)
+        load_imagenet(network)
+        network.backbone.requires_grad_(False).eval()
+        network.to(world.device).to(memory_format=torch.channels_last)
+        vocabulary = Vocabulary.from_file(WEIGHTS / "words-lite.txt", "plain")
+        trainer = Trainer(network, vocabulary, recipe, settings, args.data, args.dev)
+        if fit(trainer, settings, world) and world.first:
+            print(f"{settings.out / 'dmn-lite.safetensors'}: {recipe.steps} steps")
     return 0
 
 
-# --- parts -------------------------------------------------------------------------------------------------
+# --- words -------------------------------------------------------------------------------------------------
+
+
+def word_ids(vocabulary: Vocabulary, sentences: list[str]) -> tuple[Tensor, Tensor]:
+    """Sentences to word ids ``(N, LONGEST)`` and lengths ``(N,)``; one without a known word reads as "a"."""
+    ids = torch.zeros(len(sentences), LONGEST, dtype=torch.int64)
+    lengths = torch.ones(len(sentences), dtype=torch.int64)
+    for row, sentence in enumerate(sentences):
+        try:
+            words = vocabulary.read(sentence).ids[:LONGEST]
+        except LangTrackError:
+            words = (vocabulary.ids["a"],)
+        ids[row, : len(words)] = torch.tensor(words)
+        lengths[row] = len(words)
+    return ids, lengths
+
+
+class Kin:
+    """Puts a near word in the place of a noun now and then: "rhino" must work if only "elephant" was seen.
+
+    Args:
+        vectors: ``(V, D)`` word table, rows of length 1.
+        nouns: ids of the words that may be replaced.
+        share: how often.
+        least: similarity of words that count as near.
+    """
+
+    def __init__(self, vectors: Tensor, nouns: list[int], share: float, least: float) -> None:
+        self.share = share
+        count = min(8, len(vectors))
+        self.near = torch.arange(len(vectors))[:, None].repeat(1, count)
+        similarity, near = (vectors[nouns] @ vectors.T).topk(count)
+        self.near[nouns] = torch.where(similarity > least, near, self.near[nouns])
+
+    def __call__(self, ids: Tensor, rng: np.random.Generator) -> Tensor:
+        which = torch.from_numpy(rng.integers(self.near.shape[1], size=(*ids.shape, 1)))
+        chosen = self.near[ids].gather(-1, which)[..., 0]
+        return torch.where(torch.from_numpy(rng.random(ids.shape) < self.share), chosen, ids)
+
+
+# --- the network, ready to be trained ----------------------------------------------------------------------
 
 
 def load_imagenet(network: LiteDMN) -> None:
@@ -85,201 +170,169 @@ def load_imagenet(network: LiteDMN) -> None:
     network.backbone.net.load_state_dict(named)
 
 
-class Reader:
-    """Sentences to padded word ids; words outside the table are left out."""
-
-    def __init__(self, words: list[str]) -> None:
-        self.ids = {word: i for i, word in enumerate(words)}
-
-    def __call__(self, sentences: list[str], longest: int = 16) -> tuple[Tensor, Tensor]:
-        known = [
-            [self.ids[w] for w in re.findall(r"[a-z]+", s.lower()) if w in self.ids][:longest]
-            or [self.ids["a"]]
-            for s in sentences
-        ]
-        ids = torch.zeros(len(known), max(map(len, known)), dtype=torch.int64)
-        for row, words in zip(ids, known, strict=True):
-            row[: len(words)] = torch.tensor(words)
-        return ids, torch.tensor([len(words) for words in known])
-
-
-class Kin:
-    """Puts a near word in the place of a noun now and then: "rhino" must work if only "elephant" was seen.
-
-    Args:
-        vectors: ``(V, D)`` word table, rows of length 1.
-        nouns: ids of the words that may be replaced.
-        share: how often.
-    """
-
-    def __init__(self, vectors: Tensor, nouns: list[int], share: float = 0.25, least: float = 0.5) -> None:
-        self.share = share
-        count = min(8, len(vectors))
-        self.near = torch.arange(len(vectors))[:, None].repeat(1, count)
-        similarity, near = (vectors[nouns] @ vectors.T).topk(count)
-        self.near[nouns] = torch.where(similarity > least, near, self.near[nouns])
-
-    def __call__(self, ids: Tensor) -> Tensor:
-        which = torch.randint(self.near.shape[1], (*ids.shape, 1))
-        chosen = self.near[ids].gather(-1, which)[..., 0]
-        return torch.where(torch.rand(ids.shape) < self.share, chosen, ids)
-
-
 def classifier_names(network: LiteDMN) -> Callable[[NDArray[np.uint8]], tuple[str, ...]]:
     """What ImageNet calls the one thing in a picture, () when the classifier is not sure."""
     info = ImageNetInfo()
     names = [info.index_to_description(i, detailed=False).split(", ") for i in range(info.num_classes())]
+    look = Preprocessing.lite(224)
 
     @torch.inference_mode()
     def name_of(rgb: NDArray[np.uint8]) -> tuple[str, ...]:
-        prob = network.backbone.net(to_input(rgb, 224)).softmax(1)[0]
+        prob = network.backbone.net(look(rgb, network.words.device)).softmax(1)[0]
         best = int(prob.argmax())
         return tuple(n.lower() for n in names[best][:2]) if prob[best] > 0.35 else ()
 
     return name_of
 
 
-def to_input(rgb: NDArray[np.uint8], size: int = INPUT) -> Tensor:
-    """``(1, 3, size, size)``, squeezed, in the network's range."""
-    small = cv2.resize(rgb, (size, size), interpolation=cv2.INTER_AREA)
-    return (torch.from_numpy(small).permute(2, 0, 1)[None].float() - 127) / 128
+# --- losses ------------------------------------------------------------------------------------------------
 
 
-def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """1 - Dice of each mask; an empty target asks for an empty mask."""
-    prob = logits.sigmoid().flatten(1)
-    target = target.flatten(1)
-    cells = prob.shape[1]
-    smooth = 0.002 * cells
-    return 1 - (2 * (prob * target).sum(1) + smooth) / (prob.sum(1) + target.sum(1) + smooth)
-
-
-def losses(out: Segmentation, target: Tensor) -> dict[str, Tensor]:
-    """Parts of the loss, each a scalar; target ``(N, 1, h, w)`` in [0, 1] at stride 4."""
-    parts: dict[str, Tensor] = {}
+def losses(out: Segmentation, target: Tensor, recipe: Recipe) -> dict[str, Part]:
+    """Parts of the loss; target ``(N, 1, h, w)`` in [0, 1] at stride 4."""
+    parts: dict[str, Part] = {}
     low_target = F.interpolate(target, size=out.low_logits.shape[-2:], mode="area")
-    for name, logits, goal in (("low", out.low_logits, low_target), ("high", out.mask_logits, target)):
+    for name, weight, logits, goal in (
+        ("low", recipe.low_weight, out.low_logits, low_target),
+        ("high", 1.0, out.mask_logits, target),
+    ):
         logits = logits.float()
-        weight = 1.0 if name == "high" else 0.4
         # Positives are few: they weigh twice.
         cross = F.binary_cross_entropy_with_logits(logits, goal, reduction="none") * (1 + goal)
-        parts[f"bce_{name}"] = weight * 2 * cross.mean()
-        parts[f"dice_{name}"] = weight * dice_loss(logits, goal).mean()
+        parts[f"bce_{name}"] = Part.mean(cross, recipe.cross_weight * weight)
+        smooth = recipe.dice_smooth * goal[0].numel()
+        parts[f"dice_{name}"] = Part.mean(dice_loss(logits, goal, smooth), weight)
     with torch.no_grad():
         prediction, truth = out.mask_logits > 0, target > 0.5
         inter = (prediction & truth).sum((1, 2, 3))
         union = (prediction | truth).sum((1, 2, 3))
         right = (inter / union.clamp(min=1) > 0.5).float()
-    parts["score"] = 0.1 * F.binary_cross_entropy_with_logits(out.score_logit.float(), right)
+    score = F.binary_cross_entropy_with_logits(out.score_logit.float(), right, reduction="none")
+    parts["score"] = Part.mean(score, recipe.score_weight)
     return parts
 
 
-def augmented_vectors(network: LiteDMN, ids: Tensor, lengths: Tensor) -> Tensor:
-    """Word vectors with noise and with words left out now and then, so that no single word decides."""
-    vectors = network.words[ids]
-    vectors = vectors + 0.03 * torch.randn_like(vectors)
-    drop = (torch.rand(ids.shape) < 0.04) & (lengths[:, None] > 2)
-    return vectors.masked_fill(drop[..., None], 0.0)
+# --- training ----------------------------------------------------------------------------------------------
+
+
+class Words(NamedTuple):
+    """The language of a batch: Q sentences for each of B pictures, N = B Q in all.
+
+    ``ids`` (N, LONGEST), ``lengths`` (N,), ``noise`` (N, LONGEST, D) to add to the word vectors, ``dropped``
+    (N, LONGEST) bool, words whose vector becomes zero.
+    """
+
+    ids: Tensor
+    lengths: Tensor
+    noise: Tensor
+    dropped: Tensor
+
+
+class TrainingBatch(NamedTuple):
+    """``image`` (B, 3, INPUT, INPUT) in the network's range, ``masks`` (N, 1, h, w) in [0, 1] at stride 4."""
+
+    image: Tensor
+    words: Words
+    masks: Tensor
+
+
+class Trainer(Task):
+    """The lite network on photos, clips and rendered scenes."""
+
+    name = "dmn"
+    network: LiteDMN
+
+    def __init__(
+        self,
+        network: LiteDMN,
+        vocabulary: Vocabulary,
+        recipe: Recipe,
+        settings: Settings,
+        data: Path,
+        dev: Path | None = None,
+    ) -> None:
+        self.network, self.vocabulary, self.seed, self.dev = network, vocabulary, settings.seed, dev
+        self.recipe: Recipe = recipe
+        self.stream = SampleStream(
+            data, classifier_names(network), settings.seed, queries=recipe.queries, scenes=recipe.scenes
+        )
+        nouns = {word for names in NOUNS.values() for name in names for word in name.split()}
+        nouns |= {word for _, names in self.stream.salient.shots for name in names for word in name.split()}
+        ids = sorted(vocabulary.ids[w] for w in nouns - set(COLOURS) if w in vocabulary.ids)
+        self.kin = Kin(network.words.cpu(), ids, recipe.kin, recipe.kin_least)
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        trained = [p for p in self.network.parameters() if p.requires_grad]
+        decay = self.recipe.weight_decay
+        return torch.optim.AdamW(trained, lr=self.recipe.rate, weight_decay=decay, betas=(0.9, 0.98))
+
+    def train_mode(self) -> None:
+        self.network.train()
+        self.network.backbone.eval()
+
+    def sample(self, index: int) -> TrainingBatch:
+        """One picture as a batch."""
+        rng = np.random.default_rng((self.seed, index))
+        image, sentences, masks = collate([self.stream.sample(rng)])
+        ids, lengths = word_ids(self.vocabulary, sentences)
+        noise = rng.standard_normal((*ids.shape, self.network.words.shape[1]), np.float32)
+        dropped = torch.from_numpy(rng.random(ids.shape) < self.recipe.dropped) & (lengths[:, None] > 2)
+        words = Words(self.kin(ids, rng), lengths, self.recipe.noise * torch.from_numpy(noise), dropped)
+        return TrainingBatch(image, words, masks)
+
+    def collate(self, samples: list[TrainingBatch]) -> TrainingBatch:
+        images, words, masks = zip(*samples, strict=True)
+        language = Words(*(torch.cat(column) for column in zip(*words, strict=True)))
+        return TrainingBatch(torch.cat(images), language, torch.cat(masks))
+
+    def forward(self, batch: TrainingBatch) -> Segmentation:
+        network, words = self.network, batch.words
+        with torch.no_grad():
+            visual = network.look(batch.image.contiguous(memory_format=torch.channels_last))
+        longest = int(words.lengths.max())
+        # With noise and with words left out now and then no single word decides.
+        vectors = network.words[words.ids] + words.noise
+        vectors = vectors.masked_fill(words.dropped[..., None], 0.0)[:, :longest]
+        picture = torch.arange(len(batch.image), device=batch.image.device)
+        language = network.read_vectors(vectors, words.lengths)
+        return network.ground(visual, language, picture.repeat_interleave(self.recipe.queries))
+
+    def losses(self, batch: TrainingBatch) -> dict[str, Part]:
+        return losses(self.forward(batch), batch.masks, self.recipe)
+
+    def pictures(self, batch: TrainingBatch) -> list[Tensor]:
+        """The first sentence of each of the first four pictures."""
+        first = slice(None, None, self.recipe.queries)
+        prob = self.forward(batch).mask_logits.float().sigmoid()[first, 0]
+        images = (batch.image * 128 + 127) / 255
+        return [strip(*three) for three in zip(images[:4], batch.masks[first, 0], prob, strict=False)]
+
+    def measure(self) -> dict[str, float]:
+        return measure(self.network, self.vocabulary, self.dev) if self.dev else {}
+
+    def export(self, folder: Path) -> None:
+        save_branch(self.network, folder)
 
 
 @torch.inference_mode()
-def measure(network: LiteDMN, reader: Reader, folder: Path, stride: int = 10) -> dict[str, float]:
+def measure(network: LiteDMN, vocabulary: Vocabulary, folder: Path, stride: int = 10) -> dict[str, float]:
     """Mean IoU by sequence over every `stride`-th frame and every sentence."""
     found = {}
+    device = network.words.device
     for sequence in davis_sequences(folder):
-        ids, lengths = reader(list(sequence.expressions))
+        ids, lengths = (t.to(device) for t in word_ids(vocabulary, list(sequence.expressions)))
+        language = network.read(ids[:, : int(lengths.max())], lengths)
+        picture = torch.zeros(len(ids), dtype=torch.int64, device=device)
         values = []
-        for i, frame in list(enumerate(sequence.frames))[::stride]:
-            truth = sequence.mask(i)
-            assert truth is not None  # DAVIS annotates every frame
-            visual = network.look(to_input(read_rgb(frame)))
-            out = network.ground(visual, network.read(ids, lengths), torch.zeros(len(ids), dtype=torch.int64))
-            logits = F.interpolate(lift(out.mask_logits), size=truth.shape, mode="bilinear")[:, 0].numpy()
-            for found_mask in logits > 0:
-                values.append(mask_iou(found_mask, truth))
+        for index in range(0, len(sequence.frames), stride):
+            truth = sequence.mask(index)
+            assert truth is not None  # the DAVIS layout has a mask for every frame
+            visual = network.look(LOOK(read_rgb(sequence.frames[index]), device))
+            mask_logits = lift(network.ground(visual, language, picture).mask_logits)
+            logits = F.interpolate(mask_logits, size=truth.shape, mode="bilinear")[:, 0].cpu().numpy()
+            values += [mask_iou(mask, truth) for mask in logits > 0]
         found[sequence.name] = float(np.mean(values))
     return found
-
-
-# --- the loop ----------------------------------------------------------------------------------------------
-
-
-def train(network: LiteDMN, reader: Reader, args: argparse.Namespace) -> None:
-    trained = [p for p in network.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=args.rate, weight_decay=0.05, betas=(0.9, 0.98))
-    average, stop, first = Average(network), StopSignal(), 0
-    checkpoint = args.out / "checkpoint.pt"
-    if args.resume and checkpoint.exists():
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        average.load_state_dict(state["average"])
-        first = state["step"]
-    stream = SampleStream(args.data, classifier_names(network), args.seed, batch=args.batch)
-    stream.first = first
-    ahead = 4 if args.workers else None
-    loader = torch.utils.data.DataLoader(
-        stream, None, num_workers=args.workers, prefetch_factor=ahead, worker_init_fn=leave_signals
-    )
-    print(
-        f"{len(stream.photos.pictures)} photos, {len(stream.salient.shots)} named salient pictures",
-        flush=True,
-    )
-    nouns = {word for names in NOUNS.values() for name in names for word in name.split()}
-    nouns |= {word for _, names in stream.salient.shots for name in names for word in name.split()}
-    kin = Kin(network.words, sorted(reader.ids[w] for w in nouns - set(COLOURS) if w in reader.ids))
-    started, smoothed = time.monotonic(), dict[str, float]()
-    bar = tqdm(range(first, args.steps), initial=first, total=args.steps, mininterval=10)
-    for step, (image, sentences, target) in zip(bar, loader, strict=False):
-        for group in optimiser.param_groups:
-            group["lr"] = cosine_rate(step, args.steps, args.rate)
-        # Chance depends on the step alone, so a resumed run has the same.
-        torch.manual_seed((args.seed << 32) + step)
-        ids, lengths = reader(sentences)
-        ids = kin(ids)
-        picture = torch.arange(len(image)).repeat_interleave(stream.queries)
-        network.train()
-        network.backbone.eval()
-        with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad():
-                visual = network.look(image.contiguous(memory_format=torch.channels_last))
-            language = network.read_vectors(augmented_vectors(network, ids, lengths), lengths)
-            out = network.ground(visual, language, picture)
-        parts = losses(out, target)
-        total = torch.stack(list(parts.values())).sum()
-        if not torch.isfinite(total):
-            raise LangTrackError(
-                f"The loss is not finite at step {step}: { {k: v.item() for k, v in parts.items()} }"
-            )
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
-        average.update(network)
-        for name, value in parts.items():
-            smoothed[name] = 0.98 * smoothed.get(name, value.item()) + 0.02 * value.item()
-        done = step + 1
-        if done % args.every == 0 or done == args.steps or stop:
-            save_atomically(
-                {
-                    "network": network.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "average": average.state_dict(),
-                    "step": done,
-                },
-                checkpoint,
-            )
-            kept = {k: v.clone() for k, v in network.state_dict().items()}
-            network.load_state_dict(average.averaged(network))
-            network.eval()
-            save_branch(network, args.out)
-            found = measure(network, reader, args.dev) if args.dev else {}
-            network.load_state_dict(kept)
-            line = " ".join(f"{k} {v:.3f}" for k, v in {**smoothed, **found}.items())
-            mean = f" | mean IoU {np.mean(list(found.values())):.3f}" if found else ""
-            tqdm.write(f"step {done} after {(time.monotonic() - started) / 60:.1f} min: {line}{mean}")
-        if stop:
-            break
 
 
 def save_branch(network: LiteDMN, out: Path) -> None:

