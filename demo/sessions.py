@@ -166,7 +166,7 @@ class Sessions:
         if not key or not token:
             return None
         with self._lock:
-            session = next((s for s in self._all() if hmac.compare_digest(s.token, token)), None)
+            session = self._by_token(token)
             if session is None or session.closed:
                 return None
             leaving = self._leaving.pop(session.token, None)
@@ -179,6 +179,14 @@ class Sessions:
         if alone and before is not None:
             self._end(before)
         return session
+
+    def find(self, token: str | None) -> Session | None:
+        """By its token, for callers of the API; None when there is none."""
+        with self._lock:
+            session = self._by_token(token)
+            if session is not None:
+                session.last_used = time.monotonic()
+            return session
 
     def leave(self, key: str | None) -> None:
         """The page has gone. Its session ends after ``grace_s``, unless a page comes back with its token."""
@@ -220,6 +228,10 @@ class Sessions:
         return list(
             {id(s): s for s in (*self._open.values(), *(s for s, _ in self._leaving.values()))}.values()
         )
+
+    def _by_token(self, token: str | None) -> Session | None:
+        given = token.encode() if isinstance(token, str) else b""
+        return next((s for s in self._all() if hmac.compare_digest(s.token.encode(), given)), None)
 
     def _expire(self, token: str) -> None:
         with self._lock:
