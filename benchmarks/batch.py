@@ -1,0 +1,154 @@
+"""What a batch costs: throughput of one and two workers, overhead of an item, storage, and a plan.
+
+python -m benchmarks.batch [--clips 8] [--ray] [--frames 300]
+
+Measured are frames a second and seconds an item on this machine with the shipped examples, networks loaded;
+computed from them, and marked so, is what a million clips would take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from langtrack_core.batch.cluster import RayPool
+from langtrack_core.batch.ledger import Entry, Ledger
+from langtrack_core.batch.local import LocalPool
+from langtrack_core.batch.manifest import Item
+from langtrack_core.batch.scheduler import Pool, run_items
+from langtrack_core.batch.work import Task
+from langtrack_core.recording import load_tracker
+from langtrack_core.video import VideoWriter, probe, read_frames
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+MILLION = 1_000_000
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--clips", type=int, default=8, help="items of a measurement")
+    parser.add_argument("--ray", action="store_true", help="measure a local Ray cluster too")
+    parser.add_argument("--frames", type=int, default=300, help="frames of a clip in the plan")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        clips = sorted(EXAMPLES.glob("*.mp4"))
+        items = [
+            Item(f"clip{n}", str(clip), _expression(clip), None, 0)
+            for n, clip in enumerate((clips * args.clips)[: args.clips])
+        ]
+        info = probe(clips[0])
+        print(f"{args.clips} clips of {info.width}x{info.height}, {os.cpu_count()} cores")
+        best: dict[bool, Cost] = {}
+        for video in (True, False):
+            for workers in (1, 2):
+                cost = measure(items, base / "measured", workers, video=video)
+                best[video] = max(best.get(video, cost), cost)
+                what = "with videos" if video else "no videos"
+                print(
+                    f"measured  {workers} worker(s), {what}: {cost.rate:.1f} frames/s, "
+                    f"{cost.frame_bytes / 1e3:.1f} kB a frame"
+                )
+        tiny = base / "tiny.mp4"
+        with VideoWriter(tiny, 25) as writer:
+            writer.write(next(read_frames(clips[0])).rgb)
+        short = [Item(f"short{n}", str(tiny), items[0].expression, None, 0) for n in range(4 * args.clips)]
+        local_s = overhead(short, base / "short", None)
+        print(f"measured  an item of one frame, local: {1e3 * local_s:.0f} ms")
+        if args.ray:
+            ray_s = overhead(short, base / "short-ray", "local")
+            print(f"measured  an item of one frame, Ray: {1e3 * ray_s:.0f} ms")
+        for video, cost in best.items():
+            plan("with videos" if video else "no videos", cost, args.frames)
+    return 0
+
+
+def _expression(clip: Path) -> str:
+    return str(json.loads(clip.with_suffix(".json").read_text(encoding="utf-8"))["expression"])
+
+
+class Cost(NamedTuple):
+    """Frames a second of a machine, and bytes a frame of what is written."""
+
+    rate: float
+    frame_bytes: float
+
+
+def measure(items: list[Item], out: Path, workers: int, *, video: bool) -> Cost:
+    """Over all workers."""
+    entries, seconds = _run(items, out, workers, None, video=video)
+    frames = sum(entry.frames for entry in entries.values())
+    size = sum(p.stat().st_size for p in (out / "runs").rglob("*") if p.is_file())
+    shutil.rmtree(out)
+    return Cost(frames / seconds, size / frames)
+
+
+def overhead(items: list[Item], out: Path, ray: str | None) -> float:
+    """Seconds an item, one worker."""
+    _, seconds = _run(items, out, 1, ray, video=False)
+    shutil.rmtree(out)
+    return seconds / len(items)
+
+
+def _run(
+    items: list[Item], out: Path, workers: int, ray: str | None, *, video: bool
+) -> tuple[dict[str, Entry], float]:
+    """All items, and the seconds from the moment that every worker had loaded its networks."""
+    runs = out / "runs"
+    task = Task(functools.partial(load_tracker, "lite", "cpu", "auto"), runs, video=video)
+    waiting = _Ready()
+    with Ledger(out) as ledger:
+        runs.mkdir()
+        pool: Pool = LocalPool(task, workers) if ray is None else RayPool(task, workers, ray)
+        try:
+            run_items(items, waiting.around(pool), ledger, runs)
+        finally:
+            pool.close()  # type: ignore[attr-defined]
+        failed = [entry for entry in ledger.entries.values() if entry.status == "failed"]
+        if failed:
+            sys.exit(f"{failed[0].id} failed: {failed[0].reason}")
+        return ledger.entries, time.perf_counter() - waiting.since
+
+
+class _Ready:
+    """Holds a pool's workers back until all are ready, and takes the time from there."""
+
+    def __init__(self) -> None:
+        self.since = 0.0
+
+    def around(self, pool: Any) -> Any:
+        poll, held = pool.poll, []
+
+        def all_at_once(timeout_s: float) -> list[Any]:
+            if self.since:
+                return poll(timeout_s)
+            held.extend(poll(timeout_s))
+            if len(held) < len(pool):
+                return []
+            self.since = time.perf_counter()
+            return held
+
+        pool.poll = all_at_once
+        return pool
+
+
+def plan(what: str, cost: Cost, frames: int) -> None:
+    """A million clips on machines like this one."""
+    hours = MILLION * frames / cost.rate / 3600
+    terabytes = MILLION * frames * cost.frame_bytes / 1e12
+    print(f"computed  {MILLION:,} clips of {frames} frames, {what}: {hours:,.0f} machine hours,")
+    print(
+        f"          {hours / 24 / 100:,.1f} days on 100 machines like this one; {terabytes:.1f} TB of results"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
