@@ -215,7 +215,7 @@ class _Listener:
         if self.with_masks:
             mask = None if self._last is None or not self._last.mask.any() else self._last.mask
             self._masks.append(None if mask is None else encode_mask(mask))
-            self._compared.append(_compared(mask, truth))
+            self._compared.append(compared(mask, truth))
 
     def answers(self) -> Answers:
         inter, union, boundary = np.array(self._compared, float).reshape(-1, 3).T
@@ -223,8 +223,8 @@ class _Listener:
         return Answers(boxes, np.array(self._confidence).round(6), tuple(self._masks), inter, union, boundary)
 
 
-def _compared(mask: BoolMask | None, truth: BoolMask | None) -> tuple[float, float, float]:
-    """Pixels of intersection and union, and F; nan without truth."""
+def compared(mask: BoolMask | None, truth: BoolMask | None) -> tuple[float, float, float]:
+    """Of one frame: pixels of intersection and union, and F; nan without truth. None is an empty mask."""
     if truth is None:
         return np.nan, np.nan, np.nan
     if mask is None:

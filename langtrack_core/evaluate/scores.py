@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -119,10 +119,10 @@ def mean_curve(scores: Iterable[Scores], name: str) -> FloatArray:
     return np.mean(curves, axis=0) if curves else np.empty(0)
 
 
-def by_sequence(records: Sequence[Record], scores: Sequence[Scores], key: str) -> dict[str, float]:
+def by_sequence(pairs: Iterable[tuple[Record, Scores]], key: str) -> dict[str, float]:
     """A measure for each sequence, its sentences averaged: what a bootstrap may resample."""
     gathered: dict[str, list[float]] = {}
-    for record, score in zip(records, scores, strict=True):
+    for record, score in pairs:
         if key in score.values:
             gathered.setdefault(record.name, []).append(score.values[key].value)
     return {name: float(np.mean(values)) for name, values in gathered.items()}

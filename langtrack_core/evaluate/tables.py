@@ -102,9 +102,9 @@ Row = tuple[tuple[str, ...], dict[str, float]]
 
 
 def branch_rows(summaries: Sequence[Summary]) -> list[Row]:
-    """A row for each tracker and branch."""
+    """A row for each tracker and branch; a tracker of one piece has "-" for it."""
     return [
-        ((label, TITLES[branch]), summary.overall(branch))
+        ((label, TITLES[branch] if len(summary.scores) > 1 else "-"), summary.overall(branch))
         for label, summary in zip(distinct_labels(summaries), summaries, strict=True)
         for branch in summary.scores
     ]
