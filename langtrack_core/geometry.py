@@ -92,7 +92,9 @@ def box_to_mask(box_cxcywh: ArrayLike, size_hw: tuple[int, int]) -> BoolMask:
 
 def prob_to_u8(mask_prob: NDArray[np.float32]) -> NDArray[np.uint8]:
     """``mask_prob`` in [0, 1] to ``mask_u8`` in 0 to 255, rounded to nearest."""
-    return np.rint(np.clip(mask_prob, 0.0, 1.0) * 255.0).astype(np.uint8)
+    if not mask_prob.size:  # OpenCV wants pixels
+        return np.zeros(mask_prob.shape, np.uint8)
+    return np.asarray(cv2.convertScaleAbs(np.maximum(mask_prob, 0.0), alpha=255.0), np.uint8)
 
 
 def binarise(mask_u8: NDArray[np.uint8]) -> BoolMask:
@@ -106,10 +108,14 @@ def largest_component(mask: BoolMask) -> BoolMask:
     """Only the largest 8-connected region of a mask; among equals one of them, always the same."""
     if not mask.any():  # OpenCV crashes the process on a picture without pixels
         return mask
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    window = slice(y, y + height), slice(x, x + width)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask[window].view(np.uint8), connectivity=8)
     if count == 2:  # the background and one region: nothing to choose from
         return mask
-    return labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    largest = np.zeros_like(mask)
+    largest[window] = labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    return largest
 
 
 def mask_iou(a: BoolMask, b: BoolMask) -> float:

@@ -88,13 +88,14 @@ class Preprocessing:
             shrinks = h <= frame_hw[0] and w <= frame_hw[1]
             how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
             rgb = np.asarray(cv2.resize(rgb, (w, h), interpolation=how), np.uint8)
-        image = torch.from_numpy(np.ascontiguousarray(rgb)).to(device)
-        image = image.permute(2, 0, 1)[None].float().div_(255)
+        planes = np.empty((1, 3, *rgb.shape[:2]), np.float32)
+        for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
+            np.subtract(rgb[:, :, channel], np.float32(mean * 255), out=planes[0, channel])
+            planes[0, channel] /= np.float32(std * 255)
+        image = torch.from_numpy(planes).to(device)
         if image.shape[-2:] != (h, w):
             image = F.interpolate(image, (h, w), mode="bilinear", align_corners=self.align_corners)
-        mean = torch.tensor(self.mean, device=device).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=device).view(1, 3, 1, 1)
-        return (image - mean) / std
+        return image
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,10 +184,8 @@ class DMNSegmenter:
                 f"The language network gave no finite mask on frame {frame.index}; its weights are damaged "
                 "or belong to another network."
             )
-        logits = F.interpolate(
-            logits.float(), frame.size_hw, mode="bilinear", align_corners=self.preprocessing.align_corners
-        )
-        mask_prob = logits.sigmoid_()[0, 0].cpu().numpy()
+        mask_prob = _enlarged(logits[0, 0].float().cpu(), frame.size_hw, self.preprocessing.align_corners)
+        mask_prob = _sigmoid_of(mask_prob)
         if self.network.one_region and not every_region:
             mask_prob = _largest_region(mask_prob)
         return mask_prob, _mask_logit(mask_prob) if score_logit is None else float(score_logit)
@@ -205,11 +204,30 @@ class DMNSegmenter:
         return Estimate.from_mask(mask_prob, confidence, "lgm")
 
 
+def _enlarged(logits: Tensor, size_hw: tuple[int, int], align_corners: bool) -> NDArray[np.float32]:
+    """Bilinear, ``(h, w)`` to ``(H, W)``."""
+    if align_corners:
+        return F.interpolate(logits[None, None], size_hw, mode="bilinear", align_corners=True)[0, 0].numpy()
+    # The same arithmetic in one thread: PyTorch's threads would wait for each other beside the other branch.
+    return np.asarray(cv2.resize(logits.numpy(), size_hw[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _sigmoid_of(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """In place."""
+    np.negative(logits, out=logits)
+    with np.errstate(over="ignore"):  # infinity is what makes the 0
+        np.exp(logits, out=logits)
+    logits += 1
+    return np.reciprocal(logits, out=logits)
+
+
 def _largest_region(mask_prob: NDArray[np.float32]) -> NDArray[np.float32]:
     """Every other region comes down to the threshold: no longer positive, but still to be seen as a guess."""
     positive = binarise(prob_to_u8(mask_prob))
-    others = positive & ~largest_component(positive)
-    return np.where(others, np.float32(POSITIVE_ABOVE / 255), mask_prob)
+    largest = largest_component(positive)
+    if largest is not positive:
+        mask_prob[positive & ~largest] = POSITIVE_ABOVE / 255
+    return mask_prob
 
 
 def _mask_logit(mask_prob: NDArray[np.float32]) -> float:
