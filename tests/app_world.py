@@ -67,11 +67,13 @@ class PacedTracker(OracleTracker):
         self.frames_done = 0
         self._lock = threading.Lock()
 
-    def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Iterator[Step]:
+    def track(
+        self, frames: Iterable[Frame], query: Query, *, every: int = 1, backward: bool = False
+    ) -> Iterator[Step]:
         with self._lock:
             self.started.append(query)
         try:
-            for step in super().track(frames, query, every=every):
+            for step in super().track(frames, query, every=every, backward=backward):
                 time.sleep(0.1 * (query.text or "").count("slow"))
                 self.frames_done += 1
                 yield step

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -121,7 +122,20 @@ class OracleTracker:
         words = tuple(text.lower().split())
         return SimpleNamespace(text=text, words=words, unknown=tuple(w for w in words if w not in self.known))
 
-    def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Iterator[Step]:
+    def ground(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
+        truth = self.masks[frame.index].astype(np.float32)
+        return Estimate.from_mask(truth, 0.8 if truth.any() else 0.1, "lgm")
+
+    def track_all(
+        self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1, backward: bool = False
+    ) -> Iterator[tuple[Step, ...]]:
+        copies = zip(itertools.tee(frames, len(queries)), queries, strict=True)
+        steps = [self.track(own, query, every=every, backward=backward) for own, query in copies]
+        return zip(*steps, strict=True)
+
+    def track(
+        self, frames: Iterable[Frame], query: Query, *, every: int = 1, backward: bool = False
+    ) -> Iterator[Step]:
         found = False
         for order, frame in enumerate(frames):
             truth = self.masks[frame.index].astype(np.float32)
