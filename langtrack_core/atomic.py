@@ -11,7 +11,7 @@ from typing import IO
 
 
 @contextlib.contextmanager
-def _renamed(path: Path) -> Iterator[Path]:
+def renamed(path: Path) -> Iterator[Path]:
     """A name beside ``path`` that becomes it when the block ends well, and is gone when it does not."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
@@ -28,7 +28,7 @@ def written(path: Path, *, newline: str | None = None) -> Iterator[IO[str]]:
     Raises:
         OSError: as writing does; nothing is left then.
     """
-    with _renamed(path) as temporary, temporary.open("w", encoding="utf-8", newline=newline) as stream:
+    with renamed(path) as temporary, temporary.open("w", encoding="utf-8", newline=newline) as stream:
         yield stream
         stream.flush()
         os.fsync(stream.fileno())
@@ -40,5 +40,5 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    with _renamed(path) as temporary:
+    with renamed(path) as temporary:
         temporary.write_bytes(content)

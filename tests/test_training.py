@@ -136,6 +136,12 @@ def test_another_recipe_or_seed_does_not_go_on(tmp_path):
         fit(Line(), Settings(tmp_path, seed=4))
 
 
+def test_a_damaged_checkpoint_is_told(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK not really")
+    with pytest.raises(LangTrackError, match=r"checkpoint\.pt is no checkpoint to go on from: remove it"):
+        fit(Line(), settings(tmp_path))
+
+
 def test_the_weights_of_the_best_figure_are_kept_apart(tmp_path):
     trainer = Line(figure=[0.2, 0.9, 0.5])
     fit(trainer, settings(tmp_path))

@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
+from ..atomic import write_text
 from ..checkpoint_file import read_checkpoint
-from ..training import CommonRecipe, World, save_text
+from ..training import CommonRecipe, World
 from ..types import LangTrackError
 from ..weights import NETWORKS, check, entries, sha256_of
 from .network import DMN, DMNConfig, config_of, load_published, published_state, to_published
@@ -110,7 +111,8 @@ def start_of(args: argparse.Namespace, pairs: list[Pair], world: World) -> Start
     if args.init == "random":
         path = args.out / "vocabulary.txt"
         if world.first and not path.exists():
-            save_text(path, "\n".join(words_of(pairs).words) + "\n")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, "\n".join(words_of(pairs).words) + "\n")
         world.wait()
         return Start({}, Vocabulary.from_file(path), path, "random")
     named = [entry for entry in entries() if (entry.name, entry.network) == (args.init, "dmn")]
@@ -199,6 +201,7 @@ def record(out: Path, name: str, data: StageData, start: Start, recipe: Recipe, 
         "recipe": {k: v for k, v in asdict(recipe).items() if v != math.inf},
     }
     path = out / "manifest.json"
+    out.mkdir(parents=True, exist_ok=True)
     if path.exists():
         old = json.loads(path.read_text(encoding="utf-8"))
         other = [key for key in ("seed", "sequences", "frames", "init") if old.get(key) != manifest[key]]
@@ -206,4 +209,4 @@ def record(out: Path, name: str, data: StageData, start: Start, recipe: Recipe, 
             raise LangTrackError(
                 f"{path}: this stage began with other data ({', '.join(other)}); choose another --out."
             )
-    save_text(path, json.dumps(manifest, indent=2) + "\n")
+    write_text(path, json.dumps(manifest, indent=2) + "\n")

@@ -51,7 +51,7 @@ def add_arguments(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """All stages, or one; leaves ``OUT/STAGE/best/dmn-paper.safetensors``."""
-    recipe, settings = settings_of(args, replace(RECIPE, steps=args.steps or 1))
+    recipe, settings = settings_of(args, RECIPE)
     stages = [args.stage] if args.stage else [name for name in STAGES if name != "referit" or args.referit]
     with joined(args.device) as world:
         data = {name: stage_data(name, args, recipe) for name in stages}
@@ -65,9 +65,8 @@ def run(args: argparse.Namespace) -> int:
                 record(where.out, name, data[name], start, staged, settings.seed)
             torch.manual_seed(settings.seed)
             network = build(name, args.out, start, staged).to(world.device)
-            if not fit(
-                StageTrainer(name, network, start.vocabulary, staged, where, data[name]), where, world
-            ):
+            trainer = StageTrainer(name, network, start.vocabulary, staged, where, data[name])
+            if not fit(trainer, where, world):
                 return 0  # a signal came, and the loop has said so
         best = args.out / stages[-1] / "best" / WEIGHTS
         if world.first:

@@ -9,7 +9,7 @@ several processes with the same global batch, see what one unbroken process sees
 
 from .averaging import Average
 from .board import strip
-from .files import imagenet_weights, save_atomically, save_text, save_weights
+from .files import imagenet_weights, save_atomically, save_weights
 from .loop import Task, fit
 from .losses import Part, dice_loss
 from .process import StopSignal, keep_freed_memory, leave_signals
@@ -33,7 +33,6 @@ __all__ = [
     "keep_freed_memory",
     "leave_signals",
     "save_atomically",
-    "save_text",
     "save_weights",
     "settings_of",
     "strip",

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..atomic import renamed
 from ..types import LangTrackError
 
 
@@ -32,12 +33,8 @@ def imagenet_weights() -> dict[str, Tensor]:
 def save_atomically(state: dict[str, Any], path: Path) -> None:
     """A checkpoint that is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    try:
+    with renamed(path) as temporary:
         torch.save(state, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_weights(
@@ -54,21 +51,6 @@ def save_weights(
         for name, value in state.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    try:
+    with renamed(path) as temporary:
         save_file(stored, temporary, metadata)
         temporary.chmod(0o644)  # safetensors makes it private
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def save_text(path: Path, text: str) -> None:
-    """A text file in UTF-8, there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -223,7 +224,7 @@ class _Run:
             task.export(out)
             if measured:
                 figures = task.measure()
-            mean = sum(figures.values()) / len(figures) if figures else -math.inf
+            mean = float(sum(figures.values()) / len(figures)) if figures else -math.inf
             if mean > self.best:
                 self.best = mean
                 task.export(out / "best")
@@ -255,7 +256,12 @@ class _Run:
         return {name: value for name, value in terms.items() if name != "steps"}
 
     def _load(self) -> None:
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        try:
+            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise LangTrackError(
+                f"{self.checkpoint} is no checkpoint to go on from: remove it, or choose another --out."
+            ) from error
         before, now = json.loads(state["recipe"]), json.loads(json.dumps(self._terms()))
         other = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
         if other:

@@ -76,8 +76,8 @@ def settings_of(args: argparse.Namespace, recipe: R) -> tuple[R, Settings]:
     given = {name: getattr(args, name) for name in ("steps", "batch", "rate", "precision")}
     recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
     for name in ("steps", "batch", "rate"):
-        if getattr(recipe, name) <= 0:
-            raise LangTrackError(f"--{name} must be over 0, got {getattr(recipe, name)}.")
+        if given[name] is not None and given[name] <= 0:
+            raise LangTrackError(f"--{name} must be over 0, got {given[name]}.")
     if args.every < 1 or args.workers < 0 or args.seed < 0:
         raise LangTrackError("--every must be 1 or more, --workers and --seed 0 or more.")
     return recipe, Settings(args.out, args.seed, args.workers, args.every, args.every)
