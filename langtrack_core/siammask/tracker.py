@@ -245,11 +245,13 @@ def crop(
     height, width = rgb.shape[:2]
     left, top = (round(float(v) - (side + 1) / 2) for v in centre)
     x1, y1, x2, y2 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
-    picture = np.empty((side, side, 3), np.uint8)
-    picture[:] = np.asarray(padding, np.uint8)
+    colour = [int(value) for value in np.asarray(padding, np.uint8)]
     if x2 > x1 and y2 > y1:
-        picture[y1 - top : y2 - top, x1 - left : x2 - left] = rgb[y1:y2, x1:x2]
-    return picture if side == out else np.asarray(cv2.resize(picture, (out, out)), np.uint8)
+        beyond = (y1 - top, top + side - y2, x1 - left, left + side - x2)
+        picture = cv2.copyMakeBorder(rgb[y1:y2, x1:x2], *beyond, cv2.BORDER_CONSTANT, value=colour)
+    else:
+        picture = np.full((side, side, 3), colour, np.uint8)
+    return np.asarray(picture if side == out else cv2.resize(picture, (out, out)), np.uint8)
 
 
 def paste(
