@@ -74,6 +74,8 @@ def unpack(archive: Path | str, into: Path | str, limits: Limits | None = None) 
     except (UnicodeError, ValueError, RuntimeError) as error:  # of zipfile, on names and flags it cannot take
         raise LangTrackError("The ZIP is not one that can be read here; export it again.") from error
     except OSError as error:
+        if error.errno == errno.EINVAL:  # zipfile seeks where the damaged directory points
+            raise LangTrackError("The ZIP is damaged; copy or export it again.") from error
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or "it cannot be read"
         raise LangTrackError(f"The ZIP could not be unpacked: {why}.") from error
     finally:

@@ -241,8 +241,8 @@ def _notes(run: Run, what_if: WhatIf, recorded_every: int) -> tuple[str, ...]:
     notes = [PATH_NOTE]
     if what_if.every % recorded_every:
         notes.append(
-            f"The language branch was asked on every {recorded_every}. frame of this run, so the frames "
-            "between stay without it; run again to ask it more often."
+            f"In this run the language branch was asked on one frame in {recorded_every}; the frames between "
+            "stay without it. Run again to ask it more often."
         )
     if what_if.rule == "language" and all(row.lgm is None for row in run.rows):
         notes.append("This run had no expression, so the language branch says nothing.")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,28 +69,39 @@ def read_truth(paths: Path | str | Sequence[Path | str], run: Run) -> Truth:
     frames = [row.frame for row in run.rows]
     video = run.manifest.get("video", {})
     size_hw = int(video.get("height", 0)), int(video.get("width", 0))
+    if not frames:
+        raise LangTrackError("The run has no frame to compare with.")
+    clip = _Clip(frames, size_hw, bool(run.manifest.get("complete")))
     if len(listed) == 1 and listed[0].suffix.lower() == ".zip":
         with _unpacked(listed[0]) as masks:
-            return _from_masks(masks, frames, size_hw)
+            return _from_masks(masks, clip)
     if all(path.suffix.lower() == ".png" for path in listed):
-        return _from_masks(listed, frames, size_hw)
+        return _from_masks(listed, clip)
     if len(listed) == 1 and listed[0].suffix.lower() in (".txt", ".csv", ".tsv"):
-        return _from_boxes(listed[0], frames)
+        return _from_boxes(listed[0], clip)
     raise LangTrackError(
         "Ground truth is a ZIP of mask PNGs, mask PNGs, or one text file of boxes, x,y,w,h a line; "
         f"got {', '.join(shorten(path.name) for path in listed[:3])}."
     )
 
 
+class _Clip(NamedTuple):
+    """The run's frames in order; ``whole``: it goes to the end of its video."""
+
+    frames: list[int]
+    size_hw: tuple[int, int]
+    whole: bool
+
+
 # --- boxes -------------------------------------------------------------------------------------------------
 
 
-def _from_boxes(path: Path, frames: Sequence[int]) -> Truth:
+def _from_boxes(path: Path, clip: _Clip) -> Truth:
     boxes = _read_boxes(path)
-    places, note = _aligned(len(boxes), frames, "line")
+    places, note = _aligned(len(boxes), clip, "line")
     own = boxes[places]
     absent: NDArray[np.bool_] = np.asarray(np.isnan(own).any(axis=1))
-    return Truth(own, absent, np.ones(len(frames), np.bool_), {}, (note,))
+    return Truth(own, absent, np.ones(len(clip.frames), np.bool_), {}, (note,))
 
 
 def _read_boxes(path: Path) -> FloatArray:
@@ -122,18 +133,18 @@ def _read_boxes(path: Path) -> FloatArray:
     return np.array(boxes)
 
 
-def _aligned(count: int, frames: Sequence[int], what: str) -> tuple[list[int], str]:
+def _aligned(count: int, clip: _Clip, what: str) -> tuple[list[int], str]:
     """Which of ``count`` entries belongs to each frame of the run."""
-    if frames and count > frames[-1] and frames[-1] >= len(frames):
-        return list(frames), f"Taken by frame number: {what} 1 is frame 0 of the video."
+    frames = clip.frames
+    first, last = frames[0], frames[-1]
     if count == len(frames):
         return list(range(count)), f"Taken in order: a {what} for each frame of the run."
-    if frames and count > frames[-1]:
+    # A run that was cancelled, or that starts late, gets its part of the whole video's truth.
+    if count == last + 1 or (count > last and not clip.whole):
         return list(frames), f"Taken by frame number: {what} 1 is frame 0 of the video."
     raise LangTrackError(
-        f"The truth has {count} {what}s, but the run has {len(frames)} frames"
-        + (f", {frames[0]} to {frames[-1]}" if frames else "")
-        + f"; a {what} is needed for each frame of the run or of the whole video."
+        f"The truth has {count} {what}s, but the run has {len(frames)} frames, {first} to {last}; "
+        f"a {what} is needed for each frame of the run or of the whole video."
     )
 
 
@@ -162,9 +173,10 @@ def _ignored(parts: tuple[str, ...]) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in parts) or parts[-1] == "Thumbs.db"
 
 
-def _from_masks(paths: Sequence[Path], frames: Sequence[int], size_hw: tuple[int, int]) -> Truth:
+def _from_masks(paths: Sequence[Path], clip: _Clip) -> Truth:
+    frames = clip.frames
     ordered = sorted(paths, key=lambda path: (_number_in(path), path.name))
-    place_of, notes = _places(ordered, frames)
+    place_of, notes = _places(ordered, clip)
     boxes = np.full((len(frames), 4), np.nan)
     absent = np.zeros(len(frames), np.bool_)
     annotated = np.zeros(len(frames), np.bool_)
@@ -173,7 +185,7 @@ def _from_masks(paths: Sequence[Path], frames: Sequence[int], size_hw: tuple[int
     for path, place in zip(ordered, place_of, strict=True):
         if place is None:
             continue
-        mask, found = _read_mask(path, size_hw)
+        mask, found = _read_mask(path, clip.size_hw)
         ids |= found
         box = enclosing_box(mask)
         annotated[place], absent[place] = True, box is None
@@ -185,9 +197,10 @@ def _from_masks(paths: Sequence[Path], frames: Sequence[int], size_hw: tuple[int
     return Truth(boxes, absent, annotated, masks, tuple(notes))
 
 
-def _places(ordered: Sequence[Path], frames: Sequence[int]) -> tuple[list[int | None], list[str]]:
+def _places(ordered: Sequence[Path], clip: _Clip) -> tuple[list[int | None], list[str]]:
     """For each mask its place in the run, None when the run lacks its frame."""
     numbers = [_number_in(path) for path in ordered]
+    frames = clip.frames
     by_number = {frame: place for place, frame in enumerate(frames)}
     sparse = len(ordered) < len(frames)
     if sparse and min(numbers) >= 0 and len(set(numbers)) == len(numbers) and set(numbers) <= set(by_number):
@@ -196,7 +209,7 @@ def _places(ordered: Sequence[Path], frames: Sequence[int]) -> tuple[list[int | 
             "the others are not counted."
         )
         return [by_number[number] for number in numbers], [note]
-    places, note = _aligned(len(ordered), frames, "mask")
+    places, note = _aligned(len(ordered), clip, "mask")
     chosen: list[int | None] = [None] * len(ordered)
     for place, entry in enumerate(places):
         chosen[entry] = place
