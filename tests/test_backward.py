@@ -103,7 +103,7 @@ def test_decoding_is_by_stretches_and_closes_its_files(
 
 def test_a_start_past_the_end_and_wrong_arguments_are_refused(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", map(scene, range(5)))
-    with pytest.raises(LangTrackError, match="Start frame 5 is past the end: a.mp4 has 5 frames"):
+    with pytest.raises(LangTrackError, match="Start frame 5 is past the end"):
         next(read_backward(path, start=5))
     with pytest.raises(ValueError, match="start >= 0"):
         read_backward(path, start=-1)

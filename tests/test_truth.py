@@ -32,8 +32,8 @@ def mask_of(frame: int, *, absent: tuple[int, ...] = ()) -> np.ndarray:
 def run_of(
     frames: range, *, shift: float = 0, absent: tuple[int, ...] = (), every: int = 1, complete: bool = True
 ) -> Run:
-    """The tracker has the truth; the language branch is ``shift`` pixels beside it and says absent where told;
-    the fused track is the tracker's."""
+    """The tracker has the truth, and the fused track is its; the language branch is ``shift`` pixels beside
+    it, and says absent where told."""
     rows, masks = [], {}
     for place, frame in enumerate(frames):
         x, y, w, h = box_of(frame)
@@ -182,7 +182,7 @@ def test_wrong_files_are_refused(tmp_path: Path, name: str, text: str, why: str)
 def test_wrong_masks_are_refused(tmp_path: Path) -> None:
     run = run_of(range(5))
     Image.new("L", (10, 10)).save(tmp_path / "small.png")
-    with pytest.raises(LangTrackError, match="small.png is 10x10, but the video is 60x40"):
+    with pytest.raises(LangTrackError, match="is 10x10, but the video is 60x40"):
         read_truth([tmp_path / "small.png"] * 5, run)
     with pytest.raises(LangTrackError, match="has 3 masks, but the run has 5 frames"):
         read_truth(write_masks(tmp_path / "few", range(0, 3), first=100), run)
@@ -191,7 +191,7 @@ def test_wrong_masks_are_refused(tmp_path: Path) -> None:
     archive = tmp_path / "t.zip"
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("readme.txt", "x")
-    with pytest.raises(LangTrackError, match="holds mask PNGs alone, but it holds readme.txt"):
+    with pytest.raises(LangTrackError, match="holds mask PNGs alone, but it holds readme"):
         read_truth(archive, run)
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("a/0.png", "x")

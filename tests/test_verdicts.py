@@ -106,7 +106,7 @@ def test_wrong_ranges_are_refused(given: tuple, why: str) -> None:
 def row(frame: int, shift: float | None, lgm: float = 0.9, siam: float = 0.9) -> Row:
     """The tracker's box is ``shift`` pixels beside the language's, or not there at all."""
     box = np.array([10.0, 10, 30, 30])
-    other = None if shift is None else box + [shift, 0, shift, 0]
+    other = None if shift is None else box + np.array([shift, 0, shift, 0])
     return Row(frame, frame / 25, "tracking", "lgm", "", BoxOf(box, lgm), BoxOf(box, lgm), BoxOf(other, siam))
 
 
