@@ -13,15 +13,17 @@ import numpy as np
 
 from ..metrics.boxes import NORMALISED, PIXELS, THRESHOLDS
 from .folder import Results
+from .protocol import INITS
 from .record import Record
 from .scores import BRANCHES, MEASURES, TITLES, Scores, mean_curve, overall, scores_of
 
-# What fits on a line; CSV and JSON have all.
-SHOWN = (
-    *("auc", "precision", "normalised", "ao", "sr50", "sr75"),
+BOX_COLUMNS = ("auc", "precision", "normalised", "normalised_auc", "ao", "sr50", "sr75", "referral")
+MASK_COLUMNS = (
     *("jf", "j", "j_recall", "j_decay", "f", "f_recall", "f_decay"),
-    *("mean_iou", "overall_iou", "p50", "p70", "p90", "referral"),
+    *("mean_iou", "overall_iou", "p50", "p60", "p70", "p80", "p90"),
 )
+SHORT = ("auc", "precision", "normalised", "ao", "jf", "j", "f", "mean_iou", "overall_iou", "p50", "referral")
+"""What fits on a line of text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +80,10 @@ def summarise(results: Results) -> Summary:
 
 
 def by_protocol(summaries: Iterable[Summary]) -> dict[str, list[Summary]]:
-    """Those that may stand in one table together, by the words for what they have in common."""
+    """Those that may stand in one table together, by the words for what they have in common; least given
+    first."""
     groups: dict[str, list[Summary]] = {}
-    for summary in summaries:
+    for summary in sorted(summaries, key=lambda s: INITS.index(s.results.protocol.init)):
         groups.setdefault(summary.results.protocol.words, []).append(summary)
     return groups
 
@@ -129,7 +132,7 @@ def attribute_rows(summaries: Sequence[Summary], branch: str = "fused") -> list[
     ]
 
 
-def columns_of(rows: Iterable[Row], wanted: Sequence[str] = SHOWN) -> list[str]:
+def columns_of(rows: Iterable[Row], wanted: Sequence[str] = SHORT) -> list[str]:
     """The wanted measures that some row has."""
     there = {key for _, figures in rows for key in figures}
     return [key for key in wanted if key in there]
@@ -158,7 +161,7 @@ def as_text(head: Sequence[str], rows: Sequence[Row]) -> str:
     return "\n".join(aligned)
 
 
-def as_markdown(head: Sequence[str], rows: Sequence[Row], wanted: Sequence[str] = SHOWN) -> str:
+def as_markdown(head: Sequence[str], rows: Sequence[Row], wanted: Sequence[str] = SHORT) -> str:
     """A table for a README; the best of each column is bold, the oracle out of the contest."""
     keys = columns_of(rows, wanted)
     best = {key: _best(rows, key) for key in keys}

@@ -123,4 +123,4 @@ def _ticks(low: float, high: float) -> list[float]:
     unit = 10.0 ** np.floor(np.log10(rough))
     step = min((m * unit for m in (1, 2, 2.5, 5, 10)), key=lambda s: abs(s - rough))
     first = np.ceil(low / step - 1e-9)
-    return [round(float(k * step), 6) for k in np.arange(first, np.floor(high / step + 1e-9) + 1)]
+    return [round(float(k * step), 6) + 0.0 for k in np.arange(first, np.floor(high / step + 1e-9) + 1)]

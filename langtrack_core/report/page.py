@@ -13,6 +13,8 @@ import numpy as np
 from ..evaluate.record import Record
 from ..evaluate.scores import MEASURES, TITLES, Scores, mean_curve
 from ..evaluate.tables import (
+    BOX_COLUMNS,
+    MASK_COLUMNS,
     Row,
     Summary,
     attribute_rows,
@@ -36,6 +38,7 @@ _CURVES = (
     ("precision", PIXELS, "Precision", "centre within, in pixels", "precision"),
     ("normalised", NORMALISED, "Normalised precision", "centre within, in sizes of the box", "normalised"),
 )
+_NUMBERS = frozenset({"frames", "sequences", "frames/s", "peak MB"})
 _ORACLE = ' class="oracle"'
 _RULES = {
     PLAIN.name: "Frames without a true box are not counted, a missing box overlaps by 0, and a frame whose "
@@ -96,15 +99,12 @@ def _section(words: str, group: Sequence[Summary], gallery: Gallery) -> str:
     parts.append(_plots(group))
     attributes = attribute_rows(group)
     if attributes:
-        parts += [
-            "<h3>By attribute (fused)</h3>",
-            _table(("attribute", "tracker", "sequences"), attributes, best=False),
-        ]
+        parts += ["<h3>By attribute (fused)</h3>", _tables(("attribute", "tracker", "sequences"), attributes)]
     parts += [_gallery(gallery), "<h3>By sequence (fused)</h3>"]
     for label, summary in zip(distinct_labels(group), group, strict=True):
         if len(group) > 1:
             parts.append(f"<p><b>{escape(label)}</b></p>")
-        parts.append(_table(("sequence", "sentence", "frames"), sequence_rows(summary), best=False))
+        parts.append(_tables(("sequence", "sentence", "frames"), sequence_rows(summary)))
     parts += ["<h3>Overlap over time</h3>", _times(group)]
     return f"<section>{''.join(parts)}</section>"
 
@@ -133,50 +133,49 @@ def _missing(summary: Summary, label: str) -> str:
 
 
 def _branch_table(group: Sequence[Summary]) -> str:
-    """Accuracy by branch, speed and memory beside it."""
+    """Accuracy by branch, and before it speed and memory, on the first row of each tracker."""
     speed = {
         label: (shown(s.fps, 1), shown(s.peak_mb, 0))
         for label, s in zip(distinct_labels(group), group, strict=True)
     }
-    rows = branch_rows(group)
-    extra = [speed.pop(names[0], ("", "")) for names, _ in rows]  # on the first row of each tracker
-    return _table(("tracker", "branch"), rows, best=True, after=("frames/s", "peak MB"), cells=extra)
+    rows = [((*names, *speed.pop(names[0], ("", ""))), figures) for names, figures in branch_rows(group)]
+    return _tables(("tracker", "branch", "frames/s", "peak MB"), rows, best=True)
 
 
-def _table(
-    head: Sequence[str],
-    rows: Sequence[Row],
-    *,
-    best: bool,
-    after: Sequence[str] = (),
-    cells: Sequence[Sequence[str]] = (),
-) -> str:
+def _tables(head: Sequence[str], rows: Sequence[Row], *, best: bool = False) -> str:
+    """One for boxes and one for masks, each with the rows that have any."""
+    parts = []
+    for caption, wanted in (("boxes", BOX_COLUMNS), ("masks", MASK_COLUMNS)):
+        kept = [row for row in rows if any(key in row[1] for key in wanted)]
+        if kept:
+            parts.append(_table(caption, head, kept, columns_of(kept, wanted), best=best))
+    return "".join(parts)
+
+
+def _table(caption: str, head: Sequence[str], rows: Sequence[Row], keys: Sequence[str], *, best: bool) -> str:
     """Sortable; with ``best`` the best figure of each column is bold, the oracle out of the contest."""
-    keys = columns_of(rows)
     tops = {key: _best(rows, key) for key in keys} if best and len(rows) > 1 else {}
-    numeric = {"frames", "sequences"}
-    heads = [_head(name, "", number=name in numeric) for name in head]
+    heads = [_head(name, "", number=name in _NUMBERS) for name in head]
     heads += [_head(MEASURES[key].title, MEASURES[key].about, number=True) for key in keys]
-    heads += [_head(name, "", number=True) for name in after]
     lines = []
-    for index, (names, figures) in enumerate(rows):
+    for names, figures in rows:
         oracle = TITLES["oracle"] in names
-        line = [
-            f'<td class="name{" said" if title == "sentence" else ""}">{escape(name)}</td>'
-            if title not in numeric
-            else f"<td>{escape(name)}</td>"
-            for title, name in zip(head, names, strict=True)
-        ]
+        cells = [_named(title, name) for title, name in zip(head, names, strict=True)]
         for key in keys:
             cell = shown(figures.get(key))
             mark = ' class="best"' if cell and not oracle and cell == tops.get(key) else ""
-            line.append(f"<td{mark}>{cell}</td>")
-        line += [f"<td>{escape(cell)}</td>" for cell in (cells[index] if cells else ())]
-        lines.append(f"<tr{_ORACLE if oracle else ''}>{''.join(line)}</tr>")
+            cells.append(f"<td{mark}>{cell}</td>")
+        lines.append(f"<tr{_ORACLE if oracle else ''}>{''.join(cells)}</tr>")
     return (
-        f'<div class="scroll"><table><thead><tr>{"".join(heads)}</tr></thead>'
+        f'<div class="scroll"><table><caption>{caption}</caption><thead><tr>{"".join(heads)}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def _named(title: str, name: str) -> str:
+    if title in _NUMBERS:
+        return f"<td>{escape(name)}</td>"
+    return f'<td class="name{" said" if title == "sentence" else ""}">{escape(name)}</td>'
 
 
 def _head(title: str, about: str, *, number: bool) -> str:

@@ -67,7 +67,7 @@ def shots(summary: Summary, count: int, data: Path | None = None) -> tuple[list[
     """The worst and the best frames of the fused track, at most one of each for a sequence.
 
     Args:
-        count: of each, at most.
+        count: of each, at most; and at most for half of the sequences.
         data: the data set's folder; where it was measured unless given.
 
     Raises:
@@ -82,6 +82,8 @@ def shots(summary: Summary, count: int, data: Path | None = None) -> tuple[list[
             raise LangTrackError(
                 f"{folder} is not the data that was measured ({record.key} differs); pictures are left out."
             )
+
+    count = min(count, (len(pairs) + 1) // 2)
 
     def choose(extreme: Callable[..., Any], worst: bool) -> list[Shot]:
         ranked = sorted(pairs, key=lambda pair: float(extreme(pair[1].overlaps)))

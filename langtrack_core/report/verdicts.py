@@ -41,7 +41,7 @@ def verdicts(summaries: Sequence[Summary]) -> list[str]:
         for key in JUDGED:
             for branch in ("lgm", "siam"):
                 gap = difference(summary, branch, summary, "fused", key)
-                if gap is not None and len(summary.scores) > 2:
+                if gap is not None:
                     names = (f"{label}'s {TITLES[branch]}", f"{label} fused")
                     found.append(gap.words(*names, MEASURES[key].title))
             found += _left_on_the_table(label, summary, key)
