@@ -161,22 +161,25 @@ def as_text(head: Sequence[str], rows: Sequence[Row]) -> str:
     return "\n".join(aligned)
 
 
-def as_markdown(head: Sequence[str], rows: Sequence[Row], wanted: Sequence[str] = SHORT) -> str:
-    """A table for a README; the best of each column is bold, the oracle out of the contest."""
+def as_markdown(
+    head: Sequence[str], rows: Sequence[Row], wanted: Sequence[str] = SHORT, *, bold: bool = True
+) -> str:
+    """A table for a README; the best of each column is bold if wanted, the oracle out of the contest."""
     keys = columns_of(rows, wanted)
-    best = {key: _best(rows, key) for key in keys}
+    best = {key: best_of(rows, key) for key in keys}
     lines = [[*head, *(MEASURES[k].title for k in keys)], ["---"] * len(head) + ["---:"] * len(keys)]
     for names, figures in rows:
         cells = []
         for key in keys:
             cell = shown(figures.get(key))
-            contest = TITLES["oracle"] not in names and cell != "" and len(rows) > 1
+            contest = bold and TITLES["oracle"] not in names and cell != "" and len(rows) > 1
             cells.append(f"**{cell}**" if contest and cell == shown(best[key]) else cell)
         lines.append([*(_escaped(name) for name in names), *cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _best(rows: Sequence[Row], key: str) -> float | None:
+def best_of(rows: Sequence[Row], key: str) -> float | None:
+    """The best figure of a column; the oracle does not compete."""
     values = [f[key] for names, f in rows if key in f and TITLES["oracle"] not in names]
     if not values:
         return None

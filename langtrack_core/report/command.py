@@ -104,7 +104,7 @@ def markdown(summaries: Sequence[Summary]) -> str:
         parts.append(f"**{words}**\n\n{as_markdown(('tracker', 'branch'), branch_rows(group))}")
         attributes = attribute_rows(group)
         if attributes:
-            parts.append(as_markdown(("attribute", "tracker", "sequences"), attributes))
+            parts.append(as_markdown(("attribute", "tracker", "sequences"), attributes, bold=False))
         parts.append(" ".join(speed_line(summary.label, summary) for summary in group))
     return "\n\n".join(parts)
 

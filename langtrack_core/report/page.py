@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -18,6 +18,7 @@ from ..evaluate.tables import (
     Row,
     Summary,
     attribute_rows,
+    best_of,
     branch_rows,
     by_protocol,
     columns_of,
@@ -25,7 +26,7 @@ from ..evaluate.tables import (
     sequence_rows,
     shown,
 )
-from ..metrics import GOT10K, LASOT, OTB, PLAIN
+from ..metrics import LASOT, OTB, PLAIN
 from ..metrics.boxes import NORMALISED, PIXELS, THRESHOLDS
 from ..render import Style
 from .charts import Line, legend, line_chart
@@ -39,15 +40,13 @@ _CURVES = (
     ("normalised", NORMALISED, "Normalised precision", "centre within, in sizes of the box", "normalised"),
 )
 _NUMBERS = frozenset({"frames", "sequences", "frames/s", "peak MB"})
+_ONCE = frozenset({"sentence", "frames", "frames/s", "peak MB"})
 _ORACLE = ' class="oracle"'
 _RULES = {
-    PLAIN.name: "Frames without a true box are not counted, a missing box overlaps by 0, and a frame whose "
-    "box was given is left out.",
-    OTB.name: "As OTB's toolkit: where no box is given the last one stands, and a frame whose box was given "
-    "counts as right.",
-    LASOT.name: "As LaSOT's toolkit: absent frames are right nowhere but stay in the denominator, where no "
-    "box is given the last one stands, and a frame whose box was given counts as right.",
-    GOT10K.name: "As GOT-10k's toolkit.",
+    PLAIN.name: "Frames without a true box are not counted, a missing box overlaps by 0.",
+    OTB.name: "As in OTB's toolkit, where no box is given the last one stands.",
+    LASOT.name: "As in LaSOT's toolkit, absent frames are right nowhere but stay in the denominator, and where "
+    "no box is given the last one stands.",
 }
 
 
@@ -116,7 +115,15 @@ def _counts(group: Sequence[Summary]) -> str:
 
 
 def _rule(group: Sequence[Summary]) -> str:
-    return _RULES[group[0].results.protocol.convention.name]
+    protocol = group[0].results.protocol
+    rule = protocol.convention
+    if protocol.init == "sentence":
+        first = "No frame is given, so every one counts as it was predicted."
+    elif rule.given_is_right:
+        first = "The frame whose box was given counts as right."
+    else:
+        first = "The frame whose box was given is left out; J and F leave out the first and the last."
+    return f"{_RULES[rule.name]} {first}"
 
 
 def _missing(summary: Summary, label: str) -> str:
@@ -143,18 +150,21 @@ def _branch_table(group: Sequence[Summary]) -> str:
 
 
 def _tables(head: Sequence[str], rows: Sequence[Row], *, best: bool = False) -> str:
-    """One for boxes and one for masks, each with the rows that have any."""
-    parts = []
+    """One for boxes and one for masks, each with the rows that have any; what is said once is not repeated."""
+    parts: list[str] = []
     for caption, wanted in (("boxes", BOX_COLUMNS), ("masks", MASK_COLUMNS)):
         kept = [row for row in rows if any(key in row[1] for key in wanted)]
         if kept:
             parts.append(_table(caption, head, kept, columns_of(kept, wanted), best=best))
+            places = [i for i, title in enumerate(head) if title not in _ONCE]
+            head = [head[i] for i in places]
+            rows = [(tuple(names[i] for i in places), figures) for names, figures in rows]
     return "".join(parts)
 
 
 def _table(caption: str, head: Sequence[str], rows: Sequence[Row], keys: Sequence[str], *, best: bool) -> str:
     """Sortable; with ``best`` the best figure of each column is bold, the oracle out of the contest."""
-    tops = {key: _best(rows, key) for key in keys} if best and len(rows) > 1 else {}
+    tops = {key: shown(best_of(rows, key)) for key in keys} if best and len(rows) > 1 else {}
     heads = [_head(name, "", number=name in _NUMBERS) for name in head]
     heads += [_head(MEASURES[key].title, MEASURES[key].about, number=True) for key in keys]
     lines = []
@@ -182,13 +192,6 @@ def _head(title: str, about: str, *, number: bool) -> str:
     attributes = 'data-kind="number"' if number else 'class="name"'
     hint = f' title="{escape(about)}"' if about else ""
     return f'<th scope="col" {attributes}><button type="button"{hint}>{escape(title)}</button></th>'
-
-
-def _best(rows: Iterable[Row], key: str) -> str:
-    values = [f[key] for names, f in rows if key in f and TITLES["oracle"] not in names]
-    if not values:
-        return ""
-    return shown(max(values) if MEASURES[key].higher_is_better else min(values))
 
 
 # --- curves ------------------------------------------------------------------------------------------------
