@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,7 @@ def find_results(folder: Path) -> list[Path]:
 # --- what the code is --------------------------------------------------------------------------------------
 
 
+@cache
 def code_hash() -> str:
     """Of all modules of this package that an answer passes through; comments and docstrings don't count."""
     digest = hashlib.sha256()

@@ -45,8 +45,8 @@ _ORACLE = ' class="oracle"'
 _RULES = {
     PLAIN.name: "Frames without a true box are not counted, a missing box overlaps by 0.",
     OTB.name: "As in OTB's toolkit, where no box is given the last one stands.",
-    LASOT.name: "As in LaSOT's toolkit, absent frames are right nowhere but stay in the denominator, and where "
-    "no box is given the last one stands.",
+    LASOT.name: "As in LaSOT's toolkit, absent frames are right nowhere but stay in the denominator, and "
+    "where no box is given the last one stands.",
 }
 
 
@@ -150,7 +150,7 @@ def _branch_table(group: Sequence[Summary]) -> str:
 
 
 def _tables(head: Sequence[str], rows: Sequence[Row], *, best: bool = False) -> str:
-    """One for boxes and one for masks, each with the rows that have any; what is said once is not repeated."""
+    """One for boxes and one for masks, each with the rows that have any; names are said in full once."""
     parts: list[str] = []
     for caption, wanted in (("boxes", BOX_COLUMNS), ("masks", MASK_COLUMNS)):
         kept = [row for row in rows if any(key in row[1] for key in wanted)]

@@ -1,0 +1,245 @@
+"""The evaluation of a data set with trackers whose figures are known: right, moved, absent, interrupted."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation_world import ColourTracker, moved, nothing, right, write_dev
+
+from langtrack_core import cli
+from langtrack_core.evaluate import command, folder
+from langtrack_core.evaluate.folder import ResultFolder, read_results
+from langtrack_core.evaluate.protocol import Protocol, items_of
+from langtrack_core.evaluate.record import answer
+from langtrack_core.evaluate.tables import Summary, as_csv, as_json, as_markdown, branch_rows, summarise
+from langtrack_core.types import LangTrackError
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory) -> Path:
+    return write_dev(tmp_path_factory.mktemp("dev"))
+
+
+SENTENCE = Protocol("dev")
+
+
+def evaluated(tracker: ColourTracker, dev: Path, out: Path, protocol: Protocol = SENTENCE) -> Summary:
+    items = items_of(protocol, dev)
+    place = ResultFolder(out, protocol, tracker.info, items, data=dev, label="ours")
+    for item in items:
+        if not place.has(item):
+            place.save(item, answer(tracker, item, protocol.every))
+    return summarise(read_results(place.path))
+
+
+# --- figures -----------------------------------------------------------------------------------------------
+
+
+def test_the_truth_is_perfect(dev: Path, tmp_path: Path):
+    summary = evaluated(ColourTracker(), dev, tmp_path)
+    for branch in ("fused", "lgm", "siam", "oracle"):
+        figures = summary.overall(branch)
+        assert figures["auc"] == pytest.approx(20 / 21)
+        ones = ("precision", "normalised", "ao", "sr75", "jf", "j", "f", "mean_iou", "overall_iou", "p90")
+        assert {figures[key] for key in (*ones, "referral")} == {1.0}
+        assert figures["j_decay"] == figures["f_decay"] == 0.0
+    assert summary.fps > 0 and summary.peak_mb > 10
+    assert summary.overall("fused", "boxes").keys() == {
+        "auc", "precision", "normalised", "normalised_auc", "ao", "sr50", "sr75", "referral"
+    }  # fmt: skip
+
+
+def test_nothing_is_right_only_where_nothing_is(dev: Path, tmp_path: Path):
+    figures = evaluated(ColourTracker(nothing, nothing), dev, tmp_path).overall("fused")
+    assert figures["auc"] == figures["precision"] == figures["overall_iou"] == 0.0
+    assert figures["referral"] == figures["j"] == pytest.approx(2 / 12)  # two of twelve frames are empty
+
+
+def test_the_oracle_takes_the_better_branch_on_each_frame(dev: Path, tmp_path: Path):
+    turns = ColourTracker(
+        lambda i, truth: truth if i % 2 else moved(i, truth),
+        lambda i, truth: moved(i, truth) if i % 2 else truth,
+    )
+    summary = evaluated(turns, dev, tmp_path)
+    assert summary.overall("oracle")["j"] == summary.overall("oracle")["ao"] == 1.0
+    for branch in ("fused", "lgm", "siam"):
+        assert summary.overall(branch)["j"] < 0.9
+    assert summary.overall("fused") == summary.overall("lgm")
+
+
+def test_a_box_is_given_on_the_first_frame_that_has_one(dev: Path, tmp_path: Path):
+    late = write_dev(tmp_path / "late", absent=(0, 1))
+    protocol = Protocol("dev", init="box")
+    items = items_of(protocol, late)
+    assert [item.start for item in items] == [2, 2, 2]
+    assert [item.start for item in items_of(Protocol("dev"), late)] == [0, 0, 0]
+    summary = evaluated(ColourTracker(siam=nothing), late, tmp_path, protocol)
+    assert set(summary.scores) == {"fused", "siam"}  # nothing was said
+    assert summary.overall("fused")["auc"] == 0.0  # the given frame is no gift
+    assert len(summary.records[0].truth_xyxy) == 10
+    assert summary.pairs("fused")[0][1].values["ao"].weight == 9
+
+
+def test_language_answers_stand_until_the_next(dev: Path, tmp_path: Path):
+    summary = evaluated(ColourTracker(), dev, tmp_path, Protocol("dev", every=4))
+    lgm = summary.records[0].answers["lgm"]
+    assert np.isnan(lgm.confidence).tolist() == [i % 4 != 0 for i in range(12)]
+    assert (lgm.boxes_xyxy[1] == lgm.boxes_xyxy[0]).all() and summary.overall("lgm")["j"] < 1.0
+
+
+def test_a_sentence_that_cannot_be_read_finds_nothing(dev: Path, tmp_path: Path):
+    tree = write_dev(tmp_path / "tree")
+    (tree / "davis" / "expressions.json").write_text('{"alpha": ["unknown words"], "beta": ["red"]}')
+    summary = evaluated(ColourTracker(), tree, tmp_path)
+    lost = next(r for r in summary.records if r.name == "alpha")
+    assert lost.note == "None of the words is known." and set(lost.states) == {"searching"}
+    assert [s.values["auc"].value for r, s in summary.pairs("siam") if r is lost] == [0.0]
+
+
+def test_every_sentence_is_a_run_of_its_own(dev: Path):
+    keys = [item.key for item in items_of(Protocol("dev", sentences="all"), dev)]
+    assert keys == ["alpha", "alpha (2)", "beta", "gamma"]
+    assert [len(i.sequence.frames) for i in items_of(Protocol("dev", frames=3), dev)] == [3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        (Protocol("nonsense"), '"nonsense" is not a known kind of data set; known are dev, boxes'),
+        (Protocol("dev", split="test"), "parts of dev are davis and boxes, not test"),
+        (Protocol("davis"), "is missing"),
+    ],
+)
+def test_what_cannot_be_measured_says_so(dev: Path, protocol: Protocol, message: str):
+    with pytest.raises(LangTrackError, match=message):
+        items_of(protocol, dev)
+
+
+# --- resuming ----------------------------------------------------------------------------------------------
+
+
+def test_a_rerun_does_only_what_is_missing(dev: Path, tmp_path: Path, monkeypatch):
+    class Interrupted(ColourTracker):
+        def track(self, frames, query, *, every=1):
+            if len(self.asked) == 1:
+                raise KeyboardInterrupt
+            return super().track(frames, query, every=every)
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(Interrupted(), dev, tmp_path)
+    (place,) = tmp_path.iterdir()
+    assert len(list((place / "sequences").iterdir())) == 1  # whole, and nothing beside it
+    assert read_results(place).missing == ("beta", "gamma")
+    second = ColourTracker()
+    summary = evaluated(second, dev, tmp_path)
+    assert second.asked == ["a red <b>disc</b>", "the red ellipse"] and not summary.results.missing
+    third = ColourTracker()
+    evaluated(third, dev, tmp_path)
+    assert third.asked == []
+
+
+def test_other_weights_protocols_and_code_never_mix(dev: Path, tmp_path: Path, monkeypatch):
+    evaluated(ColourTracker(), dev, tmp_path)
+    evaluated(ColourTracker(name="other"), dev, tmp_path)
+    evaluated(ColourTracker(), dev, tmp_path, Protocol("dev", frames=3))
+    monkeypatch.setattr(folder, "code_hash", lambda: "changed")
+    evaluated(ColourTracker(), dev, tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 4 and all(name.startswith("dev-sentence-") for name in names)
+
+
+def test_changed_data_is_measured_anew(tmp_path: Path):
+    tree = write_dev(tmp_path / "tree")
+    evaluated(ColourTracker(), tree, tmp_path / "out")
+    (tree / "boxes" / "gamma" / "nlp.txt").write_text("another sentence\n")
+    again = ColourTracker()
+    evaluated(again, tree, tmp_path / "out")
+    assert again.asked == ["another sentence"]
+
+
+def test_records_come_back_as_they_were(dev: Path, tmp_path: Path):
+    protocol = Protocol("dev")
+    items = items_of(protocol, dev)
+    place = ResultFolder(tmp_path, protocol, {}, items, data=dev, label="ours")
+    made = answer(ColourTracker(moved), items[0])
+    place.save(items[0], made)
+    read = read_results(place.path).records[0]
+    assert (read.key, read.states, read.sources, read.size_hw) == (
+        made.key, made.states, made.sources, made.size_hw
+    )  # fmt: skip
+    for name, answers in made.answers.items():
+        for field in ("boxes_xyxy", "confidence", "intersections", "unions", "boundaries"):
+            np.testing.assert_array_equal(getattr(read.answers[name], field), getattr(answers, field))
+        assert read.answers[name].masks == answers.masks
+
+
+@pytest.mark.parametrize("spoilt", ["{", "[]", '{"format": "other"}', '{"key": "alpha"}'])
+def test_damaged_results_name_themselves(dev: Path, tmp_path: Path, spoilt: str):
+    summary = evaluated(ColourTracker(), dev, tmp_path)
+    victim = next((summary.results.folder / "sequences").iterdir())
+    victim.write_text(spoilt)
+    with pytest.raises(LangTrackError, match=r"sequences/.* is not a result of `evaluate`"):
+        read_results(summary.results.folder)
+
+
+def test_the_code_that_answers_is_known():
+    names = {path.relative_to(folder._CORE).as_posix() for path in folder._reached(folder._ROOTS)}
+    assert {"pipeline.py", "fusion.py", "geometry.py", "dmn/lite.py", "siammask/tracker.py"} <= names
+    assert not {"cli.py", "export.py", "report/page.py"} & names
+    assert folder.code_hash() == folder.code_hash()
+
+
+# --- tables and the command --------------------------------------------------------------------------------
+
+
+def test_tables_say_what_was_measured(dev: Path, tmp_path: Path):
+    summary = evaluated(ColourTracker(right, moved), dev, tmp_path)
+    lines = as_markdown(("tracker", "branch"), branch_rows([summary])).splitlines()
+    assert lines[0].startswith("| tracker | branch | AUC |") and "| **0.952** |" in lines[2]
+    assert "**" not in lines[5] and "oracle" in lines[5]
+    rows = list(csv.DictReader(as_csv([summary]).splitlines()))
+    assert [r["sequence"] for r in rows if r["branch"] == "siam"] == ["alpha", "beta", "gamma", "all"]
+    assert float(rows[0]["j"]) == 1.0 and rows[2]["j"] == ""
+    (told,) = json.loads(json.dumps(as_json([summary]), allow_nan=False))
+    assert (
+        told["branches"]["fused"]["all"]["j"] == 1.0
+        and len(told["branches"]["siam"]["curves"]["success"]) == 21
+    )
+    assert told["branches"]["fused"]["attributes"].keys() == {"boxes", "davis"}
+
+
+def test_the_command(dev: Path, tmp_path: Path, monkeypatch, capsys):
+    tracker = ColourTracker()
+    monkeypatch.setattr(command, "load_tracker", lambda weights, device: tracker)
+    arguments = ["evaluate", "--data", str(dev), "--out", str(tmp_path / "out")]
+    assert cli.main([*arguments, "--frames", "4"]) == 0  # the kind is guessed
+    said = capsys.readouterr().out
+    assert "0 of 3 are in" in said and "alpha" in said and "oracle" in said and "peak memory" in said
+    (place,) = (tmp_path / "out").iterdir()
+    assert {path.name for path in place.iterdir()} == {"run.json", "sequences", "summary.csv", "summary.json"}
+    assert cli.main([*arguments, "--frames", "4"]) == 0
+    assert "3 of 3 are in" in capsys.readouterr().out and len(tracker.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--data", "nowhere", "--kind", "dev"], 1, "is not a folder"),
+        (["--data", "nowhere"], 1, "cannot be told; say it with --kind"),
+        (["--data", "nowhere", "--init", "mask"], 2, "invalid choice"),
+        (["--data", "nowhere", "--frames", "0"], 2, "whole number from 1"),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(arguments, code, message, tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        got = cli.main(["evaluate", *arguments, "--out", "out"])
+    except SystemExit as stop:
+        got = stop.code
+    said = capsys.readouterr().err
+    assert got == code and message in said and said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
