@@ -6,10 +6,10 @@ A request makes a piece of `Work` in the visitor's session, which enters the lin
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from langtrack_core.compare import attribute, check_completions, regions
 from langtrack_core.project import Target
@@ -21,10 +21,9 @@ from .opening import Opening
 from .sessions import Session, Sessions
 from .settings import Settings
 from .task import Task, Tracker, make_comparison, make_task, parse_box, whole_number
-from .work import Work, closed_after
+from .work import closed_after
 from .workspace import Workspace
 
-AnyWork = TypeVar("AnyWork", bound=Work)
 CANCEL_WAIT_S = 5.0
 
 
@@ -134,13 +133,13 @@ class Desk:
         number = whole_number(target, "The target")
         self._check_room(workspace.folder)
 
-        return self._line_up(session, lambda: Export(workspace, number, self.settings))
+        return session.new_work(lambda: Export(workspace, number, self.settings), self.sessions.line)
 
     def open_bundle(self, session: Session, path: Path) -> Opening:
         """Open a saved project; it becomes the session's workspace when it is done."""
         self._check_room(self.sessions.root)
 
-        return self._line_up(session, lambda: Opening(session, Path(path), self.settings))
+        return session.new_work(lambda: Opening(session, Path(path), self.settings), self.sessions.line)
 
     # --- while it computes ----------------------------------------------------------------------------------
 
@@ -242,22 +241,12 @@ class Desk:
         videos: bool,
     ) -> Follow:
         edits = {number: workspace.next_edit(number) for _, numbers in passes for number in numbers}
-        return self._line_up(
-            session,
+        return session.new_work(
             lambda: Follow(
                 self.tracker, workspace, passes, self.settings, kind=kind, edits=edits, videos=videos
             ),
+            self.sessions.line,
         )
-
-    def _line_up(self, session: Session, make: Callable[[], AnyWork]) -> AnyWork:
-        job = session.new_work(make)
-        try:
-            self.sessions.line.enter(job)
-        except LangTrackError:
-            job.cancel(keep=False)
-            shutil.rmtree(job.folder, ignore_errors=True)
-            raise
-        return job
 
     def _workspace(self, session: Session) -> Workspace:
         if session.workspace is None:

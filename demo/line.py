@@ -53,7 +53,7 @@ class Line:
     def position(self, job: Waiting) -> int:
         """0 for a job that computes (or is over), 1 for the next one to start, and so on."""
         with self._turn:
-            ahead = [other for other in self._waiting if other is job or not other.over]
+            ahead = [other for other in self._waiting if not other.over]
             return ahead.index(job) + 1 if job in ahead else 0
 
     def _serve(self, job: Waiting) -> None:

@@ -81,15 +81,21 @@ class Session:
         if self.busy:
             raise LangTrackError("A run is going on in this page. Wait for it, or cancel it first.")
 
-    def new_work(self, make: Callable[[], AnyWork]) -> AnyWork:
-        """Make the session's one unfinished piece of work.
+    def new_work(self, make: Callable[[], AnyWork], line: Line) -> AnyWork:
+        """Make the session's one unfinished piece of work and let it stand in line.
 
         Raises:
-            LangTrackError: as `check_free`.
+            LangTrackError: as `check_free`, or the line is full.
         """
         with self.lock:
             self.check_free()
-            self.work = work = make()
+            work = make()
+            try:
+                line.enter(work)
+            except LangTrackError:
+                shutil.rmtree(work.folder, ignore_errors=True)
+                raise
+            self.work = work
             return work
 
     def new_folder(self) -> Path:

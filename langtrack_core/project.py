@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .replay import WhatIf, replayed
+from .replay import WhatIf, changed_frames, replayed
 from .runs import Run, read_run
 from .types import LangTrackError
 from .verdicts import Verdicts
@@ -96,10 +96,12 @@ class Target:
             raise LangTrackError(f"“{self.name}” has not been followed yet; run it first.")
         key = (tuple(id(segment) for segment in self.segments), self.what_if)
         if self._merged is None or self._merged[0] != key:
-            runs = [segment.run for segment in self.segments]
+            recorded = [segment.run for segment in self.segments]
+            whole = merge(recorded)
             if self.what_if is not None:
-                runs = [replayed(run, self.what_if) for run in runs]
-            self._merged = key, merge(runs)
+                before, whole = whole, merge([replayed(run, self.what_if) for run in recorded])
+                whole.manifest["what_if"]["changed"] = changed_frames(before.rows, whole.rows)
+            self._merged = key, whole
         return self._merged[1]
 
     def owners(self) -> dict[int, tuple[int, int]]:
@@ -163,7 +165,7 @@ def merge(runs: Sequence[Run]) -> Run:
     what_ifs = [run.manifest["what_if"] for run in runs if "what_if" in run.manifest]
     if what_ifs:
         notes = list(dict.fromkeys(note for said in what_ifs for note in said["notes"]))
-        manifest["what_if"] = {**what_ifs[0], "changed": sum(s["changed"] for s in what_ifs), "notes": notes}
+        manifest["what_if"] = {**what_ifs[0], "notes": notes}
     manifest |= {
         "complete": all(run.manifest.get("complete", True) for run in runs),
         "counts": {

@@ -123,7 +123,6 @@ def replay(run: Run, what_if: WhatIf) -> Replay:
     started = given_box
     rows: list[Row] = []
     anchors: list[int] = []
-    changed = 0
     for count, row in enumerate(run.rows):
         lgm = row.lgm if count % what_if.every == 0 else None
         siam = row.siam if started else None
@@ -141,9 +140,16 @@ def replay(run: Run, what_if: WhatIf) -> Replay:
             memory = Memory(state)
         said = {"lgm": lgm, "siam": siam}.get(source)
         fused = BoxOf(None, 0.0) if said is None else said
-        changed += source != row.source or not _same_box(fused.box_xyxy, row.fused.box_xyxy)
         rows.append(replace(row, state=state, source=source, reason=reason, fused=fused, lgm=lgm, siam=siam))
-    return Replay(rows, anchors, changed, _notes(run, what_if, recorded_every))
+    return Replay(rows, anchors, changed_frames(run.rows, rows), _notes(run, what_if, recorded_every))
+
+
+def changed_frames(before: Sequence[Row], after: Sequence[Row]) -> int:
+    """On how many frames, the same ones in both, the fused source or box differs."""
+    return sum(
+        a.source != b.source or not _same_box(a.fused.box_xyxy, b.fused.box_xyxy)
+        for a, b in zip(before, after, strict=True)
+    )
 
 
 def replayed(run: Run, what_if: WhatIf) -> Run:

@@ -43,6 +43,10 @@ def segment(folder: Path, video: Path, query: Query, *, backward: bool = False, 
 
 @pytest.fixture
 def project(tmp_path: Path, video: Path) -> Project:
+    return make_project(tmp_path, video)
+
+
+def make_project(tmp_path: Path, video: Path) -> Project:
     """The first target is corrected at frame 6 in both directions, the second is a run alone."""
     first = segment(tmp_path / "r0", video, Query("the first words"))
     box = Query("better words", CLIP.boxes_xyxy[6], 6)
@@ -95,7 +99,7 @@ def test_other_settings_change_the_folded_track_and_are_recorded(project: Projec
     after = target.run()
     assert {row.source for row in after.rows} == {"lgm"} and {row.source for row in before.rows} == {"siam"}
     said = after.manifest["what_if"]
-    assert said["changed"] == 10 + 3 + 7 or said["changed"] > 0
+    assert said["changed"] == 12  # of the track's frames, not of the runs'
     assert said["rule"] == "language" and len(said["notes"]) == 1
 
 
@@ -282,9 +286,10 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, bytes]], None], str]] = {
 }
 
 
-@pytest.fixture
-def saved(project: Project, tmp_path: Path) -> Path:
-    return write_bundle(tmp_path / "good.zip", project)
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory, video: Path) -> Path:
+    folder = tmp_path_factory.mktemp("saved")
+    return write_bundle(folder / "good.zip", make_project(folder, video))
 
 
 @pytest.mark.parametrize("what", HOSTILE)
