@@ -171,21 +171,21 @@ class LangTracker:
         if target.tracker is not None:
             tracked = target.tracker.update(frame)
         elif target.query.box_xyxy is not None:
-            target.tracker, tracked = self._start(frame, target.query.box_xyxy)
+            target.tracker, tracked = self._start(frame, target.query.box_xyxy, exact=True)
             target.memory = Memory("tracking")
         decision = fuse(tracked, grounded, target.memory, self.fusion, frame.size_hw)
         target.memory = decision.memory
         if decision.anchor and decision.fused.box_xyxy is not None:
             if target.tracker is None:
-                target.tracker, tracked = self._start(frame, decision.fused.box_xyxy)
+                target.tracker, tracked = self._start(frame, decision.fused.box_xyxy, exact=False)
             else:
-                target.tracker.init(frame, decision.fused.box_xyxy)
+                target.tracker.init(frame, decision.fused.box_xyxy, exact=False)
         return Step(frame, tracked, grounded, decision.fused, target.memory.state, decision.reason)
 
-    def _start(self, frame: Frame, box_xyxy: FloatArray) -> tuple[SiamMaskTracker, Estimate]:
+    def _start(self, frame: Frame, box_xyxy: FloatArray, *, exact: bool) -> tuple[SiamMaskTracker, Estimate]:
         """A tracker that has learnt the target, and what it sees on the very frame that it learnt it from."""
         tracker = self.new_tracker()
-        tracker.init(frame, box_xyxy)
+        tracker.init(frame, box_xyxy, exact=exact)
         learnt = tracker.target
         estimate = tracker.update(frame)
         tracker.target = learnt  # the next search starts from what was given, not from this look

@@ -24,7 +24,7 @@ class ToldTracker:
     def __init__(self, confidence, starts):
         self.confidence, self.starts, self.target = confidence, starts, None
 
-    def init(self, frame, box_xyxy):
+    def init(self, frame, box_xyxy, *, exact=True):
         self.starts.append((frame.index, tuple(np.asarray(box_xyxy))))
         self.target = "learnt"
 

@@ -37,7 +37,7 @@ class Branch:
     def encode(self, text: str) -> str:
         return text
 
-    def init(self, frame, box_xyxy) -> None: ...
+    def init(self, frame, box_xyxy, *, exact=True) -> None: ...
 
     def update(self, frame) -> Estimate:
         mask = np.roll(CLIP.masks[frame.index], self.shift[frame.index], axis=1)

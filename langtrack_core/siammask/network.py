@@ -47,12 +47,14 @@ class Response(NamedTuple):
     ``cls`` (B, 10, 25, 25): background logits of the five anchors, then their foreground logits.
     ``loc`` (B, 20, 25, 25): dx of the five anchors, then dy, dw, dh.
     ``correlation`` (B, C, 25, 25) and ``pyramid`` (strides 2, 4, 8) are what the masks are made from.
+    ``feature`` (B, C, h, w) is the stride-8 feature of the search crop.
     """
 
     cls: Tensor
     loc: Tensor
     correlation: Tensor
     pyramid: tuple[Tensor, Tensor, Tensor]
+    feature: Tensor
 
 
 def correlate(search: Tensor, kernel: Tensor) -> Tensor:
@@ -183,7 +185,7 @@ class SiamMask(nn.Module):
             head.correlation(kernel, feature)
             for head, kernel in zip((self.cls, self.loc, self.mask), template.kernels, strict=True)
         )
-        return Response(self.cls.head(cls), self.loc.head(loc), mask, pyramid)
+        return Response(self.cls.head(cls), self.loc.head(loc), mask, pyramid, feature)
 
     def coarse_mask(self, response: Response, cells: Tensor) -> Tensor:
         """Logits ``(N, 63, 63)`` of the mask head at ``cells`` (N, 3: sample, row, column)."""

@@ -5,6 +5,9 @@ tools/test.py), down to which sizes are rounded, so that published weights give 
 not tell a pixel's centre from its corner, which leaves the crops up to a pixel off; and its rotated rectangle
 runs through the centres of the outermost pixels, given as indices: that one is `Target.rectangle_xy`.
 Everything in an `Estimate` follows the product's half-open convention instead.
+
+The lite tracker adds three things, which the published presets leave off: an `Appearance` learnt while
+tracking, the relation of the given box to the mask's, and a box whose size changes slowly.
 """
 
 from __future__ import annotations
@@ -17,8 +20,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ..geometry import POSITIVE_ABOVE, FloatArray, clip_box, cxcywh_to_xyxy, xyxy_to_cxcywh
+from ..geometry import POSITIVE_ABOVE, FloatArray, box_iou, clip_box, cxcywh_to_xyxy, xyxy_to_cxcywh
 from ..types import Estimate, Frame, LangTrackError
+from .appearance import Appearance
 from .network import (
     ANCHORS,
     ANCHORS_WH,
@@ -46,6 +50,10 @@ class TrackerConfig:
         mask_threshold: probability above which a pixel belongs to the target.
         context: margin around the target in the crops, as a share of width plus height.
         min_mask_area: masks with no region larger than this (pixels of the video) count as empty.
+        appearance: weight, in [0, 1], of what was learnt while tracking against the network's own score.
+        relation: in [0, 1], how far the mask's box is moved and stretched as it would have to be on the first
+            frame to become the given box: a person with the kite, a car without its shadow.
+        box_rate: in (0, 1], how far the size of the given-out box follows the mask's; 1 follows at once.
     """
 
     penalty_k: float
@@ -54,9 +62,12 @@ class TrackerConfig:
     mask_threshold: float
     context: float = 0.5
     min_mask_area: float = 100.0
+    appearance: float = 0.0
+    relation: float = 0.0
+    box_rate: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("window_influence", "lr", "mask_threshold"):
+        for name in ("window_influence", "lr", "mask_threshold", "appearance", "relation", "box_rate"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise LangTrackError(f"{name} must be in [0, 1], got {getattr(self, name)}.")
         if self.penalty_k < 0 or self.context < 0:
@@ -71,8 +82,14 @@ CONFIGS = {
     "vot2018": TrackerConfig(penalty_k=0.10, window_influence=0.41, lr=0.32, mask_threshold=0.15),
     # Chosen on the eight dev sequences (first 110 frames of each: lr 0.25 to 0.7, window 0.3 and 0.4, penalty
     # 0.08 and 0.15, threshold 0.3 and 0.45; the mask's box beats the regressed one).
-    "lite": TrackerConfig(penalty_k=0.08, window_influence=0.4, lr=0.25, mask_threshold=0.45),
-}
+    "lite": TrackerConfig(
+        penalty_k=0.08, window_influence=0.4, lr=0.25, mask_threshold=0.45,
+        appearance=0.7, relation=0.9, box_rate=0.5,
+    ),
+}  # fmt: skip
+
+VIEWS = ((1.0, False, 0.0), (1.0, True, 0.0), (1.0, False, 2.0), (1.2, False, 0.0), (0.85, True, 0.0))
+"""Zoom, mirrored, blur (pixels) of the first frame's views that the appearance is first learnt from."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +141,17 @@ class SiamMaskTracker:
         self.target: Target | None = None
         self._template: Template | None = None
         self._padding: NDArray[np.uint8] | None = None
+        self._appearance: Appearance | None = None
+        self._relation: FloatArray | None = None  # shift in shares of the mask's box, log of the stretch
+        self._box_wh: FloatArray | None = None
 
-    def init(self, frame: Frame, box_xyxy: ArrayLike) -> None:
+    def init(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool = True) -> None:
         """Learns the target from one frame; calling it again re-anchors the tracker on a new box.
 
         Args:
             box_xyxy: ``(4,)`` pixels, half-open; what lies outside the picture is cut off.
+            exact: the box is drawn by a person, so that later ones should enclose the same parts; else it is
+                an estimate, and the mask's own box is as good.
 
         Raises:
             LangTrackError: for a box without an area, or without any part in the picture.
@@ -151,6 +173,17 @@ class SiamMaskTracker:
         with torch.inference_mode():
             self._template = self.network.template(self._to_input(picture))
         self.target = Target(centre, size, 1.0, _corners(centre, size), 0)
+        self._appearance = self._relation = self._box_wh = None
+        if self.config.appearance:
+            self._appearance = self._learn_views(frame)
+        if self.config.relation and exact:
+            learnt = self.target
+            seen = self.update(frame).box_xyxy
+            self.target, self._box_wh = learnt, None
+            if seen is not None and box_iou(seen, inside) > 0.1:
+                x, y, w, h = xyxy_to_cxcywh(seen)
+                change = [*(box_cxcywh[:2] - (x, y)) / (w, h), *np.log(box_cxcywh[2:] / (w, h))]
+                self._relation = self.config.relation * np.array(change)
 
     def update(self, frame: Frame) -> Estimate:
         """Finds the target in the next frame.
@@ -170,18 +203,41 @@ class SiamMaskTracker:
             response = self.network.search(self._template, self._to_input(picture))
             scores = response.cls[0].reshape(2, -1).softmax(0)[1].double().cpu().numpy()
             boxes = decode(response.loc[0].double().cpu().numpy())
-            best, penalty = self._choose(scores, boxes, before.size_wh * scale)
+            fused, known = scores, None
+            if self._appearance is not None:
+                known = self._appearance.scores(response.feature)
+                share = self.config.appearance
+                fused = (1 - share) * scores + share * np.tile(known.clip(0, 1).ravel(), ANCHORS)
+            best, penalty = self._choose(fused, boxes, before.size_wh * scale)
             _, row, column = np.unravel_index(best, (ANCHORS, GRID, GRID))
             logits = self.network.refine(response, torch.tensor([[0, row, column]]))[0]
             mask = logits.float().sigmoid().cpu().numpy()
 
         score = float(scores[best])
+        if self._appearance is not None and known is not None and score > 0.5:
+            self._appearance.maybe_learn(response.feature, known, (int(row), int(column)), boxes[:, best])
         follow = penalty * score * self.config.lr
         centre = before.centre_xy + boxes[:2, best] / scale
         size = before.size_wh * (1 - follow) + boxes[2:, best] / scale * follow
         corner_xy = before.centre_xy - side / 2
         mask = paste(mask, corner_xy, side, int(row), int(column), frame.size_hw)
         return self._conclude(frame, centre, size, score, mask)
+
+    def _learn_views(self, frame: Frame) -> Appearance:
+        """What the target and its surroundings look like on the frame that it was given on."""
+        assert self.target is not None and self._template is not None and self._padding is not None
+        size = self.target.size_wh
+        side = SEARCH_SIZE / TEMPLATE_SIZE * self._context_side(size)
+        features = []
+        for zoom, mirrored, blur in VIEWS:
+            picture = crop(frame.rgb, self.target.centre_xy, round(side / zoom), SEARCH_SIZE, self._padding)
+            if mirrored:
+                picture = np.ascontiguousarray(picture[:, ::-1])
+            if blur:
+                picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), blur), np.uint8)
+            with torch.inference_mode():
+                features.append(self.network.search(self._template, self._to_input(picture)).feature)
+        return Appearance(features, float(np.sqrt(size.prod())) * SEARCH_SIZE / side)
 
     def _context_side(self, size_wh: FloatArray) -> float:
         """Side of the square around the target that becomes the template, in picture pixels."""
@@ -226,8 +282,22 @@ class SiamMaskTracker:
         if outline is None:
             box = clip_box(self.target.box_xyxy, frame.size_hw)
             corners = None if box is None else _corners(*np.split(xyxy_to_cxcywh(box), 2))
+        elif box is not None:
+            box = clip_box(self._related(box), frame.size_hw)
         confidence = score if self.calibration is None else self.calibration(score)
         return Estimate(_bend(mask, self.config.mask_threshold), confidence, box, "siam", corners)
+
+    def _related(self, box_xyxy: FloatArray) -> FloatArray:
+        """The mask's box as the given one relates to it, its size smoothed over time."""
+        x, y, w, h = xyxy_to_cxcywh(box_xyxy)
+        centre, size = np.array([x, y]), np.array([w, h])
+        if self._relation is not None:
+            centre = centre + self._relation[:2] * size
+            size = size * np.exp(self._relation[2:])
+        if self._box_wh is not None:
+            size = self._box_wh * (size / self._box_wh) ** self.config.box_rate
+        self._box_wh = size
+        return cxcywh_to_xyxy([*centre, *size])
 
 
 # --- crops and pasting -------------------------------------------------------------------------------------
