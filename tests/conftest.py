@@ -9,6 +9,7 @@ from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library reads them
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["NUMBA_DISABLE_JIT"] = "1"  # vot-toolkit's functions take longer to compile than to run here
 
 import pytest
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-
-os.environ["NUMBA_DISABLE_JIT"] = "1"  # before vot loads it: compiling would take longer than all tests here
 
 import cv2
 import numpy as np

@@ -59,8 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=DIR",
         help="result files of another tracker; may be repeated",
     )
+    parser.add_argument("--other-form", choices=FORMS, help="of these files; told by the files unless given")
     parser.add_argument(
-        "--other-form", choices=FORMS, help="of these files; told by their place unless given"
+        "--other-origin", type=int, choices=(0, 1), help="number of their first pixel; as in the set's truth"
     )
     parser.add_argument("--other-init", choices=INITS, default="box", help="what it was given; default box")
 
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     summaries = [summarise(results) for results in [*own, *others]]
     if not any(summary.records for summary in summaries):
         raise LangTrackError(f"Nothing is measured yet in {', '.join(str(f) for f in folders)}.")
-    summaries = [summary for summary in summaries if summary.records]
+    summaries = [s for group in by_protocol(s for s in summaries if s.records).values() for s in group]
     if args.out is not None:
         _write(args.out, summaries, args.count, args.data)
         print(f"The report is in {args.out}.")
