@@ -261,17 +261,12 @@ def _rounds(tracker: Tracker, task: Task) -> Iterator[tuple[Step, ...] | str]:
 def _steps(tracker: Tracker, task: Task) -> Iterator[tuple[Step, ...] | str]:
     damage: list[str] = []
     path, start = task.info.path, task.query.start
-    how: dict[str, Any] = {"every": task.every}
     if task.backward:
         frames = read_backward(path, start=start)
-        how["backward"] = True
     else:
         frames = read_frames(path, start=start, on_damage=damage.append)
     with closed_after(frames):
-        if len(task.queries) == 1:
-            steps: Iterator[tuple[Step, ...]] = ((step,) for step in tracker.track(frames, task.query, **how))
-        else:
-            steps = tracker.track_all(frames, task.queries, **how)
+        steps = tracker.track_all(frames, task.queries, every=task.every, backward=task.backward)
         with closed_after(steps):
             yield from steps
     yield from damage

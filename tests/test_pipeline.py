@@ -149,3 +149,40 @@ def test_two_runs_interleaved_give_exactly_what_each_gives_alone():
         mixed[1].append(outcome(next(second)))
     assert mixed == alone
     assert alone[0] != alone[1]
+
+
+def test_backward_goes_from_the_start_frame_to_the_first():
+    tracker, starts = told()
+    steps = list(tracker.track(CLIP.frames[::-1], Query(text="it", start=7), every=3, backward=True))
+    assert [s.frame.index for s in steps] == list(range(7, -1, -1))
+    assert tracker.segmenter.asked == [7, 4, 1]
+    assert starts == [(7, tuple(CLIP.boxes_xyxy[7]))]
+
+
+def test_several_targets_share_one_decoding_and_are_what_each_is_alone():
+    tracker = random_tracker()
+    queries = [Query(text="the red ellipse"), Query(text="thing", box_xyxy=BOX)]
+    decoded = []
+
+    def frames():
+        for frame in CLIP.frames[:5]:
+            decoded.append(frame.index)
+            yield frame
+
+    together = list(tracker.track_all(frames(), queries, every=2))
+    assert decoded == list(range(5))
+    for place, query in enumerate(queries):
+        alone = tracker.track(CLIP.frames[:5], query, every=2)
+        assert [outcome(s[place]) for s in together] == [outcome(s) for s in alone]
+    with pytest.raises(LangTrackError, match="one start frame"):
+        tracker.track_all(CLIP.frames, [Query(text="it"), Query(text="it", start=2)])
+
+
+def test_one_frame_can_be_grounded_alone_with_all_its_regions():
+    tracker = random_tracker()
+    one = tracker.ground(CLIP.frames[0], "the red ellipse")
+    every = tracker.ground(CLIP.frames[0], "the red ellipse", every_region=True)
+    assert one.source == every.source == "lgm"
+    assert not (one.mask & ~every.mask).any()
+    positive = every.mask_prob > 129 / 255
+    assert (one.mask_prob[~positive] == every.mask_prob[~positive]).all()
