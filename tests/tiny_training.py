@@ -182,7 +182,7 @@ def steepest(trainer):
 def _train_both(data: Path, out: Path) -> None:
     with joined() as world:
         for name, make in TRAINERS.items():
-            trainer, settings = make(data, out / name, steps=2)
+            trainer, settings = make(data, out / name, steps=2, batch=2)
             losses = recorded(steepest(trainer), settings, world)
             (out / f"{name}-{world.rank}.json").write_text(json.dumps(losses))
 

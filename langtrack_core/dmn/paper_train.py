@@ -60,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
             stage, pairs = STAGES[name], data[name].pairs
             epoch = max(1, len(pairs) // recipe.batch)
             staged = replace(recipe, steps=args.steps or stage.epochs * epoch)
-            where = replace(settings, out=args.out / name, measure_every=epoch)
+            # A checkpoint has two gigabytes: twenty an epoch are enough.
+            saves = max(1, epoch // 20)
+            where = replace(settings, out=args.out / name, save_every=saves, measure_every=epoch)
             if world.first:
                 record(where.out, name, data[name], start, staged, settings.seed)
             torch.manual_seed(settings.seed)

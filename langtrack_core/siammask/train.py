@@ -157,7 +157,10 @@ def losses(network: LiteNetwork, batch: dict[str, Tensor], recipe: Recipe) -> di
             small = network.coarse_mask(response, cells).float()[:, None]
             coarse = F.interpolate(small, REFINED_SIZE, mode="bilinear")[:, 0]
         parts["coarse"] = Part.mean(cross_entropy(coarse, truth), recipe.coarse_weight)
-    refined = network.refine(response, cells).float() if len(cells) else truth
+    if len(cells):
+        refined = network.refine(response, cells).float()
+    else:  # nothing to learn from, but processes expect a gradient of every parameter
+        refined = truth + 0.0 * sum(p.sum() for p in network.refinement.parameters())
     parts["refine"] = Part.mean(cross_entropy(refined, truth), recipe.refine_weight)
     parts["dice"] = Part.mean(dice_loss(refined, truth, smooth=1.0))
     return parts

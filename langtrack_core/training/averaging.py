@@ -14,12 +14,13 @@ class Average:
     """Exponential moving average of a network's trained parameters, debiased at the start.
 
     Args:
-        decay: share of the old average that a step keeps; 0 is no averaging at all.
+        decay: share of the old average that a step keeps; 0 is no averaging, and nothing is held then.
     """
 
     def __init__(self, network: nn.Module, decay: float = 0.998) -> None:
         self.decay, self.count = decay, 0
-        self.values = {k: p.detach().clone() for k, p in network.named_parameters() if p.requires_grad}
+        trained = [(k, p) for k, p in network.named_parameters() if p.requires_grad and decay > 0]
+        self.values = {name: parameter.detach().clone() for name, parameter in trained}
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:

@@ -11,6 +11,7 @@ import json
 import math
 import pickle
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -68,7 +69,10 @@ class Task(ABC):
 
     @abstractmethod
     def losses(self, batch: Any) -> dict[str, Part]:
-        """Parts of the loss by name, always the same ones; what is minimised is the sum of their means."""
+        """Parts of the loss by name, always the same ones; what is minimised is the sum of their means.
+
+        Every trained parameter takes part in every step, if only with a gradient of zero.
+        """
 
     def pictures(self, batch: Any) -> list[Tensor]:
         """A few `strip`s of input, target and prediction. The network is in evaluation mode."""
@@ -138,10 +142,10 @@ class _Run:
             self._load()
         self.objective: nn.Module = _Objective(task)
         if world.size > 1:
-            # A process may have drawn no mask to learn from: its mask head is then unused in that step.
-            self.objective = DistributedDataParallel(
-                self.objective, broadcast_buffers=False, find_unused_parameters=True
-            )
+            with warnings.catch_warnings():  # the argument has another name in the newest PyTorch alone
+                warnings.simplefilter("ignore", FutureWarning)
+                # Buffers need no copying: shared batch norms keep the same statistics everywhere.
+                self.objective = DistributedDataParallel(self.objective, broadcast_buffers=False)
 
     def go(self, stop: StopSignal) -> bool:
         task, settings, steps = self.task, self.settings, self.recipe.steps
@@ -172,7 +176,7 @@ class _Run:
                 last = self.step == steps
                 measured = last or (self.step % settings.measure_every == 0 and not stopped)
                 if (measured or stopped or self.step % settings.save_every == 0) and self.world.first:
-                    figures = self._keep(measured)
+                    figures = self._keep(measured, export=measured or stopped)
                     waiting = feed.waiting_share()
                     board.numbers("dev", figures, self.step)
                     board.numbers("run", {"waiting for data": waiting}, self.step)
@@ -180,11 +184,11 @@ class _Run:
                         board.pictures(self._pictures(batch), self.step)
                         minutes = (time.monotonic() - started) / 60
                         bar.write(_line(self.step, minutes, waiting, smoothed, figures))
-                self.world.wait()
                 if stopped and not last:
                     if self.world.first:
                         bar.write(f"Stopped after step {self.step}; the same command goes on from there.")
                     return False
+        self.world.wait()  # for the files of the first one
         return True
 
     def _learn(self, batch: Any) -> dict[str, float]:
@@ -214,14 +218,15 @@ class _Run:
         self.step += 1
         return values
 
-    def _keep(self, measured: bool) -> dict[str, float]:
-        """Checkpoint and weights; the figures, if it is time to measure."""
+    def _keep(self, measured: bool, export: bool) -> dict[str, float]:
+        """Checkpoint, weights, and the figures, if it is time to measure."""
         task, out = self.task, self.settings.out
         figures: dict[str, float] = {}
         out.mkdir(parents=True, exist_ok=True)
         with self.average.applied(task.network):
             task.network.eval()
-            task.export(out)
+            if export:
+                task.export(out)
             if measured:
                 figures = task.measure()
             mean = float(sum(figures.values()) / len(figures)) if figures else -math.inf
