@@ -41,11 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _serve(flags: argparse.Namespace, root: Path) -> int:
+    from demo.hosting import check_mcp, prepare_threads
     from demo.layout import build_app, launch_options
     from demo.settings import Settings
     from langtrack_core import LangTracker
 
     settings = Settings.from_env()
+    if flags.mcp:
+        check_mcp()
+    prepare_threads(settings.threads)
     tracker = LangTracker.from_pretrained(flags.weights, device=flags.device)
     page, backend = build_app(tracker, settings, root, EXAMPLES)
     try:
@@ -53,6 +57,7 @@ def _serve(flags: argparse.Namespace, root: Path) -> int:
             server_name=flags.host,
             server_port=flags.port,
             inbrowser=flags.open,
+            mcp_server=flags.mcp,
             **launch_options(settings, EXAMPLES),
         )
     except OSError as error:
@@ -73,6 +78,7 @@ def _flags(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", default="lite", help="lite, paper, or a weights file")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, …")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    parser.add_argument("--mcp", action="store_true", help="offer the API as an MCP tool too")
     return parser.parse_args(arguments)
 
 

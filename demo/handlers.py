@@ -1,14 +1,15 @@
-"""What the page's events do: plain functions and generators over a `Backend`, tested without a server.
+"""What the page's events do: plain functions and generators over a `Desk`, tested without a server.
 
-Run is two events: `begin` checks the request and answers at once; `run` waits in Gradio's line for a free
-place and then watches the job. So wrong input never waits, and twenty clicks make one job.
+Whatever takes long is two events: one checks the request and brings it on its way, and answers at once;
+`watch` then shows how far it is. So wrong input never waits, twenty clicks make one run, and a page that was
+reloaded watches the same run again.
 """
 
 from __future__ import annotations
 
 import html
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,14 +18,13 @@ import gradio as gr
 from langtrack_core.types import LangTrackError
 
 from . import player
+from .desk import Desk
 from .examples import Example
-from .jobs import Job, Result
+from .follow import Follow
 from .sessions import Session, Sessions
 from .settings import Settings
-from .task import Task, Tracker, make_task, open_video
-
-CANCEL_WAIT_S = 30.0
-"""A frame of the largest network takes seconds on a CPU, and its files are closed after that."""
+from .task import open_video
+from .work import Work
 
 
 class View(NamedTuple):
@@ -33,35 +33,41 @@ class View(NamedTuple):
     player: Any = gr.skip()
     notice: Any = gr.skip()
     run_button: Any = gr.skip()
-    cancel_button: Any = gr.skip()
 
 
-class ExampleView(NamedTuple):
-    """What a click on an example fills in."""
+class Filled(NamedTuple):
+    """The form, filled in for the visitor: by an example, or when a page comes back."""
 
-    video: Any
-    text: Any
-    box: str
-    start: int
-    about: str
+    video: Any = gr.skip()
+    text: Any = gr.skip()
+    box: Any = gr.skip()
+    start: Any = gr.skip()
+    about: Any = gr.skip()
 
 
 @dataclass
 class Backend:
-    """The parts that all handlers share; everything of one visitor is in its `Session`."""
+    """What all handlers share; everything of one visitor is in its `Session`."""
 
-    tracker: Tracker
-    settings: Settings
-    sessions: Sessions
+    desk: Desk
     examples: dict[str, Example]
+    _watched: set[tuple[str | None, int]] = field(default_factory=set)
 
-    # --- the page ---------------------------------------------------------------------------------------
+    @property
+    def sessions(self) -> Sessions:
+        return self.desk.sessions
+
+    @property
+    def settings(self) -> Settings:
+        return self.desk.settings
+
+    # --- the form -------------------------------------------------------------------------------------------
 
     def inspect(self, path: str | None, request: gr.Request) -> str:
         """A line about the chosen video, or what is wrong with it, beside the upload."""
         if not path:
             return ""
-        self._remember(path, request)
+        self.remember(path, request)
         try:
             info = open_video(path, self.settings)
         except LangTrackError as error:
@@ -73,12 +79,14 @@ class Backend:
             facts.append(f"{info.duration_s:.1f} s")
         return notice("facts", " · ".join(facts))
 
-    def fill_example(self, event: gr.EventData) -> ExampleView:
+    def fill_example(self, event: gr.EventData) -> Filled:
         """One click on an example: its clip and its sentence."""
         example = self.examples.get(str(event._data.get("name")))
         if example is None:
             raise gr.Error("There is no such example.", print_exception=False)
-        return ExampleView(str(example.path), example.expression, "", 0, "")
+        return Filled(str(example.path), example.expression, "", 0, "")
+
+    # --- a run ----------------------------------------------------------------------------------------------
 
     def begin(
         self,
@@ -89,54 +97,84 @@ class Backend:
         every: float | None,
         request: gr.Request,
     ) -> View:
-        """Check the request and make the job, which then waits for its turn."""
+        """Check the request and bring it on its way."""
+        session = self.remember(path, request)
         try:
-            job = self._new_job(path, text, box, start, every, request)
+            work = self.desk.follow(session, path, text, box, start, every, fresh=True)
         except LangTrackError as error:
             return View(notice=notice("error", str(error)))
+        return self.begun(session, work)
+
+    def begun(self, session: Session, work: Work) -> View:
+        """The page while the work waits for its turn."""
+        said = self.desk.progress(session)
         return View(
-            player=player.waiting(job.task),
-            notice=_unknown_words(job.task),
+            player=player.running(said, session.token),
+            notice=_unknown_words(work),
             run_button=gr.update(interactive=False),
-            cancel_button=gr.update(interactive=True),
         )
 
-    def run(self, request: gr.Request) -> Iterator[View]:
-        """Its turn has come: compute, and show how far it is. Does nothing when there is nothing to start."""
-        job = self.sessions.get(request.session_hash).job
-        if job is None or job.started or job.over:
+    def watch(self, request: gr.Request) -> Iterator[View]:
+        """How far the session's work is, until it is over; nothing when this page watches it already.
+
+        Ending the watching does not end the work: that does the session, when its page does not come back.
+        """
+        session = self.sessions.get(request.session_hash)
+        work = session.work
+        key = (request.session_hash, id(work))
+        if work is None or key in self._watched:
             yield View()
             return
+        self._watched.add(key)
         try:
-            job.start()
-            for progress in job.watch():
-                yield View(player=player.running(job.task, progress))
-            yield _end(job)
+            seen: dict[str, Any] = {}
+            while not work.wait(1.0 / self.settings.preview_hz):
+                now = self.desk.progress(session, picture=True)
+                if now != seen:
+                    seen = now
+                    yield View(player=player.running(now, session.token))
+            yield self.ended(session, work)
         finally:
-            if not job.over:  # the page has gone
-                job.cancel(keep=False)
+            self._watched.discard(key)
 
     def cancel(self, request: gr.Request) -> View:
-        """Stop the session's run, or take it out of the line, and show what was done so far."""
-        job = self.sessions.get(request.session_hash).job
-        if job is None:
-            return _idle(View())
-        job.cancel(keep=True)
-        if not job.wait(CANCEL_WAIT_S):
+        """Stop the session's work, or take it out of the line, and show what was done so far."""
+        session = self.sessions.get(request.session_hash)
+        if not self.desk.cancel(session):
             return View(notice=notice("warning", "The run stops as soon as its frame is done."))
-        return _end(job)
+        return View() if session.work is None else self.ended(session, session.work)
+
+    def arrive(self, token: str | None, request: gr.Request) -> tuple[Any, ...]:
+        """A page was opened or reloaded: with the token of a session that is still there, it goes on."""
+        session = self.sessions.resume(request.session_hash, token)
+        if session is None:
+            return (*Filled(), *View())
+        form, workspace, work = Filled(), session.workspace, session.work
+        if workspace is not None and workspace.video is not None:
+            texts = [target["expression"] for target in workspace.state()["targets"]]
+            text = next((text for text in reversed(texts) if text), getattr(work, "title", "").strip("“”"))
+            form = Filled(video=str(workspace.video), text=text)
+        view = (
+            View()
+            if work is None
+            else self.begun(session, work)
+            if not work.over
+            else self.ended(session, work)
+        )
+        return (*form, *view)
 
     def failed(self, request: gr.Request) -> View:
-        """The line was full, or something broke: the page must not stay in its waiting state."""
-        job = self.sessions.get(request.session_hash).job
-        if job is not None:
-            job.cancel(keep=False)
-        text = "The run could not start; the line may be full. Try again in a minute."
-        return _idle(View(player=player.EMPTY, notice=notice("error", text)))
+        """Something broke: the page must not stay in its waiting state."""
+        session = self.sessions.get(request.session_hash)
+        if session.work is not None:
+            session.work.cancel(keep=False)
+        return idle(
+            View(player=self.page_of(session), notice=notice("error", "That did not work. Try again."))
+        )
 
     def leave(self, request: gr.Request) -> None:
         """The tab was closed or reloaded."""
-        self.sessions.drop(request.session_hash)
+        self.sessions.leave(request.session_hash)
 
     # --- the API ----------------------------------------------------------------------------------------
 
@@ -164,64 +202,60 @@ class Backend:
             ``frames``, ``found`` (frames with the object), ``unknown_words``, ``seconds`` and ``warning``:
             None, or a sentence when the video is damaged or ends early; the files are of what could be read.
         """
+        session = self.remember(video, request)
         try:
-            job = self._new_job(video, text, box, start, every, request)
+            work = self.desk.follow(session, video, text, box, start, every, fresh=True)
         except LangTrackError as error:
             raise gr.Error(str(error), print_exception=False) from None
         try:
-            job.start()
-            for now in job.watch():
-                yield (
-                    {
-                        "stage": now.stage,
-                        "frames": now.frames,
-                        "total": now.total,
-                        "fps": round(now.fps, 2),
-                        "left_s": None if now.left_s is None else round(now.left_s, 1),
-                    },
-                    None,
-                )
-            if job.result is None:
-                raise gr.Error(job.error or "The run was cancelled.", print_exception=False)
-            timeline = job.result.timeline
+            while not work.wait(1.0 / self.settings.preview_hz):
+                now = self.desk.progress(session)
+                yield {name: now[name] for name in ("stage", "frames", "total", "fps", "left_s")}, None
+            if work.outcome != "done" or session.workspace is None:
+                raise gr.Error(work.error or "The run was cancelled.", print_exception=False)
+            (target,) = session.workspace.state()["targets"]
+            run = target["run"]
             yield (
                 {
                     "stage": "done",
-                    "frames": len(timeline.index),
-                    "found": timeline.found,
-                    "unknown_words": list(job.task.unknown),
-                    "seconds": round(timeline.time_s[-1] - timeline.time_s[0], 3),
-                    "warning": job.result.damage,
+                    "frames": len(run["index"]),
+                    "found": sum(said != "absent" for said in run["fused"]),
+                    "unknown_words": list(work.unknown),
+                    "seconds": round(run["time_s"][-1] - run["time_s"][0], 3),
+                    "warning": work.warning,
                 },
-                str(job.result.bundle),
+                str(target["bundle"]),
             )
         finally:
-            if not job.over:  # the caller has gone, or has cancelled
-                job.cancel(keep=False)
+            if not work.over:  # the caller has gone, or has cancelled
+                work.cancel(keep=False)
 
-    # --- shared -----------------------------------------------------------------------------------------
+    # --- shared ---------------------------------------------------------------------------------------------
 
-    def _new_job(
-        self,
-        path: str | None,
-        text: str | None,
-        box: str | None,
-        start: float | None,
-        every: float | None,
-        request: gr.Request,
-    ) -> Job:
-        session = self._remember(path, request)
-        task = make_task(self.tracker, self.settings, path, text, box, start, every)
-        return session.new_job(
-            lambda folder: Job(self.tracker, task, folder, self.settings), self.settings.max_runs_kept
-        )
-
-    def _remember(self, path: str | None, request: gr.Request) -> Session:
+    def remember(self, path: str | None, request: gr.Request) -> Session:
         session = self.sessions.get(request.session_hash)
         if path:
             with session.lock:
                 session.uploads.add(Path(path))
         return session
+
+    def page_of(self, session: Session, *, newest: bool = False) -> dict[str, Any]:
+        """The player's value: the workspace, or nothing yet. ``newest``: show the target that came last."""
+        workspace = session.workspace
+        if workspace is not None:
+            with workspace.lock:
+                state = workspace.state()
+                if state["targets"] and state["film"]["file"]:
+                    return player.done(state, session.token, newest=newest)
+        return player.EMPTY
+
+    def ended(self, session: Session, work: Work) -> View:
+        """The page when its work is over."""
+        value = self.page_of(session, newest=work.kind in ("follow", "compare"))
+        if work.error is not None:
+            return idle(View(player=value, notice=notice("error", work.error)))
+        said = notice("warning", work.warning or "") + _unknown_words(work)
+        return idle(View(player=value, notice=_outcome(work, value) + said))
 
 
 def notice(kind: str, *sentences: str) -> str:
@@ -231,35 +265,29 @@ def notice(kind: str, *sentences: str) -> str:
     return f'<div class="lt-notice lt-{kind}" role="{role}">{lines}</div>' if lines else ""
 
 
-def _unknown_words(task: Task) -> str:
-    if not task.unknown:
+def idle(view: View) -> View:
+    return view._replace(run_button=gr.update(interactive=True))
+
+
+def _unknown_words(work: Work) -> str:
+    if not (isinstance(work, Follow) and work.unknown):
         return ""
-    words = ", ".join(f"“{word}”" for word in task.unknown)
+    words = ", ".join(f"“{word}”" for word in work.unknown)
     return notice("warning", f"Words that LangTrack does not know and leaves out: {words}.")
 
 
-def _idle(view: View) -> View:
-    return view._replace(run_button=gr.update(interactive=True), cancel_button=gr.update(interactive=False))
-
-
-def _end(job: Job) -> View:
-    if job.result is not None:
-        return _idle(_finished(job, job.result))
-    if job.error is not None:
-        return _idle(View(player=player.EMPTY, notice=notice("error", job.error)))
-    return _idle(View(player=player.EMPTY, notice=notice("warning", "Cancelled before the first frame.")))
-
-
-def _finished(job: Job, result: Result) -> View:
-    frames = len(result.timeline.index)
-    found = result.timeline.found
-    if result.cancelled:
-        said = notice("warning", f"Cancelled after {frames} frames. What was done until then is below.")
-    elif found == 0:
-        said = notice("warning", "Not found in any frame. Try other words, or give a box on the start frame.")
-    else:
-        said = notice("good", f"Found in {found} of {frames} frames.")
-    return View(
-        player=player.done(job.task, result),
-        notice=said + notice("warning", result.damage or "") + _unknown_words(job.task),
-    )
+def _outcome(work: Work, value: dict[str, Any]) -> str:
+    cancelled = work.outcome == "cancelled"
+    frames = work.progress.frames
+    if cancelled and (frames == 0 or work.kind in ("export", "open")):
+        return notice("warning", "Cancelled before the first frame." if frames == 0 else "Cancelled.")
+    if cancelled:
+        return notice("warning", f"Cancelled after {frames} frames. What was done until then is below.")
+    if work.kind == "export":
+        return notice("good", "The files of the track as it stands now are ready.")
+    if work.kind == "open":
+        return notice("good", "The saved run is open.")
+    found, of = player.found(value)
+    if found == 0:
+        return notice("warning", "Not found in any frame. Try other words, or give a box on the start frame.")
+    return notice("good", f"Found in {found} of {of} frames.")

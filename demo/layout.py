@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from langtrack_core.types import MAX_CHARACTERS
+from langtrack_core.types import MAX_CHARACTERS, LangTrackError
 
+from .actions import Actions
+from .desk import Desk
+from .endpoints import Endpoints
 from .examples import CARDS_JS, Example, cards, load_examples
 from .handlers import Backend
+from .line import Line
 from .player import PAGE, player
 from .sessions import Sessions
 from .settings import Settings
@@ -29,6 +34,23 @@ HEADER = """
   <p>Describe an object in your own words, and follow it through a video, <b>frame by frame</b>.</p></div>
 </div>
 """
+
+
+def _in_a_sentence(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The API's call with our errors as Gradio's: a sentence for the caller, and no traceback in the log."""
+
+    @functools.wraps(call)
+    def said(*given: Any) -> Any:
+        try:
+            return call(*given)
+        except LangTrackError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    return said
+
+
+TOKEN_JS = "() => [sessionStorage.getItem('langtrack') || '']"
+"""A tab's own memory, gone with the tab: with this word a reloaded page finds its session again."""
 
 
 def _refuse_addresses(video: gr.Video) -> None:
@@ -58,8 +80,12 @@ def build_app(
         examples_dir: see `load_examples`.
     """
     examples = load_examples(examples_dir)
-    backend = Backend(tracker, settings, Sessions(root, settings.keep_hours * 3600), examples)
     keep_s = int(settings.keep_hours * 3600)
+    line = Line(settings.concurrency, settings.queue_size)
+    backend = Backend(
+        Desk(tracker, settings, Sessions(root, keep_s, settings.reload_grace_s, line)), examples
+    )
+    actions, calls = Actions(backend), Endpoints(backend.desk)
     with gr.Blocks(
         title="LangTrack", analytics_enabled=False, fill_width=True, delete_cache=(min(600, keep_s), keep_s)
     ) as page:
@@ -76,14 +102,13 @@ def build_app(
                     lines=1,
                     elem_id="text",
                 )
-                with gr.Row():
-                    run = gr.Button("Follow it", variant="primary", scale=3, elem_id="run")
-                    cancel = gr.Button("Cancel", interactive=False, scale=1, min_width=90, elem_id="cancel")
+                run = gr.Button("Follow it", variant="primary", elem_id="run")
                 said = gr.HTML(elem_id="notice", apply_default_css=False)
                 with gr.Accordion("More: a box, a start frame, speed", open=False, elem_id="more"):
                     box = gr.Textbox(
                         label="Box on the start frame, x1,y1,x2,y2",
                         info="In pixels. Alone it starts the tracker; with words both branches work.",
+                        value="",
                         placeholder="120,80,260,190",
                         max_length=100,
                         elem_id="box",
@@ -101,28 +126,44 @@ def build_app(
                 shelf = _example_shelf(examples)
             with gr.Column(scale=3, min_width=320, elem_id="result"):
                 stage = player()
-        # For the API alone: its two results need a place.
+        # For the API alone: what its calls take and give needs a place.
         report = gr.JSON(label="Report", visible=False)
         archive = gr.File(label="Files of the run, ZIP", visible=False)
         call = gr.Button(visible=False)
+        of = gr.Textbox(label="Run", visible=False)
+        token = gr.Textbox(visible=False)
 
         asked: list[Any] = [video, text, box, start, every]
-        shown: list[Any] = [stage, said, run, cancel]
+        shown: list[Any] = [stage, said, run]
+        form: list[Any] = [video, text, box, start, about]
         ours: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        computing: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": settings.concurrency}
-        video.change(backend.inspect, video, about, queue=False, **ours)
-        begun = [gr.on([run.click, text.submit], backend.begin, asked, shown, queue=False, **ours)]
+        quick: dict[str, Any] = {**ours, "queue": False}
+        video.change(backend.inspect, video, about, **quick)
+        begun = [
+            gr.on([run.click, text.submit], backend.begin, asked, shown, **quick),
+            stage.work(actions.work, None, shown, **quick),
+            page.load(backend.arrive, token, [*form, *shown], js=TOKEN_JS, **quick),
+        ]
         if shelf is not None:
-            filled = shelf.click(
-                backend.fill_example, None, [video, text, box, start, about], queue=False, **ours
-            )
-            begun.append(filled.success(backend.begin, asked, shown, queue=False, **ours))
+            filled = shelf.click(backend.fill_example, None, form, **quick)
+            begun.append(filled.success(backend.begin, asked, shown, **quick))
         for event in begun:
-            # "multiple": each checked request gets its turn; a turn without a request does nothing.
-            turn = event.success(backend.run, None, shown, trigger_mode="multiple", **ours, **computing)
-            turn.failure(backend.failed, None, shown, queue=False, **ours)
-        cancel.click(backend.cancel, None, shown, queue=False, **ours)
-        call.click(backend.track, asked, [report, archive], api_name="track", **computing)
+            watched = event.success(
+                backend.watch, None, shown, trigger_mode="multiple", concurrency_limit=None, **ours
+            )
+            watched.failure(backend.failed, None, shown, **quick)
+        stage.act(actions.act, None, stage, trigger_mode="multiple", **quick)
+        stage.look(actions.look, None, stage, concurrency_limit=settings.concurrency, **ours)
+        stage.stop(backend.cancel, None, shown, api_name="stop", **quick)
+        api: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
+        call.click(backend.track, asked, [report, archive], api_name="track", **api)
+        for function, given, answer in (
+            (calls.submit, asked, report),
+            (calls.progress, of, report),
+            (calls.cancel, of, report),
+            (calls.results, of, [report, archive]),
+        ):
+            call.click(_in_a_sentence(function), given, answer, api_name=function.__name__, **api)
         page.unload(backend.leave)
     page.queue(max_size=settings.queue_size, default_concurrency_limit=8)
     return page, backend

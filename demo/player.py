@@ -1,30 +1,31 @@
 """The player component, and the values it understands; the files of ``page/`` are its markup and program.
 
-A value is one JSON object, its ``state`` one of:
+Its value is one JSON object, its ``state`` one of:
     empty    nothing yet: the four views explain themselves
-    running  ``title``, and a `Progress` as plain fields with the picture in base64
-    done     ``title``, ``film`` (the clip's frames), ``maps`` (a file per target), ``run`` (JSON text: the
-             numbers of every frame), ``files`` and ``bundle`` to download
+    running  ``title``, and the fields of `Desk.progress` with the picture in base64
+    done     ``film`` (the clip's frames), ``maps`` (a file per target), ``run`` (JSON text: the numbers of
+             every frame of every target), ``files`` (per target) to download
+``token`` is what the page keeps to find its session again after a reload.
 
-The template never contains a value, so nothing from outside is ever parsed as HTML or as a template.
+Its property ``reply`` answers one question of the page, see `actions`. The template never contains a value,
+so nothing from outside is ever parsed as HTML or as a template.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from .film import CHUNK
-from .jobs import Progress, Result
-from .task import Task
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = ("film", "maps", "paint", "timeline", "tools", "judge", "keys", "server")
+SCRIPTS: tuple[str, ...] = ("film", "maps", "paint", "timeline", "tools", "judge", "whatif", "words")
+SCRIPTS += ("truth", "keys", "server")
 """One program in parts, joined in this order into the body of one function."""
 EMPTY: dict[str, Any] = {"state": "empty"}
 FILE_NOTES = {
@@ -40,6 +41,9 @@ FILE_NOTES = {
     "got10k.txt": "boxes for GOT-10k's toolkit",
 }
 """What stands beside each download, in the order of the list."""
+TOLD: tuple[str, ...] = ("id", "name", "colour", "expression", "edits", "can_undo", "stale", "verdicts")
+TOLD += ("settings", "recorded", "what_if", "changed", "notes")
+"""What the page gets of a target's state, beside its columns."""
 
 
 def player() -> gr.HTML:
@@ -50,70 +54,70 @@ def player() -> gr.HTML:
         apply_default_css=False,
         elem_id="player",
         label="Result",
+        reply=None,
     )
 
 
-def waiting(task: Task) -> dict[str, Any]:
-    """The run stands in line."""
-    return {"state": "running", "title": title(task), "stage": "waiting", "frames": 0, "total": None}
+def running(progress: Mapping[str, Any], token: str) -> dict[str, Any]:
+    """While work waits or computes; ``progress`` is that of `Desk.progress`."""
+    picture = progress.get("picture")
+    encoded = base64.b64encode(picture).decode() if picture else None
+    return {**progress, "state": "running", "token": token, "picture": encoded}
 
 
-def running(task: Task, progress: Progress) -> dict[str, Any]:
-    picture = base64.b64encode(progress.picture).decode() if progress.picture else None
-    return {
-        "state": "running",
-        "title": title(task),
-        "stage": progress.stage,
-        "frames": progress.frames,
-        "total": progress.total,
-        "fps": progress.fps,
-        "left_s": progress.left_s,
-        "picture": picture,
+def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[str, Any]:
+    """The workspace; ``state`` is that of `Workspace.state`.
+
+    Args:
+        newest: show the target that came last; otherwise the one that the page shows already.
+    """
+    targets = state["targets"]
+    video = state["video"]
+    run = {
+        "size": [video["width"], video["height"]],
+        "fps": video["fps"],
+        "frames": state["film"]["frames"],
+        "targets": [_numbers(target) for target in targets],
     }
-
-
-def done(task: Task, result: Result) -> dict[str, Any]:
     return {
         "state": "done",
-        "title": title(task),
-        "film": _served(result.film),
-        "maps": [_served(result.maps.path)],
-        "run": json.dumps(_numbers(task, result), separators=(",", ":")),
-        "files": [_download(path) for path in sorted(result.files, key=_place)],
-        "bundle": _download(result.bundle),
+        "token": token,
+        "newest": newest,
+        "film": _served(state["film"]["file"]),
+        "maps": [_served(target["maps"]["file"]) for target in targets],
+        "run": json.dumps(run, separators=(",", ":")),
+        "files": [_downloads(target) for target in targets],
     }
 
 
-def _numbers(task: Task, result: Result) -> dict[str, Any]:
-    """What the page knows of each frame, see `film.js`: lists as long as the film, or as a target's run."""
-    columns = asdict(result.timeline)
-    index, time_s = columns.pop("index"), columns.pop("time_s")
-    width, height = result.maps.size_wh
-    maps = {"width": width, "height": height, "chunk": CHUNK, "frames": len(index)}
-    target = {"name": task.query.text or "the object in your box", "from": 0, **columns}
-    return {
-        "version": result.maps.path.parent.name,
-        "size": [task.info.width, task.info.height],
-        "fps": float(task.info.fps),
-        "index": index,
-        "time_s": time_s,
-        "targets": [{**target, "map": {**maps, "offsets": result.maps.offsets}}],
-    }
-
-
-def _place(path: Path) -> int:
-    return list(FILE_NOTES).index(path.name) if path.name in FILE_NOTES else len(FILE_NOTES)
-
-
-def _download(path: Path) -> dict[str, Any]:
-    note = FILE_NOTES.get(path.name, "")
+def download(path: Path, note: str = "") -> dict[str, Any]:
     return {"name": path.name, "note": note, "bytes": path.stat().st_size, "file": _served(path)}
+
+
+def found(value: Mapping[str, Any]) -> tuple[int, int]:
+    """Frames with the object, and all, of the target that came last."""
+    said = json.loads(value["run"])["targets"][-1]["fused"] if value["state"] == "done" else []
+    return sum(one != "absent" for one in said), len(said)
+
+
+def _numbers(target: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page knows of a target: columns with an entry per frame of its track, and what stands once."""
+    maps = target["maps"]
+    width, height = maps["size"]
+    frames = len(target["run"]["index"])
+    layers = {"width": width, "height": height, "chunk": CHUNK, "frames": frames, "offsets": maps["offsets"]}
+    return {**{name: target[name] for name in TOLD}, **target["run"], "map": layers}
+
+
+def _downloads(target: Mapping[str, Any]) -> dict[str, Any]:
+    order = list(FILE_NOTES)
+    files = sorted(target["files"], key=lambda path: order.index(path.name) if path.name in order else 99)
+    return {
+        "files": [download(path, FILE_NOTES.get(path.name, "")) for path in files],
+        "bundle": download(target["bundle"]) if target["bundle"] else None,
+    }
 
 
 def _served(path: Path) -> dict[str, Any]:
     """Gradio knows such an object by its form and gives it an address on the way out."""
     return gr.FileData(path=str(path), orig_name=path.name).model_dump()
-
-
-def title(task: Task) -> str:
-    return f"“{task.query.text}”" if task.query.text else "The object in your box"

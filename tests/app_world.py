@@ -24,7 +24,7 @@ from langtrack_core.types import Frame, Query, Step
 from langtrack_core.video import VideoWriter
 
 FRAMES, FPS, HEIGHT, WIDTH = 24, 12, 90, 160
-SETTINGS = Settings(concurrency=2, preview_hz=20, player_side=160, max_seconds=60)
+SETTINGS = Settings(concurrency=2, preview_hz=20, player_side=160, max_seconds=60, reload_grace_s=1.0)
 
 
 def counting_clip(path: Path, *, falling: bool = False, frames: int = FRAMES) -> Path:

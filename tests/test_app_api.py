@@ -58,9 +58,25 @@ def test_a_damaged_video_and_a_start_past_its_end_are_reported(client: Client, t
         client.predict(cut, "the red car", "", 23, 1, api_name="/track")
 
 
-def test_only_the_documented_endpoint_is_public(client: Client) -> None:
+def test_a_run_by_the_four_calls(client: Client, server: Server, clip: Path) -> None:
+    begun = client.predict(handle_file(clip), "the slow car", api_name="/submit")
+    progress = client.predict(begun["run"], api_name="/progress")
+    assert progress["stage"] in ("waiting", "opening", "following") and progress["total"] == FRAMES
+    with pytest.raises(AppError, match="not over yet"):
+        client.predict(begun["run"], api_name="/results")
+    stopped = client.predict(begun["run"], api_name="/cancel")
+    assert stopped["stage"] == "cancelled" and stopped["frames"] < FRAMES
+    begun = client.predict(handle_file(clip), "the red car", "", 3, 1, api_name="/submit")
+    assert eventually(lambda: client.predict(begun["run"], api_name="/progress")["stage"] == "done")
+    report, bundle = client.predict(begun["run"], api_name="/results")
+    assert report["frames"] == FRAMES - 3 and Path(bundle).stat().st_size > 1000
+    with pytest.raises(AppError, match="There is no such run"):
+        client.predict("guessed", api_name="/progress")
+
+
+def test_only_the_documented_endpoints_are_public(client: Client) -> None:
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]  # type: ignore[index]
-    assert list(named) == ["/track"]
+    assert list(named) == ["/track", "/submit", "/progress", "/cancel", "/results"]
     assert [given["parameter_name"] for given in named["/track"]["parameters"]] == [
         "video",
         "text",

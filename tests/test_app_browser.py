@@ -149,7 +149,7 @@ def test_cancel_stops_the_computing_and_shows_what_is_done(
     ended = len(server.tracker.closed)
     follow(page, clip, VERY_SLOW)
     expect(page.locator(".lt-stage")).to_contain_text("frame 2", timeout=15_000)
-    page.locator("#cancel").click()
+    page.locator(".lt-cancel").click()
     expect(page.locator("#notice")).to_contain_text("Cancelled after")
     assert len(server.tracker.closed) == ended + 1
     finished(page)

@@ -8,25 +8,35 @@ const range = find(".lt-range");
 const panels = all(".lt-panel");
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 
-let doc = null; // the finished run: see `player.done`; its lists have one entry per frame of the film
+let doc = null; // the finished run: see `player.done`; time_s has an entry per frame of the film
 let active = 0; // which of its targets the panels show
-let shown = -1; // place of the painted frame in the film
-let wanted = null; // place that a seek is on its way to
-const loop = { from: null, to: null }; // places, both included; null, null: the whole film
+let shown = -1; // number of the painted frame; the film begins with the clip's frame 0
+let wanted = null; // frame that a seek is on its way to
+const loop = { from: null, to: null }; // frames, both included; null, null: the whole film
 
 const found = (value) => typeof value === "number";
 const target = () => doc.targets[active];
 const last = () => doc.time_s.length - 1;
 const here = () => (wanted === null ? shown : wanted);
 
-// What a target says at a place of the film; null outside its own run. What-if columns win over recorded ones.
+// What a target says of a frame; null outside its own track.
 function say(column, place = shown, who = target()) {
-  const list = (who.whatif && who.whatif[column]) || who[column];
-  const value = list[place - who.from];
-  return value === undefined ? null : value;
+  const row = who.rows[place];
+  return row >= 0 ? who[column][row] : null;
 }
 
-const clockOf = (place) => doc.time_s[place] - doc.time_s[0];
+// Every frame's own time. Frames that no track has follow their neighbours at the clip's rate.
+function clockFrom(targets, frames, fps) {
+  const times = new Array(frames).fill(null);
+  for (const who of targets) who.index.forEach((place, row) => place < frames && (times[place] = who.time_s[row]));
+  times[0] = 0;
+  let next = times.findIndex((time, place) => place > 0 && time !== null);
+  for (let place = 1; place < next; place++) times[place] = (times[next] * place) / next;
+  for (let place = 1; place < frames; place++) if (times[place] === null) times[place] = times[place - 1] + 1 / fps;
+  return times;
+}
+
+const clockOf = (place) => doc.time_s[place];
 const lengthOf = (place) => (place < last() ? clockOf(place + 1) - clockOf(place) : 1 / doc.fps);
 const middleOf = (place) => clockOf(place) + lengthOf(place) / 2; // seeking there hits no frame's edge
 
@@ -41,20 +51,19 @@ function placeAt(seconds) {
 }
 
 function present(seconds) {
-  if (!doc || film.readyState < 2) return;
+  if (!doc || film.readyState < 2 || root.dataset.state !== "done") return;
   const place = placeAt(seconds);
   // A frame is painted when its maps are there, so that no panel is ever ahead of another.
-  if (!doc.targets.every((who) => who.layers.ready(place - who.from))) {
+  if (!doc.targets.every((who) => who.layers.ready(who.rows[place]))) {
     const asked = doc;
-    return Promise.all(doc.targets.map((who) => who.layers.load(place - who.from))).then(() => {
-      if (doc === asked) present(film.currentTime);
-    });
+    Promise.all(doc.targets.map((who) => who.layers.load(who.rows[place]))).then(() => doc === asked && present(film.currentTime));
+    return;
   }
   shown = place;
   keepFrame();
   paint();
-  panels.forEach((panel) => (panel.dataset.frame = doc.index[shown]));
-  root.dataset.frame = doc.index[shown];
+  panels.forEach((panel) => (panel.dataset.frame = shown));
+  root.dataset.frame = shown;
   if (wanted === shown) wanted = null;
   describe();
   if (wanted !== null && !film.seeking) film.currentTime = middleOf(wanted);

@@ -16,7 +16,7 @@ film.loop = true;
 // A range of frames: it plays in a loop, and a verdict counts for all of it.
 function setLoop(from, to) {
   Object.assign(loop, { from, to });
-  const text = from === null ? "whole clip" : "frames " + doc.index[from] + " to " + doc.index[to];
+  const text = from === null ? "whole clip" : "frames " + from + " to " + to;
   find(".lt-loop-text").textContent = text;
   root.classList.toggle("lt-has-loop", from !== null);
   drawStrip();

@@ -14,7 +14,7 @@ class Layers {
   }
 
   outside(k) {
-    return k < 0 || k >= this.frames;
+    return !(k >= 0 && k < this.frames);
   }
 
   ready(k) {

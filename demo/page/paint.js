@@ -3,7 +3,7 @@ const RED = [255, 45, 45];
 const BLUE = [0, 170, 235];
 const OURS = { lgm: RED, siam: BLUE, none: [150, 150, 150] };
 const css = ([r, g, b], alpha = 1) => `rgba(${r}, ${g}, ${b}, ${alpha})`;
-const look = { view: "mask", threshold: 128, rotated: false };
+const look = { view: "mask", threshold: 128, rotated: false }; // rotated rectangles: also a what-if setting
 const still = document.createElement("canvas"); // the film's frame, for painting again while it stands still
 const sheet = document.createElement("canvas"); // an overlay, twice as fine as its map
 
@@ -64,8 +64,19 @@ function overlay(map, width, height, threshold, rgba, rim) {
   context.putImageData(picture, 0, 0);
 }
 
-function layMask(context, who, branch, colour, alpha, rim) {
-  const map = who.layers.map(shown - who.from, branch);
+// The map behind the fused mask: the chosen branch's; where the branches agree, the mean of both (fusion.fuse).
+let mean = new Uint8Array(0);
+function fusedMap(who, source) {
+  const row = who.rows[shown];
+  const chosen = who.layers.map(row, source);
+  if (!chosen || !(say("reason", shown, who) || "").startsWith("branches agree")) return chosen;
+  const other = who.layers.map(row, source === "lgm" ? "siam" : "lgm");
+  if (mean.length !== chosen.length) mean = new Uint8Array(chosen.length);
+  for (let k = 0; k < mean.length; k++) mean[k] = (chosen[k] + other[k] + 1) >> 1;
+  return mean;
+}
+
+function layMask(context, who, map, colour, alpha, rim) {
   if (!map) return;
   overlay(map, who.layers.width, who.layers.height, 128, (value) => (value > 128 ? [...colour, alpha] : [0, 0, 0, 0]), rim);
   context.drawImage(sheet, 0, 0, context.canvas.width, context.canvas.height);
@@ -93,9 +104,12 @@ function outline(context, points, colour, dashed) {
 const cornersOf = ([x1, y1, x2, y2]) => [x1, y1, x2, y1, x2, y2, x1, y2];
 
 function frameBox(context, who, branch, colour, place = shown) {
-  const corners = look.rotated && branch !== "fused" ? say(branch + "_corners", place, who) : null;
   const box = say(branch + "_box", place, who);
-  if (box) outline(context, corners || cornersOf(box), colour);
+  if (!box || !found(say(branch, place, who))) return;
+  const owner = branch === "fused" ? say("source", place, who) : branch;
+  const rotated = look.rotated || who.settings.rectangle === "rotated";
+  const corners = rotated ? say(owner + "_corners", place, who) : null;
+  outline(context, corners || cornersOf(box), colour);
 }
 
 function plate(context, text, x, y, colour) {
@@ -112,7 +126,7 @@ function plate(context, text, x, y, colour) {
 
 const PAINT = {
   mask(context, who) {
-    const map = who.layers.map(shown - who.from, "lgm");
+    const map = who.layers.map(who.rows[shown], "lgm");
     const { width, height } = context.canvas;
     if (!map || look.view === "mask") {
       if (map) {
@@ -132,7 +146,7 @@ const PAINT = {
     frameBox(context, who, "lgm", RED);
   },
   siammask(context, who) {
-    layMask(context, who, "siam", BLUE, 0.16, [...BLUE, 0.9]);
+    layMask(context, who, who.layers.map(who.rows[shown], "siam"), BLUE, 0.16, [...BLUE, 0.9]);
     frameBox(context, who, "siam", BLUE);
   },
   fused(context) {
@@ -140,8 +154,8 @@ const PAINT = {
     doc.targets.forEach((who, k) => {
       const source = say("source", shown, who);
       if (!source || source === "none") return;
-      const colour = several ? who.colour : OURS[source];
-      layMask(context, who, source, colour, 0.32, null);
+      const colour = several ? who.ink : OURS[source];
+      layMask(context, who, fusedMap(who, source), colour, 0.32, null);
       frameBox(context, who, "fused", colour);
       const box = say("fused_box", shown, who);
       if (several && box) {
@@ -149,12 +163,11 @@ const PAINT = {
         plate(context, String(k + 1), box[0] * sx, box[1] * sy, colour);
       }
     });
-    truthOn(context);
   },
 };
 
 function paint() {
-  if (!doc || shown < 0) return;
+  if (!doc || shown < 0 || root.dataset.state !== "done") return;
   panels.forEach((panel) => {
     if (panel.offsetParent === null) return; // another one is enlarged
     const canvas = panel.querySelector("canvas");
@@ -163,6 +176,7 @@ function paint() {
     context.drawImage(still, 0, 0);
     PAINT[panel.dataset.panel](context, target());
     draftOn(context);
+    hintsOn(context);
   });
 }
 

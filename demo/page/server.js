@@ -6,14 +6,18 @@ function clock(seconds) {
   return whole < 60 ? whole + " s" : Math.floor(whole / 60) + " min " + (whole % 60) + " s";
 }
 
+const KINDS = { correct: "Correcting", compare: "Comparing", export: "Making the files", open: "Opening the saved run" };
+
 function showProgress(value) {
   const bar = find(".lt-bar");
   if (value.total) bar.value = Math.min(1, value.frames / value.total);
   else bar.removeAttribute("value");
   const count = value.frames ? " frame " + value.frames + (value.total ? " of " + value.total : "") : "";
-  find(".lt-stage").textContent = STAGES[value.stage] + (value.stage === "following" ? "," + count : "…");
+  const ahead = value.position > 1 ? ": " + (value.position - 1) + " ahead of you" : "";
+  const stage = value.stage === "following" && KINDS[value.kind] ? KINDS[value.kind] : STAGES[value.stage] || "";
+  find(".lt-stage").textContent = stage + (value.stage === "waiting" ? ahead + "…" : count ? "," + count : "…");
   const figures = [];
-  if (value.stage === "following" && value.fps) figures.push(value.fps.toFixed(1) + " frames a second");
+  if (value.fps) figures.push(value.fps.toFixed(1) + " frames a second");
   if (value.left_s !== null && value.left_s !== undefined) figures.push("about " + clock(value.left_s) + " left");
   find(".lt-figures").textContent = figures.join(" · ");
   if (value.picture) {
@@ -25,19 +29,18 @@ function showProgress(value) {
     picture.src = "data:image/jpeg;base64," + value.picture;
   }
 }
+find(".lt-cancel").addEventListener("click", () => trigger("stop"));
 
 function forget() {
   doc = null;
   shown = -1;
   wanted = null;
+  truth = null;
   unpacked.clear();
   delete root.dataset.frame;
   film.pause();
   film.removeAttribute("src");
-  stopDrawing();
-  draft.box = null;
   complain("");
-  panels.forEach((panel) => (panel.querySelector(".lt-note").textContent = ""));
   find(".lt-who").textContent = "";
   find(".lt-targets").replaceChildren();
 }
@@ -50,10 +53,17 @@ function link(anchor, file) {
   return anchor;
 }
 
-function listFiles(value) {
-  link(find(".lt-bundle"), value.bundle).querySelector("span").textContent = "Download all (ZIP, " + size(value.bundle.bytes) + ")";
+function listFiles() {
+  const who = target();
+  const { files, bundle } = who.downloads;
+  const anchor = find(".lt-bundle");
+  anchor.hidden = !bundle;
+  if (bundle) link(anchor, bundle).querySelector("span").textContent = "Download all (ZIP, " + size(bundle.bytes) + ")";
+  const fresh = find('[data-ask="export"]');
+  fresh.hidden = !who.stale;
+  find(".lt-stale").hidden = !(who.stale && bundle);
   find(".lt-list").replaceChildren(
-    ...value.files.map((file) => {
+    ...files.map((file) => {
       const anchor = link(make("a"), file);
       anchor.append(make("b", file.name), make("i", size(file.bytes)), make("span", file.note));
       const item = make("li");
@@ -63,63 +73,98 @@ function listFiles(value) {
   );
 }
 
-const COLOURS = [[255, 191, 51], [74, 222, 128], [192, 132, 252], [244, 114, 182], [45, 212, 191], [251, 146, 60]];
+function inkOf(colour) {
+  const number = parseInt(colour.slice(1), 16);
+  return [(number >> 16) & 255, (number >> 8) & 255, number & 255];
+}
 
+// The same clip as before: the page stays at its frame and with its target, and the film is not loaded anew.
 function open(value) {
-  const same = doc && doc.src === value.film.url;
-  const keep = same ? here() : 0;
-  const before = same ? null : forget();
+  const src = value.film.url;
+  const same = doc !== null && doc.src === src;
+  const [frame, id] = doc === null ? [0, null] : [Math.max(0, here()), target().id];
+  if (!same) forget();
   const said = JSON.parse(value.run);
-  doc = { ...said, src: value.film.url };
+  doc = { ...said, src, time_s: clockFrom(said.targets, said.frames, said.fps) };
   doc.targets.forEach((who, k) => {
+    who.rows = new Int32Array(doc.frames).fill(-1);
+    who.index.forEach((place, row) => (who.rows[place] = row));
     who.layers = new Layers(value.maps[k].url, who.map);
-    who.colour = COLOURS[k % COLOURS.length];
+    who.ink = inkOf(who.colour);
+    who.downloads = value.files[k];
   });
-  active = Math.min(value.active || 0, doc.targets.length - 1);
+  const before = doc.targets.findIndex((who) => who.id === id);
+  active = value.newest || before < 0 ? doc.targets.length - 1 : before;
   root.dataset.painted = "yes";
   range.max = last();
   setLoop(null, null);
-  listFiles(value);
-  listTargets();
-  drawStrip();
+  stopDrawing();
+  setDraft(null);
+  hints = { place: -1, boxes: [] };
+  find(".lt-sentence").value = "";
+  showTarget();
   if (same) return void present(film.currentTime);
-  film.src = doc.src;
+  const begin = Math.min(last(), Math.max(frame, target().index[0]));
+  film.src = src;
+  film.addEventListener("loadedmetadata", () => (film.currentTime = middleOf(begin)), { once: true });
   film.load();
   if (!document.activeElement.matches("input, textarea, select")) root.focus({ preventScroll: true }); // its keys work at once
-  if (!calm.matches) film.addEventListener("canplay", () => root.dataset.state === "done" && film.play().catch(() => {}), { once: true });
+  if (!calm.matches && !frame) film.addEventListener("canplay", () => root.dataset.state === "done" && film.play().catch(() => {}), { once: true });
+}
+
+function showTarget() {
+  find(".lt-title").textContent = titleOf(target());
+  listTargets();
+  listFiles();
+  listVerdicts();
+  listGrid();
+  showTruth();
+  describeKnobs();
+  describeCorrect();
+  drawStrip();
+  paint();
+  if (shown >= 0) describe();
 }
 
 function listTargets() {
   const several = doc.targets.length > 1;
   find(".lt-targets").replaceChildren(
     ...(several ? doc.targets : []).map((who, k) => {
-      const chip = make("button", who.name, { type: "button", class: "lt-chip", "aria-pressed": k === active });
-      chip.style.setProperty("--lt-own", css(who.colour));
+      const chip = make("button", k + 1 + " " + (who.expression || "box"), { type: "button", class: "lt-chip", "aria-pressed": k === active });
+      chip.style.setProperty("--lt-own", css(who.ink));
       chip.addEventListener("click", () => choose(k));
       return chip;
     }),
+    ...(several ? [removeChip()] : []),
   );
+}
+
+function removeChip() {
+  const chip = make("button", "×", { type: "button", class: "lt-chip lt-remove", "aria-label": "Remove this target", title: "Remove this target" });
+  chip.addEventListener("click", () => question("act", { do: "remove" }));
+  return chip;
 }
 
 function choose(k) {
   active = k;
-  find(".lt-title").textContent = "“" + target().name + "”";
-  listTargets();
-  drawStrip();
-  paint();
-  describe();
+  showTarget();
 }
 
 function update() {
   const value = props.value || { state: "empty" };
-  if (value.state !== "done" && doc) forget();
-  if (value.state === "empty" || value.stage === "waiting") delete root.dataset.painted;
+  if (value.token) sessionStorage.setItem("langtrack", value.token);
+  if (value.state === "empty") forget();
+  film.pause();
+  if (value.state === "empty" || (value.stage === "waiting" && !doc)) delete root.dataset.painted;
   if (value.state === "running" && root.dataset.state !== "running" && root.getBoundingClientRect().top > window.innerHeight * 0.6)
     root.scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" }); // on a narrow page it is below the form
   root.dataset.state = value.state;
-  find(".lt-title").textContent = value.title || "What you get: four views of one run";
-  if (value.state === "running") showProgress(value);
-  if (value.state === "done" && !(doc && doc.version === value.version)) open(value);
+  if (value.state === "empty") find(".lt-title").textContent = "What you get: four views of one run";
+  if (value.state === "running") {
+    find(".lt-title").textContent = value.title;
+    showProgress(value);
+  }
+  if (value.state === "done") open(value);
 }
 followFilm();
 watch("value", update);

@@ -94,7 +94,7 @@ function drawStrip() {
       const [top, bottom] = rows.agree;
       block(column, [bottom - Math.max(ratio, (bottom - top) * column.agree), bottom], ink("good"));
     }
-    if (column.verdict) block(column, rows.marks, VERDICTS[column.verdict].colour());
+    if (column.verdict) block(column, rows.marks, ink(VERDICTS[column.verdict].ink));
     if (column.differs) block(column, [rows.choice[1] + ratio, rows.choice[1] + 3 * ratio], ink("amber"));
   }
   for (const branch of ["siam", "lgm"]) {
@@ -152,7 +152,7 @@ function describe() {
   notes.fused = found(say("fused", at)) ? percent(say("fused", at)) : say("state", at) === "tracking" ? "absent" : say("state", at) || "";
   panels.forEach((panel) => (panel.querySelector(".lt-note").textContent = notes[panel.dataset.panel]));
   find(".lt-who").textContent = found(say("fused", at)) ? WHO[say("source", at)] : "";
-  const text = "frame " + doc.index[at] + " of " + doc.index[last()] + " · " + doc.time_s[at].toFixed(2) + " s";
+  const text = "frame " + at + " of " + last() + " · " + doc.time_s[at].toFixed(2) + " s";
   find(".lt-clock").textContent = text;
   find(".lt-reason").textContent = why(at);
   range.value = here();
@@ -167,7 +167,7 @@ range.addEventListener("pointermove", (event) => {
   const across = Math.max(0, Math.min(0.9999, (event.clientX - bounds.left) / bounds.width));
   const place = Math.floor(across * (last() + 1));
   const sure = ["lgm", "siam"].map((branch) => WHO[branch] + " " + percent(say(branch, place), "–")).join(", ");
-  tip.textContent = "Frame " + doc.index[place] + " · " + sure + " · " + why(place) + verdictText(place);
+  tip.textContent = "Frame " + place + " · " + sure + " · " + why(place) + verdictText(place);
   tip.style.left = Math.max(0, Math.min(bounds.width - tip.offsetWidth, across * bounds.width - tip.offsetWidth / 2)) + "px";
   tip.classList.add("lt-on");
 });

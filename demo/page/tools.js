@@ -1,5 +1,5 @@
-// The tools below the player: one tab each. What they ask of the server goes out as one event per question;
-// the answer comes back in `props.reply`.
+// The tools below the player: one tab each. A question to the server is one event with a number; the answer
+// comes back in `props.reply` with the same number.
 const tabs = all("[role=tab]");
 const ask = {}; // data-ask -> what it does; filled by the tools
 
@@ -44,10 +44,76 @@ function make(tag, text = "", attributes = {}) {
 function describeTools(place) {
   if (!doc || place < 0) return;
   const ranged = loop.from !== null;
-  const where = ranged ? "Frames " + doc.index[loop.from] + " to " + doc.index[loop.to] : "Frame " + doc.index[place];
-  all(".lt-where").forEach((line) => (line.textContent = (line.closest("#lt-correct") ? "From frame " + doc.index[place] + " of " : where + " of ") + "“" + target().name + "”"));
+  const where = ranged ? "Frames " + loop.from + " to " + loop.to : "Frame " + place;
+  find("#lt-judge .lt-where").textContent = where + " of " + titleOf(target());
+  find("#lt-correct .lt-where").textContent = titleOf(target()) + ", from frame " + place;
   describeJudge(place);
+  paintGrid();
+  drawOverlaps();
 }
+
+const titleOf = (who) => (who.expression ? "“" + who.expression + "”" : "the object in your box");
+
+// --- questions ----------------------------------------------------------------------------------------------
+
+const pending = new Map();
+let asked = 0;
+
+// Resolves with the answer; one that says "error" is shown and resolves with null.
+function question(event, what) {
+  asked += 1;
+  trigger(event, { n: asked, target: doc && target().id, ...what });
+  return new Promise((answer) => pending.set(asked, answer));
+}
+
+watch("reply", () => {
+  const reply = props.reply;
+  if (!reply || !pending.has(reply.n)) return;
+  const answer = pending.get(reply.n);
+  for (const n of [...pending.keys()]) if (n <= reply.n) pending.delete(n); // older ones were overtaken
+  if (reply.error) complain(reply.error);
+  answer(reply.error ? null : reply);
+});
+
+async function uploaded(files) {
+  complain("Sending " + (files.length === 1 ? files[0].name : files.length + " files") + "…", "tip");
+  try {
+    const there = [];
+    for (const file of files) there.push((await upload(file)).path);
+    complain("");
+    return there;
+  } catch (error) {
+    complain("The file did not reach the server; it may be too large.");
+    return null;
+  }
+}
+
+function save(file) {
+  const anchor = make("a", "", { href: file.file.url, download: file.name });
+  root.append(anchor);
+  anchor.click();
+  anchor.remove();
+}
+
+all("[data-upload]").forEach((input) =>
+  input.addEventListener("change", async () => {
+    const files = [...input.files];
+    input.value = "";
+    const paths = doc && files.length ? await uploaded(files) : null;
+    if (paths) takeUpload(input.dataset.upload, paths);
+  }),
+);
+function takeUpload(what, paths) {
+  if (what === "truth") return askTruth(paths);
+  question("act", { do: "load_verdicts", paths }).then((reply) => reply && (takeVerdicts(reply), complain("The verdicts are loaded.", "good")));
+}
+
+ask.save = async () => {
+  complain("Packing…", "tip");
+  const reply = await question("act", { do: "save" });
+  if (reply) save(reply.download), complain("Saved. “Open a saved run” brings it back, here or on another machine.", "good");
+};
+ask.export = () => question("work", { do: "export" });
 
 // --- a box drawn on the standing frame ----------------------------------------------------------------------
 
@@ -71,6 +137,16 @@ ask.draw = () => {
 
 function draftOn(context) {
   if (draft.box && draft.place === shown) outline(context, cornersOf(draft.box), [255, 191, 51], true);
+}
+
+// Regions that the words could mean, numbered.
+function hintsOn(context) {
+  if (hints.place !== shown || find("#lt-words").hidden) return;
+  const [sx, sy] = scale(context.canvas);
+  for (const { box, label } of hints.boxes) {
+    outline(context, cornersOf(box), [255, 255, 255], true);
+    plate(context, label, box[0] * sx, box[1] * sy, [255, 255, 255]);
+  }
 }
 
 function setDraft(box, write = true) {
@@ -119,3 +195,23 @@ panels.forEach((panel) => {
     setTimeout(stopDrawing); // the click that ends the drag must not start the film
   });
 });
+
+// --- correct and go on --------------------------------------------------------------------------------------
+
+function given() {
+  const box = draft.box && draft.place === here() ? find(".lt-box").value : "";
+  return { frame: here(), text: find(".lt-sentence").value.trim(), box };
+}
+ask.correct = () => question("work", { do: "correct", direction: find("[name=lt-direction]:checked").value, ...given() });
+ask.add = () => question("work", { do: "add", ...given() });
+ask.undo = () => question("act", { do: "undo" });
+
+function describeCorrect() {
+  find('[data-ask="undo"]').disabled = !target().can_undo;
+  find(".lt-edits").replaceChildren(
+    ...target().edits.map((edit) => {
+      const said = [edit.expression ? "“" + edit.expression + "”" : "", edit.box_xyxy ? "a box" : ""].filter(Boolean).join(" and ");
+      return make("li", "frames " + edit.frames[0] + " to " + edit.frames[1] + ": " + said + (edit.complete ? "" : " (cancelled)"));
+    }),
+  );
+}
