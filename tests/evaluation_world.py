@@ -20,10 +20,10 @@ FRAMES = 12
 SENTENCES = {"alpha": ["the red ellipse", "the thing"], "beta": ["a red <b>disc</b>"]}
 
 
-def write_dev(folder: Path, absent: tuple[int, ...] = (5, 6)) -> Path:
+def write_dev(folder: Path, absent: tuple[int, ...] = (5, 6), frames: int = FRAMES) -> Path:
     """``davis`` with two clips and their masks, ``boxes`` with one; each object is away for a while."""
     for number, name in enumerate(SENTENCES):
-        clip = moving_object(FRAMES, (48, 64), seed=number, colour=RED, absent=absent)
+        clip = moving_object(frames, (48, 64), seed=number, colour=RED, absent=absent)
         write_folder(clip, folder / "davis" / "JPEGImages" / name)
         masks = folder / "davis" / "Annotations" / name
         masks.mkdir(parents=True)
@@ -31,7 +31,7 @@ def write_dev(folder: Path, absent: tuple[int, ...] = (5, 6)) -> Path:
             Image.fromarray(mask.astype(np.uint8) * 255).save(masks / f"{index:05d}.png")
     (folder / "davis" / "expressions.json").write_text(json.dumps(SENTENCES))
     write_boxes(
-        moving_object(FRAMES, (48, 64), seed=7, colour=RED, absent=absent), folder / "boxes" / "gamma"
+        moving_object(frames, (48, 64), seed=7, colour=RED, absent=absent), folder / "boxes" / "gamma"
     )
     return folder
 

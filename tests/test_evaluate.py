@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from evaluation_world import ColourTracker, moved, nothing, right, write_dev
+from tiny_weights import write_lite
 
-from langtrack_core import cli
+from langtrack_core import cli, weights
 from langtrack_core.evaluate import command, folder
 from langtrack_core.evaluate.folder import ResultFolder, read_results
 from langtrack_core.evaluate.protocol import Protocol, items_of
@@ -243,3 +245,30 @@ def test_wrong_use_is_told_in_one_line(arguments, code, message, tmp_path: Path,
     said = capsys.readouterr().err
     assert got == code and message in said and said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+# --- with the real networks, small and random --------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny(tmp_path_factory, monkeypatch) -> None:
+    monkeypatch.setattr(weights, "SHIPPED", write_lite(tmp_path_factory.mktemp("shipped")))
+    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setitem(sys.modules, "openvino", None)  # converting takes longer than all else here
+
+
+def test_real_networks_are_measured_together_and_alone(tiny, tmp_path: Path, capsys):
+    data = str(write_dev(tmp_path / "dev", absent=(), frames=2))
+    assert cli.main(["evaluate", "--data", data, "--init", "both", "--out", str(tmp_path / "out")]) == 0
+    assert "by box and sentence" in capsys.readouterr().out
+    run = json.loads(next(tmp_path.glob("out/*/run.json")).read_text())
+    assert {w["branch"] for w in run["tracker"]["weights"]} == {"lgm", "siam"}
+    assert all(len(h) == 64 for w in run["tracker"]["weights"] for h in w["files"].values())
+
+    assert cli.main(["evaluate", "lgm", "--data", data]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split() == ["sequence", "frames", "IoU", "sentence"] and said[-1].startswith("mean")
+    assert len(said) == 5 and said[3].endswith("a red <b>disc</b>")
+    assert cli.main(["evaluate", "siam", "--data", data]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said] == ["sequence", "alpha", "beta", "gamma", "mean"]
