@@ -149,8 +149,9 @@ class Refinement(nn.Module):
             top, left = step * (r - 4), step * (c - 4)  # the first position's starts 32 pixels outside
             inside = feature[b, :, max(top, 0) : top + size, max(left, 0) : left + size]
             beyond = (-left, left + size - width, -top, top + size - height)
-            seen.append(F.pad(inside, [max(pixels, 0) for pixels in beyond]))
-        return torch.stack(seen)
+            whole = max(beyond) <= 0
+            seen.append(inside if whole else F.pad(inside, [max(pixels, 0) for pixels in beyond]))
+        return torch.stack(seen) if len(seen) > 1 else seen[0][None]
 
 
 class SiamMask(nn.Module):
