@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -96,16 +96,14 @@ class Record:
     note: str = ""
 
     @property
-    def has_masks(self) -> bool:
-        return any(len(a.unions) for a in self.answers.values())
-
-    @property
     def fps(self) -> float:
         """Frames a second; nan when unknown."""
         return len(self.truth_xyxy) / self.seconds if self.seconds > 0 else np.nan
 
 
-def answer(tracker: Tracker, item: Item, every: int = 1, on_frame: Any = lambda: None) -> Record:
+def answer(
+    tracker: Tracker, item: Item, every: int = 1, on_frame: Callable[[], object] = lambda: None
+) -> Record:
     """Run the tracker on one item.
 
     An expression that cannot be read is an answer too: that nothing is there, on every frame.
@@ -142,6 +140,8 @@ def answer(tracker: Tracker, item: Item, every: int = 1, on_frame: Any = lambda:
             states.append("searching")
             sources.append("none")
             on_frame()
+    if len(states) != len(sequence.frames) - start:
+        raise ValueError(f"{item.key}: {len(states)} answers for {len(sequence.frames) - start} frames")
     return Record(
         key=item.key,
         name=sequence.name,

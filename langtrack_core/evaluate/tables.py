@@ -194,7 +194,8 @@ def speed_line(label: str, summary: Summary) -> str:
     """Speed and memory in words."""
     if math.isnan(summary.fps):
         return f"{label}: speed unknown."
-    return f"{label}: {summary.fps:.1f} frames a second, peak memory {summary.peak_mb:.0f} MB."
+    memory = "" if math.isnan(summary.peak_mb) else f", peak memory {summary.peak_mb:.0f} MB"
+    return f"{label}: {summary.fps:.1f} frames a second{memory}."
 
 
 # --- files -------------------------------------------------------------------------------------------------

@@ -39,7 +39,8 @@ class Difference:
         low, high = sorted((self.low, self.high)) if self.mean >= 0 else sorted((-self.low, -self.high))
         if self.sequences < 2:
             return f"One sequence alone says nothing about {first} and {second}."
-        interval = f"{LEVEL:.0%} interval {low:+.3f} to {high:+.3f}, {self.sequences} sequences"
+        ends = " to ".join(f"{round(end, 3) + 0.0:+.3f}" for end in (low, high))  # no -0.000
+        interval = f"{LEVEL:.0%} interval {ends}, {self.sequences} sequences"
         if self.mean == self.low == self.high == 0:
             return f"{first} and {second} are equal in {measure} on all {self.sequences} sequences."
         if self.is_noise:

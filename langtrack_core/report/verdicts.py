@@ -27,16 +27,16 @@ def difference(
 
 
 def verdicts(summaries: Sequence[Summary]) -> list[str]:
-    """Sentences on one table: trackers against each other, branches of a tracker, what fusion leaves."""
+    """Sentences on one table: every tracker against the best, branches of a tracker, what fusion leaves."""
     found = []
     labels = distinct_labels(summaries)
     for key in JUDGED:
-        title = MEASURES[key].title
-        for i, first in enumerate(summaries):
-            for j in range(i + 1, len(summaries)):
-                gap = difference(first, "fused", summaries[j], "fused", key)
-                if gap is not None:
-                    found.append(gap.words(labels[i], labels[j], title))
+        scored = [(s.overall("fused").get(key), i) for i, s in enumerate(summaries)]
+        ranked = [i for value, i in sorted(((v, i) for v, i in scored if v is not None), reverse=True)]
+        for other in ranked[1:]:
+            gap = difference(summaries[other], "fused", summaries[ranked[0]], "fused", key)
+            if gap is not None:
+                found.append(gap.words(labels[other], labels[ranked[0]], MEASURES[key].title))
     for label, summary in zip(labels, summaries, strict=True):
         for key in JUDGED:
             for branch in ("lgm", "siam"):
