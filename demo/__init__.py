@@ -1,1 +1,1 @@
-"""The browser demo: settings, sessions and jobs without Gradio, then handlers, player and layout."""
+"""The browser demo: settings, sessions and work without Gradio, then handlers, player and layout."""

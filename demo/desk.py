@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,8 @@ from langtrack_core.project import Target
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_frames
 
-from .follow import Export, Follow
+from .follow import Export, Follow, steps_on
+from .hosting import on_gpu
 from .opening import Opening
 from .sessions import Session, Sessions
 from .settings import Settings
@@ -34,6 +36,12 @@ class Desk:
     tracker: Tracker
     settings: Settings
     sessions: Sessions
+
+    def __post_init__(self) -> None:
+        tracker = self.tracker
+        self._rounds = steps_on(tracker)
+        self._attribute = on_gpu(partial(attribute, tracker), lambda frame, text: len(text.split()))
+        self._regions = on_gpu(partial(_regions, tracker), lambda frame, text: 4)
 
     # --- runs -----------------------------------------------------------------------------------------------
 
@@ -186,8 +194,7 @@ class Desk:
             text: None for the target's expression.
         """
         workspace, owner, picture = self._picture(session, target, frame)
-        found = attribute(self.tracker, picture, self._words_of(workspace, owner, text))
-        return asdict(found)
+        return asdict(self._attribute(picture, self._words_of(workspace, owner, text)))
 
     def regions(self, session: Session, target: int, frame: float, text: str | None = None) -> dict[str, Any]:
         """The separate strong regions on a frame, and sentences that would mean each of them.
@@ -197,11 +204,8 @@ class Desk:
             the region that the completed sentence really selects, None when the network does not follow it.
         """
         workspace, owner, picture = self._picture(session, target, frame)
-        words = self._words_of(workspace, owner, text)
-        found = regions(self.tracker, picture, words)
-        means = check_completions(self.tracker, picture, found) if len(found) > 1 else [0] * len(found)
-        listed = [{**asdict(region), "means": meant} for region, meant in zip(found, means, strict=True)]
-        return {"count": len(found), "regions": listed}
+        found = self._regions(picture, self._words_of(workspace, owner, text))
+        return {"count": len(found), "regions": found}
 
     # --- shared ---------------------------------------------------------------------------------------------
 
@@ -243,7 +247,14 @@ class Desk:
         edits = {number: workspace.next_edit(number) for _, numbers in passes for number in numbers}
         return session.new_work(
             lambda: Follow(
-                self.tracker, workspace, passes, self.settings, kind=kind, edits=edits, videos=videos
+                self.tracker,
+                workspace,
+                passes,
+                self.settings,
+                rounds=self._rounds,
+                kind=kind,
+                edits=edits,
+                videos=videos,
             ),
             self.sessions.line,
         )
@@ -280,6 +291,12 @@ class Desk:
         free_mb = shutil.disk_usage(nearest).free / 1e6
         if free_mb < self.settings.min_free_mb:
             raise LangTrackError("This server's disk is nearly full. Try again later.")
+
+
+def _regions(tracker: Tracker, frame: Frame, text: str) -> list[dict[str, Any]]:
+    found = regions(tracker, frame, text)
+    means = check_completions(tracker, frame, found) if len(found) > 1 else [0] * len(found)
+    return [{**asdict(region), "means": meant} for region, meant in zip(found, means, strict=True)]
 
 
 def _ways(direction: str) -> tuple[Literal["forward", "backward"], ...]:

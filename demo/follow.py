@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +33,9 @@ PREVIEW_SIDE = 480
 """Longest side in pixels of one of the four pictures of the live view, which come as one JPEG of 60 kB."""
 
 
+Rounds = Callable[[Task], Iterator[tuple[Step, ...] | str]]
+
+
 class _Nothing(Exception):
     """Stopped before the first frame of a pass; its empty files go."""
 
@@ -53,6 +56,7 @@ class Follow(Work):
 
     Args:
         passes: in order, each with the targets (by id) that its queries are for.
+        rounds: of `steps_on` the tracker.
         edits: the number of this piece of work, for each target.
         videos: write the four videos too, and offer the files for download.
     """
@@ -64,6 +68,7 @@ class Follow(Work):
         passes: Sequence[tuple[Task, Sequence[int]]],
         settings: Settings,
         *,
+        rounds: Rounds,
         kind: Kind,
         edits: Mapping[int, int],
         videos: bool,
@@ -75,6 +80,7 @@ class Follow(Work):
         self.workspace = workspace
         self.unknown = passes[0][0].unknown
         self._tracker = tracker
+        self._rounds = rounds
         self._passes = passes
         self._edits = edits
         self._videos = videos
@@ -112,7 +118,7 @@ class Follow(Work):
             paths = [self.folder / f"maps-{number}-{k}.u8.gz" for k in places]
             maps = [files.enter_context(MapsWriter(path, info.width, info.height)) for path in paths]
             film = self._film_of_pass(task, files)
-            for found in files.enter_context(closed_after(_rounds(self._tracker, task))):
+            for found in files.enter_context(closed_after(self._rounds(task))):
                 if isinstance(found, str):
                     damage.append(found)
                     continue
@@ -249,27 +255,26 @@ class Export(Work):
         self.workspace.set_files(self.target, files, bundle, self._made_of)
 
 
-def _rounds(tracker: Tracker, task: Task) -> Iterator[tuple[Step, ...] | str]:
-    """A step of each target for every frame; a sentence at the end when the clip is damaged.
+def steps_on(tracker: Tracker) -> Rounds:
+    """A step of each target for every frame of a task, with a GPU on loan where there are such.
 
-    On ZeroGPU this runs in a process of its own, so only what can be sent between processes goes in and out.
+    A sentence follows at the end when the clip is damaged.
     """
-    frames = (task.frames_expected or 1000) * len(task.queries)
-    return on_gpu(_steps, frames)(tracker, task)
 
+    def rounds(task: Task) -> Iterator[tuple[Step, ...] | str]:
+        damage: list[str] = []
+        path, start = task.info.path, task.query.start
+        if task.backward:
+            frames = read_backward(path, start=start)
+        else:
+            frames = read_frames(path, start=start, on_damage=damage.append)
+        with closed_after(frames):
+            steps = tracker.track_all(frames, task.queries, every=task.every, backward=task.backward)
+            with closed_after(steps):
+                yield from steps
+        yield from damage
 
-def _steps(tracker: Tracker, task: Task) -> Iterator[tuple[Step, ...] | str]:
-    damage: list[str] = []
-    path, start = task.info.path, task.query.start
-    if task.backward:
-        frames = read_backward(path, start=start)
-    else:
-        frames = read_frames(path, start=start, on_damage=damage.append)
-    with closed_after(frames):
-        steps = tracker.track_all(frames, task.queries, every=task.every, backward=task.backward)
-        with closed_after(steps):
-            yield from steps
-    yield from damage
+    return on_gpu(rounds, lambda task: (task.frames_expected or 1000) * len(task.queries))
 
 
 def packed(folder: Path, into: Path) -> tuple[list[Path], Path]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from langtrack_core.types import LangTrackError
+
+Answer = TypeVar("Answer")
 
 START_S = 20
 """For the networks to come to the GPU and the clip to be opened."""
@@ -29,20 +31,37 @@ def on_zero_gpu(environ: Mapping[str, str] = os.environ) -> bool:
     return on_space(environ) and environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true")
 
 
+def device(environ: Mapping[str, str] = os.environ) -> str:
+    """Where the networks are put unless the command line says so."""
+    return "cuda" if on_zero_gpu(environ) else "cpu"
+
+
 def seconds_for(frames: int) -> int:
     """How long a GPU is asked for, estimated from the number of frames."""
     return min(MOST_S, START_S + round(frames * FRAME_S))
 
 
 def on_gpu(
-    function: Callable[..., Iterator[Any]], frames: int, environ: Mapping[str, str] = os.environ
-) -> Callable[..., Iterator[Any]]:
-    """The function itself; on ZeroGPU, one that runs it with a GPU on loan for as long as the frames take."""
+    function: Callable[..., Answer],
+    frames_of: Callable[..., int],
+    environ: Mapping[str, str] = os.environ,
+) -> Callable[..., Answer]:
+    """The function itself; on ZeroGPU, one that runs it with a GPU on loan.
+
+    There the function, or generator, runs in a process of its own: what goes in and comes out is pickled, and
+    what it keeps for itself (the networks) has to be there when the server starts.
+
+    Args:
+        frames_of: of the same arguments, how many frames will be computed.
+    """
     if not on_zero_gpu(environ):
         return function
     import spaces
 
-    return spaces.GPU(duration=seconds_for(frames))(function)
+    def seconds(*given: Any) -> int:
+        return seconds_for(frames_of(*given))
+
+    return spaces.GPU(duration=seconds)(function)
 
 
 def prepare_threads(threads: int) -> None:

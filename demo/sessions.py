@@ -20,7 +20,6 @@ from typing import TypeVar
 
 from langtrack_core.types import LangTrackError
 
-from .jobs import Job
 from .line import Line
 from .work import Work
 from .workspace import Workspace
@@ -42,34 +41,10 @@ class Session:
         self.token = secrets.token_urlsafe(24)
         self.lock = threading.Lock()
         self.uploads: set[Path] = set()
-        self.job: Job | None = None
         self.work: Work | None = None
-        self.finished: list[Job] = []
         self.workspace: Workspace | None = None
         self.last_used = time.monotonic()
         self.closed = False
-
-    def new_job(self, make: Callable[[Path], Job], runs_kept: int) -> Job:
-        """Make the session's one unfinished job in a folder of its own; files of old runs go, but for those
-        that the workspace still needs.
-
-        Raises:
-            LangTrackError: a run of this session is still going on, or its page was closed.
-        """
-        with self.lock:
-            self.check_free()
-            if self.job is not None and not self._needed(self.job):
-                self.finished.append(self.job)
-            while len(self.finished) >= runs_kept:
-                shutil.rmtree(self.finished.pop(0).folder, ignore_errors=True)
-            folder = self.folder / secrets.token_hex(8)
-            folder.mkdir(parents=True)
-            try:
-                self.job = make(folder)
-            except BaseException:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
-            return self.job
 
     def check_free(self) -> None:
         """
@@ -116,18 +91,16 @@ class Session:
         """Stop computing, then delete the session's files."""
         with self.lock:
             self.closed = True
-            going = [one for one in (self.job, self.work) if one is not None]
-        for one in going:
-            one.cancel(keep=False)
-            one.wait()
+            work = self.work
+        if work is not None:
+            work.cancel(keep=False)
+            work.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def busy(self) -> bool:
-        return any(one is not None and not one.over for one in (self.job, self.work))
-
-    def _needed(self, job: Job) -> bool:
-        return self.workspace is not None and self.workspace.folder in job.folder.parents
+        """Something computes, or waits for its turn."""
+        return self.work is not None and not self.work.over
 
 
 class Sessions:
@@ -193,6 +166,18 @@ class Sessions:
             if session is not None:
                 session.last_used = time.monotonic()
             return session
+
+    def end(self, token: str | None) -> None:
+        """End the session with this token at once."""
+        with self._lock:
+            session = self._by_token(token)
+            if session is None:
+                return
+            self._open = {key: other for key, other in self._open.items() if other is not session}
+            leaving = self._leaving.pop(session.token, None)
+            if leaving is not None:
+                leaving[1].cancel()
+        self._end(session)
 
     def leave(self, key: str | None) -> None:
         """The page has gone. Its session ends after ``grace_s``, unless a page comes back with its token."""

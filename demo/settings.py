@@ -22,7 +22,6 @@ class Settings:
         max_side: longest side in pixels; 3840 is what phones record.
         max_frames: longest clip in frames, whatever its rate: boxes and masks of a run are kept in memory.
         max_bundle_mb: largest project that is saved with its video, or opened, unpacked.
-        max_runs_kept: finished runs kept per visitor, the oldest goes first.
         queue_size: visitors that may wait; the next one is told to come back.
         concurrency: runs that compute at the same time; they share the networks, not the cores.
         threads: of the networks' arithmetic; 0 for as many as the machine has cores.
@@ -38,7 +37,6 @@ class Settings:
     max_side: int = 3840
     max_frames: int = 20_000
     max_bundle_mb: int = 2000
-    max_runs_kept: int = 3
     queue_size: int = 16
     concurrency: int = 1
     threads: int = 0

@@ -88,12 +88,13 @@ class LangTracker:
         return cls(branches.segmenter, new_tracker, fusion, branches.infos, ahead)
 
     def describe(self, text: str) -> Encoded:
-        """Read an expression without running on a frame: its words, and those that are unknown.
+        """Read an expression without any network: its words, and those that are unknown.
 
         Raises:
             LangTrackError: it is empty, too long, or has no known word.
         """
-        return self.segmenter.encode(text)
+        _, words, unknown = self.segmenter.vocabulary.read(text)
+        return Encoded(text, words, unknown, None)
 
     def ground(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
         """What the language branch says of a single frame.
@@ -104,7 +105,7 @@ class LangTracker:
         Raises:
             LangTrackError: for an expression that cannot be read.
         """
-        return self.segmenter.segment(frame, self.describe(text), every_region=every_region)
+        return self.segmenter.segment(frame, self.segmenter.encode(text), every_region=every_region)
 
     def track(
         self, frames: Iterable[Frame], query: Query, *, every: int = 1, backward: bool = False
@@ -140,7 +141,7 @@ class LangTracker:
             raise LangTrackError(
                 "Several targets are followed together from one start frame, which they share."
             )
-        targets = [_Target(q, None if q.text is None else self.describe(q.text)) for q in queries]
+        targets = [_Target(q, None if q.text is None else self.segmenter.encode(q.text)) for q in queries]
         return self._steps(frames, targets, every, backward)
 
     def _steps(

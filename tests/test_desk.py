@@ -6,9 +6,10 @@ import errno
 import gzip
 import json
 import shutil
+import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ import demo.hosting
 from demo.desk import Desk
 from demo.endpoints import Endpoints
 from demo.film import MapsWriter
-from demo.hosting import check_mcp, on_gpu, on_zero_gpu, seconds_for
+from demo.hosting import check_mcp, device, on_gpu, on_zero_gpu, seconds_for
 from demo.line import Line
 from demo.sessions import Session, Sessions
 from demo.task import make_comparison, whole_number
@@ -544,20 +545,26 @@ def test_a_gpu_is_borrowed_on_zero_gpu_alone(monkeypatch: pytest.MonkeyPatch) ->
     def count(to: int) -> Iterator[int]:
         yield from range(to)
 
-    assert on_gpu(count, 100, {}) is count
-    assert on_gpu(count, 100, {"SPACE_ID": "a/b"}) is count  # a Space with a CPU
+    def frames(to: int) -> int:
+        return 10 * to
+
+    assert on_gpu(count, frames, {}) is count
+    assert on_gpu(count, frames, {"SPACE_ID": "a/b"}) is count  # a Space with a CPU
     asked: list[int] = []
 
     class Spaces:
         @staticmethod
-        def GPU(duration: int) -> Any:
-            asked.append(duration)
-            return lambda function: lambda *args: function(*args)
+        def GPU(duration: Callable[[int], int]) -> Any:
+            def borrowed(function: Any) -> Any:
+                return lambda *given: (asked.append(duration(*given)), function(*given))[1]
 
-    monkeypatch.setitem(__import__("sys").modules, "spaces", Spaces)
+            return borrowed
+
+    monkeypatch.setitem(sys.modules, "spaces", Spaces)
     zero = {"SPACE_ID": "a/b", "SPACES_ZERO_GPU": "true"}
     assert on_zero_gpu(zero) and not on_zero_gpu({"SPACES_ZERO_GPU": "true"})
-    assert list(on_gpu(count, 100, zero)(3)) == [0, 1, 2] and asked == [seconds_for(100)]
+    assert device(zero) == "cuda" and device({}) == "cpu"
+    assert list(on_gpu(count, frames, zero)(3)) == [0, 1, 2] and asked == [seconds_for(30)]
     assert seconds_for(10) < seconds_for(1000) < seconds_for(10**9) == seconds_for(10**8)
 
 

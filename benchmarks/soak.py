@@ -1,0 +1,175 @@
+"""Visitors come, follow, correct, cancel, reload and leave, for minutes; then memory and files are as before.
+
+    .venv/bin/python -m benchmarks.soak --minutes 30
+
+Everything goes through what the page stands on (`demo.desk`): the line, the sessions, the real networks. The
+first visit of each kind is warm-up: caches fill, threads start. After it, and at the end, these are counted:
+resident memory, open files, threads, and files below the server's folder. Fails when any but the memory has
+grown, or the memory by more than `GROWTH_MB`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import gc
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from demo.desk import Desk
+from demo.endpoints import Endpoints
+from demo.line import Line
+from demo.sessions import Session, Sessions
+from demo.settings import Settings
+from demo.work import Work
+from langtrack_core import LangTracker
+from langtrack_core.types import LangTrackError
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
+GROWTH_MB = 60.0
+"""Pools of memory that are not given back at once make the figure swing by some tens of megabytes."""
+
+
+class Count(NamedTuple):
+    """What must not grow."""
+
+    memory_mb: float
+    open_files: int
+    threads: int
+    files: int
+
+
+def count(root: Path) -> Count:
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what is free but not given back is no leak
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return Count(
+        pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
+        len(list(Path("/proc/self/fd").iterdir())),
+        threading.active_count(),
+        sum(1 for path in root.rglob("*") if path.is_file()),
+    )
+
+
+def done(work: Work) -> None:
+    work.wait()
+    if work.error is not None:
+        raise RuntimeError(work.error)
+
+
+def upload(root: Path, example: str, visit: int) -> Path:
+    """A visitor's own copy: all of them have the same file name."""
+    folder = root / f"upload-{visit}"
+    folder.mkdir()
+    return Path(shutil.copy(EXAMPLES / f"{example}.mp4", folder / "clip.mp4"))
+
+
+def annotator(desk: Desk, me: Session, clip: Path) -> None:
+    """Follow, try other settings, judge, save; correct in both directions; undo; export."""
+    done(desk.follow(me, str(clip), "the red car", "", 0, 5))
+    space = me.workspace
+    assert space is not None
+    space.what_if(1, {"every": 10, "rule": "language"})
+    space.give_verdict(1, 3, 9, "tracker", "a note")
+    space.queue(1)
+    space.save_bundle(with_video=True, max_video_mb=100)
+    done(desk.correct(me, 1, 10, "the blue car", "", "backward", 5))
+    space.undo(1)
+    space.state()
+
+
+def impatient(desk: Desk, me: Session, clip: Path) -> None:
+    """Clicks twenty times, cancels, and leaves while the next one computes."""
+    for _ in range(20):
+        with contextlib.suppress(LangTrackError):  # one run a page
+            desk.follow(me, str(clip), "the car", "", 0, 3)
+    assert me.work is not None
+    while me.work.progress.frames < 5 and not me.work.over:
+        time.sleep(0.02)
+    desk.cancel(me)
+    desk.follow(me, str(clip), "the car", "", 0, 3)
+
+
+def comparer(desk: Desk, me: Session, clip: Path) -> None:
+    """Two sentences; the page is reloaded meanwhile."""
+    work = desk.compare(me, str(clip), ["the car on the left", "the blue car"], 0, 10)
+    desk.sessions.leave("visitor")
+    assert desk.sessions.resume("visitor", me.token) is me
+    done(work)
+    assert me.workspace is not None
+    me.workspace.agreement()
+
+
+def caller(desk: Desk, me: Session, clip: Path) -> None:
+    """A program: submits, cancels, fetches."""
+    api = Endpoints(desk)
+    run = api.submit(str(clip), "the car", "", 0, 5)["run"]
+    while api.progress(run)["frames"] < 10:
+        time.sleep(0.02)
+    api.cancel(run)
+    api.results(run)
+    desk.sessions.end(run)
+
+
+VISITS: tuple[Callable[[Desk, Session, Path], None], ...] = (annotator, impatient, comparer, caller)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--weights", default="lite")
+    flags = parser.parse_args()
+    tracker = LangTracker.from_pretrained(flags.weights)
+    examples = sorted(path.stem for path in EXAMPLES.glob("*.mp4"))
+    with tempfile.TemporaryDirectory(prefix="langtrack-soak-") as folder:
+        root = Path(folder)
+        desk = Desk(tracker, Settings(), Sessions(root / "sessions", 3600.0, 5.0, Line(1, 8)))
+        before: Count | None = None
+        end = next_line = time.monotonic() + flags.minutes * 60
+        for visit in itertools.count():
+            kind = VISITS[visit % len(VISITS)]
+            clip = upload(root, examples[visit % len(examples)], visit)
+            me = desk.sessions.get("visitor")
+            me.uploads.add(clip)
+            kind(desk, me, clip)
+            desk.sessions.drop("visitor")
+            shutil.rmtree(clip.parent)
+            if before is None and visit + 1 >= len(VISITS):
+                before = count(root)
+                end = time.monotonic() + flags.minutes * 60
+                next_line = time.monotonic() + 60
+                show("after warm-up", visit + 1, before)
+            if before is not None and time.monotonic() > next_line:
+                next_line += 60
+                show(f"{(flags.minutes * 60 - end + time.monotonic()) / 60:.0f} min", visit + 1, count(root))
+            if before is not None and time.monotonic() > end:
+                break
+        desk.sessions.close()
+        assert before is not None
+        after = count(root)
+        show("end", visit + 1, after)
+        grown = after.memory_mb - before.memory_mb
+        more = [name for name in Count._fields[1:] if getattr(after, name) > getattr(before, name)]
+        print(f"memory {grown:+.0f} MB; more than before: {', '.join(more) or 'nothing'}")
+        return 1 if more or grown > GROWTH_MB else 0
+
+
+def show(when: str, visits: int, now: Count) -> None:
+    print(
+        f"{when:14} {visits:5} visits  {now.memory_mb:7.0f} MB  {now.open_files:4} open files  "
+        f"{now.threads:3} threads  {now.files:4} files",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
