@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy; see langtrack_core/__main__.py
+
 from demo.server_root import server_root
 from langtrack_core.cli import PROG
 from langtrack_core.types import LangTrackError
