@@ -56,7 +56,6 @@ class Actions:
             "add": self._add,
             "compare": self._compare,
             "export": lambda who, said: self.desk.export(who, _number(said, "target")),
-            "open": lambda who, said: self.desk.open_bundle(who, self._upload(who, said.get("path"))),
         }
 
     # --- events ---------------------------------------------------------------------------------------------
@@ -93,8 +92,15 @@ class Actions:
         try:
             return self.backend.begun(session, _chosen(self._works, said)(session, said))
         except LangTrackError as error:
-            where = {"notice": notice("error", str(error))} if said["do"] == "open" else {}
-            return View(player=_reply(said, {"error": str(error)}), **where)
+            return View(player=_reply(said, {"error": str(error)}))
+
+    def open_saved(self, path: str | None, request: gr.Request) -> View:
+        """A saved run was uploaded."""
+        session = self.backend.remember(path, request)
+        try:
+            return self.backend.begun(session, self.desk.open_bundle(session, Path(path or "")))
+        except LangTrackError as error:
+            return View(notice=notice("error", str(error)))
 
     # --- long -----------------------------------------------------------------------------------------------
 

@@ -1,4 +1,5 @@
-"""The clips to try: every NAME.mp4 in a folder that has a NAME.json beside it with its ``expression``."""
+"""The clips to try: every NAME.mp4 in a folder that has a NAME.json beside it with its ``expression``, and
+perhaps ``what_to_look_for``."""
 
 from __future__ import annotations
 
@@ -20,8 +21,10 @@ POSTER_WIDTH = 320
 class Example:
     path: Path
     expression: str
+    hint: str
+    """What there is to see, in a sentence; may be empty."""
     poster: bytes
-    """JPEG of the first frame, at most `POSTER_WIDTH` pixels wide."""
+    """JPEG of an early frame, at most `POSTER_WIDTH` pixels wide."""
 
 
 def load_examples(folder: Path) -> dict[str, Example]:
@@ -35,10 +38,11 @@ def load_examples(folder: Path) -> dict[str, Example]:
         note = path.with_suffix(".json")
         if note.is_file():
             try:
-                expression = json.loads(note.read_text(encoding="utf-8"))["expression"]
+                said = json.loads(note.read_text(encoding="utf-8"))
+                expression, hint = said["expression"], said.get("what_to_look_for", "")
             except (json.JSONDecodeError, KeyError, TypeError):
                 raise LangTrackError(f"{note} has to be a JSON object with an “expression”.") from None
-            examples[path.stem] = Example(path, str(expression), _poster(path))
+            examples[path.stem] = Example(path, str(expression), str(hint), _poster(path))
     return examples
 
 
@@ -47,7 +51,7 @@ def cards(examples: dict[str, Example]) -> str:
     return "".join(
         f'<button type="button" class="lt-card" data-name="{html.escape(name)}">'
         f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(example.poster).decode()}">'
-        f"<span>{html.escape(example.expression)}</span></button>"
+        f"<span><b>“{html.escape(example.expression)}”</b>{html.escape(example.hint)}</span></button>"
         for name, example in examples.items()
     )
 
@@ -61,6 +65,6 @@ element.addEventListener('click', (event) => {
 
 
 def _poster(path: Path) -> bytes:
-    first = next(read_frames(path, max_side=POSTER_WIDTH))
-    bgr = cv2.cvtColor(first.rgb, cv2.COLOR_RGB2BGR)
+    frames = list(read_frames(path, max_side=POSTER_WIDTH))
+    bgr = cv2.cvtColor(frames[len(frames) // 8].rgb, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()

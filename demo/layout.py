@@ -31,7 +31,8 @@ HEADER = """
     <path stroke="var(--lt-amber)" d="M13 17h18M13 23h13M13 29h8"/>
   </svg>
   <div><h1>LangTrack</h1>
-  <p>Describe an object in your own words, and follow it through a video, <b>frame by frame</b>.</p></div>
+  <p>Say what to follow in your own words, and LangTrack follows it through the video: <b>mask, box, and why,
+  frame by frame</b>.</p></div>
 </div>
 """
 
@@ -104,6 +105,7 @@ def build_app(
                 )
                 run = gr.Button("Follow it", variant="primary", elem_id="run")
                 said = gr.HTML(elem_id="notice", apply_default_css=False)
+                shelf = _example_shelf(examples)
                 with gr.Accordion("More: a box, a start frame, speed", open=False, elem_id="more"):
                     box = gr.Textbox(
                         label="Box on the start frame, x1,y1,x2,y2",
@@ -123,7 +125,9 @@ def build_app(
                         info="Larger is faster; the tracker still sees every frame.",
                         elem_id="every",
                     )
-                shelf = _example_shelf(examples)
+                saved = gr.UploadButton(
+                    "Open a saved run", file_types=[".zip"], size="sm", variant="secondary", elem_id="open"
+                )
             with gr.Column(scale=3, min_width=320, elem_id="result"):
                 stage = player()
         # For the API alone: what its calls take and give needs a place.
@@ -147,6 +151,7 @@ def build_app(
         if shelf is not None:
             filled = shelf.click(backend.fill_example, None, form, **quick)
             begun.append(filled.success(backend.begin, asked, shown, **quick))
+        begun.append(saved.upload(actions.open_saved, saved, shown, **quick))
         for event in begun:
             watched = event.success(
                 backend.watch, None, shown, trigger_mode="multiple", concurrency_limit=None, **ours

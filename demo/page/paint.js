@@ -163,6 +163,8 @@ const PAINT = {
         plate(context, String(k + 1), box[0] * sx, box[1] * sy, colour);
       }
     });
+    const state = say("state");
+    if (state && !found(say("fused"))) plate(context, state === "tracking" ? "absent" : state, 10, context.canvas.height - 10, [240, 240, 240]);
   },
 };
 

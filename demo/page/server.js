@@ -164,7 +164,9 @@ function update() {
     find(".lt-title").textContent = value.title;
     showProgress(value);
   }
-  if (value.state === "done") open(value);
+  if (value.state !== "done") return;
+  open(value);
+  if (value.newest) askRegions(true);
 }
 followFilm();
 watch("value", update);

@@ -91,13 +91,13 @@ ask.words = async () => {
 // --- several things that the words could mean -------------------------------------------------------------------
 
 async function askRegions(quiet = false) {
-  const frame = here();
   const who = target();
+  const frame = shown < 0 ? who.index[0] : here();
   if (!who.expression) return;
   const reply = await question("look", { do: "regions", frame });
   if (!reply || who !== target() || reply.count < 2) return;
   hints = { place: frame, boxes: reply.regions.map((region, k) => ({ box: region.box_xyxy, label: String(k + 1) })) };
-  const text = reply.count + " separate regions are strong on frame " + frame + ". " + (quiet ? "The words may mean each of them." : "Which one is meant?");
+  const text = reply.count + " separate regions are strong on frame " + frame + ". " + (quiet ? "The words may mean any of them." : "Which one is meant?");
   const row = make("div", "", { class: "lt-row" });
   reply.regions.forEach((region, k) => {
     if (region.means === null) return; // the network would not follow this completion
