@@ -1,32 +1,39 @@
-"""Milliseconds per stage and peak memory, on the shipped 640x360 example clip.
+"""Milliseconds per stage, share of the machine's peak, and memory, on the shipped 640x360 example clip.
 
-    make bench            (or .venv/bin/python -m benchmarks.bench --weights lite --every 1)
+    make bench            (or .venv/bin/python -m benchmarks.bench --backend torch --every 2)
+    make bench ARGS="--long 2000"     memory on a long run
 
-Each stage is timed alone over the whole clip after a warm-up; the last two lines are the product's own loop,
-without and with the run folder.
+Each stage is timed alone over the whole clip after a warm-up: wall time, and the processor time of all
+threads, which other work on the machine disturbs less. The last lines are the product's own loop, without and
+with the run folder. The share of the peak is that of the networks' multiplications and additions, counted in
+PyTorch, against the fastest matrix product that PyTorch reaches here in the same precision.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does
+
+import argparse
 import platform
 import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from langtrack_core import LangTracker
 from langtrack_core.export import Recorder
 from langtrack_core.geometry import xywh_to_xyxy
-from langtrack_core.loading import load_branches
-from langtrack_core.siammask.tracker import SiamMaskTracker
+from langtrack_core.siammask.network import SEARCH_SIZE, TEMPLATE_SIZE
 from langtrack_core.types import Frame, Query
 from langtrack_core.video import probe, read_frames
 
@@ -35,34 +42,70 @@ TEXT = "the red car"
 WARM_UP = 5  # frames that are not counted: caches fill, threads start
 
 
-def timed_items(items: Iterable[Any]) -> Iterator[float]:
-    """Milliseconds that each item of a stream took to come."""
+class Times(NamedTuple):
+    """Of each frame, in milliseconds: wall, and processor time of all threads."""
+
+    wall: list[float]
+    cpu: list[float]
+
+
+def timed(items: Iterable[Any]) -> Times:
+    """How long each item of a stream took to come."""
+    taken = Times([], [])
     iterator = iter(items)
     while True:
-        start = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         try:
             next(iterator)
         except StopIteration:
-            return
-        yield (time.perf_counter() - start) * 1000
+            return taken
+        taken.wall.append((time.perf_counter() - wall) * 1000)
+        taken.cpu.append((time.process_time() - cpu) * 1000)
 
 
-def per_frame(run: Callable[[Frame], object], frames: Iterable[Frame]) -> list[float]:
-    """Milliseconds of a stage on each frame, decoding not counted."""
-    taken = []
-    for frame in frames:
-        start = time.perf_counter()
-        run(frame)
-        taken.append((time.perf_counter() - start) * 1000)
-    return taken
-
-
-def show(name: str, milliseconds: list[float]) -> None:
-    counted = np.array(milliseconds[WARM_UP:])
+def show(name: str, times: Times, flops: float = 0.0, peak: float = 0.0) -> None:
+    """One line; means over all frames, since a stage may do more on some than on others."""
+    wall, cpu = (np.array(values[WARM_UP:]) for values in times)
+    share = f"{flops / 1e9:>8.2f} GFLOP {flops / (wall.mean() / 1000) / peak:>6.1%} of peak" if peak else ""
     print(
-        f"{name:<34}{counted.mean():>9.1f} ms mean {np.median(counted):>8.1f} median "
-        f"{np.percentile(counted, 95):>8.1f} p95 {1000 / counted.mean():>8.1f} frames/s"
+        f"{name:<34}{wall.mean():>7.1f} ms {np.median(wall):>7.1f} median {np.percentile(wall, 95):>7.1f} p95"
+        f"{cpu.mean():>8.1f} ms CPU {1000 / wall.mean():>7.1f} frames/s{share}"
     )
+
+
+def matmul_peak(dtype: torch.dtype, device: str, size: int = 1536, repeats: int = 8) -> float:
+    """Operations a second of the fastest of some square matrix products, all threads."""
+    a, b = (torch.randn(size, size).to(device, dtype) for _ in range(2))
+    fastest = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        (a @ b)[0, 0].item()  # waits for a GPU
+        fastest = min(fastest, time.perf_counter() - start)
+    return 2 * size**3 / fastest
+
+
+def flops_of(run: Callable[[], object]) -> float:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        run()
+    return counter.get_total_flops()
+
+
+def network_flops(tracker: LangTracker) -> tuple[float, float]:
+    """A frame of the language branch and one of the tracker, from the networks in PyTorch."""
+    segmenter = tracker.segmenter
+    language: Any = getattr(segmenter.network, "network", segmenter.network)  # inside the compiled one
+    siam: Any = tracker.new_tracker().network
+    siam = getattr(siam, "network", siam)
+    ids = torch.tensor(segmenter.vocabulary.read(TEXT)[0], device=segmenter.device)
+    image = segmenter.preprocessing(next(read_frames(CLIP)).rgb, segmenter.device)
+    crops = [torch.zeros(1, 3, size, size, device=segmenter.device) for size in (TEMPLATE_SIZE, SEARCH_SIZE)]
+
+    def track() -> None:
+        siam.refine(siam.search(template, crops[1]), torch.tensor([[0, 12, 12]]))
+
+    with torch.no_grad():
+        encoded, template = language.encode(ids), siam.template(crops[0])
+    return flops_of(lambda: language.segment(image, encoded)), flops_of(track)
 
 
 def peak_memory_mb() -> float:
@@ -70,43 +113,90 @@ def peak_memory_mb() -> float:
     return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes elsewhere
 
 
+def bench(weights: str, device: str, backend: str, every: int) -> None:
+    """All lines of one backend."""
+    start = time.perf_counter()
+    tracker = LangTracker.from_pretrained(weights, device, backend=backend)
+    loaded = time.perf_counter() - start
+    used = tracker.info["weights"][0]["backend"]
+    print(f"\n{used['name']} {used['version']}, {used['precision']}; loaded in {loaded:.1f} s")
+    peak = matmul_peak(getattr(torch, used["precision"]), device)
+    print(f"fastest matrix product {peak / 1e9:.0f} GFLOP/s")
+    language_flops, visual_flops = network_flops(tracker)
+
+    encoded = tracker.describe(TEXT)
+    pictures = list(read_frames(CLIP))
+    language = timed(tracker.segmenter.segment(frame, encoded) for frame in pictures)
+    show("language branch", language, language_flops, peak)
+    follower = tracker.new_tracker()
+    follower.init(pictures[0], first_box())
+    show("visual branch", timed(map(follower.update, pictures[1:])), visual_flops, peak)
+    del pictures
+
+    query = Query(text=TEXT)
+    show("track: decode, branches, fusion", timed(tracker.track(read_frames(CLIP), query, every=every)))
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        with Recorder(out, info=probe(CLIP), query=query, tracker_info=tracker.info) as recorder:
+            steps = tracker.track(read_frames(CLIP), query, every=every)
+            show("track and export, four videos", timed(map(recorder.add, steps)))
+    print(f"peak memory so far {peak_memory_mb():.0f} MB")
+
+
+def first_box() -> np.ndarray:
+    first_row = CLIP.with_suffix(".groundtruth.txt").read_text(encoding="utf-8").splitlines()[0]
+    return xywh_to_xyxy([float(value) for value in first_row.split(",")])
+
+
+def repeated(count: int) -> Iterator[Frame]:
+    """The clip over and over, to and fro, so that nothing jumps."""
+    pictures = list(read_frames(CLIP))
+    turn = 2 * len(pictures) - 2
+    for index in range(count):
+        place = index % turn
+        picture = pictures[min(place, turn - place)]
+        yield replace(picture, index=index, time_s=index / 25)
+
+
+def bench_long(weights: str, device: str, backend: str, count: int) -> None:
+    """Peak memory at quarters of a long run with everything written."""
+    tracker = LangTracker.from_pretrained(weights, device, backend=backend)
+    query = Query(text=TEXT)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        with Recorder(out, info=probe(CLIP), query=query, tracker_info=tracker.info) as recorder:
+            for step in tracker.track(repeated(count), query):
+                recorder.add(step)
+                done = step.frame.index + 1
+                if done % max(1, count // 4) == 0:
+                    pace = done / (time.perf_counter() - start)
+                    print(f"{done:>6} frames: peak memory {peak_memory_mb():.0f} MB, {pace:.1f} frames/s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="lite")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--backend", choices=("openvino", "torch", "both"), default="both")
     parser.add_argument("--every", type=int, default=1, help="language branch on every K-th frame")
+    parser.add_argument("--long", type=int, metavar="N", help="only memory, on a run of N frames")
     arguments = parser.parse_args()
 
     info = probe(CLIP)
-    first_row = CLIP.with_suffix(".groundtruth.txt").read_text(encoding="utf-8").splitlines()[0]
-    first_box = xywh_to_xyxy([float(value) for value in first_row.split(",")])
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, PyTorch {torch.__version__}, "
         f"{torch.get_num_threads()} threads; {CLIP.name}, {info.width}x{info.height}; {arguments.weights}"
     )
-
-    show("decode", list(timed_items(read_frames(CLIP))))
-    branches = load_branches(arguments.weights, arguments.device)
-    encoded = branches.segmenter.encode(TEXT)
-    show(
-        "language branch",
-        per_frame(lambda frame: branches.segmenter.segment(frame, encoded), read_frames(CLIP)),
-    )
-    follower = SiamMaskTracker(branches.siam_network, branches.siam_config, branches.siam_calibration)
-    frames = read_frames(CLIP)
-    follower.init(next(frames), first_box)
-    show("visual branch", per_frame(follower.update, frames))
-
-    tracker = LangTracker.from_pretrained(arguments.weights, device=arguments.device)
-    query = Query(text=TEXT)
-    steps = tracker.track(read_frames(CLIP), query, every=arguments.every)
-    show("track: decode, branches, fusion", list(timed_items(steps)))
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "run"
-        with Recorder(out, info=info, query=query, tracker_info=tracker.info) as recorder:
-            steps = tracker.track(read_frames(CLIP), query, every=arguments.every)
-            show("track and export, four videos", list(timed_items(map(recorder.add, steps))))
-    print(f"peak memory {peak_memory_mb():.0f} MB")
+    backends = ("openvino", "torch") if arguments.backend == "both" else (arguments.backend,)
+    if arguments.device != "cpu":
+        backends = ("torch",)
+    if arguments.long:
+        bench_long(arguments.weights, arguments.device, backends[0], arguments.long)
+        return
+    show("decode", timed(read_frames(CLIP)))
+    for backend in backends:
+        bench(arguments.weights, arguments.device, backend, arguments.every)
 
 
 if __name__ == "__main__":
