@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,17 +17,18 @@ import numpy as np
 from langtrack_core.export import Recorder
 from langtrack_core.project import Segment
 from langtrack_core.render import PANELS, Style, draw
-from langtrack_core.replay import steps_again
+from langtrack_core.replay import corners_of, steps_again
+from langtrack_core.runs import Run
 from langtrack_core.types import LangTrackError, Query, Step
 from langtrack_core.video import read_backward, read_frames
 
-from .film import FilmWriter, Maps, MapsWriter, even_size
+from .film import FilmWriter, MapsWriter, even_size
 from .hosting import on_gpu
 from .settings import Settings
 from .task import Task, Tracker, clip_name
 from .timeline import Timeline
 from .work import Dropped, Kind, Pace, Work, closed_after
-from .workspace import Workspace
+from .workspace import Addition, Workspace
 
 PREVIEW_SIDE = 480
 """Longest side in pixels of one of the four pictures of the live view, which come as one JPEG of 60 kB."""
@@ -38,15 +39,6 @@ Rounds = Callable[[Task], Iterator[tuple[Step, ...] | str]]
 
 class _Nothing(Exception):
     """Stopped before the first frame of a pass; its empty files go."""
-
-
-class _Done(NamedTuple):
-    """What a pass left for one target."""
-
-    target: int
-    segment: Segment
-    timeline: Timeline
-    maps: Maps
 
 
 class Follow(Work):
@@ -91,23 +83,23 @@ class Follow(Work):
         workspace = self.workspace
         if workspace.film is not None:
             self._film = workspace.film, workspace.film_frames, workspace.film_whole
-        done: list[_Done] = []
+        done: list[Addition] = []
         with suppress(_Nothing):
             for number, (task, targets) in enumerate(self._passes):
                 if not self.stopped():
                     done += self._one_pass(number, task, targets)
-        with workspace.lock:
-            if done and self._film is not None:
-                workspace.set_film(self._film[0], self._film[1], whole=self._film[2])
-            for target, segment, timeline, maps in done:
-                workspace.add_segment(target, segment, timeline, maps, self._edits[target])
-                if self._videos:
-                    files, bundle = packed(segment.folder, self.folder)
-                    workspace.set_files(target, files, bundle)
         if not done:
             shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        files = [packed(one.segment.folder, self.folder) for one in done] if self._videos else []
+        with workspace.lock:
+            workspace.add_segments(done)
+            if self._film is not None:
+                workspace.set_film(self._film[0], self._film[1], whole=self._film[2])
+            for one, (paths, bundle) in zip(done, files, strict=False):
+                workspace.set_files(one.target, paths, bundle)
 
-    def _one_pass(self, number: int, task: Task, targets: Sequence[int]) -> list[_Done]:
+    def _one_pass(self, number: int, task: Task, targets: Sequence[int]) -> list[Addition]:
         self._film_before(task)
         info, queries = task.info, task.queries
         places = range(len(queries))
@@ -145,8 +137,9 @@ class Follow(Work):
             self._film = film.path, frames[-1] + 1, not stopped
         self.warning = damage[0] if damage else self.warning
         segments = [Segment.read(folder) for folder in folders if folder is not None]
+        edits = [self._edits[target] for target in targets]
         written = [writer.maps for writer in maps]
-        return [_Done(*one) for one in zip(targets, segments, timelines, written, strict=True)]
+        return list(map(Addition, targets, segments, timelines, written, edits))
 
     def _recorder(self, task: Task, number: int, place: int, target: int) -> Recorder:
         query = task.queries[place]
@@ -251,7 +244,10 @@ class Export(Work):
                     raise Dropped
                 picture = preview(step) if pace.picture_due() else None
                 self.tell(pace.advance("writing", self.progress, picture))
-        files, bundle = packed(self.folder / clip_name(info.path), self.folder)
+        folder = self.folder / clip_name(info.path)
+        if what_if.get("rectangle") == "rotated":
+            _write_corners(folder / "rotated.csv", run)
+        files, bundle = packed(folder, self.folder)
         self.workspace.set_files(self.target, files, bundle, self._made_of)
 
 
@@ -275,6 +271,15 @@ def steps_on(tracker: Tracker) -> Rounds:
         yield from damage
 
     return on_gpu(rounds, lambda task: (task.frames_expected or 1000) * len(task.queries))
+
+
+def _write_corners(path: Path, run: Run) -> None:
+    """The rotated rectangle of every frame, which has no place in ``boxes.csv``: empty where absent."""
+    lines = ["frame,x1,y1,x2,y2,x3,y3,x4,y4"]
+    for row, corners in zip(run.rows, corners_of(run, run.rows), strict=True):
+        numbers = [""] * 8 if corners is None else [f"{value:.1f}" for value in corners]
+        lines.append(",".join([str(row.frame), *numbers]))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def packed(folder: Path, into: Path) -> tuple[list[Path], Path]:

@@ -23,7 +23,7 @@ from .settings import Settings
 from .task import open_video
 from .timeline import Timeline
 from .work import Dropped, Kind, Pace, Work, closed_after
-from .workspace import Workspace
+from .workspace import Addition, Workspace
 
 
 class Opening(Work):
@@ -60,11 +60,13 @@ class Opening(Work):
         workspace = Workspace(self.folder, opened.video, info, Project(saved.video))
         pace = Pace(total, self.settings.preview_hz)
         for target in saved.targets:
-            added = workspace.take_over(target)
+            workspace.take_over(target)
+            found = []
             for number, segment in enumerate(target.segments):
                 maps = self._maps(segment, saved.video, f"maps-{target.id}-{number}.u8.gz", pace)
                 edit = segment.run.manifest.get("edit", number)
-                workspace.add_segment(added.id, segment, Timeline.of_run(segment.run), maps, edit)
+                found.append(Addition(target.id, segment, Timeline.of_run(segment.run), maps, edit))
+            workspace.add_segments(found)
         if opened.video is not None:
             self._film(workspace, opened.video)
         self.session.adopt(workspace)

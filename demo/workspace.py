@@ -13,14 +13,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from langtrack_core.bundle import write_bundle
 from langtrack_core.compare import Branch, agreement
-from langtrack_core.project import MAX_TARGETS, Project, Segment, Target, checked_colour, checked_name
+from langtrack_core.project import MAX_TARGETS, Project, Segment, Target, checked_colour, checked_name, owners
 from langtrack_core.replay import WhatIf
 from langtrack_core.runs import Run
 from langtrack_core.truth import Truth, read_truth, score_run
@@ -34,6 +34,16 @@ from .timeline import Timeline, decided_columns
 
 MAX_VERDICT_FILE = 20_000_000
 """Bytes of a file of verdicts that is read."""
+
+
+class Addition(NamedTuple):
+    """What a run left for a target; ``edit`` as in `Piece`."""
+
+    target: int
+    segment: Segment
+    timeline: Timeline
+    maps: Maps
+    edit: int
 
 
 @dataclass(frozen=True)
@@ -96,23 +106,29 @@ class Workspace:
 
     # --- what jobs bring ------------------------------------------------------------------------------------
 
-    def add_segment(self, target: int, segment: Segment, timeline: Timeline, maps: Maps, edit: int) -> None:
-        """A run or a correction is done.
+    def add_segments(self, found: Sequence[Addition]) -> None:
+        """Runs and corrections are done. All of them are taken, or none.
 
         Raises:
-            LangTrackError: the target has gone meanwhile.
+            LangTrackError: a target has gone meanwhile.
+            OSError: their maps could not be put together.
         """
         with self.lock:
-            if not self.project.video:
-                self.project.video = dict(segment.run.manifest["video"])
-            owner = self.project.target(target)
-            extras = self._of(target)
-            owner.segments.append(segment)
-            pieces = [*extras.pieces, Piece(edit, timeline, maps, maps)]
-            if len(pieces) > 1 or segment.run.manifest.get("direction") == "backward":
-                whole = _merged_maps([piece.maps for piece in pieces], owner, segment.folder.parent)
-                pieces[-1] = Piece(edit, timeline, maps, whole)
-            extras.pieces = pieces
+            changed: dict[int, tuple[list[Segment], list[Piece]]] = {}
+            for target, segment, timeline, maps, edit in found:
+                segments, pieces = changed.setdefault(
+                    target, ([*self.project.target(target).segments], [*self._of(target).pieces])
+                )
+                segments.append(segment)
+                pieces.append(Piece(edit, timeline, maps, maps))
+            for target, (segments, pieces) in changed.items():
+                for place in range(len(self._of(target).pieces), len(pieces)):
+                    pieces[place] = _with_whole_maps(segments, pieces, place)
+            for target, (segments, pieces) in changed.items():
+                self.project.target(target).segments[:] = segments
+                self._of(target).pieces = pieces
+            if found and not self.project.video:
+                self.project.video = dict(found[0].segment.run.manifest["video"])
 
     def add_targets(self, names: Sequence[str | None], colour: str | None = None) -> list[Target]:
         """For a run that begins; those whose runs came to nothing make room first.
@@ -424,15 +440,26 @@ class Workspace:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _merged_maps(maps: Sequence[Maps], target: Target, folder: Path) -> Maps:
+def _with_whole_maps(segments: Sequence[Segment], pieces: Sequence[Piece], place: int) -> Piece:
+    """The piece with the maps of the track up to it, where they can be shown: at the end of an edit."""
+    piece = pieces[place]
+    goes_on = place + 1 < len(pieces) and pieces[place + 1].edit == piece.edit
+    alone = place == 0 and segments[0].run.manifest.get("direction") != "backward"
+    if goes_on or alone:
+        return piece
+    folder = segments[place].folder.parent
+    maps = [one.maps for one in pieces[: place + 1]]
+    return replace(piece, whole_maps=_merged_maps(maps, owners(segments[: place + 1]), folder))
+
+
+def _merged_maps(maps: Sequence[Maps], owner: Mapping[int, tuple[int, int]], folder: Path) -> Maps:
     """One maps file of the folded track; a chunk of each run is unpacked at a time."""
-    owners = target.owners()
     width, height = maps[0].size_wh
     unpacked: dict[tuple[int, int], Any] = {}
     # MapsWriter scales to the same size, since all runs are of one video.
     with MapsWriter(folder / f"maps-{secrets.token_hex(4)}.u8.gz", width, height) as writer:
-        for frame in sorted(owners):
-            number, place = owners[frame]
+        for frame in sorted(owner):
+            number, place = owner[frame]
             chunk = number, place // CHUNK
             if chunk not in unpacked:
                 unpacked = {key: held for key, held in unpacked.items() if key[0] != number}

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .archives import Limits, unpack
 from .export import video_sha256
 from .project import FORMAT, MAX_SEGMENTS, MAX_TARGETS, Project, Segment, all_folders
@@ -201,29 +203,26 @@ def _check_run(run: Run, project: Project) -> None:
 
 
 def _check_counts(counts: str, pixels: int, frame: int) -> None:
-    """That run lengths add up to the picture, before C code unpacks them: five bits a character, bit 6 for
-    "goes on", the third and later ones as differences to the one before the last (pycocotools, maskApi.c)."""
-    lengths: list[int] = []
-    at = 0
-    while at < len(counts):
-        value, shift, more = 0, 0, True
-        while more:
-            if at >= len(counts) or shift > 30:
-                raise LangTrackError(f"A mask of frame {frame} in the project is damaged.")
-            code = ord(counts[at]) - 48
-            if not 0 <= code < 64:
-                raise LangTrackError(f"A mask of frame {frame} in the project is damaged.")
-            value |= (code & 0x1F) << shift
-            more = bool(code & 0x20)
-            at, shift = at + 1, shift + 5
-            if not more and code & 0x10:
-                value |= -1 << shift
-        if len(lengths) > 2:
-            value += lengths[-2]
-        if value < 0:
-            raise LangTrackError(f"A mask of frame {frame} in the project is damaged.")
-        lengths.append(value)
-    if sum(lengths) != pixels:
+    """That run lengths add up to the picture, before C code unpacks them.
+
+    Five bits a character, least first, bit 6 for "goes on", the highest of a number's bits its sign; from the
+    fourth number on, differences to the one before the last (pycocotools, maskApi.c).
+    """
+    codes = np.frombuffer(counts.encode("latin-1", "replace"), np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero((codes & 0x20) == 0)
+    good = codes.size and codes.min() >= 0 and codes.max() < 64 and ends.size and ends[-1] == codes.size - 1
+    if good:
+        begins = np.concatenate([[0], ends[:-1] + 1])
+        digits = ends - begins + 1
+        shifts = 5 * (np.arange(codes.size) - np.repeat(begins, digits))
+        good = digits.max() <= 7
+    if good:
+        lengths = np.add.reduceat((codes & 0x1F) << shifts, begins)
+        lengths -= np.where(codes[ends] & 0x10, np.int64(1) << (5 * digits), 0)
+        lengths[1::2] = np.cumsum(lengths[1::2])
+        lengths[2::2] = np.cumsum(lengths[2::2])
+        good = lengths.min() >= 0 and lengths.sum() == pixels
+    if not good:
         raise LangTrackError(f"A mask of frame {frame} in the project is damaged.")
 
 

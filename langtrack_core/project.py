@@ -105,12 +105,8 @@ class Target:
         return self._merged[1]
 
     def owners(self) -> dict[int, tuple[int, int]]:
-        """Frame number -> index of the segment it is from, and the frame's place in that segment's rows."""
-        return {
-            row.frame: (number, place)
-            for number, segment in enumerate(self.segments)
-            for place, row in enumerate(segment.run.rows)
-        }
+        """See `owners`."""
+        return owners(self.segments)
 
     def undo(self) -> Segment:
         """Take the last correction back; its segment is returned so that its files can go.
@@ -121,6 +117,15 @@ class Target:
         if len(self.segments) < 2:
             raise LangTrackError("There is no correction to take back.")
         return self.segments.pop()
+
+
+def owners(segments: Sequence[Segment]) -> dict[int, tuple[int, int]]:
+    """Frame number -> index of the segment that it is from, and its place in that segment's rows."""
+    return {
+        row.frame: (number, place)
+        for number, segment in enumerate(segments)
+        for place, row in enumerate(segment.run.rows)
+    }
 
 
 def merge(runs: Sequence[Run]) -> Run:

@@ -218,6 +218,8 @@ def test_an_export_is_of_the_track_as_it_stands(desk: Desk, me: Session, clip: s
     assert len(run.manifest["edits"]) == 2 and run.manifest["weights"]
     assert {row.source for row in run.rows} == {"lgm", "none"}
     assert [row.frame for row in run.rows] == list(range(FRAMES))
+    corners = (state["bundle"].parent / "grey" / "rotated.csv").read_text().splitlines()
+    assert corners[2] == "1,,,,,,,," and sorted(map(float, corners[1].split(",")[1::2]))[::3] == [60, 90]
     assert run.mask(1, "fused").any() == (run.rows[1].source == "lgm")  # type: ignore[union-attr]
     me.workspace.what_if(1, None)  # type: ignore[union-attr]
     assert target(me)["stale"]
