@@ -1,14 +1,23 @@
 """The tracker around canned network outputs (golden rows), and its behaviour on odd input."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from langtrack_core.geometry import box_iou, clip_box, enclosing_box, enclosing_rectangle, largest_component
+from langtrack_core.geometry import (
+    box_iou,
+    clip_box,
+    enclosing_box,
+    enclosing_rectangle,
+    largest_component,
+    xyxy_to_cxcywh,
+)
+from langtrack_core.siammask.crops import crop, paste
 from langtrack_core.siammask.network import Response, Template
-from langtrack_core.siammask.tracker import CONFIGS, SiamMaskTracker, TrackerConfig, crop, paste
+from langtrack_core.siammask.tracker import CONFIGS, SiamMaskTracker, TrackerConfig
 from langtrack_core.types import Frame, LangTrackError
 
 GOLDEN = Path(__file__).parent / "golden" / "siammask_postprocess_canned.npz"
@@ -55,6 +64,14 @@ class CannedNetwork(torch.nn.Module):
 class EmptyMasks(CannedNetwork):
     def refine(self, response, cells):
         return torch.full((1, 127, 127), -9.0)
+
+
+class Steady(CannedNetwork):
+    """Sees the same in every crop."""
+
+    def search(self, template, pictures):
+        self.t = 0
+        return super().search(template, pictures)
 
 
 def frame(index=0, size_hw=(480, 854), colour=90):
@@ -127,6 +144,32 @@ def test_a_second_init_forgets_the_first():
         tracker.init(frame(2, colour=30), [500, 200, 640, 300])
     a, b = used.update(frame(3)), fresh.update(frame(3))
     assert np.array_equal(a.mask_prob, b.mask_prob) and np.array_equal(a.box_xyxy, b.box_xyxy)
+
+
+def test_later_boxes_relate_to_the_mask_as_the_given_one_did():
+    given = [260, 100, 500, 420]  # the mask fills a part of it
+    config = replace(CONFIGS["davis"], relation=1.0)
+    boxes = []
+    for exact in (True, False):
+        tracker = SiamMaskTracker(Steady(), config)
+        tracker.init(frame(), given, exact=exact)
+        assert np.allclose(tracker.target.box_xyxy, given)
+        boxes.append(tracker.update(frame(1)).box_xyxy)
+    assert box_iou(boxes[0], given) > 0.9
+    assert box_iou(boxes[1], given) < 0.7
+
+
+def test_the_size_of_the_box_follows_slowly():
+    fast, slow = (started(config=replace(CONFIGS["davis"], box_rate=rate)) for rate in (1.0, 0.5))
+    for tracker in (fast, slow):
+        tracker.init(frame(), [380, 200, 450, 280])  # far from the borders, which would cut it
+    first = [tracker.update(frame(1)).box_xyxy for tracker in (fast, slow)]
+    assert np.allclose(*first)
+    (_, _, before_w, before_h), (_, _, w, h), (_, _, slow_w, slow_h) = (
+        xyxy_to_cxcywh(box)
+        for box in (first[0], fast.update(frame(2)).box_xyxy, slow.update(frame(2)).box_xyxy)
+    )
+    assert np.allclose([slow_w, slow_h], [np.sqrt(before_w * w), np.sqrt(before_h * h)])
 
 
 def test_confidence_is_the_calibrated_score():

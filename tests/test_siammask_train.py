@@ -9,9 +9,10 @@ from tiny_training import Stops, on_the_board, recorded, tracking_trainer, write
 from langtrack_core.cli import main
 from langtrack_core.geometry import enclosing_box, xyxy_to_cxcywh
 from langtrack_core.siammask import train as siam_train
+from langtrack_core.siammask.crops import paste
 from langtrack_core.siammask.network import ANCHORS_WH, GRID, LiteNetwork
 from langtrack_core.siammask.pairs import PairDataset, PairRecipe, anchor_iou, anchor_labels
-from langtrack_core.siammask.tracker import ANCHORS_CXCYWH, decode, paste
+from langtrack_core.siammask.tracker import ANCHORS_CXCYWH, decode
 from langtrack_core.siammask.train import WEIGHTS, box_loss, class_loss, mask_windows, trained_network
 from langtrack_core.training import fit, save_weights
 from langtrack_core.types import LangTrackError

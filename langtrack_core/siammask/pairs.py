@@ -28,6 +28,7 @@ from ..datasets import (
     saliency_pictures,
 )
 from ..geometry import BoolMask, FloatArray, enclosing_box, xyxy_to_cxcywh
+from .disturbances import Rgb, coarsen, compress, disturb, occlude, recolour
 from .network import ANCHORS_WH, GRID, SEARCH_SIZE, TEMPLATE_SIZE
 from .tracker import ANCHORS_CXCYWH
 
@@ -36,8 +37,6 @@ CELLS = 2
 
 CACHED_PICTURES = 8000
 """Decoded pictures and masks kept; the project's own training set fits (about 2.5 GB)."""
-
-_Rgb = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -51,16 +50,21 @@ class PairRecipe:
         neighbours: share of photo pairs whose search crop is centred on another object of the same kind.
         mirrored: share of photo pairs whose views are mirror images of each other.
         surrounded: share of photo pairs whose search crop shows another photo beyond the picture's border.
+        pasted: share of pairs with an object pasted into the search crop, and half of these again with two:
+            the target itself in other colours, or another object, of the same kind where the kind is known.
+        bars: share of pairs with a pole or a trunk in front of the target, which shows on both sides.
+        coarse: share of pairs seen at a lower resolution, as small targets are.
+        compressed: share of search crops with the marks of strong JPEG compression.
     """
 
     clips: float = 0.45
     persons: float = 0.12
     saliency: float = 0.13
-    max_gap: int = 60
+    max_gap: int = 100
     shift: float = 64.0
-    scale: float = 0.25
+    scale: float = 0.3
     template_shift: float = 5.0
-    template_scale: float = 0.08
+    template_scale: float = 0.1
     negatives: float = 0.12
     neighbours: float = 0.35
     mirrored: float = 0.3
@@ -68,19 +72,24 @@ class PairRecipe:
     grey: float = 0.1
     blur: float = 0.25
     occlusion: float = 0.12
+    bars: float = 0.12
+    pasted: float = 0.35
+    coarse: float = 0.3
+    compressed: float = 0.15
 
 
 @dataclass(frozen=True)
 class View:
     """One object in one picture."""
 
-    rgb: _Rgb
+    rgb: Rgb
     box_xyxy: FloatArray
     mask: BoolMask | None
+    category: str | None = None
 
 
 @lru_cache(maxsize=CACHED_PICTURES)
-def _rgb(path: Path) -> _Rgb:
+def _rgb(path: Path) -> Rgb:
     return read_rgb(path)
 
 
@@ -102,6 +111,11 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             "persons": _usable(coco_pictures(folder / "persons", "boxes.json")),
             "saliency": _usable(saliency_pictures(folder / "saliency")),
         }
+        self.masked: dict[str, list[tuple[Picture, Instance]]] = {}
+        for picture in self.photos["coco"]:
+            for instance in picture.instances:
+                if _big_enough(instance) and instance.has_mask:
+                    self.masked.setdefault(instance.category, []).append((picture, instance))
 
     def __len__(self) -> int:
         return self.count
@@ -128,14 +142,24 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         if search.mask is not None:
             size = (SEARCH_SIZE, SEARCH_SIZE)
             mask[:] = cv2.warpAffine(search.mask.astype(np.float32), matrix, size)
+        while rng.random() < recipe.pasted:
+            self._paste(search_crop, mask, box, search, rng)
         if rng.random() < recipe.occlusion:
-            _occlude(search_crop, mask, box, rng)
+            occlude(search_crop, mask, box, rng)
+        if rng.random() < recipe.bars:
+            self._bar(search_crop, mask, box, rng)
+        if rng.random() < recipe.coarse:
+            factor = float(np.exp(rng.uniform(np.log(1.5), np.log(6.0))))
+            template_crop = coarsen(template_crop, factor * rng.uniform(0.85, 1.2))
+            search_crop = coarsen(search_crop, factor)
         grey = rng.random() < recipe.grey
         labels = anchor_labels(box) if positive else np.zeros(ANCHORS_CXCYWH.shape[1], np.int64)
         learns_mask = positive and search.mask is not None
         return {
-            "template": torch.from_numpy(_disturb(template_crop, grey, 0.5 * recipe.blur, rng)),
-            "search": torch.from_numpy(_disturb(search_crop, grey, recipe.blur, rng)),
+            "template": torch.from_numpy(disturb(template_crop, grey, 0.5 * recipe.blur, rng)),
+            "search": torch.from_numpy(
+                compress(disturb(search_crop, grey, recipe.blur, rng), recipe.compressed, rng)
+            ),
             "labels": torch.from_numpy(labels),
             "box": torch.from_numpy(box.astype(np.float32)),
             "mask": torch.from_numpy(mask > 0.5),
@@ -169,7 +193,7 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             return view, view, xyxy_to_cxcywh(sibling.box_xyxy)[:2], True, True
         return view, view, None, True, True
 
-    def _surround(self, crop: _Rgb, rgb: _Rgb, matrix: FloatArray, rng: np.random.Generator) -> None:
+    def _surround(self, crop: Rgb, rgb: Rgb, matrix: FloatArray, rng: np.random.Generator) -> None:
         """Photos end close to their objects; in a video the scene goes on, with other objects in it."""
         other = self._some_photo_view(rng).rgb
         side = int(min(other.shape[:2]) * rng.uniform(0.5, 1.0))
@@ -177,6 +201,63 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         scene = cv2.resize(other[top : top + side, left : left + side], (SEARCH_SIZE, SEARCH_SIZE))
         inside = cv2.warpAffine(np.full(rgb.shape[:2], 255, np.uint8), matrix, (SEARCH_SIZE, SEARCH_SIZE))
         np.copyto(crop, scene, where=(inside < 255)[:, :, None])
+
+    def _bar(self, crop: Rgb, mask: NDArray[np.float32], box: FloatArray, rng: np.random.Generator) -> None:
+        """A pole or a trunk before the target, of another photo's texture, from border to border."""
+        angle = rng.normal(0, 0.15) + (np.pi / 2 if rng.random() < 0.25 else 0)
+        across = np.array([np.cos(angle), np.sin(angle)])
+        width = np.abs(across) @ np.clip(box[2:], 12, 250) * rng.uniform(0.1, 0.4)
+        middle = (SEARCH_SIZE - 1) / 2 + box[:2] + rng.uniform(-0.35, 0.35, 2) * box[2:]
+        y, x = np.mgrid[:SEARCH_SIZE, :SEARCH_SIZE]
+        hidden = np.abs((x - middle[0]) * across[0] + (y - middle[1]) * across[1]) < width / 2
+        texture = self._some_photo_view(rng).rgb
+        side = int(min(texture.shape[:2]) * rng.uniform(0.2, 0.6))
+        top, left = (int(rng.integers(0, n - side + 1)) for n in texture.shape[:2])
+        scene = cv2.resize(texture[top : top + side, left : left + side], (SEARCH_SIZE, SEARCH_SIZE))
+        np.copyto(crop, scene, where=hidden[:, :, None])
+        mask[hidden] = 0.0
+
+    def _paste(
+        self, crop: Rgb, mask: NDArray[np.float32], box: FloatArray, target: View, rng: np.random.Generator
+    ) -> None:
+        """An object that is not the target, beside it or a little over it, in ``crop``; ``mask`` loses what
+        it hides."""
+        twin = target.mask is not None and rng.random() < 0.4
+        other = target if twin else self._some_masked_view(target.category, rng)
+        if other is None or other.mask is None:
+            return
+        x1, y1, x2, y2 = np.clip(other.box_xyxy.round().astype(int), 0, None)
+        rgb, shape = other.rgb[y1:y2, x1:x2], other.mask[y1:y2, x1:x2]
+        if not shape.any():
+            return
+        if twin or rng.random() < 0.3:
+            rgb = recolour(rgb, rng)
+        if rng.random() < 0.5:
+            rgb, shape = rgb[:, ::-1], shape[:, ::-1]
+        side = np.sqrt(np.clip(box[2:], 12, 250).prod())
+        zoom = side / np.sqrt(shape.shape[0] * shape.shape[1]) * np.exp(rng.uniform(-0.35, 0.35))
+        half = np.array([shape.shape[1], shape.shape[0]]) * zoom / 2
+        # Beside the target: so far in one direction that the boxes overlap by a quarter of the sum at most.
+        angle = rng.uniform(0, 2 * np.pi)
+        direction = np.array([np.cos(angle), np.sin(angle)])
+        reach = 1.0 / np.abs(direction / (half + np.clip(box[2:], 12, 250) / 2)).max()
+        middle = box[:2] + direction * reach * rng.uniform(0.75, 1.5)
+        corner = (SEARCH_SIZE - 1) / 2 + middle - half
+        matrix = np.array([[zoom, 0, corner[0]], [0, zoom, corner[1]]])
+        size = (SEARCH_SIZE, SEARCH_SIZE)
+        moved = cv2.warpAffine(np.ascontiguousarray(rgb), matrix, size, borderMode=cv2.BORDER_REPLICATE)
+        alpha = cv2.warpAffine(shape.astype(np.float32), matrix, size)
+        if rng.random() < 0.5:  # behind the target
+            alpha = alpha * (1 - mask)
+        crop[:] = (crop + alpha[:, :, None] * (moved.astype(np.float32) - crop)).round().astype(np.uint8)
+        mask *= 1 - alpha
+
+    def _some_masked_view(self, category: str | None, rng: np.random.Generator) -> View | None:
+        kin = self.masked.get(category or "") if rng.random() < 0.7 else None
+        if not kin:
+            names = list(self.masked)
+            kin = self.masked[names[rng.integers(len(names))]]
+        return _photo_view(*kin[rng.integers(len(kin))])
 
     def _some_photo(self, rng: np.random.Generator) -> tuple[Picture, Instance]:
         recipe = self.recipe
@@ -212,7 +293,7 @@ def _clip_view(clip: Sequence, index: int) -> View | None:
 def _photo_view(picture: Picture, instance: Instance) -> View:
     rgb = _rgb(picture.path)
     mask = instance.mask(rgb.shape[:2]) if instance.has_mask else None
-    return View(rgb, instance.box_xyxy, mask if mask is not None and mask.any() else None)
+    return View(rgb, instance.box_xyxy, mask if mask is not None and mask.any() else None, instance.category)
 
 
 # --- crops -------------------------------------------------------------------------------------------------
@@ -246,7 +327,7 @@ def _crop_matrix(
     return np.column_stack([linear, middle - linear @ np.array([cx - 0.5, cy - 0.5])])
 
 
-def _warp(rgb: _Rgb, matrix: FloatArray, size: int) -> _Rgb:
+def _warp(rgb: Rgb, matrix: FloatArray, size: int) -> Rgb:
     colour = tuple(int(v) for v in rgb[::8, ::8].mean((0, 1)))
     return np.asarray(cv2.warpAffine(rgb, matrix, (size, size), borderValue=colour), np.uint8)
 
@@ -263,40 +344,6 @@ def _moved_box(view: View, matrix: FloatArray) -> FloatArray:
     moved = (points - 0.5) @ matrix[:, :2].T + matrix[:, 2] - (SEARCH_SIZE - 1) / 2
     low, high = moved.min(0), moved.max(0)
     return np.concatenate([(low + high) / 2, high - low])
-
-
-def _occlude(crop: _Rgb, mask: NDArray[np.float32], box: FloatArray, rng: np.random.Generator) -> None:
-    """Covers a part of the target, up to about half, with a patch of the crop's own surroundings."""
-    width, height = (np.clip(box[2:], 8, 240) * rng.uniform(0.25, 0.6, 2)).astype(int)
-    middle = (SEARCH_SIZE - 1) / 2 + box[:2] + rng.uniform(-0.5, 0.5, 2) * box[2:]
-    x, y = np.clip(middle - (width / 2, height / 2), 0, SEARCH_SIZE - 1).astype(int)
-    sx, sy = rng.integers(0, SEARCH_SIZE - np.array([width, height]))
-    patch = crop[sy : sy + height, sx : sx + width].copy()
-    height, width = crop[y : y + height, x : x + width].shape[:2]
-    crop[y : y + height, x : x + width] = patch[:height, :width]
-    mask[y : y + height, x : x + width] = 0.0
-
-
-def _disturb(crop: _Rgb, grey: bool, blur: float, rng: np.random.Generator) -> _Rgb:
-    """Brightness, contrast, saturation, tint, grey, defocus or motion blur."""
-    saturation = 0.0 if grey else rng.uniform(0.5, 1.4)
-    luma = np.array([0.299, 0.587, 0.114])
-    colour = saturation * np.eye(3) + (1 - saturation) * np.tile(luma, (3, 1))
-    gain = rng.uniform(0.7, 1.3) * (1 + (0 if grey else 1) * rng.uniform(-0.08, 0.08, 3))
-    matrix = colour * gain[:, None] if not grey else colour * float(np.mean(gain))
-    changed = cv2.transform(crop, np.column_stack([matrix, np.full(3, rng.uniform(-25, 25))]))
-    if rng.random() < blur:
-        if rng.random() < 0.5:
-            changed = cv2.GaussianBlur(changed, (0, 0), rng.uniform(0.6, 2.2))
-        else:
-            length = int(rng.integers(3, 12))
-            kernel = np.zeros((length, length), np.float32)
-            angle = rng.uniform(0, np.pi)
-            reach = (length - 1) / 2 * np.array([np.cos(angle), np.sin(angle)])
-            ends = ((length - 1) / 2 + np.array([-reach, reach])).round().astype(int)
-            cv2.line(kernel, ends[0].tolist(), ends[1].tolist(), 1.0)
-            changed = cv2.filter2D(changed, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(changed, np.uint8)
 
 
 # --- what the network should say ---------------------------------------------------------------------------

@@ -13,7 +13,7 @@ tracking, the relation of the given box to the mask's, and a box whose size chan
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -23,20 +23,17 @@ from numpy.typing import ArrayLike, NDArray
 from ..geometry import POSITIVE_ABOVE, FloatArray, box_iou, clip_box, cxcywh_to_xyxy, xyxy_to_cxcywh
 from ..types import Estimate, Frame, LangTrackError
 from .appearance import Appearance
+from .crops import crop, paste
 from .network import (
     ANCHORS,
     ANCHORS_WH,
     GRID,
-    REFINED_SIZE,
     SEARCH_SIZE,
     STRIDE,
     TEMPLATE_SIZE,
     SiamMask,
     Template,
 )
-
-MAX_CROP = 4096
-"""Larger crops come from a thinned-out picture: they end as 255 pixels anyway, and memory stays bounded."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +81,18 @@ CONFIGS = {
     # 0.08 and 0.15, threshold 0.3 and 0.45; the mask's box beats the regressed one).
     "lite": TrackerConfig(
         penalty_k=0.08, window_influence=0.4, lr=0.25, mask_threshold=0.45,
-        appearance=0.7, relation=0.9, box_rate=0.5,
+        appearance=0.7, relation=1.0, box_rate=0.5,
     ),
 }  # fmt: skip
 
 VIEWS = ((1.0, False, 0.0), (1.0, True, 0.0), (1.0, False, 2.0), (1.2, False, 0.0), (0.85, True, 0.0))
 """Zoom, mirrored, blur (pixels) of the first frame's views that the appearance is first learnt from."""
+
+RELATION_ZOOMS = (0.9, 1.0, 1.1)
+"""Sizes of the first frame's crop at which the mask's box is compared with the given one."""
+
+KNOWN = 0.3
+"""What the appearance gives a target that is well known by it, at least; less lowers the score."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Target:
 
     Attributes:
         centre_xy, size_wh: ``(2,)`` pixels, regressed and smoothed; the next search is centred here.
-        score: raw score of the chosen position and anchor, in [0, 1].
+        score: raw score of the chosen position and anchor, in [0, 1]; less where the appearance doubts it.
         rectangle_xy: ``(4, 2)`` minimum-area rectangle through the centres of the mask's outermost pixels (a
             pixel's centre is its index), or the regressed box when the mask is empty.
         mask_pixels: pixels above the mask threshold.
@@ -177,13 +180,7 @@ class SiamMaskTracker:
         if self.config.appearance:
             self._appearance = self._learn_views(frame)
         if self.config.relation and exact:
-            learnt = self.target
-            seen = self.update(frame).box_xyxy
-            self.target, self._box_wh = learnt, None
-            if seen is not None and box_iou(seen, inside) > 0.1:
-                x, y, w, h = xyxy_to_cxcywh(seen)
-                change = [*(box_cxcywh[:2] - (x, y)) / (w, h), *np.log(box_cxcywh[2:] / (w, h))]
-                self._relation = self.config.relation * np.array(change)
+            self._relation = self.config.relation * self._related_views(frame, box_cxcywh)
 
     def update(self, frame: Frame) -> Estimate:
         """Finds the target in the next frame.
@@ -213,10 +210,12 @@ class SiamMaskTracker:
             logits = self.network.refine(response, torch.tensor([[0, row, column]]))[0]
             mask = logits.float().sigmoid().cpu().numpy()
 
-        score = float(scores[best])
-        if self._appearance is not None and known is not None and score > 0.5:
-            self._appearance.maybe_learn(response.feature, known, (int(row), int(column)), boxes[:, best])
-        follow = penalty * score * self.config.lr
+        score = found = float(scores[best])
+        if self._appearance is not None and known is not None:
+            score *= min(1.0, max(0.0, float(known[row, column]) / KNOWN))
+            if found > 0.5:
+                self._appearance.maybe_learn(response.feature, known, (int(row), int(column)), boxes[:, best])
+        follow = penalty * found * self.config.lr
         centre = before.centre_xy + boxes[:2, best] / scale
         size = before.size_wh * (1 - follow) + boxes[2:, best] / scale * follow
         corner_xy = before.centre_xy - side / 2
@@ -238,6 +237,24 @@ class SiamMaskTracker:
             with torch.inference_mode():
                 features.append(self.network.search(self._template, self._to_input(picture)).feature)
         return Appearance(features, float(np.sqrt(size.prod())) * SEARCH_SIZE / side)
+
+    def _related_views(self, frame: Frame, box_cxcywh: FloatArray) -> FloatArray:
+        """How far the mask's box is from the given one: shift in its widths and heights, log of the stretch.
+
+        The mean over a few sizes of the crop, since every mask is off by a few pixels; masks that are
+        something else altogether do not count.
+        """
+        learnt, changes = self.target, []
+        assert learnt is not None
+        for zoom in RELATION_ZOOMS:
+            self.target = replace(learnt, size_wh=learnt.size_wh * zoom)
+            seen = self.update(frame).box_xyxy
+            if seen is not None and box_iou(seen, cxcywh_to_xyxy(box_cxcywh)) > 0.1:
+                x, y, w, h = xyxy_to_cxcywh(seen)
+                changes.append([*(box_cxcywh[:2] - (x, y)) / (w, h), *np.log(box_cxcywh[2:] / (w, h))])
+            self._box_wh = None
+        self.target = learnt
+        return np.mean(changes or [np.zeros(4)], axis=0)
 
     def _context_side(self, size_wh: FloatArray) -> float:
         """Side of the square around the target that becomes the template, in picture pixels."""
@@ -300,57 +317,7 @@ class SiamMaskTracker:
         return cxcywh_to_xyxy([*centre, *size])
 
 
-# --- crops and pasting -------------------------------------------------------------------------------------
-
-
-def crop(
-    rgb: NDArray[np.uint8], centre_xy: ArrayLike, side: int, out: int, padding: ArrayLike
-) -> NDArray[np.uint8]:
-    """A square of ``side`` picture pixels as ``(out, out, 3)``, of colour ``padding`` outside the picture."""
-    centre = np.asarray(centre_xy, dtype=np.float64)
-    if side > MAX_CROP:
-        step = -(-side // MAX_CROP)
-        return crop(rgb[::step, ::step], centre / step, round(side / step), out, padding)
-    side = max(side, 1)
-    height, width = rgb.shape[:2]
-    left, top = (round(float(v) - (side + 1) / 2) for v in centre)
-    x1, y1, x2, y2 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
-    colour = [int(value) for value in np.asarray(padding, np.uint8)]
-    if x2 > x1 and y2 > y1:
-        beyond = (y1 - top, top + side - y2, x1 - left, left + side - x2)
-        picture = cv2.copyMakeBorder(rgb[y1:y2, x1:x2], *beyond, cv2.BORDER_CONSTANT, value=colour)
-    else:
-        picture = np.full((side, side, 3), colour, np.uint8)
-    return np.asarray(picture if side == out else cv2.resize(picture, (out, out)), np.uint8)
-
-
-def paste(
-    mask: NDArray[np.float32],
-    corner_xy: FloatArray,
-    side: float,
-    row: int,
-    column: int,
-    size_hw: tuple[int, int],
-) -> NDArray[np.float32]:
-    """The mask seen from one grid cell, laid over the whole picture.
-
-    Args:
-        mask: ``(127, 127)`` probabilities over the cell's template-sized window.
-        corner_xy: top-left corner of the search crop, ``side`` its side, in picture pixels.
-
-    Returns:
-        ``(H, W)`` float32 in [0, 1], zero outside the window.
-    """
-    height, width = size_hw
-    pixel = side / SEARCH_SIZE  # picture pixels per crop pixel
-    # The first cell's window begins half a template outside the published base of 8 cells.
-    left, top = corner_xy + (np.array([column, row]) - 4) * STRIDE * pixel
-    scale = REFINED_SIZE / (pixel * TEMPLATE_SIZE)
-    # The published mapping shrinks by one pixel over the whole picture: (width - 1) / width.
-    shrink_x, shrink_y = (width - 1) / width, (height - 1) / height
-    matrix = np.array([[shrink_x / scale, 0, shrink_x * left], [0, shrink_y / scale, shrink_y * top]])
-    laid = cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=-1)
-    return np.maximum(laid, 0.0)
+# --- masks -----------------------------------------------------------------------------------------------
 
 
 def _bend(mask: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
