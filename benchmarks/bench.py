@@ -124,7 +124,7 @@ def bench(weights: str, device: str, backend: str, every: int) -> None:
     print(f"fastest matrix product {peak / 1e9:.0f} GFLOP/s")
     language_flops, visual_flops = network_flops(tracker)
 
-    encoded = tracker.describe(TEXT)
+    encoded = tracker.segmenter.encode(TEXT)
     pictures = list(read_frames(CLIP))
     language = timed(tracker.segmenter.segment(frame, encoded) for frame in pictures)
     show("language branch", language, language_flops, peak)
