@@ -71,8 +71,18 @@ def test_every_text_form_gives_the_same_figures(ours: Results, tmp_path: Path, f
     boxes = ("auc", "precision", "normalised", "ao", "sr50")
     for summary in (theirs, named):
         assert {k: summary.overall("fused")[k] for k in boxes} == {k: expected[k] for k in boxes}
-        assert "j" not in summary.overall("fused") and list(summary.scores) == ["fused"]
+        assert list(summary.scores) == ["fused"]
     assert theirs.label == "theirs" and np.isnan(theirs.fps)
+
+
+def test_boxes_count_as_filled_where_the_truth_is_masks(ours: Results, dev: Path, tmp_path: Path):
+    theirs = read_other("theirs", write_form(tmp_path, ours, "otb", 0), ours, "box")
+    alpha, gamma = theirs.records[0].answers["fused"], theirs.records[2].answers["fused"]
+    x1, y1, x2, y2 = alpha.boxes_xyxy[3].astype(int)
+    truth = items_of(Protocol("dev"), dev)[0].sequence.mask(3)
+    assert alpha.intersections[3] == truth[y1:y2, x1:x2].sum()
+    assert alpha.unions[3] == truth.sum() + (x2 - x1) * (y2 - y1) - alpha.intersections[3]
+    assert len(gamma.unions) == len(gamma.masks) == 0
 
 
 def test_masks_as_vot_writes_them(ours: Results, dev: Path, tmp_path: Path):

@@ -9,8 +9,8 @@
 A region of VOT is ``x,y,w,h``, a polygon ``x1,y1,x2,y2,…``, or a mask ``m`` and ``x,y,w,h,run,run,…``, from
 pixel 0; of its codes 1 says that the region was given, others that there is none. Elsewhere pixels count as
 in the truth of the data set, from 1 in those of Matlab's times. A line stands for each frame of the sequence
-from its first; nan, or a box without an area, is "absent". Seconds are read from ``NAME/NAME_time.txt`` or
-``times/NAME_time.txt`` where they are.
+from its first; nan, or a box without an area, is "absent". Where the truth is masks a box counts as filled,
+as in VOT. Seconds are read from ``NAME/NAME_time.txt`` or ``times/NAME_time.txt`` where they are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..datasets import ONE_BASED, read_rgb
-from ..geometry import BoolMask, FloatArray, enclosing_box
+from ..geometry import BoolMask, FloatArray, box_to_mask, enclosing_box, xyxy_to_cxcywh
 from ..metrics.boxes import stacked
 from ..runs import encode_mask
 from ..types import LangTrackError, shorten
@@ -156,19 +156,21 @@ def _record(item: Item, path: Path, form: str, origin: int) -> Record:
         absent=sequence.absent_frames[start:],
         states=(),
         sources=(),
-        answers={"fused": _answers(item, regions)},
+        answers={"fused": _answers(item, regions, (height, width))},
         seconds=_seconds(path, sequence.name, len(frames)),
     )
 
 
-def _answers(item: Item, regions: list[Region]) -> Answers:
+def _answers(item: Item, regions: list[Region], size_hw: tuple[int, int]) -> Answers:
     boxes = stacked([region.box for region in regions])
     unknown = np.full(len(regions), np.nan)
-    if not item.sequence.masks or all(region.mask is None for region in regions):
+    if not item.sequence.masks:
         return Answers(boxes, unknown)
     masks: list[dict[str, Any] | None] = []
     rows = []
-    for place, (_, mask) in enumerate(regions):
+    for place, (box, mask) in enumerate(regions):
+        if mask is None and box is not None:
+            mask = box_to_mask(xyxy_to_cxcywh(box), size_hw)
         masks.append(None if mask is None or not mask.any() else encode_mask(mask))
         rows.append(compared(mask, item.sequence.mask(item.start + place)))
     return Answers(boxes, unknown, tuple(masks), *np.array(rows, float).reshape(-1, 3).T)
