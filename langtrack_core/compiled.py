@@ -76,7 +76,7 @@ class Call:
         except Empty:
             request = self._compiled.create_infer_request()
         # NumPy copies where PyTorch's threads would meet: beside the other branch they wait, and spin.
-        inputs = [np.ascontiguousarray(tensor.numpy()) for tensor in _leaves(arguments)]
+        inputs = [np.ascontiguousarray(tensor.detach().numpy()) for tensor in _leaves(arguments)]
         outputs = request.infer(inputs, share_inputs=True)  # the outputs are copies
         self._idle.put(request)
         return _like(self._example, iter([torch.from_numpy(value) for value in outputs.to_tuple()]))
