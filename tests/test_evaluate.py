@@ -17,7 +17,15 @@ from langtrack_core.evaluate import command, folder
 from langtrack_core.evaluate.folder import ResultFolder, read_results
 from langtrack_core.evaluate.protocol import Protocol, items_of
 from langtrack_core.evaluate.record import answer
-from langtrack_core.evaluate.tables import Summary, as_csv, as_json, as_markdown, branch_rows, summarise
+from langtrack_core.evaluate.tables import (
+    Summary,
+    as_csv,
+    as_json,
+    as_markdown,
+    branch_rows,
+    by_protocol,
+    summarise,
+)
 from langtrack_core.types import LangTrackError
 
 
@@ -212,6 +220,17 @@ def test_tables_say_what_was_measured(dev: Path, tmp_path: Path):
         and len(told["branches"]["siam"]["curves"]["success"]) == 21
     )
     assert told["branches"]["fused"]["attributes"].keys() == {"boxes", "davis"}
+
+
+def test_one_table_holds_one_protocol_on_one_set(dev: Path, tmp_path: Path):
+    other = write_dev(tmp_path / "other")
+    (other / "boxes" / "gamma").rename(other / "boxes" / "delta")
+    runs = [(dev, SENTENCE), (dev, Protocol("dev", init="both")), (other, SENTENCE), (dev, SENTENCE)]
+    found = [evaluated(ColourTracker(), data, tmp_path / data.name, protocol) for data, protocol in runs]
+    groups = by_protocol(found)
+    assert {words: len(group) for words, group in groups.items()} == {
+        "dev, by sentence only": 2, "dev, by sentence only, set 2": 1, "dev, by box and sentence": 1
+    }  # fmt: skip
 
 
 def test_the_command(dev: Path, tmp_path: Path, monkeypatch, capsys):

@@ -80,12 +80,17 @@ def summarise(results: Results) -> Summary:
 
 
 def by_protocol(summaries: Iterable[Summary]) -> dict[str, list[Summary]]:
-    """Those that may stand in one table together, by the words for what they have in common; least given
-    first."""
-    groups: dict[str, list[Summary]] = {}
+    """Those that may stand in one table together, by the words for what they have in common: the protocol and
+    the sequences. Least given first."""
+    groups: dict[tuple[str, frozenset[str]], list[Summary]] = {}
     for summary in sorted(summaries, key=lambda s: INITS.index(s.results.protocol.init)):
-        groups.setdefault(summary.results.protocol.words, []).append(summary)
-    return groups
+        sequences = frozenset(summary.results.run["sequences"])
+        groups.setdefault((summary.results.protocol.words, sequences), []).append(summary)
+    named: dict[str, list[Summary]] = {}
+    for (words, _), group in groups.items():
+        number = sum(name == words or name.startswith(f"{words}, set ") for name in named)
+        named[f"{words}, set {number + 1}" if number else words] = group
+    return named
 
 
 def distinct_labels(summaries: Sequence[Summary]) -> list[str]:
