@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
             stage, pairs = STAGES[name], data[name].pairs
             epoch = max(1, len(pairs) // recipe.batch)
             staged = replace(recipe, steps=args.steps or stage.epochs * epoch)
-            # A checkpoint has two gigabytes: twenty an epoch are enough.
+            # A checkpoint has 1.4 GB: twenty an epoch are enough.
             saves = max(1, epoch // 20)
             where = replace(settings, out=args.out / name, save_every=saves, measure_every=epoch)
             if world.first:
