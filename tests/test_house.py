@@ -74,6 +74,10 @@ TRAINING_ONLY = re.compile(
 INSTALLED_AS = {"cv2": "opencv-python-headless", "PIL": "pillow"}
 
 
+# Asked for first, and told in one sentence when it is missing: there on a Space alone; for --ray alone.
+OPTIONAL = {"spaces", "ray"}
+
+
 def _sources() -> list[Path]:
     return sorted(CORE.rglob("*.py"))
 
@@ -173,7 +177,7 @@ def test_what_the_product_imports_is_required() -> None:
     for path in [*files, *sorted((ROOT / "demo").glob("*.py")), ROOT / "app.py"]:
         for name in _imports(path):
             top = name.split(".")[0]
-            if top in known or top == "spaces":  # `spaces` is there on a Space alone, and asked for first
+            if top in known or top in OPTIONAL:
                 continue
             assert INSTALLED_AS.get(top, top) in runtime, f"{path.name} imports {top}"
 
