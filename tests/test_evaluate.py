@@ -81,6 +81,26 @@ def test_the_oracle_takes_the_better_branch_on_each_frame(dev: Path, tmp_path: P
     assert summary.overall("fused") == summary.overall("lgm")
 
 
+def test_the_oracle_bounds_boxes_and_masks_alike(dev: Path, tmp_path: Path):
+    def speck(index, truth):  # nearly the right mask, far from the right box
+        mask = truth.copy()
+        mask[0, 0] = truth.any()
+        return mask
+
+    def frame(index, truth):  # the right box, and little of the mask
+        mask = np.zeros_like(truth)
+        rows, columns = np.nonzero(truth)
+        if len(rows):
+            mask[rows.min(), columns.min() : columns.max() + 1] = True
+            mask[rows.min() : rows.max() + 1, columns.min()] = True
+        return mask
+
+    summary = evaluated(ColourTracker(speck, frame), dev, tmp_path)
+    figures = {branch: summary.overall(branch) for branch in ("lgm", "siam", "oracle")}
+    assert figures["siam"]["ao"] == figures["oracle"]["ao"] == 1.0 > figures["lgm"]["ao"]
+    assert figures["lgm"]["j"] == figures["oracle"]["j"] > 0.9 > figures["siam"]["j"]
+
+
 def test_a_box_is_given_on_the_first_frame_that_has_one(dev: Path, tmp_path: Path):
     late = write_dev(tmp_path / "late", absent=(0, 1))
     protocol = Protocol("dev", init="box")

@@ -182,21 +182,20 @@ def _of_masks(answers: Answers, given: bool) -> dict[str, Value]:
 
 
 def _better(record: Record, a: Answers, b: Answers) -> Answers:
-    """On each frame the answer that overlaps more; ``a`` where they are equal."""
-    if len(a.unions):
-        first, second = a.mask_ious, b.mask_ious
-    else:
-        first, second = (referral_overlaps(x.boxes_xyxy, record.truth_xyxy, record.absent) for x in (a, b))
-    take = second > first
-
-    def chosen(x: FloatArray, y: FloatArray) -> FloatArray:
-        return np.where(take if x.ndim == 1 else take[:, None], y, x) if len(x) else x
-
+    """On each frame the answer that overlaps more, ``a`` where they are equal; chosen for the boxes by their
+    boxes and for the masks by their masks, so that it is the bound of both kinds of figures."""
+    by_box = [referral_overlaps(x.boxes_xyxy, record.truth_xyxy, record.absent) for x in (a, b)]
+    take = by_box[1] > by_box[0]
+    boxes = np.where(take[:, None], b.boxes_xyxy, a.boxes_xyxy)
+    confidence = np.where(take, b.confidence, a.confidence)
+    if not len(a.unions):
+        return Answers(boxes, confidence)
+    take = b.mask_ious > a.mask_ious
     return Answers(
-        chosen(a.boxes_xyxy, b.boxes_xyxy),
-        chosen(a.confidence, b.confidence),
-        tuple(y if t else x for t, x, y in zip(take, a.masks, b.masks, strict=False)),
-        chosen(a.intersections, b.intersections),
-        chosen(a.unions, b.unions),
-        chosen(a.boundaries, b.boundaries),
+        boxes,
+        confidence,
+        tuple(y if t else x for t, x, y in zip(take, a.masks, b.masks, strict=True)),
+        np.where(take, b.intersections, a.intersections),
+        np.where(take, b.unions, a.unions),
+        np.where(take, b.boundaries, a.boundaries),
     )
