@@ -1,8 +1,8 @@
 """What the page's player plays: the clip once, small, and beside it each run's maps of 0 to 255.
 
 The pictures are drawn in the page from three things: the film (the clip's frames and nothing else), the maps
-(what both branches said of every pixel), and the numbers of `jobs.Timeline`. So a correction, another target
-or other fusion settings never encode a video again, and a map can be looked at with any threshold.
+(what both branches said of every pixel), and the numbers of a `Timeline`. So a correction, another target or
+other fusion settings never encode a video again, and a map can be looked at with any threshold.
 
 A maps file is gzip of ``(frames, 2, h, w)`` uint8, language before tracker, zeros where a branch did not
 run. Each `CHUNK` frames are a gzip member of their own: the page fetches and unpacks a few at a time, and
@@ -12,7 +12,7 @@ run. Each `CHUNK` frames are a gzip member of their own: the page fetches and un
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -55,14 +55,14 @@ class Maps:
     size_wh: tuple[int, int]
     offsets: tuple[int, ...]
 
-    def chunks(self) -> Iterator[Picture]:
-        """``(up to CHUNK, 2, h, w)`` uint8, in order."""
+    def chunk(self, number: int) -> Picture:
+        """``(up to CHUNK, 2, h, w)`` uint8: the frames from ``number * CHUNK`` on."""
         width, height = self.size_wh
+        begin, end = self.offsets[number : number + 2]
         with self.path.open("rb") as stream:
-            for begin, end in zip(self.offsets, self.offsets[1:], strict=False):
-                stream.seek(begin)
-                plain = gzip.decompress(stream.read(end - begin))
-                yield np.frombuffer(plain, np.uint8).reshape(-1, 2, height, width)
+            stream.seek(begin)
+            plain = gzip.decompress(stream.read(end - begin))
+        return np.frombuffer(plain, np.uint8).reshape(-1, 2, height, width)
 
 
 class MapsWriter:
@@ -113,6 +113,25 @@ class MapsWriter:
         self._stream.write(packed)
         self._offsets.append(self._offsets[-1] + len(packed))
         self._frames.clear()
+
+
+def merged_maps(parts: Sequence[Maps], owners: Mapping[int, tuple[int, int]], path: Path) -> Maps:
+    """One maps file of a track that is put together of several runs.
+
+    Args:
+        owners: frame number -> which of the parts it is from, and its place there. Frames are written in
+            rising order; of each part one chunk is unpacked at a time.
+    """
+    unpacked: dict[int, tuple[int, Picture]] = {}
+    # The writer scales to the same size, since all runs are of one video.
+    with MapsWriter(path, *parts[0].size_wh) as writer:
+        for frame in sorted(owners):
+            part, place = owners[frame]
+            number, at = divmod(place, CHUNK)
+            if part not in unpacked or unpacked[part][0] != number:
+                unpacked[part] = number, parts[part].chunk(number)
+            writer.add_maps(unpacked[part][1][at])
+    return writer.maps
 
 
 def _shrunk(picture: Picture, size_wh: tuple[int, int]) -> Picture:

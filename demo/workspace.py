@@ -5,35 +5,22 @@ Computes nothing that takes long: whatever needs the networks or the whole video
 
 from __future__ import annotations
 
-import gzip
-import json
 import secrets
 import shutil
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from langtrack_core.bundle import write_bundle
-from langtrack_core.compare import Branch, agreement
 from langtrack_core.project import MAX_TARGETS, Project, Segment, Target, checked_colour, checked_name, owners
 from langtrack_core.replay import WhatIf
-from langtrack_core.runs import Run
-from langtrack_core.truth import Truth, read_truth, score_run
 from langtrack_core.types import LangTrackError
-from langtrack_core.verdicts import Verdicts, review_queue
 from langtrack_core.video import VideoInfo
 
-from .film import CHUNK, Maps, MapsWriter
-from .task import without_paths
+from .film import Maps, merged_maps
+from .judging import Judging, verdicts_state
 from .timeline import Timeline, decided_columns
-
-MAX_VERDICT_FILE = 20_000_000
-"""Bytes of a file of verdicts that is read."""
 
 
 class Addition(NamedTuple):
@@ -74,12 +61,10 @@ class Files:
 @dataclass
 class _Extras:
     pieces: list[Piece] = field(default_factory=list)
-    truth: Truth | None = None
-    truth_of: Run | None = None
     files: Files | None = None
 
 
-class Workspace:
+class Workspace(Judging):
     """One video and what is made of it. Every method may be called from any thread.
 
     Args:
@@ -93,14 +78,12 @@ class Workspace:
         self, folder: Path, video: Path | None, info: VideoInfo | None, project: Project | None = None
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        super().__init__(folder, project or Project({}))
         self.video = video
         self.info = info
-        self.project = project or Project({})
         self.film: Path | None = None
         self.film_frames = 0
         self.film_whole = False
-        self.lock = threading.RLock()
         self.closed = False
         self._extras: dict[int, _Extras] = {}
 
@@ -207,7 +190,7 @@ class Workspace:
                 "run": columns,
                 "maps": {"file": maps.path, "size": list(maps.size_wh), "offsets": list(maps.offsets)},
                 **self._decision(target),
-                "verdicts": _verdicts_state(target.verdicts),
+                "verdicts": verdicts_state(target.verdicts),
                 "files": [] if files is None else list(files.paths),
                 "bundle": None if files is None else files.bundle,
                 "stale": files is None or files.made_of != self.fingerprint(number),
@@ -287,70 +270,6 @@ class Workspace:
                 self._forget_folder(extras.files.bundle.parent)
             return self.state()
 
-    # --- verdicts -------------------------------------------------------------------------------------------
-
-    def give_verdict(
-        self, number: int, first: int, last: int, says: Any, note: str | None = None
-    ) -> dict[str, Any]:
-        """See `Verdicts.give`.
-
-        Returns:
-            ``counts`` by verdict, and ``frames``: number -> ``verdict`` and ``note``.
-        """
-        with self.lock:
-            verdicts = self.project.target(number).verdicts
-            verdicts.give(first, last, says, note)
-            return _verdicts_state(verdicts)
-
-    def clear_verdicts(self, number: int, first: int, last: int) -> dict[str, Any]:
-        with self.lock:
-            verdicts = self.project.target(number).verdicts
-            verdicts.clear(first, last)
-            return _verdicts_state(verdicts)
-
-    def queue(self, number: int, limit: int = 30) -> list[dict[str, Any]]:
-        """The unjudged frames where the branches disagree most, spread out: ``frame``, ``score``, ``why``."""
-        with self.lock:
-            target = self.project.target(number)
-            judged = [frame for frame in target.verdicts if target.verdicts[frame].says is not None]
-            doubts = review_queue(target.run(), limit=max(1, min(limit, 500)), done=judged)
-            return [{"frame": d.frame, "score": round(d.score, 3), "why": d.why} for d in doubts]
-
-    def verdicts_file(self, number: int, form: str) -> Path:
-        """The verdicts as ``verdicts-<id>.json`` or ``.csv``."""
-        if form not in ("json", "csv"):
-            raise LangTrackError(f"Verdicts are saved as json or csv, not as {form!r:.20}.")
-        with self.lock:
-            verdicts = self.project.target(number).verdicts
-            said = json.dumps(verdicts.to_json(), indent=1, ensure_ascii=False)
-            path = self.folder / f"verdicts-{number}.{form}"
-            return _written(path, said if form == "json" else verdicts.to_csv())
-
-    def import_verdicts(self, number: int, path: Path) -> dict[str, Any]:
-        """Replace a target's verdicts by a file's, JSON or CSV.
-
-        Raises:
-            LangTrackError: neither, with an entry that is wrong, or for frames that the track lacks.
-        """
-        if path.stat().st_size > MAX_VERDICT_FILE:
-            raise LangTrackError("The file is too large for verdicts; at most 20 MB are read.")
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError:
-            raise LangTrackError("The file is not a text; verdicts are JSON or CSV.") from None
-        verdicts = Verdicts.from_text(text)
-        with self.lock:
-            target = self.project.target(number)
-            frames = {row.frame for row in target.run().rows}
-            outside = [frame for frame in verdicts if frame not in frames]
-            if outside:
-                raise LangTrackError(
-                    f"The verdicts speak of frame {outside[0]}, which this track does not have; "
-                    "they belong to another run."
-                )
-            target.verdicts = verdicts
-            return _verdicts_state(verdicts)
-
     # --- files ----------------------------------------------------------------------------------------------
 
     def save_bundle(self, with_video: bool, max_video_mb: float) -> Path:
@@ -364,45 +283,6 @@ class Workspace:
             return write_bundle(
                 path, self.project, video=self.video if with_video else None, max_video_mb=max_video_mb
             )
-
-    # --- ground truth and comparison ------------------------------------------------------------------------
-
-    def truth(self, number: int, paths: Sequence[Path]) -> dict[str, Any]:
-        """Score a target's track against dropped masks or boxes; see `langtrack_core.truth.score_run`."""
-        with self.lock:
-            run = self.project.target(number).run()
-            try:
-                truth = read_truth(list(paths), run)
-            except LangTrackError as error:
-                raise LangTrackError(without_paths(str(error))) from error
-            extras = self._of(number)
-            extras.truth, extras.truth_of = truth, run
-            return score_run(run, truth)
-
-    def scored_again(self, number: int) -> dict[str, Any] | None:
-        """The figures of the truth that was dropped, for the track as it is now (after a what-if, say);
-        None when there is none, or when the track has other frames now: drop it again."""
-        with self.lock:
-            extras = self._of(number)
-            run = self.project.target(number).run()
-            before = extras.truth_of
-            if extras.truth is None or before is None:
-                return None
-            if [row.frame for row in before.rows] != [row.frame for row in run.rows]:
-                return None
-            return score_run(run, extras.truth)
-
-    def forget_truth(self, number: int) -> None:
-        with self.lock:
-            extras = self._of(number)
-            extras.truth = extras.truth_of = None
-
-    def agreement(self, numbers: Sequence[int] | None = None, branch: Branch = "fused") -> dict[str, Any]:
-        """Pairwise agreement of targets' tracks: `Agreement.to_json` and ``targets``, the ids in order."""
-        with self.lock:
-            chosen = [t.id for t in self.project.targets if t.segments] if numbers is None else list(numbers)
-            found = agreement([self.project.target(number).run() for number in chosen], branch)
-            return {**found.to_json(), "targets": chosen}
 
     def close(self) -> None:
         """All files go."""
@@ -449,50 +329,9 @@ def _with_whole_maps(segments: Sequence[Segment], pieces: Sequence[Piece], place
         return piece
     folder = segments[place].folder.parent
     maps = [one.maps for one in pieces[: place + 1]]
-    return replace(piece, whole_maps=_merged_maps(maps, owners(segments[: place + 1]), folder))
-
-
-def _merged_maps(maps: Sequence[Maps], owner: Mapping[int, tuple[int, int]], folder: Path) -> Maps:
-    """One maps file of the folded track; a chunk of each run is unpacked at a time."""
-    width, height = maps[0].size_wh
-    unpacked: dict[tuple[int, int], Any] = {}
-    # MapsWriter scales to the same size, since all runs are of one video.
-    with MapsWriter(folder / f"maps-{secrets.token_hex(4)}.u8.gz", width, height) as writer:
-        for frame in sorted(owner):
-            number, place = owner[frame]
-            chunk = number, place // CHUNK
-            if chunk not in unpacked:
-                unpacked = {key: held for key, held in unpacked.items() if key[0] != number}
-                unpacked[chunk] = _chunk(maps[number], chunk[1])
-            writer.add_maps(unpacked[chunk][place % CHUNK])
-    return writer.maps
-
-
-def _chunk(maps: Maps, number: int) -> NDArray[np.uint8]:
-    """``(up to CHUNK, 2, h, w)``."""
-    width, height = maps.size_wh
-    with maps.path.open("rb") as stream:
-        stream.seek(maps.offsets[number])
-        plain = gzip.decompress(stream.read(maps.offsets[number + 1] - maps.offsets[number]))
-    return np.frombuffer(plain, np.uint8).reshape(-1, 2, height, width)
+    path = folder / f"maps-{secrets.token_hex(4)}.u8.gz"
+    return replace(piece, whole_maps=merged_maps(maps, owners(segments[: place + 1]), path))
 
 
 def _anchored(reason: str) -> bool:
     return reason.startswith("found") or reason.endswith("re-anchored")
-
-
-def _verdicts_state(verdicts: Verdicts) -> dict[str, Any]:
-    listed = {str(f): {"verdict": verdicts[f].says, "note": verdicts[f].note} for f in verdicts}
-    return {"counts": verdicts.counts(), "frames": listed}
-
-
-def _written(path: Path, text: str) -> Path:
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise LangTrackError(f"{path.name} could not be written: {error.strerror or error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return path

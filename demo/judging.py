@@ -1,0 +1,134 @@
+"""A person's judgement of the targets of a video: verdicts, what to look at, ground truth, agreement."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from langtrack_core.compare import Branch, agreement
+from langtrack_core.project import Project
+from langtrack_core.truth import read_truth, score_run
+from langtrack_core.types import LangTrackError
+from langtrack_core.verdicts import Verdicts, review_queue
+
+from .task import without_paths
+
+MAX_VERDICT_FILE = 20_000_000
+"""Bytes of a file of verdicts that is read."""
+
+
+class Judging:
+    """What is said of a project's tracks. Every method may be called from any thread.
+
+    Args:
+        folder: for the files of verdicts.
+    """
+
+    def __init__(self, folder: Path, project: Project) -> None:
+        self.folder = folder
+        self.project = project
+        self.lock = threading.RLock()
+
+    # --- verdicts -------------------------------------------------------------------------------------------
+
+    def give_verdict(
+        self, number: int, first: int, last: int, says: Any, note: str | None = None
+    ) -> dict[str, Any]:
+        """See `Verdicts.give`.
+
+        Returns:
+            ``counts`` by verdict, and ``frames``: number -> ``verdict`` and ``note``.
+        """
+        with self.lock:
+            verdicts = self.project.target(number).verdicts
+            verdicts.give(first, last, says, note)
+            return verdicts_state(verdicts)
+
+    def clear_verdicts(self, number: int, first: int, last: int) -> dict[str, Any]:
+        with self.lock:
+            verdicts = self.project.target(number).verdicts
+            verdicts.clear(first, last)
+            return verdicts_state(verdicts)
+
+    def queue(self, number: int, limit: int = 30) -> list[dict[str, Any]]:
+        """The unjudged frames where the branches disagree most, spread out: ``frame``, ``score``, ``why``."""
+        with self.lock:
+            target = self.project.target(number)
+            judged = [frame for frame in target.verdicts if target.verdicts[frame].says is not None]
+            doubts = review_queue(target.run(), limit=max(1, min(limit, 500)), done=judged)
+            return [{"frame": d.frame, "score": round(d.score, 3), "why": d.why} for d in doubts]
+
+    def verdicts_file(self, number: int, form: str) -> Path:
+        """The verdicts as ``verdicts-<id>.json`` or ``.csv``."""
+        if form not in ("json", "csv"):
+            raise LangTrackError(f"Verdicts are saved as json or csv, not as {form!r:.20}.")
+        with self.lock:
+            verdicts = self.project.target(number).verdicts
+            said = json.dumps(verdicts.to_json(), indent=1, ensure_ascii=False)
+            path = self.folder / f"verdicts-{number}.{form}"
+            return _written(path, said if form == "json" else verdicts.to_csv())
+
+    def import_verdicts(self, number: int, path: Path) -> dict[str, Any]:
+        """Replace a target's verdicts by a file's, JSON or CSV.
+
+        Raises:
+            LangTrackError: neither, with an entry that is wrong, or for frames that the track lacks.
+        """
+        if path.stat().st_size > MAX_VERDICT_FILE:
+            raise LangTrackError("The file is too large for verdicts; at most 20 MB are read.")
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            raise LangTrackError("The file is not a text; verdicts are JSON or CSV.") from None
+        verdicts = Verdicts.from_text(text)
+        with self.lock:
+            target = self.project.target(number)
+            frames = {row.frame for row in target.run().rows}
+            outside = [frame for frame in verdicts if frame not in frames]
+            if outside:
+                raise LangTrackError(
+                    f"The verdicts speak of frame {outside[0]}, which this track does not have; "
+                    "they belong to another run."
+                )
+            target.verdicts = verdicts
+            return verdicts_state(verdicts)
+
+    # --- ground truth and comparison ------------------------------------------------------------------------
+
+    def truth(self, number: int, paths: Sequence[Path]) -> dict[str, Any]:
+        """Score a target's track against dropped masks or boxes; see `langtrack_core.truth.score_run`."""
+        with self.lock:
+            run = self.project.target(number).run()
+            try:
+                return score_run(run, read_truth(list(paths), run))
+            except LangTrackError as error:
+                raise LangTrackError(without_paths(str(error))) from error
+
+    def agreement(self, numbers: Sequence[int] | None = None, branch: Branch = "fused") -> dict[str, Any]:
+        """Pairwise agreement of targets' tracks: `Agreement.to_json` and ``targets``, the ids in order."""
+        with self.lock:
+            chosen = [t.id for t in self.project.targets if t.segments] if numbers is None else list(numbers)
+            found = agreement([self.project.target(number).run() for number in chosen], branch)
+            return {**found.to_json(), "targets": chosen}
+
+
+def verdicts_state(verdicts: Verdicts) -> dict[str, Any]:
+    """``counts`` by verdict, and ``frames``: number -> ``verdict`` and ``note``."""
+    listed = {str(f): {"verdict": verdicts[f].says, "note": verdicts[f].note} for f in verdicts}
+    return {"counts": verdicts.counts(), "frames": listed}
+
+
+def _written(path: Path, text: str) -> Path:
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise LangTrackError(f"{path.name} could not be written: {error.strerror or error}.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path
