@@ -208,9 +208,8 @@ class _Run:
             shown = ", ".join(f"{name} {value:g}" for name, value in values.items())
             raise LangTrackError(f"The loss is not finite at step {self.step}: {shown}.")
         self.optimiser.zero_grad(set_to_none=True)
-        (
-            means.sum() * self.world.size
-        ).backward()  # the processes' gradients are averaged, and should be added
+        total = means.sum() * self.world.size  # the processes' gradients are averaged, and should be added
+        total.backward()
         trained = [p for group in self.optimiser.param_groups for p in group["params"]]
         nn.utils.clip_grad_norm_(trained, self.recipe.clip)
         self.optimiser.step()
@@ -263,11 +262,12 @@ class _Run:
     def _load(self) -> None:
         try:
             state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            before = json.loads(state["recipe"])
+        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
             raise LangTrackError(
                 f"{self.checkpoint} is no checkpoint to go on from: remove it, or choose another --out."
             ) from error
-        before, now = json.loads(state["recipe"]), json.loads(json.dumps(self._terms()))
+        now = json.loads(json.dumps(self._terms()))
         other = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
         if other:
             raise LangTrackError(
