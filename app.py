@@ -12,6 +12,7 @@ from types import FrameType
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy; see langtrack_core/__main__.py
 
+from demo.hosting import device
 from demo.server_root import server_root
 from langtrack_core.cli import PROG
 from langtrack_core.types import LangTrackError
@@ -78,7 +79,7 @@ def _flags(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=os.environ.get("GRADIO_SERVER_PORT", "7860"))
     parser.add_argument("--weights", default="lite", help="lite, paper, or a weights file")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, …")
+    parser.add_argument("--device", default=device(), help="cpu, cuda, cuda:1, …")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument("--mcp", action="store_true", help="offer the API as an MCP tool too")
     return parser.parse_args(arguments)
