@@ -12,6 +12,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from .geometry import FloatArray, box_iou
 from .types import Estimate, LangTrackError, Source, State
 
@@ -164,7 +166,7 @@ def fuse(
     if chosen is None:
         chosen = Estimate.absent(size_hw)
     elif choice.agree and tracked is not None and grounded is not None:
-        chosen = replace(chosen, mask_prob=(tracked.mask_prob + grounded.mask_prob) / 2)
+        chosen = replace(chosen, mask_prob=(tracked.mask_prob + grounded.mask_prob) / np.float32(2))
     return Decision(chosen, choice.reason, choice.anchor, choice.memory)
 
 
