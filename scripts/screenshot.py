@@ -1,6 +1,6 @@
-"""Make the README's picture of the app: serve it, run a shipped example, photograph the result.
+"""Make the README's pictures of the app: serve it, run shipped examples, photograph the results.
 
-    python scripts/screenshot.py [--example NAME] [--out assets/app.png] [--dark]
+    python scripts/screenshot.py [--out assets] [--only NAME …]
 
 Needs Debian's ``chromium`` and the packages of requirements-dev.txt.
 """
@@ -13,9 +13,15 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -23,8 +29,38 @@ EXAMPLES = ROOT / "assets" / "examples"
 MOST_BYTES = 500_000
 
 
+@dataclass(frozen=True)
+class Shot:
+    """One picture.
+
+    Attributes:
+        example: name of a clip in assets/examples; None photographs the page as it opens.
+        at: which moment of the run, 0 to 1.
+        tab: the tool that is open below the player.
+        keys: pressed before the picture is taken.
+    """
+
+    name: str
+    example: str | None
+    width: int = 1400
+    height: int = 960
+    at: float = 0.6
+    dark: bool = False
+    tab: str | None = None
+    keys: tuple[str, ...] = ()
+
+
+SHOTS = (
+    Shot("app", "boats-left-right"),
+    Shot("app-timeline", "dog-comes-back", height=1200, at=0.4, dark=True, tab="whatif", keys=("h",)),
+    Shot("app-phone", "crossing-cars", width=360, height=900, at=0.3),
+    Shot("app-empty", None, height=860),
+)
+
+
 def main() -> int:
     flags = _flags()
+    chosen = [shot for shot in SHOTS if not flags.only or shot.name in flags.only]
     with tempfile.TemporaryDirectory(prefix="langtrack-") as root:
         os.environ["GRADIO_TEMP_DIR"] = root
         from demo.layout import build_app, launch_options
@@ -36,38 +72,56 @@ def main() -> int:
         options = launch_options(Settings(), EXAMPLES)
         _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **options)
         try:
-            picture = _photograph(url, flags)
+            pictures = _photograph(url, chosen)
         finally:
             backend.sessions.close()
             page.close()
-    flags.out.write_bytes(_small_png(picture))
-    print(f"{flags.out}: {flags.out.stat().st_size / 1e3:.0f} kB")
+    for shot, picture in zip(chosen, pictures, strict=True):
+        path = flags.out / f"{shot.name}.png"
+        path.write_bytes(_small_png(picture))
+        print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
     return 0
 
 
-def _photograph(url: str, flags: argparse.Namespace) -> bytes:
+def _photograph(url: str, shots: Sequence[Shot]) -> list[bytes]:
     from playwright.sync_api import sync_playwright
 
     program = shutil.which("chromium")
     if program is None:
         sys.exit("chromium is missing: apt-get install chromium")
+    pictures = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(
-            viewport={"width": flags.width, "height": flags.height},
-            color_scheme="dark" if flags.dark else "light",
-            reduced_motion="reduce",  # the player then waits at the first frame
-        )
-        page.goto(url)
-        page.locator(f'.lt-card[data-name="{flags.example}"]').click()
-        page.wait_for_selector('.lt-player[data-state="done"][data-frame]', timeout=600_000)
-        last = int(page.locator(".lt-range").get_attribute("max") or 0)
-        page.locator(".lt-range").fill(str(round(last * flags.at)))
-        page.wait_for_timeout(1500)
-        page.mouse.move(1, 1)
-        picture = page.screenshot()
+        for shot in shots:
+            page = browser.new_page(
+                viewport={"width": shot.width, "height": shot.height},
+                color_scheme="dark" if shot.dark else "light",
+                reduced_motion="reduce",  # the player then waits at the first frame
+            )
+            page.goto(url)
+            page.wait_for_selector(".lt-player")
+            if shot.example is not None:
+                _follow(page, shot)
+            page.wait_for_timeout(1500)
+            page.mouse.move(1, 1)
+            pictures.append(page.screenshot())
+            page.close()
         browser.close()
-    return picture
+    return pictures
+
+
+def _follow(page: Page, shot: Shot) -> None:
+    page.locator(f'.lt-card[data-name="{shot.example}"]').click()
+    page.wait_for_selector('.lt-player[data-state="done"][data-frame]', timeout=600_000)
+    last = int(page.locator(".lt-range").get_attribute("max") or 0)
+    page.locator(".lt-range").fill(str(round(last * shot.at)))
+    if shot.tab is not None:
+        page.locator(f"#lt-tab-{shot.tab}").click()
+    page.locator(".lt-player").focus()
+    for key in shot.keys:
+        page.keyboard.press(key)
+    top = 0 if shot.width > 640 else page.locator(".lt-player").evaluate("player => player.offsetTop")
+    page.evaluate("top => window.scrollTo(0, top)", top)
 
 
 def _small_png(picture: bytes) -> bytes:
@@ -79,20 +133,16 @@ def _small_png(picture: bytes) -> bytes:
         variant.save(packed, "PNG", optimize=True)
         if packed.tell() < MOST_BYTES:
             return packed.getvalue()
-    sys.exit(f"the picture stays above {MOST_BYTES} bytes; choose a smaller --width and --height")
+    sys.exit(f"the picture stays above {MOST_BYTES} bytes; give it a smaller width and height")
 
 
 def _flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--example", default="boats-left-right", help="name of a clip in assets/examples")
     parser.add_argument("--weights", default="lite")
-    parser.add_argument("--out", type=Path, default=ROOT / "assets" / "app.png")
-    parser.add_argument("--at", type=float, default=0.6, help="which moment of the run, 0 to 1")
-    parser.add_argument("--width", type=int, default=1400)
-    parser.add_argument("--height", type=int, default=960)
-    parser.add_argument("--dark", action="store_true")
+    parser.add_argument("--out", type=Path, default=ROOT / "assets", help="folder for the pictures")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=", ".join(shot.name for shot in SHOTS))
     return parser.parse_args()
 
 

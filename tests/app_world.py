@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from playwright.sync_api import Browser, sync_playwright
 from synthetic import Clip, OracleTracker, write_mp4
 
 from demo.handlers import Backend
@@ -23,6 +25,8 @@ from demo.task import Tracker
 from langtrack_core.types import Frame, Query, Step
 from langtrack_core.video import VideoWriter
 
+FLAGS = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update")
+FLAGS += ("disable-sync", "no-first-run")
 FRAMES, FPS, HEIGHT, WIDTH = 24, 12, 90, 160
 SETTINGS = Settings(concurrency=2, preview_hz=20, player_side=160, max_seconds=60, reload_grace_s=1.0)
 
@@ -94,11 +98,14 @@ class Server:
 
 
 @contextmanager
-def serving(root: Path, tracker: Tracker | None = None, settings: Settings = SETTINGS) -> Iterator[Server]:
+def serving(
+    root: Path, tracker: Tracker | None = None, settings: Settings = SETTINGS, examples: Path | None = None
+) -> Iterator[Server]:
     """The page on a free port of this machine, with one example; a `PacedTracker` unless told otherwise."""
-    examples = root.parent / "examples"
-    counting_clip(examples / "grey.mp4")
-    (examples / "grey.json").write_text(json.dumps({"expression": "the red car"}))
+    if examples is None:
+        examples = root.parent / "examples"
+        counting_clip(examples / "grey.mp4")
+        (examples / "grey.json").write_text(json.dumps({"expression": "the red car"}))
     before = os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(root)
     tracker = tracker or PacedTracker()
@@ -118,6 +125,16 @@ def serving(root: Path, tracker: Tracker | None = None, settings: Settings = SET
             del os.environ["GRADIO_TEMP_DIR"]
         else:
             os.environ["GRADIO_TEMP_DIR"] = before
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    assert program, "install Debian's chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=[f"--{flag}" for flag in FLAGS])
+        yield running
+        running.close()
 
 
 def eventually(true: Callable[[], bool], within_s: float = 20.0) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -12,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app_world import FRAMES, Server, counting_clip, eventually, grey_of, serving
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from app_world import FRAMES, Server, chromium, counting_clip, eventually, grey_of, serving
+from playwright.sync_api import Browser, Page, expect
 
 from langtrack_core import LangTracker, probe, read_frames
 from langtrack_core.video import VideoWriter
 
 pytestmark = pytest.mark.browser
-FLAGS = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update")
-FLAGS += ("disable-sync", "no-first-run")
 DONE = '.lt-player[data-state="done"][data-frame]'
 VERY_SLOW = "the slow slow slow slow car"
 GREYS = """() => [...document.querySelectorAll('.lt-panel canvas')].map((canvas) =>
@@ -35,12 +32,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    assert program, "install Debian's chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=[f"--{flag}" for flag in FLAGS])
+    with chromium() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture
