@@ -161,9 +161,8 @@ def _gather(values: _Array, samples: _Array) -> _Array:
     for i in range(KERNEL):
         for j in range(KERNEL):
             spread[:, i, j, i : i + h, j : j + v] = values
-    return np.einsum(
-        "nkp,ncp->kc", spread.reshape(n, -1, height * width), samples.reshape(n, channels, -1), optimize=True
-    )
+    flat = samples.reshape(n, channels, -1).transpose(0, 2, 1)
+    return np.matmul(spread.reshape(n, KERNEL * KERNEL, -1), flat).sum(0)
 
 
 def _to_grid(response: _Array) -> FloatArray:

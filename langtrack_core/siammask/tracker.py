@@ -77,8 +77,8 @@ CONFIGS = {
     # The published configurations for the DAVIS and the VOT checkpoints.
     "davis": TrackerConfig(penalty_k=0.04, window_influence=0.4, lr=1.0, mask_threshold=0.35),
     "vot2018": TrackerConfig(penalty_k=0.10, window_influence=0.41, lr=0.32, mask_threshold=0.15),
-    # Chosen on the eight dev sequences (first 110 frames of each: lr 0.25 to 0.7, window 0.3 and 0.4, penalty
-    # 0.08 and 0.15, threshold 0.3 and 0.45; the mask's box beats the regressed one).
+    # Chosen on the eight dev sequences; window 0.3 to 0.5 and appearance 0.5 to 0.85 hardly differ there
+    # (docs/NOTEBOOK.md, V2 to V6).
     "lite": TrackerConfig(
         penalty_k=0.08, window_influence=0.4, lr=0.25, mask_threshold=0.45,
         appearance=0.7, relation=1.0, box_rate=0.5,
@@ -254,7 +254,7 @@ class SiamMaskTracker:
                 changes.append([*(box_cxcywh[:2] - (x, y)) / (w, h), *np.log(box_cxcywh[2:] / (w, h))])
             self._box_wh = None
         self.target = learnt
-        return np.mean(changes or [np.zeros(4)], axis=0)
+        return np.mean(changes, axis=0) if changes else np.zeros(4)
 
     def _context_side(self, size_wh: FloatArray) -> float:
         """Side of the square around the target that becomes the template, in picture pixels."""
