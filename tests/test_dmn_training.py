@@ -2,6 +2,7 @@
 
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,8 +12,9 @@ from tiny_training import WORDS, Stops, language_trainer, on_the_board, recorded
 
 from langtrack_core.cli import main
 from langtrack_core.dmn import train as dmn_train
-from langtrack_core.dmn.samples import INPUT, TARGET, SampleStream, Shot, collate, paste, reframe
-from langtrack_core.dmn.sentences import Thing, colour_name, describe, mirror
+from langtrack_core.dmn.samples import INPUT, TARGET, SampleStream, collate, dye, paste, reframe
+from langtrack_core.dmn.sentences import Thing, category_of, colour_name, describe, mirror
+from langtrack_core.dmn.sources import Shot
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.training import fit
 from langtrack_core.types import LangTrackError
@@ -89,12 +91,42 @@ def test_reframing_keeps_picture_and_mask_together():
 def test_pasting_hides_what_is_under_it():
     rng = np.random.default_rng(3)
     below = Thing("dog", np.ones((INPUT, INPUT), bool))
-    other = Shot(np.full((80, 120, 3), 250, np.uint8), (Thing("cat", block(30, 20, 60, 40)),), ())
-    shot = paste(rng, Shot(np.zeros((INPUT, INPUT, 3), np.uint8), (below,), ("cat", "cow")), other)
+    other = Shot(np.full((80, 120, 3), 250, np.uint8), (Thing("cat", block(30, 20, 60, 40)),))
+    absent = frozenset(("cat", "cow"))
+    shot = paste(rng, Shot(np.zeros((INPUT, INPUT, 3), np.uint8), (below,), absent), other)
     dog, cat = shot.things
     assert cat.mask.any() and not (dog.mask & cat.mask).any()
-    assert shot.rgb[cat.mask].mean() > 200
-    assert shot.absent == ("cow",)
+    assert shot.rgb[cat.mask].mean() > 100  # it may have been dyed
+    assert shot.absent == {"cow"}
+
+
+def test_what_has_only_a_box_is_never_pasted():
+    shot = Shot(GREY, (Thing("cat", block(5, 20, 20, 20)),))
+    boxed = Shot(GREY, (Thing("person", block(30, 20, 60, 40), boxed=True),))
+    assert paste(np.random.default_rng(0), shot, boxed) is shot
+
+
+def test_dye_changes_the_hue():
+    red = np.full((4, 4, 3), (200, 30, 30), np.uint8)
+    for seed in range(5):
+        hue = cv2.cvtColor(dye(np.random.default_rng(seed), red), cv2.COLOR_RGB2HSV)[0, 0, 0]
+        assert 15 < hue < 165  # red is at 0 and at 180
+
+
+def test_a_person_is_told_by_what_only_they_hold():
+    rgb = GREY.copy()
+    people = [Thing("person", block(5, 20, 20, 40)), Thing("person", block(80, 20, 20, 40))]
+    things = [*people, Thing("umbrella", block(0, 15, 30, 15))]
+    with_umbrella, without = sentences_of(rgb, things, 0), sentences_of(rgb, things, 1)
+    assert any("umbrella" in s for s in with_umbrella) and not any("umbrella" in s for s in without)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "category"),
+    [("the big motorbike on the road", "motorcycle"), ("a man on a horse", "person"), ("a violin", None)],
+)
+def test_the_first_known_noun_of_a_sentence_counts(sentence, category):
+    assert category_of(sentence) == category
 
 
 @pytest.fixture(scope="module")
@@ -103,23 +135,38 @@ def data(tmp_path_factory):
 
 
 def test_samples_are_seeded_and_have_the_promised_form(data):
-    stream = SampleStream(data, lambda rgb: ("disc",), seed=5)
+    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: 0.0, seed=5)
     first = [stream.sample(np.random.default_rng((5, i))) for i in range(6)]
     again = [stream.sample(np.random.default_rng((5, i))) for i in range(6)]
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a.image, b.image)
         assert a.sentences == b.sentences
-    images, sentences, masks = collate(first)
+    images, sentences, masks, boxed, vague = collate(first)
     assert images.shape == (6, 3, INPUT, INPUT) and images.min() >= -1 and images.max() <= 1
-    assert len(sentences) == 18 and masks.shape == (18, 1, TARGET, TARGET)
-    assert masks.min() >= 0 and masks.max() <= 1 and masks.flatten(1).any(1).float().mean() > 0.5
+    assert len(sentences) == len(boxed) == len(vague) == 24 and masks.shape == (24, 1, TARGET, TARGET)
+    assert masks.min() >= 0 and masks.max() <= 1 and masks.flatten(1).any(1).float().mean() > 0.4
 
 
 def test_a_resumed_stream_goes_on_where_it_stopped(data):
-    stream = SampleStream(data, lambda rgb: ("disc",), seed=5, batch=2)
+    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: 0.0, seed=5, batch=2)
     whole = [batch.sentences for batch in itertools.islice(stream, 6)]
     stream.first = 4
     assert [batch.sentences for batch in itertools.islice(stream, 2)] == whole[4:]
+
+
+def test_foreign_sentences_name_what_is_not_there(data):
+    def alike(a, b):
+        return float("disc" in a and "disc" in b)
+
+    stream = SampleStream(data, lambda rgb: ("disc",), alike, seed=5)
+    rng = np.random.default_rng(0)
+    shown = block(5, 20, 20, 20)
+    whole = Shot(GREY, (Thing("dog", shown),), frozenset(("frisbee",)))
+    assert any("frisbee" in (stream._foreign(rng, whole) or "") for _ in range(20))
+    partly = Shot(GREY, (Thing("dog", shown),))
+    assert {stream._foreign(rng, partly) for _ in range(20)} == {None}
+    salient = Shot(GREY, (Thing("disc", shown, ("disc",)),), open=True)
+    assert all("disc" not in (stream._foreign(rng, salient) or "") for _ in range(20))
 
 
 # --- the trainer -------------------------------------------------------------------------------------------
@@ -143,6 +190,18 @@ def test_kin_take_the_place_of_nouns_alone():
     assert (changed[:, 1] == 1).all() and (changed[:, 2] == 2).all()
 
 
+def test_a_box_asks_for_its_shadows_and_for_nothing_outside():
+    box = torch.zeros(1, 1, 20, 20)
+    box[..., 5:15, 4:12] = 1
+    diamond = torch.full_like(box, -8.0)
+    for row in range(5, 15):
+        half = min(row - 4, 15 - row)
+        diamond[..., row, max(4, 8 - half) : min(12, 8 + half)] = 8.0
+    shifted, empty = diamond.roll(4, dims=3), torch.full_like(box, -8.0)
+    fits, misses, nothing = (dmn_train.box_loss(m, box, 0.002).item() for m in (diamond, shifted, empty))
+    assert fits < 0.1 and min(misses, nothing) > 0.5
+
+
 def test_a_batch_is_its_samples(data, tmp_path):
     trainer, _ = language_trainer(data, tmp_path, queries=2)
     samples = [trainer.sample(i) for i in (3, 1)]
@@ -162,7 +221,7 @@ def test_four_samples_are_learnt_by_heart(data, tmp_path):
     # A small picture, and a look at it taken once, are enough here: the backbone does not learn.
     whole = trainer.collate([trainer.sample(i) for i in range(4)])
     image, masks = (F.interpolate(t, scale_factor=0.3, mode="area") for t in (whole.image, whole.masks))
-    four = dmn_train.TrainingBatch(image, whole.words, masks)
+    four = dmn_train.TrainingBatch(image, whole.words, masks, torch.zeros_like(whole.boxed), whole.vague)
     trainer.train_mode()
     look = trainer.network.look(image)
     trainer.network.look = lambda image: look

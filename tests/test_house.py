@@ -67,7 +67,7 @@ RANKS = {
     "__main__": 12,
 }
 TRAINING_ONLY = re.compile(
-    r"langtrack_core\.(training|datasets|scenes|evaluate|report|calibrate|(\w+\.)(train|paper_\w+|samples|pairs))\b"
+    r"langtrack_core\.(training|datasets|scenes|evaluate|report|calibrate|(\w+\.)(train|paper_\w+|samples|sources|prior|pairs))\b"
 )
 
 # Where the name one imports is not the name one installs.

@@ -4,12 +4,17 @@ What is DMN's (Margffoy-Tuay et al., ECCV 2018): dynamic filters made from each 
 with the visual features, eight spatial channels and the word itself, a recurrence over the words that
 fuses them, and an upsampling that takes skip features. What differs: an EfficientNet-Lite0 instead of a
 DPN-92; words from a table distilled from a sentence encoder; the recurrence runs **per pixel over the
-words**, as the paper says (the published code runs one sequence through all pixels); and one response
-more, the class evidence.
+words**, as the paper says (the published code runs one sequence through all pixels); self-attention
+between the cells, for words that compare; and more responses: the class evidence, and what the words say
+of places and colours.
 
 Class evidence: the ImageNet classifier, applied at every cell, tells how probable each of its 1,000
 classes is there; weighting the classes by the similarity of their name and the expression gives a map that
 already points at things the training pictures never held.
+
+Places and colours: each word adds its part to a quadratic surface over the picture, and to a weight for each
+of a few learnt colours. "Left" and "red" are learnt so in a few hundred steps; from filters over 150 channels
+they were not learnt in a thousand (docs/NOTEBOOK.md, L6).
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .blocks import ColourBins, Comparison, ContextBlock, UpStep
 from .network import spatial_channels
 from .sru import SRU
 
@@ -37,6 +43,7 @@ class LiteConfig:
         hidden: width of the language states.
         filters: dynamic filters a word (10, as published).
         skip8, skip4: width of the decoder at strides 8 and 4.
+        colours: learnt colours.
     """
 
     channels: int = 144
@@ -44,6 +51,7 @@ class LiteConfig:
     filters: int = 10
     skip8: int = 80
     skip4: int = 48
+    colours: int = 24
 
 
 class Language(NamedTuple):
@@ -54,23 +62,30 @@ class Language(NamedTuple):
         filters: ``(N, T, K, C + 8)`` dynamic filters.
         class_weights: ``(N, 2, 1000)`` how near each ImageNet class is to the expression, sharply and
             broadly; rows add up to 1.
+        meaning: ``(N, E)`` the weighted mean of the word vectors, of length 1.
+        place: ``(N, 5)`` what the words say of x, y, x^2, y^2 and x y, added up.
+        colour: ``(N, M)`` what they say of each learnt colour.
         last: ``(N,)`` index of each expression's last word.
     """
 
     states: Tensor
     filters: Tensor
     class_weights: Tensor
+    meaning: Tensor
+    place: Tensor
+    colour: Tensor
     last: Tensor
 
 
 class Visual(NamedTuple):
-    """Features of B pictures; stride 4, 8 and 16, and class log-probabilities at stride 32."""
+    """Features of B pictures; strides 4 to 32, class log-probabilities at stride 32, RGB at stride 4."""
 
     f4: Tensor
     f8: Tensor
     f16: Tensor
     f32: Tensor
     class_log_prob: Tensor
+    rgb4: Tensor
 
 
 class Segmentation(NamedTuple):
@@ -100,36 +115,8 @@ class Backbone(nn.Module):
         head = net.bn2(net.conv_head(x))
         weight = net.classifier.weight[:, :, None, None]
         class_logits = F.conv2d(head, weight, net.classifier.bias)
-        return Visual(stages[1], stages[2], stages[4], stages[6], class_logits.float().log_softmax(1))
-
-
-class ContextBlock(nn.Module):
-    """Depth-wise 7x7 and an inverted bottleneck (ConvNeXt, Liu et al., CVPR 2022): cells see their
-    surroundings."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.spatial = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
-        self.norm = nn.GroupNorm(1, channels)
-        self.expand = nn.Conv2d(channels, 2 * channels, 1)
-        self.reduce = nn.Conv2d(2 * channels, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.reduce(F.gelu(self.expand(self.norm(self.spatial(x)))))
-
-
-class UpStep(nn.Module):
-    """Double the resolution and take in the skip features of that stride."""
-
-    def __init__(self, channels: int, skip: int, out: int) -> None:
-        super().__init__()
-        self.skip = nn.Conv2d(skip, out, 1)
-        self.reduce = nn.Conv2d(channels, out, 1)
-        self.conv = nn.Sequential(nn.Conv2d(2 * out, out, 3, padding=1), nn.GroupNorm(8, out), nn.ReLU())
-
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        x = F.interpolate(self.reduce(x), scale_factor=2, mode="bilinear", align_corners=False)
-        return self.conv(torch.cat([x, self.skip(skip)], dim=1))
+        log_prob = class_logits.float().log_softmax(1)
+        return Visual(stages[1], stages[2], stages[4], stages[6], log_prob, F.avg_pool2d(image.float(), 4))
 
 
 def lift(mask_logits: Tensor) -> Tensor:
@@ -157,6 +144,7 @@ class LiteDMN(nn.Module):
     """
 
     one_region = True  # a referring expression means one object; on dev the boxes' mean IoU rises by 0.13
+    said_gain = 4.0  # with it, parameters of ordinary size do
     words: Tensor
     classes: Tensor
 
@@ -176,15 +164,21 @@ class LiteDMN(nn.Module):
         # Visual.
         self.from16 = nn.Conv2d(112, C, 1)
         self.from32 = nn.Conv2d(320, C, 1)
+        self.colours = ColourBins(c.colours, C)
+        self.say_place = nn.Linear(D, 5, bias=False)
+        self.say_colour = nn.Linear(D, c.colours, bias=False)
+        self.told = nn.Conv2d(3, C, 1)
+        self.colour_gain = nn.Parameter(torch.tensor(0.5))
         self.visual_norm = nn.GroupNorm(8, C)
         # Multimodal.
         self.comb_visual = nn.Conv2d(C + 8, C, 1)
         self.comb_language = nn.Linear(D + H, C)
-        self.comb_response = nn.Linear(K + 2, C)
+        self.comb_response = nn.Linear(K + 5, C)
         self.mrnn = SRU(C, C, layers=2)
         self.context = nn.Sequential(ContextBlock(C), ContextBlock(C), ContextBlock(C))
+        self.compare = nn.ModuleList([Comparison(C), Comparison(C)])
         self.out_low = nn.Conv2d(C, 1, 1)
-        self.score = nn.Sequential(nn.Linear(C + 3, 64), nn.ReLU(), nn.Linear(64, 1))
+        self.score = nn.Sequential(nn.Linear(2 * C + 12, 96), nn.ReLU(), nn.Linear(96, 1))
         # Upsampling.
         self.up8 = UpStep(C, 40, c.skip8)
         self.up4 = UpStep(c.skip8, 24, c.skip4)
@@ -216,7 +210,17 @@ class LiteDMN(nn.Module):
         similarity = meaning @ self.classes.T  # (N, 1000)
         class_weights = (self.log_sharpness.exp()[:, None] * similarity[:, None]).softmax(-1)
         filters = self.adaptative_filter(states).view(N, T, self.config.filters, -1)
-        return Language(states, filters, class_weights, lengths - 1)
+        known = vectors * there[..., None]
+        place, colour = self.say_place(known).sum(1), self.say_colour(known).sum(1)
+        return Language(
+            states,
+            filters,
+            class_weights,
+            meaning,
+            self.said_gain * place,
+            self.said_gain * colour,
+            lengths - 1,
+        )
 
     def look(self, image: Tensor) -> Visual:
         return self.backbone(image)
@@ -233,32 +237,56 @@ class LiteDMN(nn.Module):
         f16 = f16 + F.interpolate(
             self.from32(visual.f32), scale_factor=2, mode="bilinear", align_corners=False
         )
-        features = F.relu(self.visual_norm(f16))
+        colours = self.colours(visual.rgb4)
+        features = F.relu(self.visual_norm(f16 + self.colours.project(colours)))
         B, _, h, w = features.shape
         N, T, K, _ = language.filters.shape
-        place = spatial_channels(h, w, like=self.log_sharpness).to(features).expand(B, -1, -1, -1)
-        features = torch.cat([features, place], dim=1)  # (B, C + 8, h, w)
+        place = spatial_channels(h, w, like=self.log_sharpness).to(features)
+        features = torch.cat([features, place.expand(B, -1, -1, -1)], dim=1)  # (B, C + 8, h, w)
+
+        # Rows of (expression, word): the first word of all expressions, the second of those that have one, …
+        # Longest expressions first, so that every word follows on a leading part of the rows before it.
+        order = language.last.argsort(descending=True) if N > 1 else torch.zeros_like(language.last)
+        counts = [int((language.last >= t).sum()) for t in range(T)] if N > 1 else [1] * T
+        expression = torch.cat([order[:count] for count in counts])
+        word = torch.cat([order.new_full((count,), t) for t, count in enumerate(counts)])
 
         cells = features.flatten(2)[picture]  # (N, C + 8, h w)
         responses = language.filters.flatten(1, 2) @ cells / cells.shape[1] ** 0.5  # (N, T K, h w)
-        responses = responses.view(N, T, K, h * w).transpose(2, 3)  # (N, T, h w, K)
+        responses = responses.view(N, T, K, h * w)[expression, word].transpose(1, 2)  # (rows, h w, K)
         evidence = self.class_evidence(visual.class_log_prob, language.class_weights, picture, (h, w))
-        responses = torch.cat(
-            [responses, evidence.flatten(2).transpose(1, 2)[:, None].expand(-1, T, -1, -1)], dim=-1
-        )
+        maps = self.direct(place, colours, language, picture).to(evidence)
+        given = torch.cat([evidence, maps], dim=1).flatten(2).transpose(1, 2)
+        responses = torch.cat([responses, given[expression].to(responses)], dim=-1)
+        mixed = self.comb_visual(features).flatten(2).transpose(1, 2)[picture[expression]]  # (rows, h w, C)
+        mixed = mixed + self.comb_language(language.states)[expression, word][:, None]
+        mixed = F.relu(mixed + self.comb_response(responses))
+        sizes = [count * h * w for count in counts]
+        fused = self.mrnn(mixed.flatten(0, 1), sizes).view(mixed.shape)
+        starts = torch.tensor([sum(counts[:t]) for t in range(T)], device=order.device)
+        fused = fused[starts[language.last] + order.argsort()]  # each expression's last word
 
-        mixed = self.comb_visual(features).flatten(2).transpose(1, 2)[picture][:, None]  # (N, 1, h w, C)
-        mixed = mixed + self.comb_language(language.states)[:, :, None] + self.comb_response(responses)
-        sequence = F.relu(mixed).transpose(0, 1).flatten(1, 2)  # (T, N h w, C)
-        fused = self.mrnn(sequence).view(T, N, h * w, -1)
-        fused = fused[language.last, torch.arange(N, device=fused.device)]  # each expression's last word
-        fused = self.context(fused.transpose(1, 2).reshape(N, -1, h, w))
+        fused = fused.transpose(1, 2).reshape(N, -1, h, w) + self.told(maps)
+        fused = self.compare[0](self.context[0](fused), place)
+        fused = self.context[2](self.compare[1](self.context[1](fused), place))
 
-        low = self.out_low(fused)
+        hint = maps[:, :1] + self.colour_gain * maps[:, 2:]
+        low = self.out_low(fused) + hint
         x = self.up8(fused, visual.f8[picture])
         x = self.up4(x, visual.f4[picture])
         high = self.out_high(x)
-        return Segmentation(high, low, self.judge(fused.detach(), high.detach()))
+        high = high + F.interpolate(hint, scale_factor=4, mode="bilinear", align_corners=False)
+        score = self.judge(fused, high.detach(), evidence, visual.class_log_prob, language.meaning, picture)
+        return Segmentation(high, low, score)
+
+    def direct(self, place: Tensor, colours: Tensor, language: Language, picture: Tensor) -> Tensor:
+        """``(N, 3, h, w)``: what the words say of each cell's place, its colours, and those around it."""
+        x, y = place[:, 4:5], place[:, 5:6]
+        basis = torch.cat([x, y, x * x, y * y, x * y], dim=1)[0]
+        where = torch.einsum("np,phw->nhw", language.place.to(basis), basis)[:, None]
+        colour = torch.einsum("nk,nkhw->nhw", language.colour.to(colours), colours[picture])[:, None]
+        around = F.avg_pool2d(colour, 5, stride=1, padding=2, count_include_pad=False)
+        return torch.cat([where.to(colour), colour, around], dim=1)
 
     def class_evidence(
         self, class_log_prob: Tensor, class_weights: Tensor, picture: Tensor, size_hw: tuple[int, int]
@@ -269,15 +297,39 @@ class LiteDMN(nn.Module):
         evidence = (prob + 1e-6).log() / 3.0 + 2.0  # to about [-2.6, 2]; 1e-6 keeps the logarithm finite
         return F.interpolate(evidence, size=size_hw, mode="bilinear", align_corners=False)
 
-    def judge(self, fused: Tensor, mask_logits: Tensor) -> Tensor:
-        """``(N,)`` logit of the mask being right, from the features under it and from how sharp it is."""
+    def judge(
+        self,
+        fused: Tensor,
+        mask_logits: Tensor,
+        evidence: Tensor,
+        class_log_prob: Tensor,
+        meaning: Tensor,
+        picture: Tensor,
+    ) -> Tensor:
+        """``(N,)`` logit of the mask being right.
+
+        From the features under the mask and the strongest anywhere, how sharp the mask is, the class evidence
+        under it and at best, and how near what ImageNet sees under it is to the expression.
+        """
         prob = mask_logits.float().sigmoid()
         low = F.interpolate(prob, size=fused.shape[-2:], mode="area")
         area = low.mean((1, 2, 3))
-        pooled = (fused.float() * low).mean((2, 3)) / (area[:, None] + 1e-3)
+        under = low / (low.sum((2, 3), keepdim=True) + 0.5)
+        fused = fused.float()
+        pooled = (fused * under).sum((2, 3))
         sharp = (prob * prob).mean((1, 2, 3)) / (prob.mean((1, 2, 3)) + 1e-4)
-        peak = prob.amax((1, 2, 3))
-        return self.score(torch.cat([pooled, torch.stack([area, sharp, peak], 1)], dim=1)).squeeze(1)
+        peak = mask_logits.float().amax((1, 2, 3))
+        classes = class_log_prob.exp()[picture]  # (N, 1000, h, w)
+        coarse = F.interpolate(low, size=classes.shape[-2:], mode="area")
+        coarse = coarse / (coarse.sum((2, 3), keepdim=True) + 1e-3)
+        seen = (classes * coarse).sum((2, 3))  # (N, 1000)
+        kin = (F.normalize(seen @ self.classes, dim=1) * meaning).sum(1)
+        sureness = seen.amax(1).clamp(min=1e-4).log() / 3
+        told = torch.stack([area, sharp, prob.amax((1, 2, 3)), peak / 5, kin, sureness], 1)
+        told = torch.cat(
+            [told, (evidence * under).sum((2, 3)), evidence.amax((2, 3)), evidence.mean((2, 3))], dim=1
+        )
+        return self.score(torch.cat([pooled, fused.amax((2, 3)), told], dim=1)).squeeze(1)
 
     def encode(self, ids: Tensor) -> Language:
         """One expression, word ids ``(T,)``."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence as Many
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..datasets import Picture, coco_pictures, davis_sequences, read_rgb, saliency_pictures
+from ..datasets import coco_pictures
 from ..geometry import BoolMask, enclosing_box
 from ..scenes import pick_expression, render_scene
-from .sentences import NOUNS, Thing, describe, mirror
+from .sentences import KINDS, NOUNS, PERSON_WORDS, Thing, category_of, describe, finish, mirror
+from .sources import ClipSource, PeopleSource, PhotoSource, SalientSource, Shot
 
 INPUT = 320
 TARGET = INPUT // 4
@@ -31,93 +33,14 @@ MIN_SHARE = 0.0025
 
 
 class Sample(NamedTuple):
-    """``image`` (INPUT, INPUT, 3) uint8; per query a sentence and its mask (TARGET, TARGET) uint8, 0 to
-    255."""
+    """``image`` (INPUT, INPUT, 3) uint8; per query a sentence, its mask (TARGET, TARGET) uint8, 0 to 255, and
+    whether that is only the filled box, and whether the sentence says too little for a score."""
 
     image: NDArray[np.uint8]
     sentences: list[str]
     masks: NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A picture in memory with what is known of it; `absent` lists nouns that it surely does not show."""
-
-    rgb: NDArray[np.uint8]
-    things: tuple[Thing, ...]
-    absent: tuple[str, ...] = ()
-
-
-# Things that no DAVIS or ECSSD picture of ours is likely to hold beside its one object.
-_ELSEWHERE = ("zebra", "giraffe", "pizza", "laptop", "toilet", "airplane", "banana", "clock", "keyboard",
-"broccoli",
-              "scissors", "donut", "microwave", "penguin", "violin", "tractor", "camel", "bottle",
-              "sandwich")  # fmt: skip
-
-
-class PhotoSource:
-    """COCO-like pictures: categories known, sentences made."""
-
-    def __init__(self, pictures: list[Picture]) -> None:
-        self.pictures = [p for p in pictures if any(i.has_mask for i in p.instances)]
-        counts: dict[str, int] = {}
-        for picture in self.pictures:
-            for category in {i.category for i in picture.instances}:
-                counts[category] = counts.get(category, 0) + 1
-        # Pictures of rare things, and pictures known whole, are worth more.
-        rarity = [max(counts[i.category] ** -0.5 for i in p.instances) for p in self.pictures]
-        known = [1.0 if p.complete is None else 0.7 if p.complete else 0.35 for p in self.pictures]
-        weights = np.array(rarity) * np.array(known)
-        self.weights = weights / weights.sum()
-
-    def draw(self, rng: np.random.Generator) -> Shot:
-        picture = self.pictures[rng.choice(len(self.pictures), p=self.weights)]
-        rgb = read_rgb(picture.path)
-        size_hw = rgb.shape[:2]
-        things = tuple(
-            Thing(i.category, i.mask(size_hw), unique=picture.is_complete(i.category))
-            for i in picture.instances
-        )
-        absent: tuple[str, ...] = ()
-        if picture.complete is None:
-            absent = tuple(sorted(NOUNS.keys() - {i.category for i in picture.instances}))
-        return Shot(rgb, things, absent)
-
-
-class ClipSource:
-    """Frames of sequences with a mask and human sentences."""
-
-    def __init__(self, folder: Path) -> None:
-        self.sequences = davis_sequences(folder)
-
-    def draw(self, rng: np.random.Generator) -> Shot:
-        sequence = self.sequences[rng.integers(len(self.sequences))]
-        i = int(rng.integers(len(sequence.frames)))
-        mask = sequence.mask(i)
-        assert mask is not None  # DAVIS annotates every frame
-        thing = Thing(sequence.name, mask, sentences=sequence.expressions)
-        return Shot(read_rgb(sequence.frames[i]), (thing,), _ELSEWHERE)
-
-
-class SalientSource:
-    """Pictures of one salient object, named by an ImageNet classifier where it is sure."""
-
-    def __init__(self, folder: Path, name_of: Callable[[NDArray[np.uint8]], tuple[str, ...]]) -> None:
-        self.shots: list[tuple[Picture, tuple[str, ...]]] = []
-        for picture in saliency_pictures(folder):
-            box = picture.instances[0].box_xyxy.astype(int)
-            rgb = read_rgb(picture.path)
-            pad_y, pad_x = (box[3] - box[1]) // 8, (box[2] - box[0]) // 8
-            crop = rgb[max(0, box[1] - pad_y) : box[3] + pad_y, max(0, box[0] - pad_x) : box[2] + pad_x]
-            names = name_of(crop)
-            if names:
-                self.shots.append((picture, names))
-
-    def draw(self, rng: np.random.Generator) -> Shot:
-        picture, names = self.shots[rng.integers(len(self.shots))]
-        rgb = read_rgb(picture.path)
-        thing = Thing(names[0], picture.instances[0].mask(rgb.shape[:2]), names)
-        return Shot(rgb, (thing,), _ELSEWHERE)
+    boxed: list[bool]
+    vague: list[bool]
 
 
 # --- augmentation ------------------------------------------------------------------------------------------
@@ -173,7 +96,7 @@ def reframe(rng: np.random.Generator, shot: Shot, size: int = INPUT) -> Shot:
 
 def paste(rng: np.random.Generator, shot: Shot, other: Shot) -> Shot:
     """Put one object of another picture into this one; what it hides is taken from the masks under it."""
-    candidates = [t for t in other.things if t.mask.mean() > 0.01 and t.category]
+    candidates = [t for t in other.things if t.mask.mean() > 0.01 and t.category and not t.boxed]
     if not candidates:
         return shot
     thing = candidates[rng.integers(len(candidates))]
@@ -185,6 +108,8 @@ def paste(rng: np.random.Generator, shot: Shot, other: Shot) -> Shot:
     scale = float(rng.uniform(0.15, 0.55)) * size / max(x2 - x1, y2 - y1)
     w, h = max(4, int((x2 - x1) * scale)), max(4, int((y2 - y1) * scale))
     patch = cv2.resize(other.rgb[y1:y2, x1:x2], (w, h), interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.3:
+        patch = dye(rng, patch)
     alpha = cv2.resize(thing.mask[y1:y2, x1:x2].astype(np.float32), (w, h), interpolation=cv2.INTER_AREA)
     alpha = cv2.GaussianBlur(cv2.erode(alpha, np.ones((3, 3))), (3, 3), 0)
     left, top = int(rng.integers(0, max(1, size - w))), int(rng.integers(0, max(1, size - h)))
@@ -195,10 +120,25 @@ def paste(rng: np.random.Generator, shot: Shot, other: Shot) -> Shot:
     pasted = np.zeros((size, size), bool)
     pasted[top : top + h, left : left + w] = a[..., 0] > 0.5
     below = tuple(replace(t, mask=t.mask & ~pasted) for t in shot.things)
-    absent = tuple(n for n in shot.absent if n != thing.category)
+    absent = shot.absent - {thing.category}
     # The place that a human sentence gave the object in its own picture no longer holds.
     sentences = tuple(s for s in thing.sentences if not re.search(r"\b(left|right|middle)\b", s))
-    return Shot(rgb, (*below, replace(thing, mask=pasted, sentences=sentences)), absent)
+    # Nothing of its kind in the other picture came along.
+    return replace(
+        shot,
+        rgb=rgb,
+        things=(*below, replace(thing, mask=pasted, sentences=sentences, unique=True)),
+        absent=absent,
+    )
+
+
+def dye(rng: np.random.Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Another hue, and lighter or darker: an object of its kind in another colour."""
+    hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV).astype(np.float32)
+    hsv[..., 0] = (hsv[..., 0] + rng.uniform(20, 160)) % 180
+    hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0.7, 1.8), 0, 255)
+    hsv[..., 2] = np.clip(hsv[..., 2] * rng.uniform(0.6, 1.4), 0, 255)
+    return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
 
 
 def recolour(rng: np.random.Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -225,18 +165,22 @@ class Batch(NamedTuple):
     """What a training step takes: B pictures with Q queries each, those of a picture one after the other.
 
     ``image`` (B, 3, INPUT, INPUT) in the network's range, ``sentences`` B Q, ``masks`` (B Q, 1, TARGET,
-    TARGET) in [0, 1].
+    TARGET) in [0, 1], ``boxed`` and ``vague`` (B Q,) bool.
     """
 
     image: Tensor
     sentences: list[str]
     masks: Tensor
+    boxed: Tensor
+    vague: Tensor
 
 
 def collate(samples: list[Sample]) -> Batch:
     images = torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2)
     masks = torch.from_numpy(np.concatenate([s.masks for s in samples]))[:, None].float() / 255
-    return Batch((images.float() - 127) / 128, [t for s in samples for t in s.sentences], masks)
+    boxed = torch.tensor([b for s in samples for b in s.boxed])
+    vague = torch.tensor([v for s in samples for v in s.vague])
+    return Batch((images.float() - 127) / 128, [t for s in samples for t in s.sentences], masks, boxed, vague)
 
 
 class SampleStream(torch.utils.data.IterableDataset):
@@ -244,25 +188,32 @@ class SampleStream(torch.utils.data.IterableDataset):
     have.
 
     Args:
-        data: folder with coco/, davis/ and saliency/.
+        data: folder with coco/, persons/, davis/ and saliency/.
         name_of: names for the one thing in a crop, () when unsure.
+        alike: how near two expressions are, word by word, -1 to 1.
         queries: sentences a picture.
         scenes: share of rendered pictures.
+        words, vague: words at random, and how often one names a salient thing.
     """
 
     def __init__(
         self,
         data: Path,
         name_of: Callable[[NDArray[np.uint8]], tuple[str, ...]],
+        alike: Callable[[str, str], float],
         seed: int,
         *,
-        batch: int = 8,
-        queries: int = 3,
-        scenes: float = 0.1,
+        batch: int = 6,
+        queries: int = 4,
+        scenes: float = 0.06,
+        words: Many[str] = (),
+        vague: float = 0.25,
     ) -> None:
         self.photos = PhotoSource(coco_pictures(data / "coco"))
+        self.people = PeopleSource(coco_pictures(data / "persons", "boxes.json"))
         self.clips = ClipSource(data / "davis")
-        self.salient = SalientSource(data / "saliency", name_of)
+        self.salient = SalientSource(data / "saliency", name_of, words, vague)
+        self.alike = alike
         self.seed, self.batch, self.queries, self.scenes, self.first = seed, batch, queries, scenes, 0
 
     def __iter__(self) -> Iterator[Batch]:
@@ -279,28 +230,78 @@ class SampleStream(torch.utils.data.IterableDataset):
             if made is not None:
                 return made
 
-    def _source(self, rng: np.random.Generator) -> PhotoSource | ClipSource | SalientSource:
-        return (self.photos, self.clips, self.salient)[rng.choice(3, p=(0.48, 0.24, 0.28))]
+    def _source(self, rng: np.random.Generator) -> PhotoSource | PeopleSource | ClipSource | SalientSource:
+        sources = (self.photos, self.people, self.clips, self.salient)
+        return sources[rng.choice(4, p=(0.44, 0.17, 0.17, 0.22))]
 
     def _photographed(self, rng: np.random.Generator) -> Sample | None:
         shot = reframe(rng, self._source(rng).draw(rng))
-        for _ in range(int(rng.choice(3, p=(0.6, 0.25, 0.15)))):
-            shot = paste(rng, shot, self._source(rng).draw(rng))
+        for _ in range(int(rng.choice(3, p=(0.35, 0.4, 0.25)))):
+            shot = paste(rng, shot, self._guest(rng, shot))
         things = [t for t in shot.things if t.mask.mean() >= MIN_SHARE]
         order = list(rng.permutation(len(things)))
-        asked: list[tuple[str, BoolMask]] = []
+        asked: list[tuple[str, Thing]] = []
         for i in (order * self.queries)[: 3 * self.queries]:
             sentence = describe(rng, shot.rgb, things, i)
-            if sentence:
-                asked.append((sentence, things[i].mask))
+            if sentence and sentence not in [s for s, _ in asked]:
+                asked.append((sentence, things[i]))
             if len(asked) == self.queries:
                 break
         if not asked:
             return None
-        if shot.absent and rng.random() < 0.3:
-            noun = str(rng.choice(shot.absent))
-            asked[-1] = (f"{rng.choice(('the', 'a'))} {noun}", np.zeros(shot.rgb.shape[:2], bool))
+        wanted = int(rng.choice(3, p=(0.25, 0.55, 0.2)))
+        absent = [s for s in (self._foreign(rng, shot) for _ in range(wanted)) if s]
+        nothing = Thing("", np.zeros(shot.rgb.shape[:2], bool))
+        asked = asked[: self.queries - len(absent)] + [(s, nothing) for s in absent]
         return self._packed(rng, shot.rgb, asked)
+
+    def _guest(self, rng: np.random.Generator, shot: Shot) -> Shot:
+        """A picture to take an object from: often one of the same kind, so that the name says too little."""
+        if shot.things and rng.random() < 0.65:
+            host = shot.things[rng.integers(len(shot.things))]
+            like = self.photos.draw_like(rng, host.category)
+            if like is not None:
+                return like
+            if host.names:  # its own twin, seen in a mirror
+                twin = replace(host, mask=np.ascontiguousarray(host.mask[:, ::-1]))
+                return replace(shot, rgb=np.ascontiguousarray(shot.rgb[:, ::-1]), things=(twin,))
+        return self._source(rng).draw(rng)
+
+    def _foreign(self, rng: np.random.Generator, shot: Shot) -> str | None:
+        """A sentence for what the picture does not show; None when three that were tried might be there."""
+        kinds = {KINDS.get(t.category) for t in shot.things} - {None}
+        for _ in range(3):
+            source = rng.choice(3, p=(0.5, 0.25, 0.25))
+            if source == 0:
+                categories = self.photos.categories
+                if rng.random() < 0.4:  # of the same kind is harder to tell
+                    categories = tuple(c for c in categories if KINDS.get(c) in kinds) or categories
+                category = str(rng.choice(categories))
+                names = NOUNS.get(category, (category,))
+                sentence = finish(rng, str(rng.choice(names)), category)
+                head = names[0]
+            elif source == 1:
+                sequence = self.clips.sequences[rng.integers(len(self.clips.sequences))]
+                sentence = head = str(rng.choice(sequence.expressions))
+                category = category_of(sentence) or sequence.name
+            else:
+                names = self.salient.names[rng.integers(len(self.salient.names))]
+                category, head = names[0], str(rng.choice(names))
+                sentence = finish(rng, head, category)
+            if self._surely_absent(shot, category, head):
+                return sentence
+        return None
+
+    def _surely_absent(self, shot: Shot, category: str, head: str) -> bool:
+        if category in self.photos.categories and not shot.open:
+            return category in shot.absent
+        shown = [" ".join((t.category, *t.names, *t.sentences)) for t in shot.things]
+        if category == "person" and any(PERSON_WORDS & set(text.split()) for text in shown):
+            return False
+        if any("object" in text.split() for text in shown):
+            return False
+        told = shot.open or len(shot.absent) > 40
+        return told and all(self.alike(text, head) < 0.42 for text in shown)
 
     def _rendered(self, rng: np.random.Generator) -> Sample | None:
         scene = render_scene(rng, (INPUT, INPUT), 1, int(rng.integers(2, 6)))
@@ -308,15 +309,18 @@ class SampleStream(torch.utils.data.IterableDataset):
         for i in rng.permutation(len(scene.objects)):
             sentence = pick_expression(rng, scene, int(i), 0)
             if sentence:
-                asked.append((sentence, scene.objects[i].masks[0]))
+                asked.append((sentence, Thing("", scene.objects[i].masks[0])))
         return self._packed(rng, scene.frames[0], asked[: self.queries]) if asked else None
 
     def _packed(
-        self, rng: np.random.Generator, rgb: NDArray[np.uint8], asked: list[tuple[str, BoolMask]]
+        self, rng: np.random.Generator, rgb: NDArray[np.uint8], asked: list[tuple[str, Thing]]
     ) -> Sample:
         asked = [asked[i % len(asked)] for i in range(self.queries)]
         small = [
-            cv2.resize(mask.astype(np.float32) * 255, (TARGET, TARGET), interpolation=cv2.INTER_AREA)
-            for _, mask in asked
+            cv2.resize(thing.mask.astype(np.float32) * 255, (TARGET, TARGET), interpolation=cv2.INTER_AREA)
+            for _, thing in asked
         ]
-        return Sample(recolour(rng, rgb), [s for s, _ in asked], np.rint(np.stack(small)).astype(np.uint8))
+        masks = np.rint(np.stack(small)).astype(np.uint8)
+        sentences, things = zip(*asked, strict=True)
+        boxed, vague = [t.boxed for t in things], [t.vague for t in things]
+        return Sample(recolour(rng, rgb), list(sentences), masks, boxed, vague)

@@ -17,7 +17,27 @@ from numpy.typing import NDArray
 from ..geometry import BoolMask, enclosing_box
 
 NOUNS: dict[str, tuple[str, ...]] = {
-    "person": ("person", "man", "woman", "boy", "girl", "guy", "lady", "human", "kid", "player", "child"),
+    "person": (
+        "person",
+        "man",
+        "woman",
+        "boy",
+        "girl",
+        "guy",
+        "lady",
+        "human",
+        "kid",
+        "player",
+        "child",
+        "athlete",
+        "gentleman",
+        "adult",
+        "teenager",
+        "pedestrian",
+        "runner",
+        "jogger",
+        "rider",
+    ),
     "car": ("car", "vehicle", "automobile", "sedan"),
     "motorcycle": ("motorcycle", "motorbike", "bike"),
     "bicycle": ("bicycle", "bike", "cycle"),
@@ -48,21 +68,40 @@ NOUNS: dict[str, tuple[str, ...]] = {
     "donut": ("donut", "doughnut"),
     "remote": ("remote", "remote control"),
 }
+# What a person is called beside such a thing, and how the two are joined.
+ROLES: dict[str, tuple[str, ...]] = {
+    "skis": ("skier",), "snowboard": ("snowboarder",), "surfboard": ("surfer", "man surfing"),
+    "skateboard": ("skateboarder", "skater", "boy skateboarding"), "tennis racket": ("tennis player",),
+    "baseball bat": ("baseball player", "batter"), "baseball glove": ("baseball player", "catcher"),
+    "bicycle": ("cyclist", "biker", "bike rider", "person riding a bike", "man on the bicycle"),
+    "motorcycle": ("motorcyclist", "biker", "rider", "man riding a motorbike", "person on the motorcycle"),
+    "horse": ("rider", "horse rider", "jockey", "person riding a horse", "man on the horse"),
+    "sports ball": ("player", "football player"), "kite": ("person flying a kite", "man with a kite"),
+    "elephant": ("person riding an elephant",), "bench": ("person sitting on the bench",),
+    "chair": ("person sitting on the chair",), "couch": ("person sitting on the couch",),
+    "laptop": ("person using a laptop", "person with the laptop"),
+}  # fmt: skip
+HELD = {
+    "umbrella", "handbag", "backpack", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite",
+    "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle", "wine glass",
+    "cup", "fork", "knife", "spoon", "banana", "apple", "sandwich", "hot dog", "pizza", "donut", "cake",
+    "laptop", "remote", "cell phone", "book", "teddy bear", "toothbrush", "tie", "scissors",
+}  # fmt: skip
 DOING = {
     "person": (
-        "walking",
-        "standing",
-        "running",
-        "sitting",
-        "jogging",
-        "dancing",
-        "playing",
-        "riding",
-        "jumping",
+        "walking", "standing", "running", "sitting", "jogging", "dancing", "playing", "riding", "jumping",
+        "moving", "walking down the street", "looking at the camera", "playing with a ball",
     ),
-    "vehicle": ("driving", "moving", "turning", "parked", "driving fast", "speeding", "drifting"),
-    "animal": ("walking", "running", "standing", "eating", "lying", "moving", "playing"),
-}
+    "vehicle": (
+        "driving", "moving", "turning", "parked", "driving fast", "speeding", "drifting", "running",
+        "moving fast", "in front of the camera",
+    ),
+    "animal": (
+        "walking", "running", "standing", "eating", "lying", "moving", "playing", "sitting", "jumping",
+        "looking around", "eating food", "playing with others", "walking among others",
+    ),
+    "thing": ("being held", "placed on the table", "moving", "held by a hand", "standing", "shown"),
+}  # fmt: skip
 KINDS = {
     **dict.fromkeys(("person",), "person"),
     **dict.fromkeys(("car", "bus", "truck", "motorcycle", "bicycle", "train", "boat", "airplane"), "vehicle"),
@@ -70,12 +109,16 @@ KINDS = {
         ("bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"), "animal"
     ),
 }
+PERSON_WORDS = {*NOUNS["person"], "people", "hiker", "dancer", "skier", "surfer", "windsurfer", "paraglider"}
 TRAILING = (
     "on the road", "on the street", "on the grass", "on the ground", "in the water", "on the beach",
     "in the field", "in the background", "in the picture", "near the tree", "next to the rocks",
     "in front of the building", "on the track", "in the air", "along the wall", "by the fence",
     "on the table", "in the room", "outdoors", "in the scene", "at the crossing", "along the sea",
-    "on the snow", "around the bend", "among the others",
+    "on the snow", "around the bend", "among the others", "on the highway", "on the playground",
+    "in the forest", "in the river", "in the yard", "on the floor", "in the sky", "on the stage",
+    "at the side of the road", "in the park", "under the tree", "behind the fence", "along the track",
+    "in the city", "on the sidewalk", "near the water", "in the garden", "over the hills",
 )  # fmt: skip
 PLACES = {
     "left": ("on the left", "on the left side", "to the left", "at the left"),
@@ -102,6 +145,10 @@ COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "pink": ((240, 150, 180), (220, 90, 140)),
     "brown": ((110, 70, 40), (150, 105, 70)),
 }
+GARMENTS = (
+    ("shirt", "jacket", "top", "t shirt", "coat", "sweater", "hoodie", "dress", "jersey"),
+    ("trousers", "pants", "jeans", "shorts", "skirt", "trousers"),
+)
 SPELLINGS = {"grey": ("grey", "gray", "silver"), "black": ("black", "dark"), "brown": ("brown", "tan")}
 
 
@@ -115,6 +162,9 @@ class Thing:
         names: other nouns for it.
         sentences: sentences already known to single it out.
         unique: its category's other instances, if there are any, are in the list too.
+        boxed: only its box is known, and the mask is that box.
+        vague: named by a word at random. What to take when a word says nothing is learnt from it, but no
+            score.
     """
 
     category: str
@@ -122,72 +172,98 @@ class Thing:
     names: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
     unique: bool = True
+    boxed: bool = False
+    vague: bool = False
 
 
 def colour_name(rgb: NDArray[np.uint8], mask: BoolMask) -> str | None:
     """The colour that most of a region has, None when it is mixed or between two names."""
-    lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[mask]
-    if len(lab) < 30:
+    rows, columns = np.nonzero(mask)
+    if len(rows) < 30:
         return None
-    lab = lab[:: max(1, len(lab) // 400)]
-    distance = np.stack([np.linalg.norm(lab[:, None] - s[None], axis=2).min(1) for s in _SHADES.values()], 1)
-    votes = np.bincount(distance.argmin(1), minlength=len(_SHADES)) / len(lab)
+    chosen = slice(None, None, max(1, len(rows) // 200))
+    pixels = rgb[rows[chosen], columns[chosen]].astype(np.float32)[None] / 255
+    lab = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB)[0]
+    nearest = ((lab[:, None] - _SHADES[None]) ** 2).sum(2).argmin(1)
+    votes = np.bincount(_SHADE_NAME[nearest], minlength=len(COLOURS)) / len(lab)
     best = int(votes.argmax())
-    return list(_SHADES)[best] if votes[best] > 0.5 else None
+    return list(COLOURS)[best] if votes[best] > 0.5 else None
 
 
-def _shades() -> dict[str, NDArray[np.float32]]:
-    table = {}
-    for name, examples in COLOURS.items():
-        rgb = np.array(examples, np.float32)[None] / 255
-        table[name] = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)[0]
-    return table
+_EXAMPLES = np.array([shade for shades in COLOURS.values() for shade in shades], np.float32)[None] / 255
+_SHADES = cv2.cvtColor(_EXAMPLES, cv2.COLOR_RGB2LAB)[0]
+_SHADE_NAME = np.repeat(np.arange(len(COLOURS)), [len(shades) for shades in COLOURS.values()])
 
 
-_SHADES = _shades()
-
-
-def _clothes(mask: BoolMask) -> BoolMask:
-    """The upper body of a person's mask."""
-    box = enclosing_box(mask)
+def _band(thing: Thing, top: float, bottom: float) -> BoolMask:
+    """A person between two shares of the height; of a box only the middle half, its sides are background."""
+    box = enclosing_box(thing.mask)
     if box is None:
-        return mask
-    top, height = int(box[1]), box[3] - box[1]
-    band = np.zeros_like(mask)
-    band[top + int(0.2 * height) : top + int(0.55 * height)] = True
-    return mask & band
+        return thing.mask
+    x1, y1, x2, y2 = box.astype(int)
+    inset = (x2 - x1) // 4 if thing.boxed else 0
+    band = np.zeros_like(thing.mask)
+    band[y1 + int(top * (y2 - y1)) : y1 + int(bottom * (y2 - y1)), x1 + inset : x2 - inset] = True
+    return thing.mask & band
+
+
+def _colours(rgb: NDArray[np.uint8], thing: Thing) -> tuple[str | None, str | None]:
+    """Of a person's upper and lower clothes; of anything else, its own colour and None."""
+    if thing.category != "person":
+        return colour_name(rgb, thing.mask), None
+    return colour_name(rgb, _band(thing, 0.2, 0.5)), colour_name(rgb, _band(thing, 0.55, 0.85))
+
+
+def _coloured(rng: np.random.Generator, noun: str, colour: str, part: int, person: bool) -> str:
+    word = str(rng.choice(SPELLINGS.get(colour, (colour,))))
+    if not person:
+        return f"{noun} colored in {word}" if rng.random() < 0.1 else f"{word} {noun}"
+    joined = rng.choice(("in", "wearing", "dressed in", "with", "in"))
+    worn = rng.choice(GARMENTS[part])
+    if part == 0 and rng.random() < 0.4:
+        return f"{noun} {'wearing' if joined == 'with' else joined} {word}"
+    article = "a " if part == 0 and rng.random() < 0.5 else ""
+    return f"{noun} {joined} {article}{word} {worn}"
 
 
 def describe(rng: np.random.Generator, rgb: NDArray[np.uint8], things: Many[Thing], index: int) -> str | None:
     """One sentence for ``things[index]`` that fits nothing else in the picture, None when there is none."""
     target = things[index]
-    if target.sentences and rng.random() < 0.7:
+    like = [t for t in things if t is not target and t.category == target.category]
+    if target.sentences and not like and rng.random() < 0.85:
         return shorten(rng, str(rng.choice(target.sentences)))
+    person = target.category == "person"
     nouns = target.names or NOUNS.get(target.category, (target.category,))
     if not nouns or not nouns[0]:
         return None
     # The first noun is the plain one: half of the time.
     noun = nouns[0] if rng.random() < 0.5 else str(rng.choice(nouns))
-    like = [t for t in things if t is not target and t.category == target.category]
+    roles = _relations(rng, target, like, things) if person else []
     if not target.unique or target.sentences:
-        return _finish(rng, noun, target.category) if not like else None
+        if like:
+            return None
+        return finish(rng, str(rng.choice(roles)) if roles and rng.random() < 0.5 else noun, target.category)
 
     options: list[str] = []
     if not like:
         options += [noun] * 2
-    person = target.category == "person"
-    colour = colour_name(rgb, _clothes(target.mask) if person else target.mask)
-    if colour and all(colour_name(rgb, _clothes(t.mask) if person else t.mask) != colour for t in like):
-        word = str(rng.choice(SPELLINGS.get(colour, (colour,))))
-        options += [
-            f"{noun} {rng.choice(('in', 'wearing', 'dressed in'))} {word}" if person else f"{word} {noun}"
-        ] * 2
+    options += roles
+    others = [_colours(rgb, t) for t in like]
+    for part, colour in enumerate(_colours(rgb, target)):
+        if colour and all(o[part] not in (colour, None) for o in others):
+            options += [_coloured(rng, noun, colour, part, person)] * (3 if like else 2)
     if like:
         place = _place(target.mask, [t.mask for t in like])
         if place:
-            options += [f"{noun} {rng.choice(PLACES[place])}"] * 2
+            where = str(rng.choice(PLACES[place]))
+            options += [f"{noun} {where}"] * 4
             if place in ("left", "right"):
-                options += [f"{place} {noun}", f"{place}most {noun}"]
+                options += [f"{place} {noun}"] * 2
+            if person:
+                options += [f"{noun} {rng.choice(DOING['person'])} {where}"]
+                colour = colour_name(rgb, _band(target, 0.2, 0.5))
+                if colour:
+                    options += [f"{_coloured(rng, noun, colour, 0, True)} {where}"] * 2
         size = _size(target.mask, [t.mask for t in like])
         if size:
             options += [f"{rng.choice(SIZES[size])} {noun}"]
@@ -195,12 +271,36 @@ def describe(rng: np.random.Generator, rgb: NDArray[np.uint8], things: Many[Thin
         place = _absolute_place(target.mask)
         if place:
             options += [f"{noun} {rng.choice(PLACES[place])}"] * 2
-    return _finish(rng, str(rng.choice(options)), target.category) if options else None
+    return finish(rng, str(rng.choice(options)), target.category) if options else None
 
 
-def _finish(rng: np.random.Generator, phrase: str, category: str) -> str:
+def _relations(rng: np.random.Generator, person: Thing, like: Many[Thing], things: Many[Thing]) -> list[str]:
+    """Names that a person has from the thing it touches, if nobody else touches one of its kind."""
+    found = []
+    for kind in {t.category for t in things} & (ROLES.keys() | HELD):
+        those = [t for t in things if t.category == kind]
+        if any(_touch(person, t) for t in those) and not any(_touch(p, t) for p in like for t in those):
+            found += list(ROLES.get(kind, ()))
+            if kind in HELD:
+                joined = rng.choice(("holding a", "holding the", "with a", "with the", "carrying a"))
+                found += [f"person {joined} {rng.choice(NOUNS.get(kind, (kind,)))}"]
+    return found
+
+
+def _touch(a: Thing, b: Thing) -> bool:
+    """Whether boxes overlap by a third of the smaller one."""
+    box_a, box_b = enclosing_box(a.mask), enclosing_box(b.mask)
+    if box_a is None or box_b is None:
+        return False
+    w, h = np.minimum(box_a[2:], box_b[2:]) - np.maximum(box_a[:2], box_b[:2])
+    smaller = min(np.prod(box_a[2:] - box_a[:2]), np.prod(box_b[2:] - box_b[:2]))
+    return bool(w > 0 and h > 0 and w * h > smaller / 3)
+
+
+def finish(rng: np.random.Generator, phrase: str, category: str) -> str:
+    """With an article, and now and then a verb and a trailing phrase."""
     article = ("the ", "the ", "a ", "")[rng.integers(4)]
-    doing = DOING.get(KINDS.get(category, ""), ())
+    doing = DOING[KINDS.get(category, "thing")]
     if doing and rng.random() < 0.3:
         phrase += f" {rng.choice(doing)}"
     if rng.random() < 0.3:
@@ -208,6 +308,16 @@ def _finish(rng: np.random.Generator, phrase: str, category: str) -> str:
     return article + phrase
 
 
+def category_of(sentence: str) -> str | None:
+    """The COCO category that its first known noun names."""
+    return next((_CATEGORY[w] for w in sentence.lower().split() if w in _CATEGORY), None)
+
+
+_CATEGORY = {
+    **{word: category for category, names in reversed(NOUNS.items()) for word in names},
+    **{category: category for category in KINDS},
+    **dict.fromkeys(PERSON_WORDS, "person"),
+}
 _CUTS = {"with", "on", "in", "over", "at", "between", "next", "around", "along", "from", "by", "of", "behind"}
 
 

@@ -30,8 +30,12 @@ class SRUCell(nn.Module):
         # Uniform with the variance 1/n_in (the paper's section on initialisation).
         nn.init.uniform_(self.weight, -((3.0 / n_in) ** 0.5), (3.0 / n_in) ** 0.5)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(T, N, n_in)`` to hidden states ``(T, N, n_out)``, starting from a zero cell."""
+    def forward(self, x: Tensor, sizes: list[int] | None = None) -> Tensor:
+        """``(T, N, n_in)`` to hidden states ``(T, N, n_out)``, starting from a zero cell.
+
+        With ``sizes``, sequences of several lengths, longest first: x is ``(sum(sizes), n_in)``, the first
+        step of all of them, then the second of those ``sizes[1]`` that have one, and so on.
+        """
         # (n_in, n_out, k) to k blocks side by side, so that each projection is contiguous.
         weight = self.weight.view(-1, self.n_out, self.projections).transpose(1, 2).flatten(1)
         candidate, forget, reset, *projected = (x @ weight).chunk(self.projections, dim=-1)
@@ -39,14 +43,20 @@ class SRUCell(nn.Module):
         forget = torch.sigmoid(forget + bias_f)
         reset = torch.sigmoid(reset + bias_r)
         highway = projected[0] if projected else x
-        cell = torch.zeros_like(candidate[0])
+        if sizes is None:
+            steps = zip(forget.unbind(), candidate.unbind(), strict=True)
+            cell = torch.zeros_like(candidate[0])
+        else:
+            steps = zip(forget.split(sizes), candidate.split(sizes), strict=True)
+            cell = torch.zeros_like(candidate[: sizes[0]])
         cells = []
         # Unbound rather than indexed: the gradient of x[t] would fill a whole tensor with zeros at every
         # step.
-        for f, x_t in zip(forget.unbind(), candidate.unbind(), strict=True):
-            cell = x_t + f * (cell - x_t)
+        for f, x_t in steps:
+            cell = x_t + f * (cell[: len(x_t)] - x_t)
             cells.append(cell)
-        return highway + reset * (torch.tanh(torch.stack(cells)) - highway)
+        joined = torch.stack(cells) if sizes is None else torch.cat(cells)
+        return highway + reset * (torch.tanh(joined) - highway)
 
 
 class SRU(nn.Module):
@@ -56,8 +66,8 @@ class SRU(nn.Module):
         super().__init__()
         self.rnn_lst = nn.ModuleList(SRUCell(n_in if i == 0 else n_hidden, n_hidden) for i in range(layers))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(T, N, n_in)`` to the last layer's hidden states ``(T, N, n_hidden)``."""
+    def forward(self, x: Tensor, sizes: list[int] | None = None) -> Tensor:
+        """``(T, N, n_in)`` to the last layer's hidden states ``(T, N, n_hidden)``; sizes: see the cell."""
         for cell in self.rnn_lst:
-            x = cell(x)
+            x = cell(x, sizes)
         return x

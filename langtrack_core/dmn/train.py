@@ -44,10 +44,11 @@ from ..training import add_arguments as add_common_arguments
 from ..types import LangTrackError
 from . import paper_train
 from .lite import LiteDMN, Segmentation, lift
+from .prior import tell
 from .samples import INPUT, SampleStream, collate
 from .segmenter import Preprocessing
 from .sentences import COLOURS, NOUNS
-from .vocabulary import Vocabulary
+from .vocabulary import Vocabulary, plain_tokens
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "weights"
 LOOK = Preprocessing.lite(INPUT)
@@ -61,7 +62,10 @@ class Recipe(CommonRecipe):
 
     Attributes:
         batch: pictures a step, ``queries`` sentences each.
+        absent_weight: of the mask of an absent thing. Its score teaches that it is absent; taught too
+            well, the mask fears every word that it never met.
         scenes: share of rendered pictures.
+        vague: share of salient things that a word at random names.
         low_weight: of the mask at stride 16; that at stride 4 has 1.
         cross_weight, score_weight: of the cross-entropy (Dice has 1), and of the score's.
         dice_smooth: share of the cells, see `dice_loss`; an absent thing asks for an empty mask.
@@ -70,14 +74,17 @@ class Recipe(CommonRecipe):
     """
 
     steps: int = 2400
-    rate: float = 1.2e-3
+    batch: int = 6
+    rate: float = 8e-4
     weight_decay: float = 0.05
-    queries: int = 3
-    scenes: float = 0.1
+    queries: int = 4
+    scenes: float = 0.06
+    vague: float = 0.25
     low_weight: float = 0.4
     cross_weight: float = 2.0
-    score_weight: float = 0.1
+    score_weight: float = 0.3
     dice_smooth: float = 0.002
+    absent_weight: float = 0.15
     kin: float = 0.25
     kin_least: float = 0.5
     noise: float = 0.03
@@ -91,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=["lite", "paper"], default="lite")
     add_common_arguments(parser)
     lite = parser.add_argument_group("preset lite")
-    lite.add_argument("--data", type=Path, help="folder with coco, davis and saliency")
+    lite.add_argument("--data", type=Path, help="folder with coco, persons, davis and saliency")
     lite.add_argument("--dev", type=Path, help="folder in DAVIS layout to measure on while training")
     paper_train.add_arguments(parser.add_argument_group("preset paper"))
 
@@ -102,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     if args.preset == "paper":
         return paper_train.run(args)
     if args.data is None:
-        raise LangTrackError("The preset lite needs --data, a folder with coco, davis and saliency.")
+        raise LangTrackError("The preset lite needs --data, a folder with coco, persons, davis and saliency.")
     recipe, settings = settings_of(args, PRESETS["lite"])
     with joined(args.device) as world:
         torch.manual_seed(args.seed)
@@ -112,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
         network.backbone.requires_grad_(False).eval()
         network.to(world.device).to(memory_format=torch.channels_last)
         vocabulary = Vocabulary.from_file(WEIGHTS / "words-lite.txt", "plain")
+        tell(network, vocabulary)
         trainer = Trainer(network, vocabulary, recipe, settings, args.data, args.dev)
         if fit(trainer, settings, world) and world.first:
             print(f"{settings.out / 'dmn-lite.safetensors'}: {recipe.steps} steps")
@@ -158,6 +166,23 @@ class Kin:
         return torch.where(torch.from_numpy(rng.random(ids.shape) < self.share), chosen, ids)
 
 
+_SMALL = {"a", "the", "in", "on", "at", "of", "with", "and", "its", "to", "over", "from", "up", "off"}
+
+
+def likeness(vectors: Tensor, vocabulary: Vocabulary) -> Callable[[str, str], float]:
+    """How near the two nearest words of two expressions are, articles and the like left out."""
+
+    def rows(text: str) -> Tensor:
+        ids = vocabulary.ids
+        return vectors[[ids[w] for w in plain_tokens(text) if w in ids and w not in _SMALL]]
+
+    def alike(a: str, b: str) -> float:
+        similarity = rows(a) @ rows(b).T
+        return float(similarity.max()) if similarity.numel() else 0.0
+
+    return alike
+
+
 # --- the network, ready to be trained ----------------------------------------------------------------------
 
 
@@ -188,9 +213,25 @@ def classifier_names(network: LiteDMN) -> Callable[[NDArray[np.uint8]], tuple[st
 # --- losses ------------------------------------------------------------------------------------------------
 
 
-def losses(out: Segmentation, target: Tensor, recipe: Recipe) -> dict[str, Part]:
-    """Parts of the loss; target ``(N, 1, h, w)`` in [0, 1] at stride 4."""
+def box_loss(logits: Tensor, box: Tensor, smooth: float) -> Tensor:
+    """``(N,)`` for masks of which the box alone is known, both ``(N, 1, h, w)``.
+
+    The mask's shadows on both axes are the box's, nothing lies outside (BoxInst, Tian et al., CVPR 2021),
+    and at least half of the box is filled.
+    """
+    shadows = [dice_loss(logits.amax(axis), box.amax(axis), smooth * box.shape[axis]) for axis in (2, 3)]
+    outside = (F.binary_cross_entropy_with_logits(logits, box, reduction="none") * (1 - box)).mean((1, 2, 3))
+    size = box.sum((1, 2, 3))
+    filled = ((logits.sigmoid() * box).sum((1, 2, 3)) / (size + 1)).clamp(max=0.5)
+    return (shadows[0] + shadows[1]) / 2 + 2 * outside + (0.5 - filled) * (size > 0)
+
+
+def losses(out: Segmentation, batch: TrainingBatch, recipe: Recipe) -> dict[str, Part]:
+    """Parts of the loss; the batch holds N sentences."""
+    target, boxed = batch.masks, batch.boxed
     parts: dict[str, Part] = {}
+    absent = target.amax((1, 2, 3)) == 0
+    shaped = torch.where(absent, recipe.absent_weight, 1.0) * ~boxed
     low_target = F.interpolate(target, size=out.low_logits.shape[-2:], mode="area")
     for name, weight, logits, goal in (
         ("low", recipe.low_weight, out.low_logits, low_target),
@@ -199,16 +240,17 @@ def losses(out: Segmentation, target: Tensor, recipe: Recipe) -> dict[str, Part]
         logits = logits.float()
         # Positives are few: they weigh twice.
         cross = F.binary_cross_entropy_with_logits(logits, goal, reduction="none") * (1 + goal)
-        parts[f"bce_{name}"] = Part.mean(cross, recipe.cross_weight * weight)
+        parts[f"bce_{name}"] = Part.mean(cross.mean((1, 2, 3)) * shaped, recipe.cross_weight * weight)
         smooth = recipe.dice_smooth * goal[0].numel()
-        parts[f"dice_{name}"] = Part.mean(dice_loss(logits, goal, smooth), weight)
+        parts[f"dice_{name}"] = Part.mean(dice_loss(logits, goal, smooth) * shaped, weight)
+        parts[f"box_{name}"] = Part.mean(box_loss(logits, goal, recipe.dice_smooth) * boxed, weight)
     with torch.no_grad():
         prediction, truth = out.mask_logits > 0, target > 0.5
         inter = (prediction & truth).sum((1, 2, 3))
         union = (prediction | truth).sum((1, 2, 3))
         right = (inter / union.clamp(min=1) > 0.5).float()
     score = F.binary_cross_entropy_with_logits(out.score_logit.float(), right, reduction="none")
-    parts["score"] = Part.mean(score, recipe.score_weight)
+    parts["score"] = Part.mean(score * ~(boxed | batch.vague), recipe.score_weight)
     return parts
 
 
@@ -229,11 +271,14 @@ class Words(NamedTuple):
 
 
 class TrainingBatch(NamedTuple):
-    """``image`` (B, 3, INPUT, INPUT) in the network's range, ``masks`` (N, 1, h, w) in [0, 1] at stride 4."""
+    """``image`` (B, 3, INPUT, INPUT) in the network's range, ``masks`` (N, 1, h, w) in [0, 1] at stride 4,
+    ``boxed`` (N,) whether a mask is but a filled box, ``vague`` (N,) whether a word at random names it."""
 
     image: Tensor
     words: Words
     masks: Tensor
+    boxed: Tensor
+    vague: Tensor
 
 
 class Trainer(Task):
@@ -254,7 +299,14 @@ class Trainer(Task):
         self.network, self.vocabulary, self.seed, self.dev = network, vocabulary, settings.seed, dev
         self.recipe: Recipe = recipe
         self.stream = SampleStream(
-            data, classifier_names(network), settings.seed, queries=recipe.queries, scenes=recipe.scenes
+            data,
+            classifier_names(network),
+            likeness(network.words.cpu(), vocabulary),
+            settings.seed,
+            queries=recipe.queries,
+            scenes=recipe.scenes,
+            words=tuple(word for word in vocabulary.words if len(word) > 3),
+            vague=recipe.vague,
         )
         nouns = {word for names in NOUNS.values() for name in names for word in name.split()}
         nouns |= {word for _, names in self.stream.salient.shots for name in names for word in name.split()}
@@ -273,17 +325,17 @@ class Trainer(Task):
     def sample(self, index: int) -> TrainingBatch:
         """One picture as a batch."""
         rng = np.random.default_rng((self.seed, index))
-        image, sentences, masks = collate([self.stream.sample(rng)])
+        image, sentences, *masks = collate([self.stream.sample(rng)])
         ids, lengths = word_ids(self.vocabulary, sentences)
         noise = rng.standard_normal((*ids.shape, self.network.words.shape[1]), np.float32)
         dropped = torch.from_numpy(rng.random(ids.shape) < self.recipe.dropped) & (lengths[:, None] > 2)
         words = Words(self.kin(ids, rng), lengths, self.recipe.noise * torch.from_numpy(noise), dropped)
-        return TrainingBatch(image, words, masks)
+        return TrainingBatch(image, words, *masks)
 
     def collate(self, samples: list[TrainingBatch]) -> TrainingBatch:
-        images, words, masks = zip(*samples, strict=True)
+        images, words, *masks = zip(*samples, strict=True)
         language = Words(*(torch.cat(column) for column in zip(*words, strict=True)))
-        return TrainingBatch(torch.cat(images), language, torch.cat(masks))
+        return TrainingBatch(torch.cat(images), language, *(torch.cat(column) for column in masks))
 
     def forward(self, batch: TrainingBatch) -> Segmentation:
         network, words = self.network, batch.words
@@ -298,7 +350,7 @@ class Trainer(Task):
         return network.ground(visual, language, picture.repeat_interleave(self.recipe.queries))
 
     def losses(self, batch: TrainingBatch) -> dict[str, Part]:
-        return losses(self.forward(batch), batch.masks, self.recipe)
+        return losses(self.forward(batch), batch, self.recipe)
 
     def pictures(self, batch: TrainingBatch) -> list[Tensor]:
         """The first sentence of each of the first four pictures."""

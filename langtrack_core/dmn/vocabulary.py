@@ -127,7 +127,8 @@ class Vocabulary:
     def _lookup(self, token: str) -> int | None:
         found = self.ids.get(token)
         if found is None and self.style == "plain":
-            found = self.ids.get(token.removesuffix("'s"))  # "dog's" is at least about a dog
+            # "dog's" is at least about a dog, "leftmost" about the left.
+            found = self.ids.get(token.removesuffix("'s"), self.ids.get(token.removesuffix("most")))
         return found
 
     @classmethod

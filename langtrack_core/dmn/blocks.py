@@ -1,0 +1,78 @@
+"""Parts of the lite language network: learnt colours, two ways for cells to see one another, upsampling."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+RGB_GAIN = 3.0
+"""Makes colours so far apart that a small network tells them."""
+
+
+class ColourBins(nn.Module):
+    """How much of each of a few learnt colours a cell of stride 16 shows; ImageNet's features forget it."""
+
+    def __init__(self, bins: int, out: int) -> None:
+        super().__init__()
+        self.assign = nn.Sequential(nn.Conv2d(3, 32, 1), nn.ReLU(), nn.Conv2d(32, bins, 1))
+        self.project = nn.Conv2d(bins, out, 1)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+
+    def forward(self, rgb4: Tensor) -> Tensor:
+        """``(B, 3, h, w)`` at stride 4 to shares of the colours ``(B, bins, h / 4, w / 4)``."""
+        return F.avg_pool2d(self.assign(RGB_GAIN * rgb4).softmax(1), 4)
+
+
+class ContextBlock(nn.Module):
+    """Depth-wise 7x7 and an inverted bottleneck (ConvNeXt, Liu et al., CVPR 2022): cells see their
+    surroundings."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.spatial = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.norm = nn.GroupNorm(1, channels)
+        self.expand = nn.Conv2d(channels, 2 * channels, 1)
+        self.reduce = nn.Conv2d(2 * channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):  # in bfloat16 its gradient takes thrice as long
+            y = self.spatial(x.float().contiguous(memory_format=torch.channels_last)).to(x)
+        return x + self.reduce(F.gelu(self.expand(self.norm(y))))
+
+
+class Comparison(nn.Module):
+    """Self-attention over the cells: "the left one" depends on where the others are."""
+
+    def __init__(self, channels: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(1, channels)
+        self.place = nn.Linear(8, channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, place: Tensor) -> Tensor:
+        """``(N, C, h, w)`` and its spatial channels ``(1, 8, h, w)``."""
+        N, C, h, w = x.shape
+        cells = self.norm(x).flatten(2).transpose(1, 2) + self.place(place.flatten(2).transpose(1, 2))
+        q, k, v = self.qkv(cells).view(N, h * w, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(N, h * w, C)
+        return x + self.out(mixed).transpose(1, 2).reshape(N, C, h, w)
+
+
+class UpStep(nn.Module):
+    """Double the resolution and take in the skip features of that stride."""
+
+    def __init__(self, channels: int, skip: int, out: int) -> None:
+        super().__init__()
+        self.skip = nn.Conv2d(skip, out, 1)
+        self.reduce = nn.Conv2d(channels, out, 1)
+        self.conv = nn.Sequential(nn.Conv2d(2 * out, out, 3, padding=1), nn.GroupNorm(8, out), nn.ReLU())
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        x = F.interpolate(self.reduce(x), scale_factor=2, mode="bilinear", align_corners=False)
+        return self.conv(torch.cat([x, self.skip(skip)], dim=1))
