@@ -47,7 +47,6 @@ def test_verdicts_other_settings_and_agreement_answer_by_number(actions: Actions
     changed = answer(actions, "what_if", settings={"rule": "language"})
     assert changed["what_if"] and set(changed["columns"]["source"]) == {"lgm"}
     assert not answer(actions, "what_if", settings=None)["what_if"]
-    assert answer(actions, "agreement")["agreement"]["targets"] == [1]
     assert answer(actions, "verdicts_file", form="csv")["download"]["name"] == "verdicts-1.csv"
 
 
@@ -61,6 +60,7 @@ def test_a_correction_another_target_and_undo_go_through_the_line(actions: Actio
         (*_, end) = actions.backend.watch(PAGE)
         assert end.player["state"] == "done"
     assert len(end.player["maps"]) == 2 and end.player["newest"]
+    assert answer(actions, "agreement")["agreement"]["targets"] == [1, 2]
     undone = actions.act(event("undo"), PAGE)["value"]
     assert undone["state"] == "done" and not undone["newest"]
     removed = actions.act(event("remove", target=2), PAGE)["value"]
