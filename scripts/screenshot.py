@@ -51,7 +51,7 @@ class Shot:
 
 
 SHOTS = (
-    Shot("app", "boats-left-right"),
+    Shot("app", "boats-left-right", height=1100),
     Shot("app-timeline", "dog-comes-back", height=1200, at=0.4, dark=True, tab="whatif", keys=("h",)),
     Shot("app-phone", "crossing-cars", width=360, height=900, at=0.3),
     Shot("app-empty", None, height=860),
@@ -120,8 +120,8 @@ def _follow(page: Page, shot: Shot) -> None:
     page.locator(".lt-player").focus()
     for key in shot.keys:
         page.keyboard.press(key)
-    top = 0 if shot.width > 640 else page.locator(".lt-player").evaluate("player => player.offsetTop")
-    page.evaluate("top => window.scrollTo(0, top)", top)
+    seen = "#top" if shot.width > 640 else ".lt-player"  # on a phone the player is below the form
+    page.locator(seen).evaluate("part => part.scrollIntoView()")
 
 
 def _small_png(picture: bytes) -> bytes:
