@@ -31,7 +31,7 @@ from .blocks import ColourBins, Comparison, ContextBlock, UpStep
 from .network import spatial_channels
 from .sru import SRU
 
-PEAK_SHARE, PEAK_LOGIT, LARGEST_LIFT = 0.005, 2.0, 3.0
+PEAK_SHARE, PEAK_LOGIT, LARGEST_LIFT = 0.005, 2.5, 4.0
 
 
 @dataclass(frozen=True)

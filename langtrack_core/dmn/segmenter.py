@@ -22,6 +22,9 @@ from ..geometry import POSITIVE_ABOVE, binarise, largest_component, prob_to_u8
 from ..types import Estimate, Frame, LangTrackError
 from .vocabulary import Vocabulary
 
+BRIDGED = 0.03
+"""Of the longest side; mean IoU on dev 0.677 to 0.685 with it, kite-walk 0.58 to 0.61."""
+
 
 class GroundingNetwork(Protocol):
     """A network that turns an expression and a picture into a mask. Pure: calls leave nothing behind.
@@ -222,10 +225,15 @@ def _sigmoid_of(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _largest_region(mask_prob: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Every other region comes down to the threshold: no longer positive, but still to be seen as a guess."""
+    """Every other region comes down to the threshold: no longer positive, but still to be seen as a guess.
+
+    Regions nearer than `BRIDGED` are one: a pole in front of a man does not halve him.
+    """
     positive = binarise(prob_to_u8(mask_prob))
-    largest = largest_component(positive)
-    if largest is not positive:
+    reach = 1 + int(BRIDGED * max(positive.shape))
+    joined = cv2.dilate(positive.view(np.uint8), np.ones((reach, reach), np.uint8)).view(bool)
+    largest = largest_component(joined)
+    if largest is not joined:
         mask_prob[positive & ~largest] = POSITIVE_ABOVE / 255
     return mask_prob
 
