@@ -285,6 +285,8 @@ def _outcome(work: Work, value: dict[str, Any]) -> str:
         return notice("warning", f"Cancelled after {frames} frames. What was done until then is below.")
     if work.kind == "export":
         return notice("good", "The files of the track as it stands now are ready.")
+    if work.kind == "open" and value["state"] != "done":
+        return notice("warning", "The saved run was saved without its video, so there is nothing to show.")
     if work.kind == "open":
         return notice("good", "The saved run is open.")
     found, of = player.found(value)
