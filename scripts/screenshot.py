@@ -54,7 +54,6 @@ SHOTS = (
     Shot("app", "boats-left-right", height=1100),
     Shot("app-timeline", "dog-comes-back", height=1200, at=0.4, dark=True, tab="whatif", keys=("h",)),
     Shot("app-phone", "crossing-cars", width=360, height=900, at=0.3),
-    Shot("app-empty", None, height=860),
 )
 
 
