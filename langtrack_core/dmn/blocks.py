@@ -17,8 +17,8 @@ class ColourBins(nn.Module):
         super().__init__()
         self.assign = nn.Sequential(nn.Conv2d(3, 32, 1), nn.ReLU(), nn.Conv2d(32, bins, 1))
         self.project = nn.Conv2d(bins, out, 1)
-        nn.init.zeros_(self.project.weight)
-        nn.init.zeros_(self.project.bias)
+        for parameter in self.project.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, rgb4: Tensor) -> Tensor:
         """``(B, 3, h, w)`` at stride 4 to shares of the colours ``(B, bins, h / 4, w / 4)``."""

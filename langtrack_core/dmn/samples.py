@@ -109,7 +109,7 @@ def paste(rng: np.random.Generator, shot: Shot, other: Shot) -> Shot:
     w, h = max(4, int((x2 - x1) * scale)), max(4, int((y2 - y1) * scale))
     patch = cv2.resize(other.rgb[y1:y2, x1:x2], (w, h), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.3:
-        patch = dye(rng, patch)
+        patch = dye(rng, np.asarray(patch, np.uint8))
     alpha = cv2.resize(thing.mask[y1:y2, x1:x2].astype(np.float32), (w, h), interpolation=cv2.INTER_AREA)
     alpha = cv2.GaussianBlur(cv2.erode(alpha, np.ones((3, 3))), (3, 3), 0)
     left, top = int(rng.integers(0, max(1, size - w))), int(rng.integers(0, max(1, size - h)))
@@ -138,7 +138,7 @@ def dye(rng: np.random.Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     hsv[..., 0] = (hsv[..., 0] + rng.uniform(20, 160)) % 180
     hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0.7, 1.8), 0, 255)
     hsv[..., 2] = np.clip(hsv[..., 2] * rng.uniform(0.6, 1.4), 0, 255)
-    return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
+    return np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
 
 
 def recolour(rng: np.random.Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

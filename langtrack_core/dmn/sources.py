@@ -141,6 +141,6 @@ class SalientSource:
         rgb = read_rgb(picture.path)
         vague = bool(self.words) and rng.random() < self.vague
         if vague:
-            names = (self.words[rng.integers(len(self.words))],)
+            names = (self.words[int(rng.integers(len(self.words)))],)
         thing = Thing(names[0], picture.instances[0].mask(rgb.shape[:2]), names, vague=vague)
         return Shot(rgb, (thing,), open=True)
