@@ -140,6 +140,8 @@ def replay(run: Run, what_if: WhatIf) -> Replay:
             memory = Memory(state)
         said = {"lgm": lgm, "siam": siam}.get(source)
         fused = BoxOf(None, 0.0) if said is None else said
+        if what_if.rule == "fused" and said is not None:
+            fused = replace(said, confidence=choice.confidence)
         rows.append(replace(row, state=state, source=source, reason=reason, fused=fused, lgm=lgm, siam=siam))
     return Replay(rows, anchors, changed_frames(run.rows, rows), _notes(run, what_if, recorded_every))
 

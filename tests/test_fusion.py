@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from langtrack_core import fusion
-from langtrack_core.fusion import Calibration, FusionConfig, Memory, fuse
+from langtrack_core.fusion import SURE, Calibration, FusionConfig, Memory, fuse
 from langtrack_core.runs import BoxOf
 from langtrack_core.types import Estimate, LangTrackError
 
@@ -29,7 +29,7 @@ def test_calibration_is_the_logistic_function_and_does_not_overflow():
     assert calibration(1e6) == 1.0 and calibration(-1e6) == 0.0
 
 
-@pytest.mark.parametrize("field", ["start", "lost", "margin", "overlap"])
+@pytest.mark.parametrize("field", ["start", "lost", "margin", "overlap", "doubt"])
 def test_settings_outside_their_range_are_refused_by_name(field):
     with pytest.raises(LangTrackError, match=field):
         FusionConfig(**{field: 1.5})
@@ -48,8 +48,8 @@ def test_a_confident_language_box_starts_the_tracker():
 
 
 @pytest.mark.parametrize(("p_siam", "p_lgm", "source"), [(0.8, 0.6, "siam"), (0.6, 0.8, "lgm")])
-def test_the_more_probable_branch_is_believed(p_siam, p_lgm, source):
-    decision = decide(seen("siam", p_siam), seen("lgm", p_lgm))
+def test_where_they_differ_the_more_probable_branch_is_believed(p_siam, p_lgm, source):
+    decision = decide(seen("siam", p_siam), seen("lgm", p_lgm, left=15))
     assert decision.fused.source == source and decision.memory.state == "tracking"
 
 
@@ -146,3 +146,38 @@ def test_the_decision_is_the_same_from_recorded_boxes_as_from_estimates():
         assert memory == replayed
         assert (choice.reason, choice.anchor) == (decision.reason, decision.anchor)
         assert choice.source == decision.fused.source
+
+
+def test_where_they_agree_the_box_is_the_trackers():
+    decision = decide(seen("siam", 0.6), seen("lgm", 0.9, left=2))
+    assert decision.fused.source == "siam" and "tracker" in decision.reason
+
+
+def test_a_tracker_that_language_keeps_contradicting_loses_belief():
+    """It was started by a guess, is sure of itself, and language is nearly as sure of another place."""
+    memory = decide(None, seen("lgm", 0.6), Memory()).memory
+    sources = []
+    for _ in range(12):
+        decision = decide(seen("siam", 0.95), seen("lgm", 0.85, left=15), memory)
+        memory = decision.memory
+        sources.append("anchored" if decision.anchor else decision.fused.source)
+    assert "anchored" in sources
+    trusting = FusionConfig(doubt=0.0)
+    kept = Memory("tracking")
+    for _ in range(12):
+        kept = fuse(seen("siam", 0.95), seen("lgm", 0.85, left=15), kept, trusting, SIZE).memory
+    assert kept.support == SURE and kept.lead == 0
+
+
+def test_a_box_that_a_person_drew_is_doubted_later_than_one_that_language_found():
+    drawn, found = Memory("tracking"), Memory("tracking", support=0.0)
+    frames = {}
+    for name, memory in (("drawn", drawn), ("found", found)):
+        decisions = 0
+        while decisions < 200:
+            decision = decide(seen("siam", 0.95), seen("lgm", 0.8, left=15), memory)
+            memory, decisions = decision.memory, decisions + 1
+            if decision.anchor:
+                break
+        frames[name] = decisions
+    assert frames["found"] < frames["drawn"] < 200
