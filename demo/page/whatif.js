@@ -1,11 +1,12 @@
 // What if the fusion had other settings: every change is decided anew by the server, without any network.
 const KNOBS = [
-  { name: "rule", label: "Believe", choices: { fused: "the more probable", language: "language", tracker: "tracker" } },
+  { name: "rule", label: "Believe", choices: { fused: "the fusion of both", language: "language", tracker: "tracker" } },
   { name: "rectangle", label: "Rectangle", choices: { enclosing: "upright", rotated: "rotated" } },
   { name: "start", label: "Found from a confidence of", max: 1, step: 0.01 },
   { name: "lost", label: "Lost below a confidence of", max: 1, step: 0.01 },
   { name: "margin", label: "Language is clearly better by", max: 1, step: 0.01 },
   { name: "patience", label: "… on so many frames in a row", min: 1, max: 30, step: 1 },
+  { name: "doubt", label: "A contradicted tracker is doubted by", max: 1, step: 0.01 },
   { name: "overlap", label: "Branches agree from an overlap of", max: 1, step: 0.01 },
   { name: "every", label: "Language asked on every … frame", min: 1, max: 30, step: 1 },
 ];
