@@ -233,9 +233,7 @@ def split_regions(mask_prob: NDArray[np.float32], text: str) -> list[Region]:
     positive = binarise(prob_to_u8(mask_prob))
     if not positive.any():
         return []
-    _, labels, stats, centres = cv2.connectedComponentsWithStats(
-        positive.astype(np.uint8), connectivity=8
-    )
+    _, labels, stats, centres = cv2.connectedComponentsWithStats(positive.astype(np.uint8), connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
     order = np.argsort(-areas)[:3]
     order = order[areas[order] >= MIN_SHARE * areas.max()]

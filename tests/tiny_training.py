@@ -171,8 +171,8 @@ def in_two_processes(data: Path, out: Path) -> None:
 
 
 def steepest(trainer):
-    """Plain gradient descent. Adam divides by the gradient: where that is zero but for rounding, as for a bias
-    before a normalisation, the rounding decides."""
+    """Plain gradient descent. Adam divides by the gradient: where that is zero but for rounding, as for a
+    bias before a normalisation, the rounding decides."""
     parameters = [p for p in trainer.network.parameters() if p.requires_grad]
     trainer.optimiser = lambda: torch.optim.SGD(parameters, momentum=0.9)
     trainer.rate = lambda step: 0.02
