@@ -17,7 +17,7 @@ from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step
 
 class Puppet:
     """Follows "the box" on a fixed place. Other expressions: "fault", "hang", "die", "die once <file>",
-    "slow" (0.2 s a frame), "absent"."""
+    "wait <file>" (until it is there), "absent"."""
 
     info: dict[str, Any] = {"weights": [], "settings": {}}  # noqa: RUF012 - read only
 
@@ -40,8 +40,8 @@ class Puppet:
             raise RuntimeError("told to")
         if text == "refuse":
             raise LangTrackError("The expression is one that is refused.")
-        if text == "slow":
-            time.sleep(0.2)
+        while text.startswith("wait") and not Path(text.removeprefix("wait").strip()).exists():
+            time.sleep(0.02)
         if text == "hang" and frame == 1:
             time.sleep(600)
         if text == "die" and frame == 1:

@@ -214,14 +214,14 @@ def test_the_queue_brings_a_frame_on_which_the_branches_differ(page: Page) -> No
 
 def test_other_settings_decide_at_once_and_go_back(page: Page) -> None:
     go(page, 31)
-    expect(page.locator(".lt-who")).to_have_text("tracker")
-    page.locator("#lt-tab-whatif").click()
-    page.locator('[data-knob="rule"] label', has_text="language").click()
     expect(page.locator(".lt-who")).to_have_text("language")
+    page.locator("#lt-tab-whatif").click()
+    page.locator('[data-knob="rule"] label', has_text="tracker").click()
+    expect(page.locator(".lt-who")).to_have_text("tracker")
     expect(page.locator(".lt-changed")).to_contain_text(re.compile(r"\d+ frames of 48 change"))
     page.locator('[data-ask="reset"]').click()
     expect(page.locator(".lt-changed")).to_have_text("As recorded.")
-    expect(page.locator(".lt-who")).to_have_text("tracker")
+    expect(page.locator(".lt-who")).to_have_text("language")
 
 
 def test_a_box_drawn_on_a_frame_corrects_from_there_and_is_undone(page: Page) -> None:
