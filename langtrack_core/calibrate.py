@@ -1,7 +1,7 @@
 """From raw scores to probabilities: fitted on the dev sets, stored in the checkpoint's metadata.
 
 python -m langtrack_core calibrate lgm --data DEV [--write]
-python -m langtrack_core calibrate siam --data DEV [--write]
+python -m langtrack_core calibrate siam --data DEV [--write] [--plot FILE.html]
 
 An estimate is right when the IoU of its mask with the true one, or of the boxes where no masks are
 annotated, is above 0.5. The language branch is asked every sentence of a
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
+from . import atomic
 from .datasets import Sequence, read_mask
 from .dmn.segmenter import DMNSegmenter
 from .evaluate.branches import follow, frames_of, tracking_sequences
@@ -28,6 +29,8 @@ from .evaluate.kin import alike
 from .fusion import Calibration
 from .geometry import FloatArray, binarise, box_iou, enclosing_box, mask_iou, prob_to_u8
 from .loading import build_segmenter, build_siam, choose, read_checkpoint
+from .report.charts import Line, legend, line_chart
+from .report.page import page_style
 from .siammask.tracker import SiamMaskTracker
 from .training import save_weights
 from .types import LangTrackError
@@ -46,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with davis and boxes in it")
     parser.add_argument("--weights", default="lite", help="a name from `weights list`, or a file")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE.html", help="draw the reliability before and after"
+    )
     parser.add_argument("--write", action="store_true", help="store the result in the checkpoint")
 
 
@@ -67,6 +73,10 @@ def run(args: argparse.Namespace) -> int:
     before, after = calibration_error(raw, right), calibration_error(fitted, right)
     print(f"expected calibration error {before:.3f} -> {after:.3f}")
     print_reliability(fitted, right)
+    if args.plot:
+        errors = (before, after)
+        atomic.write_text(args.plot, reliability_page(args.target, raw, fitted, right, errors))
+        print(f"reliability drawn in {args.plot}")
     if args.write:
         store(entry.checkpoint, calibration)
         print(f"stored in {entry.checkpoint}; now seal: python -m langtrack_core weights seal")
@@ -168,6 +178,33 @@ def print_reliability(probability: FloatArray, right: FloatArray, bins: int = 10
         chosen = index == b
         if chosen.any():
             print(f"{b / bins:.1f} to {(b + 1) / bins:.1f}{chosen.sum():>9}{right[chosen].mean():>8.3f}")
+
+
+def reliability(probability: FloatArray, right: FloatArray, bins: int = 10) -> FloatArray:
+    """``(bins,)``: of the boxes in each bin, the share that was right; nan for an empty bin."""
+    index = np.minimum((probability * bins).astype(int), bins - 1)
+    return np.array([right[index == b].mean() if (index == b).any() else np.nan for b in range(bins)])
+
+
+def reliability_page(
+    branch: str, raw: FloatArray, fitted: FloatArray, right: FloatArray, errors: tuple[float, float]
+) -> str:
+    """A self-contained HTML page: how often boxes of each probability were right, before and after."""
+    centres = np.arange(0.05, 1, 0.1)
+    lines = [
+        Line("before", reliability(raw, right), "lgm"),
+        Line("calibrated", reliability(fitted, right), "fused"),
+        Line("as it should be", centres, "oracle"),
+    ]
+    title = f"Reliability of the {'language branch' if branch == 'lgm' else 'tracker'}"
+    chart = line_chart(lines, centres, label=title, x_title="probability given")
+    notes = [f"error {errors[0]:.3f}", f"error {errors[1]:.3f}", ""]
+    return (
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{page_style()} svg.chart {{ max-width: 560px; }}</style></head><body>"
+        f"<h1>{title}</h1><p>Of the boxes with each probability, the share whose IoU with the truth is over "
+        f"0.5; {len(right)} boxes, in tenths.</p>{chart}{legend(lines, notes)}</body></html>\n"
+    )
 
 
 def store(checkpoint: Path, calibration: Calibration) -> None:

@@ -5,7 +5,13 @@ import pytest
 import torch
 from safetensors.torch import safe_open, save_file
 
-from langtrack_core.calibrate import calibration_error, fit_calibration, store
+from langtrack_core.calibrate import (
+    calibration_error,
+    fit_calibration,
+    reliability,
+    reliability_page,
+    store,
+)
 from langtrack_core.fusion import Calibration
 from langtrack_core.types import LangTrackError
 
@@ -53,3 +59,12 @@ def test_storing_keeps_tensors_and_other_metadata(tmp_path):
 def test_only_safetensors_can_hold_a_calibration(tmp_path):
     with pytest.raises(LangTrackError, match=r"\.safetensors only"):
         store(tmp_path / "a.pth", Calibration())
+
+
+def test_reliability_by_hand_and_drawn():
+    said, right = np.array([0.04, 0.12, 0.14, 0.97, 0.99]), np.array([0.0, 1.0, 0.0, 1.0, 1.0])
+    shares = reliability(said, right)
+    assert shares[[0, 1, 9]].tolist() == [0.0, 0.5, 1.0] and np.isnan(shares[2:9]).all()
+    page = reliability_page("siam", said, said, right, (0.2, 0.1))
+    assert "Reliability of the tracker" in page and "error 0.100" in page and page.count("<path") >= 3
+    assert "http" not in page

@@ -61,10 +61,10 @@ RANKS = {
     "bundle": 10,
     "evaluate": 9,
     "report": 10,
-    "calibrate": 10,
+    "calibrate": 11,
     "weights_command": 9,
-    "cli": 11,
-    "__main__": 12,
+    "cli": 12,
+    "__main__": 13,
 }
 TRAINING_ONLY = re.compile(
     r"langtrack_core\.(training|datasets|scenes|evaluate|report|calibrate|(\w+\.)(train|paper_\w+|samples|sources|prior|pairs))\b"

@@ -83,6 +83,11 @@ def page(summaries: Sequence[Summary], galleries: Mapping[str, Gallery]) -> str:
     )
 
 
+def page_style() -> str:
+    """The style sheet of our pages, light and dark."""
+    return _asset("page.css")
+
+
 def _asset(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 
