@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy, as the command line has it
+
 from langtrack_core.batch.cluster import RayPool
 from langtrack_core.batch.ledger import Entry, Ledger
 from langtrack_core.batch.local import LocalPool
