@@ -191,8 +191,7 @@ class Actions:
         inside = upload.is_relative_to(root) and len(upload.relative_to(root).parts) == 2
         if not inside or upload.parent.name.startswith("session-") or not upload.is_file():
             raise LangTrackError("The file did not arrive. Choose it again.")
-        with session.lock:
-            session.uploads.add(upload)
+        session.own(upload)
         return upload
 
 

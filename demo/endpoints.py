@@ -55,7 +55,7 @@ class Endpoints:
             self.desk.sessions.drop(key)
             raise
         if video:
-            session.uploads.add(Path(video))
+            session.own(Path(video))
         position = self.desk.sessions.line.position(job)
         return {"run": session.token, "position": position, "unknown_words": list(job.unknown)}
 

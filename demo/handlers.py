@@ -235,8 +235,7 @@ class Backend:
     def remember(self, path: str | None, request: gr.Request) -> Session:
         session = self.sessions.get(request.session_hash)
         if path:
-            with session.lock:
-                session.uploads.add(Path(path))
+            session.own(Path(path))
         return session
 
     def page_of(self, session: Session, *, newest: bool = False) -> dict[str, Any]:

@@ -40,11 +40,20 @@ class Session:
         self.folder = folder
         self.token = secrets.token_urlsafe(24)
         self.lock = threading.Lock()
-        self.uploads: set[Path] = set()
+        self.uploads: dict[Path, int | None] = {}
         self.work: Work | None = None
         self.workspace: Workspace | None = None
         self.last_used = time.monotonic()
         self.closed = False
+
+    def own(self, upload: Path) -> None:
+        """An upload that goes with the session: this very file, by its inode.
+
+        Gradio gives a clip one path for everybody and renames each upload onto it, so that the file may be
+        another visitor's by the time this session ends.
+        """
+        with self.lock:
+            self.uploads[upload] = _inode(upload)
 
     def check_free(self) -> None:
         """
@@ -234,8 +243,9 @@ class Sessions:
         session.close()
         with self._lock:
             shared = set().union(*(other.uploads for other in self._all()))
-        for upload in session.uploads - shared:
-            upload.unlink(missing_ok=True)
+        for upload, inode in session.uploads.items():
+            if upload not in shared and _inode(upload) == inode:
+                upload.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
         """Drop whoever left without a goodbye, as callers of the API may."""
@@ -246,3 +256,10 @@ class Sessions:
             ]
         for key in stale:
             self.drop(key)
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None

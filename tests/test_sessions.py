@@ -47,7 +47,7 @@ def test_a_reloaded_page_finds_its_run_and_a_closed_one_ends(tmp_path: Path, cli
     desk = Desk(PacedTracker(), SETTINGS, Sessions(tmp_path / "root", 3600.0, 0.3, Line(1, 3)))
     sessions = desk.sessions
     first = sessions.get("page-1")
-    first.uploads.add(Path(clip))
+    first.own(Path(clip))
     work = desk.follow(first, clip, "the slow slow car", "")
     assert eventually(lambda: work.progress.frames > 0)
     sessions.leave("page-1")
@@ -67,6 +67,19 @@ def test_a_reloaded_page_finds_its_run_and_a_closed_one_ends(tmp_path: Path, cli
     assert work.over and list((tmp_path / "root").rglob("*")) == []
     assert sessions.resume("page-4", first.token) is None
     sessions.close()
+
+
+def test_a_clip_that_somebody_else_has_just_uploaded_stays(tmp_path: Path, clip: str) -> None:
+    sessions = Sessions(tmp_path / "root", 3600.0, 0.3, Line(1, 3))
+    sessions.get("page-1").own(Path(clip))
+    again = tmp_path / "arriving"
+    again.write_bytes(Path(clip).read_bytes())
+    again.rename(clip)  # as Gradio does; the second page has not said so yet
+    sessions.drop("page-1")
+    assert Path(clip).exists()
+    sessions.get("page-2").own(Path(clip))
+    sessions.drop("page-2")
+    assert not Path(clip).exists()
 
 
 def test_one_run_a_session_and_a_full_line(desk: Desk, clip: str) -> None:
