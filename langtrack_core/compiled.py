@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from . import atomic
 from .types import LangTrackError
 from .weights import home
 
@@ -237,20 +238,15 @@ def _read(path: Path) -> bytes | None:
 
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all; a store that cannot be written is no error."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(hashlib.sha256(content).digest() + content)
-        part.replace(path)
+        atomic.write_bytes(path, hashlib.sha256(content).digest() + content)
         files = sorted(path.parent.glob("*.bin"), key=lambda file: file.stat().st_mtime, reverse=True)
         total = 0
         for file in files:
             total += file.stat().st_size
             if total > STORE_LIMIT_BYTES:
                 file.unlink(missing_ok=True)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 # --- the branches ------------------------------------------------------------------------------------------

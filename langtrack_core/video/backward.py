@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
-import cv2
-import numpy as np
 
-from ..types import Frame, LangTrackError
-from .pictures import RGB, find_pictures, fitted_wh, read_picture
-from .reading import FOLDER_FPS, _check_start, _decoded, _existing, _opened
+from ..types import Frame
+from .pictures import RGB, find_pictures
+from .reading import _check_start, _decoded, _existing, _folder_frames, _opened
 from .upright import Upright
 
 MEMORY_BYTES = 200_000_000
@@ -58,24 +56,8 @@ def read_backward(
         raise ValueError(f"need start >= 0, memory_bytes and max_side >= 1, got {start}, {memory_bytes}")
     path = _existing(path)
     if (pictures := find_pictures(path)) is not None:
-        return _folder_backward(path, pictures, start, max_side)
+        return _folder_frames(path, pictures, range(start, -1, -1), max_side)
     return _video_backward(path, start, max_side, memory_bytes)
-
-
-def _folder_backward(path: Path, pictures: list[Path], start: int, max_side: int | None) -> Iterator[Frame]:
-    _check_start(path, start, len(pictures))
-    height, width = read_picture(pictures[0]).shape[:2]
-    target_wh = fitted_wh(width, height, max_side)
-    for index in range(start, -1, -1):
-        rgb = read_picture(pictures[index])
-        if rgb.shape[:2] != (height, width):
-            raise LangTrackError(
-                f"{pictures[index].name} is {rgb.shape[1]}x{rgb.shape[0]}, but {pictures[0].name} is "
-                f"{width}x{height}; all pictures of a folder must have one size."
-            )
-        if target_wh != (width, height):
-            rgb = cv2.resize(rgb, target_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-        yield Frame(index, float(index / FOLDER_FPS), rgb)
 
 
 def _video_backward(path: Path, start: int, max_side: int | None, memory_bytes: int) -> Iterator[Frame]:

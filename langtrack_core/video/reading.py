@@ -123,17 +123,16 @@ def read_frames(
         raise ValueError(f"need stride >= 1, start >= 0, max_side >= 1, got {stride}, {start}, {max_side}")
     path = _existing(path)
     if (pictures := find_pictures(path)) is not None:
-        return _folder_frames(path, pictures, max_side, stride, start)
+        return _folder_frames(path, pictures, range(start, len(pictures), stride), max_side)
     return _video_frames(path, max_side, stride, start, on_damage)
 
 
-def _folder_frames(
-    path: Path, pictures: list[Path], max_side: int | None, stride: int, start: int
-) -> Iterator[Frame]:
-    _check_start(path, start, len(pictures))
+def _folder_frames(path: Path, pictures: list[Path], indices: range, max_side: int | None) -> Iterator[Frame]:
+    """The pictures at ``indices``, in that order, forward or backward."""
+    _check_start(path, indices.start, len(pictures))
     height, width = read_picture(pictures[0]).shape[:2]
     target_wh = fitted_wh(width, height, max_side)
-    for index in range(start, len(pictures), stride):
+    for index in indices:
         rgb = read_picture(pictures[index])
         if rgb.shape[:2] != (height, width):
             raise LangTrackError(
