@@ -32,7 +32,6 @@ class Entry:
     frames: int = 0
     seconds: float = 0.0
     states: dict[str, int] = field(default_factory=dict)
-    worker: str = ""
 
 
 class Ledger:

@@ -98,15 +98,15 @@ def run_items(
         ledger.add(entry)
         progress(entry, frames)
 
-    def lose(slot: int, how: str) -> None:
-        """The worker of ``slot`` is gone; the item it had gets another try or fails."""
+    def lose(slot: int, how: str, *, again: bool = True) -> None:
+        """The worker of ``slot`` is gone; the item it had gets another try, if ``again``, or fails."""
         item, attempts = busy.get(slot, (None, 0))
         pool.restart(slot)
         ready.discard(slot)
         if item is None:
             return
         sweep(runs, item.id)
-        if attempts < patience.attempts:
+        if again and attempts < patience.attempts:
             del busy[slot]
             waiting.append((item, attempts + 1))
         else:
@@ -146,13 +146,11 @@ def run_items(
                 end(slot, event.payload)
         for slot in range(len(pool)):
             if slot in busy and pool.silence_s(slot) > patience.frame_s:
-                item, _ = busy[slot]
-                count = pool.frames(slot)
-                busy[slot] = (item, patience.attempts)  # what hangs once hangs again
-                lose(
-                    slot,
-                    f"no frame came for {patience.frame_s:g} s after frame {count}: its worker was stopped",
+                how = (
+                    f"no frame came for {patience.frame_s:g} s after frame {pool.frames(slot)}: "
+                    "its worker was stopped"
                 )
+                lose(slot, how, again=False)  # what hangs once hangs again
             elif slot not in ready and pool.silence_s(slot) > patience.load_s:
                 raise Stopped(f"A worker has not loaded the networks within {patience.load_s:g} s.")
         progress(None, frames + sum(pool.frames(slot) for slot in busy))
