@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import atomic
+from .atomic import write_bytes
 from .types import LangTrackError
 from .weights import home
 
@@ -240,7 +240,7 @@ def _write(path: Path, content: bytes) -> None:
     """Whole or not at all; a store that cannot be written is no error."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_bytes(path, hashlib.sha256(content).digest() + content)
+        write_bytes(path, hashlib.sha256(content).digest() + content)
         files = sorted(path.parent.glob("*.bin"), key=lambda file: file.stat().st_mtime, reverse=True)
         total = 0
         for file in files:
