@@ -18,12 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from langtrack_core.datasets import davis_sequences
 from langtrack_core.dmn import train as dmn_train
-from langtrack_core.dmn.lite import LiteDMN
-from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.evaluate.branches import follow
 from langtrack_core.evaluate.protocol import shortened
 from langtrack_core.metrics import success_auc
@@ -41,13 +38,10 @@ class Language(dmn_train.Trainer):
 
     def __init__(self, args: argparse.Namespace, recipe: dmn_train.Recipe, settings: Settings) -> None:
         torch.manual_seed(0)
-        table = load_file(dmn_train.WEIGHTS / "words-lite.safetensors")
-        network = LiteDMN(table["words"] / 127, table["classes"] / 127)
-        dmn_train.load_imagenet(network)
-        network.backbone.requires_grad_(False).eval()
+        network, vocabulary = dmn_train.untrained()
         network.to(memory_format=torch.channels_last)
-        vocabulary = Vocabulary.from_file(dmn_train.WEIGHTS / "words-lite.txt", "plain")
-        super().__init__(network, vocabulary, recipe, settings, args.data, args.dev)
+        teacher = dmn_train.imagenet_backbone()
+        super().__init__(network, vocabulary, teacher, recipe, settings, args.data, args.dev)
 
     def measure(self) -> dict[str, float]:
         assert self.dev is not None

@@ -262,35 +262,35 @@ class Padded(NamedTuple):
 class CompiledGrounding:
     """`dmn.lite.LiteDMN` for `DMNSegmenter`: the expression is read in PyTorch, once; frames are not.
 
+    Args:
+        input_hw: shape of picture that is made ready at once; others are when they first come.
+
     Raises:
         CannotCompile: see `Compiler`.
     """
 
-    def __init__(self, network: Any, input_size: int) -> None:
+    def __init__(self, network: Any, input_hw: tuple[int, int]) -> None:
         self.network = network.eval()
         self.one_region: bool = network.one_region
-        self._size = input_size
         self._compiler = Compiler(network)
-        self._calls: dict[int, Call] = {}
+        self._calls: dict[tuple[int, int, int], Call | None] = {}
         self._lock = threading.Lock()
         self.backend = self._compiler.backend
-        self._call(WORDS[0])
+        self._calls[WORDS[0], *input_hw] = self._compile(WORDS[0], input_hw)
 
     def encode(self, ids: Tensor) -> Padded:
         """Word ids ``(T,)`` int64."""
         words = next((words for words in WORDS if words >= len(ids)), 0)
         if not words:
             return Padded(0, self.network.encode(ids))
-        self._call(words)
         filled = torch.zeros(1, words, dtype=torch.int64)
         filled[0, : len(ids)] = ids
         return Padded(words, self.network.read(filled, torch.tensor([len(ids)])))
 
     def segment(self, image: Tensor, padded: Padded) -> tuple[Tensor, Tensor | None]:
         """See `dmn.segmenter.GroundingNetwork.segment`."""
-        if not padded.words:
-            return self.network.segment(image, padded.language)
-        return self._calls[padded.words](image, padded.language)
+        call = self._prepared(padded.words, (image.shape[2], image.shape[3])) if padded.words else None
+        return (call or self.network.segment)(image, padded.language)
 
     def eval(self) -> CompiledGrounding:
         return self
@@ -299,13 +299,22 @@ class CompiledGrounding:
         return self.network.parameters()
 
     @torch.inference_mode()
-    def _call(self, words: int) -> Call:
+    def _compile(self, words: int, input_hw: tuple[int, int]) -> Call:
+        language = self.network.read(torch.zeros(1, words, dtype=torch.int64), torch.tensor([words]))
+        name = f"lgm{words}-{input_hw[0]}x{input_hw[1]}"
+        return self._compiler.compile(name, _segment, (_noise(*input_hw), language))
+
+    def _prepared(self, words: int, input_hw: tuple[int, int]) -> Call | None:
+        """Compiled when it is first asked for; None, after a warning, when that fails."""
+        key = (words, *input_hw)
         with self._lock:
-            if words not in self._calls:
-                image = _noise(self._size)
-                language = self.network.read(torch.zeros(1, words, dtype=torch.int64), torch.tensor([words]))
-                self._calls[words] = self._compiler.compile(f"lgm{words}", _segment, (image, language))
-            return self._calls[words]
+            if key not in self._calls:
+                try:
+                    self._calls[key] = self._compile(words, input_hw)
+                except CannotCompile as error:
+                    _log.warning("%s; PyTorch runs instead, several times slower.", error)
+                    self._calls[key] = None
+            return self._calls[key]
 
 
 def _segment(network: Any, image: Tensor, language: Any) -> Any:
@@ -324,7 +333,7 @@ class CompiledSiam:
         self.preprocess = network.preprocess
         compiler = Compiler(network)
         self.backend = compiler.backend
-        small, large = _noise(template_size), _noise(search_size)
+        small, large = _noise(template_size, template_size), _noise(search_size, search_size)
         with torch.inference_mode():
             template = network.template(small)
             response = network.search(template, large)
@@ -341,11 +350,11 @@ class CompiledSiam:
         return self.network.parameters()
 
 
-def _noise(size: int) -> Tensor:
+def _noise(height: int, width: int) -> Tensor:
     """A picture to trace and compare with: smooth, so that features are as strong as on real ones."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(1, 3, 8, 8, generator=generator) * 2 - 1
-    return nn.functional.interpolate(coarse, (size, size), mode="bilinear")
+    return nn.functional.interpolate(coarse, (height, width), mode="bilinear")
 
 
 def backend_of(network: Any) -> dict[str, str]:

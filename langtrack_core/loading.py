@@ -175,9 +175,9 @@ def build_segmenter(entry: Entry, device: str, backend: str = "auto") -> DMNSegm
         network = LiteDMN(vectors["words"] / 127, vectors["classes"] / 127, config)
         _fill(network, read_checkpoint(backbone)[0] | state, entry)
         vocabulary = Vocabulary.from_file(words, "plain")
-        look = Preprocessing.lite(settings["input_size"])
+        look = Preprocessing.lite()
     network.eval().to(device)
-    make = partial(CompiledGrounding, network, look.size) if isinstance(network, LiteDMN) else None
+    make = partial(CompiledGrounding, network, look.shapes_hw[-1]) if isinstance(network, LiteDMN) else None
     compiled = on_backend(backend, device, network, make)
     return DMNSegmenter(compiled, vocabulary, look, _calibration(metadata, entry))
 

@@ -45,8 +45,8 @@ class Network:
 
 
 NETWORKS = {
-    # Preprocessing of both: RGB, (v - 127) / 128; the language branch squeezes the picture to a square.
-    "dmn-lite": Network("lgm", "lite DMN", "comb_visual.", {"input_size": 320}),
+    # Preprocessing of both: RGB, (v - 127) / 128.
+    "dmn-lite": Network("lgm", "lite DMN", "comb_visual.", {}),
     "siammask-lite": Network("siam", "lite SiamMask", "lateral8.", {"tracker": "lite"}),
     # RGB, ImageNet-normalised, longest side 512. The authors trained with PyTorch 0.2 to 0.4, where resizing
     # aligned the corners, and evaluated in training mode.

@@ -37,6 +37,8 @@ LARGEST_SHARE_FLIPPED = 0.01  # of a frame's pixels
 LARGEST_RAW_SCORE = 0.5  # a logit, of the language branch
 LARGEST_SCORE = 0.05  # a probability, of the tracker
 
+SMALL_HW = (64, 96)
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
@@ -127,12 +129,12 @@ def tiny(seed: int = 0) -> LiteDMN:
 def grounding(home: Path) -> CompiledGrounding:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANGTRACK_HOME", str(home))
-        return CompiledGrounding(tiny(), 64)
+        return CompiledGrounding(tiny(), SMALL_HW)
 
 
 @pytest.mark.parametrize("count", [1, WORDS[0], WORDS[0] + 1, WORDS[-1] + 1])
 def test_expressions_of_any_length(grounding: CompiledGrounding, count: int):
-    image = compiled._noise(64)
+    image = compiled._noise(*SMALL_HW)
     ids = torch.arange(count) % 50
     with torch.inference_mode():
         expected = grounding.network.segment(image, grounding.network.encode(ids))
@@ -140,6 +142,27 @@ def test_expressions_of_any_length(grounding: CompiledGrounding, count: int):
     for theirs, mine in zip(expected, found, strict=True):
         assert theirs.shape == mine.shape
         assert torch.allclose(theirs, mine, atol=0.05 * float(theirs.abs().max()) + 0.05)
+
+
+def test_a_picture_of_another_shape_is_compiled_when_it_comes(grounding: CompiledGrounding):
+    ids, image = torch.tensor([3, 1, 4]), compiled._noise(96, 64)
+    with torch.inference_mode():
+        expected = grounding.network.segment(image, grounding.network.encode(ids))[0]
+        found = grounding.segment(image, grounding.encode(ids))[0]
+    assert found.shape == expected.shape == (1, 1, 24, 16)
+    assert torch.allclose(found, expected, atol=0.05 * float(expected.abs().max()) + 0.05)
+
+
+def test_a_shape_that_cannot_be_converted_runs_in_pytorch(home: Path, monkeypatch, caplog):
+    late = CompiledGrounding(tiny(), SMALL_HW)
+    no_conversion(monkeypatch)
+    ids, image = torch.tensor([3, 1, 4]), compiled._noise(64, 64)
+    with torch.inference_mode(), caplog.at_level(logging.WARNING):
+        encoded = late.encode(ids)
+        found = [late.segment(image, encoded)[0] for _ in range(2)][-1]
+        padded = late.network.segment(image, encoded.language)[0]
+    assert torch.equal(found, padded)
+    assert caplog.text.count("PyTorch runs instead") == 1
 
 
 # --- the store ---------------------------------------------------------------------------------------------
@@ -154,33 +177,33 @@ def no_conversion(monkeypatch) -> None:
 
 def test_the_second_start_converts_nothing(grounding: CompiledGrounding, monkeypatch):
     no_conversion(monkeypatch)
-    again = CompiledGrounding(tiny(), 64)
-    image, ids = compiled._noise(64), torch.tensor([3, 1, 4])
+    again = CompiledGrounding(tiny(), SMALL_HW)
+    image, ids = compiled._noise(*SMALL_HW), torch.tensor([3, 1, 4])
     for mine, theirs in zip(
         again.segment(image, again.encode(ids)), grounding.segment(image, grounding.encode(ids)), strict=True
     ):
         assert torch.equal(mine, theirs)
     with pytest.raises(CannotCompile):  # other weights, same sizes
-        CompiledGrounding(tiny(seed=1), 64)
+        CompiledGrounding(tiny(seed=1), SMALL_HW)
 
 
 def test_a_damaged_store_is_written_anew(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
-    CompiledGrounding(tiny(), 64)
+    CompiledGrounding(tiny(), SMALL_HW)
     (stored,) = (tmp_path / "compiled").iterdir()
     whole = stored.read_bytes()
     stored.write_bytes(whole[:-100])
-    CompiledGrounding(tiny(), 64)
+    CompiledGrounding(tiny(), SMALL_HW)
     assert len(stored.read_bytes()) >= len(whole) - 100
     no_conversion(monkeypatch)
-    CompiledGrounding(tiny(), 64)
+    CompiledGrounding(tiny(), SMALL_HW)
     assert [p.name for p in (tmp_path / "compiled").iterdir()] == [stored.name]
 
 
 def test_a_store_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch):
     (tmp_path / "compiled").write_text("a file where the folder should be")
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
-    assert backend_of(CompiledGrounding(tiny(), 64))["name"] == "openvino"
+    assert backend_of(CompiledGrounding(tiny(), SMALL_HW))["name"] == "openvino"
     assert [p.name for p in tmp_path.iterdir()] == ["compiled"]
 
 
@@ -207,18 +230,18 @@ def test_without_openvino_pytorch_runs_and_says_so(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "openvino", None)
     network = tiny()
     with caplog.at_level(logging.WARNING):
-        assert on_backend("auto", "cpu", network, lambda: CompiledGrounding(network, 64)) is network
+        assert on_backend("auto", "cpu", network, lambda: CompiledGrounding(network, SMALL_HW)) is network
     assert "OpenVINO is not installed" in caplog.text
     assert backend_of(network)["note"] == "OpenVINO is not installed"
     with pytest.raises(LangTrackError, match="not installed; use --backend torch"):
-        on_backend("openvino", "cpu", network, lambda: CompiledGrounding(network, 64))
+        on_backend("openvino", "cpu", network, lambda: CompiledGrounding(network, SMALL_HW))
 
 
 def test_what_cannot_be_converted_runs_in_pytorch(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     network = tiny()
     network.segment = lambda image, language: (torch.linalg.pinv(image[0, 0])[None, None], image.sum())
-    assert on_backend("auto", "cpu", network, lambda: CompiledGrounding(network, 64)) is network
+    assert on_backend("auto", "cpu", network, lambda: CompiledGrounding(network, SMALL_HW)) is network
     assert "cannot convert" in backend_of(network)["note"]
 
 

@@ -15,7 +15,7 @@ from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.types import Frame, LangTrackError
 
 VOCABULARY = Vocabulary(("the", "red", "green", "dog", "<unk>"), "plain")
-PLAIN_32 = Preprocessing("squeeze", 32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+PLAIN = Preprocessing("nearest_shape", shapes_hw=((32, 32),), mean=(0.0,) * 3, std=(1.0,) * 3)
 
 
 class ColourNetwork(nn.Module):
@@ -76,16 +76,34 @@ def test_aligned_corners_keep_the_corner_pixels():
     np.testing.assert_allclose(image[:, -1, 0], rgb[-1, 0], atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("size_hw", "expected"),
+    [((360, 640), (256, 448)), ((480, 640), (288, 384)), ((500, 480), (320, 320)), ((640, 480), (384, 288)),
+     ((1920, 1080), (448, 256)), ((1, 2000), (256, 448)), ((20, 21), (320, 320))],
+)  # fmt: skip
+def test_the_lite_network_takes_the_shape_nearest_to_the_frames(size_hw, expected):
+    look = Preprocessing.lite()
+    assert look.input_hw(size_hw) == expected
+    assert look(np.zeros((*size_hw, 3), np.uint8)).shape == (1, 3, *expected)
+
+
+def test_shapes_belong_to_their_mode():
+    with pytest.raises(ValueError, match="shapes_hw"):
+        Preprocessing("nearest_shape")
+    with pytest.raises(ValueError, match="shapes_hw"):
+        Preprocessing("longest_side", shapes_hw=((32, 32),))
+
+
 def test_squeeze_averages_when_it_shrinks():
     rgb = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
-    image = PLAIN_32(rgb)[0].permute(1, 2, 0) * 255
+    image = PLAIN(rgb)[0].permute(1, 2, 0) * 255
     blocks = rgb.reshape(32, 2, 32, 4, 3).mean(axis=(1, 3))
     np.testing.assert_allclose(image, blocks, atol=0.51)  # rounded to whole values
 
 
 @pytest.mark.parametrize("rgb", [np.zeros((8, 6, 3), np.uint8)[::-1, :, ::-1], np.zeros((4, 9, 3), np.uint8)])
 def test_any_memory_layout_and_any_small_size(rgb):
-    assert PLAIN_32(rgb).shape == (1, 3, 32, 32)
+    assert PLAIN(rgb).shape == (1, 3, 32, 32)
 
 
 def test_unknown_mode_is_refused():
@@ -97,7 +115,7 @@ def test_unknown_mode_is_refused():
 
 
 def test_mask_has_frame_size_and_follows_the_expression():
-    segmenter = DMNSegmenter(ColourNetwork(), VOCABULARY, PLAIN_32)
+    segmenter = DMNSegmenter(ColourNetwork(), VOCABULARY, PLAIN)
     frame = frame_with((255, 0, 0), (24, 16, 60, 40))
     estimate = segmenter.segment(frame, segmenter.encode("the red"))
     assert estimate.source == "lgm"
@@ -112,7 +130,7 @@ def test_mask_has_frame_size_and_follows_the_expression():
 
 def test_language_is_read_once_for_many_frames():
     network = ColourNetwork()
-    segmenter = DMNSegmenter(network, VOCABULARY, PLAIN_32)
+    segmenter = DMNSegmenter(network, VOCABULARY, PLAIN)
     encoded = segmenter.encode("The red striped dog, red")
     for i in range(5):
         segmenter.segment(frame_with((255, 0, 0), (24, 16, 60, 40), index=i), encoded)
@@ -126,12 +144,12 @@ def test_language_is_read_once_for_many_frames():
 def test_bad_expressions_never_reach_the_network(text):
     network = ColourNetwork()
     with pytest.raises(LangTrackError):
-        DMNSegmenter(network, VOCABULARY, PLAIN_32).encode(text)
+        DMNSegmenter(network, VOCABULARY, PLAIN).encode(text)
     assert network.encoded == 0
 
 
 def test_raw_score_without_a_logit_is_that_of_the_mean_probability():
-    segmenter = DMNSegmenter(ColourNetwork(), VOCABULARY, PLAIN_32)
+    segmenter = DMNSegmenter(ColourNetwork(), VOCABULARY, PLAIN)
     frame = frame_with((160, 0, 0), (24, 16, 60, 40))
     mask_prob, raw_score = segmenter.predict(frame, segmenter.encode("red"))
     positive = mask_prob[np.rint(mask_prob * 255) > 128]
@@ -144,11 +162,11 @@ def test_raw_score_without_a_logit_is_that_of_the_mean_probability():
 
 def test_a_networks_own_logit_is_calibrated():
     frame = frame_with((255, 0, 0), (24, 16, 60, 40))
-    plain = DMNSegmenter(ColourNetwork(score=-1.5), VOCABULARY, PLAIN_32)
+    plain = DMNSegmenter(ColourNetwork(score=-1.5), VOCABULARY, PLAIN)
     assert plain.segment(frame, plain.encode("red")).confidence == pytest.approx(1 / (1 + np.exp(1.5)))
-    halved = DMNSegmenter(ColourNetwork(score=-1.5), VOCABULARY, PLAIN_32, lambda raw: 0.5 + raw / 10)
+    halved = DMNSegmenter(ColourNetwork(score=-1.5), VOCABULARY, PLAIN, lambda raw: 0.5 + raw / 10)
     assert halved.segment(frame, halved.encode("red")).confidence == pytest.approx(0.35)
-    huge = DMNSegmenter(ColourNetwork(score=-1e6), VOCABULARY, PLAIN_32)
+    huge = DMNSegmenter(ColourNetwork(score=-1e6), VOCABULARY, PLAIN)
     assert huge.segment(frame, huge.encode("red")).confidence == 0
 
 
@@ -156,14 +174,14 @@ def test_a_networks_own_logit_is_calibrated():
 def test_damaged_weights_are_named_not_drawn(bad):
     if bad.score is None:
         bad.scale.data.fill_(torch.nan)
-    segmenter = DMNSegmenter(bad, VOCABULARY, PLAIN_32)
+    segmenter = DMNSegmenter(bad, VOCABULARY, PLAIN)
     with pytest.raises(LangTrackError, match="frame 7"):
         segmenter.segment(frame_with((255, 0, 0), (24, 16, 60, 40), index=7), segmenter.encode("red"))
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 200), (300, 2), (31, 33)])
 def test_odd_frame_sizes(size_hw):
-    segmenter = DMNSegmenter(ColourNetwork(), VOCABULARY, PLAIN_32)
+    segmenter = DMNSegmenter(ColourNetwork(), VOCABULARY, PLAIN)
     frame = Frame(0, 0.0, np.full((*size_hw, 3), (255, 0, 0), np.uint8))
     estimate = segmenter.segment(frame, segmenter.encode("red"))
     np.testing.assert_array_equal(estimate.box_xyxy, (0, 0, size_hw[1], size_hw[0]))
@@ -213,7 +231,7 @@ def test_of_several_regions_the_largest_is_kept_when_the_network_means_one_objec
     rgb[10:30, 50:65, 0] = 255
     frame = Frame(0, 0.0, rgb)
     network = ColourNetwork()
-    segmenter = DMNSegmenter(network, VOCABULARY, PLAIN_32)
+    segmenter = DMNSegmenter(network, VOCABULARY, PLAIN)
     encoded = segmenter.encode("red")
     both = segmenter.segment(frame, encoded)
     network.one_region = True

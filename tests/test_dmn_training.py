@@ -1,6 +1,6 @@
 """Sentences, samples and the trainer of the language branch, on a tiny data tree that the test writes."""
 
-import itertools
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,14 +12,16 @@ from tiny_training import WORDS, Stops, language_trainer, on_the_board, recorded
 
 from langtrack_core.cli import main
 from langtrack_core.dmn import train as dmn_train
-from langtrack_core.dmn.samples import INPUT, TARGET, SampleStream, collate, dye, paste, reframe
+from langtrack_core.dmn.samples import SampleStream, collate, dye, paste, reframe
+from langtrack_core.dmn.segmenter import LITE_SHAPES_HW
 from langtrack_core.dmn.sentences import Thing, category_of, colour_name, describe, mirror
-from langtrack_core.dmn.sources import Shot
+from langtrack_core.dmn.sources import UNNAMED, Shot
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.training import fit
 from langtrack_core.types import LangTrackError
 
 GREY = np.full((80, 120, 3), 128, np.uint8)
+WIDE = (96, 160)
 
 
 def block(x, y, w, h, size_hw=(80, 120)):
@@ -79,8 +81,8 @@ def test_reframing_keeps_picture_and_mask_together():
     mask = block(30, 20, 40, 30)
     rgb[mask] = 255
     for seed in range(20):
-        shot = reframe(np.random.default_rng(seed), Shot(rgb, (Thing("dog", mask),)))
-        assert shot.rgb.shape == (INPUT, INPUT, 3)
+        shot = reframe(np.random.default_rng(seed), Shot(rgb, (Thing("dog", mask),)), WIDE)
+        assert shot.rgb.shape == (*WIDE, 3)
         bright = shot.rgb[..., 0] > 127
         (thing,) = shot.things
         assert thing.mask.any()
@@ -88,12 +90,22 @@ def test_reframing_keeps_picture_and_mask_together():
         assert inter / union > 0.9
 
 
+def test_reframing_nearly_keeps_the_proportions():
+    rgb, mask = np.zeros((200, 200, 3), np.uint8), block(80, 80, 40, 40, (200, 200))
+    for seed in range(20):
+        for size_hw in LITE_SHAPES_HW:
+            shot = reframe(np.random.default_rng(seed), Shot(rgb, (Thing("disc", mask),)), size_hw)
+            rows, columns = (np.flatnonzero(shot.things[0].mask.any(axis)) for axis in (1, 0))
+            if rows[0] > 0 and rows[-1] < size_hw[0] - 1 and columns[0] > 0 and columns[-1] < size_hw[1] - 1:
+                assert 0.75 < len(rows) / len(columns) < 1.33
+
+
 def test_pasting_hides_what_is_under_it():
     rng = np.random.default_rng(3)
-    below = Thing("dog", np.ones((INPUT, INPUT), bool))
+    below = Thing("dog", np.ones(WIDE, bool))
     other = Shot(np.full((80, 120, 3), 250, np.uint8), (Thing("cat", block(30, 20, 60, 40)),))
     absent = frozenset(("cat", "cow"))
-    shot = paste(rng, Shot(np.zeros((INPUT, INPUT, 3), np.uint8), (below,), absent), other)
+    shot = paste(rng, Shot(np.zeros((*WIDE, 3), np.uint8), (below,), absent), other)
     dog, cat = shot.things
     assert cat.mask.any() and not (dog.mask & cat.mask).any()
     assert shot.rgb[cat.mask].mean() > 100  # it may have been dyed
@@ -135,30 +147,61 @@ def data(tmp_path_factory):
 
 
 def test_samples_are_seeded_and_have_the_promised_form(data):
-    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: 0.0, seed=5)
-    first = [stream.sample(np.random.default_rng((5, i))) for i in range(6)]
-    again = [stream.sample(np.random.default_rng((5, i))) for i in range(6)]
+    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: 0.0)
+    first = [stream.sample(np.random.default_rng((5, i)), WIDE) for i in range(12)]
+    again = [stream.sample(np.random.default_rng((5, i)), WIDE) for i in range(12)]
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a.image, b.image)
         assert a.sentences == b.sentences
     images, sentences, masks, boxed, vague = collate(first)
-    assert images.shape == (6, 3, INPUT, INPUT) and images.min() >= -1 and images.max() <= 1
-    assert len(sentences) == len(boxed) == len(vague) == 24 and masks.shape == (24, 1, TARGET, TARGET)
+    assert images.shape == (12, 3, *WIDE) and images.min() >= -1 and images.max() <= 1
+    assert len(sentences) == len(boxed) == len(vague) == 48 and masks.shape == (48, 1, 24, 40)
     assert masks.min() >= 0 and masks.max() <= 1 and masks.flatten(1).any(1).float().mean() > 0.4
 
 
-def test_a_resumed_stream_goes_on_where_it_stopped(data):
-    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: 0.0, seed=5, batch=2)
-    whole = [batch.sentences for batch in itertools.islice(stream, 6)]
-    stream.first = 4
-    assert [batch.sentences for batch in itertools.islice(stream, 2)] == whole[4:]
+def test_of_pictures_side_by_side_only_what_is_surely_the_only_one_is_asked_for(data):
+    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: float(a == b), tiled=1.0)
+    mask = block(30, 20, 40, 40)
+
+    def told(other, thing):
+        return stream._told(other, thing)
+
+    disc = Thing("frisbee", mask)
+    assert told(Shot(GREY, (Thing("dog", mask),), frozenset(("frisbee",))), disc)
+    assert not told(Shot(GREY, (Thing("dog", mask),)), disc)  # nobody looked for discs there
+    assert told(Shot(GREY, (disc,)), disc)
+    assert not told(Shot(GREY, (replace(disc, unique=False),)), disc)
+    assert not told(Shot(GREY, (), frozenset(("frisbee",))), Thing("object", mask, UNNAMED))
+    asked = Thing("dog", mask, ambiguous=True)
+    assert describe(np.random.default_rng(0), GREY, [asked], 0) is None
+
+
+def test_the_masks_of_pictures_side_by_side_stay_with_their_pictures(data):
+    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: float(a == b), tiled=1.0)
+    for seed in range(8):
+        shot = stream._tiles(np.random.default_rng(seed), WIDE)
+        assert shot.rgb.shape == (*WIDE, 3) and 2 <= len(shot.things) <= 4
+        for thing in shot.things:
+            if not thing.boxed and thing.mask.sum() > 100:
+                red, green, _ = shot.rgb[thing.mask].mean(0)
+                assert red > 1.5 * green  # discs are red, grass is green
+
+
+def test_photographed_things_get_imagenets_names_that_are_near(data):
+    def alike(a, b):
+        return 0.5 if (a, b) == ("flying disc", "frisbee") else 0.0
+
+    stream = SampleStream(data, lambda rgb: ("flying disc", "plate"), alike)
+    names = {names for names in stream.photos.names.values()}
+    assert len(stream.photos.names) == 4
+    assert all("flying disc" in given and "plate" not in given and "frisbee" in given for given in names)
 
 
 def test_foreign_sentences_name_what_is_not_there(data):
     def alike(a, b):
         return float("disc" in a and "disc" in b)
 
-    stream = SampleStream(data, lambda rgb: ("disc",), alike, seed=5)
+    stream = SampleStream(data, lambda rgb: ("disc",), alike)
     rng = np.random.default_rng(0)
     shown = block(5, 20, 20, 20)
     whole = Shot(GREY, (Thing("dog", shown),), frozenset(("frisbee",)))
@@ -206,7 +249,9 @@ def test_a_batch_is_its_samples(data, tmp_path):
     trainer, _ = language_trainer(data, tmp_path, queries=2)
     samples = [trainer.sample(i) for i in (3, 1)]
     batch = trainer.collate(samples)
-    assert batch.image.shape == (2, 3, INPUT, INPUT) and batch.masks.shape == (4, 1, TARGET, TARGET)
+    assert batch.image.shape[2:] in LITE_SHAPES_HW
+    h, w = batch.image.shape[2:]
+    assert batch.image.shape == (2, 3, h, w) and batch.masks.shape == (4, 1, h // 4, w // 4)
     assert batch.words.ids.shape == batch.words.dropped.shape == (4, dmn_train.LONGEST)
     again = trainer.sample(3)
     assert torch.equal(again.image, samples[0].image) and torch.equal(
@@ -216,11 +261,12 @@ def test_a_batch_is_its_samples(data, tmp_path):
 
 def test_four_samples_are_learnt_by_heart(data, tmp_path):
     trainer, settings = language_trainer(
-        data, tmp_path, steps=80, rate=0.01, kin=0.0, noise=0.0, dropped=0.0, ema=0.0
+        data, tmp_path, steps=80, rate=0.01, kin=0.0, noise=0.0, dropped=0.0, ema=0.0, backbone_rate=0.0
     )
     # A small picture, and a look at it taken once, are enough here: the backbone does not learn.
     whole = trainer.collate([trainer.sample(i) for i in range(4)])
-    image, masks = (F.interpolate(t, scale_factor=0.3, mode="area") for t in (whole.image, whole.masks))
+    image = F.interpolate(whole.image, WIDE, mode="area")
+    masks = F.interpolate(whole.masks, (WIDE[0] // 4, WIDE[1] // 4), mode="area")
     four = dmn_train.TrainingBatch(image, whole.words, masks, torch.zeros_like(whole.boxed), whole.vague)
     trainer.train_mode()
     look = trainer.network.look(image)
@@ -228,7 +274,7 @@ def test_four_samples_are_learnt_by_heart(data, tmp_path):
     trainer.sample, trainer.collate = lambda index: index, lambda indices: four
     losses = [sum(step.values()) for step in recorded(trainer, settings)]
     assert losses[-1] < 0.5 * losses[0], losses
-    found = trainer.forward(four).mask_logits > 0
+    found = trainer.forward(four, look).mask_logits > 0
     assert (found & (masks > 0.5)).sum() / (found | (masks > 0.5)).sum() > 0.5
 
 
@@ -259,7 +305,46 @@ def test_figures_and_pictures_of_the_dev_set(data, tmp_path):
     assert (tmp_path / "best" / "dmn-lite.safetensors").exists()
     scalars, pictures = on_the_board(tmp_path / "tensorboard")
     assert {"dev/disc", "run/waiting for data"} <= scalars
-    assert pictures == {"input, target, prediction": (3 * INPUT, INPUT)}
+    h, w = trainer.sample(0).image.shape[2:]
+    assert pictures == {"input, target, prediction": (3 * w, h)}
+
+
+def test_the_backbone_learns_slowly_and_is_held_to_its_classes(data, tmp_path):
+    trainer, settings = language_trainer(data, tmp_path, steps=2, batch=1, rate=1e-3)
+    network = trainer.network
+    trainer.teacher.load_state_dict(network.backbone.state_dict())
+    before = {name: value.clone() for name, value in network.backbone.net.state_dict().items()}
+    first, second = recorded(trainer, settings)
+    assert abs(first["classes"]) < 1e-5 < abs(second["classes"])  # at first it says what it said
+    after = network.backbone.net.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("blocks.3") for name in moved)
+    frozen = ("conv_stem", "bn1", "blocks.0", "blocks.1", "blocks.2")
+    assert not [name for name in moved if name.startswith(frozen) or "running" in name]
+    groups = trainer.optimiser().param_groups
+    assert [group.get("share", 1.0) for group in groups] == [trainer.recipe.backbone_rate, 1.0]
+
+
+def test_without_a_rate_the_backbone_stays(data, tmp_path):
+    trainer, settings = language_trainer(data, tmp_path, steps=1, batch=1, backbone_rate=0.0)
+    (losses,) = recorded(trainer, settings)
+    assert "classes" not in losses and len(trainer.optimiser().param_groups) == 1
+    assert not any(p.requires_grad for p in trainer.network.backbone.parameters())
+
+
+def test_a_run_starts_from_given_weights_or_says_what_is_wrong(data, tmp_path):
+    trainer, _ = language_trainer(data, tmp_path)
+    dmn_train.save_branch(trainer.network, tmp_path / "kept")
+    other, _ = language_trainer(data, tmp_path)
+    with torch.no_grad():
+        other.network.out_low.weight.zero_()
+    dmn_train.load_branch(other.network, tmp_path / "kept")
+    expected = trainer.network.out_low.weight.half().float()
+    assert torch.equal(other.network.out_low.weight, expected)
+    with pytest.raises(LangTrackError, match=r"dmn-lite\.safetensors"):
+        dmn_train.load_branch(other.network, tmp_path / "nowhere")
+    with pytest.raises(LangTrackError, match="holds no weights of the lite language branch"):
+        dmn_train.load_branch(dmn_train.untrained()[0], tmp_path / "kept")
 
 
 def test_the_preset_lite_asks_for_its_data(tmp_path, capsys, monkeypatch):

@@ -119,7 +119,7 @@ def random_tracker():
     classes = torch.nn.functional.normalize(torch.randn(1000, 16), dim=1)
     network = LiteDMN(words, classes, LiteConfig(channels=16, hidden=16, filters=2, skip8=8, skip4=8))
     vocabulary = Vocabulary.from_lines(["the", "red", "ellipse", "thing"], "plain")
-    look = Preprocessing("squeeze", 96, (127 / 255,) * 3, (128 / 255,) * 3)
+    look = Preprocessing.lite((96, 96))
     segmenter = DMNSegmenter(network, vocabulary, look)
     siam = LiteNetwork().eval()
     return LangTracker(segmenter, lambda: SiamMaskTracker(siam, CONFIGS["lite"]), FusionConfig(start=0.0))

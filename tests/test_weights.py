@@ -86,7 +86,7 @@ def test_lite_builds_both_branches(shipped: Path):
     own = branches.segmenter.network.state_dict()
     assert torch.equal(own["comb_visual.weight"], head["comb_visual.weight"].float())
     assert branches.segmenter.vocabulary.words == WORDS
-    assert branches.segmenter.preprocessing.mode == "squeeze"
+    assert branches.segmenter.preprocessing.mode == "nearest_shape"
     assert not branches.siam_network.training
     tracker = load_file(shipped / "siammask-lite.safetensors")["lateral8.weight"].float()
     assert torch.equal(branches.siam_network.state_dict()["lateral8.weight"], tracker)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from langtrack_core.dmn import train as dmn_train
-from langtrack_core.dmn.lite import LiteConfig, LiteDMN
+from langtrack_core.dmn.lite import Backbone, LiteConfig, LiteDMN
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.siammask import train as siam_train
 from langtrack_core.siammask.network import LiteNetwork
@@ -81,13 +81,12 @@ def language_trainer(data: Path, out: Path, **recipe) -> tuple[dmn_train.Trainer
     words = torch.nn.functional.normalize(torch.randn(len(WORDS), 12), dim=1)
     classes = torch.nn.functional.normalize(torch.randn(1000, 12), dim=1)
     network = LiteDMN(words, classes, LiteConfig(channels=16, hidden=16, filters=2, skip8=8, skip4=8))
-    network.backbone.requires_grad_(False)
     settings = Settings(out, seed=5, workers=0, save_every=2, measure_every=1000)
     chosen = dmn_train.Recipe(**{"steps": 4, "batch": 4, "queries": 1, "precision": "float32"} | recipe)
     vocabulary = Vocabulary(WORDS, "plain")
-    names, dmn_train.classifier_names = dmn_train.classifier_names, lambda network: lambda rgb: ("disc",)
+    names, dmn_train.classifier_names = dmn_train.classifier_names, lambda backbone: lambda rgb: ("disc",)
     try:
-        return dmn_train.Trainer(network, vocabulary, chosen, settings, data), settings
+        return dmn_train.Trainer(network, vocabulary, Backbone(), chosen, settings, data), settings
     finally:
         dmn_train.classifier_names = names
 

@@ -103,30 +103,32 @@ class Start:
 
 
 def start_of(args: argparse.Namespace, pairs: list[Pair], world: World) -> Start:
-    """What ``--init`` names. For a start from nothing the vocabulary is that of the sentences, kept in OUT.
+    """What ``--init`` names, "paper" without it. For a start from nothing the vocabulary is that of the
+    sentences, kept in OUT.
 
     Raises:
         LangTrackError: there are no such weights, or their vocabulary is missing.
     """
-    if args.init == "random":
+    init = args.init or "paper"
+    if init == "random":
         path = args.out / "vocabulary.txt"
         if world.first and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, "\n".join(words_of(pairs).words) + "\n")
         world.wait()
         return Start({}, Vocabulary.from_file(path), path, "random")
-    named = [entry for entry in entries() if (entry.name, entry.network) == (args.init, "dmn")]
+    named = [entry for entry in entries() if (entry.name, entry.network) == (init, "dmn")]
     if named:
         entry = named[0]
         checkpoint, path = entry.checkpoint, entry.folder / list(entry.files)[1]
         check(entry)
-    elif Path(args.init).is_file():
-        checkpoint, path = Path(args.init), args.vocabulary
+    elif Path(init).is_file():
+        checkpoint, path = Path(init), args.vocabulary
         if path is None:
             raise LangTrackError(f"{checkpoint} needs --vocabulary, the words that it was trained with.")
     else:
         raise LangTrackError(
-            f"There are no weights of the published DMN called {args.init!r}: add them (weights add FILE "
+            f"There are no weights of the published DMN called {init!r}: add them (weights add FILE "
             "--vocabulary FILE), give a file, or start from nothing with --init random."
         )
     state = published_state(read_checkpoint(checkpoint)[0])

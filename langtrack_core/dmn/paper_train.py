@@ -42,10 +42,6 @@ def add_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--stage", choices=list(STAGES), help="this stage alone; all, one after another, without"
     )
-    group.add_argument(
-        "--init", default="paper",
-        help="weights trained on ReferIt: a name from `weights list` (default paper), a file, or random",
-    )  # fmt: skip
     group.add_argument("--vocabulary", type=Path, help="words that the weights in a file were trained with")
 
 

@@ -6,9 +6,8 @@ be seen, so that "left", "biggest" and "the only dog" stay true.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from collections.abc import Sequence as Many
 from dataclasses import replace
 from pathlib import Path
@@ -24,17 +23,18 @@ from ..datasets import coco_pictures
 from ..geometry import BoolMask, enclosing_box
 from ..scenes import pick_expression, render_scene
 from .sentences import KINDS, NOUNS, PERSON_WORDS, Thing, category_of, describe, finish, mirror
-from .sources import ClipSource, PeopleSource, PhotoSource, SalientSource, Shot
+from .sources import UNNAMED, ClipSource, PeopleSource, PhotoSource, SalientSource, Shot
 
-INPUT = 320
-TARGET = INPUT // 4
+STRIDE = 4
+"""Of the masks against the picture."""
+
 MIN_SHARE = 0.0025
 """Share of the picture that an object has to show to be asked for."""
 
 
 class Sample(NamedTuple):
-    """``image`` (INPUT, INPUT, 3) uint8; per query a sentence, its mask (TARGET, TARGET) uint8, 0 to 255, and
-    whether that is only the filled box, and whether the sentence says too little for a score."""
+    """``image`` (H, W, 3) uint8; per query a sentence, its mask (H / 4, W / 4) uint8, 0 to 255, whether that
+    is only the filled box, and whether the sentence says too little for a score."""
 
     image: NDArray[np.uint8]
     sentences: list[str]
@@ -46,20 +46,22 @@ class Sample(NamedTuple):
 # --- augmentation ------------------------------------------------------------------------------------------
 
 
-def _warp(mask: BoolMask, matrix: NDArray[np.float64], size: int) -> BoolMask:
-    warped = cv2.warpAffine(mask.view(np.uint8), matrix, (size, size), flags=cv2.INTER_LINEAR)
+def _warp(mask: BoolMask, matrix: NDArray[np.float64], size_hw: tuple[int, int]) -> BoolMask:
+    warped = cv2.warpAffine(mask.view(np.uint8), matrix, size_hw[::-1], flags=cv2.INTER_LINEAR)
     return warped > 0
 
 
-def reframe(rng: np.random.Generator, shot: Shot, size: int = INPUT) -> Shot:
-    """A random window of the picture, squeezed to a square, mirrored half of the time."""
+def reframe(rng: np.random.Generator, shot: Shot, size_hw: tuple[int, int]) -> Shot:
+    """A random window of the picture, of nearly these proportions, mirrored half of the time."""
     h, w = shot.rgb.shape[:2]
     focus = shot.things[rng.integers(len(shot.things))] if shot.things else None
     # Human sentences know where things are: those pictures are cut less.
     told = any(t.sentences for t in shot.things)
     scale = float(rng.uniform(0.75 if told else 0.45, 1.1))
-    aspect = float(np.exp(rng.uniform(-0.25, 0.25)))
-    win_w, win_h = w * min(scale * aspect**0.5, 1.3), h * min(scale / aspect**0.5, 1.3)
+    aspect = size_hw[1] / size_hw[0] * float(np.exp(rng.uniform(-0.2, 0.2)))
+    win_w, win_h = scale * (w * h * aspect) ** 0.5, scale * (w * h / aspect) ** 0.5
+    reach = min(1.0, 1.3 * w / win_w, 1.3 * h / win_h)  # not too much of what lies outside
+    win_w, win_h = win_w * reach, win_h * reach
     x0, y0 = (
         rng.uniform(min(0, w - win_w), max(0, w - win_w)),
         rng.uniform(min(0, h - win_h), max(0, h - win_h)),
@@ -70,23 +72,23 @@ def reframe(rng: np.random.Generator, shot: Shot, size: int = INPUT) -> Shot:
         x0 = min(max(x0, box[2] - slack_x - win_w), box[0] + slack_x)
         y0 = min(max(y0, box[3] - slack_y - win_h), box[1] + slack_y)
     flip = rng.random() < 0.5
-    sx, sy = size / win_w, size / win_h
+    sx, sy = size_hw[1] / win_w, size_hw[0] / win_h
     matrix = np.array([[sx, 0, -x0 * sx], [0, sy, -y0 * sy]])
     if flip:
-        matrix = np.array([[-sx, 0, size + x0 * sx], [0, sy, -y0 * sy]])
+        matrix = np.array([[-sx, 0, size_hw[1] + x0 * sx], [0, sy, -y0 * sy]])
     border = tuple(float(v) for v in shot.rgb.reshape(-1, 3).mean(0))
     shrink = max(sx, sy) < 0.8
     rgb = cv2.warpAffine(
         shot.rgb,
         matrix,
-        (size, size),
+        size_hw[::-1],
         flags=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR,
         borderValue=border,
     ).astype(np.uint8, copy=False)
     things = tuple(
         replace(
             t,
-            mask=_warp(t.mask, matrix, size),
+            mask=_warp(t.mask, matrix, size_hw),
             sentences=tuple(mirror(s) for s in t.sentences) if flip else t.sentences,
         )
         for t in shot.things
@@ -104,32 +106,31 @@ def paste(rng: np.random.Generator, shot: Shot, other: Shot) -> Shot:
     if box is None:
         return shot
     x1, y1, x2, y2 = box.astype(int)
-    size = shot.rgb.shape[0]
-    scale = float(rng.uniform(0.15, 0.55)) * size / max(x2 - x1, y2 - y1)
+    height, width = shot.rgb.shape[:2]
+    scale = float(rng.uniform(0.15, 0.55)) * min(height, width) / max(x2 - x1, y2 - y1)
     w, h = max(4, int((x2 - x1) * scale)), max(4, int((y2 - y1) * scale))
     patch = cv2.resize(other.rgb[y1:y2, x1:x2], (w, h), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.3:
         patch = dye(rng, np.asarray(patch, np.uint8))
     alpha = cv2.resize(thing.mask[y1:y2, x1:x2].astype(np.float32), (w, h), interpolation=cv2.INTER_AREA)
     alpha = cv2.GaussianBlur(cv2.erode(alpha, np.ones((3, 3))), (3, 3), 0)
-    left, top = int(rng.integers(0, max(1, size - w))), int(rng.integers(0, max(1, size - h)))
+    left, top = int(rng.integers(0, max(1, width - w))), int(rng.integers(0, max(1, height - h)))
     rgb = shot.rgb.copy()
     area = rgb[top : top + h, left : left + w]
     a, patch = alpha[: area.shape[0], : area.shape[1], None], patch[: area.shape[0], : area.shape[1]]
     area[:] = np.rint(area * (1 - a) + patch * a).astype(np.uint8)
-    pasted = np.zeros((size, size), bool)
+    pasted = np.zeros((height, width), bool)
     pasted[top : top + h, left : left + w] = a[..., 0] > 0.5
     below = tuple(replace(t, mask=t.mask & ~pasted) for t in shot.things)
     absent = shot.absent - {thing.category}
-    # The place that a human sentence gave the object in its own picture no longer holds.
-    sentences = tuple(s for s in thing.sentences if not re.search(r"\b(left|right|middle)\b", s))
     # Nothing of its kind in the other picture came along.
-    return replace(
-        shot,
-        rgb=rgb,
-        things=(*below, replace(thing, mask=pasted, sentences=sentences, unique=True)),
-        absent=absent,
-    )
+    thing = replace(thing, mask=pasted, sentences=_placeless(thing.sentences), unique=True)
+    return replace(shot, rgb=rgb, things=(*below, thing), absent=absent)
+
+
+def _placeless(sentences: Many[str]) -> tuple[str, ...]:
+    """Without those whose place holds in the object's own picture only."""
+    return tuple(s for s in sentences if not re.search(r"\b(left|right|middle)\b", s))
 
 
 def dye(rng: np.random.Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -164,8 +165,8 @@ def recolour(rng: np.random.Generator, rgb: NDArray[np.uint8]) -> NDArray[np.uin
 class Batch(NamedTuple):
     """What a training step takes: B pictures with Q queries each, those of a picture one after the other.
 
-    ``image`` (B, 3, INPUT, INPUT) in the network's range, ``sentences`` B Q, ``masks`` (B Q, 1, TARGET,
-    TARGET) in [0, 1], ``boxed`` and ``vague`` (B Q,) bool.
+    ``image`` (B, 3, H, W) in the network's range, ``sentences`` B Q, ``masks`` (B Q, 1, H / 4, W / 4) in
+    [0, 1], ``boxed`` and ``vague`` (B Q,) bool.
     """
 
     image: Tensor
@@ -183,9 +184,8 @@ def collate(samples: list[Sample]) -> Batch:
     return Batch((images.float() - 127) / 128, [t for s in samples for t in s.sentences], masks, boxed, vague)
 
 
-class SampleStream(torch.utils.data.IterableDataset):
-    """An endless, seeded stream of batches; `first` skips ahead, so that a resumed run sees what it would
-    have.
+class SampleStream:
+    """Samples without end.
 
     Args:
         data: folder with coco/, persons/, davis/ and saliency/.
@@ -193,6 +193,7 @@ class SampleStream(torch.utils.data.IterableDataset):
         alike: how near two expressions are, word by word, -1 to 1.
         queries: sentences a picture.
         scenes: share of rendered pictures.
+        tiled: share of photographs that are two or four in one.
         words, vague: words at random, and how often one names a salient thing.
     """
 
@@ -201,32 +202,24 @@ class SampleStream(torch.utils.data.IterableDataset):
         data: Path,
         name_of: Callable[[NDArray[np.uint8]], tuple[str, ...]],
         alike: Callable[[str, str], float],
-        seed: int,
         *,
-        batch: int = 6,
         queries: int = 4,
         scenes: float = 0.06,
+        tiled: float = 0.2,
         words: Many[str] = (),
         vague: float = 0.25,
     ) -> None:
-        self.photos = PhotoSource(coco_pictures(data / "coco"))
+        self.alike = alike
+        self.photos = PhotoSource(coco_pictures(data / "coco"), name_of, alike)
         self.people = PeopleSource(coco_pictures(data / "persons", "boxes.json"))
         self.clips = ClipSource(data / "davis")
         self.salient = SalientSource(data / "saliency", name_of, words, vague)
-        self.alike = alike
-        self.seed, self.batch, self.queries, self.scenes, self.first = seed, batch, queries, scenes, 0
+        self.queries, self.scenes, self.tiled = queries, scenes, tiled
 
-    def __iter__(self) -> Iterator[Batch]:
-        info = torch.utils.data.get_worker_info()
-        worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        # The loader takes from its workers in turn: worker w makes batches w, w + workers, …
-        for step in itertools.count(self.first + worker, workers):
-            seeds = range(step * self.batch, (step + 1) * self.batch)
-            yield collate([self.sample(np.random.default_rng((self.seed, i))) for i in seeds])
-
-    def sample(self, rng: np.random.Generator) -> Sample:
+    def sample(self, rng: np.random.Generator, size_hw: tuple[int, int]) -> Sample:
+        """A picture of this size; height and width are multiples of 8."""
         while True:
-            made = self._rendered(rng) if rng.random() < self.scenes else self._photographed(rng)
+            made = self._rendered(rng, size_hw) if rng.random() < self.scenes else self._photo(rng, size_hw)
             if made is not None:
                 return made
 
@@ -234,9 +227,13 @@ class SampleStream(torch.utils.data.IterableDataset):
         sources = (self.photos, self.people, self.clips, self.salient)
         return sources[rng.choice(4, p=(0.44, 0.17, 0.17, 0.22))]
 
-    def _photographed(self, rng: np.random.Generator) -> Sample | None:
-        shot = reframe(rng, self._source(rng).draw(rng))
-        for _ in range(int(rng.choice(3, p=(0.35, 0.4, 0.25)))):
+    def _photo(self, rng: np.random.Generator, size_hw: tuple[int, int]) -> Sample | None:
+        if rng.random() < self.tiled:
+            shot, guests = self._tiles(rng, size_hw), 0
+        else:
+            shot = reframe(rng, self._source(rng).draw(rng), size_hw)
+            guests = int(rng.choice(3, p=(0.35, 0.4, 0.25)))
+        for _ in range(guests):
             shot = paste(rng, shot, self._guest(rng, shot))
         things = [t for t in shot.things if t.mask.mean() >= MIN_SHARE]
         order = list(rng.permutation(len(things)))
@@ -254,6 +251,45 @@ class SampleStream(torch.utils.data.IterableDataset):
         nothing = Thing("", np.zeros(shot.rgb.shape[:2], bool))
         asked = asked[: self.queries - len(absent)] + [(s, nothing) for s in absent]
         return self._packed(rng, shot.rgb, asked)
+
+    def _tiles(self, rng: np.random.Generator, size_hw: tuple[int, int]) -> Shot:
+        """Two or four pictures side by side: small things, among others of which much is known.
+
+        Half of the time the others are of the first one's kind. A thing is asked for only when no other
+        picture can hold one of its kind unknown.
+        """
+        rows, columns = ((1, 2), (2, 1), (2, 2))[rng.choice(3, p=(0.35, 0.15, 0.5))]
+        tile_hw = size_hw[0] // rows, size_hw[1] // columns
+        shots = [self._source(rng).draw(rng)]
+        for _ in range(rows * columns - 1):
+            more = self._guest(rng, shots[0]) if rng.random() < 0.5 else self._source(rng).draw(rng)
+            shots.append(more)
+        shots = [reframe(rng, shot, tile_hw) for shot in shots]
+        things = []
+        for i, shot in enumerate(shots):
+            corner = (i // columns * tile_hw[0], i % columns * tile_hw[1])
+            for thing in shot.things:
+                mask = np.zeros(size_hw, bool)
+                mask[corner[0] : corner[0] + tile_hw[0], corner[1] : corner[1] + tile_hw[1]] = thing.mask
+                told = all(self._told(other, thing) for other in shots if other is not shot)
+                sentences = _placeless(thing.sentences)
+                things.append(replace(thing, mask=mask, sentences=sentences, ambiguous=not told))
+        whole = [np.concatenate([s.rgb for s in shots[r * columns :][:columns]], axis=1) for r in range(rows)]
+        return Shot(
+            np.concatenate(whole),
+            tuple(things),
+            frozenset.intersection(*(shot.absent for shot in shots)),
+            all(shot.open for shot in shots),
+        )
+
+    def _told(self, shot: Shot, thing: Thing) -> bool:
+        """Whether all of this one's kind in a picture are in its list; of the kind "object" is everything."""
+        if thing.vague or thing.names == UNNAMED:
+            return False
+        like = [t for t in shot.things if t.category == thing.category]
+        if like:
+            return all(t.unique for t in like)
+        return self._surely_absent(shot, thing.category, (*thing.names, thing.category)[0])
 
     def _guest(self, rng: np.random.Generator, shot: Shot) -> Shot:
         """A picture to take an object from: often one of the same kind, so that the name says too little."""
@@ -303,8 +339,8 @@ class SampleStream(torch.utils.data.IterableDataset):
         told = shot.open or len(shot.absent) > 40
         return told and all(self.alike(text, head) < 0.42 for text in shown)
 
-    def _rendered(self, rng: np.random.Generator) -> Sample | None:
-        scene = render_scene(rng, (INPUT, INPUT), 1, int(rng.integers(2, 6)))
+    def _rendered(self, rng: np.random.Generator, size_hw: tuple[int, int]) -> Sample | None:
+        scene = render_scene(rng, size_hw, 1, int(rng.integers(2, 6)))
         asked = []
         for i in rng.permutation(len(scene.objects)):
             sentence = pick_expression(rng, scene, int(i), 0)
@@ -316,8 +352,9 @@ class SampleStream(torch.utils.data.IterableDataset):
         self, rng: np.random.Generator, rgb: NDArray[np.uint8], asked: list[tuple[str, Thing]]
     ) -> Sample:
         asked = [asked[i % len(asked)] for i in range(self.queries)]
+        small_wh = rgb.shape[1] // STRIDE, rgb.shape[0] // STRIDE
         small = [
-            cv2.resize(thing.mask.astype(np.float32) * 255, (TARGET, TARGET), interpolation=cv2.INTER_AREA)
+            cv2.resize(thing.mask.astype(np.float32) * 255, small_wh, interpolation=cv2.INTER_AREA)
             for _, thing in asked
         ]
         masks = np.rint(np.stack(small)).astype(np.uint8)

@@ -22,6 +22,10 @@ from ..geometry import POSITIVE_ABOVE, binarise, largest_component, prob_to_u8
 from ..types import Estimate, Frame, LangTrackError
 from .vocabulary import Vocabulary
 
+LITE_SHAPES_HW = ((448, 256), (384, 288), (320, 320), (288, 384), (256, 448))
+"""Input sizes of the lite network: 9:16, 3:4, 1:1, 4:3 and 16:9, all of some 110,000 pixels. A frame takes
+the one nearest to its own proportions: squeezed to a square, a man's legs are thinner than a cell."""
+
 BRIDGED = 0.03
 """Of the longest side; mean IoU on dev 0.677 to 0.685 with it, kite-walk 0.58 to 0.61."""
 
@@ -53,33 +57,39 @@ class Preprocessing:
 
     Attributes:
         mode: "longest_side" keeps the proportions, as DMN was trained: bilinear, not anti-aliased, in
-            floating point. "squeeze" makes a square, averaging over the area when it shrinks.
-        size: of the longest side, or of the square, in pixels.
+            floating point. "nearest_shape" squeezes the frame into that of ``shapes_hw`` which is nearest to
+            its proportions, averaging over the area when it shrinks.
+        size: of the longest side, in pixels.
+        shapes_hw: for "nearest_shape", heights and widths in pixels.
         mean, std: per channel (RGB) of values in [0, 1]; the ImageNet ones by default.
         align_corners: for both resizings, of the picture ("longest_side") and of the mask. To be as in the
             network: the released DMN weights want True (`DMNConfig.align_corners`).
     """
 
-    mode: Literal["longest_side", "squeeze"] = "longest_side"
+    mode: Literal["longest_side", "nearest_shape"] = "longest_side"
     size: int = 512
+    shapes_hw: tuple[tuple[int, int], ...] = ()
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     align_corners: bool = False
 
     def __post_init__(self) -> None:
-        if self.mode not in ("longest_side", "squeeze") or self.size < 1:
-            raise ValueError(f"mode must be longest_side or squeeze and size positive, got {self}")
+        if self.mode not in ("longest_side", "nearest_shape") or self.size < 1:
+            raise ValueError(f"mode must be longest_side or nearest_shape and size positive, got {self}")
+        if (self.mode == "nearest_shape") != bool(self.shapes_hw):
+            raise ValueError(f"nearest_shape, and it alone, takes shapes_hw, got {self}")
 
     @classmethod
-    def lite(cls, size: int = 320) -> Preprocessing:
-        """What the lite network takes: a square, (v - 127) / 128 of 0 to 255."""
-        return cls("squeeze", size, (127 / 255,) * 3, (128 / 255,) * 3)
+    def lite(cls, *shapes_hw: tuple[int, int]) -> Preprocessing:
+        """What the lite network takes, (v - 127) / 128 of 0 to 255, in one of `LITE_SHAPES_HW` by default."""
+        shapes_hw = shapes_hw or LITE_SHAPES_HW
+        return cls("nearest_shape", shapes_hw=shapes_hw, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
     def input_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
         """Input size for a frame's size."""
-        if self.mode == "squeeze":
-            return self.size, self.size
         height, width = size_hw
+        if self.mode == "nearest_shape":
+            return min(self.shapes_hw, key=lambda hw: abs(math.log(hw[0] / hw[1] * width / height)))
         scale = self.size / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
 
@@ -87,7 +97,7 @@ class Preprocessing:
         """``(H, W, 3)`` uint8 RGB to the normalised ``(1, 3, h, w)`` float32."""
         frame_hw = (rgb.shape[0], rgb.shape[1])
         h, w = self.input_hw(frame_hw)
-        if self.mode == "squeeze" and frame_hw != (h, w):
+        if self.mode == "nearest_shape" and frame_hw != (h, w):
             shrinks = h <= frame_hw[0] and w <= frame_hw[1]
             how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
             rgb = np.asarray(cv2.resize(rgb, (w, h), interpolation=how), np.uint8)

@@ -162,6 +162,7 @@ class Thing:
         names: other nouns for it.
         sentences: sentences already known to single it out.
         unique: its category's other instances, if there are any, are in the list too.
+        ambiguous: there may be others of its kind of which nothing is known; no sentence is right for it.
         boxed: only its box is known, and the mask is that box.
         vague: named by a word at random. What to take when a word says nothing is learnt from it, but no
             score.
@@ -172,6 +173,7 @@ class Thing:
     names: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
     unique: bool = True
+    ambiguous: bool = False
     boxed: bool = False
     vague: bool = False
 
@@ -229,6 +231,8 @@ def _coloured(rng: np.random.Generator, noun: str, colour: str, part: int, perso
 def describe(rng: np.random.Generator, rgb: NDArray[np.uint8], things: Many[Thing], index: int) -> str | None:
     """One sentence for ``things[index]`` that fits nothing else in the picture, None when there is none."""
     target = things[index]
+    if target.ambiguous:
+        return None
     like = [t for t in things if t is not target and t.category == target.category]
     if target.sentences and not like and rng.random() < 0.85:
         return shorten(rng, str(rng.choice(target.sentences)))

@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets import Picture, davis_sequences, read_rgb, saliency_pictures
-from .sentences import Thing, category_of
+from ..datasets import Instance, Picture, davis_sequences, read_rgb, saliency_pictures
+from .sentences import NOUNS, Thing, category_of
 
 UNNAMED = ("object", "thing", "main object")
 """Of a salient thing that the classifier does not name."""
+
+NAMED_FROM, NAMED_ALIKE = 32, 0.35
+"""A photo's object gets ImageNet's name too when it is this many pixels wide and high, and the name this near
+to its category's."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,13 @@ class Shot:
     open: bool = False
 
 
+def _crop(rgb: NDArray[np.uint8], instance: Instance) -> NDArray[np.uint8]:
+    """An object with a little of what is around it."""
+    x1, y1, x2, y2 = instance.box_xyxy.astype(int)
+    pad_y, pad_x = (y2 - y1) // 8, (x2 - x1) // 8
+    return rgb[max(0, y1 - pad_y) : y2 + pad_y, max(0, x1 - pad_x) : x2 + pad_x]
+
+
 # What hardly any picture of people holds.
 _RARELY_WITH_PEOPLE = frozenset(
     ("zebra", "giraffe", "airplane", "train", "bear", "toilet", "microwave", "broccoli")
@@ -39,9 +50,19 @@ _RARELY_WITH_PEOPLE = frozenset(
 
 
 class PhotoSource:
-    """COCO-like pictures: categories known, sentences made."""
+    """COCO-like pictures: categories known, sentences made.
 
-    def __init__(self, pictures: list[Picture]) -> None:
+    Args:
+        name_of: a further name for what a crop shows ("bald eagle" for a bird), () when unsure.
+        alike: how near two names are, -1 to 1: a car's crop may show its grille.
+    """
+
+    def __init__(
+        self,
+        pictures: list[Picture],
+        name_of: Callable[[NDArray[np.uint8]], tuple[str, ...]],
+        alike: Callable[[str, str], float],
+    ) -> None:
         self.pictures = [p for p in pictures if any(i.has_mask for i in p.instances)]
         counts: dict[str, int] = {}
         for picture in self.pictures:
@@ -57,6 +78,17 @@ class PhotoSource:
             c: [p for p in self.pictures if any(i.category == c and i.has_mask for i in p.instances)]
             for c in self.categories
         }
+        self.names: dict[tuple[Path, int], tuple[str, ...]] = {}
+        for picture in self.pictures:
+            rgb = None
+            for index, instance in enumerate(picture.instances):
+                category, (x1, y1, x2, y2) = instance.category, instance.box_xyxy.astype(int)
+                if category == "person" or not instance.has_mask or min(x2 - x1, y2 - y1) < NAMED_FROM:
+                    continue
+                rgb = read_rgb(picture.path) if rgb is None else rgb
+                near = tuple(n for n in name_of(_crop(rgb, instance)) if alike(n, category) > NAMED_ALIKE)
+                if near:
+                    self.names[picture.path, index] = (*NOUNS.get(category, (category,)), *near)
 
     def draw(self, rng: np.random.Generator) -> Shot:
         return self._shot(self.pictures[rng.choice(len(self.pictures), p=self.weights)])
@@ -73,8 +105,13 @@ class PhotoSource:
         rgb = read_rgb(picture.path)
         size_hw = rgb.shape[:2]
         things = tuple(
-            Thing(i.category, i.mask(size_hw), unique=picture.is_complete(i.category))
-            for i in picture.instances
+            Thing(
+                i.category,
+                i.mask(size_hw),
+                self.names.get((picture.path, index), ()),
+                unique=picture.is_complete(i.category),
+            )
+            for index, i in enumerate(picture.instances)
         )
         shown = {i.category for i in picture.instances}
         known = frozenset(self.categories) if picture.complete is None else picture.complete
@@ -128,11 +165,7 @@ class SalientSource:
         self.words, self.vague = words, vague
         self.shots: list[tuple[Picture, tuple[str, ...]]] = []
         for picture in saliency_pictures(folder):
-            box = picture.instances[0].box_xyxy.astype(int)
-            rgb = read_rgb(picture.path)
-            pad_y, pad_x = (box[3] - box[1]) // 8, (box[2] - box[0]) // 8
-            crop = rgb[max(0, box[1] - pad_y) : box[3] + pad_y, max(0, box[0] - pad_x) : box[2] + pad_x]
-            names = name_of(crop)
+            names = name_of(_crop(read_rgb(picture.path), picture.instances[0]))
             self.shots.append((picture, names or UNNAMED))
         self.names = sorted({names for _, names in self.shots} - {UNNAMED}) or [("zebra",)]
 

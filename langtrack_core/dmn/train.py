@@ -2,9 +2,10 @@
 
     python -m langtrack_core train dmn --preset lite --data DIR --out DIR
 
-The backbone keeps its ImageNet weights; everything above it is trained with binary cross-entropy and Dice
-on the mask at strides 16 and 4 (DMN's low and high resolution, here at once), and a score that learns to
-tell whether the mask is right.
+Trained are binary cross-entropy and Dice on the mask at strides 16 and 4 (DMN's low and high resolution, here
+at once), and a score that learns to tell whether the mask is right. The backbone starts from ImageNet and
+learns slowly; what it says of ImageNet's classes is held to what it said before (distillation, Hinton et al.,
+arXiv:1503.02531), since the class evidence has to know things that no training picture shows.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from safetensors.torch import load_file
 from timm.data import ImageNetInfo
 from torch import Tensor
 
+from ..checkpoint_file import read_checkpoint
 from ..datasets import davis_sequences, read_rgb
 from ..geometry import mask_iou
 from ..training import (
@@ -43,15 +45,18 @@ from ..training import (
 from ..training import add_arguments as add_common_arguments
 from ..types import LangTrackError
 from . import paper_train
-from .lite import LiteDMN, Segmentation, lift
+from .lite import Backbone, LiteDMN, Segmentation, Visual, lift
 from .prior import tell
-from .samples import INPUT, SampleStream, collate
-from .segmenter import Preprocessing
+from .samples import SampleStream, collate
+from .segmenter import LITE_SHAPES_HW, Preprocessing
 from .sentences import COLOURS, NOUNS
 from .vocabulary import Vocabulary, plain_tokens
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "weights"
-LOOK = Preprocessing.lite(INPUT)
+LOOK = Preprocessing.lite()
+SHAPE_SHARES = (0.07, 0.13, 0.1, 0.3, 0.4)
+"""How often a step takes each of `LITE_SHAPES_HW`: videos are wide."""
+BRANCH_FILES = ("dmn-lite.safetensors", "dmn-lite-backbone.safetensors")
 LONGEST = 16
 """Words of a sentence that are read."""
 
@@ -62,9 +67,13 @@ class Recipe(CommonRecipe):
 
     Attributes:
         batch: pictures a step, ``queries`` sentences each.
+        backbone_rate: of the backbone, as a share of the rate; 0 keeps it as it is.
+        frozen_stages: the backbone's first ones, with the stem, which never learn: they cost most.
+        classes_weight: of the distance between what the backbone says of ImageNet's classes and what it said.
         absent_weight: of the mask of an absent thing. Its score teaches that it is absent; taught too
             well, the mask fears every word that it never met.
         scenes: share of rendered pictures.
+        tiled: share of the others that are two or four pictures in one.
         vague: share of salient things that a word at random names.
         low_weight: of the mask at stride 16; that at stride 4 has 1.
         cross_weight, score_weight: of the cross-entropy (Dice has 1), and of the score's.
@@ -74,11 +83,15 @@ class Recipe(CommonRecipe):
     """
 
     steps: int = 2400
-    batch: int = 6
+    batch: int = 12
     rate: float = 8e-4
     weight_decay: float = 0.05
+    backbone_rate: float = 0.1
+    frozen_stages: int = 3
+    classes_weight: float = 1.0
     queries: int = 4
     scenes: float = 0.06
+    tiled: float = 0.2
     vague: float = 0.25
     low_weight: float = 0.4
     cross_weight: float = 2.0
@@ -97,6 +110,11 @@ PRESETS = {"lite": Recipe()}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=["lite", "paper"], default="lite")
     add_common_arguments(parser)
+    parser.add_argument(
+        "--init", metavar="WEIGHTS",
+        help="weights to start from. lite: a folder of this command's (default: ImageNet's backbone alone); "
+        "paper: trained on ReferIt, a name from `weights list` (default paper), a file, or random",
+    )  # fmt: skip
     lite = parser.add_argument_group("preset lite")
     lite.add_argument("--data", type=Path, help="folder with coco, persons, davis and saliency")
     lite.add_argument("--dev", type=Path, help="folder in DAVIS layout to measure on while training")
@@ -113,14 +131,11 @@ def run(args: argparse.Namespace) -> int:
     recipe, settings = settings_of(args, PRESETS["lite"])
     with joined(args.device) as world:
         torch.manual_seed(args.seed)
-        table = load_file(WEIGHTS / "words-lite.safetensors")
-        network = LiteDMN(table["words"] / 127, table["classes"] / 127)
-        load_imagenet(network)
-        network.backbone.requires_grad_(False).eval()
+        network, vocabulary = untrained()
+        if args.init:
+            load_branch(network, Path(args.init))
         network.to(world.device).to(memory_format=torch.channels_last)
-        vocabulary = Vocabulary.from_file(WEIGHTS / "words-lite.txt", "plain")
-        tell(network, vocabulary)
-        trainer = Trainer(network, vocabulary, recipe, settings, args.data, args.dev)
+        trainer = Trainer(network, vocabulary, imagenet_backbone(), recipe, settings, args.data, args.dev)
         if fit(trainer, settings, world) and world.first:
             print(f"{settings.out / 'dmn-lite.safetensors'}: {recipe.steps} steps")
     return 0
@@ -186,24 +201,44 @@ def likeness(vectors: Tensor, vocabulary: Vocabulary) -> Callable[[str, str], fl
 # --- the network, ready to be trained ----------------------------------------------------------------------
 
 
-def load_imagenet(network: LiteDMN) -> None:
+def untrained() -> tuple[LiteDMN, Vocabulary]:
+    """The network with ImageNet's backbone and told what words of place and colour mean, and its words."""
+    table = load_file(WEIGHTS / "words-lite.safetensors")
+    network = LiteDMN(table["words"] / 127, table["classes"] / 127)
+    network.backbone = imagenet_backbone()
+    vocabulary = Vocabulary.from_file(WEIGHTS / "words-lite.txt", "plain")
+    tell(network, vocabulary)
+    return network, vocabulary
+
+
+def imagenet_backbone() -> Backbone:
     """The package's entries come in timm's order."""
-    target = network.backbone.net.state_dict()
+    backbone = Backbone()
+    target = backbone.net.state_dict()
     named = dict(zip(target, imagenet_weights().values(), strict=True))
     if any(named[k].shape != v.shape for k, v in target.items()):
         raise LangTrackError("The installed EfficientNet-Lite0 weights do not have timm's shapes.")
-    network.backbone.net.load_state_dict(named)
+    backbone.net.load_state_dict(named)
+    return backbone
 
 
-def classifier_names(network: LiteDMN) -> Callable[[NDArray[np.uint8]], tuple[str, ...]]:
+def freeze(backbone: Backbone, recipe: Recipe) -> None:
+    """What the recipe keeps from learning."""
+    backbone.requires_grad_(recipe.backbone_rate > 0)
+    for part in (backbone.net.conv_stem, backbone.net.bn1, *backbone.net.blocks[: recipe.frozen_stages]):
+        part.requires_grad_(False)
+
+
+def classifier_names(backbone: Backbone) -> Callable[[NDArray[np.uint8]], tuple[str, ...]]:
     """What ImageNet calls the one thing in a picture, () when the classifier is not sure."""
     info = ImageNetInfo()
     names = [info.index_to_description(i, detailed=False).split(", ") for i in range(info.num_classes())]
-    look = Preprocessing.lite(224)
+    look = Preprocessing.lite((224, 224))
+    device = backbone.net.classifier.weight.device
 
     @torch.inference_mode()
     def name_of(rgb: NDArray[np.uint8]) -> tuple[str, ...]:
-        prob = network.backbone.net(look(rgb, network.words.device)).softmax(1)[0]
+        prob = backbone.net(look(rgb, device)).softmax(1)[0]
         best = int(prob.argmax())
         return tuple(n.lower() for n in names[best][:2]) if prob[best] > 0.35 else ()
 
@@ -226,8 +261,13 @@ def box_loss(logits: Tensor, box: Tensor, smooth: float) -> Tensor:
     return (shadows[0] + shadows[1]) / 2 + 2 * outside + (0.5 - filled) * (size > 0)
 
 
+def class_distance(said: Tensor, says: Tensor) -> Tensor:
+    """``(B,)`` Kullback-Leibler divergence of log-probabilities ``(B, 1000, h, w)``, mean over the cells."""
+    return (said.exp() * (said - says)).sum(1).mean((1, 2))
+
+
 def losses(out: Segmentation, batch: TrainingBatch, recipe: Recipe) -> dict[str, Part]:
-    """Parts of the loss; the batch holds N sentences."""
+    """Parts of the loss on masks and scores; the batch holds N sentences."""
     target, boxed = batch.masks, batch.boxed
     parts: dict[str, Part] = {}
     absent = target.amax((1, 2, 3)) == 0
@@ -271,7 +311,7 @@ class Words(NamedTuple):
 
 
 class TrainingBatch(NamedTuple):
-    """``image`` (B, 3, INPUT, INPUT) in the network's range, ``masks`` (N, 1, h, w) in [0, 1] at stride 4,
+    """``image`` (B, 3, H, W) in the network's range, ``masks`` (N, 1, h, w) in [0, 1] at stride 4,
     ``boxed`` (N,) whether a mask is but a filled box, ``vague`` (N,) whether a word at random names it."""
 
     image: Tensor
@@ -291,6 +331,7 @@ class Trainer(Task):
         self,
         network: LiteDMN,
         vocabulary: Vocabulary,
+        teacher: Backbone,
         recipe: Recipe,
         settings: Settings,
         data: Path,
@@ -298,13 +339,16 @@ class Trainer(Task):
     ) -> None:
         self.network, self.vocabulary, self.seed, self.dev = network, vocabulary, settings.seed, dev
         self.recipe: Recipe = recipe
+        freeze(network.backbone, recipe)
+        network.backbone.eval()
+        self.teacher = teacher.to(network.words.device).requires_grad_(False).eval()
         self.stream = SampleStream(
             data,
-            classifier_names(network),
+            classifier_names(self.teacher),
             likeness(network.words.cpu(), vocabulary),
-            settings.seed,
             queries=recipe.queries,
             scenes=recipe.scenes,
+            tiled=recipe.tiled,
             words=tuple(word for word in vocabulary.words if len(word) > 3),
             vague=recipe.vague,
         )
@@ -314,18 +358,25 @@ class Trainer(Task):
         self.kin = Kin(network.words.cpu(), ids, recipe.kin, recipe.kin_least)
 
     def optimiser(self) -> torch.optim.Optimizer:
-        trained = [p for p in self.network.parameters() if p.requires_grad]
+        named = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
+        backbone = [p for name, p in named if name.startswith("backbone.")]
+        groups: list[dict[str, Any]] = [{"params": [p for n, p in named if not n.startswith("backbone.")]}]
+        if backbone:
+            groups.insert(0, {"params": backbone, "share": self.recipe.backbone_rate})
         decay = self.recipe.weight_decay
-        return torch.optim.AdamW(trained, lr=self.recipe.rate, weight_decay=decay, betas=(0.9, 0.98))
+        return torch.optim.AdamW(groups, lr=self.recipe.rate, weight_decay=decay, betas=(0.9, 0.98))
 
     def train_mode(self) -> None:
         self.network.train()
-        self.network.backbone.eval()
+        self.network.backbone.eval()  # its batch norms keep ImageNet's statistics
 
     def sample(self, index: int) -> TrainingBatch:
-        """One picture as a batch."""
+        """One picture as a batch; all of a step have one shape."""
+        shape = np.random.default_rng((self.seed, index // self.recipe.batch, 1)).choice(
+            len(LITE_SHAPES_HW), p=SHAPE_SHARES
+        )
         rng = np.random.default_rng((self.seed, index))
-        image, sentences, *masks = collate([self.stream.sample(rng)])
+        image, sentences, *masks = collate([self.stream.sample(rng, LITE_SHAPES_HW[shape])])
         ids, lengths = word_ids(self.vocabulary, sentences)
         noise = rng.standard_normal((*ids.shape, self.network.words.shape[1]), np.float32)
         dropped = torch.from_numpy(rng.random(ids.shape) < self.recipe.dropped) & (lengths[:, None] > 2)
@@ -337,10 +388,11 @@ class Trainer(Task):
         language = Words(*(torch.cat(column) for column in zip(*words, strict=True)))
         return TrainingBatch(torch.cat(images), language, *(torch.cat(column) for column in masks))
 
-    def forward(self, batch: TrainingBatch) -> Segmentation:
+    def look(self, batch: TrainingBatch) -> Visual:
+        return self.network.look(batch.image.contiguous(memory_format=torch.channels_last))
+
+    def forward(self, batch: TrainingBatch, visual: Visual) -> Segmentation:
         network, words = self.network, batch.words
-        with torch.no_grad():
-            visual = network.look(batch.image.contiguous(memory_format=torch.channels_last))
         longest = int(words.lengths.max())
         # With noise and with words left out now and then no single word decides.
         vectors = network.words[words.ids] + words.noise
@@ -350,12 +402,19 @@ class Trainer(Task):
         return network.ground(visual, language, picture.repeat_interleave(self.recipe.queries))
 
     def losses(self, batch: TrainingBatch) -> dict[str, Part]:
-        return losses(self.forward(batch), batch, self.recipe)
+        visual = self.look(batch)
+        parts = losses(self.forward(batch, visual), batch, self.recipe)
+        if self.recipe.backbone_rate > 0:
+            with torch.no_grad():
+                said = self.teacher(batch.image.contiguous(memory_format=torch.channels_last)).class_log_prob
+            distance = class_distance(said, visual.class_log_prob)
+            parts["classes"] = Part.mean(distance, self.recipe.classes_weight)
+        return parts
 
     def pictures(self, batch: TrainingBatch) -> list[Tensor]:
         """The first sentence of each of the first four pictures."""
         first = slice(None, None, self.recipe.queries)
-        prob = self.forward(batch).mask_logits.float().sigmoid()[first, 0]
+        prob = self.forward(batch, self.look(batch)).mask_logits.float().sigmoid()[first, 0]
         images = (batch.image * 128 + 127) / 255
         return [strip(*three) for three in zip(images[:4], batch.masks[first, 0], prob, strict=False)]
 
@@ -387,11 +446,26 @@ def measure(network: LiteDMN, vocabulary: Vocabulary, folder: Path, stride: int 
     return found
 
 
+def load_branch(network: LiteDMN, folder: Path) -> None:
+    """What `save_branch` wrote.
+
+    Raises:
+        LangTrackError: a file is missing or does not fit.
+    """
+    state: dict[str, Tensor] = {}
+    for name in BRANCH_FILES:
+        state |= read_checkpoint(folder / name)[0]
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise LangTrackError(f"{folder} holds no weights of the lite language branch: {error}") from error
+
+
 def save_branch(network: LiteDMN, out: Path) -> None:
     """The files to ship, the backbone apart from what was trained so that each stays small."""
     state = network.state_dict()
     metadata = {"network": "dmn-lite", "arguments": json.dumps(network.arguments())}
     backbone = {name: value for name, value in state.items() if name.startswith("backbone.")}
     trained = {name: value for name, value in state.items() if name not in backbone}
-    save_weights(out / "dmn-lite-backbone.safetensors", backbone, metadata)
-    save_weights(out / "dmn-lite.safetensors", trained, metadata)
+    for name, part in zip(BRANCH_FILES, (trained, backbone), strict=True):
+        save_weights(out / name, part, metadata)
