@@ -323,9 +323,14 @@ class SiamMaskTracker:
 def _bend(mask: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
     """Moves ``threshold`` to the value over which a pixel is positive, linearly on both sides of it."""
     positive_over = (POSITIVE_ABOVE + 0.5) / 255.0
-    above = positive_over + (mask - threshold) * ((1 - positive_over) / max(1 - threshold, 1e-6))
-    below = mask * (positive_over / max(threshold, 1e-6))
-    return np.clip(np.where(mask > threshold, above, below), 0.0, 1.0).astype(np.float32)
+    steep_above = (1 - positive_over) / max(1 - threshold, 1e-6)
+    steep_below = positive_over / max(threshold, 1e-6)
+    above = mask * np.float32(steep_above)
+    above += np.float32(positive_over - threshold * steep_above)
+    below = mask * np.float32(steep_below)
+    # The two lines cross at the threshold: which of them counts is which is lower, or higher, everywhere.
+    bent = (np.minimum if steep_below > steep_above else np.maximum)(above, below, out=below)
+    return np.clip(bent, 0.0, 1.0, out=bent)
 
 
 def _largest_outline(positive: NDArray[np.bool_], min_area: float) -> NDArray[np.int32] | None:
