@@ -272,6 +272,7 @@ class CompiledGrounding:
     def __init__(self, network: Any, input_hw: tuple[int, int]) -> None:
         self.network = network.eval()
         self.one_region: bool = network.one_region
+        self.edges: bool = network.edges
         self._compiler = Compiler(network)
         self._calls: dict[tuple[int, int, int], Call | None] = {}
         self._lock = threading.Lock()

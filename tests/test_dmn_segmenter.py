@@ -22,6 +22,7 @@ class ColourNetwork(nn.Module):
     """Segments what is red, or green, by the last word; logits at half the input's size."""
 
     one_region = False
+    edges = False
 
     def __init__(self, score=None):
         super().__init__()

@@ -30,6 +30,7 @@ MEGABYTE = 1_000_000
 # A module imports only modules of a lower rank, or of its own folder. Types needed by annotations alone
 # (under TYPE_CHECKING) don't count.
 RANKS = {
+    "edges": 0,
     "geometry": 0,
     "background": 0,
     "types": 1,

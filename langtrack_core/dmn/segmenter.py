@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..edges import drawn_to_edges
 from ..geometry import POSITIVE_ABOVE, binarise, largest_component, prob_to_u8
 from ..types import Estimate, Frame, LangTrackError
 from .vocabulary import Vocabulary
@@ -35,9 +36,11 @@ class GroundingNetwork(Protocol):
 
     Attributes:
         one_region: of several separate regions, only the largest is meant.
+        edges: the mask is coarse, and to be drawn to the edges of the picture.
     """
 
     one_region: bool
+    edges: bool
 
     def encode(self, ids: Tensor) -> Any:
         """Word ids ``(T,)`` int64 to whatever ``segment`` wants of the language."""
@@ -199,6 +202,8 @@ class DMNSegmenter:
             )
         mask_prob = _enlarged(logits[0, 0].float().cpu(), frame.size_hw, self.preprocessing.align_corners)
         mask_prob = _sigmoid_of(mask_prob)
+        if self.network.edges:
+            mask_prob = drawn_to_edges(mask_prob, frame.rgb)
         if self.network.one_region and not every_region:
             mask_prob = _largest_region(mask_prob)
         return mask_prob, _mask_logit(mask_prob) if score_logit is None else float(score_logit)
