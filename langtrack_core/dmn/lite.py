@@ -271,7 +271,8 @@ class LiteDMN(nn.Module):
         fused = self.compare[0](self.context[0](fused), place)
         fused = self.context[2](self.compare[1](self.context[1](fused), place))
 
-        hint = maps[:, :1] + self.colour_gain * maps[:, 2:]
+        # The place is told to the features alone: added to the mask, "on the left" would cut a bear in two.
+        hint = self.colour_gain * maps[:, 2:]
         low = self.out_low(fused) + hint
         x = self.up8(fused, visual.f8[picture])
         x = self.up4(x, visual.f4[picture])
