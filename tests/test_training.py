@@ -172,11 +172,18 @@ def test_two_processes_learn_what_one_does_with_the_same_global_batch(two, data,
         theirs = json.loads((two / f"{branch}-{rank}.json").read_text())
         assert theirs == [pytest.approx(step, rel=2e-4, abs=1e-6) for step in losses]
     after = [state(folder)["network"] for folder in (tmp_path / branch, two / branch)]
-    ours, theirs = (
-        torch.cat([(network[name] - before[name]).flatten().double() for name in before]) for network in after
-    )
-    assert ours.norm() > 0.01  # weights and running statistics have moved, and by the same
-    assert (ours - theirs).norm() < 1e-3 * ours.norm()
+    # The language branch's backbone is random here, which multiplies rounding: one process with one thread and
+    # with two differ by 1.2e-3 there. What is above it has to agree all the better.
+    for inside, tolerance in (
+        ((True, 1e-2), (False, 1e-4)) if branch == "language" else ((True, 1e-3), (False, 1e-3))
+    ):
+        names = [name for name in before if name.startswith("backbone.") == inside]
+        ours, theirs = (
+            torch.cat([(network[name] - before[name]).flatten().double() for name in names])
+            for network in after
+        )
+        assert ours.norm() > 0.005  # weights and running statistics have moved, and by the same
+        assert (ours - theirs).norm() < tolerance * ours.norm()
 
 
 def test_shares_of_a_batch_are_the_batch():
