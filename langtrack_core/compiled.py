@@ -51,6 +51,11 @@ WORDS = (8, 16, 32)
 """Expressions are filled up to one of these numbers of words; longer ones run in PyTorch."""
 
 
+KEPT = 4
+"""Compiled shapes of the language branch in memory, some 110 MB each; one that is asked for again comes from
+the store in 0.3 s."""
+
+
 class CannotCompile(Exception):
     """OpenVINO is not installed, or does not give what PyTorch gives; the text says which."""
 
@@ -306,16 +311,22 @@ class CompiledGrounding:
         return self._compiler.compile(name, _segment, (_noise(*input_hw), language))
 
     def _prepared(self, words: int, input_hw: tuple[int, int]) -> Call | None:
-        """Compiled when it is first asked for; None, after a warning, when that fails."""
+        """Compiled when it is first asked for; None, after a warning, when that fails. The `KEPT` last ones
+        stay."""
         key = (words, *input_hw)
         with self._lock:
-            if key not in self._calls:
+            if key in self._calls:
+                call = self._calls.pop(key)
+            else:
                 try:
-                    self._calls[key] = self._compile(words, input_hw)
+                    call = self._compile(words, input_hw)
                 except CannotCompile as error:
                     _log.warning("%s; PyTorch runs instead, several times slower.", error)
-                    self._calls[key] = None
-            return self._calls[key]
+                    call = None
+            self._calls[key] = call  # as the last one
+            while len(self._calls) > KEPT:
+                del self._calls[next(iter(self._calls))]
+            return call
 
 
 def _segment(network: Any, image: Tensor, language: Any) -> Any:

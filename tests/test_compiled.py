@@ -153,6 +153,20 @@ def test_a_picture_of_another_shape_is_compiled_when_it_comes(grounding: Compile
     assert torch.allclose(found, expected, atol=0.05 * float(expected.abs().max()) + 0.05)
 
 
+def test_only_the_last_shapes_stay_in_memory(home: Path, monkeypatch):
+    monkeypatch.setattr(compiled, "KEPT", 2)
+    tidy = CompiledGrounding(tiny(), SMALL_HW)
+    encoded = tidy.encode(torch.tensor([3, 1, 4]))
+    shapes = [SMALL_HW, (64, 128), SMALL_HW, (96, 64)]
+    with torch.inference_mode():
+        for shape in shapes:
+            assert tidy.segment(compiled._noise(*shape), encoded)[0].shape[2:] == (
+                shape[0] // 4,
+                shape[1] // 4,
+            )
+    assert list(tidy._calls) == [(WORDS[0], *SMALL_HW), (WORDS[0], 96, 64)]
+
+
 def test_a_shape_that_cannot_be_converted_runs_in_pytorch(home: Path, monkeypatch, caplog):
     late = CompiledGrounding(tiny(), SMALL_HW)
     no_conversion(monkeypatch)
