@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from ..datasets import Instance, Picture, davis_sequences, read_rgb, saliency_pictures
 from .sentences import NOUNS, Thing, category_of
@@ -79,7 +80,7 @@ class PhotoSource:
             for c in self.categories
         }
         self.names: dict[tuple[Path, int], tuple[str, ...]] = {}
-        for picture in self.pictures:
+        for picture in tqdm(self.pictures, "naming photos", leave=False, disable=None):
             rgb = None
             for index, instance in enumerate(picture.instances):
                 category, (x1, y1, x2, y2) = instance.category, instance.box_xyxy.astype(int)
