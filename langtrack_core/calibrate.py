@@ -18,7 +18,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from . import atomic
@@ -165,24 +165,27 @@ def calibration_error(probability: ArrayLike, right: ArrayLike, bins: int = 10) 
     p, y = np.asarray(probability, np.float64), np.asarray(right, np.float64)
     if p.size == 0:
         raise LangTrackError("There is nothing to calibrate on: no box was predicted.")
-    index = np.minimum((p * bins).astype(int), bins - 1)
+    index = _bin_of(p, bins)
     gaps = [abs(p[index == b].sum() - y[index == b].sum()) for b in range(bins)]
     return float(sum(gaps) / p.size)
+
+
+def _bin_of(probability: FloatArray, bins: int) -> NDArray[np.int64]:
+    return np.minimum((probability * bins).astype(np.int64), bins - 1)
 
 
 def print_reliability(probability: FloatArray, right: FloatArray, bins: int = 10) -> None:
     """How often boxes of each probability were right."""
     print("probability   boxes   right")
-    index = np.minimum((probability * bins).astype(int), bins - 1)
-    for b in range(bins):
-        chosen = index == b
-        if chosen.any():
-            print(f"{b / bins:.1f} to {(b + 1) / bins:.1f}{chosen.sum():>9}{right[chosen].mean():>8.3f}")
+    counts = np.bincount(_bin_of(probability, bins), minlength=bins)
+    for b, share in enumerate(reliability(probability, right, bins)):
+        if counts[b]:
+            print(f"{b / bins:.1f} to {(b + 1) / bins:.1f}{counts[b]:>9}{share:>8.3f}")
 
 
 def reliability(probability: FloatArray, right: FloatArray, bins: int = 10) -> FloatArray:
     """``(bins,)``: of the boxes in each bin, the share that was right; nan for an empty bin."""
-    index = np.minimum((probability * bins).astype(int), bins - 1)
+    index = _bin_of(probability, bins)
     return np.array([right[index == b].mean() if (index == b).any() else np.nan for b in range(bins)])
 
 

@@ -2,10 +2,10 @@
 
     python -m langtrack_core train dmn --preset lite --data DIR --out DIR
 
-Trained are binary cross-entropy and Dice on the mask at strides 16 and 4 (DMN's low and high resolution, here
-at once), and a score that learns to tell whether the mask is right. The backbone starts from ImageNet and
-learns slowly; what it says of ImageNet's classes is held to what it said before (distillation, Hinton et al.,
-arXiv:1503.02531), since the class evidence has to know things that no training picture shows.
+It is trained with binary cross-entropy and Dice on the mask at strides 16 and 4 (DMN's low and high
+resolution, here at once), and a score that learns to tell whether the mask is right. The backbone starts from
+ImageNet and learns slowly; what it says of ImageNet's classes is held to what it said before (distillation,
+Hinton et al., arXiv:1503.02531), since the class evidence has to know things that no training picture shows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ from ..training import (
     imagenet_weights,
     joined,
     keep_freed_memory,
+    parameter_groups,
     save_weights,
     settings_of,
     strip,
@@ -358,11 +359,7 @@ class Trainer(Task):
         self.kin = Kin(network.words.cpu(), ids, recipe.kin, recipe.kin_least)
 
     def optimiser(self) -> torch.optim.Optimizer:
-        named = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
-        backbone = [p for name, p in named if name.startswith("backbone.")]
-        groups: list[dict[str, Any]] = [{"params": [p for n, p in named if not n.startswith("backbone.")]}]
-        if backbone:
-            groups.insert(0, {"params": backbone, "share": self.recipe.backbone_rate})
+        groups = parameter_groups(self.network, self.recipe.backbone_rate)
         decay = self.recipe.weight_decay
         return torch.optim.AdamW(groups, lr=self.recipe.rate, weight_decay=decay, betas=(0.9, 0.98))
 
@@ -386,10 +383,8 @@ class Trainer(Task):
     def collate(self, samples: list[TrainingBatch]) -> TrainingBatch:
         images, words, *masks = zip(*samples, strict=True)
         language = Words(*(torch.cat(column) for column in zip(*words, strict=True)))
-        return TrainingBatch(torch.cat(images), language, *(torch.cat(column) for column in masks))
-
-    def look(self, batch: TrainingBatch) -> Visual:
-        return self.network.look(batch.image.contiguous(memory_format=torch.channels_last))
+        image = torch.cat(images).contiguous(memory_format=torch.channels_last)
+        return TrainingBatch(image, language, *(torch.cat(column) for column in masks))
 
     def forward(self, batch: TrainingBatch, visual: Visual) -> Segmentation:
         network, words = self.network, batch.words
@@ -402,11 +397,11 @@ class Trainer(Task):
         return network.ground(visual, language, picture.repeat_interleave(self.recipe.queries))
 
     def losses(self, batch: TrainingBatch) -> dict[str, Part]:
-        visual = self.look(batch)
+        visual = self.network.look(batch.image)
         parts = losses(self.forward(batch, visual), batch, self.recipe)
         if self.recipe.backbone_rate > 0:
             with torch.no_grad():
-                said = self.teacher(batch.image.contiguous(memory_format=torch.channels_last)).class_log_prob
+                said = self.teacher(batch.image).class_log_prob
             distance = class_distance(said, visual.class_log_prob)
             parts["classes"] = Part.mean(distance, self.recipe.classes_weight)
         return parts
@@ -414,7 +409,7 @@ class Trainer(Task):
     def pictures(self, batch: TrainingBatch) -> list[Tensor]:
         """The first sentence of each of the first four pictures."""
         first = slice(None, None, self.recipe.queries)
-        prob = self.forward(batch, self.look(batch)).mask_logits.float().sigmoid()[first, 0]
+        prob = self.forward(batch, self.network.look(batch.image)).mask_logits.float().sigmoid()[first, 0]
         images = (batch.image * 128 + 127) / 255
         return [strip(*three) for three in zip(images[:4], batch.masks[first, 0], prob, strict=False)]
 

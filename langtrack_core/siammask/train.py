@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -34,6 +34,7 @@ from ..training import (
     imagenet_weights,
     joined,
     keep_freed_memory,
+    parameter_groups,
     save_weights,
     settings_of,
     strip,
@@ -277,12 +278,7 @@ class Trainer(Task):
         self.pairs = PairDataset(data, recipe.steps * recipe.batch, settings.seed)
 
     def optimiser(self) -> torch.optim.Optimizer:
-        named = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
-        backbone = [p for name, p in named if name.startswith("backbone.")]
-        heads = [p for name, p in named if not name.startswith("backbone.")]
-        groups: list[dict[str, Any]] = [{"params": heads}]
-        if backbone:
-            groups.insert(0, {"params": backbone, "share": self.recipe.backbone_rate})
+        groups = parameter_groups(self.network, self.recipe.backbone_rate)
         return torch.optim.AdamW(groups, lr=self.recipe.rate, weight_decay=self.recipe.weight_decay)
 
     def train_mode(self) -> None:

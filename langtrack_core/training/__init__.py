@@ -13,7 +13,7 @@ from .files import imagenet_weights, save_atomically, save_weights
 from .loop import Task, fit
 from .losses import Part, dice_loss
 from .process import StopSignal, keep_freed_memory, leave_signals
-from .recipe import CommonRecipe, Settings, add_arguments, cosine_rate, settings_of
+from .recipe import CommonRecipe, Settings, add_arguments, cosine_rate, parameter_groups, settings_of
 from .world import World, joined
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "joined",
     "keep_freed_memory",
     "leave_signals",
+    "parameter_groups",
     "save_atomically",
     "save_weights",
     "settings_of",

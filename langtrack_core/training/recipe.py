@@ -6,7 +6,9 @@ import argparse
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
+
+from torch import nn
 
 from ..types import LangTrackError
 
@@ -81,6 +83,14 @@ def settings_of(args: argparse.Namespace, recipe: R) -> tuple[R, Settings]:
     if args.every < 1 or args.workers < 0 or args.seed < 0:
         raise LangTrackError("--every must be 1 or more, --workers and --seed 0 or more.")
     return recipe, Settings(args.out, args.seed, args.workers, args.every, args.every)
+
+
+def parameter_groups(network: nn.Module, backbone_share: float) -> list[dict[str, Any]]:
+    """What is trained, for an optimiser: the backbone, if it is, with its share of the rate, and all else."""
+    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    backbone = [p for name, p in named if name.startswith("backbone.")]
+    groups: list[dict[str, Any]] = [{"params": backbone, "share": backbone_share}] if backbone else []
+    return [*groups, {"params": [p for name, p in named if not name.startswith("backbone.")]}]
 
 
 def cosine_rate(step: int, steps: int, peak: float, warm_up: int = 100, floor: float = 0.01) -> float:
