@@ -32,6 +32,7 @@ check: $(DEV) chromium
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo
 	$(PY) -m pytest $(ARGS)
 
 bench: $(RUNTIME)

@@ -21,14 +21,14 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy, as the command line has it
 
-from langtrack_core.batch.cluster import RayPool
-from langtrack_core.batch.ledger import Entry, Ledger
-from langtrack_core.batch.local import LocalPool
-from langtrack_core.batch.manifest import Item
-from langtrack_core.batch.scheduler import Pool, run_items
-from langtrack_core.batch.work import Task
-from langtrack_core.recording import load_tracker
+from langtrack_core.run.track_video import load_tracker
 from langtrack_core.video import VideoWriter, probe, read_frames
+from langtrack_lab.batch.ledger import Entry, Ledger
+from langtrack_lab.batch.manifest import Item
+from langtrack_lab.batch.process_pool import LocalPool
+from langtrack_lab.batch.ray_pool import RayPool
+from langtrack_lab.batch.scheduler import Pool, run_items
+from langtrack_lab.batch.worker import Task
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 MILLION = 1_000_000

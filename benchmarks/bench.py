@@ -31,8 +31,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from langtrack_core import LangTracker
-from langtrack_core.export import Recorder
 from langtrack_core.geometry import xywh_to_xyxy
+from langtrack_core.run.recorder import Recorder
 from langtrack_core.siammask.network import SEARCH_SIZE, TEMPLATE_SIZE
 from langtrack_core.types import Frame, Query
 from langtrack_core.video import probe, read_frames

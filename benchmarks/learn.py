@@ -19,14 +19,14 @@ from pathlib import Path
 
 import torch
 
-from langtrack_core.datasets import davis_sequences
-from langtrack_core.dmn import train as dmn_train
-from langtrack_core.evaluate.branches import follow
-from langtrack_core.evaluate.protocol import shortened
-from langtrack_core.metrics import success_auc
-from langtrack_core.siammask import train as siam_train
 from langtrack_core.siammask.tracker import CONFIGS, SiamMaskTracker
-from langtrack_core.training import Settings, fit, keep_freed_memory
+from langtrack_lab.datasets import davis_sequences
+from langtrack_lab.evaluation.protocol import shortened
+from langtrack_lab.evaluation.single_branch import follow
+from langtrack_lab.metrics import success_auc
+from langtrack_lab.training import Settings, fit, keep_freed_memory
+from langtrack_lab.training import language as dmn_train
+from langtrack_lab.training import tracker as siam_train
 
 TRIAL = 4
 """Steps that are timed first; they count for nothing."""

@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from langtrack_core.compare import attribute, check_completions, regions
-from langtrack_core.project import Target
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_frames
 
+from .annotation.compare import attribute, check_completions, regions
+from .annotation.project import Target
 from .follow import Export, Follow, steps_on
 from .hosting import on_gpu
 from .opening import Opening
@@ -188,7 +188,7 @@ class Desk:
     # --- looking closer -------------------------------------------------------------------------------------
 
     def words(self, session: Session, target: int, frame: float, text: str | None = None) -> dict[str, Any]:
-        """Which word moved the mask on a frame; see `langtrack_core.compare.Attribution`.
+        """Which word moved the mask on a frame; see `demo.annotation.compare.Attribution`.
 
         Args:
             text: None for the target's expression.
@@ -200,7 +200,7 @@ class Desk:
         """The separate strong regions on a frame, and sentences that would mean each of them.
 
         Returns:
-            ``count`` and ``regions``: each as `langtrack_core.compare.Region`, with ``means``: the index of
+            ``count`` and ``regions``: each as `demo.annotation.compare.Region`, with ``means``: the index of
             the region that the completed sentence really selects, None when the network does not follow it.
         """
         workspace, owner, picture = self._picture(session, target, frame)

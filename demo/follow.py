@@ -14,14 +14,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from langtrack_core.export import Recorder
-from langtrack_core.project import Segment
-from langtrack_core.render import PANELS, Style, draw
-from langtrack_core.replay import corners_of, steps_again
-from langtrack_core.runs import Run
+from langtrack_core.run.format import Run
+from langtrack_core.run.recorder import Recorder
+from langtrack_core.run.render import PANELS, Style, draw
 from langtrack_core.types import LangTrackError, Query, Step
 from langtrack_core.video import read_backward, read_frames
 
+from .annotation.project import Segment
+from .annotation.redecide import corners_of, steps_again
 from .film import FilmWriter, MapsWriter, even_size
 from .hosting import on_gpu
 from .settings import Settings

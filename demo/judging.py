@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from langtrack_core.compare import Branch, agreement
-from langtrack_core.project import Project
-from langtrack_core.truth import read_truth, score_run
 from langtrack_core.types import LangTrackError
-from langtrack_core.verdicts import Verdicts, review_queue
 
+from .annotation.compare import Branch, agreement
+from .annotation.ground_truth import read_truth, score_run
+from .annotation.project import Project
+from .annotation.reviews import Verdicts, review_queue
 from .task import without_paths
 
 MAX_VERDICT_FILE = 20_000_000
@@ -100,7 +100,7 @@ class Judging:
     # --- ground truth and comparison ------------------------------------------------------------------------
 
     def truth(self, number: int, paths: Sequence[Path]) -> dict[str, Any]:
-        """Score a target's track against dropped masks or boxes; see `langtrack_core.truth.score_run`."""
+        """Score a target's track against dropped masks or boxes; see `ground_truth.score_run`."""
         with self.lock:
             run = self.project.target(number).run()
             try:

@@ -10,13 +10,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from langtrack_core.archives import Limits
-from langtrack_core.bundle import open_bundle
-from langtrack_core.project import Project, Segment
-from langtrack_core.runs import Run, decode_mask
+from langtrack_core.run.format import Run, decode_mask
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import read_frames
 
+from .annotation.project import Project, Segment
+from .annotation.project_zip import open_bundle
+from .annotation.safe_zip import Limits
 from .film import FilmWriter, Maps, MapsWriter
 from .sessions import Session
 from .settings import Settings

@@ -10,9 +10,10 @@ import numpy as np
 
 from langtrack_core.fusion import Said
 from langtrack_core.geometry import FloatArray, box_iou
-from langtrack_core.replay import rotated_rectangle
-from langtrack_core.runs import Row, Run
+from langtrack_core.run.format import Row, Run
 from langtrack_core.types import Step
+
+from .annotation.redecide import rotated_rectangle
 
 Confidence = float | Literal["absent"] | None
 Numbers = list[float] | None

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from langtrack_core.bundle import write_bundle
-from langtrack_core.project import MAX_TARGETS, Project, Segment, Target, checked_colour, checked_name, owners
-from langtrack_core.replay import WhatIf
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import VideoInfo
 
+from .annotation.project import MAX_TARGETS, Project, Segment, Target, checked_colour, checked_name, owners
+from .annotation.project_zip import write_bundle
+from .annotation.redecide import WhatIf
 from .film import Maps, merged_maps
 from .judging import Judging, verdicts_state
 from .timeline import Timeline, decided_columns

@@ -15,11 +15,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .export import Recorder as Recorder
     from .fusion import FusionConfig as FusionConfig
     from .pipeline import LangTracker as LangTracker
-    from .render import draw as draw
-    from .runs import read_run as read_run
+    from .run.format import read_run as read_run
+    from .run.recorder import Recorder as Recorder
+    from .run.render import draw as draw
     from .types import Estimate as Estimate
     from .types import Frame as Frame
     from .types import LangTrackError as LangTrackError
@@ -40,9 +40,9 @@ _HOME = {
     "read_frames": "video",
     "LangTracker": "pipeline",
     "FusionConfig": "fusion",
-    "Recorder": "export",
-    "read_run": "runs",
-    "draw": "render",
+    "Recorder": "run.recorder",
+    "read_run": "run.format",
+    "draw": "run.render",
 }
 __all__ = list(_HOME)
 

@@ -23,29 +23,29 @@ from .types import LangTrackError, Query
 
 if TYPE_CHECKING:
     from .pipeline import LangTracker
-    from .recording import Outcome
+    from .run.track_video import Outcome
     from .video import VideoInfo
 
 PROG = "langtrack"
 
 DISPATCHED = {
-    "batch": {"": ("langtrack_core.batch.command", "many videos, a run folder each and one index")},
+    "batch": {"": ("langtrack_lab.batch.command", "many videos, a run folder each and one index")},
     "train": {
-        "dmn": ("langtrack_core.dmn.train", "the language branch"),
-        "siammask": ("langtrack_core.siammask.train", "the tracker"),
+        "dmn": ("langtrack_lab.training.language", "the language branch"),
+        "siammask": ("langtrack_lab.training.tracker", "the tracker"),
     },
     "evaluate": {
-        "": ("langtrack_core.evaluate.command", "the whole tracker over a data set"),
-        "lgm": ("langtrack_core.evaluate.branches", "the language branch alone, frame by frame"),
-        "siam": ("langtrack_core.evaluate.branches", "the tracker alone, from the true first box"),
-        "refer": ("langtrack_core.evaluate.small_sets", "the language branch on single pictures"),
-        "absent": ("langtrack_core.evaluate.small_sets", "sentences that name what is not there"),
-        "contrast": ("langtrack_core.evaluate.small_sets", "sentences that tell two things apart"),
+        "": ("langtrack_lab.evaluation.command", "the whole tracker over a data set"),
+        "lgm": ("langtrack_lab.evaluation.single_branch", "the language branch alone, frame by frame"),
+        "siam": ("langtrack_lab.evaluation.single_branch", "the tracker alone, from the true first box"),
+        "refer": ("langtrack_lab.evaluation.probes", "the language branch on single pictures"),
+        "absent": ("langtrack_lab.evaluation.probes", "sentences that name what is not there"),
+        "contrast": ("langtrack_lab.evaluation.probes", "sentences that tell two things apart"),
     },
-    "report": {"": ("langtrack_core.report.command", "result folders, side by side")},
+    "report": {"": ("langtrack_lab.report.command", "result folders, side by side")},
     "calibrate": {
-        "lgm": ("langtrack_core.calibrate", "the language branch's confidence"),
-        "siam": ("langtrack_core.calibrate", "the tracker's confidence"),
+        "lgm": ("langtrack_lab.calibrate", "the language branch's confidence"),
+        "siam": ("langtrack_lab.calibrate", "the tracker's confidence"),
     },
 }
 """Commands whose modules have ``add_arguments(parser)`` and ``run(args) -> int``; loaded only when used.
@@ -92,7 +92,7 @@ def target_of(arguments: Sequence[str]) -> str | None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from . import weights_command
+    from .weights import command as weights_command
 
     parser = _Parser(PROG, description="Follow an object through a video by describing it.")
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -194,9 +194,9 @@ def run_track(args: argparse.Namespace) -> int:
     """Check everything that can be checked, load, follow, write."""
     from tqdm import tqdm
 
-    from .export import check_out_dir
-    from .recording import Output, load_tracker, open_source, record
-    from .render import Style
+    from .run.recorder import check_out_dir
+    from .run.render import Style
+    from .run.track_video import Output, load_tracker, open_source, record
 
     query = Query(args.text, args.box, args.start)
     check_out_dir(args.out, overwrite=args.overwrite)

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, field
 from itertools import repeat
 from typing import Any
 
-from .background import ahead
 from .dmn.segmenter import DMNSegmenter, Encoded
 from .fusion import FusionConfig, Memory, fuse
 from .geometry import FloatArray
-from .loading import load_branches
 from .siammask.tracker import SiamMaskTracker
+from .threads import ahead
 from .types import Estimate, Frame, LangTrackError, Query, Step
+from .weights.load import load_branches
 
 
 @dataclass

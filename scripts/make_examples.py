@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langtrack_core.geometry import enclosing_box, xyxy_to_xywh
-from langtrack_core.scenes import Scene, build_stage, film, make_actor, random_camera, random_look
-from langtrack_core.scenes.film import Actor, Camera
-from langtrack_core.scenes.stages import Stage
 from langtrack_core.video import VideoWriter
+from langtrack_lab.synthetic import Scene, build_stage, film, make_actor, random_camera, random_look
+from langtrack_lab.synthetic.backgrounds import Stage
+from langtrack_lab.synthetic.renderer import Actor, Camera
 
 SIZE_HW = (360, 640)
 FPS = 25

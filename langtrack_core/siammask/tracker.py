@@ -21,10 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ..edges import drawn_to_edges
 from ..geometry import POSITIVE_ABOVE, FloatArray, box_iou, clip_box, cxcywh_to_xyxy, xyxy_to_cxcywh
+from ..guided_filter import drawn_to_edges
 from ..types import Estimate, Frame, LangTrackError
-from .appearance import Appearance
 from .crops import crop, paste
 from .network import (
     ANCHORS,
@@ -36,6 +35,7 @@ from .network import (
     SiamMask,
     Template,
 )
+from .online_classifier import Appearance
 
 
 @dataclass(frozen=True)

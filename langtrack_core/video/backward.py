@@ -18,8 +18,8 @@ from typing import NamedTuple
 import av
 
 from ..types import Frame
-from .pictures import RGB, find_pictures
-from .reading import _check_start, _decoded, _existing, _folder_frames, _opened
+from .picture_folder import RGB, find_pictures
+from .reader import _check_start, _decoded, _existing, _folder_frames, _opened
 from .upright import Upright
 
 MEMORY_BYTES = 200_000_000

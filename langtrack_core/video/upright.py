@@ -11,7 +11,7 @@ from av.video.reformatter import Colorspace, ColorTrc, Interpolation, VideoRefor
 from numpy.typing import NDArray
 
 from ..types import LangTrackError
-from .pictures import RGB, fitted_wh, over_black
+from .picture_folder import RGB, fitted_wh, over_black
 
 _UNTAGGED = (2, 3)
 """AVCOL_SPC_UNSPECIFIED and AVCOL_SPC_RESERVED."""

@@ -1,0 +1,295 @@
+"""Several sentences beside each other: where their tracks agree, which word moves a mask, what else is meant.
+
+Reads runs, or asks the language branch about single frames; the tracker plays no part here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from langtrack_core.geometry import (
+    BoolMask,
+    FloatArray,
+    binarise,
+    box_iou,
+    enclosing_box,
+    mask_iou,
+    prob_to_u8,
+)
+from langtrack_core.run.format import Run, encode_mask
+from langtrack_core.types import Estimate, Frame, LangTrackError
+
+Branch = Literal["lgm", "siam", "fused"]
+MAX_WORDS = 24
+"""Longest expression that is taken apart: each word costs one pass of the language branch."""
+
+
+class Grounder(Protocol):
+    """What is needed of `LangTracker`: its language branch on a single frame."""
+
+    def describe(self, text: str) -> Any: ...
+
+    def ground(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate: ...
+
+
+# --- agreement of runs -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the tracks of several expressions are the same track.
+
+    Attributes:
+        frames: numbers of the frames that all runs have.
+        pairs: indices ``(a, b)`` of two runs, a < b, in order.
+        ious: ``(pairs, frames)`` mask IoU; 1 where both say absent, 0 where one does, nan where the branch of
+            one did not run.
+        matrix: ``(runs, runs)`` mean over the frames, 1 on the diagonal, nan where no frame counts.
+    """
+
+    frames: list[int]
+    pairs: list[tuple[int, int]]
+    ious: FloatArray
+    matrix: FloatArray
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"frames", "pairs", "ious", "matrix"}``, three decimals, nan as null."""
+        return {
+            "frames": self.frames,
+            "pairs": [list(pair) for pair in self.pairs],
+            "ious": _rounded(self.ious),
+            "matrix": _rounded(self.matrix),
+        }
+
+
+def agreement(runs: Sequence[Run], branch: Branch = "fused") -> Agreement:
+    """Pairwise agreement of runs on one video, from their run-length masks as they are.
+
+    Raises:
+        LangTrackError: less than two runs, masks of different sizes, or no frame in common.
+    """
+    if len(runs) < 2:
+        raise LangTrackError("Two expressions or more are needed to compare them.")
+    frames = sorted(set.intersection(*({row.frame for row in run.rows} for run in runs)))
+    if not frames:
+        raise LangTrackError("These runs have no frame in common, so there is nothing to compare.")
+    pairs = list(itertools.combinations(range(len(runs)), 2))
+    ious = np.full((len(pairs), len(frames)), np.nan)
+    for at, frame in enumerate(frames):
+        masks = [run.masks.get(frame, {}).get(branch) for run in runs]
+        table = _iou_table(masks)
+        for order, (a, b) in enumerate(pairs):
+            ious[order, at] = table[a, b]
+    matrix = np.eye(len(runs))
+    for order, (a, b) in enumerate(pairs):
+        counted = ious[order][~np.isnan(ious[order])]
+        matrix[a, b] = matrix[b, a] = counted.mean() if counted.size else np.nan
+    return Agreement(frames, pairs, ious, matrix)
+
+
+def _iou_table(masks: Sequence[Any]) -> FloatArray:
+    """``(n, n)``, nan where one of the two is missing."""
+    table = np.full((len(masks), len(masks)), np.nan)
+    there = [index for index, mask in enumerate(masks) if mask is not None]
+    if len({tuple(masks[index]["size"]) for index in there}) > 1:
+        raise LangTrackError("These runs are of videos of different sizes and cannot be compared.")
+    if there:
+        found = [masks[index] for index in there]
+        try:
+            ious = np.asarray(coco_mask.iou(found, found, [0] * len(found)), np.float64)
+            empty = np.asarray(coco_mask.area(found)) == 0
+        except (TypeError, ValueError, KeyError) as error:
+            raise LangTrackError(f"A mask of the run is not valid run-length encoding: {error}.") from error
+        ious[np.ix_(empty, empty)] = 1.0  # both say absent: they agree
+        table[np.ix_(there, there)] = ious
+    return table
+
+
+# --- which word moved the mask -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WordEffect:
+    """What leaving one word out does.
+
+    Attributes:
+        word: as it stands in the expression; ``index`` its place, from 0.
+        known: the vocabulary has it; without, leaving it out changes nothing.
+        iou: of the mask without it and the whole expression's; the lower, the more the word matters.
+        confidence: without it; ``change`` is this minus the whole expression's.
+        box_xyxy: where the mask goes without it; None when nothing is left, or the rest cannot be read.
+    """
+
+    index: int
+    word: str
+    known: bool
+    iou: float
+    confidence: float
+    change: float
+    box_xyxy: list[float] | None
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """The words of an expression on one frame, in order; ``decisive`` is the index of the one whose absence
+    moves the mask most, None when none moves it by more than a tenth."""
+
+    text: str
+    frame: int
+    confidence: float
+    box_xyxy: list[float] | None
+    words: list[WordEffect]
+    decisive: int | None
+
+
+def attribute(tracker: Grounder, frame: Frame, text: str) -> Attribution:
+    """Leave every word out once and look where the mask goes; one pass of the language branch a word.
+
+    Raises:
+        LangTrackError: the expression cannot be read, or has more than `MAX_WORDS` words.
+    """
+    whole = tracker.ground(frame, text)
+    parts = text.split()
+    if len(parts) > MAX_WORDS:
+        raise LangTrackError(
+            f"The expression has {len(parts)} words; up to {MAX_WORDS} are taken apart. Say it shorter."
+        )
+    unknown = {word.lower() for word in tracker.describe(text).unknown}
+    effects = []
+    for index, word in enumerate(parts):
+        rest = " ".join(parts[:index] + parts[index + 1 :])
+        try:
+            without = tracker.ground(frame, rest)
+        except LangTrackError:  # nothing readable is left: this word was all there was
+            without = Estimate.absent(frame.size_hw, "lgm")
+        effects.append(
+            WordEffect(
+                index,
+                word,
+                re.sub(r"\W+", "", word).lower() not in unknown,
+                round(float(mask_iou(whole.mask, without.mask)), 4),
+                round(without.confidence, 4),
+                round(without.confidence - whole.confidence, 4),
+                _listed(without.box_xyxy),
+            )
+        )
+    strongest = min(effects, key=lambda effect: effect.iou)
+    decisive = strongest.index if strongest.iou < 0.9 else None
+    return Attribution(
+        text, frame.index, round(whole.confidence, 4), _listed(whole.box_xyxy), effects, decisive
+    )
+
+
+# --- separate strong regions -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Region:
+    """One of several places that the words fit.
+
+    Attributes:
+        completion: what to add to the expression to mean this one, "" when there is one region alone.
+        text: the expression with it.
+        box_xyxy: of the region, half-open pixels.
+        share: of the area of all regions, in [0, 1].
+        strength: mean probability in it, in [0, 1].
+        mask: COCO run lengths.
+    """
+
+    completion: str
+    text: str
+    box_xyxy: list[float]
+    share: float
+    strength: float
+    mask: dict[str, Any]
+
+
+PLACES = {1: ("",), 2: ("on the left", "on the right"), 3: ("on the left", "in the middle", "on the right")}
+"""Completions by the number of regions, in order from left to right."""
+
+PLACES_DOWN = {2: ("at the top", "at the bottom"), 3: ("at the top", "in the middle", "at the bottom")}
+"""Where the regions stand above each other instead."""
+
+MIN_SHARE = 0.15
+"""A region counts when its area is at least this share of the largest one's: specks are no second object."""
+
+
+def regions(tracker: Grounder, frame: Frame, text: str) -> list[Region]:
+    """The separate strong regions of an expression on a frame, before one of them is chosen.
+
+    At most three, the largest ones, from left to right (or from top to bottom when they overlap sideways);
+    empty when nothing is positive. More than one means: the expression fits several things, say which.
+
+    Raises:
+        LangTrackError: the expression cannot be read.
+    """
+    prob = tracker.ground(frame, text, every_region=True).mask_prob
+    return split_regions(prob, text)
+
+
+def split_regions(mask_prob: NDArray[np.float32], text: str) -> list[Region]:
+    """As `regions`, from a mask ``(H, W)`` in [0, 1]."""
+    positive = binarise(prob_to_u8(mask_prob))
+    if not positive.any():
+        return []
+    _, labels, stats, centres = cv2.connectedComponentsWithStats(positive.astype(np.uint8), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    order = np.argsort(-areas)[:3]
+    order = order[areas[order] >= MIN_SHARE * areas.max()]
+    masks: list[BoolMask] = [labels == 1 + index for index in order]
+    spread = np.ptp(centres[1:][order], axis=0)
+    down = len(order) > 1 and spread[1] > spread[0]
+    places = (PLACES_DOWN if down else PLACES)[len(order)]
+    ranked = sorted(range(len(order)), key=lambda at: float(centres[1 + order[at]][1 if down else 0]))
+    total = float(areas[order].sum())
+    found = []
+    for place, at in zip(places, ranked, strict=True):
+        box = enclosing_box(masks[at])
+        assert box is not None
+        found.append(
+            Region(
+                place,
+                completed(text, place),
+                box.tolist(),
+                round(float(areas[order[at]]) / total, 4),
+                round(float(mask_prob[masks[at]].mean()), 4),
+                encode_mask(masks[at]),
+            )
+        )
+    return found
+
+
+def completed(text: str, place: str) -> str:
+    """The expression with a place at its end: "the car." and "on the left" give "the car on the left"."""
+    return f"{text.strip().rstrip('.!,; ')} {place}".strip() if place else text
+
+
+def check_completions(tracker: Grounder, frame: Frame, found: Sequence[Region]) -> list[int | None]:
+    """For each region's completed text, which region its mask then means (largest box IoU), None when none.
+
+    So a page offers only completions that the network follows.
+    """
+    meant: list[int | None] = []
+    for region in found:
+        box = tracker.ground(frame, region.text).box_xyxy
+        ious = [0.0 if box is None else box_iou(box, other.box_xyxy) for other in found]
+        best = int(np.argmax(ious))
+        meant.append(best if ious[best] > 0.3 else None)
+    return meant
+
+
+def _listed(box_xyxy: FloatArray | None) -> list[float] | None:
+    return None if box_xyxy is None else [round(float(value), 3) for value in box_xyxy]
+
+
+def _rounded(values: FloatArray) -> list[list[float | None]]:
+    return [[None if np.isnan(value) else round(float(value), 3) for value in row] for row in values]

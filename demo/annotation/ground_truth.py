@@ -1,0 +1,329 @@
+"""Ground truth dropped beside a run: read from masks or boxes, aligned to its frames, and each branch scored.
+
+Absent frames follow LaSOT (Fan et al., CVPR 2019): where the target is not to be seen nothing is counted for
+success and overlap; how often a branch rightly says "absent" there is told apart.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from langtrack_core.geometry import BoolMask, FloatArray, box_iou, enclosing_box, mask_iou
+from langtrack_core.run.format import BRANCHES, BoxOf, Row, Run, decode_mask, encode_mask
+from langtrack_core.types import LangTrackError, shorten
+from langtrack_lab.metrics import THRESHOLDS, precision, success_curve
+
+from .safe_zip import Limits, unpack
+
+MAX_LINES = 1_000_000
+_MOST_PIXELS = 7680 * 7680
+_NUMBERS = re.compile(r"[,;\s]+")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The truth of a run's frames, in the order of its rows; N of them.
+
+    Attributes:
+        boxes_xyxy: ``(N, 4)`` pixels, half-open; nan where absent or not annotated.
+        absent: ``(N,)`` bool: the target is not to be seen.
+        annotated: ``(N,)`` bool.
+        masks: COCO run lengths by place in the run; empty for a file of boxes.
+        notes: how the truth was read and aligned, in plain sentences.
+    """
+
+    boxes_xyxy: FloatArray
+    absent: NDArray[np.bool_]
+    annotated: NDArray[np.bool_]
+    masks: dict[int, dict[str, Any]]
+    notes: tuple[str, ...]
+
+    def mask(self, place: int) -> BoolMask | None:
+        return decode_mask(self.masks[place]) if place in self.masks else None
+
+
+def read_truth(paths: Path | str | Sequence[Path | str], run: Run) -> Truth:
+    """Read dropped files for a run.
+
+    Args:
+        paths: a text file of boxes (x,y,w,h a line, from 0; commas, tabs or blanks; nan or a box without area
+            means absent), a ZIP of mask pictures, or mask pictures.
+
+    Raises:
+        LangTrackError: none of these, a line or picture that is wrong, a number of lines or masks that does
+            not fit the run, masks of another size.
+    """
+    listed = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    if not listed:
+        raise LangTrackError("Drop a ZIP of mask pictures, mask pictures, or a text file of boxes.")
+    frames = [row.frame for row in run.rows]
+    video = run.manifest.get("video", {})
+    size_hw = int(video.get("height", 0)), int(video.get("width", 0))
+    if not frames:
+        raise LangTrackError("The run has no frame to compare with.")
+    clip = _Clip(frames, size_hw, bool(run.manifest.get("complete")))
+    if len(listed) == 1 and listed[0].suffix.lower() == ".zip":
+        with _unpacked(listed[0]) as masks:
+            return _from_masks(masks, clip)
+    if all(path.suffix.lower() == ".png" for path in listed):
+        return _from_masks(listed, clip)
+    if len(listed) == 1 and listed[0].suffix.lower() in (".txt", ".csv", ".tsv"):
+        return _from_boxes(listed[0], clip)
+    raise LangTrackError(
+        "Ground truth is a ZIP of mask PNGs, mask PNGs, or one text file of boxes, x,y,w,h a line; "
+        f"got {', '.join(shorten(path.name) for path in listed[:3])}."
+    )
+
+
+class _Clip(NamedTuple):
+    """The run's frames in order; ``whole``: it goes to the end of its video."""
+
+    frames: list[int]
+    size_hw: tuple[int, int]
+    whole: bool
+
+
+# --- boxes -------------------------------------------------------------------------------------------------
+
+
+def _from_boxes(path: Path, clip: _Clip) -> Truth:
+    boxes = _read_boxes(path)
+    places, note = _aligned(len(boxes), clip, "line")
+    own = boxes[places]
+    absent: NDArray[np.bool_] = np.asarray(np.isnan(own).any(axis=1))
+    return Truth(own, absent, np.ones(len(clip.frames), np.bool_), {}, (note,))
+
+
+def _read_boxes(path: Path) -> FloatArray:
+    """``(M, 4)`` xyxy, nan where absent."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (UnicodeDecodeError, OSError) as error:
+        raise LangTrackError(f"{shorten(path.name)} is not a text file; boxes are x,y,w,h a line.") from error
+    boxes = []
+    lines = text.rstrip().splitlines()
+    if len(lines) > MAX_LINES:
+        raise LangTrackError(f"{shorten(path.name)} has {len(lines)} lines; at most {MAX_LINES} are read.")
+    for number, line in enumerate(lines, 1):
+        parts = _NUMBERS.split(line.strip(" ,;\t"))
+        try:
+            values = [float(part) for part in parts]
+        except ValueError:
+            values = []
+        if len(values) != 4 or any(math.isinf(value) for value in values):
+            raise LangTrackError(
+                f"Line {number} of {shorten(path.name)} is not a box: four numbers x,y,w,h are needed, "
+                f"got {shorten(line)!r}."
+            )
+        x, y, w, h = values
+        there = not any(map(math.isnan, values)) and w > 0 and h > 0
+        boxes.append([x, y, x + w, y + h] if there else [math.nan] * 4)
+    if not boxes:
+        raise LangTrackError(f"{shorten(path.name)} is empty; boxes are x,y,w,h a line.")
+    return np.array(boxes)
+
+
+def _aligned(count: int, clip: _Clip, what: str) -> tuple[list[int], str]:
+    """Which of ``count`` entries belongs to each frame of the run."""
+    frames = clip.frames
+    first, last = frames[0], frames[-1]
+    if count == len(frames):
+        return list(range(count)), f"Taken in order: a {what} for each frame of the run."
+    # A run that was cancelled, or that starts late, gets its part of the whole video's truth.
+    if count == last + 1 or (count > last and not clip.whole):
+        return list(frames), f"Taken by frame number: {what} 1 is frame 0 of the video."
+    raise LangTrackError(
+        f"The truth has {count} {what}s, but the run has {len(frames)} frames, {first} to {last}; "
+        f"a {what} is needed for each frame of the run or of the whole video."
+    )
+
+
+# --- masks -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _unpacked(archive: Path) -> Iterator[list[Path]]:
+    with tempfile.TemporaryDirectory(prefix="truth-", dir=archive.parent) as folder:
+        names = unpack(archive, Path(folder) / "masks", Limits(total_mb=1000, ratio=1000))
+        masks = [Path(folder) / "masks" / name for name in names if not _ignored(name.parts)]
+        wrong = [path.name for path in masks if path.suffix.lower() != ".png"]
+        if wrong or not masks:
+            said = f"but it holds {shorten(wrong[0])}" if wrong else "but there are none in it"
+            raise LangTrackError(f"A ZIP of ground truth holds mask PNGs alone, {said}.")
+        folders = {path.parent for path in masks}
+        if len(folders) > 1:
+            raise LangTrackError(
+                f"The masks lie in {len(folders)} folders; put those of this video into one."
+            )
+        yield masks
+
+
+def _ignored(parts: tuple[str, ...]) -> bool:
+    """What systems put into archives by themselves."""
+    return any(part.startswith((".", "__MACOSX")) for part in parts) or parts[-1] == "Thumbs.db"
+
+
+def _from_masks(paths: Sequence[Path], clip: _Clip) -> Truth:
+    frames = clip.frames
+    ordered = sorted(paths, key=lambda path: (_number_in(path), path.name))
+    place_of, notes = _places(ordered, clip)
+    boxes = np.full((len(frames), 4), np.nan)
+    absent = np.zeros(len(frames), np.bool_)
+    annotated = np.zeros(len(frames), np.bool_)
+    masks: dict[int, dict[str, Any]] = {}
+    ids: set[int] = set()
+    for path, place in zip(ordered, place_of, strict=True):
+        if place is None:
+            continue
+        mask, found = _read_mask(path, clip.size_hw)
+        ids |= found
+        box = enclosing_box(mask)
+        annotated[place], absent[place] = True, box is None
+        if box is not None:
+            boxes[place] = box
+        masks[place] = encode_mask(mask)
+    if len(ids) > 1:
+        notes.append(f"The masks hold {len(ids)} objects; all of them count as the target.")
+    return Truth(boxes, absent, annotated, masks, tuple(notes))
+
+
+def _places(ordered: Sequence[Path], clip: _Clip) -> tuple[list[int | None], list[str]]:
+    """For each mask its place in the run, None when the run lacks its frame."""
+    numbers = [_number_in(path) for path in ordered]
+    frames = clip.frames
+    by_number = {frame: place for place, frame in enumerate(frames)}
+    sparse = len(ordered) < len(frames)
+    if sparse and min(numbers) >= 0 and len(set(numbers)) == len(numbers) and set(numbers) <= set(by_number):
+        note = (
+            f"{len(ordered)} of {len(frames)} frames have a mask, by the number in its name; "
+            "the others are not counted."
+        )
+        return [by_number[number] for number in numbers], [note]
+    places, note = _aligned(len(ordered), clip, "mask")
+    chosen: list[int | None] = [None] * len(ordered)
+    for place, entry in enumerate(places):
+        chosen[entry] = place
+    return chosen, [note]
+
+
+def _number_in(path: Path) -> int:
+    """The last number in a file's name, -1 when it has none."""
+    found = re.findall(r"\d+", path.stem)
+    return int(found[-1][-12:]) if found else -1
+
+
+def _read_mask(path: Path, size_hw: tuple[int, int]) -> tuple[BoolMask, set[int]]:
+    """The mask and, of a palette picture, the objects in it. Grey values over 128 are positive, unless there
+    are small numbers alone, which are objects."""
+    name = shorten(path.name)
+    try:
+        with Image.open(path, formats=("PNG",)) as picture:
+            if picture.width * picture.height > _MOST_PIXELS:
+                raise LangTrackError(f"{name} is {picture.width}x{picture.height}, which is too large.")
+            if picture.size != (size_hw[1], size_hw[0]):
+                raise LangTrackError(
+                    f"{name} is {picture.width}x{picture.height}, but the video is "
+                    f"{size_hw[1]}x{size_hw[0]}; masks need the size of the video."
+                )
+            plain = picture.mode in ("P", "L", "1", "I", "I;16")
+            values = np.asarray(picture if plain else picture.convert("L"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise LangTrackError(f"{name} is not a readable PNG; replace it.") from error
+    if values.dtype == np.bool_:
+        return values, {1} if values.any() else set()
+    found = {int(value) for value in np.unique(values)} - {0}
+    if found and max(found) > 32:  # grey, not numbers of objects
+        return values > 128 if values.dtype == np.uint8 else values > 0, {1}
+    return values > 0, found
+
+
+# --- scores ------------------------------------------------------------------------------------------------
+
+
+def score_run(run: Run, truth: Truth) -> dict[str, Any]:
+    """Every branch against the truth, as JSON for a page.
+
+    Returns:
+        ``thresholds`` (21); ``frames``, ``absent`` (frame numbers), ``notes``; and ``branches``: for ``lgm``,
+        ``siam`` and ``fused`` the ``counted`` frames, ``auc``, ``precision`` (20 px), ``mean_iou``,
+        ``success`` (21 shares), ``overlap`` (box IoU per frame, null where nothing is counted), with masks
+        also ``mask_overlap`` and ``mean_mask_iou``; and ``absence``: on how many absent frames the branch
+        ran (``of``) and said so (``said_absent``). A figure is null when no frame counts. A branch is not
+        counted on frames on which it did not run; one that found nothing has an overlap of 0.
+    """
+    branches = {branch: _score_branch(run, truth, branch) for branch in BRANCHES}
+    return {
+        "thresholds": [round(float(value), 2) for value in THRESHOLDS],
+        "frames": [row.frame for row in run.rows],
+        "absent": [row.frame for row, gone in zip(run.rows, truth.absent, strict=True) if gone],
+        "branches": branches,
+        "notes": list(truth.notes),
+    }
+
+
+def _score_branch(run: Run, truth: Truth, branch: str) -> dict[str, Any]:
+    said = [_said(row, branch) for row in run.rows]
+    counts = np.array([answer is not None for answer in said], np.bool_) & truth.annotated & ~truth.absent
+    boxes = [None if answer is None else answer.box_xyxy for answer in said]
+    overlap = np.array(
+        [
+            np.nan if not count else 0.0 if box is None else box_iou(box, true)
+            for count, box, true in zip(counts, boxes, truth.boxes_xyxy, strict=True)
+        ]
+    )
+    gone = [
+        answer for answer, absent in zip(said, truth.absent, strict=True) if absent and answer is not None
+    ]
+    report: dict[str, Any] = {
+        "counted": int(counts.sum()),
+        "auc": None,
+        "precision": None,
+        "mean_iou": _mean(overlap),
+        "success": None,
+        "overlap": _listed(overlap),
+        "absence": {"of": len(gone), "said_absent": sum(answer.box_xyxy is None for answer in gone)},
+    }
+    if counts.any():
+        curve = success_curve(overlap)
+        counted_truth = np.where(counts[:, None], truth.boxes_xyxy, np.nan)
+        report |= {
+            "auc": round(float(curve.mean()), 4),
+            "precision": round(precision(boxes, counted_truth), 4),
+            "success": [round(float(value), 4) for value in curve],
+        }
+    if truth.masks:
+        masks = np.array([_mask_overlap(run, truth, branch, at, bool(c)) for at, c in enumerate(counts)])
+        report |= {"mask_overlap": _listed(masks), "mean_mask_iou": _mean(masks)}
+    return report
+
+
+def _mask_overlap(run: Run, truth: Truth, branch: str, place: int, counts: bool) -> float:
+    true = truth.mask(place) if counts else None
+    if true is None:
+        return math.nan
+    mask = run.mask(run.rows[place].frame, branch)
+    return 0.0 if mask is None else mask_iou(mask, true)
+
+
+def _said(row: Row, branch: str) -> BoxOf | None:
+    return {"lgm": row.lgm, "siam": row.siam, "fused": row.fused}[branch]
+
+
+def _mean(values: FloatArray) -> float | None:
+    counted = values[~np.isnan(values)]
+    return round(float(counted.mean()), 4) if counted.size else None
+
+
+def _listed(values: FloatArray) -> list[float | None]:
+    return [None if math.isnan(value) else round(float(value), 3) for value in values]

@@ -1,0 +1,349 @@
+"""What a person makes of one video: targets, each a stack of runs and corrections, verdicts and settings.
+
+A correction is a run of its own, from the corrected frame forward or backward, and covers the frames that it
+has; the ones below stay. So undoing is taking the last one off, and nothing is ever computed twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from langtrack_core.run.format import Run, read_run
+from langtrack_core.types import LangTrackError
+
+from .redecide import WhatIf, changed_frames, replayed
+from .reviews import Verdicts
+
+FORMAT = "langtrack-project"
+FORMAT_VERSION = 1
+MAX_TARGETS = 20
+MAX_SEGMENTS = 200
+MAX_NAME = 80
+
+COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442", "#999999")
+"""Of the targets, in the order in which they come: Okabe and Ito's palette, told apart by every common kind
+of colour vision (jfly.uni-koeln.de/color)."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One run of the branches: the first one, or a correction.
+
+    Attributes:
+        folder: the run folder that `export.Recorder` wrote.
+        run: what is in it; its manifest says ``expression``, ``box_xyxy``, ``start``, ``every`` and
+            ``direction`` ("forward" or "backward").
+    """
+
+    folder: Path
+    run: Run
+
+    @classmethod
+    def read(cls, folder: Path | str) -> Segment:
+        """
+        Raises:
+            LangTrackError: the folder is not a run.
+        """
+        return cls(Path(folder), read_run(folder))
+
+    def about(self) -> dict[str, Any]:
+        """For a page: what was asked from which frame, and the frames that came of it."""
+        manifest, rows = self.run.manifest, self.run.rows
+        return {
+            "direction": manifest.get("direction", "forward"),
+            "start": manifest.get("start", 0),
+            "expression": manifest.get("expression"),
+            "box_xyxy": manifest.get("box_xyxy"),
+            "every": manifest.get("every", 1),
+            "frames": [min(row.frame for row in rows), max(row.frame for row in rows)] if rows else [],
+            "complete": manifest.get("complete", True),
+        }
+
+
+@dataclass
+class Target:
+    """One object of a video.
+
+    Attributes:
+        id: unique in its project, never used again.
+        name: what people call it; free text.
+        colour: ``#rrggbb``.
+        segments: runs and corrections in the order in which they were made.
+        what_if: other settings for the decision; None for those of the runs.
+    """
+
+    id: int
+    name: str
+    colour: str
+    segments: list[Segment] = field(default_factory=list)
+    what_if: WhatIf | None = None
+    verdicts: Verdicts = field(default_factory=Verdicts)
+    _merged: tuple[Any, Run] | None = field(default=None, repr=False, compare=False)
+
+    def run(self) -> Run:
+        """The track as it stands: all segments folded, decided with `what_if` where there is one.
+
+        The same object until something changes.
+
+        Raises:
+            LangTrackError: there is no segment yet.
+        """
+        if not self.segments:
+            raise LangTrackError(f"“{self.name}” has not been followed yet; run it first.")
+        key = (tuple(id(segment) for segment in self.segments), self.what_if)
+        if self._merged is None or self._merged[0] != key:
+            recorded = [segment.run for segment in self.segments]
+            whole = merge(recorded)
+            if self.what_if is not None:
+                before, whole = whole, merge([replayed(run, self.what_if) for run in recorded])
+                whole.manifest["what_if"]["changed"] = changed_frames(before.rows, whole.rows)
+            self._merged = key, whole
+        return self._merged[1]
+
+    def owners(self) -> dict[int, tuple[int, int]]:
+        """See `owners`."""
+        return owners(self.segments)
+
+    def undo(self) -> Segment:
+        """Take the last correction back; its segment is returned so that its files can go.
+
+        Raises:
+            LangTrackError: there is only the first run, or none.
+        """
+        if len(self.segments) < 2:
+            raise LangTrackError("There is no correction to take back.")
+        return self.segments.pop()
+
+
+def owners(segments: Sequence[Segment]) -> dict[int, tuple[int, int]]:
+    """Frame number -> index of the segment that it is from, and its place in that segment's rows."""
+    return {
+        row.frame: (number, place)
+        for number, segment in enumerate(segments)
+        for place, row in enumerate(segment.run.rows)
+    }
+
+
+def merge(runs: Sequence[Run]) -> Run:
+    """Fold runs of one target: a later one replaces the frames that it has.
+
+    Returns:
+        Rows by rising frame; the manifest of the first with counts of the whole and, when there are several,
+        ``edits``: for each run what was asked, where, in which direction, and the frames it covers now.
+
+    Raises:
+        LangTrackError: no run, or runs of different videos.
+    """
+    if not runs:
+        raise LangTrackError("There is no run to show yet.")
+    hashes = {run.manifest.get("video", {}).get("sha256") for run in runs}
+    if len(hashes) > 1:
+        raise LangTrackError("These runs are of different videos and cannot be put together.")
+    if len(runs) == 1 and all(
+        a.frame < b.frame for a, b in zip(runs[0].rows, runs[0].rows[1:], strict=False)
+    ):
+        return runs[0]
+    owner: dict[int, int] = {}
+    rows = {}
+    masks: dict[int, dict[str, dict[str, Any]]] = {}
+    for number, run in enumerate(runs):
+        for row in run.rows:
+            owner[row.frame], rows[row.frame] = number, row
+            masks[row.frame] = run.masks.get(row.frame, {})
+    ordered = [rows[frame] for frame in sorted(rows)]
+    shares = Counter(owner.values())
+    edits = [
+        {
+            "direction": run.manifest.get("direction", "forward"),
+            "start": run.manifest.get("start", 0),
+            "expression": run.manifest.get("expression"),
+            "box_xyxy": run.manifest.get("box_xyxy"),
+            "frames": shares[number],
+        }
+        for number, run in enumerate(runs)
+    ]
+    manifest = {key: value for key, value in runs[0].manifest.items() if key != "direction"}
+    what_ifs = [run.manifest["what_if"] for run in runs if "what_if" in run.manifest]
+    if what_ifs:
+        notes = list(dict.fromkeys(note for said in what_ifs for note in said["notes"]))
+        manifest["what_if"] = {**what_ifs[0], "notes": notes}
+    manifest |= {
+        "complete": all(run.manifest.get("complete", True) for run in runs),
+        "counts": {
+            "frames": len(ordered),
+            "first_frame": ordered[0].frame if ordered else -1,
+            "last_frame": ordered[-1].frame if ordered else -1,
+            "state": dict(Counter(row.state for row in ordered)),
+            "source": dict(Counter(row.source for row in ordered)),
+        },
+        "edits": edits,
+    }
+    return Run(manifest, ordered, {frame: masks[frame] for frame in sorted(masks)})
+
+
+@dataclass
+class Project:
+    """One video and its targets.
+
+    Attributes:
+        video: as in a run's manifest: ``name``, ``sha256``, ``width``, ``height``, ``fps``, …
+        targets: in the order in which they were added.
+    """
+
+    video: dict[str, Any]
+    targets: list[Target] = field(default_factory=list)
+    _ids_used: int = field(default=0, repr=False)
+
+    def add(self, name: str | None = None, colour: str | None = None) -> Target:
+        """A new target without a run yet.
+
+        Args:
+            name: "Target 1", "Target 2", … by default.
+            colour: the first of `COLOURS` that no target has, by default.
+
+        Raises:
+            LangTrackError: too many targets, a name that is too long, a colour that is not ``#rrggbb``.
+        """
+        if len(self.targets) >= MAX_TARGETS:
+            raise LangTrackError(f"A video has at most {MAX_TARGETS} targets; remove one first.")
+        number = max((self._ids_used, *(target.id for target in self.targets))) + 1
+        used = {target.colour for target in self.targets}
+        free = [one for one in COLOURS if one not in used] or [COLOURS[number % len(COLOURS)]]
+        target = Target(number, checked_name(name or f"Target {number}"), checked_colour(colour or free[0]))
+        self._ids_used = number
+        self.targets.append(target)
+        return target
+
+    def target(self, number: int) -> Target:
+        """By its id.
+
+        Raises:
+            LangTrackError: there is none.
+        """
+        for target in self.targets:
+            if target.id == number:
+                return target
+        raise LangTrackError(f"There is no target {number!r:.20} in this video.")
+
+    def remove(self, number: int) -> Target:
+        """Take a target out, with everything that was said of it; it is returned so that its files can go."""
+        target = self.target(number)
+        self._ids_used = max(self._ids_used, number)
+        self.targets.remove(target)
+        return target
+
+    def to_json(self, folders: Mapping[int, Sequence[str]]) -> dict[str, Any]:
+        """The document ``project.json``: everything but the runs, which lie in folders beside it.
+
+        Args:
+            folders: target id -> the name of each segment's folder, in order.
+        """
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "video": self.video,
+            "targets": [
+                {
+                    "id": target.id,
+                    "name": target.name,
+                    "colour": target.colour,
+                    "segments": list(folders.get(target.id, [])),
+                    "what_if": None if target.what_if is None else target.what_if.to_json(),
+                    "verdicts": target.verdicts.to_json(),
+                }
+                for target in self.targets
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, said: Any, runs: Mapping[str, Segment]) -> Project:
+        """The inverse of `to_json`.
+
+        Args:
+            runs: the segments by the names of their folders.
+
+        Raises:
+            LangTrackError: another format or version, or anything in it that `to_json` does not write.
+        """
+        if not isinstance(said, Mapping) or said.get("format") != FORMAT:
+            raise LangTrackError("This is not a project of LangTrack: the JSON says another format, or none.")
+        if said.get("format_version") != FORMAT_VERSION:
+            raise LangTrackError(
+                f"The project has version {said.get('format_version')!r:.20}; this LangTrack reads version "
+                f"{FORMAT_VERSION}. Open it with the LangTrack that saved it."
+            )
+        video, targets = said.get("video"), said.get("targets")
+        if not isinstance(video, Mapping) or not isinstance(targets, list) or len(targets) > MAX_TARGETS:
+            raise LangTrackError("The project needs a “video” and a list of at most 20 “targets”.")
+        project = cls(checked_video(video))
+        for entry in targets:
+            project._take(entry, runs)
+        return project
+
+    def _take(self, entry: Any, runs: Mapping[str, Segment]) -> None:
+        if not isinstance(entry, Mapping):
+            raise LangTrackError("A target of the project is not an object.")
+        number, names = entry.get("id"), entry.get("segments")
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 1_000_000:
+            raise LangTrackError(f"A target of the project has no proper id, but {number!r:.20}.")
+        if any(target.id == number for target in self.targets):
+            raise LangTrackError(f"The project has two targets with the id {number}.")
+        if not isinstance(names, list) or len(names) > MAX_SEGMENTS:
+            raise LangTrackError(f"Target {number} of the project needs a list of at most 200 “segments”.")
+        missing = [name for name in names if not isinstance(name, str) or name not in runs]
+        if missing:
+            raise LangTrackError(f"The project names a run that is not there: {str(missing[0])[:60]!r}.")
+        segments = [runs[name] for name in names]
+        wrong = [s for s in segments if s.run.manifest.get("video", {}).get("sha256") != self.video["sha256"]]
+        if wrong:
+            raise LangTrackError(f"A run of target {number} is of another video than the project.")
+        what_if = entry.get("what_if")
+        self.targets.append(
+            Target(
+                number,
+                checked_name(entry.get("name")),
+                checked_colour(entry.get("colour")),
+                segments,
+                None if what_if is None else WhatIf.from_json(what_if),
+                Verdicts.from_json(entry.get("verdicts")),
+            )
+        )
+
+
+def checked_name(name: Any) -> str:
+    """A target's name: free text in one line.
+
+    Raises:
+        LangTrackError: it is empty, too long, or holds control characters.
+    """
+    if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME or not name.isprintable():
+        raise LangTrackError(f"A target's name is one line of 1 to {MAX_NAME} characters, got {name!r:.60}.")
+    return name.strip()
+
+
+def checked_colour(colour: Any) -> str:
+    """``#rrggbb`` in lower case."""
+    if not isinstance(colour, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
+        raise LangTrackError(f"A colour is written #rrggbb, got {colour!r:.40}.")
+    return colour.lower()
+
+
+def checked_video(video: Mapping[str, Any]) -> dict[str, Any]:
+    """The video of a manifest or a project, as far as others rely on it."""
+    name, sha256 = video.get("name"), video.get("sha256")
+    sizes = [video.get("width"), video.get("height")]
+    if not isinstance(name, str) or not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise LangTrackError("The project does not say of which video it is.")
+    if any(not isinstance(n, int) or isinstance(n, bool) or not 0 < n <= 16_384 for n in sizes):
+        raise LangTrackError("The project does not say how large its video is.")
+    return dict(video)
+
+
+def all_folders(targets: Iterable[Target]) -> dict[int, list[str]]:
+    """Names for the run folders of a saved project: ``runs/<target>-<segment>``."""
+    return {t.id: [f"runs/{t.id}-{number}" for number in range(len(t.segments))] for t in targets}

@@ -1,0 +1,258 @@
+"""A project in one ZIP: its runs, verdicts and settings, and the video if wanted; opened again anywhere.
+
+| name | content |
+|---|---|
+| ``project.json`` | `Project.to_json` |
+| ``runs/<target>-<segment>/`` | ``manifest.json``, ``boxes.csv``, ``masks.json`` of each run and correction |
+| ``verdicts/<target>.csv`` | for people and spreadsheets; ``project.json`` is what is read back |
+| ``video/<name>`` | the video itself, when it was packed |
+
+A bundle comes from strangers: everything in it is checked, and a bad one leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import re
+import secrets
+import shutil
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from langtrack_core.run.format import Run
+from langtrack_core.run.recorder import video_sha256
+from langtrack_core.types import LangTrackError, shorten
+
+from .project import FORMAT, MAX_SEGMENTS, MAX_TARGETS, Project, Segment, all_folders
+from .safe_zip import Limits, unpack
+
+RUN_FILES = ("manifest.json", "boxes.csv", "masks.json")
+_STATES = {"searching", "tracking", "lost"}
+_SOURCES = {"lgm", "siam", "none"}
+_MASK_SIZE_LIMIT = 20_000
+"""Characters of one run-length mask; a ragged one of a 4K frame stays below."""
+
+
+def write_bundle(
+    path: Path | str, project: Project, *, video: Path | None = None, max_video_mb: float = 500.0
+) -> Path:
+    """Save a project as one ZIP, which appears when it is whole.
+
+    Args:
+        video: the project's video, to be packed too. A folder of pictures is never packed.
+        max_video_mb: a larger video is refused; without the video the bundle is small.
+
+    Raises:
+        LangTrackError: nothing to save, another video, a video that is too large, the disk is full.
+    """
+    path = Path(path)
+    targets = [target for target in project.targets if target.segments]
+    if not targets:
+        raise LangTrackError("There is nothing to save yet: follow a target first.")
+    if video is not None:
+        _check_video(video, project, max_video_mb)
+    folders = all_folders(targets)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+            document = Project(project.video, targets).to_json(folders)
+            archive.writestr("project.json", json.dumps(document, indent=1, ensure_ascii=False))
+            for target in targets:
+                archive.writestr(f"verdicts/{target.id}.csv", target.verdicts.to_csv())
+                for name, segment in zip(folders[target.id], target.segments, strict=True):
+                    for file in RUN_FILES:
+                        archive.write(segment.folder / file, f"{name}/{file}")
+            if video is not None:
+                archive.write(video, f"video/{_plain_name(video.name)}", zipfile.ZIP_STORED)
+        part.replace(path)
+    except OSError as error:
+        why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or "a file is missing"
+        raise LangTrackError(f"The project could not be saved: {why}.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A bundle that was opened; ``video`` is None when it was saved without."""
+
+    project: Project
+    video: Path | None
+
+
+def open_bundle(path: Path | str, into: Path | str, limits: Limits | None = None) -> Opened:
+    """Unpack and check a bundle.
+
+    Args:
+        into: a folder that does not exist; its run folders and its video are in it afterwards.
+
+    Raises:
+        LangTrackError: not a bundle, hostile, of a version that is not read here, or with anything in it that
+            `write_bundle` does not write. ``into`` does not exist then.
+    """
+    into = Path(into)
+    names = unpack(path, into, limits)
+    try:
+        packed = [name.as_posix() for name in names]
+        folders = _run_folders(packed)
+        document = _json(into / "project.json")
+        if not isinstance(document, Mapping) or document.get("format") != FORMAT:
+            raise LangTrackError("This ZIP is not a project of LangTrack.")
+        runs = {name: _segment(into, name) for name in folders}
+        project = Project.from_json(document, runs)
+        for segment in runs.values():
+            _check_run(segment.run, project)
+        video = _packed_video(packed, into, project)
+    except BaseException:
+        shutil.rmtree(into, ignore_errors=True)
+        raise
+    return Opened(project, video)
+
+
+def _run_folders(packed: list[str]) -> list[str]:
+    """The run folders, when there is nothing but what belongs into a bundle."""
+    if "project.json" not in packed:
+        raise LangTrackError("This ZIP is not a project of LangTrack: project.json is missing.")
+    folders: set[str] = set()
+    for name in packed:
+        match = re.fullmatch(r"(runs/\d+-\d+)/([a-z.]+)", name)
+        if match and match[2] in RUN_FILES:
+            folders.add(match[1])
+            continue
+        if not re.fullmatch(r"project\.json|verdicts/\d+\.csv|video/[^/]+", name):
+            raise LangTrackError(f"The ZIP holds {shorten(name)!r}, which does not belong into a project.")
+    if len(folders) > MAX_TARGETS * MAX_SEGMENTS:
+        raise LangTrackError("The project holds too many runs.")
+    return sorted(folders)
+
+
+def _json(path: Path) -> Any:
+    """Strict JSON: NaN and infinity are refused, and so is nesting without end."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except (OSError, ValueError, RecursionError) as error:
+        raise LangTrackError(f"{path.name} of the project is not valid JSON.") from error
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def _segment(into: Path, name: str) -> Segment:
+    for file in ("manifest.json", "masks.json"):
+        _json(into / name / file)
+    try:
+        return Segment.read(into / name)
+    except LangTrackError as error:
+        raise LangTrackError(str(error).replace(f"{into}/", "")) from error
+    except RecursionError as error:
+        raise LangTrackError(f"{name} of the project is not a run.") from error
+
+
+def _check_run(run: Run, project: Project) -> None:
+    """What `read_run` takes on trust."""
+    height, width = project.video["height"], project.video["width"]
+    manifest = run.manifest
+    start, every, box = (manifest.get(key) for key in ("start", "every", "box_xyxy"))
+    edit = manifest.get("edit", 0)
+    good = (
+        isinstance(start, int)
+        and start >= 0
+        and isinstance(every, int)
+        and every >= 1
+        and isinstance(edit, int)
+        and 0 <= edit < 1_000_000
+        and (manifest.get("expression") is None or isinstance(manifest["expression"], str))
+        and manifest.get("direction", "forward") in ("forward", "backward")
+        and (box is None or (isinstance(box, list) and len(box) == 4 and all(_finite(n) for n in box)))
+    )
+    if not good:
+        raise LangTrackError("A manifest.json of the project is not as LangTrack writes it.")
+    frames = {row.frame for row in run.rows}
+    if not run.rows or len(frames) != len(run.rows) or min(frames) < 0 or max(frames) > 10_000_000:
+        raise LangTrackError("A boxes.csv of the project is empty, or has a frame twice.")
+    for row in run.rows:
+        said = [row.fused, row.lgm, row.siam]
+        fine = (
+            math.isfinite(row.time_s) and row.state in _STATES and row.source in _SOURCES
+            and len(row.reason) <= 300
+            and all(one is None or 0 <= one.confidence <= 1 for one in said)
+            and all(
+                one is None or one.box_xyxy is None
+                or (all(map(math.isfinite, one.box_xyxy)) and abs(one.box_xyxy).max() < 1e6)
+                for one in said
+            )
+        )  # fmt: skip
+        if not fine:
+            raise LangTrackError(f"Frame {row.frame} of a run in the project is not as LangTrack writes it.")
+    for frame, branches in run.masks.items():
+        for branch, encoded in branches.items():
+            counts = encoded.get("counts") if isinstance(encoded, Mapping) else None
+            if branch not in ("lgm", "siam", "fused") or not isinstance(counts, str):
+                raise LangTrackError(f"A mask of frame {frame} in the project is not as LangTrack writes it.")
+            if list(encoded.get("size", ())) != [height, width] or len(counts) > _MASK_SIZE_LIMIT:
+                raise LangTrackError(f"A mask of frame {frame} in the project does not fit its video.")
+            _check_counts(counts, height * width, frame)
+
+
+def _check_counts(counts: str, pixels: int, frame: int) -> None:
+    """That run lengths add up to the picture, before C code unpacks them.
+
+    Five bits a character, least first, bit 6 for "goes on", the highest of a number's bits its sign; from the
+    fourth number on, differences to the one before the last (pycocotools, maskApi.c).
+    """
+    codes = np.frombuffer(counts.encode("latin-1", "replace"), np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero((codes & 0x20) == 0)
+    good = codes.size and codes.min() >= 0 and codes.max() < 64 and ends.size and ends[-1] == codes.size - 1
+    if good:
+        begins = np.concatenate([[0], ends[:-1] + 1])
+        digits = ends - begins + 1
+        shifts = 5 * (np.arange(codes.size) - np.repeat(begins, digits))
+        good = digits.max() <= 7
+    if good:
+        lengths = np.add.reduceat((codes & 0x1F) << shifts, begins)
+        lengths -= np.where(codes[ends] & 0x10, np.int64(1) << (5 * digits), 0)
+        lengths[1::2] = np.cumsum(lengths[1::2])
+        lengths[2::2] = np.cumsum(lengths[2::2])
+        good = lengths.min() >= 0 and lengths.sum() == pixels
+    if not good:
+        raise LangTrackError(f"A mask of frame {frame} in the project is damaged.")
+
+
+def _packed_video(packed: list[str], into: Path, project: Project) -> Path | None:
+    videos = [into / name for name in packed if name.startswith("video/")]
+    if not videos:
+        return None
+    if len(videos) > 1 or video_sha256(videos[0]) != project.video["sha256"]:
+        raise LangTrackError("The video in the project is not the one that its runs were made of.")
+    return videos[0]
+
+
+def _check_video(video: Path, project: Project, max_video_mb: float) -> None:
+    if not video.is_file():
+        raise LangTrackError("Only a video file can be packed; save the project without its video.")
+    size_mb = video.stat().st_size / 1e6
+    if size_mb > max_video_mb:
+        raise LangTrackError(
+            f"The video has {size_mb:.0f} MB; up to {max_video_mb:g} MB are packed. Save without the video."
+        )
+    if video_sha256(video) != project.video["sha256"]:
+        raise LangTrackError("This is not the video of the project.")
+
+
+def _plain_name(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    clean = re.sub(r"[^A-Za-z0-9_-]+", "-", stem or suffix).strip("-")[:60] or "video"
+    return f"{clean}.{suffix}" if dot and re.fullmatch(r"[A-Za-z0-9]{1,5}", suffix) else clean
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,272 @@
+"""A person's judgement of a run, frame by frame: which branch was right; which frames to look at first."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, get_args
+
+from langtrack_core.geometry import box_iou
+from langtrack_core.run.format import Row, Run
+from langtrack_core.types import LangTrackError
+
+Side = Literal["language", "tracker", "both", "neither", "absent"]
+"""Who was right on a frame; "absent": the target is not to be seen at all."""
+
+SIDES: tuple[Side, ...] = get_args(Side)
+FORMAT = "langtrack-verdicts"
+FORMAT_VERSION = 1
+MAX_NOTE = 2000
+"""Characters of a note."""
+MAX_FRAME = 10_000_000
+COLUMNS = ("frame", "verdict", "note")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """On one frame; a note may stand without a verdict (``says`` is None)."""
+
+    says: Side | None
+    note: str = ""
+
+
+class Verdicts:
+    """All verdicts on one run, by frame number; at most one a frame, a later one replaces it.
+
+    Example:
+        >>> verdicts = Verdicts()
+        >>> verdicts.give(10, 25, "tracker", "language takes the other car")
+        >>> verdicts.clear(12, 12)
+    """
+
+    def __init__(self) -> None:
+        self._by_frame: dict[int, Verdict] = {}
+
+    def give(self, first: int, last: int, says: Side | None, note: str | None = None) -> None:
+        """Judge the frames ``first`` to ``last``, both included.
+
+        Args:
+            says: None keeps the verdict that is there and changes the note alone.
+            note: None keeps the note that is there.
+
+        Raises:
+            LangTrackError: no such verdict, a range that ends before it begins, a note that is too long.
+        """
+        first, last = _frame(first), _frame(last)
+        if last < first:
+            raise LangTrackError(f"The range ends at frame {last}, before it begins at frame {first}.")
+        if last - first >= 1_000_000:
+            raise LangTrackError(f"A range has at most a million frames, got {last - first + 1}.")
+        _checked(says, note)
+        for frame in range(first, last + 1):
+            before = self._by_frame.get(frame, Verdict(None))
+            now = Verdict(says or before.says, before.note if note is None else note)
+            if now.says is None and not now.note:
+                self._by_frame.pop(frame, None)
+            else:
+                self._by_frame[frame] = now
+
+    def clear(self, first: int, last: int) -> None:
+        """Take verdicts and notes of a range back."""
+        first, last = _frame(first), _frame(last)
+        self._by_frame = {f: v for f, v in self._by_frame.items() if not first <= f <= last}
+
+    def __getitem__(self, frame: int) -> Verdict:
+        return self._by_frame[frame]
+
+    def get(self, frame: int) -> Verdict | None:
+        return self._by_frame.get(frame)
+
+    def __contains__(self, frame: object) -> bool:
+        return frame in self._by_frame
+
+    def __iter__(self) -> Iterator[int]:
+        """Frame numbers, rising."""
+        return iter(sorted(self._by_frame))
+
+    def __len__(self) -> int:
+        return len(self._by_frame)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Verdicts) and self._by_frame == other._by_frame
+
+    def counts(self) -> dict[str, int]:
+        """How many frames got each verdict, all `SIDES` present; notes alone are not counted."""
+        said = [verdict.says for verdict in self._by_frame.values()]
+        return {side: said.count(side) for side in SIDES}
+
+    # --- files ------------------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"format", "format_version", "verdicts": [{"frame", "verdict", "note"}, …]}``."""
+        listed = [{"frame": f, "verdict": self[f].says, "note": self[f].note} for f in self]
+        return {"format": FORMAT, "format_version": FORMAT_VERSION, "verdicts": listed}
+
+    @classmethod
+    def from_json(cls, said: Any) -> Verdicts:
+        """The inverse of `to_json`.
+
+        Raises:
+            LangTrackError: another format or version, or an entry that is not a verdict; it names the entry.
+        """
+        if not isinstance(said, Mapping) or said.get("format") != FORMAT:
+            raise LangTrackError(
+                "These are not verdicts of LangTrack: the JSON says another format, or none."
+            )
+        if said.get("format_version") != FORMAT_VERSION:
+            raise LangTrackError(
+                f"Verdicts of version {said.get('format_version')!r:.20} cannot be read; "
+                f"this LangTrack reads version {FORMAT_VERSION}."
+            )
+        entries = said.get("verdicts")
+        if not isinstance(entries, list):
+            raise LangTrackError("Verdicts need a list “verdicts”.")
+        found = cls()
+        for number, entry in enumerate(entries, 1):
+            if not isinstance(entry, Mapping):
+                raise LangTrackError(f"Entry {number} of the verdicts is not an object.")
+            found._take(f"Entry {number}", entry.get("frame"), entry.get("verdict"), entry.get("note", ""))
+        return found
+
+    def to_csv(self) -> str:
+        """A header and a line a frame: ``frame,verdict,note``."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([f, self[f].says or "", self[f].note] for f in self)
+        return out.getvalue()
+
+    @classmethod
+    def from_csv(cls, text: str) -> Verdicts:
+        """The inverse of `to_csv`.
+
+        Raises:
+            LangTrackError: other columns, or a line that is not a verdict; it names the line.
+        """
+        try:
+            table = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True))
+        except csv.Error as error:
+            raise LangTrackError(f"The verdicts are not valid CSV: {error}.") from error
+        if not table or tuple(cell.strip() for cell in table[0]) != COLUMNS:
+            raise LangTrackError(f"Verdicts in CSV need the columns {','.join(COLUMNS)} in their first line.")
+        found = cls()
+        for number, cells in enumerate(table[1:], 2):
+            if not cells:
+                continue
+            if len(cells) != len(COLUMNS):
+                raise LangTrackError(f"Line {number} of the verdicts has {len(cells)} cells instead of 3.")
+            frame = int(cells[0]) if cells[0].strip().isdecimal() else cells[0]
+            found._take(f"Line {number}", frame, cells[1].strip() or None, cells[2])
+        return found
+
+    @classmethod
+    def from_text(cls, text: str) -> Verdicts:
+        """JSON or CSV, whichever it is."""
+        if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+            try:
+                said = json.loads(text.removeprefix("\ufeff"))
+            except (ValueError, RecursionError) as error:
+                raise LangTrackError("The verdicts are not valid JSON.") from error
+            return cls.from_json(said)
+        return cls.from_csv(text)
+
+    def _take(self, where: str, frame: Any, says: Any, note: Any) -> None:
+        try:
+            number = _frame(frame)
+            _checked(says, note)
+        except LangTrackError as error:
+            raise LangTrackError(f"{where} of the verdicts is wrong: {error}") from None
+        if number in self._by_frame:
+            raise LangTrackError(f"{where} of the verdicts is wrong: frame {number} is there twice.")
+        if says or note:
+            self._by_frame[number] = Verdict(says, note or "")
+
+
+def _frame(value: Any) -> int:
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or not 0 <= value <= MAX_FRAME:
+        raise LangTrackError(f"A frame is a whole number from 0 up, got {value!r:.40}.")
+    return int(value)
+
+
+def _checked(says: Any, note: Any) -> None:
+    if says is not None and says not in SIDES:
+        raise LangTrackError(f"A verdict is one of {', '.join(SIDES)}, got {says!r:.40}.")
+    if note is not None and (not isinstance(note, str) or len(note) > MAX_NOTE):
+        raise LangTrackError(f"A note is a text of at most {MAX_NOTE} characters.")
+
+
+# --- what to look at first ---------------------------------------------------------------------------------
+
+
+class Doubt(NamedTuple):
+    """A frame worth a look: ``score`` in [0, 1], larger is more doubtful, and why in a few words."""
+
+    frame: int
+    score: float
+    why: str
+
+
+def doubt(row: Row) -> Doubt:
+    """How much the branches disagree on a frame.
+
+    Where both see something: 1 minus the IoU of their boxes, weighted up to double by how sure the less sure
+    one is (two sure branches at different places are the worst case). Where one sees it and the other does
+    not: the confidence of the one. A language branch that was not asked says nothing.
+    """
+    lgm, siam = row.lgm, row.siam
+    if lgm is None or siam is None:
+        said = lgm or siam
+        unsure = 0.0 if said is None or said.box_xyxy is None else 1 - abs(2 * said.confidence - 1)
+        return Doubt(row.frame, 0.2 * unsure, "one branch alone, unsure")
+    if lgm.box_xyxy is not None and siam.box_xyxy is not None:
+        apart = 1 - box_iou(lgm.box_xyxy, siam.box_xyxy)
+        sure = min(lgm.confidence, siam.confidence)
+        why = "both sure, at different places" if sure >= 0.5 else "branches at different places"
+        return Doubt(row.frame, apart * (0.5 + 0.5 * sure), why if apart > 0.5 else "branches nearly agree")
+    if lgm.box_xyxy is None and siam.box_xyxy is None:
+        return Doubt(row.frame, 0.0, "both see nothing")
+    said, who = (siam, "tracker") if lgm.box_xyxy is None else (lgm, "language")
+    return Doubt(row.frame, 0.75 * said.confidence, f"only the {who} sees it")
+
+
+def review_queue(
+    run: Run, *, limit: int = 30, apart: int | None = None, done: Collection[int] = ()
+) -> list[Doubt]:
+    """The frames to judge first, most doubtful first, spread over the clip.
+
+    Args:
+        limit: how many at most.
+        apart: frames between two of them at least; the run's length over ``4 * limit`` by default, so that a
+            queue never is fifty neighbours.
+        done: frames that are judged already; they and their neighbours are left out.
+    """
+    gap = max(1, len(run.rows) // (4 * max(limit, 1))) if apart is None else max(1, apart)
+    taken: dict[int, tuple[int, int]] = {}  # cell of ``gap`` frames -> first and last frame taken in it
+
+    def take(frame: int) -> None:
+        first, last = taken.get(frame // gap, (frame, frame))
+        taken[frame // gap] = min(first, frame), max(last, frame)
+
+    def free(frame: int) -> bool:
+        cell = frame // gap
+        left, right = taken.get(cell - 1), taken.get(cell + 1)
+        return (
+            cell not in taken
+            and (left is None or frame - left[1] >= gap)
+            and (right is None or right[0] - frame >= gap)
+        )
+
+    for frame in done:
+        take(frame)
+    chosen: list[Doubt] = []
+    for candidate in sorted(map(doubt, run.rows), key=lambda d: (-d.score, d.frame)):
+        if len(chosen) >= limit or candidate.score <= 0:
+            break
+        if free(candidate.frame):
+            take(candidate.frame)
+            chosen.append(candidate)
+    return chosen

@@ -1,0 +1,172 @@
+"""ZIP files from strangers: unpacked whole within limits, or refused with nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import lzma
+import secrets
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from langtrack_core.types import LangTrackError, shorten
+
+_BLOCK = 1 << 20
+_MOST_NAME = 240
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may hold.
+
+    Attributes:
+        files: how many.
+        total_mb: megabytes of all files, unpacked.
+        ratio: how many times larger a file may get, above the first megabyte. Masks of a still clip shrink to
+            a hundredth, a bomb of zeros to a thousandth.
+    """
+
+    files: int = 20_000
+    total_mb: float = 2_000.0
+    ratio: float = 250.0
+
+
+def unpack(archive: Path | str, into: Path | str, limits: Limits | None = None) -> list[PurePosixPath]:
+    """Unpack a ZIP into a new folder.
+
+    Every name is checked before the first byte is written, and every byte is counted while it is: what the
+    archive claims of its own sizes is not believed.
+
+    Args:
+        into: must not exist; it appears when everything is unpacked.
+
+    Returns:
+        The names of the files, relative to ``into``, in the archive's order.
+
+    Raises:
+        LangTrackError: not a ZIP, damaged, encrypted; a name that is absolute, leads out of the folder or is
+            there twice; a link; more than the limits allow; the disk is full.
+    """
+    archive, into, limits = Path(archive), Path(into), limits or Limits()
+    part = into.with_name(f".{into.name}.{secrets.token_hex(4)}.part")
+    try:
+        _check_directory(archive, limits)
+        with zipfile.ZipFile(archive) as opened:
+            entries = _checked(opened, limits)
+            part.mkdir(parents=True)
+            room = int(limits.total_mb * 1e6)
+            for name, entry in entries:
+                room = _write(opened, entry, part / name, room, limits)
+        part.rename(into)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        struct.error,
+        NotImplementedError,
+    ) as error:
+        raise LangTrackError("The ZIP is damaged; copy or export it again.") from error
+    except (UnicodeError, ValueError, RuntimeError) as error:  # of zipfile, on names and flags it cannot take
+        raise LangTrackError("The ZIP is not one that can be read here; export it again.") from error
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # zipfile seeks where the damaged directory points
+            raise LangTrackError("The ZIP is damaged; copy or export it again.") from error
+        why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or "it cannot be read"
+        raise LangTrackError(f"The ZIP could not be unpacked: {why}.") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return [PurePosixPath(name) for name, _ in entries]
+
+
+def _check_directory(archive: Path, limits: Limits) -> None:
+    """The directory's size at the end of the file, before zipfile reads all of it into memory."""
+    size = archive.stat().st_size
+    with archive.open("rb") as stream:
+        stream.seek(max(0, size - 65_557))  # the end record with the longest comment
+        tail = stream.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) < at + 22:
+        raise LangTrackError("This is not a ZIP file; choose one that LangTrack has saved.")
+    count, directory_size = struct.unpack("<HI", tail[at + 10 : at + 16])
+    large = count == 0xFFFF or directory_size == 0xFFFFFFFF
+    if large or count > limits.files or directory_size > limits.files * (_MOST_NAME + 400):
+        raise LangTrackError(f"The ZIP holds more files than the {limits.files} that are taken.")
+
+
+def _checked(opened: zipfile.ZipFile, limits: Limits) -> list[tuple[str, zipfile.ZipInfo]]:
+    found: list[tuple[str, zipfile.ZipInfo]] = []
+    seen: set[str] = set()
+    claimed = 0
+    for entry in opened.infolist():
+        name = entry.orig_filename
+        _check_name(name)
+        mode = entry.external_attr >> 16
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise LangTrackError(
+                f"The ZIP holds a link or a device, {shorten(name)!r}; only files are taken."
+            )
+        if entry.flag_bits & 0x1:
+            raise LangTrackError("The ZIP is encrypted; save it without a password.")
+        if entry.is_dir():
+            continue
+        key = name.casefold()  # two names that some file systems take for one
+        if key in seen:
+            raise LangTrackError(f"The ZIP holds {shorten(name)!r} twice.")
+        seen.add(key)
+        claimed += entry.file_size
+        _check_ratio(name, entry.compress_size, entry.file_size, limits)
+        found.append((name, entry))
+    if len(found) > limits.files:
+        raise LangTrackError(f"The ZIP holds more files than the {limits.files} that are taken.")
+    if claimed > limits.total_mb * 1e6:
+        raise _too_large(limits)
+    parents = {parent.as_posix() for key in seen for parent in PurePosixPath(key).parents}
+    if parents & seen:
+        raise LangTrackError("The ZIP uses one name for a file and for a folder.")
+    return found
+
+
+def _check_name(name: str) -> None:
+    parts = name.removesuffix("/").split("/")
+    bad = (
+        len(name) > _MOST_NAME
+        or any(part in ("", ".", "..") or part != part.strip() or part.endswith(".") for part in parts)
+        or any(character in name for character in '\\:*?"<>|')
+        or not name.isprintable()
+    )
+    if bad:
+        raise LangTrackError(
+            f"The ZIP holds a file named {shorten(name)!r}, which is not a plain name inside it; "
+            "only archives without absolute or odd paths are taken."
+        )
+
+
+def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, room: int, limits: Limits) -> int:
+    """Unpack one file; returns how many bytes of the total remain."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    with opened.open(entry) as source, target.open("xb") as sink:
+        while block := source.read(_BLOCK):
+            written += len(block)
+            if written > room:
+                raise _too_large(limits)
+            _check_ratio(entry.filename, entry.compress_size, written, limits)
+            sink.write(block)
+    return room - written
+
+
+def _check_ratio(name: str, packed: int, plain: int, limits: Limits) -> None:
+    if plain > 1_000_000 and plain > limits.ratio * max(packed, 1):
+        raise LangTrackError(
+            f"{shorten(name)!r} in the ZIP unpacks to more than {limits.ratio:g} times its size; "
+            "such archives are refused."
+        )
+
+
+def _too_large(limits: Limits) -> LangTrackError:
+    return LangTrackError(f"The ZIP unpacks to more than the {limits.total_mb:g} MB that are taken.")

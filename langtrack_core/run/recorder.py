@@ -1,0 +1,337 @@
+"""Writing a run: the files of `runs`, written as the run goes and seen only when the run is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+import cv2
+import numpy as np
+
+from .. import __version__
+from ..threads import Behind
+from ..types import LangTrackError, Query, Step
+from ..video import VideoInfo, VideoWriter
+from ..video.picture_folder import find_pictures
+from .format import (
+    BRANCHES,
+    COLUMNS,
+    FORMAT,
+    FORMAT_VERSION,
+    TOOLKIT_DECIMALS,
+    csv_row,
+    encode_mask,
+    toolkit_line,
+)
+from .render import PANELS, Style, draw
+
+WAITING = 3
+"""Frames that a `Recorder` holds at the most before `Recorder.add` waits."""
+
+
+def check_out_dir(out_dir: Path | str, *, overwrite: bool = False) -> Path:
+    """The resolved folder, if a run may be written there; nothing is created.
+
+    Raises:
+        LangTrackError: it is a file, holds files already, or cannot be written. With ``overwrite`` an earlier
+            run may be replaced, but never a folder that holds anything else.
+    """
+    path = Path(out_dir).expanduser().resolve()
+    parent = next((p for p in path.parents if p.exists()), path)
+    for existing in (path, parent):
+        if existing.exists() and not existing.is_dir():
+            raise LangTrackError(f"The output folder cannot be {path}: {existing} is a file; choose another.")
+    if not os.access(parent, os.W_OK | os.X_OK):  # the run is written beside its final name
+        raise LangTrackError(f"The output folder cannot be {path}: no permission to write in {parent}.")
+    if path.exists() and any(path.iterdir()):
+        if not overwrite:
+            raise LangTrackError(
+                f"The output folder {path} already holds files; choose another or overwrite it."
+            )
+        if not _is_run(path):
+            raise LangTrackError(f"The output folder {path} holds files that are not a run; choose another.")
+    return path
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("format") == FORMAT
+
+
+def video_sha256(path: Path) -> str:
+    """Hash of a video file; of a folder, that of its pictures' lines ``<sha256>  <name>`` in order."""
+    if path.is_dir():
+        listing = "".join(f"{video_sha256(p)}  {p.name}\n" for p in find_pictures(path) or ())
+        return hashlib.sha256(listing.encode()).hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class Recorder:
+    """Writes a run into a hidden folder beside ``out_dir``; a clean end of the ``with`` block renames it.
+
+    On any exception, a closed generator included, nothing is left. `finish` with ``partial=True`` keeps what
+    is done so far instead. Drawing and encoding happen in a thread of their own, up to `WAITING` frames
+    later. Memory does not grow with the length of the run.
+
+    Args:
+        out_dir: must not exist, or be empty, or hold an earlier run if ``overwrite``.
+        info: of the video.
+        query: what is followed.
+        tracker_info: goes into the manifest as it is: ``weights`` (names, sha256) and ``settings``.
+        every: on which frames the language branch runs, for the manifest.
+        unknown_words: words of the expression that the vocabulary lacks, for the manifest.
+        png: also write every mask as a PNG.
+        video: write the four MP4 files.
+        style: how the panels look.
+
+    Raises:
+        LangTrackError: the folder cannot be used, the disk is full, no frame came.
+
+    Example:
+        >>> with Recorder(out, info=probe(path), query=query, tracker_info=tracker.info) as recorder:
+        ...     for step in tracker.track(read_frames(path), query):
+        ...         recorder.add(step)
+    """
+
+    def __init__(
+        self,
+        out_dir: Path | str,
+        *,
+        info: VideoInfo,
+        query: Query,
+        tracker_info: Mapping[str, Any],
+        every: int = 1,
+        unknown_words: Sequence[str] = (),
+        png: bool = False,
+        video: bool = True,
+        overwrite: bool = False,
+        style: Style | None = None,
+    ) -> None:
+        self.out_dir = check_out_dir(out_dir, overwrite=overwrite)
+        self._info, self._query, self._tracker_info = info, query, dict(tracker_info)
+        self._every, self._unknown_words = every, list(unknown_words)
+        self._png, self._video, self._overwrite, self._style = png, video, overwrite, style or Style()
+        self._temp = self._hidden_sibling("partial")
+        self._made_parents: list[Path] = []
+        self._open = contextlib.ExitStack()
+        self._texts: dict[str, TextIO] = {}
+        self._writers: dict[str, VideoWriter] = {}
+        self._active = False
+        self._behind: Behind[Step] | None = None
+        self._count = 0
+        self._first_time_s = 0.0
+        self._first_frame = self._last_frame = -1
+        self._states: Counter[str] = Counter()
+        self._sources: Counter[str] = Counter()
+
+    def __enter__(self) -> Recorder:
+        try:
+            with self._explained():
+                self._sha256 = video_sha256(self._info.path)
+                self._make_folder()
+                for name in ("boxes.csv", "masks.json", *TOOLKIT_DECIMALS):
+                    stream = (self._temp / name).open("w", encoding="utf-8", newline="")
+                    self._texts[name] = self._open.enter_context(stream)
+                csv.writer(self._texts["boxes.csv"], lineterminator="\n").writerow(COLUMNS)
+                self._texts["masks.json"].write("{")
+                if self._video:
+                    for panel in PANELS:
+                        writer = VideoWriter(self._temp / f"{panel}.mp4", self._info.fps)
+                        self._writers[panel] = self._open.enter_context(writer)
+        except BaseException:
+            self._discard()
+            raise
+        self._behind = Behind(self._write, WAITING)
+        self._active = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._active:
+            return
+        if kind is None:
+            self.finish()
+        else:
+            self._discard()
+
+    def add(self, step: Step) -> None:
+        """Write one frame, soon; steps come in the order of the video. An error that this call raises may be
+        that of a frame before."""
+        if not self._active or self._behind is None:
+            raise RuntimeError("Recorder.add needs an open Recorder: use it inside its with block")
+        self._behind.put(step)
+
+    def _write(self, step: Step) -> None:
+        if self._count == 0:
+            self._first_frame, self._first_time_s = step.frame.index, step.frame.time_s
+        with self._explained():
+            self._add_boxes(step)
+            self._add_masks(step)
+            for panel in PANELS if self._video else ():
+                picture = draw(step, panel, self._style)
+                self._writers[panel].write(picture, step.frame.time_s - self._first_time_s)
+        self._count += 1
+        self._last_frame = step.frame.index
+        self._states[step.state] += 1
+        self._sources[step.fused.source if step.fused.present else "none"] += 1
+
+    def finish(self, *, partial: bool = False) -> Path | None:
+        """Close everything and bring the folder to its final name.
+
+        Args:
+            partial: the run was stopped; the manifest says ``"complete": false``.
+
+        Returns:
+            The final folder; None when a stopped run had no frame to keep.
+        """
+        if not self._active or self._behind is None:
+            raise RuntimeError("Recorder.finish needs an open Recorder, and only once")
+        try:
+            self._behind.finish()
+            if self._count == 0 and partial:
+                self._discard()
+                return None
+            if self._count == 0:
+                raise LangTrackError(f"{self._info.path.name} gave no frame from {self._query.start} on.")
+            with self._explained():
+                self._texts["masks.json"].write("\n}\n")
+                self._open.close()
+                text = json.dumps(self._manifest(complete=not partial), indent=2, ensure_ascii=False)
+                (self._temp / "manifest.json").write_text(text + "\n", encoding="utf-8")
+                self._publish()
+        except BaseException:
+            self._discard()
+            raise
+        self._active = False
+        return self.out_dir
+
+    # --- what a frame adds ---------------------------------------------------------------------------------
+
+    def _add_boxes(self, step: Step) -> None:
+        csv.writer(self._texts["boxes.csv"], lineterminator="\n").writerow(csv_row(step))
+        # In the toolkits' one-pass protocol the first line is the box that the tracker was given.
+        given = self._query.box_xyxy if self._count == 0 else None
+        for name, decimals in TOOLKIT_DECIMALS.items():
+            line = toolkit_line(step.fused.box_xyxy if given is None else given, decimals)
+            self._texts[name].write(line + "\n")
+
+    def _add_masks(self, step: Step) -> None:
+        encoded = {}
+        for branch, estimate in zip(BRANCHES, (step.grounded, step.tracked, step.fused), strict=True):
+            if estimate is None:
+                continue
+            encoded[branch] = encode_mask(estimate.mask)
+            if self._png:
+                path = self._temp / "masks" / branch / f"{step.frame.index:06d}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(cv2.imencode(".png", estimate.mask.astype(np.uint8) * 255)[1].tobytes())
+        separator = ",\n" if self._count else "\n"
+        self._texts["masks.json"].write(f'{separator}"{step.frame.index}": {json.dumps(encoded)}')
+
+    def _manifest(self, *, complete: bool) -> dict[str, Any]:
+        info, query = self._info, self._query
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "complete": complete,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "video": {
+                "name": info.path.resolve().name,
+                "sha256": self._sha256,
+                "kind": info.kind,
+                "width": info.width,
+                "height": info.height,
+                "fps": float(info.fps),
+                "fps_fraction": str(info.fps),
+                "frames_estimate": info.frames_estimate,
+            },
+            "expression": query.text,
+            "unknown_words": self._unknown_words,
+            "box_xyxy": None if query.box_xyxy is None else query.box_xyxy.tolist(),
+            "start": query.start,
+            "every": self._every,
+            **self._tracker_info,
+            "counts": {
+                "frames": self._count,
+                "first_frame": self._first_frame,
+                "last_frame": self._last_frame,
+                "state": dict(self._states),
+                "source": dict(self._sources),
+            },
+            "versions": _versions(),
+        }
+
+    # --- the folder ----------------------------------------------------------------------------------------
+
+    def _hidden_sibling(self, purpose: str) -> Path:
+        return self.out_dir.with_name(f".{self.out_dir.name}.{purpose}-{uuid.uuid4().hex[:8]}")
+
+    def _make_folder(self) -> None:
+        missing = [p for p in self.out_dir.parents if not p.exists()]
+        for parent in reversed(missing):
+            parent.mkdir(exist_ok=True)
+            self._made_parents.append(parent)
+        self._temp.mkdir()
+
+    def _publish(self) -> None:
+        # Again, since another run may have taken the name meanwhile.
+        check_out_dir(self.out_dir, overwrite=self._overwrite)
+        if not self.out_dir.exists():
+            self._temp.rename(self.out_dir)
+            return
+        old = self._hidden_sibling("old")
+        self.out_dir.rename(old)
+        try:
+            self._temp.rename(self.out_dir)
+        except BaseException:
+            old.rename(self.out_dir)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _discard(self) -> None:
+        self._active = False
+        if self._behind is not None:
+            self._behind.drop()
+        with contextlib.suppress(Exception):  # the files go anyway; a failing close must not hide why
+            self._open.__exit__(RuntimeError, RuntimeError("discarded"), None)
+        shutil.rmtree(self._temp, ignore_errors=True)
+        for parent in reversed(self._made_parents):
+            with contextlib.suppress(OSError):  # someone else put a file there: theirs
+                parent.rmdir()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+            raise LangTrackError(f"The run could not be written to {self.out_dir}: {why}.") from error
+        except LangTrackError as error:  # of a video writer, which knows the temporary name only
+            raise LangTrackError(str(error).replace(str(self._temp), str(self.out_dir))) from error
+
+
+def _versions() -> dict[str, str]:
+    found = {"langtrack": __version__, "python": platform.python_version()}
+    for package in ("torch", "timm", "numpy", "opencv-python-headless", "av"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found

@@ -1,0 +1,215 @@
+"""Pictures of a step: the four panels of a run. The colour says who made what is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from ..geometry import BoolMask, FloatArray
+from ..types import Estimate, Source, Step
+
+Panel = Literal["mask", "rectangle", "siammask", "fused"]
+PANELS: tuple[Panel, ...] = get_args(Panel)
+"""The language branch's binary mask, its minimum enclosing rectangle, the tracker's box, the fused track."""
+
+Picture = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How pictures look.
+
+    Attributes:
+        rotated: draw the rotated rectangle of minimum area too, thinner than the axis-aligned box.
+        labels: write the small label in the corner.
+        mask_opacity: of a filled mask's tint, in [0, 1].
+        lgm_rgb: what the language branch made; red, as its rectangle has to be.
+        siam_rgb: what the tracker made; told from red by every common kind of colour vision.
+    """
+
+    rotated: bool = False
+    labels: bool = True
+    mask_opacity: float = 0.45
+    lgm_rgb: Colour = (255, 32, 32)
+    siam_rgb: Colour = (0, 190, 255)
+
+    def colour(self, source: Source) -> Colour:
+        return self.siam_rgb if source == "siam" else self.lgm_rgb
+
+
+def draw(step: Step, panel: Panel, style: Style | None = None) -> Picture:
+    """One panel of one step.
+
+    Returns:
+        ``(H, W, 3)`` uint8 RGB of the frame's size, a new array. An absent target gets no box, and
+        a label that says so.
+    """
+    style = style or Style()
+    picture = step.frame.rgb.copy()
+    if panel == "mask":
+        text = _draw_mask_panel(picture, step.grounded, style)
+    elif panel == "rectangle":
+        text = _draw_rectangle_panel(picture, step.grounded, style)
+    elif panel == "siammask":
+        text = _draw_siammask_panel(picture, step.tracked, style)
+    elif panel == "fused":
+        text = _draw_fused_panel(picture, step, style)
+    else:
+        raise ValueError(f"panel must be one of {', '.join(PANELS)}, got {panel!r}")
+    if text and style.labels:
+        _label(picture, text)
+    return picture
+
+
+# --- panels: each draws in place and returns its label, "" for none ----------------------------------------
+
+
+def _draw_mask_panel(picture: Picture, grounded: Estimate | None, style: Style) -> str:
+    if grounded is None:
+        return "language: not run here"
+    if not grounded.mask.any():
+        return "language: absent"
+    _tint(picture, grounded.mask, style.lgm_rgb, style.mask_opacity)
+    _contour(picture, grounded.mask, (255, 255, 255))
+    return ""
+
+
+def _draw_rectangle_panel(picture: Picture, grounded: Estimate | None, style: Style) -> str:
+    if grounded is None:
+        return "language: not run here"
+    if grounded.box_xyxy is None:
+        return "language: absent"
+    _rectangles(picture, grounded, style.lgm_rgb, style)
+    return ""
+
+
+def _draw_siammask_panel(picture: Picture, tracked: Estimate | None, style: Style) -> str:
+    if tracked is None:
+        return "tracker: not running"
+    if tracked.box_xyxy is None:
+        return "tracker: absent"
+    _contour(picture, tracked.mask, style.siam_rgb)
+    _rectangles(picture, tracked, style.siam_rgb, style)
+    return ""
+
+
+def _draw_fused_panel(picture: Picture, step: Step, style: Style) -> str:
+    fused = step.fused
+    frame = f"frame {step.frame.index}"
+    if fused.box_xyxy is None:
+        return f"{step.state} · {frame}"
+    colour = style.colour(fused.source)
+    _tint(picture, fused.mask, colour, style.mask_opacity * 0.7)
+    _rectangles(picture, fused, colour, style)
+    who = {"lgm": "language", "siam": "tracker", "none": "nobody"}[fused.source]
+    return f"{step.state} · {who} {fused.confidence:.2f} · {frame}"
+
+
+# --- strokes -----------------------------------------------------------------------------------------------
+
+
+def line_width(size_hw: tuple[int, int]) -> int:
+    """Pixels of a box's line: 2 up to 300 pixels of the shorter side, 4 at 480, 9 at 1080.
+
+    Video halves the resolution of colour, which thins a red line out; hence no finer.
+    """
+    return max(2, round(min(size_hw) / 120))
+
+
+@lru_cache(maxsize=32)
+def _mixture(colour: Colour, opacity: float) -> Picture:
+    """``(1, 256, 3)``: what each value of each channel becomes under a colour."""
+    ramp = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(1, 256, 3)
+    return np.asarray(
+        cv2.addWeighted(ramp, 1.0 - opacity, np.full_like(ramp, colour), opacity, 0.0), np.uint8
+    )
+
+
+def _tint(picture: Picture, mask: BoolMask, colour: Colour, opacity: float) -> None:
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    region = picture[y : y + height, x : x + width]
+    if region.size:
+        mixed = cv2.LUT(region, _mixture(colour, opacity))
+        cv2.copyTo(mixed, mask[y : y + height, x : x + width].view(np.uint8), region)
+
+
+def _contour(picture: Picture, mask: BoolMask, colour: Colour) -> None:
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    width = max(1, line_width(mask.shape) // 2)
+    cv2.drawContours(picture, contours, -1, colour, width, cv2.LINE_AA)
+
+
+def _rectangles(picture: Picture, estimate: Estimate, colour: Colour, style: Style) -> None:
+    assert estimate.box_xyxy is not None
+    width = line_width(estimate.mask_prob.shape)
+    if style.rotated and estimate.corners_xy is not None:
+        # OpenCV counts from a pixel's centre, we from its corner; four fractional bits keep the half pixel.
+        corners = np.rint((estimate.corners_xy - 0.5) * 16).astype(np.int32)
+        cv2.polylines(picture, [corners], True, colour, max(1, width // 2), cv2.LINE_AA, shift=4)
+    # A darker rim, so that the box is seen on its own colour too.
+    _box(picture, estimate.box_xyxy, (0, 0, 0), width // 2 + 1, width + 2, opacity=0.45)
+    _box(picture, estimate.box_xyxy, colour, width // 2, width, opacity=1.0)
+
+
+def _box(
+    picture: Picture, box_xyxy: FloatArray, colour: Colour, outside: int, width: int, *, opacity: float
+) -> None:
+    """An outline from ``outside`` pixels out of the box inwards, ``width`` wide, kept inside the picture."""
+    height, total_width = picture.shape[:2]
+    grown = np.rint(box_xyxy) + np.array([-outside, -outside, outside, outside])
+    x1, y1, x2, y2 = np.clip(grown, 0, [total_width, height, total_width, height]).astype(int).tolist()
+    region = picture[y1:y2, x1:x2]
+    for strip in (
+        region[:width],
+        region[width:][-width:],
+        region[width:-width, :width],
+        region[width:-width, width:][:, -width:],
+    ):
+        if strip.size:
+            strip[:] = cv2.LUT(strip, _mixture(colour, opacity))
+
+
+# --- label -------------------------------------------------------------------------------------------------
+
+
+def _opacity(layer: Image.Image) -> FloatArray:
+    return np.asarray(layer, np.float32)[..., None] / 255
+
+
+@lru_cache(maxsize=16)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+@lru_cache(maxsize=64)
+def _label_layers(text: str, size: int) -> tuple[FloatArray, FloatArray]:
+    """White text on a dark rounded plate: opacity of the plate and of the text, ``(h, w, 1)`` in [0, 1]."""
+    font = _font(size)
+    _, top, _, bottom = font.getbbox("Ag")  # the same height whatever the letters
+    pad_x, pad_y = round(size * 0.5), round(size * 0.3)
+    size_wh = (int(font.getlength(text)) + 1 + 2 * pad_x, int(bottom - top) + 2 * pad_y)
+    plate, letters = Image.new("L", size_wh), Image.new("L", size_wh)
+    corner = (0, 0, size_wh[0] - 1, size_wh[1] - 1)
+    ImageDraw.Draw(plate).rounded_rectangle(corner, size * 0.4, fill=150)
+    ImageDraw.Draw(letters).text((pad_x, pad_y - top), text, fill=255, font=font)
+    return _opacity(plate), _opacity(letters)
+
+
+def _label(picture: Picture, text: str) -> None:
+    """Write in the top left corner, in place: smaller in a narrow picture, cut off in a tiny one."""
+    height, width = picture.shape[:2]
+    size = max(11, round(min(height, width) * 0.032))
+    margin = max(2, round(min(height, width) * 0.012))
+    plate, letters = _label_layers(text, size)
+    if plate.shape[1] > width - 2 * margin:
+        plate, letters = _label_layers(text, max(7, size * (width - 2 * margin) // plate.shape[1]))
+    region = picture[margin : margin + plate.shape[0], margin : margin + plate.shape[1]]
+    plate, letters = (layer[: region.shape[0], : region.shape[1]] for layer in (plate, letters))
+    region[:] = np.rint(region * (1 - plate) * (1 - letters) + 255 * letters).astype(np.uint8)

@@ -1,0 +1,196 @@
+"""Write H.264 that every browser plays."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import (
+    ColorPrimaries,
+    ColorRange,
+    Colorspace,
+    ColorTrc,
+    Interpolation,
+    VideoReformatter,
+)
+
+from ..types import LangTrackError
+from .picture_folder import RGB
+
+_RESERVED = 64 * 1024
+"""Bytes that must fit at the start."""
+
+
+class VideoWriter:
+    """Writes H.264 in MP4 that a browser plays: yuv420p, BT.709, index before the data (faststart).
+
+    The file appears under its name when it is complete: ``close``, or the end of a ``with`` block. After
+    ``discard``, or an exception in the block, nothing is left. An odd width or height is made even by
+    repeating the last column or row; the picture itself is never resampled.
+
+    Example:
+        >>> with VideoWriter("out.mp4", info.fps) as writer:
+        ...     for frame in read_frames("in.mp4"):
+        ...         writer.write(frame.rgb, frame.time_s)
+
+    Args:
+        path: where to write; an older file is replaced.
+        fps: frame rate. A float takes the nearest fraction with a denominator up to 1001.
+        crf: constant quality of x264, 0 to 51, lower is better.
+
+    Raises:
+        LangTrackError: the folder is missing or may not be written to; the disk is full (also from ``write``
+            and ``close``).
+    """
+
+    _CLOCK_HZ = 90_000
+    """Time stamps are at least this fine, and a whole number of ticks to a frame period."""
+
+    _SNAP_S = 0.00075
+    """Times this close to a multiple of the frame period are meant to be it: WebM rounds to milliseconds."""
+
+    def __init__(self, path: str | os.PathLike[str], fps: Fraction | float, *, crf: int = 20) -> None:
+        self.path = Path(path)
+        self.fps = Fraction(fps).limit_denominator(1001)
+        if self.fps <= 0:
+            raise ValueError(f"fps must be above 0, got {fps}")
+        self._crf = crf
+        # fps = n/d frames a second: a time base of 1/(n k) makes every frame last d k ticks exactly.
+        scale = -(-self._CLOCK_HZ // self.fps.numerator)
+        self._time_base = Fraction(1, self.fps.numerator * scale)
+        self._period = self.fps.denominator * scale
+        self._first_s: float | None = None
+        self._ticks: int | None = None
+        self._stream: av.VideoStream | None = None
+        self._container: av.container.OutputContainer | None = None
+        self._reformatter = VideoReformatter()
+        self._part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
+        with self._told():
+            # Found full here, a disk costs nobody a run; and PyAV leaks the file if its header does not fit.
+            self._part.write_bytes(bytes(_RESERVED))
+            self._container = av.open(
+                str(self._part.absolute()), "w", format="mp4", options={"movflags": "+faststart"}
+            )
+
+    def write(self, rgb: RGB, time_s: float | None = None) -> None:
+        """Add a frame.
+
+        Args:
+            rgb: ``(H, W, 3)`` uint8, the same size for all frames.
+            time_s: its time in seconds, later than the one before (else it comes one tick after that); the
+                first becomes 0. Without it, the frame follows by one frame period.
+        """
+        if self._container is None:
+            raise ValueError(f"{self.path.name} is closed; no frame can be added")
+        height, width = rgb.shape[:2]
+        padded = rgb
+        if height % 2 or width % 2:
+            padded = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        with self._told():
+            if self._stream is None:
+                self._stream = self._add_stream(padded.shape[1], padded.shape[0])
+            if (self._stream.height, self._stream.width) != padded.shape[:2]:
+                raise ValueError(f"all frames need the size of the first, got {width}x{height}")
+            picture = self._reformatter.reformat(
+                av.VideoFrame.from_ndarray(padded, format="rgb24"),
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
+                interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND,
+                threads=1,
+            )
+            picture.pts = self._ticks = self._next_ticks(time_s)
+            picture.time_base = self._time_base
+            picture.duration = self._period
+            self._container.mux(self._stream.encode(picture))
+
+    def close(self) -> None:
+        """Finish the file under its name. Does nothing when closed or discarded already."""
+        if self._container is None:
+            return
+        if self._stream is None:
+            self.discard()
+            raise LangTrackError(f"{self.path.name} was not written: there was no frame to write.")
+        with self._told():
+            self._container.mux(self._stream.encode(None))
+            self._container.close()
+            self._part.replace(self.path)
+        self._container = self._stream = None
+
+    def discard(self) -> None:
+        """Stop and leave nothing behind."""
+        if self._container is not None:
+            with suppress(av.FFmpegError, OSError):
+                self._container.close()
+            self._container = self._stream = None
+        with suppress(OSError):
+            self._part.unlink()
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        if exc_type is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _add_stream(self, width: int, height: int) -> av.VideoStream:
+        assert self._container is not None
+        stream = self._container.add_stream("libx264", rate=self.fps)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        # Against veryfast: 40 % less time, 15 % larger files, the same error (measured on the examples).
+        stream.options = {"crf": str(self._crf), "preset": "superfast"}
+        context = stream.codec_context
+        context.thread_count = 1  # a run writes several videos and computes beside them
+        context.time_base = self._time_base
+        context.gop_size = max(1, round(self.fps))  # a key frame a second: quick to seek in
+        context.max_b_frames = 0  # time stamps then start at 0 without an edit list
+        context.colorspace = Colorspace.ITU709
+        context.color_range = ColorRange.MPEG
+        context.color_primaries = ColorPrimaries.BT709
+        context.color_trc = ColorTrc.BT709
+        return stream
+
+    def _next_ticks(self, time_s: float | None) -> int:
+        if time_s is None:
+            return 0 if self._ticks is None else self._ticks + self._period
+        if self._first_s is None:
+            self._first_s = time_s
+        seconds = time_s - self._first_s
+        frames = round(seconds * self.fps)
+        if abs(seconds - frames / self.fps) <= self._SNAP_S:
+            ticks = frames * self._period
+        else:
+            ticks = round(seconds / self._time_base)
+        return ticks if self._ticks is None else max(ticks, self._ticks + 1)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """On any exception removes the unfinished file; tells the user's own ones in one sentence."""
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            self.discard()
+            raise LangTrackError(f"{self.path} cannot be written: {_reason(error)}.") from error
+        except BaseException:
+            self.discard()
+            raise
+
+
+def _reason(error: Exception) -> str:
+    code = getattr(error, "errno", None)
+    if code in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full"
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "the folder may not be written to"
+    if code in (errno.ENOENT, errno.ENOTDIR):
+        return "the folder does not exist"
+    return (getattr(error, "strerror", None) or str(error)).lower()

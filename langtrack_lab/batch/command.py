@@ -1,0 +1,175 @@
+"""``python -m langtrack_core batch MANIFEST --out DIR``: many videos, resumable.
+
+DIR then holds ``runs/<id>/`` (run folders), ``index.csv`` (a row an item), ``ledger.jsonl`` (what has become
+of each) and ``batch.json`` (the settings). The same command again does what is still to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from langtrack_core.run.track_video import load_tracker
+from langtrack_core.types import LangTrackError
+
+from . import exporters as outputs
+from .ledger import Entry, Ledger, check_settings
+from .manifest import Item, read_manifest
+from .process_pool import LocalPool
+from .ray_pool import RayPool
+from .scheduler import Patience, Stopped, run_items
+from .worker import Task, sweep
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV or JSON Lines; see the README")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the batch")
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="at a time, each with its networks"
+    )
+    parser.add_argument("--ray", metavar="ADDRESS", help='a Ray cluster: "auto", "ray://…", or "local"')
+    parser.add_argument("--cpus", type=float, default=1.0, help="with --ray: cores that a worker asks for")
+    parser.add_argument(
+        "--gpus", type=float, default=0.0, help="with --ray: share of a GPU that a worker gets"
+    )
+    parser.add_argument("--retry-failed", action="store_true", help="try again what has failed")
+    parser.add_argument(
+        "--timeout", type=float, default=Patience.frame_s, metavar="S", help="seconds without a new frame"
+    )
+    parser.add_argument("--every", type=int, default=1, metavar="K", help="language on every K-th frame")
+    parser.add_argument("--weights", default="lite", metavar="NAME|FILE")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--backend", choices=("auto", "openvino", "torch"), default="auto")
+    parser.add_argument("--no-video", action="store_true", help="do not write the four videos of each run")
+    parser.add_argument("--png", action="store_true", help="write every mask as a PNG too")
+    parser.add_argument(
+        "--keep-damaged", action="store_true", help="keep what can be decoded of a broken video"
+    )
+    parser.add_argument("--coco", action="store_true", help="also write coco_video.json")
+    parser.add_argument("--yolo", action="store_true", help="also write yolo/ with a label file a frame")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when every item is done, 1 when some have failed."""
+    from langtrack_core.weights.load import choose
+    from langtrack_core.weights.registry import check
+
+    if args.every < 1 or args.timeout <= 0:
+        raise LangTrackError(f"--every and --timeout must be above 0, got {args.every} and {args.timeout:g}.")
+    load = functools.partial(load_tracker, args.weights, args.device, args.backend)
+    runs = args.out.expanduser().resolve() / "runs"
+    chosen = choose(args.weights)
+    weights = [check(chosen[branch]) for branch in ("lgm", "siam")]
+    task = Task(load, runs, weights, args.every, args.png, not args.no_video, args.keep_damaged)
+    return run_batch(args, task)
+
+
+def run_batch(args: argparse.Namespace, task: Task) -> int:
+    """As `run`, with a task of one's own."""
+    items = read_manifest(args.manifest)
+    out = task.runs.parent
+    with Ledger(out) as ledger:
+        task.runs.mkdir(exist_ok=True)
+        settings = {
+            "weights": task.weights,
+            "every": task.every,
+            "png": task.png,
+            "video": task.video,
+            "keep_damaged": task.keep_damaged,
+        }
+        check_settings(out, settings)
+        sweep(task.runs)  # the lock is ours: whatever is half-written is nobody's
+        todo = [i for i in items if _is_to_do(ledger.entries.get(i.id), task.runs / i.id, args.retry_failed)]
+        try:
+            if todo:
+                patience = Patience(frame_s=args.timeout)
+                with _pool(task, args, len(todo)) as pool, _bar(items, todo, ledger, args.quiet) as progress:
+                    run_items(
+                        todo,
+                        pool,
+                        ledger,
+                        task.runs,
+                        patience=patience,
+                        on_ready=functools.partial(_same_weights, task),
+                        progress=progress,
+                    )
+        finally:
+            outputs.write_index(out / "index.csv", items, ledger.entries)
+            sweep(task.runs)
+        done = [item for item in items if ledger.entries[item.id].status == "done"]
+        if args.coco:
+            outputs.write_coco_video(out / "coco_video.json", done, task.runs)
+        if args.yolo:
+            outputs.write_yolo(out / "yolo", done, task.runs)
+        if not args.quiet:
+            print(_summary(items, ledger, out))
+        return 0 if len(done) == len(items) else 1
+
+
+def _is_to_do(entry: Entry | None, folder: Path, retry_failed: bool) -> bool:
+    if entry is None:
+        return True
+    if entry.status == "failed":
+        return retry_failed
+    return not (folder / "manifest.json").exists()  # its run has been deleted since
+
+
+def _same_weights(task: Task, info: dict[str, Any]) -> None:
+    """A worker may live on another machine, with other files under the same name."""
+    found = [w["files"] for w in info.get("weights", ())]
+    if found != task.weights:
+        raise Stopped(f"A worker has other weights than this machine: {found} instead of {task.weights}.")
+
+
+@contextlib.contextmanager
+def _pool(task: Task, args: argparse.Namespace, todo: int) -> Iterator[LocalPool | RayPool]:
+    workers = min(args.workers, todo) if args.workers > 0 else args.workers
+    if args.ray is None:
+        pool: LocalPool | RayPool = LocalPool(task, workers)
+    else:
+        pool = RayPool(task, workers, args.ray, args.cpus, args.gpus)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@contextlib.contextmanager
+def _bar(items: list[Item], todo: list[Item], ledger: Ledger, quiet: bool) -> Iterator[Any]:
+    failed = 0
+    with tqdm(
+        total=len(items), initial=len(items) - len(todo), unit="video", disable=quiet, dynamic_ncols=True
+    ) as bar:
+
+        def progress(entry: Entry | None, frames: int) -> None:
+            nonlocal failed
+            if entry is not None:
+                bar.update()
+                if entry.status == "failed":
+                    failed += 1
+                    bar.write(f"failed: {entry.id}: {entry.reason}", file=sys.stderr)
+            elapsed = bar.format_dict["elapsed"]
+            if elapsed:
+                bar.set_postfix_str(f"{frames / elapsed:.1f} frames/s, {failed} failed")
+
+        yield progress
+
+
+def _summary(items: list[Item], ledger: Ledger, out: Path) -> str:
+    entries = [ledger.entries[item.id] for item in items]
+    count = Counter(entry.status for entry in entries)
+    frames = sum(entry.frames for entry in entries)
+    lines = [f"{len(items)} items: {count['done']} done, {count['failed']} failed; {frames} frames."]
+    if count["failed"]:
+        lines.append("Why, and which, is in index.csv; --retry-failed tries them again.")
+    lines.append(f"The batch is in {out}.")
+    return " ".join(lines)

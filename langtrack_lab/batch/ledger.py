@@ -1,0 +1,120 @@
+"""What has become of each item: an append-only file, so that a crash loses at most the line being written."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from langtrack_core import atomic
+from langtrack_core.types import LangTrackError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How an item ended.
+
+    Attributes:
+        status: "done", with a run folder, or "failed", with a reason and without one.
+        attempts: how often it was begun; more than one when a worker was lost.
+        frames: written; ``states`` are theirs.
+        seconds: of computing, decoding and writing included.
+    """
+
+    id: str
+    status: Literal["done", "failed"]
+    reason: str = ""
+    attempts: int = 1
+    frames: int = 0
+    seconds: float = 0.0
+    states: dict[str, int] = field(default_factory=dict)
+
+
+class Ledger:
+    """The entries of a batch folder, and the lock that keeps a second batch out of it.
+
+    Args:
+        folder: of the batch; made when missing.
+
+    Raises:
+        LangTrackError: another batch is at work in the folder, or the file is not a ledger.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "ledger.jsonl"
+        self.entries: dict[str, Entry] = {}
+
+    def __enter__(self) -> Ledger:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise LangTrackError(
+                f"The batch cannot be written to {self.folder}: {error.strerror}; choose another --out."
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise LangTrackError(
+                f"Another batch is at work in {self.folder}; wait for it or stop it."
+            ) from error
+        try:
+            self._read()
+            self._stream = self.path.open("a", encoding="utf-8")
+        except BaseException:
+            self._lock.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.close()
+        self._lock.close()
+
+    def _read(self) -> None:
+        if not self.path.exists():
+            return
+        data = self.path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        if len(whole) < len(data):  # a line cut off by a crash: its item is still to do
+            os.truncate(self.path, len(whole))
+        for number, line in enumerate(whole.decode("utf-8", "replace").splitlines(), 1):
+            try:
+                entry = Entry(**json.loads(line))
+            except (ValueError, TypeError) as error:
+                raise LangTrackError(
+                    f"{self.path}, line {number}, is not of a batch's ledger: {error}; choose another --out."
+                ) from error
+            self.entries[entry.id] = entry
+
+    def add(self, entry: Entry) -> None:
+        """On disk when this returns."""
+        self._stream.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self.entries[entry.id] = entry
+
+
+def check_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Keep the settings of a batch beside its results; refuse to mix results of others with them."""
+    path = folder / "batch.json"
+    if not path.exists():
+        atomic.write_text(path, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LangTrackError(f"{path} cannot be read: {error}; choose another --out.") from error
+    changed = sorted(k for k in {*before, *settings} if before.get(k) != settings.get(k))
+    if changed:
+        raise LangTrackError(
+            f"{folder} holds results made with other {', '.join(changed)}; choose another --out, "
+            "or ask with the same settings as before."
+        )

@@ -1,0 +1,112 @@
+"""What a worker does with one item, wherever it lives: whatever goes wrong becomes a reason."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from langtrack_core.run.track_video import Output, open_source, record
+from langtrack_core.types import LangTrackError, Step
+
+from .manifest import Item
+
+if TYPE_CHECKING:
+    from langtrack_core.pipeline import LangTracker
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is the same for all items of a batch; travels to the workers.
+
+    Attributes:
+        load: makes the tracker, once in each worker.
+        runs: folder of the run folders, which every worker must be able to reach.
+        weights: files and their sha256, of each branch: what ``load`` has to find.
+    """
+
+    load: Callable[[], LangTracker]
+    runs: Path
+    weights: list[dict[str, str]] = field(default_factory=list)
+    every: int = 1
+    png: bool = False
+    video: bool = True
+    keep_damaged: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one try at an item ended.
+
+    Attributes:
+        status: "full" when the disk was: no fault of the item's.
+    """
+
+    status: Literal["done", "failed", "full"]
+    reason: str = ""
+    frames: int = 0
+    seconds: float = 0.0
+    states: dict[str, int] = field(default_factory=dict)
+
+
+def follow(
+    task: Task, tracker: LangTracker, item: Item, beat: Callable[[int], None] = lambda frames: None
+) -> Result:
+    """One item into its run folder, replacing one that a lost worker may have left.
+
+    Args:
+        beat: called with the number of frames after each one.
+    """
+    started, count = time.perf_counter(), 0
+
+    def on_step(step: Step) -> None:
+        nonlocal count
+        count += 1
+        beat(count)
+
+    try:
+        query = item.query()
+        source = open_source(Path(item.video), query)
+        output = Output(task.png, task.video, overwrite=True, keep_damaged=task.keep_damaged)
+        outcome = record(
+            tracker, source, query, task.runs / item.id, every=task.every, output=output, on_step=on_step
+        )
+    except Exception as error:
+        if _disk_full(error):
+            return Result("full", str(error))
+        reason = str(error) if isinstance(error, LangTrackError) else f"{type(error).__name__}: {error}"
+        return Result("failed", reason, count, time.perf_counter() - started)
+    return Result("done", outcome.damage or "", count, time.perf_counter() - started, dict(outcome.states))
+
+
+def _disk_full(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return True
+        error = error.__cause__
+    return False
+
+
+def sweep(runs: Path, item_id: str = "*") -> None:
+    """Remove what a killed worker left half-written (`Recorder` hides it beside the final folder)."""
+    for pattern in (f".{item_id}.partial-*", f".{item_id}.old-*"):
+        for folder in runs.glob(pattern):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class Event(NamedTuple):
+    """Something a pool has to tell.
+
+    Attributes:
+        slot: the worker's place in the pool.
+        kind: "ready" (loaded; ``payload`` is the tracker's info), "broken" (could not load: a reason),
+            "ended" (a `Result`), "died" (the worker is gone: how).
+    """
+
+    slot: int
+    kind: Literal["ready", "broken", "ended", "died"]
+    payload: Any

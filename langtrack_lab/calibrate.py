@@ -1,0 +1,220 @@
+"""From raw scores to probabilities: fitted on the dev sets, stored in the checkpoint's metadata.
+
+python -m langtrack_core calibrate lgm --data DEV [--write]
+python -m langtrack_core calibrate siam --data DEV [--write] [--plot FILE.html]
+
+An estimate is right when the IoU of its mask with the true one, or of the boxes where no masks are
+annotated, is above 0.5. The language branch is asked every sentence of a
+clip and also sentences of other clips, of which nothing is to be found: there every box is wrong. The
+tracker starts on the first true box and follows to the end. Printed is the expected calibration error
+before (the bare sigmoid, or the raw score) and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
+
+from langtrack_core import atomic
+from langtrack_core.dmn.segmenter import DMNSegmenter
+from langtrack_core.fusion import Calibration
+from langtrack_core.geometry import FloatArray, binarise, box_iou, enclosing_box, mask_iou, prob_to_u8
+from langtrack_core.siammask.tracker import SiamMaskTracker
+from langtrack_core.types import LangTrackError
+from langtrack_core.weights.load import build_segmenter, build_siam, choose, read_checkpoint
+
+from .datasets import Sequence, read_mask
+from .evaluation.same_kind import alike
+from .evaluation.single_branch import follow, frames_of, tracking_sequences
+from .report.charts import Line, legend, line_chart
+from .report.page import page_style
+from .training import save_weights
+
+LANGUAGE_STRIDE = 8
+"""Neighbouring frames say the same twice."""
+
+OWN_PER_FOREIGN = 4
+"""Sentences that fit, for each that does not: people mostly ask for what is there."""
+
+FOREIGN_FRAMES = 8
+"""Of each other clip; together about a seventh of the frames."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="folder with davis and boxes in it")
+    parser.add_argument("--weights", default="lite", help="a name from `weights list`, or a file")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE.html", help="draw the reliability before and after"
+    )
+    parser.add_argument("--write", action="store_true", help="store the result in the checkpoint")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fits ``args.target``, "lgm" or "siam"."""
+    entry = choose(args.weights)[args.target]
+    sequences = tracking_sequences(args.data)
+    if args.target == "lgm":
+        scores, right = language_scores(build_segmenter(entry, args.device), sequences)
+        bare = Calibration()
+        raw = np.array([bare(score) for score in scores])
+    else:
+        network, config, _ = build_siam(entry, args.device)
+        scores, right = tracker_scores(SiamMaskTracker(network, config), sequences)
+        raw = scores
+    calibration = Calibration(*fit_calibration(scores, right))
+    fitted = np.array([calibration(score) for score in scores])
+    print(f"{len(scores)} boxes, {np.mean(right):.1%} right; {calibration}")
+    before, after = calibration_error(raw, right), calibration_error(fitted, right)
+    print(f"expected calibration error {before:.3f} -> {after:.3f}")
+    print_reliability(fitted, right)
+    if args.plot:
+        errors = (before, after)
+        atomic.write_text(args.plot, reliability_page(args.target, raw, fitted, right, errors))
+        print(f"reliability drawn in {args.plot}")
+    if args.write:
+        store(entry.checkpoint, calibration)
+        print(f"stored in {entry.checkpoint}; now seal: python -m langtrack_core weights seal")
+    return 0
+
+
+def language_scores(
+    segmenter: DMNSegmenter, sequences: list[Sequence], stride: int = LANGUAGE_STRIDE
+) -> tuple[FloatArray, FloatArray]:
+    """Raw scores and whether each box was right, a clip's own sentences and foreign ones alike."""
+    scores, right = [], []
+    for sequence in tqdm(sequences, "language", leave=False):
+        truth = sequence.boxes_xyxy
+        own = [segmenter.encode(text) for text in sequence.expressions]
+        others = [other for other in sequences if not alike(other, sequence)]
+        foreign = [segmenter.encode(text) for other in others for text in other.expressions]
+        guests = itertools.cycle(foreign)
+        asked = 0
+        for frame in frames_of(sequence):
+            if frame.index % stride:
+                continue
+            before, asked = asked // OWN_PER_FOREIGN, asked + len(own)
+            turns = asked // OWN_PER_FOREIGN - before
+            for encoded in own + list(itertools.islice(guests, turns)):
+                mask_prob, score = segmenter.predict(frame, encoded)
+                mask = binarise(prob_to_u8(mask_prob))
+                box = enclosing_box(mask)
+                if box is None:  # absent: there is no box to be right or wrong
+                    continue
+                scores.append(score)
+                if sequence.masks:
+                    overlap = mask_iou(mask, read_mask(sequence.masks[frame.index]))
+                else:
+                    overlap = box_iou(box, np.nan_to_num(truth[frame.index]))
+                right.append(float(encoded in own and overlap > 0.5))
+    return np.array(scores), np.array(right)
+
+
+def tracker_scores(tracker: SiamMaskTracker, sequences: list[Sequence]) -> tuple[FloatArray, FloatArray]:
+    """Raw scores of all annotated frames, and of foreign clips, and whether each box was right."""
+    scores, right = [], []
+    for sequence in sequences:
+        track = follow(tracker, sequence)
+        ious = np.where(np.isnan(track.mask_ious), track.ious, track.mask_ious)
+        counted = ~np.isnan(ious)
+        scores.append(track.scores[counted])
+        right.append(ious[counted] > 0.5)
+        foreign = foreign_scores(tracker, sequence, [o for o in sequences if not alike(o, sequence)])
+        scores.append(foreign)
+        right.append(np.zeros(len(foreign), bool))
+    return np.concatenate(scores), np.concatenate(right).astype(np.float64)
+
+
+def foreign_scores(tracker: SiamMaskTracker, sequence: Sequence, others: list[Sequence]) -> FloatArray:
+    """Raw scores where the target is gone: started on one clip, the tracker looks at others for a moment."""
+    scores = []
+    first = next(frames_of(sequence))
+    for other in others:
+        tracker.init(first, sequence.boxes_xyxy[0])
+        for frame in itertools.islice(frames_of(other), FOREIGN_FRAMES):
+            tracker.update(frame)
+            assert tracker.target is not None
+            scores.append(tracker.target.score)
+    return np.array(scores)
+
+
+def fit_calibration(scores: ArrayLike, correct: ArrayLike) -> tuple[float, float]:
+    """Slope and intercept of the logistic curve from raw score to the probability of being correct.
+
+    Logistic regression by Newton's method, with a little ridge so that separable data stay finite.
+    """
+    design = np.stack([np.asarray(scores, np.float64), np.ones(np.size(scores))], axis=1)
+    target = np.asarray(correct, np.float64)
+    weights = np.zeros(2)
+    ridge = 1e-3 * np.eye(2)
+    for _ in range(50):
+        probability = 1 / (1 + np.exp(-design @ weights))
+        gradient = design.T @ (probability - target) + ridge @ weights
+        curvature = (design * (probability * (1 - probability))[:, None]).T @ design + ridge
+        weights -= np.linalg.solve(curvature, gradient)
+    return float(weights[0]), float(weights[1])
+
+
+def calibration_error(probability: ArrayLike, right: ArrayLike, bins: int = 10) -> float:
+    """Expected calibration error: mean gap between probability and frequency over equal bins, by share."""
+    p, y = np.asarray(probability, np.float64), np.asarray(right, np.float64)
+    if p.size == 0:
+        raise LangTrackError("There is nothing to calibrate on: no box was predicted.")
+    index = _bin_of(p, bins)
+    gaps = [abs(p[index == b].sum() - y[index == b].sum()) for b in range(bins)]
+    return float(sum(gaps) / p.size)
+
+
+def _bin_of(probability: FloatArray, bins: int) -> NDArray[np.int64]:
+    return np.minimum((probability * bins).astype(np.int64), bins - 1)
+
+
+def print_reliability(probability: FloatArray, right: FloatArray, bins: int = 10) -> None:
+    """How often boxes of each probability were right."""
+    print("probability   boxes   right")
+    counts = np.bincount(_bin_of(probability, bins), minlength=bins)
+    for b, share in enumerate(reliability(probability, right, bins)):
+        if counts[b]:
+            print(f"{b / bins:.1f} to {(b + 1) / bins:.1f}{counts[b]:>9}{share:>8.3f}")
+
+
+def reliability(probability: FloatArray, right: FloatArray, bins: int = 10) -> FloatArray:
+    """``(bins,)``: of the boxes in each bin, the share that was right; nan for an empty bin."""
+    index = _bin_of(probability, bins)
+    return np.array([right[index == b].mean() if (index == b).any() else np.nan for b in range(bins)])
+
+
+def reliability_page(
+    branch: str, raw: FloatArray, fitted: FloatArray, right: FloatArray, errors: tuple[float, float]
+) -> str:
+    """A self-contained HTML page: how often boxes of each probability were right, before and after."""
+    centres = np.arange(0.05, 1, 0.1)
+    lines = [
+        Line("before", reliability(raw, right), "lgm"),
+        Line("calibrated", reliability(fitted, right), "fused"),
+        Line("as it should be", centres, "oracle"),
+    ]
+    title = f"Reliability of the {'language branch' if branch == 'lgm' else 'tracker'}"
+    chart = line_chart(lines, centres, label=title, x_title="probability given")
+    notes = [f"error {errors[0]:.3f}", f"error {errors[1]:.3f}", ""]
+    return (
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{page_style()} svg.chart {{ max-width: 560px; }}</style></head><body>"
+        f"<h1>{title}</h1><p>Of the boxes with each probability, the share whose IoU with the truth is over "
+        f"0.5; {len(right)} boxes, in tenths.</p>{chart}{legend(lines, notes)}</body></html>\n"
+    )
+
+
+def store(checkpoint: Path, calibration: Calibration) -> None:
+    """Write the calibration into a safetensors file's metadata; float16 tensors stay as they are."""
+    if checkpoint.suffix != ".safetensors":
+        raise LangTrackError(f"A calibration can be stored in .safetensors only, not in {checkpoint}.")
+    state, metadata = read_checkpoint(checkpoint)
+    metadata["calibration"] = json.dumps([calibration.slope, calibration.intercept])
+    save_weights(checkpoint, state, metadata)

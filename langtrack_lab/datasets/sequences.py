@@ -1,0 +1,171 @@
+"""Clips with one target each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langtrack_core.geometry import BoolMask, FloatArray, enclosing_box
+from langtrack_core.types import LangTrackError
+
+from .files import (
+    entries,
+    folders_in,
+    is_picture,
+    masks_for,
+    pictures_in,
+    read_json,
+    read_lines,
+    read_mask,
+    read_rows,
+    to_boxes,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Sequence:
+    """A clip as a folder of frames with one target.
+
+    Attributes:
+        name: unique in its set; with a number behind it where one clip has several targets.
+        frames: the pictures in order, N of them.
+        expressions: sentences that single out the target; none where nobody wrote any.
+        masks: N mask pictures, None for a frame without annotation; empty when the set has no masks.
+        boxes: ``(N, 4)`` xyxy pixels, half-open, from 0, nan where there is no box; None to take them from
+            the masks.
+        absent: ``(N,)`` bool, True where the set says that the target is not to be seen (occluded, out of
+            view). A nan box that is not absent was not annotated. None to take it from the masks: an empty
+            mask is an absent target.
+        attributes: what the set says of the whole clip, such as "occlusion".
+        object_id: value of the target in palette masks; None when masks are 0 and 255.
+
+    Raises:
+        ValueError: masks, boxes or absent are not N.
+    """
+
+    name: str
+    frames: tuple[Path, ...]
+    expressions: tuple[str, ...]
+    masks: tuple[Path | None, ...] = ()
+    boxes: FloatArray | None = field(default=None, repr=False)
+    absent: NDArray[np.bool_] | None = field(default=None, repr=False)
+    attributes: frozenset[str] = frozenset()
+    object_id: int | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.frames)
+        if self.masks and len(self.masks) != n:
+            raise ValueError(f"{self.name}: {len(self.masks)} masks for {n} frames")
+        if self.boxes is not None and self.boxes.shape != (n, 4):
+            raise ValueError(f"{self.name}: boxes must be ({n}, 4), got {self.boxes.shape}")
+        if self.absent is not None and self.absent.shape != (n,):
+            raise ValueError(f"{self.name}: absent must be ({n},), got {self.absent.shape}")
+
+    def mask(self, index: int) -> BoolMask | None:
+        """``(H, W)`` bool of a frame, None where there is no annotation."""
+        path = self.masks[index] if self.masks else None
+        return None if path is None else read_mask(path, self.object_id)
+
+    @cached_property
+    def boxes_xyxy(self) -> FloatArray:
+        """``(N, 4)`` pixels, half-open, nan where there is no box; the first look may read all masks."""
+        return self.boxes if self.boxes is not None else self._from_masks[0]
+
+    @cached_property
+    def absent_frames(self) -> NDArray[np.bool_]:
+        """``(N,)`` True where the set says that the target is not to be seen; may read all masks."""
+        return self.absent if self.absent is not None else self._from_masks[1]
+
+    @cached_property
+    def _from_masks(self) -> tuple[FloatArray, NDArray[np.bool_]]:
+        boxes = np.full((len(self.frames), 4), np.nan)
+        absent = np.zeros(len(self.frames), bool)
+        for i in range(len(self.masks)):
+            mask = self.mask(i)
+            if mask is not None:
+                box = enclosing_box(mask)
+                absent[i] = box is None
+                if box is not None:
+                    boxes[i] = box
+        return boxes, absent
+
+
+# --- layouts of our own ------------------------------------------------------------------------------------
+
+
+def davis_sequences(folder: Path) -> list[Sequence]:
+    """``JPEGImages/NAME``, ``Annotations/NAME`` (0 and 255), ``expressions.json`` with sentences by NAME."""
+    path = Path(folder) / "expressions.json"
+    expressions = read_json(path, "sentences by sequence name")
+    if not isinstance(expressions, dict) or not all(_is_text_list(v) for v in expressions.values()):
+        raise LangTrackError(f"{path} is not a list of sentences for each sequence name.")
+    sequences = []
+    for name, sentences in sorted(expressions.items()):
+        frames = pictures_in(Path(folder) / "JPEGImages" / name)
+        masks = pictures_in(Path(folder) / "Annotations" / name)
+        if [p.stem for p in frames] != [p.stem for p in masks]:
+            raise LangTrackError(
+                f"{folder}: sequence {name} has {len(frames)} frames and {len(masks)} masks; "
+                "each frame needs a mask of the same name."
+            )
+        sequences.append(Sequence(name, tuple(frames), tuple(sentences), tuple(masks)))
+    return sequences
+
+
+def _is_text_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def box_sequences(folder: Path) -> list[Sequence]:
+    """``NAME/img``, ``NAME/groundtruth_rect.txt`` (x,y,w,h from 0, nan absent), ``NAME/nlp.txt`` (a sentence
+    a line)."""
+    sequences = []
+    for directory in folders_in(Path(folder), "sequences"):
+        frames = pictures_in(directory / "img")
+        boxes = _boxes_of(directory / "groundtruth_rect.txt", len(frames))
+        sentences = read_lines(directory / "nlp.txt", "one sentence")
+        absent = np.isnan(boxes[:, 0])
+        sequences.append(
+            Sequence(directory.name, tuple(frames), tuple(sentences), boxes=boxes, absent=absent)
+        )
+    return sequences
+
+
+def plain_sequences(folder: Path) -> list[Sequence]:
+    """One clip or many, with as much annotation as there is.
+
+    ``NAME/*.jpg`` (or the pictures in `folder` itself), and of these what is there, in the same folder:
+    ``expressions.txt`` (a sentence a line), ``groundtruth.txt`` (x,y,w,h from 0 a line, nan absent), and
+    ``masks/STEM.png`` (0 and 255; empty means absent, no file not annotated).
+    """
+    folder = Path(folder)
+    what = "a folder of pictures, or a folder of such folders"
+    alone = any(is_picture(path) for path in entries(folder, what))
+    clips = [folder.resolve()] if alone else folders_in(folder, what)
+    sequences = []
+    for clip in clips:
+        frames = pictures_in(clip)
+        sentences, truth, masks = clip / "expressions.txt", clip / "groundtruth.txt", clip / "masks"
+        boxes = _boxes_of(truth, len(frames)) if truth.exists() else None
+        sequences.append(
+            Sequence(
+                clip.name,
+                tuple(frames),
+                tuple(read_lines(sentences, "a sentence a line")) if sentences.exists() else (),
+                masks_for(frames, masks) if masks.exists() else (),
+                boxes,
+                None if boxes is None else np.isnan(boxes[:, 0]),
+            )
+        )
+    return sequences
+
+
+def _boxes_of(path: Path, frames: int) -> FloatArray:
+    boxes = to_boxes(read_rows(path), first_pixel=0)
+    if len(boxes) != frames:
+        raise LangTrackError(f"{path} has {len(boxes)} lines for {frames} frames.")
+    return boxes

@@ -1,0 +1,110 @@
+"""The whole tracker over a data set, by branch, resumable.
+
+python -m langtrack_core evaluate --data DEV --kind dev --init sentence --out RESULTS
+
+A rerun measures only what is missing; another protocol, other weights, settings or code go into a folder of
+their own. `report` compares the folders.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from tqdm import tqdm
+
+from langtrack_core.atomic import write_text
+from langtrack_core.pipeline import LangTracker
+from langtrack_core.types import LangTrackError
+
+from ..datasets import KINDS, guess_kind
+from .protocol import DEV, DEV_PARTS, INITS, SENTENCES, Protocol, items_of
+from .results import ResultFolder, read_results
+from .sequences import Tracker, answer
+from .tables import (
+    Summary,
+    as_csv,
+    as_json,
+    as_text,
+    attribute_rows,
+    branch_rows,
+    sequence_rows,
+    speed_line,
+    summarise,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the data set")
+    parser.add_argument(
+        "--kind", metavar="KIND", help=f"its layout: {', '.join([DEV, *sorted(KINDS)])}; guessed if it can be"
+    )
+    parser.add_argument("--split", metavar="NAME", help="a part of it, such as test")
+    parser.add_argument(
+        "--init", choices=INITS, default="sentence", help="what is given on the first frame; default sentence"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="RESULTS", help="where result folders go")
+    parser.add_argument("--sentences", choices=SENTENCES, default="first", help="of each sequence")
+    parser.add_argument("--frames", type=_count, metavar="N", help="only the first N frames of each sequence")
+    parser.add_argument(
+        "--every", type=_count, default=1, metavar="K", help="run the language branch on every K-th frame"
+    )
+    parser.add_argument("--weights", default="lite", metavar="NAME|FILE", help="lite, paper, or a checkpoint")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
+    parser.add_argument("--label", help="name in reports; the name of the weights unless given")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure what is missing, then print the tables and write ``summary.csv`` and ``summary.json``."""
+    kind = args.kind or _guessed(args.data)
+    protocol = Protocol(kind, args.split, args.init, args.sentences, args.frames, args.every)
+    items = items_of(protocol, args.data)
+    tracker = load_tracker(args.weights, args.device)
+    label = args.label or Path(args.weights).stem
+    info = {**tracker.info, "device": args.device}
+    folder = ResultFolder(args.out, protocol, info, items, data=args.data, label=label)
+    missing = [item for item in items if not folder.has(item)]
+    print(f"{protocol.words}: {len(items) - len(missing)} of {len(items)} are in {folder.path} already.")
+    frames = sum(len(item.sequence.frames) - item.start for item in missing)
+    with tqdm(total=frames, unit="frame", disable=not missing) as bar:
+        for item in missing:
+            bar.set_postfix_str(item.key)
+            folder.save(item, answer(tracker, item, args.every, bar.update))
+    summary = summarise(read_results(folder.path))
+    print_summary(summary)
+    write_text(folder.path / "summary.csv", as_csv([summary]))
+    write_text(folder.path / "summary.json", json.dumps(as_json([summary])[0], indent=1) + "\n")
+    return 0
+
+
+def load_tracker(weights: str, device: str) -> Tracker:
+    return LangTracker.from_pretrained(weights, device, ahead=0)  # in turn, to be timed
+
+
+def print_summary(summary: Summary) -> None:
+    """The fused track by sequence, then all branches, then attributes, speed and memory."""
+    print("\n" + as_text(("sequence", "sentence", "frames"), sequence_rows(summary)))
+    print("\n" + as_text(("tracker", "branch"), branch_rows([summary])))
+    attributes = attribute_rows([summary])
+    if attributes:
+        print("\n" + as_text(("attribute", "tracker", "sequences"), attributes))
+    print("\n" + speed_line(summary.label, summary))
+    for record in summary.records:
+        if record.note:
+            print(f"{record.key}: nothing was answered: {record.note}")
+
+
+def _guessed(folder: Path) -> str:
+    if all((folder / part).is_dir() for part in DEV_PARTS):
+        return DEV
+    kind = guess_kind(folder)
+    if kind is None:
+        raise LangTrackError(f"What kind of data set {folder} is cannot be told; say it with --kind.")
+    return kind
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)

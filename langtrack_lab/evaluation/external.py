@@ -1,0 +1,229 @@
+"""Result files of other trackers, in the text forms of the toolkits.
+
+| form | file | a line is |
+|---|---|---|
+| otb, lasot | ``DIR/NAME.txt`` | ``x,y,w,h``, or with tabs or blanks |
+| got10k | ``DIR/NAME/NAME_001.txt`` | ``x,y,w,h``; of several repetitions the first is read |
+| vot | ``DIR/NAME/NAME_001.txt``, ``NAME_<object>_001.txt`` | a region or a code |
+
+A region of VOT is ``x,y,w,h``, a polygon ``x1,y1,x2,y2,…``, or a mask ``m`` and ``x,y,w,h,run,run,…``, from
+pixel 0; of its codes 1 says that the region was given, others that there is none. Elsewhere pixels count as
+in the truth of the data set, from 1 in those of Matlab's times. A line stands for each frame of the sequence
+from its first; nan, or a box without an area, is "absent". Where the truth is masks a box counts as filled,
+as in VOT. Seconds are read from ``NAME/NAME_time.txt`` or ``times/NAME_time.txt`` where they are.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from langtrack_core.geometry import BoolMask, FloatArray, box_to_mask, enclosing_box, xyxy_to_cxcywh
+from langtrack_core.run.format import encode_mask
+from langtrack_core.types import LangTrackError, shorten
+
+from ..datasets import ONE_BASED, read_rgb
+from ..metrics.boxes import stacked
+from .protocol import Init, Item, items_of
+from .results import Results
+from .sequences import Answers, Record, compared
+
+FORMS = ("otb", "lasot", "got10k", "vot")
+
+_SEPARATOR = re.compile(r"[,;\s]+")
+_GIVEN = 1.0
+"""VOT's code on the frame whose region was given."""
+
+
+class Region(NamedTuple):
+    """One answer: a box ``(4,)`` xyxy from 0 and, where there is one, the mask ``(H, W)`` in it."""
+
+    box: FloatArray | None = None
+    mask: BoolMask | None = None
+
+
+def read_other(
+    name: str,
+    folder: Path,
+    like: Results,
+    init: Init,
+    *,
+    form: str | None = None,
+    origin: int | None = None,
+    data: Path | None = None,
+) -> Results:
+    """Another tracker's answers to what ``like`` was asked.
+
+    Args:
+        name: what it is called.
+        folder: with its files.
+        like: gives the data set and the protocol, but for ``init``: what that tracker was given.
+        form: one of `FORMS`; told by the files when None.
+        origin: from which number its files count pixels; as the truth of the data set when None.
+        data: the data set's folder, where it is not where ``like`` was measured.
+
+    Raises:
+        LangTrackError: no file fits a sequence, or one is malformed or too short.
+    """
+    if not folder.is_dir():
+        raise LangTrackError(f"There is no folder {folder} with results of {name}.")
+    protocol = replace(like.protocol, init=init, sentences="first", every=1)
+    items = items_of(protocol, data or Path(like.run["data"]))
+    form = form or _form_of(folder, items)
+    if origin is None:
+        origin = int(protocol.kind in ONE_BASED and form != "vot")
+    records, missing = [], []
+    for item in items:
+        path = _file_of(folder, item.sequence.name, form)
+        if path is None:
+            missing.append(item.key)
+        else:
+            records.append(_record(item, path, form, origin))
+    if not records:
+        raise LangTrackError(
+            f"{folder} has no {form} results for any sequence of the data, such as {items[0].key}."
+        )
+    run = {
+        "label": name,
+        "protocol": protocol.as_json(),
+        "tracker": {"files": form},
+        "fingerprint": "",
+        "data": str(data or like.run["data"]),
+        "sequences": dict.fromkeys((item.key for item in items), ""),
+    }
+    return Results(folder, run, tuple(records), tuple(missing))
+
+
+def _form_of(folder: Path, items: list[Item]) -> str:
+    for item in items:
+        if _file_of(folder, item.sequence.name, "otb"):
+            return "otb"
+        path = _file_of(folder, item.sequence.name, "vot")
+        if path is not None:
+            first = path.read_text(encoding="utf-8", errors="replace").strip().partition("\n")[0]
+            return "vot" if first.startswith("m") or len(_SEPARATOR.split(first.strip())) != 4 else "got10k"
+    raise LangTrackError(
+        f"{folder} has results in no known form; expected {items[0].key}.txt, or "
+        f"{items[0].key}/{items[0].key}_001.txt."
+    )
+
+
+def _file_of(folder: Path, name: str, form: str) -> Path | None:
+    if form in ("otb", "lasot"):
+        candidates = [folder / f"{name}.txt"]
+    else:
+        candidates = [folder / name / f"{name}_001.txt"]
+        if form == "vot":  # newer versions have the object's name in it
+            candidates += sorted(p for p in (folder / name).glob("*_001.txt") if p.stem.startswith(name))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _record(item: Item, path: Path, form: str, origin: int) -> Record:
+    sequence, start = item.sequence, item.start
+    try:
+        lines = path.read_text(encoding="utf-8-sig").strip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LangTrackError(f"{path} is not a readable text file.") from error
+    if len(lines) < len(sequence.frames):
+        raise LangTrackError(
+            f"{path} has {len(lines)} lines, but {sequence.name} has {len(sequence.frames)} frames; "
+            "a line is needed for each."
+        )
+    height, width, _ = read_rgb(sequence.frames[start]).shape
+    frames = range(start, len(sequence.frames))
+    truth = sequence.boxes_xyxy
+    regions = []
+    for index in frames:
+        try:
+            regions.append(_region(lines[index], form, origin, (height, width), truth[index]))
+        except ValueError as error:
+            raise LangTrackError(
+                f"Line {index + 1} of {path} is not a region in {form} form, got {shorten(lines[index])!r}."
+            ) from error
+    return Record(
+        key=item.key,
+        name=sequence.name,
+        sentence=item.sentence,
+        init=item.init,
+        attributes=tuple(sorted(sequence.attributes)),
+        start=start,
+        size_hw=(height, width),
+        truth_xyxy=truth[start:],
+        absent=sequence.absent_frames[start:],
+        states=(),
+        sources=(),
+        answers={"fused": _answers(item, regions, (height, width))},
+        seconds=_seconds(path, sequence.name, len(frames)),
+    )
+
+
+def _answers(item: Item, regions: list[Region], size_hw: tuple[int, int]) -> Answers:
+    boxes = stacked([region.box for region in regions])
+    unknown = np.full(len(regions), np.nan)
+    if not item.sequence.masks:
+        return Answers(boxes, unknown)
+    masks: list[dict[str, Any] | None] = []
+    rows = []
+    for place, (box, mask) in enumerate(regions):
+        if mask is None and box is not None:
+            mask = box_to_mask(xyxy_to_cxcywh(box), size_hw)
+        masks.append(None if mask is None or not mask.any() else encode_mask(mask))
+        rows.append(compared(mask, item.sequence.mask(item.start + place)))
+    return Answers(boxes, unknown, tuple(masks), *np.array(rows, float).reshape(-1, 3).T)
+
+
+def _region(line: str, form: str, origin: int, size_hw: tuple[int, int], truth_xyxy: FloatArray) -> Region:
+    """ValueError for anything else."""
+    text = line.strip().strip(",;")
+    is_mask = form == "vot" and text.startswith("m")
+    numbers = [float(part) for part in _SEPARATOR.split(text[is_mask:].strip())]
+    if is_mask:
+        mask = _vot_mask([int(n) for n in numbers], size_hw)
+        return Region(enclosing_box(mask), mask)
+    if form == "vot" and len(numbers) == 1:
+        known = numbers[0] == _GIVEN and not np.isnan(truth_xyxy).any()
+        return Region(truth_xyxy.copy()) if known else Region()
+    if form == "vot" and len(numbers) > 4 and len(numbers) % 2 == 0:
+        xs, ys = numbers[::2], numbers[1::2]
+        numbers = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
+    x, y, w, h = numbers
+    if any(map(math.isnan, numbers)) or w <= 0 or h <= 0:
+        return Region()
+    return Region(np.array([x, y, x + w, y + h]) - origin)
+
+
+def _vot_mask(numbers: list[int], size_hw: tuple[int, int]) -> BoolMask:
+    """Corner and size of a window, then the lengths of its runs row by row, of nothing first."""
+    left, top, width, height = numbers[:4]
+    runs = numbers[4:]
+    if min(width, height, *runs, 0) < 0 or width * height > 1 << 27 or sum(runs) > width * height:
+        raise ValueError("impossible sizes")
+    values = np.zeros(width * height, np.bool_)
+    ends = np.cumsum(runs)
+    for begin, end in zip(ends[::2], ends[1::2], strict=False):
+        values[begin:end] = True
+    mask = np.zeros(size_hw, np.bool_)
+    y1, y2 = max(top, 0), min(top + height, size_hw[0])
+    x1, x2 = max(left, 0), min(left + width, size_hw[1])
+    if y2 > y1 and x2 > x1:
+        window = values.reshape(height, width)
+        mask[y1:y2, x1:x2] = window[y1 - top : y2 - top, x1 - left : x2 - left]
+    return mask
+
+
+def _seconds(path: Path, name: str, frames: int) -> float:
+    """Of tracking; 0 where no usable times lie beside the results."""
+    for times in (path.with_name(f"{name}_time.txt"), path.parent / "times" / f"{name}_time.txt"):
+        try:
+            values = np.genfromtxt(times, delimiter=",", ndmin=2)[:, 0]
+        except (OSError, ValueError):
+            continue
+        values = values[values > 0]
+        if len(values):
+            return float(values.mean() * frames)
+    return 0.0

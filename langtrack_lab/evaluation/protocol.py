@@ -1,0 +1,189 @@
+"""What is asked of a tracker: which sequences, which sentences, and what is given on the first frame.
+
+A sentence, a box, or both are three protocols; figures of one are never put beside those of another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from langtrack_core.types import LangTrackError, Query
+
+from ..datasets import KINDS, Sequence, open_sequences
+from ..metrics import LASOT, OTB, PLAIN, Convention
+from ..metrics.boxes import has_area
+
+Init = Literal["sentence", "box", "both"]
+INITS: tuple[Init, ...] = get_args(Init)
+SENTENCES = ("first", "all")
+
+DEV = "dev"
+DEV_PARTS = ("davis", "boxes")
+
+_CONVENTIONS = {"otb-lang": OTB, "lasot": LASOT, "tnl2k": LASOT}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way to measure on one data set.
+
+    Attributes:
+        kind: of the data set, a key of `datasets.KINDS`, or "dev" for a folder with `DEV_PARTS` in it.
+        split: the set's own name of a part; None for all of it.
+        init: what is given on the first frame.
+        sentences: "first" of each sequence, or "all" of them, each a run of its own.
+        frames: of every sequence at most so many, from its beginning; None for all.
+        every: the language branch runs on every so many frames.
+    """
+
+    kind: str
+    split: str | None = None
+    init: Init = "sentence"
+    sentences: str = "first"
+    frames: int | None = None
+    every: int = 1
+
+    @property
+    def convention(self) -> Convention:
+        """Which frames count for success and precision; see `metrics.conventions`."""
+        return _CONVENTIONS.get(self.kind, PLAIN)
+
+    @property
+    def words(self) -> str:
+        """Of one line, for people."""
+        given = {"sentence": "by sentence only", "box": "by box only", "both": "by box and sentence"}[
+            self.init
+        ]
+        parts = [self.kind if self.split is None else f"{self.kind} {self.split}", given]
+        if self.sentences == "all" and self.init != "box":
+            parts.append("every sentence")
+        if self.frames is not None:
+            parts.append(f"first {self.frames} frames")
+        if self.every > 1 and self.init != "box":
+            parts.append(f"language on every {self.every}th frame")
+        return ", ".join(parts)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One run of the tracker.
+
+    Attributes:
+        key: unique in its protocol; the sequence's name, with a number for a further sentence.
+        sequence: cut to the protocol's frames.
+        sentence: None when nothing is said.
+        init: what is given.
+    """
+
+    key: str
+    sequence: Sequence
+    sentence: str | None
+    init: Init
+
+    @cached_property
+    def start(self) -> int:
+        """The frame to begin with: the first whose box is known when a box is given, else frame 0."""
+        if self.init == "sentence":
+            return 0
+        known = np.flatnonzero(has_area(self.sequence.boxes_xyxy) & ~self.sequence.absent_frames)
+        if len(known) == 0:
+            raise LangTrackError(
+                f"Sequence {self.sequence.name} has no true box to start on; --init sentence needs none."
+            )
+        return int(known[0])
+
+    def query(self) -> Query:
+        box = None if self.init == "sentence" else self.sequence.boxes_xyxy[self.start]
+        return Query(self.sentence, box, self.start)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of everything about the data that decides the answer or its figures: names and sizes of the files,
+        boxes, absences, the sentence."""
+        s = self.sequence
+        seen: dict[str, Any] = {
+            "key": self.key,
+            "sentence": self.sentence,
+            "frames": _listing(s.frames),
+            "masks": _listing(s.masks),
+            "object": s.object_id,
+            "attributes": sorted(s.attributes),
+        }
+        digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode())
+        for array in (s.boxes, s.absent):
+            digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def items_of(protocol: Protocol, folder: Path) -> list[Item]:
+    """Everything that the protocol asks on the data set in ``folder``.
+
+    Raises:
+        LangTrackError: the data set cannot be read, is empty, or lacks a sentence that the protocol needs.
+    """
+    sequences = _sequences(protocol, Path(folder))
+    if not sequences:
+        raise LangTrackError(f"{folder} holds no sequences of kind {protocol.kind}.")
+    found: list[Item] = []
+    for sequence in sequences:
+        sequence = shortened(sequence, protocol.frames)
+        if protocol.init == "box":
+            found.append(Item(sequence.name, sequence, None, "box"))
+            continue
+        if not sequence.expressions:
+            raise LangTrackError(
+                f"Sequence {sequence.name} has no sentence; --init box measures without sentences."
+            )
+        asked = sequence.expressions if protocol.sentences == "all" else sequence.expressions[:1]
+        for number, sentence in enumerate(asked, 1):
+            key = sequence.name if number == 1 else f"{sequence.name} ({number})"
+            found.append(Item(key, sequence, sentence, protocol.init))
+    keys = [item.key for item in found]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        raise LangTrackError(f"Two sequences in {folder} are called {twice}; rename one.")
+    return found
+
+
+def shortened(sequence: Sequence, frames: int | None) -> Sequence:
+    """Its first frames."""
+    if frames is None or frames >= len(sequence.frames):
+        return sequence
+    return replace(
+        sequence,
+        frames=sequence.frames[:frames],
+        masks=sequence.masks[:frames],
+        boxes=None if sequence.boxes is None else sequence.boxes[:frames],
+        absent=None if sequence.absent is None else sequence.absent[:frames],
+    )
+
+
+def _sequences(protocol: Protocol, folder: Path) -> list[Sequence]:
+    if protocol.kind != DEV:
+        if protocol.kind not in KINDS:
+            known = ", ".join([DEV, *sorted(KINDS)])
+            raise LangTrackError(f'"{protocol.kind}" is not a known kind of data set; known are {known}.')
+        return open_sequences(protocol.kind, folder, protocol.split)
+    if protocol.split is not None and protocol.split not in DEV_PARTS:
+        raise LangTrackError(f"The parts of dev are {' and '.join(DEV_PARTS)}, not {protocol.split}.")
+    parts = DEV_PARTS if protocol.split is None else (protocol.split,)
+    return [
+        replace(sequence, attributes=sequence.attributes | {part})
+        for part in parts
+        for sequence in open_sequences(part, folder / part)
+    ]
+
+
+def _listing(paths: Iterable[Path | None]) -> list[tuple[str, int] | None]:
+    return [None if path is None else (path.name, path.stat().st_size) for path in paths]

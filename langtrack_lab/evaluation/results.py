@@ -1,0 +1,260 @@
+"""Records on disk: a folder for each way to measure, a file for each sequence, there whole or not at all.
+
+The folder's name ends with a hash of everything that decides an answer: the protocol, the hashes of the
+weights, the tracker's settings, the code. Whatever changes one of these writes into another folder. A file's
+name ends with a hash of its sequence's data; what has changed there is measured anew.
+
+    OUT/dev-sentence-3f2a91c0/run.json
+    OUT/dev-sentence-3f2a91c0/sequences/bear-09a41c77d3e1.json
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import langtrack_core
+from langtrack_core.atomic import write_text
+from langtrack_core.geometry import FloatArray
+from langtrack_core.types import LangTrackError
+
+from .protocol import Item, Protocol
+from .sequences import Answers, Record
+
+FORMAT = "langtrack-results"
+FORMAT_VERSION = 1
+RUN = "run.json"
+
+_CORE = Path(langtrack_core.__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Results:
+    """A result folder read back.
+
+    Attributes:
+        folder: where it lies.
+        run: what ``run.json`` says.
+        records: of the sequences that are done.
+        missing: keys of those that are not.
+    """
+
+    folder: Path
+    run: dict[str, Any]
+    records: tuple[Record, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return str(self.run["label"])
+
+    @property
+    def protocol(self) -> Protocol:
+        return Protocol(**self.run["protocol"])
+
+
+class ResultFolder:
+    """Where one way to measure keeps its records.
+
+    Args:
+        out: parent of the folder, made if need be.
+        protocol: what is asked.
+        tracker_info: weights with their hashes, and settings.
+        items: everything that is asked; listed in ``run.json``.
+        data: the data set's folder, noted for pictures in reports; no part of the hash.
+        label: what the tracker is called in reports; no part of the hash.
+
+    Raises:
+        LangTrackError: the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        protocol: Protocol,
+        tracker_info: dict[str, Any],
+        items: Iterable[Item],
+        *,
+        data: Path,
+        label: str,
+    ) -> None:
+        asked = {"protocol": protocol.as_json(), "tracker": tracker_info, "code": code_hash()}
+        fingerprint = hashlib.sha256(_canonical(asked).encode()).hexdigest()
+        self.path = Path(out) / f"{protocol.kind}-{protocol.init}-{fingerprint[:8]}"
+        run = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "fingerprint": fingerprint,
+            "label": label,
+            "data": str(Path(data).resolve()),
+            **asked,
+            "sequences": {item.key: file_name(item) for item in items},
+        }
+        try:
+            (self.path / "sequences").mkdir(parents=True, exist_ok=True)
+            write_text(self.path / RUN, json.dumps(run, indent=1, default=str) + "\n")
+        except OSError as error:
+            raise LangTrackError(
+                f"Results cannot be written to {self.path}: {error.strerror or error}."
+            ) from error
+
+    def has(self, item: Item) -> bool:
+        return self._path(item).is_file()
+
+    def save(self, item: Item, record: Record) -> None:
+        try:
+            write_text(self._path(item), json.dumps(_as_json(record), allow_nan=False))
+        except OSError as error:
+            raise LangTrackError(
+                f"{self._path(item)} cannot be written: {error.strerror or error}."
+            ) from error
+
+    def _path(self, item: Item) -> Path:
+        return self.path / "sequences" / file_name(item)
+
+
+def file_name(item: Item) -> str:
+    """Of an item's record; changes when anything about its data does."""
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", item.key).strip("-")[:60]
+    return f"{slug}-{item.digest[:12]}.json"
+
+
+def read_results(folder: Path) -> Results:
+    """Read a folder of `ResultFolder`; what is not done yet is listed as missing.
+
+    Raises:
+        LangTrackError: it is none, or a file in it is damaged.
+    """
+    folder = Path(folder)
+    path = folder / RUN
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        if run["format"] != FORMAT or run["format_version"] != FORMAT_VERSION:
+            raise ValueError(f"expected {FORMAT} {FORMAT_VERSION}")
+        Protocol(**run["protocol"])
+        records, missing = [], []
+        for key, name in run["sequences"].items():
+            path = folder / "sequences" / Path(name).name
+            if path.is_file():
+                records.append(_from_json(json.loads(path.read_text(encoding="utf-8"))))
+            else:
+                missing.append(key)
+    except OSError as error:
+        raise LangTrackError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise LangTrackError(f"{path} is not a result of `evaluate`: {error}.") from error
+    return Results(folder, run, tuple(records), tuple(missing))
+
+
+def find_results(folder: Path) -> list[Path]:
+    """The folder itself, or those in it, that hold results.
+
+    Raises:
+        LangTrackError: there are none.
+    """
+    if (folder / RUN).is_file():
+        return [folder]
+    found = sorted(path.parent for path in folder.glob(f"*/{RUN}"))
+    if not found:
+        raise LangTrackError(f"{folder} holds no results of `evaluate`; expected a {RUN} in it.")
+    return found
+
+
+# --- what the code is --------------------------------------------------------------------------------------
+
+
+@cache
+def code_hash(package: Path = _CORE) -> str:
+    """Hash of the tracker's code, any of which may change an answer, without comments and docstrings."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list):
+                node.body = [n for n in body if not _is_text(n)]  # type: ignore[attr-defined]
+        digest.update(f"{path.relative_to(package)}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+# --- records as JSON ---------------------------------------------------------------------------------------
+
+
+def _as_json(record: Record) -> dict[str, Any]:
+    answers = {
+        branch: {
+            "boxes_xyxy": _rows(a.boxes_xyxy),
+            "confidence": _numbers(a.confidence),
+            "masks": [None if m is None else m["counts"] for m in a.masks],
+            "intersections": _numbers(a.intersections),
+            "unions": _numbers(a.unions),
+            "boundaries": _numbers(a.boundaries),
+        }
+        for branch, a in record.answers.items()
+    }
+    return {
+        **{name: getattr(record, name) for name in _PLAIN},
+        "truth_xyxy": _rows(record.truth_xyxy),
+        "absent": record.absent.astype(int).tolist(),
+        "answers": answers,
+    }
+
+
+_PLAIN = (
+    *("key", "name", "sentence", "init", "attributes", "start", "size_hw", "states"),
+    *("sources", "seconds", "peak_mb", "note"),
+)
+
+
+def _from_json(data: dict[str, Any]) -> Record:
+    size = [int(n) for n in data["size_hw"]]
+    count = len(data["truth_xyxy"])
+    answers = {}
+    for branch, a in data["answers"].items():
+        masks = tuple(None if m is None else {"size": size, "counts": m} for m in a["masks"])
+        numbers = [_array(a[n]) for n in ("confidence", "intersections", "unions", "boundaries")]
+        lengths = [len(masks), *map(len, numbers)]
+        if len(numbers[0]) != count or not set(lengths) <= {0, count}:
+            raise ValueError(f"the {branch} branch has not {count} frames")
+        boxes = _boxes(a["boxes_xyxy"], count)
+        answers[branch] = Answers(boxes, numbers[0], masks, *numbers[1:])
+    plain = {name: data[name] for name in _PLAIN}
+    plain |= {name: tuple(plain[name]) for name in ("attributes", "size_hw", "states", "sources")}
+    truth = _boxes(data["truth_xyxy"], count)
+    return Record(**plain, truth_xyxy=truth, absent=np.array(data["absent"], bool), answers=answers)
+
+
+def _rows(boxes: FloatArray) -> list[list[float] | None]:
+    return [None if np.isnan(box).any() else box.tolist() for box in boxes]
+
+
+def _boxes(rows: list[list[float] | None], count: int) -> FloatArray:
+    boxes = np.array([[np.nan] * 4 if row is None else row for row in rows], np.float64).reshape(-1, 4)
+    if len(boxes) != count:
+        raise ValueError(f"there are {len(boxes)} boxes for {count} frames")
+    return boxes
+
+
+def _numbers(values: FloatArray) -> list[float | None]:
+    return [None if np.isnan(v) else v for v in values.tolist()]
+
+
+def _array(values: list[float | None]) -> FloatArray:
+    return np.array([np.nan if v is None else v for v in values], np.float64)
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

@@ -1,0 +1,237 @@
+"""What a tracker answered on one sequence, branch by branch, with the truth beside it."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langtrack_core.geometry import BoolMask, FloatArray
+from langtrack_core.run.format import encode_mask
+from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step
+
+from ..datasets import read_rgb
+from ..metrics import boundary_f
+from .protocol import Item
+
+BRANCHES = ("lgm", "siam", "fused")
+
+
+class Tracker(Protocol):
+    """What of `LangTracker` is needed here."""
+
+    info: dict[str, Any]
+
+    def describe(self, text: str) -> Any: ...
+
+    def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Iterator[Step]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What one branch said; N frames.
+
+    Attributes:
+        boxes_xyxy: ``(N, 4)`` pixels, nan where it said that the target is absent.
+        confidence: ``(N,)``, nan on frames on which it did not run; there its last answer stands, and none
+            before the first.
+        masks: N masks as COCO run lengths, None for an empty one; no masks at all where the truth has none.
+        intersections, unions: ``(N,)`` pixels, of its mask and the true one; nan without annotation.
+        boundaries: ``(N,)`` F of DAVIS, nan without annotation.
+    """
+
+    boxes_xyxy: FloatArray
+    confidence: FloatArray
+    masks: tuple[dict[str, Any] | None, ...] = ()
+    intersections: FloatArray = field(default_factory=lambda: np.empty(0))
+    unions: FloatArray = field(default_factory=lambda: np.empty(0))
+    boundaries: FloatArray = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def mask_ious(self) -> FloatArray:
+        """``(N,)`` J of DAVIS: two empty masks agree, nan without annotation."""
+        ious = np.divide(
+            self.intersections, self.unions, out=np.ones_like(self.unions), where=self.unions > 0
+        )
+        return np.where(np.isnan(self.unions), np.nan, ious)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One item answered. Frames before ``start`` are not in it; N is counted from there.
+
+    Attributes:
+        key, name, sentence, init, attributes: of the item.
+        start: frame of the sequence with which N begins.
+        size_hw: of the pictures.
+        truth_xyxy: ``(N, 4)``, nan where there is no box.
+        absent: ``(N,)`` the set says that the target is not to be seen.
+        states: N words of `types.State`; empty for other trackers.
+        sources: N words of `types.Source`, whose answer the fused one is; empty for other trackers.
+        answers: by branch; the language branch is not there when nothing was said.
+        seconds: of reading pictures and tracking; 0 when unknown.
+        peak_mb: most memory of the process so far; 0 when unknown.
+        note: why nothing was answered, "" when all went well.
+    """
+
+    key: str
+    name: str
+    sentence: str | None
+    init: str
+    attributes: tuple[str, ...]
+    start: int
+    size_hw: tuple[int, int]
+    truth_xyxy: FloatArray
+    absent: NDArray[np.bool_]
+    states: tuple[str, ...]
+    sources: tuple[str, ...]
+    answers: Mapping[str, Answers]
+    seconds: float = 0.0
+    peak_mb: float = 0.0
+    note: str = ""
+
+    @property
+    def fps(self) -> float:
+        """Frames a second; nan when unknown."""
+        return len(self.truth_xyxy) / self.seconds if self.seconds > 0 else np.nan
+
+
+def answer(
+    tracker: Tracker, item: Item, every: int = 1, on_frame: Callable[[], object] = lambda: None
+) -> Record:
+    """Run the tracker on one item.
+
+    An expression that cannot be read is an answer too: that nothing is there, on every frame.
+
+    Args:
+        on_frame: called after each frame.
+    """
+    sequence, start = item.sequence, item.start
+    height, width, _ = read_rgb(sequence.frames[start]).shape
+    size_hw = height, width
+    watch = _Watch()
+    asked = [name for name in BRANCHES if name != "lgm" or item.sentence is not None]
+    branches = {name: _Listener(item) for name in asked}
+    states: list[str] = []
+    sources: list[str] = []
+    note = ""
+    try:
+        for step in watch.over(tracker.track(_frames(item), item.query(), every=every)):
+            said = {"lgm": step.grounded, "siam": step.tracked, "fused": step.fused}
+            truth = sequence.mask(step.frame.index)
+            for name, listener in branches.items():
+                listener.hear(said[name], truth)
+            states.append(step.state)
+            sources.append(step.fused.source)
+            on_frame()
+    except LangTrackError as error:
+        if item.sentence is None or _readable(tracker, item.sentence):
+            raise
+        note = str(error)
+        branches = {name: _Listener(item) for name in asked}
+        for index in range(start, len(sequence.frames)):
+            for listener in branches.values():
+                listener.hear(Estimate.absent(size_hw), sequence.mask(index))
+            states.append("searching")
+            sources.append("none")
+            on_frame()
+    if len(states) != len(sequence.frames) - start:
+        raise ValueError(f"{item.key}: {len(states)} answers for {len(sequence.frames) - start} frames")
+    return Record(
+        key=item.key,
+        name=sequence.name,
+        sentence=item.sentence,
+        init=item.init,
+        attributes=tuple(sorted(sequence.attributes)),
+        start=start,
+        size_hw=size_hw,
+        truth_xyxy=sequence.boxes_xyxy[start:],
+        absent=sequence.absent_frames[start:],
+        states=tuple(states),
+        sources=tuple(sources),
+        answers={name: listener.answers() for name, listener in branches.items()},
+        seconds=watch.seconds,
+        peak_mb=_peak_mb(),
+        note=note,
+    )
+
+
+def _frames(item: Item) -> Iterator[Frame]:
+    for index in range(item.start, len(item.sequence.frames)):
+        yield Frame(index, index / 25.0, read_rgb(item.sequence.frames[index]))  # rates are not in the sets
+
+
+def _readable(tracker: Tracker, sentence: str) -> bool:
+    try:
+        tracker.describe(sentence)
+    except LangTrackError:
+        return False
+    return True
+
+
+def _peak_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+class _Watch:
+    """Times a tracker, not what is done between its steps (what its own threads do then is free)."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def over(self, steps: Iterator[Step]) -> Iterator[Step]:
+        while True:
+            began = time.perf_counter()
+            step = next(steps, None)
+            self.seconds += time.perf_counter() - began
+            if step is None:
+                return
+            yield step
+
+
+class _Listener:
+    """Collects what one branch says, and compares its masks while they are there."""
+
+    def __init__(self, item: Item) -> None:
+        self.with_masks = bool(item.sequence.masks)
+        self._last: Estimate | None = None
+        self._boxes: list[FloatArray] = []
+        self._confidence: list[float] = []
+        self._masks: list[dict[str, Any] | None] = []
+        self._compared: list[tuple[float, float, float]] = []
+
+    def hear(self, estimate: Estimate | None, truth: BoolMask | None) -> None:
+        self._confidence.append(np.nan if estimate is None else estimate.confidence)
+        if estimate is not None:
+            self._last = estimate
+        box = None if self._last is None else self._last.box_xyxy
+        self._boxes.append(np.full(4, np.nan) if box is None else np.asarray(box, float))
+        if self.with_masks:
+            mask = None if self._last is None or not self._last.mask.any() else self._last.mask
+            self._masks.append(None if mask is None else encode_mask(mask))
+            self._compared.append(compared(mask, truth))
+
+    def answers(self) -> Answers:
+        inter, union, boundary = np.array(self._compared, float).reshape(-1, 3).T
+        boxes = np.array(self._boxes, float).reshape(-1, 4).round(4)
+        return Answers(boxes, np.array(self._confidence).round(6), tuple(self._masks), inter, union, boundary)
+
+
+def compared(mask: BoolMask | None, truth: BoolMask | None) -> tuple[float, float, float]:
+    """Of one frame: pixels of intersection and union, and F; nan without truth. None is an empty mask."""
+    if truth is None:
+        return np.nan, np.nan, np.nan
+    if mask is None:
+        mask = np.zeros_like(truth)
+    if mask.shape != truth.shape:
+        sizes = " and ".join(f"{w}x{h}" for h, w in (mask.shape, truth.shape))
+        raise LangTrackError(f"A picture and its mask differ in size ({sizes}); they have to be equal.")
+    inter, union = float(np.count_nonzero(mask & truth)), float(np.count_nonzero(mask | truth))
+    return inter, union, boundary_f(mask, truth)

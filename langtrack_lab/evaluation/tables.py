@@ -1,0 +1,266 @@
+"""Result folders summed up: tables as text, Markdown, CSV and JSON. A table holds one protocol only."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..metrics.boxes import NORMALISED, PIXELS, THRESHOLDS
+from .protocol import INITS
+from .results import Results
+from .scores import BRANCHES, MEASURES, TITLES, Scores, mean_curve, overall, scores_of
+from .sequences import Record
+
+BOX_COLUMNS = ("auc", "precision", "normalised", "normalised_auc", "ao", "sr50", "sr75", "referral")
+MASK_COLUMNS = (
+    *("jf", "j", "j_recall", "j_decay", "f", "f_recall", "f_decay"),
+    *("mean_iou", "overall_iou", "p50", "p60", "p70", "p80", "p90"),
+)
+SHORT = ("auc", "precision", "normalised", "ao", "jf", "j", "f", "mean_iou", "overall_iou", "p50", "referral")
+"""What fits on a line of text."""
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """One result folder with its figures.
+
+    Attributes:
+        results: the folder read back.
+        scores: by branch, for each record of ``results`` in order; None where the branch did not run.
+    """
+
+    results: Results
+    scores: Mapping[str, tuple[Scores | None, ...]]
+
+    @property
+    def label(self) -> str:
+        return self.results.label
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        return self.results.records
+
+    @property
+    def fps(self) -> float:
+        """Frames a second over all sequences, reading pictures included; nan when unknown."""
+        seconds = sum(r.seconds for r in self.records)
+        return sum(len(r.truth_xyxy) for r in self.records) / seconds if seconds > 0 else math.nan
+
+    @property
+    def peak_mb(self) -> float:
+        """Most memory of the process; nan when unknown."""
+        peak = max((r.peak_mb for r in self.records), default=0.0)
+        return peak or math.nan
+
+    def overall(self, branch: str, attribute: str | None = None) -> dict[str, float]:
+        """Figures of one branch, over all sequences or those with an attribute."""
+        return overall(s for r, s in self.pairs(branch) if attribute is None or attribute in r.attributes)
+
+    def pairs(self, branch: str) -> list[tuple[Record, Scores]]:
+        """The records on which a branch ran, with its scores."""
+        scores = self.scores.get(branch, ())
+        return [(r, s) for r, s in zip(self.records, scores, strict=False) if s is not None]
+
+    def attributes(self) -> list[str]:
+        return sorted({a for r in self.records for a in r.attributes})
+
+
+def summarise(results: Results) -> Summary:
+    """Score every record under its protocol's convention."""
+    convention = results.protocol.convention
+    each = [scores_of(record, convention) for record in results.records]
+    found = [branch for branch in BRANCHES if any(branch in scores for scores in each)]
+    return Summary(results, {branch: tuple(scores.get(branch) for scores in each) for branch in found})
+
+
+def by_protocol(summaries: Iterable[Summary]) -> dict[str, list[Summary]]:
+    """Those that may stand in one table together, by the words for what they have in common: the protocol and
+    the sequences. Least given first."""
+    groups: dict[tuple[str, frozenset[str]], list[Summary]] = {}
+    for summary in sorted(summaries, key=lambda s: INITS.index(s.results.protocol.init)):
+        sequences = frozenset(summary.results.run["sequences"])
+        groups.setdefault((summary.results.protocol.words, sequences), []).append(summary)
+    named: dict[str, list[Summary]] = {}
+    for (words, _), group in groups.items():
+        number = sum(name == words or name.startswith(f"{words}, set ") for name in named)
+        named[f"{words}, set {number + 1}" if number else words] = group
+    return named
+
+
+def distinct_labels(summaries: Sequence[Summary]) -> list[str]:
+    """Their labels; with the folder's hash where two are the same."""
+    labels = [s.label for s in summaries]
+    return [
+        f"{label} {s.results.folder.name.rsplit('-', 1)[-1]}" if labels.count(label) > 1 else label
+        for label, s in zip(labels, summaries, strict=True)
+    ]
+
+
+# --- rows --------------------------------------------------------------------------------------------------
+
+
+Row = tuple[tuple[str, ...], dict[str, float]]
+"""What a row is called, cell by cell, and its figures by key of `MEASURES`."""
+
+
+def branch_rows(summaries: Sequence[Summary]) -> list[Row]:
+    """A row for each tracker and branch; a tracker of one piece has "-" for it."""
+    return [
+        ((label, TITLES[branch] if len(summary.scores) > 1 else "-"), summary.overall(branch))
+        for label, summary in zip(distinct_labels(summaries), summaries, strict=True)
+        for branch in summary.scores
+    ]
+
+
+def sequence_rows(summary: Summary, branch: str = "fused") -> list[Row]:
+    """A row for each record."""
+    return [
+        ((record.key, record.sentence or "", str(len(record.truth_xyxy))), overall([scores]))
+        for record, scores in summary.pairs(branch)
+    ]
+
+
+def attribute_rows(summaries: Sequence[Summary], branch: str = "fused") -> list[Row]:
+    """A row for each attribute and tracker; none where the set has no attributes."""
+    names = sorted({name for summary in summaries for name in summary.attributes()})
+    return [
+        ((name, label, str(sum(name in r.attributes for r in summary.records))), figures)
+        for name in names
+        for label, summary in zip(distinct_labels(summaries), summaries, strict=True)
+        if (figures := summary.overall(branch, name))
+    ]
+
+
+def columns_of(rows: Iterable[Row], wanted: Sequence[str] = SHORT) -> list[str]:
+    """The wanted measures that some row has."""
+    there = {key for _, figures in rows for key in figures}
+    return [key for key in wanted if key in there]
+
+
+def shown(value: float | None, decimals: int = 3) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
+
+
+# --- text --------------------------------------------------------------------------------------------------
+
+
+def as_text(head: Sequence[str], rows: Sequence[Row]) -> str:
+    """Columns of even width."""
+    keys = columns_of(rows)
+    lines = [[*head, *(MEASURES[k].title for k in keys)]]
+    lines += [[*names, *(shown(figures.get(k)) for k in keys)] for names, figures in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    aligned = [
+        "  ".join(
+            cell.ljust(width) if i < len(head) else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join(aligned)
+
+
+def as_markdown(
+    head: Sequence[str], rows: Sequence[Row], wanted: Sequence[str] = SHORT, *, bold: bool = True
+) -> str:
+    """A table for a README; the best of each column is bold if wanted, the oracle out of the contest."""
+    keys = columns_of(rows, wanted)
+    best = {key: best_of(rows, key) for key in keys}
+    lines = [[*head, *(MEASURES[k].title for k in keys)], ["---"] * len(head) + ["---:"] * len(keys)]
+    for names, figures in rows:
+        cells = []
+        for key in keys:
+            cell = shown(figures.get(key))
+            contest = bold and TITLES["oracle"] not in names and cell != "" and len(rows) > 1
+            cells.append(f"**{cell}**" if contest and cell == shown(best[key]) else cell)
+        lines.append([*(_escaped(name) for name in names), *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def best_of(rows: Sequence[Row], key: str) -> float | None:
+    """The best figure of a column; the oracle does not compete."""
+    values = [f[key] for names, f in rows if key in f and TITLES["oracle"] not in names]
+    if not values:
+        return None
+    return max(values) if MEASURES[key].higher_is_better else min(values)
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+
+
+def speed_line(label: str, summary: Summary) -> str:
+    """Speed and memory in words."""
+    if math.isnan(summary.fps):
+        return f"{label}: speed unknown."
+    memory = "" if math.isnan(summary.peak_mb) else f", peak memory {summary.peak_mb:.0f} MB"
+    return f"{label}: {summary.fps:.1f} frames a second{memory}."
+
+
+# --- files -------------------------------------------------------------------------------------------------
+
+
+def as_csv(summaries: Sequence[Summary]) -> str:
+    """A line for each tracker, branch and sequence, then one for all sequences ("all")."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    head = ("protocol", "tracker", "branch", "sequence", "sentence", "frames", "fps")
+    writer.writerow([*head, *MEASURES])
+    for label, summary in zip(distinct_labels(summaries), summaries, strict=True):
+        protocol = summary.results.protocol.words
+        for branch in summary.scores:
+            for record, scores in summary.pairs(branch):
+                names = [record.key, record.sentence or "", len(record.truth_xyxy), shown(record.fps, 2)]
+                writer.writerow([protocol, label, branch, *names, *_cells(overall([scores]))])
+            frames = sum(len(r.truth_xyxy) for r, _ in summary.pairs(branch))
+            names = ["all", "", frames, shown(summary.fps, 2)]
+            writer.writerow([protocol, label, branch, *names, *_cells(summary.overall(branch))])
+    return stream.getvalue()
+
+
+def _cells(figures: Mapping[str, float]) -> list[str]:
+    return [shown(figures.get(key), 6) for key in MEASURES]
+
+
+def as_json(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
+    """Everything that the report shows but the pictures: figures, curves, weights, settings."""
+    return [
+        {
+            "label": label,
+            "protocol": summary.results.run["protocol"],
+            "convention": summary.results.protocol.convention.name,
+            "tracker": summary.results.run["tracker"],
+            "fingerprint": summary.results.run["fingerprint"],
+            "missing": list(summary.results.missing),
+            "fps": _finite(summary.fps),
+            "peak_mb": _finite(summary.peak_mb),
+            "thresholds": {
+                "success": THRESHOLDS.round(2).tolist(),
+                "precision": PIXELS.tolist(),
+                "normalised": NORMALISED.tolist(),
+            },
+            "branches": {
+                branch: {
+                    "all": summary.overall(branch),
+                    "attributes": {a: summary.overall(branch, a) for a in summary.attributes()},
+                    "curves": {
+                        name: np.round(mean_curve((s for _, s in summary.pairs(branch)), name), 6).tolist()
+                        for name in ("success", "precision", "normalised")
+                    },
+                    "sequences": {r.key: overall([s]) for r, s in summary.pairs(branch)},
+                }
+                for branch in summary.scores
+            },
+        }
+        for label, summary in zip(distinct_labels(summaries), summaries, strict=True)
+    ]
+
+
+def _finite(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 3)

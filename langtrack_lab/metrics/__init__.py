@@ -1,0 +1,52 @@
+"""Figures of merit in the conventions of the field, cross-checked in the tests against its toolkits.
+
+boxes        overlaps, centre errors, and the curves over them (success, precision, normalised precision)
+conventions  which frames count and what a missing box is, by benchmark: OTB, LaSOT, TNL2K, GOT-10k
+masks        J and F of DAVIS, the table of referring segmentation, the referral rule of VOT
+chance       paired bootstrap over sequences: whether a difference is more than noise
+"""
+
+from .bootstrap import Difference, paired_bootstrap
+from .boxes import (
+    THRESHOLDS,
+    frame_ious,
+    precision,
+    success_auc,
+    success_curve,
+)
+from .conventions import GOT10K, LASOT, OTB, PLAIN, BoxScores, Convention, score_boxes
+from .masks import (
+    Referring,
+    Statistics,
+    boundary_f,
+    mean_mask_iou,
+    referral_accuracy,
+    referral_overlaps,
+    referring,
+    statistics,
+)
+
+__all__ = [
+    "GOT10K",
+    "LASOT",
+    "OTB",
+    "PLAIN",
+    "THRESHOLDS",
+    "BoxScores",
+    "Convention",
+    "Difference",
+    "Referring",
+    "Statistics",
+    "boundary_f",
+    "frame_ious",
+    "mean_mask_iou",
+    "paired_bootstrap",
+    "precision",
+    "referral_accuracy",
+    "referral_overlaps",
+    "referring",
+    "score_boxes",
+    "statistics",
+    "success_auc",
+    "success_curve",
+]

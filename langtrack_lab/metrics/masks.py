@@ -1,0 +1,170 @@
+"""Masks: J and F of DAVIS, the table of referring segmentation, the referral rule of VOT.
+
+J is the IoU of a frame's masks, F the harmonic mean of precision and recall of their boundaries (Perazzi et
+al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation", CVPR 2016). Details are
+those of davis2017-evaluation: boundary pixels are those that differ from their right, lower or lower right
+neighbour; two boundary pixels meet when they are within ceil(0.008 * diagonal) pixels; empty masks agree.
+Of its protocols, "semi-supervised" (an annotation is given) leaves the first and the last frame out,
+"unsupervised", with which referring video segmentation is measured, counts all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from langtrack_core.geometry import BoolMask, FloatArray, mask_iou
+
+from .boxes import box_ious
+
+BOUNDARY_SHARE = 0.008
+"""Of the diagonal: how far apart matching boundary pixels may be."""
+
+PRECISION_AT = (0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+# --- DAVIS -------------------------------------------------------------------------------------------------
+
+
+def boundary_f(predicted: BoolMask, truth: BoolMask, share: float = BOUNDARY_SHARE) -> float:
+    """F of one frame's masks ``(H, W)``, in [0, 1]."""
+    if predicted.shape != truth.shape:
+        raise ValueError(f"masks must have one shape, got {predicted.shape} and {truth.shape}")
+    radius = math.ceil(share * math.hypot(*truth.shape))
+    own, true = boundary(predicted), boundary(truth)
+    n_own, n_true = np.count_nonzero(own), np.count_nonzero(true)
+    if n_own == 0 or n_true == 0:
+        return float(n_own == n_true)
+    precision = np.count_nonzero(own & _dilated(true, radius)) / n_own
+    recall = np.count_nonzero(true & _dilated(own, radius)) / n_true
+    total = precision + recall
+    return 2 * precision * recall / total if total else 0.0
+
+
+def boundary(mask: BoolMask) -> BoolMask:
+    """``(H, W)`` pixels that differ from their right, lower or lower right neighbour; outside of the picture
+    there is none to differ from."""
+    padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
+    right, below, diagonal = padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+    return (mask ^ right) | (mask ^ below) | (mask ^ diagonal)
+
+
+def _dilated(edge: BoolMask, radius: int) -> BoolMask:
+    """Every pixel within the radius of a set one."""
+    reach = np.arange(-radius, radius + 1)
+    disk = (reach[:, None] ** 2 + reach[None, :] ** 2 <= radius**2).astype(np.uint8)
+    return cv2.dilate(edge.astype(np.uint8), disk).astype(np.bool_)
+
+
+class Statistics(NamedTuple):
+    """Of a sequence's values: their mean, the share over 0.5, and what is lost from the first quarter of the
+    frames to the last."""
+
+    mean: float
+    recall: float
+    decay: float
+
+
+def statistics(values: ArrayLike) -> Statistics:
+    """As DAVIS sums up J and F over the frames ``(N,)``; nan is left out.
+
+    The quarters share their border frames. The official code numbers frames in 8 bits, which spoils the decay
+    of clips over 256 frames; here it is right.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    v = np.asarray(values, dtype=np.float64)
+    if not (~np.isnan(v)).any():
+        raise ValueError("no frame has a truth to compare with")
+    ends = np.round(np.linspace(1, len(v), 5) + 1e-10).astype(int) - 1
+    first, last = v[ends[0] : ends[1] + 1], v[ends[3] : ends[4] + 1]
+    known = not (np.isnan(first).all() or np.isnan(last).all())
+    decay = float(np.nanmean(first) - np.nanmean(last)) if known else math.nan
+    counted = v[~np.isnan(v)]
+    return Statistics(float(counted.mean()), float((counted > 0.5).mean()), decay)
+
+
+def mean_mask_iou(predicted: Iterable[BoolMask], truth: Iterable[BoolMask]) -> float:
+    """Mean over the frames of the IoU of their masks; two empty masks agree.
+
+    Raises:
+        ValueError: there are no frames, or not equally many.
+    """
+    ious = [mask_iou(a, b) for a, b in zip(predicted, truth, strict=True)]
+    if not ious:
+        raise ValueError("no frame has a truth to compare with")
+    return float(np.mean(ious))
+
+
+# --- referring segmentation --------------------------------------------------------------------------------
+
+
+class Referring(NamedTuple):
+    """The table of referring segmentation, as in DMN's paper.
+
+    Attributes:
+        mean_iou: over samples.
+        overall_iou: all intersections over all unions, so that large objects weigh more.
+        precision_at: share of samples whose IoU is **at least** 0.5, 0.6, 0.7, 0.8, 0.9.
+    """
+
+    mean_iou: float
+    overall_iou: float
+    precision_at: tuple[float, ...]
+
+
+def referring(intersections: ArrayLike, unions: ArrayLike) -> Referring:
+    """Sum up samples, each a sentence on a picture or on a frame.
+
+    Args:
+        intersections, unions: ``(N,)`` pixels; nan for samples without annotation. Two empty masks agree.
+
+    Raises:
+        ValueError: no sample is annotated.
+    """
+    inter, union = np.asarray(intersections, np.float64), np.asarray(unions, np.float64)
+    known = ~np.isnan(union)
+    inter, union = inter[known], union[known]
+    if inter.size == 0:
+        raise ValueError("no frame has a truth to compare with")
+    ious = np.divide(inter, union, out=np.ones_like(inter), where=union > 0)
+    overall = inter.sum() / union.sum() if union.sum() > 0 else 1.0
+    return Referring(
+        float(ious.mean()), float(overall), tuple(float((ious >= t).mean()) for t in PRECISION_AT)
+    )
+
+
+# --- the referral rule of VOT ------------------------------------------------------------------------------
+
+
+def referral_overlaps(
+    predicted_xyxy: ArrayLike, truth_xyxy: ArrayLike, absent: NDArray[np.bool_]
+) -> FloatArray:
+    """``(N,)``: the IoU of the boxes where the target is there; where it is absent 1 when no box is given and
+    0 when one is; nan where nothing is annotated.
+
+    The rule of vot-toolkit's referral analysis, which has it for masks; there it is `mask_iou`.
+    """
+    predicted = np.asarray(predicted_xyxy, np.float64).reshape(-1, 4)
+    truth = np.array(truth_xyxy, np.float64).reshape(-1, 4)
+    truth[absent] = np.nan
+    none_given = np.isnan(predicted).any(axis=1)
+    return np.where(absent, none_given.astype(np.float64), box_ious(predicted, truth))
+
+
+def referral_accuracy(overlaps: ArrayLike) -> float:
+    """Mean of the overlaps; frames without annotation are skipped.
+
+    Raises:
+        ValueError: none is annotated.
+    """
+    array = np.asarray(overlaps, np.float64)
+    if not (~np.isnan(array)).any():
+        raise ValueError("no frame has a truth to compare with")
+    return float(np.nanmean(array))

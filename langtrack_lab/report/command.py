@@ -1,0 +1,139 @@
+"""Result folders side by side, as a page, as tables, as pictures.
+
+python -m langtrack_core report RESULTS… --out report.html            the page, report.csv and report.json
+python -m langtrack_core report RESULTS… --markdown                   tables for a README
+python -m langtrack_core report RESULTS… --pictures DIR               worst and best frames as JPEG
+python -m langtrack_core report RESULTS… --other CSRT=DIR --out …     with another tracker's result files
+
+Other trackers are scored on the data of the first folder, under its protocol, with what `--other-init` says
+was given to them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from langtrack_core.atomic import write_text
+from langtrack_core.types import LangTrackError
+
+from ..evaluation.external import FORMS, read_other
+from ..evaluation.protocol import INITS
+from ..evaluation.results import find_results, read_results
+from ..evaluation.tables import (
+    Summary,
+    as_csv,
+    as_json,
+    as_markdown,
+    attribute_rows,
+    branch_rows,
+    by_protocol,
+    speed_line,
+    summarise,
+)
+from .page import Gallery, page
+from .pictures import save_shots, shots
+
+PICTURES = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "results", nargs="+", type=Path, metavar="RESULTS", help="folders that `evaluate` wrote, or a parent"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE.html", help="the page; .csv and .json go beside it")
+    parser.add_argument("--markdown", action="store_true", help="print tables for a README")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="write worst and best frames as JPEG")
+    parser.add_argument(
+        "--count", type=int, default=PICTURES, help=f"pictures of each kind; default {PICTURES}"
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="where the data set lies now, if it was moved"
+    )
+    parser.add_argument(
+        "--other",
+        action="append",
+        default=[],
+        type=_named,
+        metavar="NAME=DIR",
+        help="result files of another tracker; may be repeated",
+    )
+    parser.add_argument("--other-form", choices=FORMS, help="of these files; told by the files unless given")
+    parser.add_argument(
+        "--other-origin", type=int, choices=(0, 1), help="number of their first pixel; as in the set's truth"
+    )
+    parser.add_argument("--other-init", choices=INITS, default="box", help="what it was given; default box")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write what is asked for; with nothing asked, print the tables."""
+    folders = [folder for path in args.results for folder in find_results(path)]
+    own = [read_results(folder) for folder in dict.fromkeys(f.resolve() for f in folders)]
+    others = [
+        read_other(
+            name,
+            folder,
+            own[0],
+            args.other_init,
+            form=args.other_form,
+            origin=args.other_origin,
+            data=args.data,
+        )
+        for name, folder in args.other
+    ]
+    summaries = [summarise(results) for results in [*own, *others]]
+    if not any(summary.records for summary in summaries):
+        raise LangTrackError(f"Nothing is measured yet in {', '.join(str(f) for f in folders)}.")
+    summaries = [s for group in by_protocol(s for s in summaries if s.records).values() for s in group]
+    if args.out is not None:
+        _write(args.out, summaries, args.count, args.data)
+        print(f"The report is in {args.out}.")
+    if args.pictures is not None:
+        worst, best = shots(summaries[0], args.count, args.data)
+        for path in save_shots(worst, best, args.pictures):
+            print(path)
+    if args.markdown or (args.out is None and args.pictures is None):
+        print(markdown(summaries))
+    return 0
+
+
+def markdown(summaries: Sequence[Summary]) -> str:
+    """A heading and a table for each protocol, then attributes, speed and memory."""
+    parts = []
+    for words, group in by_protocol(summaries).items():
+        parts.append(f"**{words}**\n\n{as_markdown(('tracker', 'branch'), branch_rows(group))}")
+        attributes = attribute_rows(group)
+        if attributes:
+            parts.append(as_markdown(("attribute", "tracker", "sequences"), attributes, bold=False))
+        parts.append(" ".join(speed_line(summary.label, summary) for summary in group))
+    return "\n\n".join(parts)
+
+
+def _write(out: Path, summaries: Sequence[Summary], count: int, data: Path | None) -> None:
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise LangTrackError(f"The report is an HTML page; give --out a name such as {out.stem}.html.")
+    galleries = {words: _gallery(group[0], count, data) for words, group in by_protocol(summaries).items()}
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(out, page(summaries, galleries))
+        write_text(out.with_suffix(".csv"), as_csv(summaries))
+        write_text(out.with_suffix(".json"), json.dumps(as_json(summaries), indent=1) + "\n")
+    except OSError as error:
+        raise LangTrackError(f"The report cannot be written to {out}: {error.strerror or error}.") from error
+
+
+def _gallery(summary: Summary, count: int, data: Path | None) -> Gallery:
+    """Without the data a report is still worth having."""
+    try:
+        return Gallery(*shots(summary, count, data))
+    except LangTrackError as error:
+        return Gallery(note=f"No pictures: {error}")
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, _, folder = text.partition("=")
+    if not name or not folder:
+        raise argparse.ArgumentTypeError(f"expected NAME=DIR, got {text!r}")
+    return name, Path(folder)

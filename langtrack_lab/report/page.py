@@ -1,0 +1,290 @@
+"""The report as one HTML page that needs no other file. Whatever came from outside is escaped."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from langtrack_core.run.render import Style
+
+from ..evaluation.scores import MEASURES, TITLES, Scores, mean_curve
+from ..evaluation.sequences import Record
+from ..evaluation.tables import (
+    BOX_COLUMNS,
+    MASK_COLUMNS,
+    Row,
+    Summary,
+    attribute_rows,
+    best_of,
+    branch_rows,
+    by_protocol,
+    columns_of,
+    distinct_labels,
+    sequence_rows,
+    shown,
+)
+from ..metrics import LASOT, OTB, PLAIN
+from ..metrics.boxes import NORMALISED, PIXELS, THRESHOLDS
+from .charts import Line, legend, line_chart
+from .pictures import TRUTH_RGB, Shot
+from .significance import verdicts
+
+_HERE = Path(__file__).parent
+_CURVES = (
+    ("success", THRESHOLDS, "Success", "IoU over", "auc"),
+    ("precision", PIXELS, "Precision", "centre within, in pixels", "precision"),
+    ("normalised", NORMALISED, "Normalised precision", "centre within, in sizes of the box", "normalised"),
+)
+_NUMBERS = frozenset({"frames", "sequences", "frames/s", "peak MB"})
+_ONCE = frozenset({"sentence", "frames", "frames/s", "peak MB"})
+_ORACLE = ' class="oracle"'
+_RULES = {
+    PLAIN.name: "Frames without a true box are not counted, a missing box overlaps by 0.",
+    OTB.name: "As in OTB's toolkit, where no box is given the last one stands.",
+    LASOT.name: "As in LaSOT's toolkit, absent frames are right nowhere but stay in the denominator, and "
+    "where no box is given the last one stands.",
+}
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures of one tracker; ``note`` says why there are none."""
+
+    worst: Sequence[Shot] = field(default=())
+    best: Sequence[Shot] = field(default=())
+    note: str = ""
+
+
+def page(summaries: Sequence[Summary], galleries: Mapping[str, Gallery]) -> str:
+    """The whole page.
+
+    Args:
+        galleries: by the words of a protocol; of the first tracker in its table.
+    """
+    groups = by_protocol(summaries)
+    sections = "".join(
+        _section(words, group, galleries.get(words, Gallery())) for words, group in groups.items()
+    )
+    count = "one way to measure" if len(groups) == 1 else f"{len(groups)} ways to measure"
+    runs = "one result" if len(summaries) == 1 else f"{len(summaries)} results"
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>LangTrack evaluation</title><style>{_asset('page.css')}</style></head><body>"
+        "<h1>LangTrack evaluation</h1>"
+        f'<p class="soft">{runs}, {count}. What is given on the first frame (a sentence, a box, or both) '
+        "makes another task, so figures of one never stand in the table of another. Click the head of a "
+        "column to sort, point at it to read what it means.</p>"
+        f"{sections}<script>{_asset('page.js')}</script></body></html>\n"
+    )
+
+
+def page_style() -> str:
+    """The style sheet of our pages, light and dark."""
+    return _asset("page.css")
+
+
+def _asset(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _section(words: str, group: Sequence[Summary], gallery: Gallery) -> str:
+    parts = [f"<h2>{escape(words)}</h2>", f'<p class="soft">{_counts(group)} {_rule(group)}</p>']
+    parts += [_missing(s, label) for s, label in zip(group, distinct_labels(group), strict=True)]
+    parts += ["<h3>By branch</h3>", _branch_table(group)]
+    said = verdicts(group)
+    if said:
+        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
+        parts.append(f'<h3>Noise or not</h3><ul class="verdicts">{items}</ul>')
+    parts.append(_plots(group))
+    attributes = attribute_rows(group)
+    if attributes:
+        parts += ["<h3>By attribute (fused)</h3>", _tables(("attribute", "tracker", "sequences"), attributes)]
+    parts += [_gallery(gallery), "<h3>By sequence (fused)</h3>"]
+    for label, summary in zip(distinct_labels(group), group, strict=True):
+        if len(group) > 1:
+            parts.append(f"<p><b>{escape(label)}</b></p>")
+        parts.append(_tables(("sequence", "sentence", "frames"), sequence_rows(summary)))
+    parts += ["<h3>Overlap over time</h3>", _times(group)]
+    return f"<section>{''.join(parts)}</section>"
+
+
+def _counts(group: Sequence[Summary]) -> str:
+    records = group[0].records
+    frames = sum(len(r.truth_xyxy) for r in records)
+    return f"{len({r.name for r in records})} sequences, {frames} frames."
+
+
+def _rule(group: Sequence[Summary]) -> str:
+    protocol = group[0].results.protocol
+    rule = protocol.convention
+    if protocol.init == "sentence":
+        first = "No frame is given, so every one counts as it was predicted."
+    elif rule.given_is_right:
+        first = "The frame whose box was given counts as right."
+    else:
+        first = "The frame whose box was given is left out; J and F leave out the first and the last."
+    return f"{_RULES[rule.name]} {first}"
+
+
+def _missing(summary: Summary, label: str) -> str:
+    notes = [f"{r.key}: nothing was answered: {r.note}" for r in summary.records if r.note]
+    if summary.results.missing:
+        notes.append(
+            f"{label} is not complete, {len(summary.results.missing)} of "
+            f"{len(summary.results.run['sequences'])} are missing: {', '.join(summary.results.missing[:10])}."
+        )
+    return "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
+
+
+# --- tables ------------------------------------------------------------------------------------------------
+
+
+def _branch_table(group: Sequence[Summary]) -> str:
+    """Accuracy by branch, and before it speed and memory, on the first row of each tracker."""
+    speed = {
+        label: (shown(s.fps, 1), shown(s.peak_mb, 0))
+        for label, s in zip(distinct_labels(group), group, strict=True)
+    }
+    rows = [((*names, *speed.pop(names[0], ("", ""))), figures) for names, figures in branch_rows(group)]
+    return _tables(("tracker", "branch", "frames/s", "peak MB"), rows, best=True)
+
+
+def _tables(head: Sequence[str], rows: Sequence[Row], *, best: bool = False) -> str:
+    """One for boxes and one for masks, each with the rows that have any; names are said in full once."""
+    parts: list[str] = []
+    for caption, wanted in (("boxes", BOX_COLUMNS), ("masks", MASK_COLUMNS)):
+        kept = [row for row in rows if any(key in row[1] for key in wanted)]
+        if kept:
+            parts.append(_table(caption, head, kept, columns_of(kept, wanted), best=best))
+            places = [i for i, title in enumerate(head) if title not in _ONCE]
+            head = [head[i] for i in places]
+            rows = [(tuple(names[i] for i in places), figures) for names, figures in rows]
+    return "".join(parts)
+
+
+def _table(caption: str, head: Sequence[str], rows: Sequence[Row], keys: Sequence[str], *, best: bool) -> str:
+    """Sortable; with ``best`` the best figure of each column is bold, the oracle out of the contest."""
+    tops = {key: shown(best_of(rows, key)) for key in keys} if best and len(rows) > 1 else {}
+    heads = [_head(name, "", number=name in _NUMBERS) for name in head]
+    heads += [_head(MEASURES[key].title, MEASURES[key].about, number=True) for key in keys]
+    lines = []
+    for names, figures in rows:
+        oracle = TITLES["oracle"] in names
+        cells = [_named(title, name) for title, name in zip(head, names, strict=True)]
+        for key in keys:
+            cell = shown(figures.get(key))
+            mark = ' class="best"' if cell and not oracle and cell == tops.get(key) else ""
+            cells.append(f"<td{mark}>{cell}</td>")
+        lines.append(f"<tr{_ORACLE if oracle else ''}>{''.join(cells)}</tr>")
+    return (
+        f'<div class="scroll"><table><caption>{caption}</caption><thead><tr>{"".join(heads)}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def _named(title: str, name: str) -> str:
+    if title in _NUMBERS:
+        return f"<td>{escape(name)}</td>"
+    return f'<td class="name{" said" if title == "sentence" else ""}">{escape(name)}</td>'
+
+
+def _head(title: str, about: str, *, number: bool) -> str:
+    attributes = 'data-kind="number"' if number else 'class="name"'
+    hint = f' title="{escape(about)}"' if about else ""
+    return f'<th scope="col" {attributes}><button type="button"{hint}>{escape(title)}</button></th>'
+
+
+# --- curves ------------------------------------------------------------------------------------------------
+
+
+def _plots(group: Sequence[Summary]) -> str:
+    """Success and precision: the branches of one tracker, or the fused tracks of several."""
+    figures = []
+    for name, x, title, x_title, key in _CURVES:
+        lines, notes = [], []
+        for label, style, summary, branch in _curves_of(group):
+            values = mean_curve((s for _, s in summary.pairs(branch)), name)
+            if len(values):
+                lines.append(Line(label, values, style))
+                notes.append(shown(summary.overall(branch).get(key)))
+        if lines:
+            chart = line_chart(
+                lines, x, label=f"{title} of {', '.join(n.name for n in lines)}", x_title=x_title
+            )
+            figures.append(f"<figure><figcaption>{title}</figcaption>{chart}{legend(lines, notes)}</figure>")
+    return f'<h3>Curves</h3><div class="charts">{"".join(figures)}</div>' if figures else ""
+
+
+def _curves_of(group: Sequence[Summary]) -> list[tuple[str, str, Summary, str]]:
+    if len(group) == 1:
+        return [(TITLES[branch], branch, group[0], branch) for branch in group[0].scores]
+    labels = distinct_labels(group)
+    return [(label, f"s{i % 8}", s, "fused") for i, (label, s) in enumerate(zip(labels, group, strict=True))]
+
+
+def _times(group: Sequence[Summary]) -> str:
+    """For each sequence the overlap of every frame, worst sequence first."""
+    gathered: dict[str, list[tuple[str, str, Record, Scores]]] = {}
+    for label, style, summary, branch in _curves_of(group):
+        for record, scores in summary.pairs(branch):
+            gathered.setdefault(record.key, []).append((label, style, record, scores))
+    folded = [_time(entries) for entries in gathered.values()]
+    return "".join(text for _, text in sorted(folded))
+
+
+def _time(entries: Sequence[tuple[str, str, Record, Scores]]) -> tuple[float, str]:
+    _, _, record, first = entries[0]
+    mean = float(np.nanmean(first.overlaps)) if not np.isnan(first.overlaps).all() else float("nan")
+    x = record.start + np.arange(len(record.truth_xyxy), dtype=np.float64)
+    lines = [
+        Line(label, scores.overlaps, style)
+        for label, style, own, scores in entries
+        if len(scores.overlaps) == len(x) and own.start == record.start
+    ]
+    chart = line_chart(
+        lines,
+        x,
+        label=f"Overlap over time on {record.key}",
+        x_title="frame",
+        size_wh=(1080, 240),
+        states=record.states,
+    )
+    said = f' <span class="soft">"{escape(record.sentence)}"</span>' if record.sentence else ""
+    head = f"{escape(record.key)}{said}: mean overlap {shown(mean)}"
+    return mean, f"<details><summary>{head}</summary><div>{chart}{legend(lines)}</div></details>"
+
+
+# --- pictures ----------------------------------------------------------------------------------------------
+
+
+def _gallery(gallery: Gallery) -> str:
+    parts = []
+    if gallery.note:
+        parts.append(f'<p class="note">{escape(gallery.note)}</p>')
+    for title, found in (("Worst frames", gallery.worst), ("Best frames", gallery.best)):
+        if found:
+            figures = "".join(_picture(shot) for shot in found)
+            parts.append(f'<h3>{title}</h3>{_key()}<div class="shots">{figures}</div>')
+    return "".join(parts)
+
+
+def _key() -> str:
+    style = Style()
+    colours = (("truth", TRUTH_RGB), ("language", style.lgm_rgb), ("tracker", style.siam_rgb))
+    swatches = "".join(
+        f'<span class="swatch" style="background:rgb{rgb}"></span>{name}' for name, rgb in colours
+    )
+    return f'<p class="soft">At most one of each sequence.{swatches}</p>'
+
+
+def _picture(shot: Shot) -> str:
+    data = base64.b64encode(shot.jpeg()).decode("ascii")
+    caption = escape(shot.caption)
+    image = f'<img alt="{caption}" src="data:image/jpeg;base64,{data}">'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"

@@ -1,0 +1,138 @@
+"""Worst and best frames, with what was answered and what is true."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from langtrack_core.atomic import write_bytes
+from langtrack_core.geometry import BoolMask
+from langtrack_core.run.format import decode_mask
+from langtrack_core.run.render import draw, line_width
+from langtrack_core.types import Estimate, Frame, LangTrackError, Source, State, Step
+
+from ..datasets import read_rgb
+from ..evaluation.protocol import Item, items_of
+from ..evaluation.results import file_name
+from ..evaluation.scores import Scores
+from ..evaluation.sequences import Record
+from ..evaluation.tables import Summary
+
+TRUTH_RGB = (0, 200, 60)
+WIDTH = 420
+"""Of a picture in the page, in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One frame worth seeing.
+
+    Attributes:
+        key, sentence: of the record.
+        frame: index in the sequence.
+        overlap: of the fused answer with the truth.
+        rgb: ``(H, W, 3)`` uint8, answer and truth drawn in.
+    """
+
+    key: str
+    sentence: str
+    frame: int
+    overlap: float
+    rgb: NDArray[np.uint8]
+
+    @property
+    def caption(self) -> str:
+        said = f' "{self.sentence}"' if self.sentence else ""
+        return f"{self.key}{said}, frame {self.frame}: overlap {self.overlap:.2f}"
+
+    def jpeg(self, width: int | None = WIDTH) -> bytes:
+        """At most so wide, None for as it is."""
+        picture = Image.fromarray(self.rgb)
+        if width is not None and picture.width > width:
+            picture = picture.resize((width, round(picture.height * width / picture.width)))
+        stream = io.BytesIO()
+        picture.save(stream, "JPEG", quality=82)
+        return stream.getvalue()
+
+
+def shots(summary: Summary, count: int, data: Path | None = None) -> tuple[list[Shot], list[Shot]]:
+    """The worst and the best frames of the fused track, at most one of each for a sequence.
+
+    Args:
+        count: of each, at most; and at most for half of the sequences.
+        data: the data set's folder; where it was measured unless given.
+
+    Raises:
+        LangTrackError: the data set is not there any more, or not the one that was measured.
+    """
+    folder = Path(data or summary.results.run["data"])
+    items = {item.key: item for item in items_of(summary.results.protocol, folder)}
+    pairs = [(r, s) for r, s in summary.pairs("fused") if not np.isnan(s.overlaps).all()]
+    for record, _ in pairs:
+        known = summary.results.run["sequences"].get(record.key)
+        if record.key not in items or (known and file_name(items[record.key]) != known):
+            raise LangTrackError(
+                f"{folder} is not the data that was measured ({record.key} differs); pictures are left out."
+            )
+
+    count = min(count, (len(pairs) + 1) // 2)
+
+    def choose(extreme: Callable[..., Any], worst: bool) -> list[Shot]:
+        ranked = sorted(pairs, key=lambda pair: float(extreme(pair[1].overlaps)))
+        chosen = ranked[:count] if worst else ranked[::-1][:count]
+        return [_shot(r, s, items[r.key], float(extreme(s.overlaps))) for r, s in chosen]
+
+    return choose(np.nanmin, True), choose(np.nanmax, False)
+
+
+def save_shots(worst: list[Shot], best: list[Shot], folder: Path) -> list[Path]:
+    """``worst-1-bear-12.jpg`` and so on, in full size."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for kind, found in (("worst", worst), ("best", best)):
+        for number, shot in enumerate(found, 1):
+            slug = re.sub(r"[^A-Za-z0-9]+", "-", shot.key).strip("-")
+            path = folder / f"{kind}-{number}-{slug}-{shot.frame}.jpg"
+            write_bytes(path, shot.jpeg(None))
+            paths.append(path)
+    return paths
+
+
+def _shot(record: Record, scores: Scores, item: Item, overlap: float) -> Shot:
+    # Of several frames as good or bad as each other, the one in the middle.
+    places = np.flatnonzero(np.isclose(np.nan_to_num(scores.overlaps, nan=-1.0), overlap))
+    place = int(places[len(places) // 2])
+    index = record.start + place
+    fused = record.answers["fused"]
+    rgb = read_rgb(item.sequence.frames[index])
+    answered = np.zeros(rgb.shape[:2], np.float32)
+    if fused.masks and (encoded := fused.masks[place]) is not None:
+        answered = decode_mask(encoded).astype(np.float32)
+    box = fused.boxes_xyxy[place]
+    source = cast(Source, record.sources[place] if record.sources else "lgm")
+    confidence = float(np.nan_to_num(fused.confidence[place]))
+    estimate = Estimate(answered, confidence, None if np.isnan(box).any() else box, source)
+    state = cast(State, record.states[place] if record.states else "tracking")
+    rgb = draw(Step(Frame(index, 0.0, rgb), None, None, estimate, state, ""), "fused")
+    _draw_truth(rgb, item.sequence.mask(index), record.truth_xyxy[place])
+    return Shot(record.key, record.sentence or "", index, overlap, rgb)
+
+
+def _draw_truth(rgb: NDArray[np.uint8], mask: BoolMask | None, box: NDArray[np.floating]) -> None:
+    """A green outline, in place."""
+    width = max(1, line_width(rgb.shape[:2]) // 2)
+    if mask is not None:
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(rgb, contours, -1, TRUTH_RGB, width, cv2.LINE_AA)
+    elif not np.isnan(box).any():
+        x1, y1, x2, y2 = np.rint(box).astype(int).tolist()
+        cv2.rectangle(rgb, (x1, y1), (x2 - 1, y2 - 1), TRUTH_RGB, width)

@@ -1,0 +1,58 @@
+"""What differs by more than chance, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..evaluation.scores import MEASURES, ORACLE, TITLES, by_sequence
+from ..evaluation.tables import Summary, distinct_labels
+from ..metrics import Difference, paired_bootstrap
+
+JUDGED = ("auc", "jf")
+"""Measures that are compared: boxes, and masks where there are any."""
+
+
+def difference(
+    first: Summary, first_branch: str, second: Summary, second_branch: str, key: str
+) -> Difference | None:
+    """Over the sequences that both have; None when there are none."""
+    a, b = (
+        by_sequence(summary.pairs(branch), key)
+        for summary, branch in ((first, first_branch), (second, second_branch))
+    )
+    common = sorted(a.keys() & b.keys())
+    if not common:
+        return None
+    return paired_bootstrap([a[name] for name in common], [b[name] for name in common])
+
+
+def verdicts(summaries: Sequence[Summary]) -> list[str]:
+    """Sentences on one table: every tracker against the best, branches of a tracker, what fusion leaves."""
+    found = []
+    labels = distinct_labels(summaries)
+    for key in JUDGED:
+        scored = [(s.overall("fused").get(key), i) for i, s in enumerate(summaries)]
+        ranked = [i for value, i in sorted(((v, i) for v, i in scored if v is not None), reverse=True)]
+        for other in ranked[1:]:
+            gap = difference(summaries[other], "fused", summaries[ranked[0]], "fused", key)
+            if gap is not None:
+                found.append(gap.words(labels[other], labels[ranked[0]], MEASURES[key].title))
+    for label, summary in zip(labels, summaries, strict=True):
+        for key in JUDGED:
+            for branch in ("lgm", "siam"):
+                gap = difference(summary, branch, summary, "fused", key)
+                if gap is not None:
+                    names = (f"{label}'s {TITLES[branch]}", f"{label} fused")
+                    found.append(gap.words(*names, MEASURES[key].title))
+            found += _left_on_the_table(label, summary, key)
+    return found
+
+
+def _left_on_the_table(label: str, summary: Summary, key: str) -> list[str]:
+    fused, oracle = (summary.overall(branch).get(key) for branch in ("fused", ORACLE))
+    if fused is None or oracle is None:
+        return []
+    return [
+        f"{label}: always taking the better branch would give {MEASURES[key].title} {oracle:.3f}; "
+        f"the fusion has {fused:.3f}."
+    ]

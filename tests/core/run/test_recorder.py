@@ -1,0 +1,395 @@
+"""Run folders: names and columns as promised, read back as written, whole or not there at all."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import hashlib
+import json
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+from synthetic import Clip, OracleTracker, moving_object, write_folder, write_mp4
+
+from langtrack_core.run.format import COLUMNS, decode_mask, encode_mask, read_run, toolkit_line
+from langtrack_core.run.recorder import Recorder, check_out_dir, video_sha256
+from langtrack_core.run.render import PANELS
+from langtrack_core.types import LangTrackError, Query
+from langtrack_core.video import count_frames, probe, read_frames
+
+ABSENT = (4, 5)
+INFO = {"weights": [{"name": "oracle", "sha256": "0" * 64}], "settings": {"fusion": {"lost_below": 0.3}}}
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    return moving_object(9, (64, 96), absent=ABSENT)
+
+
+@pytest.fixture(scope="module")
+def source(clip: Clip, tmp_path_factory) -> Path:
+    return write_mp4(clip, tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+def record(clip: Clip, source: Path, out: Path, query: Query, every: int = 1, **options) -> Path:
+    tracker = OracleTracker(clip.masks)
+    frames = read_frames(source, start=query.start)
+    with Recorder(
+        out, info=probe(source), query=query, tracker_info=INFO, every=every, **options
+    ) as recorder:
+        for step in tracker.track(frames, query, every=every):
+            recorder.add(step)
+    return out
+
+
+@pytest.fixture(scope="module")
+def whole_run(clip: Clip, source: Path, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "deep" / "run"
+    return record(clip, source, out, Query(text="the red zebra"), 2, png=True, unknown_words=["zebra"])
+
+
+def names(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_files_have_the_promised_names(whole_run: Path):
+    plain = {"manifest.json", "boxes.csv", "masks.json", "otb.txt", "lasot.txt", "got10k.txt"}
+    videos = {f"{panel}.mp4" for panel in ("mask", "rectangle", "siammask", "fused")}
+    pngs = {f"masks/lgm/{t:06d}.png" for t in range(0, 9, 2)}
+    pngs |= {f"masks/fused/{t:06d}.png" for t in range(9)}
+    pngs |= {f"masks/siam/{t:06d}.png" for t in range(9) if t not in ABSENT}
+    assert names(whole_run) == plain | videos | pngs
+    assert [p.name for p in whole_run.parent.iterdir()] == ["run"]
+
+
+def test_csv_has_the_promised_columns_and_a_row_a_frame(whole_run: Path, clip: Clip):
+    lines = (whole_run / "boxes.csv").read_text().splitlines()
+    assert lines[0] == (
+        "frame,time_s,state,source,reason,x1,y1,x2,y2,confidence,"
+        "lgm_x1,lgm_y1,lgm_x2,lgm_y2,lgm_confidence,siam_x1,siam_y1,siam_x2,siam_y2,siam_confidence"
+    )
+    rows = list(csv.DictReader(lines))
+    assert [int(row["frame"]) for row in rows] == list(range(9))
+    assert [float(row["time_s"]) for row in rows] == pytest.approx([t / 25 for t in range(9)], abs=1e-6)
+    for t, row in enumerate(rows):
+        boxed = [row[name] for name in ("x1", "y1", "x2", "y2")]
+        if t in ABSENT:
+            assert (boxed, row["state"], row["source"]) == ([""] * 4, "lost", "none")
+            assert all(row[f"siam_{name}"] == "" for name in ("x1", "y2", "confidence"))
+        else:
+            assert [float(v) for v in boxed] == clip.boxes_xyxy[t].tolist()
+            assert (row["state"], row["source"], row["confidence"]) == ("tracking", "siam", "0.9000")
+        if t % 2:  # the language branch ran on every second frame
+            assert row["lgm_x1"] == row["lgm_confidence"] == ""
+    assert rows[4]["lgm_x1"] == "" and rows[4]["lgm_confidence"] == "0.1000"  # it ran and found nothing
+
+
+def test_masks_are_coco_rle_for_each_branch(whole_run: Path, clip: Clip):
+    masks = json.loads((whole_run / "masks.json").read_text())
+    assert list(masks) == [str(t) for t in range(9)]
+    assert set(masks["0"]) == {"lgm", "siam", "fused"} and set(masks["1"]) == {"siam", "fused"}
+    assert set(masks["4"]) == {"lgm", "fused"}
+    for t in range(9):
+        rle = masks[str(t)]["fused"]
+        assert rle["size"] == [64, 96] and isinstance(rle["counts"], str)
+        assert np.array_equal(coco_mask.decode(rle).astype(bool), clip.masks[t])
+
+
+def test_png_masks_are_0_and_255(whole_run: Path, clip: Clip):
+    frames = [frame.rgb[..., 0] for frame in read_frames(whole_run / "masks" / "fused")]
+    assert len(frames) == 9
+    for picture, mask in zip(frames, clip.masks, strict=True):
+        assert np.array_equal(picture, mask.astype(np.uint8) * 255)
+
+
+def test_manifest_says_what_was_done(whole_run: Path, source: Path):
+    manifest = json.loads((whole_run / "manifest.json").read_text())
+    assert manifest["complete"] is True
+    assert manifest["video"]["sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert manifest["video"]["name"] == "clip.mp4"
+    assert (manifest["video"]["width"], manifest["video"]["height"], manifest["video"]["fps"]) == (96, 64, 25)
+    assert manifest["expression"] == "the red zebra" and manifest["unknown_words"] == ["zebra"]
+    assert (manifest["box_xyxy"], manifest["start"], manifest["every"]) == (None, 0, 2)
+    assert manifest["weights"] == INFO["weights"] and manifest["settings"] == INFO["settings"]
+    assert manifest["counts"] == {
+        "frames": 9,
+        "first_frame": 0,
+        "last_frame": 8,
+        "state": {"tracking": 7, "lost": 2},
+        "source": {"siam": 7, "none": 2},
+    }
+    assert {"langtrack", "python", "torch", "numpy", "av"} <= set(manifest["versions"])
+    assert str(source.parent) not in (whole_run / "manifest.json").read_text()  # no path of this machine
+
+
+def test_videos_are_browser_h264_with_every_frame(whole_run: Path):
+    for panel in PANELS:
+        path = whole_run / f"{panel}.mp4"
+        assert count_frames(path) == 9
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+            assert (stream.width, stream.height, stream.average_rate) == (96, 64, 25)
+
+
+def test_a_run_reads_back_as_it_was(whole_run: Path, clip: Clip):
+    run = read_run(whole_run)
+    assert run.manifest["expression"] == "the red zebra" and len(run.rows) == 9
+    steps = OracleTracker(clip.masks).track(clip.frames, Query(text="the red zebra"), every=2)
+    for row, step in zip(run.rows, steps, strict=True):
+        assert (row.frame, row.state, row.reason) == (step.frame.index, step.state, step.reason)
+        said = {"lgm": row.lgm, "siam": row.siam, "fused": row.fused}
+        for branch, estimate in (("lgm", step.grounded), ("siam", step.tracked), ("fused", step.fused)):
+            back, mask = said[branch], run.mask(row.frame, branch)
+            if estimate is None:
+                assert back is None and mask is None
+                continue
+            assert back is not None and back.confidence == pytest.approx(estimate.confidence, abs=1e-4)
+            assert mask is not None and np.array_equal(mask, estimate.mask)
+            if estimate.box_xyxy is None:
+                assert back.box_xyxy is None
+            else:
+                assert back.box_xyxy == pytest.approx(estimate.box_xyxy, abs=1e-3)
+
+
+def test_toolkit_lines_count_from_one():
+    assert toolkit_line(np.array([0.0, 0.0, 10.0, 20.0]), 3) == "1.000,1.000,10.000,20.000"
+    assert toolkit_line(np.array([2.25, 3.5, 4.25, 10.0]), 4) == "3.2500,4.5000,2.0000,6.5000"
+    assert toolkit_line(None, 4) == "0.0000,0.0000,0.0000,0.0000"
+
+
+@pytest.mark.parametrize("name", ["otb.txt", "lasot.txt", "got10k.txt"])
+def test_toolkit_files_have_a_line_a_frame(whole_run: Path, clip: Clip, name: str):
+    boxes = np.loadtxt(whole_run / name, delimiter=",")
+    expected = np.concatenate(
+        [clip.boxes_xyxy[:, :2] + 1, clip.boxes_xyxy[:, 2:] - clip.boxes_xyxy[:, :2]], axis=1
+    )
+    assert boxes == pytest.approx(np.nan_to_num(expected, nan=0.0))
+
+
+def test_start_and_given_box(clip: Clip, source: Path, tmp_path: Path):
+    query = Query(box_xyxy=np.array([10.0, 12.0, 30.0, 40.0]), start=3)
+    out = record(clip, source, tmp_path / "run", query)
+    run = read_run(out)
+    assert [row.frame for row in run.rows] == list(range(3, 9))
+    assert run.manifest["start"] == 3 and run.manifest["box_xyxy"] == [10, 12, 30, 40]
+    assert run.manifest["counts"]["first_frame"] == 3
+    assert (out / "got10k.txt").read_text().splitlines()[0] == "11.0000,13.0000,20.0000,28.0000"
+    assert count_frames(out / "fused.mp4") == 6
+    with av.open(str(out / "fused.mp4")) as container:
+        assert next(container.decode(video=0)).time == 0.0
+
+
+def test_without_videos(clip: Clip, source: Path, tmp_path: Path):
+    out = record(clip, source, tmp_path / "run", Query(text="red"), video=False)
+    assert names(out) == {"manifest.json", "boxes.csv", "masks.json", "otb.txt", "lasot.txt", "got10k.txt"}
+
+
+def test_a_folder_of_frames_has_a_hash_of_its_own(clip: Clip, tmp_path: Path):
+    folder = write_folder(clip, tmp_path / "frames")
+    out = record(clip, folder, tmp_path / "run", Query(text="red"), video=False)
+    before = read_run(out).manifest["video"]["sha256"]
+    assert before == video_sha256(folder)
+    (folder / "Thumbs.db").write_bytes(b"no frame")
+    assert video_sha256(folder) == before
+    (folder / "00000.png").rename(folder / "00100.png")
+    assert video_sha256(folder) != before
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("broken"), KeyboardInterrupt(), GeneratorExit(), SystemExit(143)]
+)
+def test_nothing_is_left_after_an_exception(error, clip: Clip, source: Path, tmp_path: Path):
+    out = tmp_path / "new" / "deep" / "run"
+    query = Query(text="red")
+    recorder = Recorder(out, info=probe(source), query=query, tracker_info=INFO, png=True)
+    with pytest.raises(type(error)), recorder:
+        for step in OracleTracker(clip.masks).track(clip.frames[:3], query):
+            recorder.add(step)
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cancelled_run_keeps_what_is_done(clip: Clip, source: Path, tmp_path: Path):
+    query = Query(text="red")
+    recorder = Recorder(tmp_path / "run", info=probe(source), query=query, tracker_info=INFO)
+    with pytest.raises(GeneratorExit), recorder:
+        for step in OracleTracker(clip.masks).track(clip.frames[:4], query):
+            recorder.add(step)
+        assert recorder.finish(partial=True) == tmp_path / "run"
+        raise GeneratorExit
+    run = read_run(tmp_path / "run")
+    assert run.manifest["complete"] is False and len(run.rows) == 4
+    assert count_frames(tmp_path / "run" / "mask.mp4") == 4
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_run_cancelled_before_its_first_frame_leaves_nothing(source: Path, tmp_path: Path):
+    with Recorder(
+        tmp_path / "run", info=probe(source), query=Query(text="red"), tracker_info=INFO
+    ) as recorder:
+        assert recorder.finish(partial=True) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_frame_at_all_is_an_error(source: Path, tmp_path: Path):
+    query = Query(text="red", start=99)
+    recorder = Recorder(tmp_path / "run", info=probe(source), query=query, tracker_info=INFO)
+    with pytest.raises(LangTrackError, match=r"clip\.mp4 gave no frame from 99 on"), recorder:
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_does_not_grow_with_the_run(clip: Clip, source: Path, tmp_path: Path):
+    query = Query(text="red")
+    steps = list(OracleTracker(clip.masks).track(clip.frames, query))
+    sizes = []
+    with Recorder(
+        tmp_path / "run", info=probe(source), query=query, tracker_info=INFO, video=False
+    ) as recorder:
+        tracemalloc.start()
+        for index in range(1200):
+            step = steps[index % 3]
+            recorder.add(step._replace(frame=replace(step.frame, index=index, time_s=index / 25)))
+            if index in (199, 1199):
+                sizes.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+    assert sizes[1] - sizes[0] < 150_000  # a row with its three masks takes about a thousand bytes
+    assert len(read_run(tmp_path / "run").rows) == 1200
+
+
+def test_add_needs_the_with_block(clip: Clip, source: Path, tmp_path: Path):
+    recorder = Recorder(tmp_path / "run", info=probe(source), query=Query(text="red"), tracker_info=INFO)
+    step = next(OracleTracker(clip.masks).track(clip.frames, Query(text="red")))
+    with pytest.raises(RuntimeError, match="with block"):
+        recorder.add(step)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("after_frames", [0, 2])
+def test_a_full_disk_is_one_sentence_and_no_files(after_frames, clip, source, tmp_path, monkeypatch):
+    query = Query(text="red")
+    real = Path.write_bytes
+    written = []
+
+    def full(self: Path, data: bytes) -> int:
+        written.append(self)
+        if len(written) > 3 * after_frames:  # three masks a frame
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with (
+        pytest.raises(LangTrackError, match="the disk is full") as caught,
+        Recorder(tmp_path / "run", info=probe(source), query=query, tracker_info=INFO, png=True) as recorder,
+    ):
+        for step in OracleTracker(clip.masks).track(clip.frames, query):
+            recorder.add(step)
+    assert "\n" not in str(caught.value) and len(written) == 3 * after_frames + 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_files_is_refused(clip: Clip, source: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    out.mkdir()
+    record(clip, source, out, Query(text="red"), video=False)  # an empty folder is fine
+    with pytest.raises(LangTrackError, match="already holds files"):
+        record(clip, source, out, Query(text="other"), video=False)
+    assert read_run(out).manifest["expression"] == "red"
+    record(clip, source, out, Query(text="other"), video=False, overwrite=True)
+    assert read_run(out).manifest["expression"] == "other"
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_failed_overwrite_keeps_the_earlier_run(clip: Clip, source: Path, tmp_path: Path):
+    out = record(clip, source, tmp_path / "run", Query(text="red"), video=False)
+    with (
+        pytest.raises(ZeroDivisionError),
+        Recorder(
+            out, info=probe(source), query=Query(text="new"), tracker_info=INFO, overwrite=True
+        ) as recorder,
+    ):
+        recorder.add(next(OracleTracker(clip.masks).track(clip.frames, Query(text="new"))))
+        raise ZeroDivisionError
+    assert read_run(out).manifest["expression"] == "red"
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_overwrite_never_takes_a_folder_that_is_not_a_run(tmp_path: Path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(LangTrackError, match="not a run"):
+        check_out_dir(tmp_path, overwrite=True)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(LangTrackError, match="file is a file"):
+            check_out_dir(out)
+
+
+def test_two_runs_to_one_folder_do_not_mix(clip: Clip, source: Path, tmp_path: Path):
+    query = Query(text="red")
+    steps = list(OracleTracker(clip.masks).track(clip.frames, query))
+    first, second = (
+        Recorder(tmp_path / "run", info=probe(source), query=replace(query, text=text), tracker_info=INFO)
+        for text in ("first", "second")
+    )
+    with pytest.raises(LangTrackError, match="already holds files"), second, first:
+        for step in steps:
+            first.add(step)
+            second.add(step)
+    assert read_run(tmp_path / "run").manifest["expression"] == "first"
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_masks_round_trip():
+    rng = np.random.default_rng(5)
+    for shape in ((1, 1), (3, 7), (40, 33)):
+        for mask in (rng.random(shape) > 0.5, np.zeros(shape, bool), np.ones(shape, bool)):
+            assert np.array_equal(decode_mask(encode_mask(mask)), mask)
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {},
+        {"size": [4, 4]},
+        {"size": [4, 4], "counts": "oooooooo1"},
+        {"size": [4, 4], "counts": [16]},
+        {"size": [200000, 200000], "counts": "0"},
+        {"size": [-1, 4], "counts": "0"},
+        {"size": "ab", "counts": "0"},
+    ],
+)
+def test_foreign_masks_are_refused(foreign):
+    with pytest.raises(LangTrackError, match="run-length"):
+        decode_mask(foreign)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("manifest.json", "{}"),
+        ("manifest.json", "not json"),
+        ("manifest.json", '{"format": "langtrack-run", "format_version": 99}'),
+        ("boxes.csv", "frame,x\n1,2\n"),
+        ("boxes.csv", ",".join(COLUMNS) + "\nnan" + "," * (len(COLUMNS) - 1) + "\n"),
+        ("masks.json", "[]"),
+        ("masks.json", None),
+    ],
+)
+def test_a_malformed_run_names_the_file(name: str, text: str | None, whole_run: Path, tmp_path: Path):
+    for part in ("manifest.json", "boxes.csv", "masks.json"):
+        (tmp_path / part).write_bytes((whole_run / part).read_bytes())
+    (tmp_path / name).unlink()
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(LangTrackError, match=name):
+        read_run(tmp_path)

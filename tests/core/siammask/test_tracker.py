@@ -1,0 +1,225 @@
+"""The tracker around canned network outputs (golden rows), and its behaviour on odd input."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from langtrack_core.geometry import (
+    box_iou,
+    clip_box,
+    enclosing_box,
+    enclosing_rectangle,
+    largest_component,
+    xyxy_to_cxcywh,
+)
+from langtrack_core.siammask.crops import crop, paste
+from langtrack_core.siammask.network import Response, Template
+from langtrack_core.siammask.tracker import CONFIGS, SiamMaskTracker, TrackerConfig
+from langtrack_core.types import Frame, LangTrackError
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "siammask_postprocess_canned.npz"
+
+
+class CannedNetwork(torch.nn.Module):
+    """Gives the golden outputs, one step after another, whatever it is shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.anything = torch.nn.Parameter(torch.zeros(1))
+        self.t = 0
+
+    def preprocess(self, crop_rgb):
+        return torch.from_numpy(crop_rgb.copy())
+
+    def template(self, pictures):
+        nothing = torch.zeros(1)
+        return Template(nothing, (nothing, nothing, nothing))
+
+    def search(self, template, pictures):
+        self.t += 1
+        random = np.random.RandomState(99 + self.t)
+        y, x = np.mgrid[:25, :25]
+        cx, cy = 12 + 3 * np.sin(0.7 * self.t), 12 + 2 * np.cos(0.9 * self.t)
+        blob = np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 6)
+        cls = 0.3 * random.randn(1, 10, 25, 25)
+        cls[:, 5:] += 4 * blob
+        cls[:, :5] -= 2 * blob
+        loc = 0.1 * random.randn(1, 20, 25, 25)
+        nothing = torch.zeros(1)
+        as_float = [torch.from_numpy(v.astype(np.float32)) for v in (cls, loc)]
+        return Response(*as_float, nothing, (nothing, nothing, nothing), nothing)
+
+    def refine(self, response, cells):
+        angle = np.deg2rad(20 + 3 * self.t)
+        y, x = np.mgrid[:127, :127]
+        u = (x - 63) * np.cos(angle) + (y - 60) * np.sin(angle)
+        v = -(x - 63) * np.sin(angle) + (y - 60) * np.cos(angle)
+        logits = 6 * np.exp(-((u / 22) ** 2 + (v / 44) ** 2)) - 3
+        return torch.from_numpy(logits.astype(np.float32))[None]
+
+
+class EmptyMasks(CannedNetwork):
+    def refine(self, response, cells):
+        return torch.full((1, 127, 127), -9.0)
+
+
+class Steady(CannedNetwork):
+    """Sees the same in every crop."""
+
+    def search(self, template, pictures):
+        self.t = 0
+        return super().search(template, pictures)
+
+
+def frame(index=0, size_hw=(480, 854), colour=90):
+    return Frame(index, index / 25, np.full((*size_hw, 3), colour, np.uint8))
+
+
+def started(network=None, config=CONFIGS["davis"], calibration=None):
+    tracker = SiamMaskTracker(network or CannedNetwork(), config, calibration)
+    tracker.init(frame(), [300, 150, 450, 400])
+    return tracker
+
+
+def same_rectangle(a, b, tolerance):
+    """The same corners, whichever comes first."""
+    return any(np.abs(np.roll(a, turn, axis=0) - b).max() < tolerance for turn in range(4))
+
+
+def test_eleven_steps_are_the_published_trackers():
+    tracker = started()
+    rows = np.load(GOLDEN)["rows"]
+    for t, row in enumerate(rows, start=1):
+        estimate = tracker.update(frame(t))
+        target = tracker.target
+        assert np.abs(target.centre_xy - row[:2]).max() < 0.05
+        assert np.abs(target.size_wh - row[2:4]).max() < 0.05
+        assert target.score == pytest.approx(row[4], abs=1e-4)
+        assert same_rectangle(target.rectangle_xy, row[5:13].reshape(4, 2), 0.05)
+        assert target.mask_pixels == row[13]
+        # The product's own mask has the same pixels, its box and rectangle the half-open convention.
+        assert np.count_nonzero(estimate.mask) == row[13]
+        region = largest_component(estimate.mask)
+        assert np.array_equal(estimate.box_xyxy, enclosing_box(region))
+        assert same_rectangle(estimate.corners_xy, enclosing_rectangle(region), 0.05)
+
+
+def test_an_empty_mask_leaves_the_regressed_box():
+    tracker = started(EmptyMasks())
+    estimate = tracker.update(frame(1))
+    assert not estimate.mask.any() and tracker.target.mask_pixels == 0
+    assert np.allclose(estimate.box_xyxy, clip_box(tracker.target.box_xyxy, (480, 854)))
+    assert np.allclose(estimate.corners_xy[[0, 2]].ravel(), estimate.box_xyxy)
+
+
+def test_update_before_init_names_the_missing_call():
+    with pytest.raises(LangTrackError, match=r"call init\(frame, box_xyxy\) before update"):
+        SiamMaskTracker(CannedNetwork(), CONFIGS["davis"]).update(frame())
+
+
+@pytest.mark.parametrize(
+    "box", [[900, 10, 950, 60], [-80, -80, -1, -1], [50, 50, 40, 60], [5, 5, 5, 9], [1, 2, np.nan, 4], [1, 2]]
+)
+def test_boxes_without_a_part_in_the_picture_are_refused(box):
+    tracker = SiamMaskTracker(CannedNetwork(), CONFIGS["davis"])
+    with pytest.raises(LangTrackError, match=r"outside frame 0, which is 854x480|needs x2 > x1"):
+        tracker.init(frame(), box)
+    assert tracker.target is None
+
+
+def test_a_box_partly_outside_is_cut_to_the_picture():
+    tracker = SiamMaskTracker(CannedNetwork(), CONFIGS["davis"])
+    tracker.init(frame(), [-50, 400, 100, 900])
+    assert np.allclose(tracker.target.box_xyxy, [0, 400, 100, 480])
+
+
+def test_a_second_init_forgets_the_first():
+    used, fresh = started(), SiamMaskTracker(CannedNetwork(), CONFIGS["davis"])
+    used.update(frame(1))
+    used.network.t = 0
+    for tracker in (used, fresh):
+        tracker.init(frame(2, colour=30), [500, 200, 640, 300])
+    a, b = used.update(frame(3)), fresh.update(frame(3))
+    assert np.array_equal(a.mask_prob, b.mask_prob) and np.array_equal(a.box_xyxy, b.box_xyxy)
+
+
+def test_later_boxes_relate_to_the_mask_as_the_given_one_did():
+    given = [260, 100, 500, 420]  # the mask fills a part of it
+    config = replace(CONFIGS["davis"], relation=1.0)
+    boxes = []
+    for exact in (True, False):
+        tracker = SiamMaskTracker(Steady(), config)
+        tracker.init(frame(), given, exact=exact)
+        assert np.allclose(tracker.target.box_xyxy, given)
+        boxes.append(tracker.update(frame(1)).box_xyxy)
+    assert box_iou(boxes[0], given) > 0.9
+    assert box_iou(boxes[1], given) < 0.7
+
+
+def test_the_size_of_the_box_follows_slowly():
+    fast, slow = (started(config=replace(CONFIGS["davis"], box_rate=rate)) for rate in (1.0, 0.5))
+    for tracker in (fast, slow):
+        tracker.init(frame(), [380, 200, 450, 280])  # far from the borders, which would cut it
+    first = [tracker.update(frame(1)).box_xyxy for tracker in (fast, slow)]
+    assert np.allclose(*first)
+    (_, _, before_w, before_h), (_, _, w, h), (_, _, slow_w, slow_h) = (
+        xyxy_to_cxcywh(box)
+        for box in (first[0], fast.update(frame(2)).box_xyxy, slow.update(frame(2)).box_xyxy)
+    )
+    assert np.allclose([slow_w, slow_h], [np.sqrt(before_w * w), np.sqrt(before_h * h)])
+
+
+def test_confidence_is_the_calibrated_score():
+    tracker = started(calibration=lambda score: score / 4)
+    estimate = tracker.update(frame(1))
+    assert estimate.confidence == pytest.approx(tracker.target.score / 4)
+    assert estimate.source == "siam"
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (2, 300), (5000, 3)])
+def test_pictures_of_any_size_are_survived(size_hw):
+    tracker = SiamMaskTracker(CannedNetwork(), CONFIGS["davis"])
+    height, width = size_hw
+    tracker.init(frame(0, size_hw), [0, 0, width, height])
+    for t in (1, 2, 3):
+        estimate = tracker.update(frame(t, size_hw))
+        assert estimate.mask_prob.shape == size_hw
+
+
+def test_crop_pads_with_the_given_colour_and_keeps_the_rest():
+    rgb = np.arange(10 * 12 * 3, dtype=np.uint8).reshape(10, 12, 3)
+    picture = crop(rgb, (2.0, 3.0), 9, 9, (7, 8, 9))
+    # round(2 - 5) = -3, round(3 - 5) = -2: three columns and two rows of padding
+    assert (picture[:2] == (7, 8, 9)).all() and (picture[:, :3] == (7, 8, 9)).all()
+    assert np.array_equal(picture[2:, 3:], rgb[:7, :6])
+    assert (crop(rgb, (500, 500), 9, 5, (7, 8, 9)) == (7, 8, 9)).all()
+
+
+def test_a_huge_crop_is_thinned_out_and_still_shows_the_same():
+    rgb = np.zeros((64, 64, 3), np.uint8)
+    rgb[16:48, 16:48] = 200
+    small = crop(rgb, (32, 32), 128, 64, (0, 0, 0))
+    big = np.repeat(np.repeat(rgb, 80, 0), 80, 1)  # a crop of 10240 pixels
+    difference = np.abs(crop(big, (32 * 80, 32 * 80), 128 * 80, 64, (0, 0, 0)).astype(int) - small)
+    assert difference.mean() < 8  # of 200: the edges move by less than a pixel
+
+
+def test_a_pasted_window_covers_what_its_cell_sees():
+    side = 255.0  # one crop pixel is one picture pixel
+    full = np.ones((127, 127), np.float32)
+    for row, column in [(12, 12), (0, 0), (20, 7)]:
+        laid = paste(full, np.array([100.0, 50.0]), side, row, column, (500, 600))
+        left, top = 100 + 8 * (column - 4), 50 + 8 * (row - 4)
+        assert box_iou(enclosing_box(laid > 0.5), [left, top, left + 127, top + 127]) > 0.97
+        assert laid.min() >= 0 and laid.max() <= 1
+
+
+@pytest.mark.parametrize(
+    "bad", [{"lr": 1.5}, {"mask_threshold": -0.1}, {"penalty_k": -1.0}, {"context": -1.0}]
+)
+def test_settings_out_of_range_are_refused(bad):
+    with pytest.raises(LangTrackError, match="must be"):
+        TrackerConfig(**{"penalty_k": 0.1, "window_influence": 0.4, "lr": 0.3, "mask_threshold": 0.3, **bad})

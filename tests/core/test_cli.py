@@ -1,0 +1,370 @@
+"""The command line: what it writes, what it says, its exit codes, and that nothing is left when it fails."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from synthetic import Clip, OracleTracker, moving_object, write_folder, write_mp4
+from tiny_weights import write_lite
+
+from langtrack_core import cli
+from langtrack_core.run import track_video as recording
+from langtrack_core.run.format import read_run
+from langtrack_core.types import Step
+from langtrack_core.video import VideoWriter, count_frames
+from langtrack_core.weights import registry as weights
+
+REAL_LOADING = recording.load_tracker
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    return moving_object(10, (64, 96), absent=(0, 7))
+
+
+@pytest.fixture(scope="module")
+def video(clip: Clip, tmp_path_factory) -> Path:
+    return write_mp4(clip, tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+@pytest.fixture(autouse=True)
+def oracle(clip: Clip, monkeypatch) -> list[tuple[str, str]]:
+    """The tracker that knows the truth in place of the networks; the list says how often one was loaded."""
+    loaded: list[tuple[str, str]] = []
+
+    def load(weights: str, device: str, backend: str) -> OracleTracker:
+        loaded.append((weights, device))
+        return OracleTracker(clip.masks)
+
+    monkeypatch.setattr(recording, "load_tracker", load)
+    return loaded
+
+
+def track(video: Path, out: Path, *options: str) -> int:
+    return cli.main(["track", str(video), "--out", str(out), *options])
+
+
+# --- what it does ------------------------------------------------------------------------------------------
+
+
+def test_a_run_from_text(video: Path, clip: Clip, tmp_path: Path, capsys):
+    assert track(video, tmp_path / "run", "--text", "the red zebra") == 0
+    said = capsys.readouterr()
+    assert "langtrack: unknown words, left out: zebra" in said.err
+    summary = said.out.strip()
+    assert "\n" not in summary
+    assert 'Followed "the red zebra" through 10 frames of clip.mp4' in summary
+    assert "found in 8, lost in 1, still searching in 1" in summary
+    assert "Unknown words: zebra." in summary and "siam oracle (truth)" in summary
+    assert f"The run is in {tmp_path / 'run'}." in summary
+    run = read_run(tmp_path / "run")
+    assert run.manifest["unknown_words"] == ["zebra"] and run.manifest["weights"][0]["name"] == "oracle"
+    assert [row.state for row in run.rows] == ["searching", *["tracking"] * 6, "lost", *["tracking"] * 2]
+    for row, box in zip(run.rows, clip.boxes_xyxy, strict=True):
+        if row.fused.box_xyxy is None:
+            assert np.isnan(box).all()
+        else:
+            assert row.fused.box_xyxy.tolist() == box.tolist()
+    assert count_frames(tmp_path / "run" / "fused.mp4") == 10
+
+
+def test_every_option(clip: Clip, tmp_path: Path, capsys, oracle):
+    folder = write_folder(clip, tmp_path / "frames")
+    out = tmp_path / "run"
+    options = ["--text", "the red ellipse", "--box", "1,2,30.5,40", "--start", "2", "--every", "3"]
+    options += ["--weights", "paper", "--device", "cuda:1", "--png", "--no-video", "--rotated", "--quiet"]
+    assert track(folder, out, *options) == 0
+    assert capsys.readouterr() == ("", "")
+    assert oracle == [("paper", "cuda:1")]
+    run = read_run(out)
+    assert run.manifest["box_xyxy"] == [1, 2, 30.5, 40] and run.manifest["video"]["kind"] == "folder"
+    assert [row.frame for row in run.rows] == list(range(2, 10))
+    assert [row.frame for row in run.rows if row.lgm is not None] == [2, 5, 8]
+    assert not list(out.glob("*.mp4")) and len(list((out / "masks" / "lgm").iterdir())) == 3
+
+
+def test_overwrite(video: Path, tmp_path: Path, capsys):
+    out = tmp_path / "run"
+    assert track(video, out, "--text", "red", "--no-video") == 0
+    assert track(video, out, "--text", "the", "--no-video") == 1
+    assert "already holds files" in capsys.readouterr().err
+    assert track(video, out, "--text", "the", "--no-video", "--overwrite") == 0
+    assert read_run(out).manifest["expression"] == "the"
+
+
+# --- what it refuses ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "Say what to follow"),
+        (["--box", "50,10,40,30"], "needs x2 > x1 and y2 > y1, got 50,10,40,30"),
+        (["--box", "10,10,10,30"], "needs x2 > x1"),
+        (["--box", "nan,1,2,3"], "four finite numbers"),
+        (["--box", "96,0,120,30"], "The box 96,0,120,30 lies outside the picture, which is 96x64"),
+        (["--box", "-40,-40,-1,-1"], "lies outside the picture"),
+        (["--text", ""], "The expression is empty"),
+        (["--text", " \t"], "The expression is empty"),
+        (["--text", "?!..."], "no words"),
+        (["--text", "word " * 400], "at most 500 characters, but this one has 2000"),
+        (["--text", "red", "--start", "10"], "Start frame 10 is past the end: clip.mp4 has 10 frames"),
+    ],
+)
+def test_bad_queries_are_refused_before_anything_is_loaded(
+    options: list[str], message: str, video: Path, tmp_path: Path, capsys, oracle
+):
+    options = [f"--box={options[1]}"] if options[:1] == ["--box"] else options
+    assert track(video, tmp_path / "run", *options) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("langtrack: ") and message in said.err and said.err.count("\n") == 1
+    assert said.out == "" and oracle == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.mp4", None, "There is no file or folder"),
+        ("empty.mp4", b"", "is empty"),
+        ("text.mp4", b"not a video at all" * 50, "text.mp4"),
+    ],
+)
+def test_bad_videos_are_refused(name: str, content, message: str, tmp_path: Path, capsys, oracle):
+    source = tmp_path / "in" / name
+    source.parent.mkdir()
+    if content is not None:
+        source.write_bytes(content)
+    assert track(source, tmp_path / "run", "--text", "red") == 1
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+    assert oracle == [] and [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_an_output_that_cannot_be_is_refused_first(video: Path, tmp_path: Path, capsys, oracle):
+    (tmp_path / "file").write_text("mine")
+    assert track(video, tmp_path / "file" / "run", "--text", "red") == 1
+    assert "is a file" in capsys.readouterr().err
+    assert oracle == [] and (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_video_that_ends_early(clip: Clip, tmp_path: Path, capsys):
+    whole = tmp_path / "whole.mp4"
+    with VideoWriter(whole, 25) as writer:
+        for frame in clip.frames:
+            writer.write(frame.rgb)
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.8)])
+    assert track(damaged, tmp_path / "run", "--text", "red") == 1
+    said = capsys.readouterr().err
+    assert "damaged.mp4" in said and "--keep-damaged" in said and not (tmp_path / "run").exists()
+    assert track(damaged, tmp_path / "run", "--text", "red", "--keep-damaged") == 0
+    run = read_run(tmp_path / "run")
+    assert run.manifest["complete"] is False and 0 < len(run.rows) < 10
+    assert {p.name for p in tmp_path.iterdir()} == {"whole.mp4", "damaged.mp4", "run"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--box", "1,2,3"],
+        ["--box", "a,b,c,d"],
+        ["--every", "0"],
+        ["--every", "-1"],
+        ["--start", "-1"],
+        ["--start", "1.5"],
+        ["--nonsense"],
+    ],
+)
+def test_wrong_usage_exits_with_2(options: list[str], video: Path, tmp_path: Path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        track(video, tmp_path / "run", "--text", "red", *options)
+    said = capsys.readouterr().err
+    assert caught.value.code == 2 and said.startswith("langtrack") and said.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """Shared: what one test has compiled, the next one finds."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def tiny(home: Path, tmp_path_factory, monkeypatch) -> None:
+    """The real loading and the real loop, with small random networks."""
+    monkeypatch.setattr(weights, "SHIPPED", write_lite(tmp_path_factory.mktemp("shipped")))
+    monkeypatch.setattr(recording, "load_tracker", REAL_LOADING)
+    monkeypatch.setenv("LANGTRACK_HOME", str(home))
+
+
+def test_with_networks_in_place_of_the_oracle(tiny, video: Path, tmp_path: Path, capsys):
+    out = tmp_path / "run"
+    assert track(video, out, "--text", "the red zebra", "--box", "10,10,40,40", "--every", "2") == 0
+    assert "unknown words, left out: zebra" in capsys.readouterr().err
+    run = read_run(out)
+    assert len(run.rows) == 10 and [row.lgm is not None for row in run.rows] == [True, False] * 5
+    assert all(row.siam is not None for row in run.rows)
+    assert {w["branch"]: w["name"] for w in run.manifest["weights"]} == {"lgm": "lite", "siam": "lite"}
+    assert "fusion" in run.manifest["settings"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("красная машина", "None of the words is known"),
+        ("zebra giraffe", "None of the words is known (zebra, giraffe)"),
+    ],
+)
+def test_unknown_expressions_are_refused(tiny, text: str, message: str, video: Path, tmp_path: Path, capsys):
+    assert track(video, tmp_path / "run", "--text", text) == 1
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "message"), [("nothing", "no weights 'nothing'"), ("paper", "weights add")])
+def test_missing_weights_are_refused(tiny, name: str, message: str, video: Path, tmp_path: Path, capsys):
+    assert track(video, tmp_path / "run", "--text", "red", "--weights", name) == 1
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- how it stops ------------------------------------------------------------------------------------------
+
+
+class Stopping(OracleTracker):
+    """Calls ``stop`` after its third frame."""
+
+    def __init__(self, masks, stop) -> None:
+        super().__init__(masks)
+        self.stop = stop
+
+    def track(self, frames, query, *, every: int = 1) -> Iterator[Step]:
+        for count, step in enumerate(super().track(frames, query, every=every)):
+            if count == 3:
+                self.stop()
+            yield step
+
+
+def raising(error: BaseException):
+    def stop() -> None:
+        raise error
+
+    return stop
+
+
+def test_ctrl_c_leaves_nothing(clip: Clip, video: Path, tmp_path: Path, capsys, monkeypatch):
+    stop = raising(KeyboardInterrupt())
+    monkeypatch.setattr(recording, "load_tracker", lambda *_: Stopping(clip.masks, stop))
+    assert track(video, tmp_path / "run", "--text", "red", "--png") == 130
+    assert "langtrack: stopped" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_leaves_nothing(clip: Clip, video: Path, tmp_path: Path, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(
+        recording,
+        "load_tracker",
+        lambda *_: Stopping(clip.masks, lambda: os.kill(os.getpid(), signal.SIGTERM)),
+    )
+    with pytest.raises(SystemExit) as caught:
+        track(video, tmp_path / "run", "--text", "red")
+    assert caught.value.code == 143
+    assert list(tmp_path.iterdir()) == [] and signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_fault_of_ours_is_one_line_too(clip: Clip, video: Path, tmp_path: Path, capsys, monkeypatch):
+    stop = raising(RuntimeError("shapes differ"))
+    monkeypatch.setattr(recording, "load_tracker", lambda *_: Stopping(clip.masks, stop))
+    assert track(video, tmp_path / "run", "--text", "red", "--quiet") == 1
+    said = capsys.readouterr().err
+    assert "internal error (RuntimeError: shapes differ)" in said and said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("LANGTRACK_DEBUG", "1")
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        track(video, tmp_path / "run", "--text", "red")
+
+
+# --- the other commands ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "target", "module"),
+    [(c, t, module) for c, targets in cli.DISPATCHED.items() for t, (module, _) in targets.items()],
+)
+def test_train_and_evaluate_hand_over(command: str, target: str, module: str, monkeypatch):
+    handed: list[argparse.Namespace] = []
+
+    def run(args: argparse.Namespace) -> int:
+        handed.append(args)
+        return 7
+
+    fake = ModuleType(module)
+    fake.add_arguments = lambda parser: parser.add_argument("--steps", type=int)  # type: ignore[attr-defined]
+    fake.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module, fake)
+    assert cli.main([command, *filter(None, [target]), "--steps", "12"]) == 7
+    assert (handed[0].steps, handed[0].target) == (12, target)
+
+
+def test_help_and_weights_list_do_not_load_torch(tmp_path: Path):
+    code = (
+        "import sys\n"
+        "from langtrack_core.cli import main\n"
+        "main(['weights', 'list'])\n"
+        "try:\n    main(['--help'])\nexcept SystemExit as stop:\n    assert stop.code == 0\n"
+        "heavy = {'torch', 'timm', 'av', 'gradio'} & sys.modules.keys()\n"
+        "import json; print(json.dumps(sorted(heavy)))"
+    )
+    env = {**os.environ, "LANGTRACK_HOME": str(tmp_path)}
+    root = Path(cli.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=root, env=env, check=True
+    )
+    assert "track" in done.stdout and json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_loading_leaves_nothing_in_the_temporary_directory(tmp_path: Path):
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['langtrack', 'weights', 'list']\n"
+        "try:\n    runpy.run_module('langtrack_core', run_name='__main__')\nexcept SystemExit:\n    pass\n"
+        "import langtrack_core.dmn.lite"
+    )
+    env = {k: v for k, v in os.environ.items() if k != "TORCHINDUCTOR_CACHE_DIR"} | {"TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], cwd=Path(cli.__file__).parents[1], env=env, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_module_runs_as_a_program(tmp_path: Path):
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "langtrack_core",
+            "track",
+            "nowhere.mp4",
+            "--text",
+            "x",
+            "--out",
+            str(tmp_path / "o"),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=Path(cli.__file__).parents[1],
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "langtrack: There is no file or folder nowhere.mp4; check the path.\n"

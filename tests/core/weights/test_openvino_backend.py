@@ -1,0 +1,275 @@
+"""The compiled networks against PyTorch: same masks to a stated tolerance; what is stored; what is told."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from langtrack_core.dmn.lite import LiteConfig, LiteDMN
+from langtrack_core.geometry import box_iou, mask_iou, xywh_to_xyxy
+from langtrack_core.siammask.tracker import SiamMaskTracker
+from langtrack_core.types import Frame, LangTrackError
+from langtrack_core.video import read_frames
+from langtrack_core.weights import openvino_backend as compiled
+from langtrack_core.weights.load import load_branches
+from langtrack_core.weights.openvino_backend import (
+    WORDS,
+    CannotCompile,
+    CompiledGrounding,
+    Compiler,
+    backend_of,
+    on_backend,
+)
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "assets" / "examples"
+
+# The tolerance of bfloat16, on the shipped weights and the shipped examples. Float32 stays far inside it.
+LEAST_IOU, MEAN_IOU = 0.93, 0.97
+LARGEST_SHARE_FLIPPED = 0.01  # of a frame's pixels
+LARGEST_RAW_SCORE = 0.5  # a logit, of the language branch
+LARGEST_SCORE = 0.05  # a probability, of the tracker
+
+SMALL_HW = (64, 96)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(autouse=True)
+def at_home(home: Path, monkeypatch) -> None:
+    monkeypatch.setenv("LANGTRACK_HOME", str(home))
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return load_branches("lite", backend="torch")
+
+
+@pytest.fixture(scope="module")
+def ours(home: Path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANGTRACK_HOME", str(home))
+        return load_branches("lite", backend="openvino")
+
+
+def example(name: str) -> tuple[str, list[Frame], np.ndarray]:
+    """Expression, every 20th frame, and their true boxes."""
+    text = json.loads((EXAMPLES / f"{name}.json").read_text(encoding="utf-8"))["expression"]
+    rows = (EXAMPLES / f"{name}.groundtruth.txt").read_text(encoding="utf-8").splitlines()
+    frames = list(islice(read_frames(EXAMPLES / f"{name}.mp4"), 0, 81, 20))
+    boxes = np.array([[float(value) for value in rows[frame.index].split(",")] for frame in frames])
+    return text, frames, xywh_to_xyxy(boxes)
+
+
+# --- the same results --------------------------------------------------------------------------------------
+
+
+def test_the_language_branch_is_the_same(reference, ours):
+    ious = []
+    for name in ("crossing-cars", "boats-left-right"):
+        text, frames, _ = example(name)
+        theirs, mine = (branches.segmenter.encode(text) for branches in (reference, ours))
+        for frame in frames:
+            expected, score = reference.segmenter.predict(frame, theirs)
+            found, found_score = ours.segmenter.predict(frame, mine)
+            expected, found = expected > 0.5, found > 0.5
+            ious.append(mask_iou(expected, found))
+            assert np.mean(expected != found) <= LARGEST_SHARE_FLIPPED
+            assert abs(score - found_score) <= LARGEST_RAW_SCORE
+    assert min(ious) >= LEAST_IOU and np.mean(ious) >= MEAN_IOU
+
+
+def test_the_tracker_is_the_same(reference, ours):
+    """One step from the same state: further on, each follows its own mask."""
+    ious = []
+    for name in ("crossing-cars", "boats-left-right"):
+        _, frames, boxes = example(name)
+        for frame, box in zip(frames, boxes, strict=True):
+            if np.ptp(box) == 0:  # the truth says absent
+                continue
+            both = []
+            for branches in (reference, ours):
+                tracker = SiamMaskTracker(branches.siam_network, branches.siam_config)
+                tracker.init(frame, box)
+                both.append(tracker.update(frame))
+            expected, found = both
+            ious.append(mask_iou(expected.mask, found.mask))
+            assert np.mean(expected.mask != found.mask) <= LARGEST_SHARE_FLIPPED
+            assert abs(expected.confidence - found.confidence) <= LARGEST_SCORE
+            assert box_iou(expected.box_xyxy, found.box_xyxy) >= 0.9
+    assert min(ious) >= LEAST_IOU and np.mean(ious) >= MEAN_IOU
+
+
+def test_threads_share_what_is_compiled(ours):
+    text, frames, _ = example("crossing-cars")
+    encoded = ours.segmenter.encode(text)
+    alone = [ours.segmenter.predict(frame, encoded)[0] for frame in frames]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda frame: ours.segmenter.predict(frame, encoded)[0], frames * 3))
+    assert all(np.array_equal(a, b) for a, b in zip(alone * 3, together, strict=True))
+
+
+def tiny(seed: int = 0) -> LiteDMN:
+    torch.manual_seed(seed)
+    words, classes = (torch.nn.functional.normalize(torch.randn(n, 16), dim=1) for n in (50, 1000))
+    return LiteDMN(words, classes, LiteConfig(channels=16, hidden=16, filters=2, skip8=8, skip4=8)).eval()
+
+
+@pytest.fixture(scope="module")
+def grounding(home: Path) -> CompiledGrounding:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANGTRACK_HOME", str(home))
+        return CompiledGrounding(tiny(), SMALL_HW)
+
+
+@pytest.mark.parametrize("count", [1, WORDS[0], WORDS[0] + 1, WORDS[-1] + 1])
+def test_expressions_of_any_length(grounding: CompiledGrounding, count: int):
+    image = compiled._noise(*SMALL_HW)
+    ids = torch.arange(count) % 50
+    with torch.inference_mode():
+        expected = grounding.network.segment(image, grounding.network.encode(ids))
+        found = grounding.segment(image, grounding.encode(ids))
+    for theirs, mine in zip(expected, found, strict=True):
+        assert theirs.shape == mine.shape
+        assert torch.allclose(theirs, mine, atol=0.05 * float(theirs.abs().max()) + 0.05)
+
+
+def test_a_picture_of_another_shape_is_compiled_when_it_comes(grounding: CompiledGrounding):
+    ids, image = torch.tensor([3, 1, 4]), compiled._noise(96, 64)
+    with torch.inference_mode():
+        expected = grounding.network.segment(image, grounding.network.encode(ids))[0]
+        found = grounding.segment(image, grounding.encode(ids))[0]
+    assert found.shape == expected.shape == (1, 1, 24, 16)
+    assert torch.allclose(found, expected, atol=0.05 * float(expected.abs().max()) + 0.05)
+
+
+def test_only_the_last_shapes_stay_in_memory(home: Path, monkeypatch):
+    monkeypatch.setattr(compiled, "KEPT", 2)
+    tidy = CompiledGrounding(tiny(), SMALL_HW)
+    encoded = tidy.encode(torch.tensor([3, 1, 4]))
+    shapes = [SMALL_HW, (64, 128), SMALL_HW, (96, 64)]
+    with torch.inference_mode():
+        for shape in shapes:
+            assert tidy.segment(compiled._noise(*shape), encoded)[0].shape[2:] == (
+                shape[0] // 4,
+                shape[1] // 4,
+            )
+    assert list(tidy._calls) == [(WORDS[0], *SMALL_HW), (WORDS[0], 96, 64)]
+
+
+def test_a_shape_that_cannot_be_converted_runs_in_pytorch(home: Path, monkeypatch, caplog):
+    late = CompiledGrounding(tiny(), SMALL_HW)
+    no_conversion(monkeypatch)
+    ids, image = torch.tensor([3, 1, 4]), compiled._noise(64, 64)
+    with torch.inference_mode(), caplog.at_level(logging.WARNING):
+        encoded = late.encode(ids)
+        found = [late.segment(image, encoded)[0] for _ in range(2)][-1]
+        padded = late.network.segment(image, encoded.language)[0]
+    assert torch.equal(found, padded)
+    assert caplog.text.count("PyTorch runs instead") == 1
+
+
+# --- the store ---------------------------------------------------------------------------------------------
+
+
+def no_conversion(monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise CannotCompile("converted again")
+
+    monkeypatch.setattr(Compiler, "_convert", refuse)
+
+
+def test_the_second_start_converts_nothing(grounding: CompiledGrounding, monkeypatch):
+    no_conversion(monkeypatch)
+    again = CompiledGrounding(tiny(), SMALL_HW)
+    image, ids = compiled._noise(*SMALL_HW), torch.tensor([3, 1, 4])
+    for mine, theirs in zip(
+        again.segment(image, again.encode(ids)), grounding.segment(image, grounding.encode(ids)), strict=True
+    ):
+        assert torch.equal(mine, theirs)
+    with pytest.raises(CannotCompile):  # other weights, same sizes
+        CompiledGrounding(tiny(seed=1), SMALL_HW)
+
+
+def test_a_damaged_store_is_written_anew(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
+    CompiledGrounding(tiny(), SMALL_HW)
+    (stored,) = (tmp_path / "compiled").iterdir()
+    whole = stored.read_bytes()
+    stored.write_bytes(whole[:-100])
+    CompiledGrounding(tiny(), SMALL_HW)
+    assert len(stored.read_bytes()) >= len(whole) - 100
+    no_conversion(monkeypatch)
+    CompiledGrounding(tiny(), SMALL_HW)
+    assert [p.name for p in (tmp_path / "compiled").iterdir()] == [stored.name]
+
+
+def test_a_store_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch):
+    (tmp_path / "compiled").write_text("a file where the folder should be")
+    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
+    assert backend_of(CompiledGrounding(tiny(), SMALL_HW))["name"] == "openvino"
+    assert [p.name for p in tmp_path.iterdir()] == ["compiled"]
+
+
+def test_the_store_forgets_the_oldest(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(compiled, "STORE_LIMIT_BYTES", 250)
+    for name in ("a", "b", "c"):
+        compiled._write(tmp_path / f"{name}.bin", bytes(100))
+    assert compiled._read(tmp_path / "c.bin") == bytes(100)
+    assert len(list(tmp_path.iterdir())) == 1  # 132 bytes each
+
+
+# --- which one runs ----------------------------------------------------------------------------------------
+
+
+def test_the_manifest_tells(reference, ours):
+    for info in ours.infos:
+        assert info["backend"]["name"] == "openvino" and info["backend"]["version"]
+        assert info["backend"]["precision"] in ("bfloat16", "float32")
+    assert all(info["backend"]["name"] == "torch" for info in reference.infos)
+    json.dumps(ours.infos)
+
+
+def test_without_openvino_pytorch_runs_and_says_so(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    network = tiny()
+    with caplog.at_level(logging.WARNING):
+        assert on_backend("auto", "cpu", network, lambda: CompiledGrounding(network, SMALL_HW)) is network
+    assert "OpenVINO is not installed" in caplog.text
+    assert backend_of(network)["note"] == "OpenVINO is not installed"
+    with pytest.raises(LangTrackError, match="not installed; use --backend torch"):
+        on_backend("openvino", "cpu", network, lambda: CompiledGrounding(network, SMALL_HW))
+
+
+def test_what_cannot_be_converted_runs_in_pytorch(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
+    network = tiny()
+    network.segment = lambda image, language: (torch.linalg.pinv(image[0, 0])[None, None], image.sum())
+    assert on_backend("auto", "cpu", network, lambda: CompiledGrounding(network, SMALL_HW)) is network
+    assert "cannot convert" in backend_of(network)["note"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "device", "make"),
+    [("tensorrt", "cpu", None), ("openvino", "cuda", None), ("openvino", "cpu", None)],
+)
+def test_a_backend_that_cannot_be_had_is_one_sentence(backend, device, make):
+    with pytest.raises(LangTrackError) as caught:
+        on_backend(backend, device, tiny(), make)
+    assert "\n" not in str(caught.value)
+
+
+def test_torch_is_left_alone_when_asked_for():
+    network = tiny()
+    assert on_backend("torch", "cpu", network, lambda: pytest.fail("compiled")) is network
+    assert backend_of(network)["name"] == "torch"

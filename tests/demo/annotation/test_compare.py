@@ -1,0 +1,154 @@
+"""Agreement of several expressions, words left out one by one, and separate regions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demo.annotation.compare import (
+    MAX_WORDS,
+    agreement,
+    attribute,
+    check_completions,
+    completed,
+    regions,
+    split_regions,
+)
+from langtrack_core.geometry import mask_iou
+from langtrack_core.run.format import BoxOf, Row, Run, encode_mask
+from langtrack_core.types import Estimate, Frame, LangTrackError
+
+SIZE = (40, 60)
+FRAME = Frame(0, 0.0, np.zeros((*SIZE, 3), np.uint8))
+
+
+def blob(x: int, y: int = 5, w: int = 10, h: int = 10) -> np.ndarray:
+    mask = np.zeros(SIZE, bool)
+    mask[y : y + h, x : x + w] = True
+    return mask
+
+
+def run_of(masks: dict[int, np.ndarray | None]) -> Run:
+    rows = [Row(k, k / 25, "tracking", "lgm", "", BoxOf(None, 0.5), None, None) for k in masks]
+    encoded = {k: {} if m is None else {"fused": encode_mask(m)} for k, m in masks.items()}
+    return Run({}, rows, encoded)
+
+
+def test_agreement_is_the_pairwise_iou_of_the_masks() -> None:
+    rng = np.random.default_rng(0)
+    masks = [[blob(int(rng.integers(0, 30))) for _ in range(5)] for _ in range(3)]
+    masks[0][2] = masks[1][2] = np.zeros(SIZE, bool)
+    found = agreement([run_of(dict(enumerate(one))) for one in masks])
+    assert found.frames == list(range(5)) and found.pairs == [(0, 1), (0, 2), (1, 2)]
+    for (a, b), row in zip(found.pairs, found.ious, strict=True):
+        expected = [mask_iou(x, y) for x, y in zip(masks[a], masks[b], strict=True)]
+        np.testing.assert_allclose(row, expected)
+        assert found.matrix[a, b] == found.matrix[b, a] == pytest.approx(np.mean(expected))
+    assert found.ious[0][2] == 1  # both say absent
+    np.testing.assert_array_equal(np.diag(found.matrix), 1)
+
+
+def test_only_shared_frames_count_and_a_branch_that_did_not_run_is_nan() -> None:
+    found = agreement(
+        [run_of({0: blob(0), 1: blob(0), 2: None}), run_of({1: blob(0), 2: blob(1), 3: blob(2)})]
+    )
+    assert found.frames == [1, 2] and found.ious[0][0] == 1 and math.isnan(found.ious[0][1])
+    assert found.to_json()["ious"] == [[1.0, None]] and found.to_json()["matrix"] == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_runs_that_cannot_be_compared_are_refused() -> None:
+    one = run_of({0: blob(0)})
+    with pytest.raises(LangTrackError, match="Two expressions or more"):
+        agreement([one])
+    with pytest.raises(LangTrackError, match="no frame in common"):
+        agreement([one, run_of({7: blob(0)})])
+    small = Run({}, one.rows, {0: {"fused": encode_mask(np.ones((5, 5), bool))}})
+    with pytest.raises(LangTrackError, match="different sizes"):
+        agreement([one, small])
+    broken = Run({}, one.rows, {0: {"fused": {"size": list(SIZE), "counts": 7}}})
+    with pytest.raises(LangTrackError, match="run-length"):
+        agreement([one, broken])
+
+
+class Grounder:
+    """Cars at three places; "left" and "red" choose, other words change nothing."""
+
+    def __init__(self, places: tuple[int, ...] = (2, 25, 48)) -> None:
+        self.places = places
+
+    def describe(self, text: str) -> Any:
+        known = {"the", "red", "car", "left", "right", "middle", "on", "in"}
+        words = text.lower().split()
+        if not set(words) & known:
+            raise LangTrackError("no known word")
+        return SimpleNamespace(unknown=tuple(w for w in words if w not in known))
+
+    def ground(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
+        self.describe(text)
+        if every_region:
+            mask = np.any([blob(x) for x in self.places], axis=0)
+        else:
+            which = -1 if "right" in text else 1 if "red" in text else 0
+            mask = blob(self.places[which])
+        return Estimate.from_mask(mask.astype(np.float32) * 0.9, 0.8 if "car" in text else 0.3, "lgm")
+
+
+def test_the_word_that_moves_the_mask_is_found() -> None:
+    found = attribute(Grounder(), FRAME, "the red zorp car")
+    assert [w.word for w in found.words] == ["the", "red", "zorp", "car"]
+    assert found.decisive == 1 and found.words[1].iou == 0 and found.words[1].box_xyxy == [2, 5, 12, 15]
+    assert [w.known for w in found.words] == [True, True, False, True]
+    assert found.words[0].iou == 1 and found.words[0].change == 0
+    assert found.words[3].change == pytest.approx(-0.5) and found.box_xyxy == [25, 5, 35, 15]
+
+
+def test_a_single_word_and_words_that_change_nothing() -> None:
+    (word,) = attribute(Grounder(), FRAME, "car").words
+    assert word.iou == 0 and word.box_xyxy is None and word.confidence == 0
+    assert attribute(Grounder(), FRAME, "the car").decisive is None
+    with pytest.raises(LangTrackError, match=f"up to {MAX_WORDS}"):
+        attribute(Grounder(), FRAME, "car " * 30)
+    with pytest.raises(LangTrackError, match="no known word"):
+        attribute(Grounder(), FRAME, "zorp")
+
+
+def test_three_regions_are_left_middle_right_in_order() -> None:
+    found = regions(Grounder(), FRAME, "the car.")
+    assert [r.completion for r in found] == ["on the left", "in the middle", "on the right"]
+    assert found[0].text == "the car on the left"
+    assert [r.box_xyxy[0] for r in found] == [2, 25, 48]
+    assert sum(r.share for r in found) == pytest.approx(1, abs=1e-3)
+    assert all(r.strength == pytest.approx(0.9, abs=1e-3) for r in found)
+    # The network follows "right" and takes the first car for the two others.
+    assert check_completions(Grounder(), FRAME, found) == [0, 0, 2]
+
+
+def test_regions_above_each_other_and_specks() -> None:
+    mask = blob(20, 2) | blob(22, 25)
+    mask[39, 59] = True
+    found = split_regions(mask.astype(np.float32), "the boat")
+    assert [r.completion for r in found] == ["at the top", "at the bottom"]
+    assert split_regions(np.zeros(SIZE, np.float32), "x") == []
+    (one,) = split_regions(blob(3).astype(np.float32), "the boat!")
+    assert one.completion == "" and one.text == "the boat!"
+
+
+def test_at_most_three_regions_the_largest() -> None:
+    sizes = [6, 8, 4, 7]
+    mask = np.any([blob(15 * k, 5, s, s) for k, s in enumerate(sizes)], axis=0)
+    found = split_regions(mask.astype(np.float32), "the ball")
+    widths = [r.box_xyxy[2] - r.box_xyxy[0] for r in found]
+    assert widths == [6, 8, 7]
+    assert all(a.box_xyxy[0] < b.box_xyxy[0] for a, b in itertools.pairwise(found))
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"), [("the car.", "the car on the left"), (" a dog! ", "a dog on the left")]
+)
+def test_completions_read_as_one_sentence(text: str, whole: str) -> None:
+    assert completed(text, "on the left") == whole and completed(text, "") == text

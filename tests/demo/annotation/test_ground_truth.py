@@ -1,0 +1,207 @@
+"""Ground truth dropped beside a run: read, aligned, and scored by branch."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo.annotation.ground_truth import read_truth, score_run
+from langtrack_core.run.format import BoxOf, Row, Run, encode_mask
+from langtrack_core.types import LangTrackError
+from langtrack_lab.metrics import success_auc
+
+HEIGHT, WIDTH = 40, 60
+
+
+def box_of(frame: int) -> list[float]:
+    return [5 + frame, 6, 20, 15]
+
+
+def mask_of(frame: int, *, absent: tuple[int, ...] = ()) -> np.ndarray:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    if frame not in absent:
+        x, y, w, h = map(int, box_of(frame))
+        mask[y : y + h, x : x + w] = 1
+    return mask
+
+
+def run_of(
+    frames: range, *, shift: float = 0, absent: tuple[int, ...] = (), every: int = 1, complete: bool = True
+) -> Run:
+    """The tracker has the truth, and the fused track is its; the language branch is ``shift`` pixels beside
+    it, and says absent where told."""
+    rows, masks = [], {}
+    for place, frame in enumerate(frames):
+        x, y, w, h = box_of(frame)
+        exact = BoxOf(np.array([x, y, x + w, y + h], float), 0.9)
+        beside = BoxOf(
+            None if frame in absent else np.array([x + shift, y, x + shift + w, y + h], float), 0.8
+        )
+        lgm = beside if place % every == 0 else None
+        rows.append(Row(frame, frame / 25, "tracking", "siam", "", exact, lgm, exact))
+        mask = encode_mask(mask_of(frame).astype(bool))
+        masks[frame] = {"siam": mask, "fused": mask, **({"lgm": mask} if lgm else {})}
+    return Run({"video": {"width": WIDTH, "height": HEIGHT}, "complete": complete}, rows, masks)
+
+
+def write_boxes(path: Path, frames: range, *, join: str = ",", absent: dict[int, str] | None = None) -> Path:
+    lines = [(absent or {}).get(k) or join.join(f"{v:g}" for v in box_of(k)) for k in frames]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_masks(folder: Path, frames: range, *, first: int = 0, value: int = 255, **how) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for k in frames:
+        path = folder / f"{k + first:05d}.png"
+        Image.fromarray(mask_of(k, **how) * np.uint8(value)).save(path)
+        paths.append(path)
+    return paths
+
+
+@pytest.mark.parametrize("join", [",", "\t", " ", ", ", ";"])
+def test_boxes_with_any_separator(tmp_path: Path, join: str) -> None:
+    run = run_of(range(10))
+    report = score_run(run, read_truth(write_boxes(tmp_path / "gt.txt", range(10), join=join), run))
+    for branch in ("lgm", "siam", "fused"):
+        said = report["branches"][branch]
+        assert said["counted"] == 10 and said["mean_iou"] == 1 and said["precision"] == 1
+        assert said["auc"] == pytest.approx(20 / 21, abs=1e-4) and said["overlap"] == [1.0] * 10
+        assert "mask_overlap" not in said
+    assert report["frames"] == list(range(10)) and len(report["thresholds"]) == 21
+
+
+def test_a_run_that_starts_late_takes_its_part_of_the_whole_videos_truth(tmp_path: Path) -> None:
+    whole = write_boxes(tmp_path / "gt.txt", range(12))
+    truth = read_truth(whole, run_of(range(4, 12)))
+    np.testing.assert_array_equal(truth.boxes_xyxy[:, 0], [5 + k for k in range(4, 12)])
+    own = write_boxes(tmp_path / "own.txt", range(4, 12))
+    again = read_truth(own, run_of(range(4, 12)))
+    np.testing.assert_array_equal(again.boxes_xyxy, truth.boxes_xyxy)
+    assert truth.notes[0].startswith("Taken by frame number") and again.notes[0].startswith("Taken in order")
+    partial = read_truth(whole, run_of(range(0, 7), complete=False))  # a cancelled run
+    assert len(partial.boxes_xyxy) == 7
+
+
+def test_absent_frames_are_not_counted_but_told(tmp_path: Path) -> None:
+    gone = {2: "nan,nan,nan,nan", 3: "0,0,0,0", 4: "10,10,0,5", 5: "NaN NaN NaN NaN"}
+    run = run_of(range(10), absent=(3, 4, 8))
+    report = score_run(run, read_truth(write_boxes(tmp_path / "gt.txt", range(10), absent=gone), run))
+    assert report["absent"] == [2, 3, 4, 5]
+    lgm, siam = report["branches"]["lgm"], report["branches"]["siam"]
+    assert lgm["counted"] == siam["counted"] == 6
+    assert lgm["absence"] == {"of": 4, "said_absent": 2} and siam["absence"] == {"of": 4, "said_absent": 0}
+    assert lgm["overlap"] == [1.0, 1.0, None, None, None, None, 1.0, 1.0, 0.0, 1.0]  # 8: there, and missed
+    assert lgm["mean_iou"] == pytest.approx(5 / 6, abs=1e-4)
+
+
+def test_a_branch_is_not_counted_where_it_did_not_run(tmp_path: Path) -> None:
+    run = run_of(range(9), shift=10, every=3)
+    report = score_run(run, read_truth(write_boxes(tmp_path / "gt.txt", range(9)), run))
+    lgm = report["branches"]["lgm"]
+    assert lgm["counted"] == 3 and [v is None for v in lgm["overlap"]] == [k % 3 != 0 for k in range(9)]
+    iou = 10 / 30
+    assert lgm["mean_iou"] == pytest.approx(iou, abs=1e-3) and lgm["precision"] == 1
+    assert lgm["auc"] == pytest.approx(success_auc([iou] * 3), abs=1e-4)
+    box_alone = Run(run.manifest, [Row(*[*vars(r).values()][:6], None, r.siam) for r in run.rows], {})
+    nothing = score_run(box_alone, read_truth(tmp_path / "gt.txt", box_alone))["branches"]["lgm"]
+    assert nothing["counted"] == 0 and nothing["auc"] is None and nothing["success"] is None
+
+
+@pytest.mark.parametrize("value", [255, 1, 7])
+def test_masks_of_grey_or_of_object_numbers(tmp_path: Path, value: int) -> None:
+    run = run_of(range(6), shift=10)
+    paths = write_masks(tmp_path / "m", range(6), value=value, absent=(2,))
+    report = score_run(run, read_truth(paths, run))
+    siam = report["branches"]["siam"]
+    assert report["absent"] == [2] and siam["counted"] == 5
+    assert siam["mean_mask_iou"] == 1 and siam["mask_overlap"][2] is None
+    assert report["branches"]["lgm"]["mean_iou"] == pytest.approx(1 / 3, abs=1e-3)
+
+
+def test_a_zip_of_masks_in_a_folder_with_a_systems_own_files(tmp_path: Path) -> None:
+    run = run_of(range(5))
+    archive = tmp_path / "masks.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        for path in write_masks(tmp_path / "m", range(5), first=1):  # numbered from 1: taken in order
+            made.write(path, f"bear/{path.name}")
+        made.writestr("__MACOSX/._x.png", b"")
+        made.writestr("bear/.DS_Store", b"")
+    truth = read_truth(archive, run)
+    assert score_run(run, truth)["branches"]["fused"]["mean_mask_iou"] == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "masks.zip"]  # nothing unpacked remains
+
+
+def test_sparse_masks_go_by_their_numbers(tmp_path: Path) -> None:
+    run = run_of(range(20))
+    truth = read_truth(write_masks(tmp_path / "m", range(0, 20, 5)), run)
+    assert truth.annotated.sum() == 4 and "4 of 20 frames have a mask" in truth.notes[0]
+    siam = score_run(run, truth)["branches"]["siam"]
+    assert siam["counted"] == 4 and siam["mean_mask_iou"] == 1
+
+
+def test_palette_masks_with_several_objects(tmp_path: Path) -> None:
+    run = run_of(range(2))
+    for k in range(2):
+        values = mask_of(k)
+        values[30:35, 50:55] = 2
+        picture = Image.fromarray(values)
+        picture.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0] + [0] * 759)
+        picture.save(tmp_path / f"{k}.png")
+    truth = read_truth([tmp_path / "0.png", tmp_path / "1.png"], run)
+    assert "2 objects" in truth.notes[-1] and truth.mask(0)[32, 52]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("a.txt", "1,2,3,4\n" * 9, "has 9 lines, but the run has 5 frames, 0 to 4"),
+        ("a.txt", "", "is empty"),
+        ("a.txt", "1,2,3\n" * 5, "Line 1 of a.txt is not a box"),
+        ("a.txt", "1,2,3,4\n1,2,x,4\n", "Line 2 of a.txt.*'1,2,x,4'"),
+        ("a.txt", "1,2,3,inf\n", "Line 1 of a.txt is not a box"),
+        ("a.txt", "1,2,3,4\n" * 3, "has 3 lines, but the run has 5 frames, 0 to 4"),
+        ("a.pdf", "1,2,3,4\n", "Ground truth is a ZIP of mask PNGs"),
+        ("a.png", "no picture", "a.png is not a readable PNG"),
+        ("a.zip", "no archive", "not a ZIP"),
+    ],
+)
+def test_wrong_files_are_refused(tmp_path: Path, name: str, text: str, why: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    paths = [path] * 5 if name.endswith("png") else [path]
+    with pytest.raises(LangTrackError, match=why):
+        read_truth(paths, run_of(range(5)))
+
+
+def test_wrong_masks_are_refused(tmp_path: Path) -> None:
+    run = run_of(range(5))
+    Image.new("L", (10, 10)).save(tmp_path / "small.png")
+    with pytest.raises(LangTrackError, match="is 10x10, but the video is 60x40"):
+        read_truth([tmp_path / "small.png"] * 5, run)
+    with pytest.raises(LangTrackError, match="has 3 masks, but the run has 5 frames"):
+        read_truth(write_masks(tmp_path / "few", range(0, 3), first=100), run)
+    with pytest.raises(LangTrackError, match="Drop a ZIP"):
+        read_truth([], run)
+    archive = tmp_path / "t.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("readme.txt", "x")
+    with pytest.raises(LangTrackError, match="holds mask PNGs alone, but it holds readme"):
+        read_truth(archive, run)
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("a/0.png", "x")
+        made.writestr("b/0.png", "x")
+    with pytest.raises(LangTrackError, match="in 2 folders"):
+        read_truth(archive, run)
+    assert not list(tmp_path.glob("truth-*"))
+
+
+def test_a_text_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(LangTrackError, match="not a text file"):
+        read_truth(tmp_path / "a.txt", run_of(range(2)))

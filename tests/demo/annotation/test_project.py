@@ -1,0 +1,306 @@
+"""Targets as stacks of runs and corrections, and projects in one ZIP that open again, or are refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic import OracleTracker, moving_object, write_mp4
+
+from demo.annotation.project import COLOURS, MAX_TARGETS, Project, Segment, merge
+from demo.annotation.project_zip import open_bundle, write_bundle
+from demo.annotation.redecide import WhatIf
+from langtrack_core.fusion import FusionConfig
+from langtrack_core.run.recorder import Recorder
+from langtrack_core.types import LangTrackError, Query
+from langtrack_core.video import probe, read_backward, read_frames
+
+CLIP = moving_object(12, (48, 64))
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_mp4(CLIP, tmp_path_factory.mktemp("video") / "a clip.mp4")
+
+
+def segment(folder: Path, video: Path, query: Query, *, backward: bool = False, frames: int = 99) -> Segment:
+    tracker = OracleTracker(CLIP.masks)
+    source = read_backward(video, start=query.start) if backward else read_frames(video, start=query.start)
+    about = {**tracker.info, "direction": "backward" if backward else "forward", "edit": 0}
+    with Recorder(
+        folder, info=probe(video), query=query, tracker_info=about, video=False, overwrite=True
+    ) as recorder:
+        for _, step in zip(range(frames), tracker.track(source, query, backward=backward), strict=False):
+            recorder.add(step)
+    return Segment.read(folder)
+
+
+@pytest.fixture
+def project(tmp_path: Path, video: Path) -> Project:
+    return make_project(tmp_path, video)
+
+
+def make_project(tmp_path: Path, video: Path) -> Project:
+    """The first target is corrected at frame 6 in both directions, the second is a run alone."""
+    first = segment(tmp_path / "r0", video, Query("the first words"))
+    box = Query("better words", CLIP.boxes_xyxy[6], 6)
+    made = Project(dict(first.run.manifest["video"]))
+    one, two = made.add("the <b>left</b> one"), made.add()
+    forward = segment(tmp_path / "r1", video, box, frames=3)  # cancelled after three frames
+    one.segments += [first, forward, segment(tmp_path / "r2", video, box, backward=True)]
+    two.segments.append(segment(tmp_path / "r3", video, Query("the second")))
+    one.verdicts.give(2, 4, "tracker", "<script>")
+    two.what_if = WhatIf(FusionConfig(start=0.9), every=3)
+    return made
+
+
+# --- targets -----------------------------------------------------------------------------------------------
+
+
+def test_corrections_cover_their_frames_and_nothing_else(project: Project) -> None:
+    target = project.targets[0]
+    run = target.run()
+    assert [row.frame for row in run.rows] == list(range(12))
+    assert [target.owners()[frame][0] for frame in range(12)] == [2] * 7 + [1] * 2 + [0] * 3
+    assert [edit["frames"] for edit in run.manifest["edits"]] == [3, 2, 7]
+    assert run.manifest["edits"][2] == {
+        "direction": "backward",
+        "start": 6,
+        "expression": "better words",
+        "box_xyxy": CLIP.boxes_xyxy[6].tolist(),
+        "frames": 7,
+    }
+    assert run.manifest["counts"]["frames"] == 12 and run.manifest["counts"]["first_frame"] == 0
+    assert sorted(run.masks) == list(range(12)) and "direction" not in run.manifest
+    assert target.run() is run  # until something changes
+
+
+def test_undo_takes_the_last_one_off(project: Project) -> None:
+    target = project.targets[0]
+    whole = target.run()
+    gone = target.undo()
+    assert gone.run.manifest["direction"] == "backward" and target.run() is not whole
+    target.undo()
+    assert target.run() is target.segments[0].run
+    with pytest.raises(LangTrackError, match="no correction"):
+        target.undo()
+
+
+def test_other_settings_change_the_folded_track_and_are_recorded(project: Project) -> None:
+    target = project.targets[0]
+    before = target.run()
+    target.what_if = WhatIf(FusionConfig(start=1.0), rule="language")
+    after = target.run()
+    assert {row.source for row in after.rows} == {"lgm"} and {row.source for row in before.rows} == {"siam"}
+    said = after.manifest["what_if"]
+    assert said["changed"] == 12  # of the track's frames, not of the runs'
+    assert said["rule"] == "language" and len(said["notes"]) == 1
+
+
+def test_runs_of_other_videos_are_not_mixed(project: Project, tmp_path: Path) -> None:
+    other = write_mp4(moving_object(3, (48, 64), seed=9), tmp_path / "other.mp4")
+    strange = segment(tmp_path / "rx", other, Query("x"))
+    with pytest.raises(LangTrackError, match="different videos"):
+        merge([project.targets[0].run(), strange.run])
+    with pytest.raises(LangTrackError, match="no run"):
+        merge([])
+
+
+def test_targets_have_their_own_names_colours_and_ids() -> None:
+    project = Project({})
+    made = [project.add() for _ in range(MAX_TARGETS)]
+    assert [t.colour for t in made[: len(COLOURS)]] == list(COLOURS)
+    assert made[2].name == "Target 3"
+    with pytest.raises(LangTrackError, match="at most 20 targets"):
+        project.add()
+    project.remove(20)
+    assert project.add().id == 21  # never used again
+    with pytest.raises(LangTrackError, match="no target 20"):
+        project.target(20)
+    project.remove(1)
+    for name, colour, why in [
+        ("", "red", "#rrggbb"),
+        ("a\nb", None, "one line"),
+        ("x" * 99, None, "1 to 80"),
+    ]:
+        with pytest.raises(LangTrackError, match=why):
+            project.add(name, colour)
+    with pytest.raises(LangTrackError, match="has not been followed"):
+        made[3].run()
+
+
+# --- bundles -----------------------------------------------------------------------------------------------
+
+
+def assert_same(a: Project, b: Project) -> None:
+    assert a.video == b.video and len(a.targets) == len(b.targets)
+    for x, y in zip(a.targets, b.targets, strict=True):
+        assert (x.id, x.name, x.colour, x.what_if, x.verdicts) == (
+            y.id,
+            y.name,
+            y.colour,
+            y.what_if,
+            y.verdicts,
+        )
+        assert x.run().manifest == y.run().manifest and x.run().masks == y.run().masks
+        for r, s in zip(x.run().rows, y.run().rows, strict=True):
+            assert (r.frame, r.state, r.source, r.reason) == (s.frame, s.state, s.source, s.reason)
+            np.testing.assert_equal(r.fused.box_xyxy, s.fused.box_xyxy)
+
+
+@pytest.mark.parametrize("with_video", [False, True])
+def test_a_bundle_opens_again_elsewhere(
+    project: Project, tmp_path: Path, video: Path, with_video: bool
+) -> None:
+    saved = write_bundle(tmp_path / "p.zip", project, video=video if with_video else None)
+    for name in ("r0", "r1", "r2", "r3"):
+        shutil.rmtree(tmp_path / name)  # nothing of this machine is needed
+    opened = open_bundle(saved, tmp_path / "there" / "opened")
+    assert_same(opened.project, project)
+    if with_video:
+        assert opened.video is not None and opened.video.read_bytes() == video.read_bytes()
+        assert opened.video.name == "a-clip.mp4"
+    else:
+        assert opened.video is None and saved.stat().st_size < 100_000
+    again = write_bundle(tmp_path / "again.zip", opened.project, video=opened.video)
+    assert_same(open_bundle(again, tmp_path / "again").project, project)
+    with zipfile.ZipFile(saved) as archive:
+        assert archive.read("verdicts/1.csv").decode().splitlines()[1] == "2,tracker,<script>"
+
+
+def test_what_cannot_be_saved(project: Project, tmp_path: Path, video: Path) -> None:
+    other = write_mp4(moving_object(3, (48, 64), seed=9), tmp_path / "other.mp4")
+    for given, why in [
+        ({"video": other}, "not the video of the project"),
+        ({"video": tmp_path}, "Only a video file"),
+        ({"video": video, "max_video_mb": 0.0001}, "up to 0.0001 MB"),
+    ]:
+        with pytest.raises(LangTrackError, match=why):
+            write_bundle(tmp_path / "p.zip", project, **given)  # type: ignore[arg-type]
+    with pytest.raises(LangTrackError, match="nothing to save"):
+        write_bundle(tmp_path / "p.zip", Project(project.video))
+    shutil.rmtree(tmp_path / "r3")
+    with pytest.raises(LangTrackError, match="could not be saved"):
+        write_bundle(tmp_path / "p.zip", project)
+    assert not list(tmp_path.glob("*p.zip*"))
+
+
+def spoiled(saved: Path, target: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
+    with zipfile.ZipFile(saved) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    change(files)
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return target
+
+
+def edit(name: str, change: Callable[[Any], Any]) -> Callable[[dict[str, bytes]], None]:
+    def apply(files: dict[str, bytes]) -> None:
+        said = json.loads(files[name])
+        files[name] = json.dumps(change(said) or said).encode()
+
+    return apply
+
+
+def put(name: str, content: bytes) -> Callable[[dict[str, bytes]], None]:
+    return lambda files: files.update({name: content})
+
+
+def swap(name: str, old: bytes, new: bytes) -> Callable[[dict[str, bytes]], None]:
+    def apply(files: dict[str, bytes]) -> None:
+        assert old in files[name]
+        files[name] = files[name].replace(old, new, 1)
+
+    return apply
+
+
+def counts(text: str) -> Callable[[dict[str, bytes]], None]:
+    return edit("runs/1-0/masks.json", lambda said: said["3"]["siam"].update(counts=text))
+
+
+BOXES, MASKS, MANIFEST = "runs/1-0/boxes.csv", "runs/1-0/masks.json", "runs/1-0/manifest.json"
+HOSTILE: dict[str, tuple[Callable[[dict[str, bytes]], None], str]] = {
+    "no project": (lambda files: files.pop("project.json") and None, "project.json is missing"),
+    "another file": (put("evil.sh", b"#!"), "'evil.sh', which does not belong"),
+    "a file in a run": (put("runs/1-0/run.py", b""), "does not belong"),
+    "a deeper video": (put("video/a/b.mp4", b""), "does not belong"),
+    "another video": (put("video/a.mp4", b"x"), "not the one that its runs were made of"),
+    "broken json": (put("project.json", b"{"), "not valid JSON"),
+    "deep json": (put(MASKS, b"[" * 200_000), "not valid JSON"),
+    "not utf-8": (put("project.json", b"\xff\xfe{}"), "not valid JSON"),
+    "another format": (edit("project.json", lambda p: p.update(format="x")), "not a project"),
+    "a list": (put("project.json", b"[]"), "not a project"),
+    "a later version": (edit("project.json", lambda p: p.update(format_version=2)), "version 2; this"),
+    "a missing run": (edit("project.json", lambda p: p["targets"][0].update(segments=["runs/9-9"])), "9-9"),
+    "a path for a run": (
+        edit("project.json", lambda p: p["targets"][0].update(segments=["../x"])),
+        "not there",
+    ),
+    "an id twice": (
+        edit("project.json", lambda p: p["targets"][0].update(id=2)),
+        "two targets with the id 2",
+    ),
+    "an odd id": (edit("project.json", lambda p: p["targets"][0].update(id="1")), "no proper id"),
+    "a colour": (edit("project.json", lambda p: p["targets"][0].update(colour="url(x)")), "#rrggbb"),
+    "a name": (edit("project.json", lambda p: p["targets"][0].update(name=["x"])), "name is one line"),
+    "a what-if": (
+        edit("project.json", lambda p: p["targets"][0].update(what_if={"start": 9})),
+        "start must be",
+    ),
+    "verdicts": (edit("project.json", lambda p: p["targets"][0].update(verdicts=None)), "not verdicts"),
+    "a size": (edit("project.json", lambda p: p["video"].update(width=10**9)), "how large its video is"),
+    "nan": (swap("project.json", b'"id": 1', b'"id": NaN'), "not valid JSON"),
+    "nan in a mask": (swap(MASKS, b'"size": [48', b'"size": [NaN'), "not valid JSON"),
+    "nan in a box": (
+        swap(BOXES, b"3,0.120000,tracking,siam,oracle,", b"3,nan,tracking,siam,oracle,"),
+        "Frame 3",
+    ),
+    "a state": (swap(BOXES, b"tracking", b"<script>"), "Frame 0 of a run"),
+    "a frame twice": (swap(BOXES, b"\n3,", b"\n4,"), "a frame twice"),
+    "columns": (swap(BOXES, b"frame,", b"frames,"), "not as a run of LangTrack has it"),
+    "a short row": (swap(BOXES, b"\n3,", b"\n3,1\n3,"), "not as a run|twice|Frame 3"),
+    "a mask's size": (
+        edit(MASKS, lambda m: m["3"]["siam"].update(size=[10**5, 10**5])),
+        "does not fit its video",
+    ),
+    "a branch": (edit(MASKS, lambda m: m["3"].update(x=m["3"].pop("siam"))), "mask of frame 3"),
+    "a mask that is none": (edit(MASKS, lambda m: m["3"].update(siam=[])), "mask of frame 3"),
+    "masks that are none": (put(MASKS, b"[1, 2]"), "not as a run of LangTrack has it"),
+    "too long runs": (counts("ooooooooooooooooooo"), "mask of frame 3 in the project is damaged"),
+    "runs too many": (counts("PPPPPPPPP0" * 3), "damaged"),
+    "a run too few": (counts("1"), "damaged"),
+    "no text": (counts("\u00e9\u0000"), "damaged"),
+    "a version of a run": (edit(MANIFEST, lambda m: m.update(format_version=9)), "not as a run of LangTrack"),
+    "a start": (edit(MANIFEST, lambda m: m.update(start=-1)), "not as LangTrack writes it"),
+    "an edit": (edit(MANIFEST, lambda m: m.update(edit="x")), "not as LangTrack writes it"),
+    "a box": (edit(MANIFEST, lambda m: m.update(box_xyxy=[1, 2, 3])), "not as LangTrack writes it"),
+    "a hash": (edit(MANIFEST, lambda m: m["video"].update(sha256="0" * 64)), "another video"),
+    "no run at all": (lambda files: files.pop(MASKS) and None, "not valid JSON"),
+}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory, video: Path) -> Path:
+    folder = tmp_path_factory.mktemp("saved")
+    return write_bundle(folder / "good.zip", make_project(folder, video))
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_or_broken_bundle_is_refused_and_leaves_nothing(
+    what: str, saved: Path, tmp_path: Path
+) -> None:
+    change, why = HOSTILE[what]
+    bad = spoiled(saved, tmp_path / "bad.zip", change)
+    place = tmp_path / "place"
+    place.mkdir()
+    with pytest.raises(LangTrackError, match=why) as caught:
+        open_bundle(bad, place / "opened")
+    assert "\n" not in str(caught.value) and str(tmp_path) not in str(caught.value)
+    assert list(place.iterdir()) == []

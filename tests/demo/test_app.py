@@ -1,0 +1,382 @@
+"""The app's handlers as plain functions and generators, its sessions and settings: no server, no browser."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from app_helpers import FRAMES, SETTINGS, PacedTracker, counting_clip, cut_clip
+
+import demo.task
+from demo.desk import Desk
+from demo.examples import load_examples
+from demo.handlers import Backend, Filled, View, notice
+from demo.line import Line
+from demo.sessions import Sessions
+from demo.settings import Settings
+from demo.task import clip_name, make_task, parse_box, without_paths
+from langtrack_core.types import LangTrackError
+from langtrack_core.video import VideoInfo, probe
+
+
+def page(name: str = "page") -> Any:
+    """What Gradio hands to a handler of one open page."""
+    return SimpleNamespace(session_hash=name)
+
+
+def backend_at(root: Path, settings: Settings = SETTINGS, keep_s: float = 3600.0) -> Backend:
+    line = Line(1, settings.queue_size)
+    return Backend(Desk(PacedTracker(), settings, Sessions(root, keep_s, line=line)), {})
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Backend:
+    return backend_at(tmp_path / "root")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    return str(counting_clip(tmp_path / "upload" / "grey.mp4"))
+
+
+def asked(clip: str, text: str = "the red car", box: str = "", start: float = 0, every: float = 1) -> tuple:
+    return clip, text, box, start, every
+
+
+def follow(backend: Backend, clip: str, text: str = "the red car", who: Any = None) -> list[View]:
+    who = who or page()
+    begun = backend.begin(*asked(clip, text), who)
+    assert begun.player["state"] == "running" and not begun.run_button["interactive"]
+    return list(backend.watch(who))
+
+
+# --- a run -------------------------------------------------------------------------------------------------
+
+
+def test_a_run_shows_progress_and_ends_with_every_file(backend: Backend, clip: str) -> None:
+    views = follow(backend, clip, "the slow car")
+    states = [view.player["state"] for view in views]
+    assert states[-1] == "done" and set(states[:-1]) == {"running"}
+    following = [view.player for view in views[:-1] if view.player["stage"] == "following"]
+    assert following[-1]["total"] == FRAMES and 0 < following[-1]["frames"] <= FRAMES
+    assert following[-1]["fps"] > 0 and following[-1]["left_s"] is not None and following[-1]["picture"]
+    last = views[-1].player
+    target = run_of(views[-1])
+    assert target["index"] == list(range(FRAMES)) and target["map"]["frames"] == FRAMES
+    assert target["state"] == ["tracking"] * FRAMES and target["source"] == ["siam"] * FRAMES
+    assert target["agree"] == [1.0] * FRAMES and target["lgm_box"][0] == target["siam_box"][0]
+    names = {"manifest.json", "boxes.csv", "masks.json", "otb.txt", "lasot.txt", "got10k.txt"}
+    names |= {"mask.mp4", "rectangle.mp4", "siammask.mp4", "fused.mp4"}
+    (downloads,) = last["files"]
+    assert {file["name"] for file in downloads["files"]} == names
+    assert all(file["note"] for file in downloads["files"])
+    with zipfile.ZipFile(bundle_of(views[-1])) as bundle:
+        assert set(bundle.namelist()) == {f"grey/{name}" for name in names}
+    assert f"Found in {FRAMES} of {FRAMES} frames" in views[-1].notice
+    assert views[-1].run_button["interactive"]
+
+
+def test_unknown_words_are_named_and_the_run_goes_on(backend: Backend, clip: str) -> None:
+    begun = backend.begin(*asked(clip, "the <b>zorp</b> car"), page())
+    assert "“&lt;b&gt;zorp&lt;/b&gt;”" in begun.notice and "<b>" not in begun.notice
+    views = list(backend.watch(page()))
+    assert views[-1].player["state"] == "done" and "zorp" in views[-1].notice
+
+
+def test_a_box_alone_and_a_later_start(backend: Backend, clip: str) -> None:
+    backend.begin(*asked(clip, "", "70 50 100 80", 5, 3), page())
+    run = run_of(list(backend.watch(page()))[-1])
+    assert run["index"] == list(range(5, FRAMES)) and run["time_s"][0] == pytest.approx(5 / 12, abs=1e-3)
+    query = backend.desk.tracker.started[-1]  # type: ignore[attr-defined]
+    assert query.text is None and np.array_equal(query.box_xyxy, [70, 50, 100, 80])
+
+
+def test_cancel_stops_the_computing_and_keeps_what_is_done(backend: Backend, clip: str) -> None:
+    backend.begin(*asked(clip, "the slow car"), page())
+    views = backend.watch(page())
+    next(view for view in views if view.player["frames"] >= 2)
+    ended = backend.cancel(page())
+    tracker: Any = backend.desk.tracker
+    assert len(tracker.closed) == 1 and tracker.frames_done < FRAMES
+    done = tracker.frames_done
+    assert "Cancelled after" in ended.notice
+    assert run_of(ended)["index"] == list(range(done))
+    assert list(views)[-1].player == ended.player  # the run's own event ends the same way
+    assert tracker.frames_done == done and not threading_runs()
+
+
+def test_a_clip_that_ends_early_is_followed_to_there_with_a_warning(backend: Backend, tmp_path: Path) -> None:
+    end = follow(backend, str(cut_clip(tmp_path / "upload" / "cut.mp4")))[-1]
+    frames = len(run_of(end)["index"])
+    assert 0 < frames < FRAMES and f"Found in {frames} of {frames} frames" in end.notice
+    assert "lt-warning" in end.notice and f"cut.mp4 ends early: {frames} frames could be read" in end.notice
+    assert manifest_of(end)["complete"] is False
+
+
+def test_the_manifest_tells_a_whole_run_from_a_cancelled_one(backend: Backend, clip: str) -> None:
+    assert manifest_of(follow(backend, clip)[-1])["complete"] is True
+    backend.begin(*asked(clip, "the slow car"), page())
+    views = backend.watch(page())
+    next(view for view in views if view.player["frames"] >= 2)
+    assert manifest_of(backend.cancel(page()))["complete"] is False
+
+
+def test_the_start_is_held_against_the_frames_that_there_are(
+    backend: Backend, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_few(path: str) -> VideoInfo:
+        return dataclasses.replace(probe(path), frames_estimate=3)
+
+    monkeypatch.setattr(demo.task, "probe", too_few)
+    backend.begin(*asked(clip, start=FRAMES - 2), page())
+    assert run_of(list(backend.watch(page()))[-1])["index"] == [FRAMES - 2, FRAMES - 1]
+    backend.begin(*asked(clip, start=FRAMES), page())
+    end = list(backend.watch(page()))[-1]
+    assert "Start frame 24 is past the end: grey.mp4 has 24 frames" in end.notice
+    assert 'role="alert"' in end.notice and end.player["state"] == "empty" and end.run_button["interactive"]
+
+
+def test_a_run_that_waits_can_be_cancelled(backend: Backend, clip: str) -> None:
+    backend.begin(*asked(clip, "the slow slow car"), page("first"))
+    begun = backend.begin(*asked(clip), page())
+    assert begun.player["stage"] == "waiting" and begun.player["position"] == 1
+    ended = backend.cancel(page())
+    assert ended.player["state"] == "empty" and "before the first frame" in ended.notice
+    assert list(backend.watch(page()))[-1] == ended
+    backend.leave(page("first"))
+    assert [query.text for query in backend.desk.tracker.started] == ["the slow slow car"]  # type: ignore[attr-defined]
+
+
+def test_a_reloaded_page_finds_its_run_and_its_form_again(backend: Backend, clip: str) -> None:
+    begun = backend.begin(*asked(clip, "the slow car"), page("before"))
+    views = backend.watch(page("before"))
+    next(views)
+    views.close()  # the page has gone, and comes back at once
+    arrived = backend.arrive(begun.player["token"], page("after"))
+    form, view = Filled(*arrived[:5]), View(*arrived[5:])
+    assert form.video == clip and view.player["state"] == "running"
+    end = list(backend.watch(page("after")))[-1]
+    assert end.player["state"] == "done" and len(backend.desk.tracker.started) == 1  # type: ignore[attr-defined]
+    again = backend.arrive(begun.player["token"], page("third"))
+    assert Filled(*again[:5]).text == "the slow car" and View(*again[5:]).player["state"] == "done"
+    assert backend.arrive("a wrong token", page("stranger")) == (*Filled(), *View())
+
+
+def test_leaving_stops_the_run_and_removes_every_file(backend: Backend, clip: str) -> None:
+    backend.inspect(clip, page())
+    backend.begin(*asked(clip, "the slow car"), page())
+    views = backend.watch(page())
+    next(views)
+    backend.leave(page())  # without a grace in these tests
+    assert not threading_runs() and not Path(clip).exists()
+    assert list((backend.sessions.root).rglob("*")) == []
+    list(views)
+
+
+def test_twenty_clicks_make_one_run(backend: Backend, clip: str) -> None:
+    views = [backend.begin(*asked(clip, "the slow car"), page()) for _ in range(20)]
+    assert ["state" in view.player for view in views] == [True] + [False] * 19
+    assert all("A run is going on" in view.notice for view in views[1:])
+    for _ in range(20):
+        list(backend.watch(page()))
+    assert len(backend.desk.tracker.started) == 1  # type: ignore[attr-defined]
+
+
+def test_two_pages_do_not_disturb_each_other(backend: Backend, clip: str, tmp_path: Path) -> None:
+    other = str(counting_clip(tmp_path / "other" / "grey.mp4", falling=True))
+    ends: dict[str, View] = {}
+
+    def visit(name: str, path: str, text: str) -> None:
+        ends[name] = follow(backend, path, text, page(name))[-1]
+
+    threads = [
+        threading.Thread(target=visit, args=("a", clip, "the slow car")),
+        threading.Thread(target=visit, args=("b", other, "the slow red car")),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [run_of(ends[name])["expression"] for name in "ab"] == ["the slow car", "the slow red car"]
+    bundles = [bundle_of(ends[name]) for name in "ab"]
+    assert bundles[0].name == bundles[1].name and bundles[0].parent != bundles[1].parent
+    backend.leave(page("a"))
+    assert not bundles[0].exists() and bundles[1].exists() and Path(other).exists()
+
+
+def test_only_the_newest_run_is_kept(backend: Backend, clip: str) -> None:
+    for _ in range(3):
+        follow(backend, clip)
+    (session,) = backend.sessions.root.iterdir()
+    assert len(list(session.iterdir())) == 1
+
+
+def test_an_upload_that_two_pages_use_stays_for_the_second(backend: Backend, clip: str) -> None:
+    backend.inspect(clip, page("a"))
+    backend.inspect(clip, page("b"))
+    backend.leave(page("a"))
+    assert Path(clip).exists()
+    backend.leave(page("b"))
+    assert not Path(clip).exists()
+
+
+def test_who_never_says_goodbye_is_swept(tmp_path: Path, clip: str) -> None:
+    backend = backend_at(tmp_path / "root", keep_s=0.0)
+    follow(backend, clip, who=page("a"))
+    backend.sessions.get("b")
+    assert len(backend.sessions) == 1 and not Path(clip).exists()
+
+
+# --- bad input ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "box", "start", "every", "said"),
+    [
+        ("", "", 0, 1, "Say what to follow"),
+        ("  ", " , ", 0, 1, "Say what to follow"),
+        ("the car", "1,2,3", 0, 1, "four numbers"),
+        ("the car", "a,b,c,d", 0, 1, "four numbers"),
+        ("the car", "1,2,nan,4", 0, 1, "four numbers"),
+        ("the car", "50,50,20,20", 0, 1, "x2 &gt; x1"),
+        ("the car", "500,500,600,600", 0, 1, "outside the 160x90 picture"),
+        ("the car", "", -1, 1, "whole number from 0"),
+        ("the car", "", float("nan"), 1, "whole number from 0"),
+        ("the car", "", 0, 0, "whole number from 1 to 30"),
+        ("the car", "", 0, 2.5, "whole number from 1 to 30"),
+    ],
+)
+def test_wrong_input_is_told_in_a_sentence(
+    backend: Backend, clip: str, text: str, box: str, start: float, every: float, said: str
+) -> None:
+    view = backend.begin(*asked(clip, text, box, start, every), page())
+    assert said in view.notice and 'role="alert"' in view.notice
+    assert list(backend.watch(page())) == [View()]
+
+
+def test_a_text_file_named_mp4_is_refused_without_telling_where_it_lies(
+    backend: Backend, tmp_path: Path
+) -> None:
+    fake = tmp_path / "holiday.mp4"
+    fake.write_text("this is not a video")
+    for said in (backend.inspect(str(fake), page()), backend.begin(*asked(str(fake)), page()).notice):
+        assert "holiday.mp4" in said and 'role="alert"' in said and str(tmp_path) not in said
+
+
+def test_limits_are_told(tmp_path: Path, clip: str) -> None:
+    for limits, said in [
+        (Settings(max_seconds=1), "lasts 2 seconds"),
+        (Settings(max_side=100), "160x90"),
+        (Settings(max_file_mb=1), None),
+    ]:
+        backend = backend_at(tmp_path / "root", limits)
+        line = backend.inspect(clip, page())
+        assert (said in line) if said else ("24 frames" in line)
+    with pytest.raises(LangTrackError, match="Choose a video"):
+        make_task(PacedTracker(), SETTINGS, None, "the car", "", 0, 1)
+
+
+def test_an_error_while_computing_is_one_sentence(
+    backend: Backend, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("secret detail")
+        yield
+
+    monkeypatch.setattr(backend.desk.tracker, "track", fail)
+    end = follow(backend, clip)[-1]
+    assert end.player["state"] == "empty" and "Something went wrong" in end.notice
+    assert "secret" not in end.notice and "Traceback" not in end.notice
+    (session,) = backend.sessions.root.iterdir()
+    assert [path for path in session.rglob("*") if path.is_file()] == []
+
+
+def test_a_full_line_is_told_and_leaves_no_waiting_run(tmp_path: Path, clip: str) -> None:
+    backend = backend_at(tmp_path / "root", dataclasses.replace(SETTINGS, queue_size=1))
+    views = [backend.begin(*asked(clip, "the slow slow car"), page(str(k))) for k in range(3)]
+    assert "state" in views[0].player and "state" in views[1].player
+    assert "waiting" in views[2].notice and 'role="alert"' in views[2].notice
+    backend.sessions.close()
+    assert not threading_runs()
+
+
+def test_what_broke_leaves_the_page_ready(backend: Backend, clip: str) -> None:
+    backend.begin(*asked(clip), page())
+    view = backend.failed(page())
+    assert 'role="alert"' in view.notice and view.run_button["interactive"]
+
+
+def test_messages_are_text() -> None:
+    assert notice("error", "<script>x</script>") == (
+        '<div class="lt-notice lt-error" role="alert"><p>&lt;script&gt;x&lt;/script&gt;</p></div>'
+    )
+    assert notice("good", "") == ""
+
+
+# --- small parts -------------------------------------------------------------------------------------------
+
+
+def test_boxes_are_read_as_people_type_them() -> None:
+    for text in ("1,2,3,4", " 1, 2, 3, 4 ", "1 2 3 4", "[1;2;3;4]", "(1.0,2,3,4)"):
+        assert np.array_equal(parse_box(text), [1, 2, 3, 4])  # type: ignore[arg-type]
+    assert parse_box(None) is None and parse_box("  ") is None
+
+
+def test_names_and_paths_are_harmless() -> None:
+    assert clip_name(Path("/x/../my <b>clip ü.mp4")) == "my-b-clip"
+    assert clip_name(Path("....mp4")) == "clip" and len(clip_name(Path("a" * 300))) == 60
+    assert without_paths("no /a/b/c.mp4 here") == "no c.mp4 here"
+    assert without_paths("1/2 and/or 25 km/h") == "1/2 and/or 25 km/h"
+
+
+def test_settings_come_from_the_environment() -> None:
+    assert Settings.from_env({}) == Settings()
+    changed = Settings.from_env({"LANGTRACK_MAX_FILE_MB": "20", "LANGTRACK_MAX_SECONDS": "2.5"})
+    assert changed.max_file_mb == 20 and changed.max_seconds == 2.5
+    for value in ("-1", "x", "1.5", "nan"):
+        with pytest.raises(LangTrackError, match="LANGTRACK_QUEUE_SIZE"):
+            Settings.from_env({"LANGTRACK_QUEUE_SIZE": value})
+
+
+def test_examples_are_a_folder_listing(tmp_path: Path) -> None:
+    assert load_examples(tmp_path) == {}
+    counting_clip(tmp_path / "one.mp4")
+    assert load_examples(tmp_path) == {}
+    (tmp_path / "one.json").write_text('{"expression": "the red car"}')
+    (example,) = load_examples(tmp_path).values()
+    assert example.expression == "the red car" and example.poster.startswith(b"\xff\xd8")
+    (tmp_path / "one.json").write_text("[]")
+    with pytest.raises(LangTrackError, match=r"one\.json"):
+        load_examples(tmp_path)
+
+
+def test_an_unknown_example_is_refused(backend: Backend) -> None:
+    with pytest.raises(gr.Error, match="no such example"):
+        backend.fill_example(SimpleNamespace(_data={"name": "../../etc/passwd"}))  # type: ignore[arg-type]
+
+
+def run_of(view: View) -> dict[str, Any]:
+    """The newest target's numbers."""
+    return json.loads(view.player["run"])["targets"][-1]
+
+
+def bundle_of(view: View) -> Path:
+    return Path(view.player["files"][-1]["bundle"]["file"]["path"])
+
+
+def manifest_of(view: View) -> dict[str, Any]:
+    files = view.player["files"][-1]["files"]
+    (path,) = (file["file"]["path"] for file in files if file["name"] == "manifest.json")
+    return json.loads(Path(path).read_text())
+
+
+def threading_runs() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "langtrack-run"]

@@ -1,0 +1,128 @@
+"""What the page's tools ask for, as plain calls: answers, and what does not come from the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from app_helpers import FRAMES, SETTINGS, PacedTracker, counting_clip
+
+from demo.actions import Actions
+from demo.desk import Desk
+from demo.handlers import Backend
+from demo.sessions import Sessions
+
+PAGE: Any = SimpleNamespace(session_hash="page")
+
+
+@pytest.fixture(scope="module")
+def actions(tmp_path_factory: pytest.TempPathFactory) -> Actions:
+    """Of a page that has followed a clip."""
+    folder = tmp_path_factory.mktemp("actions")
+    root = folder / "root"
+    backend = Backend(Desk(PacedTracker(), SETTINGS, Sessions(root, 3600.0)), {})
+    clip = counting_clip(root / ("a" * 64) / "grey.mp4")
+    backend.begin(str(clip), "the red car", "", 0, 1, PAGE)
+    (*_, end) = backend.watch(PAGE)
+    assert end.player["state"] == "done"
+    return Actions(backend)
+
+
+def event(do: Any, **said: Any) -> Any:
+    return SimpleNamespace(_data={"do": do, "n": 7, "target": 1, **said})
+
+
+def answer(actions: Actions, do: Any, **said: Any) -> dict[str, Any]:
+    reply = actions.act(event(do, **said), PAGE)["reply"]
+    assert reply["n"] == 7
+    return reply
+
+
+def test_verdicts_other_settings_and_agreement_answer_by_number(actions: Actions) -> None:
+    given = answer(actions, "verdict", first=2, last=4, says="both", note="<b>n</b>")["verdicts"]
+    assert given["counts"]["both"] == 3 and given["frames"]["3"]["note"] == "<b>n</b>"
+    assert answer(actions, "clear", first=0, last=FRAMES - 1)["verdicts"]["frames"] == {}
+    changed = answer(actions, "what_if", settings={"rule": "language"})
+    assert changed["what_if"] and set(changed["columns"]["source"]) == {"lgm"}
+    assert not answer(actions, "what_if", settings=None)["what_if"]
+    assert answer(actions, "verdicts_file", form="csv")["download"]["name"] == "verdicts-1.csv"
+
+
+def test_a_correction_another_target_and_undo_go_through_the_line(actions: Actions) -> None:
+    for said in (
+        {"do": "correct", "box": "10,10,60,60", "direction": "forward"},
+        {"do": "add", "text": "the car"},
+    ):
+        begun = actions.work(event(frame=6, **said), PAGE)
+        assert begun.player["state"] == "running"
+        (*_, end) = actions.backend.watch(PAGE)
+        assert end.player["state"] == "done"
+    assert len(end.player["maps"]) == 2 and end.player["newest"]
+    assert answer(actions, "agreement")["agreement"]["targets"] == [1, 2]
+    undone = actions.act(event("undo"), PAGE)["value"]
+    assert undone["state"] == "done" and not undone["newest"]
+    removed = actions.act(event("remove", target=2), PAGE)["value"]
+    assert len(removed["maps"]) == 1
+    looked = actions.look(event("words", frame=3), PAGE)["reply"]
+    assert [word["word"] for word in looked["words"]] == ["the", "red", "car"]
+
+
+@pytest.mark.parametrize(
+    ("do", "said"),
+    [
+        ("__class__", {}),
+        (None, {}),
+        ("verdict", {"first": float("nan"), "last": 2, "says": "both"}),
+        ("verdict", {"first": "0", "last": 2, "says": "both"}),
+        ("verdict", {"first": True, "last": 2, "says": "both"}),
+        ("verdict", {"first": -5, "last": 2, "says": "both"}),
+        ("verdict", {"first": 0, "last": 10**12, "says": "both"}),
+        ("verdict", {"first": 0, "last": 2, "says": "<script>"}),
+        ("clear", {"target": 99, "first": 0, "last": 0}),
+        ("what_if", {"settings": {"lost": "NaN"}}),
+        ("what_if", {"settings": {"__init__": 1}}),
+        ("verdicts_file", {"form": "../x"}),
+        ("truth", {"paths": []}),
+        ("truth", {"paths": "x"}),
+    ],
+)
+def test_what_no_page_sends_is_one_sentence(actions: Actions, do: Any, said: dict[str, Any]) -> None:
+    error = answer(actions, do, **said)["error"]
+    assert error.endswith(".") and "Traceback" not in error
+
+
+def test_only_uploads_are_read(actions: Actions, tmp_path: Path) -> None:
+    root = actions.backend.sessions.root
+    others = root / "session-other" / "boxes.csv"
+    others.parent.mkdir()
+    others.write_text("0,0,1,1")
+    secret = tmp_path / "secret.txt"
+    secret.write_text("0,0,1,1")
+    (root / "link").mkdir()
+    (root / "link" / "truth.txt").symlink_to(secret)
+    upload = root / ("b" * 64) / "truth.txt"
+    upload.parent.mkdir()
+    upload.write_text("60,50,30,30\n" * FRAMES)
+    for path in (
+        secret,
+        others,
+        root / "link" / "truth.txt",
+        f"{root}/../secret.txt",
+        "/etc/hostname",
+        None,
+        5,
+    ):
+        for do in ("truth", "load_verdicts"):
+            reply = answer(actions, do, paths=[path if path is None else str(path)])
+            assert reply["error"] == "The file did not arrive. Choose it again."
+    scored = answer(actions, "truth", paths=[str(upload)])
+    assert scored["branches"]["fused"]["counted"] == FRAMES
+
+
+def test_a_page_without_a_run_is_told_so(actions: Actions) -> None:
+    stranger: Any = SimpleNamespace(session_hash="stranger")
+    for do in ("verdict", "undo", "save", "truth"):
+        assert actions.act(event(do), stranger)["reply"]["error"] == "Follow something first."
+    assert "Follow something first" in actions.work(event("export"), stranger).player["reply"]["error"]

@@ -1,0 +1,123 @@
+"""``python app.py`` as a process: how it ends, what it says, and that no file stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from app_helpers import eventually
+
+import app
+from demo.server_root import FILES, LOCK, server_root
+from langtrack_core.types import LangTrackError
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_program_serves_until_stopped_and_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    # In place of the real pipeline, so that this test does not wait for torch and weights. Ctrl-C is set as
+    # in a terminal: a shell's background jobs, this test's perhaps, ignore it.
+    program = (
+        "import signal, sys, types; from app_helpers import PacedTracker; import app\n"
+        "pipeline = types.ModuleType('langtrack_core.pipeline')\n"
+        "pipeline.LangTracker = types.SimpleNamespace(from_pretrained=lambda *a, **k: PacedTracker())\n"
+        "sys.modules['langtrack_core.pipeline'] = pipeline\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.exit(app.main(sys.argv[1:]))"
+    )
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+    with child(program, tmp_path, "--port", str(port)) as server:
+        assert eventually(lambda: answers(f"http://127.0.0.1:{port}/"), 180.0)
+        (home,) = tmp_path.glob("langtrack-*")
+        (home / FILES / "upload.mp4").write_bytes(b"a visitor's")
+        server.send_signal(number)
+        output, _ = server.communicate(timeout=60)
+    assert server.returncode == 0, output
+    assert "Traceback" not in output and list(tmp_path.glob("langtrack-*")) == []
+
+
+def test_what_a_killed_server_left_is_removed_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = (
+        "import time; from demo.server_root import server_root\n"
+        "with server_root() as root: (root / 'upload.mp4').touch(); print(root, flush=True); time.sleep(600)"
+    )
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "langtrack-results").mkdir()  # somebody's own
+    (tmp_path / "langtrack-notes.txt").touch()
+    with child(program, tmp_path) as killed, child(program, tmp_path) as living:
+        left, kept = (Path(server.stdout.readline().strip()) for server in (killed, living))  # type: ignore
+        killed.kill()
+        killed.wait()
+        assert (left / "upload.mp4").exists()
+        with server_root() as mine:
+            assert not left.parent.exists() and (kept / "upload.mp4").exists()
+            assert (mine.parent / LOCK).exists() and list(mine.iterdir()) == []
+        assert not mine.parent.exists() and kept.exists()
+    assert (tmp_path / "langtrack-results").exists() and (tmp_path / "langtrack-notes.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (LangTrackError("No such weights."), 1, "langtrack: No such weights.\n"),
+        (KeyboardInterrupt(), 0, ""),
+    ],
+)
+def test_the_program_tells_errors_as_the_command_line_does(
+    error: BaseException,
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: Any) -> int:
+        raise error
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(app, "_serve", fail)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # both are put back at the end
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert app.main([]) == code
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err == said and list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def child(program: str, temp: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A Python of its own with ``temp`` as folder for temporary files; it never outlives its test."""
+    search = f"{Path.cwd()}:{Path(__file__).parents[1]}/helpers"
+    environ = {**os.environ, "TMPDIR": str(temp), "PYTHONPATH": search}
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,373 @@
+"""The annotator's tools in headless Chromium, end to end on a shipped example: one server, one run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from app_helpers import SETTINGS, Server, chromium, counting_clip, serving
+from playwright.sync_api import Browser, Page, expect
+from synthetic import OracleTracker
+
+from demo import player
+from demo.film import FilmWriter, MapsWriter
+from langtrack_core import probe, read_frames
+from langtrack_core.fusion import FusionConfig, Memory, fuse
+from langtrack_core.types import Estimate, Frame, Query, Step
+from langtrack_core.video import VideoWriter
+
+pytestmark = pytest.mark.browser
+ASSETS = Path(__file__).parents[2] / "assets" / "examples"
+FRAMES = 48
+GONE, ASTRAY = range(18, 24), range(30, 40)
+"""Frames on which nobody sees the car, and on which the tracker is somewhere else."""
+DONE = '.lt-player[data-state="done"][data-frame]'
+PIXELS = """(panel) => { const canvas = document.querySelector(`[data-panel="${panel}"] canvas`);
+  const bytes = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  let [white, sum] = [0, 0];
+  for (let k = 0; k < bytes.length; k += 4) { white += bytes[k] === 255; sum += bytes[k] * (k % 251) }
+  return {white, sum, first: bytes[0]} }"""
+"""What a panel shows, briefly: its white pixels, a sum over all, its first pixel."""
+
+
+class ScriptedTracker(OracleTracker):
+    """The truth of a shipped example, but for `GONE` and `ASTRAY`; "left" in a sentence shifts its mask."""
+
+    def __init__(self, boxes_xywh: np.ndarray) -> None:
+        super().__init__(np.zeros((1, 1, 1), bool), known=["the", "red", "car", "on", "left", "slow"])
+        self.boxes_xywh = boxes_xywh
+
+    def ground(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
+        if frame.index in GONE:
+            return Estimate.absent(frame.size_hw, "lgm", 0.1)
+        shift = -120 if "left" in text or "red" not in text else 0
+        mask = self._mask(frame, shift)
+        return Estimate.from_mask(
+            np.maximum(mask, self._mask(frame, 300)) if every_region else mask, 0.7, "lgm"
+        )
+
+    def track(
+        self, frames: Iterable[Frame], query: Query, *, every: int = 1, backward: bool = False
+    ) -> Iterator[Step]:
+        memory = Memory()
+        for frame in frames:
+            time.sleep(0.1 * (query.text or "").count("slow"))
+            grounded = self.ground(frame, query.text) if query.text and frame.index % every == 0 else None
+            astray = 150 if frame.index in ASTRAY and query.box_xyxy is None else 0
+            tracked = Estimate.from_mask(self._mask(frame, astray), 0.9, "siam")
+            if frame.index in GONE:
+                tracked = Estimate.from_mask(tracked.mask_prob, 0.05, "siam")
+            decision = fuse(tracked, grounded, memory, FusionConfig(), frame.size_hw)
+            memory = decision.memory
+            yield Step(frame, tracked, grounded, decision.fused, memory.state, decision.reason)
+
+    def _mask(self, frame: Frame, shift: int) -> np.ndarray:
+        x, y, width, height = self.boxes_xywh[frame.index].astype(int)
+        mask = np.zeros(frame.size_hw, np.float32)
+        mask[y : y + height, max(0, x + shift) : max(1, x + shift + width)] = 0.9
+        return mask
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """With the first frames of a shipped example."""
+    folder = tmp_path_factory.mktemp("tools")
+    (folder / "examples").mkdir()
+    shipped = ASSETS / "crossing-cars.mp4"
+    with VideoWriter(folder / "examples" / shipped.name, probe(shipped).fps) as writer:
+        for frame in islice(read_frames(shipped), FRAMES):
+            writer.write(frame.rgb, frame.time_s)
+    note = json.loads(shipped.with_suffix(".json").read_text())
+    (folder / "examples" / "crossing-cars.json").write_text(json.dumps(note))
+    boxes = np.loadtxt(shipped.with_suffix(".groundtruth.txt"), delimiter=",")
+    tracker = ScriptedTracker(boxes[:FRAMES])
+    settings = dataclasses.replace(SETTINGS, reload_grace_s=30.0)
+    with serving(folder / "root", tracker, settings, folder / "examples") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    """A visitor who has followed the example; every test goes on where the one before ended."""
+    broken: list[str] = []
+    page = visit(browser, server, broken)
+    page.locator(".lt-card").click()
+    finished(page)
+    yield page
+    page.close()
+    assert broken == []
+
+
+def visit(browser: Browser, server: Server, broken: list[str]) -> Page:
+    page = browser.new_page(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.goto(server.url)
+    expect(page.locator('.lt-player[data-state="empty"]')).to_be_visible(timeout=30_000)
+    return page
+
+
+def finished(page: Page) -> None:
+    expect(page.locator(DONE)).to_be_visible(timeout=60_000)
+
+
+def at(page: Page, frame: int) -> None:
+    expect(page.locator(f'.lt-player[data-frame="{frame}"]')).to_be_visible()
+
+
+def keys(page: Page, *names: str) -> None:
+    page.locator(".lt-player").focus()
+    for name in names:
+        page.keyboard.press(name)
+
+
+def go(page: Page, frame: int) -> None:
+    page.locator(".lt-range").fill(str(frame))
+    at(page, frame)
+
+
+def test_the_timeline_tells_gaps_and_jumps_to_a_click(page: Page) -> None:
+    strip = page.locator(".lt-range").bounding_box()
+    assert strip
+    page.mouse.click(strip["x"] + strip["width"] * (20.5 / FRAMES), strip["y"] + 70)
+    at(page, 20)
+    expect(page.locator(".lt-reason")).to_have_text("lost: both branches improbable")
+    page.mouse.move(strip["x"] + strip["width"] * (35.5 / FRAMES), strip["y"] + 40)
+    expect(page.locator(".lt-tip")).to_contain_text("Frame 35 · language 70 %, tracker 90 %")
+    page.mouse.down()
+    page.mouse.move(strip["x"] + strip["width"] * (5.5 / FRAMES), strip["y"] + 40, steps=3)
+    page.mouse.up()
+    at(page, 5)
+    inks = page.evaluate("""() => {
+        const strip = document.querySelector('.lt-strip'), inks = new Set();
+        const row = strip.getContext('2d').getImageData(0, 75 * devicePixelRatio, strip.width, 1).data;
+        for (let k = 0; k < row.length; k += 4) inks.add(row.slice(k, k + 3).join());
+        return [...inks] }""")
+    assert {"0,137,199", "229,38,43"} <= set(inks)  # the tracker's blue and the language branch's red
+
+
+def test_the_mask_as_heat_map_binary_and_at_another_threshold(page: Page) -> None:
+    overlay = page.evaluate(PIXELS, "mask")
+    keys(page, "h")
+    assert page.evaluate(PIXELS, "mask") != overlay
+    keys(page, "h")
+    assert page.evaluate(PIXELS, "mask") == overlay
+    page.locator(".lt-choice label", has_text="binary").click()
+    usual = page.evaluate(PIXELS, "mask")
+    page.locator(".lt-threshold").fill("240")  # the mask is 0.9 of 255
+    higher = page.evaluate(PIXELS, "mask")
+    assert usual["first"] == higher["first"] == 0 and higher["white"] < usual["white"]
+    page.locator(".lt-threshold").fill("128")
+    page.locator(".lt-choice label", has_text="overlay").click()
+    expect(page.locator(".lt-threshold-value")).to_have_text("over 128")
+
+
+def test_a_range_loops_and_gets_a_verdict_that_is_saved_and_loaded(page: Page, tmp_path: Path) -> None:
+    go(page, 4)
+    keys(page, "[")
+    go(page, 9)
+    keys(page, "]", "t")
+    expect(page.locator(".lt-loop-text")).to_have_text("frames 4 to 9")
+    keys(page, " ")
+    page.wait_for_function("['5', '6', '7'].includes(document.querySelector('.lt-player').dataset.frame)")
+    keys(page, " ", "\\")
+    go(page, 20)
+    keys(page, "a")
+    page.locator("#lt-tab-judge").click()
+    page.locator(".lt-note-text").fill("<img src=x onerror='window.hacked=1'>")
+    page.locator(".lt-note-text").press("Enter")
+    marks = page.locator(".lt-marks button")
+    expect(marks).to_have_text(["Frames 4–9 tracker right", re.compile("Frame 20 absent: <img src=x")])
+    expect(page.locator('[data-verdict="absent"]')).to_have_attribute("aria-pressed", "true")
+    assert page.evaluate("window.hacked") is None
+    saved = {}
+    for form in ("json", "csv"):
+        with page.expect_download() as caught:
+            page.locator(f'[data-ask="{form}"]').click()
+        saved[form] = tmp_path / f"verdicts.{form}"
+        caught.value.save_as(saved[form])
+    assert len(saved["csv"].read_text().splitlines()) == 8
+    keys(page, "x")
+    expect(marks).to_have_count(1)
+    page.locator('[data-upload="verdicts"]').set_input_files(saved["json"])
+    expect(marks).to_have_count(2)
+
+
+def test_the_queue_brings_a_frame_on_which_the_branches_differ(page: Page) -> None:
+    keys(page, "Home", "d")
+    page.wait_for_function("Number(document.querySelector('.lt-player').dataset.frame) >= 30")
+    assert int(page.locator(".lt-player").get_attribute("data-frame") or -1) in ASTRAY
+    expect(page.locator(".lt-queue")).to_contain_text("more to look at")
+
+
+def test_other_settings_decide_at_once_and_go_back(page: Page) -> None:
+    go(page, 31)
+    expect(page.locator(".lt-who")).to_have_text("language")
+    page.locator("#lt-tab-whatif").click()
+    page.locator('[data-knob="rule"] label', has_text="tracker").click()
+    expect(page.locator(".lt-who")).to_have_text("tracker")
+    expect(page.locator(".lt-changed")).to_contain_text(re.compile(r"\d+ frames of 48 change"))
+    page.locator('[data-ask="reset"]').click()
+    expect(page.locator(".lt-changed")).to_have_text("As recorded.")
+    expect(page.locator(".lt-who")).to_have_text("language")
+
+
+def test_a_box_drawn_on_a_frame_corrects_from_there_and_is_undone(page: Page) -> None:
+    go(page, 30)
+    page.locator("#lt-tab-correct").click()
+    page.locator('[data-ask="correct"]').click()
+    expect(page.locator(".lt-said")).to_contain_text("Draw a box")
+    page.locator('[data-ask="draw"]').click()
+    screen = page.locator('[data-panel="fused"] canvas').bounding_box()
+    assert screen
+    page.mouse.move(screen["x"] + screen["width"] * 0.3, screen["y"] + screen["height"] * 0.5)
+    page.mouse.down()
+    page.mouse.move(screen["x"] + screen["width"] * 0.6, screen["y"] + screen["height"] * 0.8, steps=3)
+    page.mouse.up()
+    x1, y1, x2, y2 = map(int, page.locator(".lt-box").input_value().split(","))
+    assert 100 < x1 < x2 < 500 and 150 < y1 < y2 < 320
+    page.locator('[data-ask="correct"]').click()
+    expect(page.locator(".lt-edits li")).to_have_count(2, timeout=60_000)
+    at(page, 30)  # where the work goes on
+    expect(page.locator(".lt-reason")).to_contain_text("overlap of the branches 1.00")
+    page.locator('[data-ask="undo"]').click()
+    expect(page.locator(".lt-edits li")).to_have_count(1)
+    expect(page.locator(".lt-reason")).to_contain_text("branches differ")
+
+
+def test_which_word_mattered_and_what_else_was_meant(page: Page) -> None:
+    go(page, 3)
+    page.locator("#lt-tab-words").click()
+    page.locator('[data-ask="words"]').click()
+    expect(page.locator(".lt-decisive")).to_contain_text("red", timeout=20_000)
+    expect(page.locator(".lt-regions")).to_contain_text("2 separate regions are strong on frame 3")
+
+
+def test_sentences_beside_each_other_with_their_agreement(page: Page) -> None:
+    page.locator(".lt-sentences").fill("the car on the left\nthe red car")
+    page.locator('[data-ask="compare"]').click()
+    expect(page.locator(".lt-compared figure")).to_have_count(3, timeout=60_000)
+    expect(page.locator(".lt-matrix td")).to_have_count(9)
+    expect(page.locator(".lt-chip:not(.lt-remove)")).to_have_count(3)
+    page.locator(".lt-chip").nth(1).click()
+    expect(page.locator(".lt-title")).to_have_text("“the car on the left”")
+    page.locator(".lt-remove").click()
+    expect(page.locator(".lt-compared figure")).to_have_count(2)
+    page.locator(".lt-chip").first.click()
+
+
+def test_ground_truth_gives_figures_and_curves(page: Page, tmp_path: Path) -> None:
+    lines = (ASSETS / "crossing-cars.groundtruth.txt").read_text().splitlines()[:FRAMES]
+    (tmp_path / "groundtruth.txt").write_text("\n".join(lines))
+    page.locator("#lt-tab-truth").click()
+    page.locator('[data-upload="truth"]').set_input_files(tmp_path / "groundtruth.txt")
+    expect(page.locator("#lt-truth tr")).to_have_count(4, timeout=20_000)
+    expect(page.locator("#lt-truth canvas")).to_have_count(2)
+    auc = [float(cell) for cell in page.locator("#lt-truth td:nth-of-type(1)").all_inner_texts()]
+    assert all(0.5 < value <= 1 for value in auc)
+
+
+def test_a_saved_run_opens_for_somebody_else(
+    page: Page, browser: Browser, server: Server, tmp_path: Path
+) -> None:
+    page.locator("#lt-tab-files").click()
+    with page.expect_download() as caught:
+        page.locator('[data-ask="save"]').click()
+    caught.value.save_as(tmp_path / "saved.zip")
+    broken: list[str] = []
+    other = visit(browser, server, broken)
+    saved = other.locator("#ask > input[type=file]")
+    (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 not a bundle")
+    saved.set_input_files(tmp_path / "bad.zip")
+    expect(other.locator("#notice [role=alert]")).to_be_visible(timeout=20_000)
+    saved.set_input_files(tmp_path / "saved.zip")
+    finished(other)
+    expect(other.locator(".lt-chip:not(.lt-remove)")).to_have_count(2)
+    other.locator(".lt-chip").first.click()
+    other.locator("#lt-tab-judge").click()
+    expect(other.locator(".lt-marks button")).to_have_count(2)
+    other.close()
+    assert broken == []
+
+
+def test_a_reload_finds_the_run_and_cancel_keeps_what_is_done(page: Page) -> None:
+    page.reload()
+    finished(page)
+    expect(page.locator(".lt-chip:not(.lt-remove)")).to_have_count(2)
+    page.locator("#text textarea, #text input").fill("the slow slow red car")
+    page.locator("#run").click()
+    expect(page.locator(".lt-stage")).to_contain_text("frame 2", timeout=20_000)
+    page.reload()
+    expect(page.locator(".lt-stage")).to_contain_text("of 48", timeout=20_000)
+    page.locator(".lt-cancel").click()
+    finished(page)
+    expect(page.locator("#notice")).to_contain_text(re.compile(r"Cancelled after \d+ frames"))
+    assert int(page.locator(".lt-range").get_attribute("max") or 0) < FRAMES - 1
+
+
+def test_ten_thousand_frames_are_drawn_by_the_column(page: Page, server: Server, tmp_path: Path) -> None:
+    frames = 10_000
+    info = probe(counting_clip(tmp_path / "tiny.mp4", frames=2))
+    grey = np.full((32, 32, 3), 128, np.uint8)
+    with FilmWriter(tmp_path / "film.mp4", info, 32) as film:
+        film.size_wh = (32, 32)
+        for k in range(frames):
+            film.add(Frame(k, k / 12, grey))
+    with MapsWriter(tmp_path / "maps.gz", 32, 32) as maps:
+        for _ in range(frames):
+            maps.add_maps(np.zeros((2, 32, 32), np.uint8))
+    session = next(one for one in server.backend.sessions._all() if one.workspace)
+    assert session.workspace is not None
+    state = session.workspace.state()
+    target = state["targets"][0]
+    run = {name: [values[0]] * frames for name, values in target["run"].items()}
+    run |= {
+        "index": list(range(frames)),
+        "time_s": [k / 12 for k in range(frames)],
+        "lgm": [0.5, 0.9] * (frames // 2),
+    }
+    run["state"] = ["lost" if k == 7777 else "tracking" for k in range(frames)]
+    run["fused"] = ["absent" if k == 7777 else 0.9 for k in range(frames)]
+    written = maps.maps
+    files = {"file": written.path, "size": list(written.size_wh), "offsets": list(written.offsets)}
+    long = {
+        **state,
+        "film": {"file": film.path, "frames": frames},
+        "targets": [{**target, "run": run, "maps": files}],
+    }
+    value = player.done(long, session.token)
+    root = server.backend.sessions.root
+    for place in (value["film"], *value["maps"]):  # Gradio hands out what lies below its folder
+        path = root / Path(place["path"]).name
+        path.write_bytes(Path(place["path"]).read_bytes())
+        place["path"] = str(path)
+    server.backend.page_of = lambda session, newest=False: value  # type: ignore[method-assign]
+    page.reload()
+    expect(page.locator(DONE)).to_be_visible(timeout=60_000)
+    expect(page.locator(".lt-range")).to_have_attribute("max", str(frames - 1))
+    keys(page, "End")
+    at(page, frames - 1)
+    calls, columns = page.evaluate("""async () => {
+        let calls = 0;
+        const fill = CanvasRenderingContext2D.prototype.fillRect;
+        CanvasRenderingContext2D.prototype.fillRect = function (...at) { calls += 1; fill.apply(this, at) };
+        document.body.classList.toggle('repaint');
+        await new Promise((done) => setTimeout(done, 500));
+        return [calls, document.querySelector('.lt-strip').width] }""")
+    assert 0 < calls < 8 * columns  # by the screen's width, not by the number of frames
+    lost = page.evaluate("""() => { const strip = document.querySelector('.lt-strip');
+        const at = Math.floor(7777.5 / 10000 * strip.width), row = (x) => [...strip.getContext('2d')
+          .getImageData(x, 65, 1, 20).data].join(); return row(at) !== row(at - 3) }""")
+    assert lost  # one lost frame among ten thousand is seen

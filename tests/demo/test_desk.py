@@ -1,0 +1,265 @@
+"""What the page asks for, without the page: runs, corrections, comparisons, exports, and stopping them."""
+
+from __future__ import annotations
+
+import errno
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from app_helpers import (
+    FRAMES,
+    HEIGHT,
+    SETTINGS,
+    WIDTH,
+    cut_clip,
+    eventually,
+    grey_of,
+)
+from desk_helpers import COLUMNS, done, film_of, maps_of, opened_desk, target, upload
+
+from demo.desk import Desk
+from demo.film import MapsWriter
+from demo.sessions import Session
+from demo.task import make_comparison
+from langtrack_core.run.format import read_run
+from langtrack_core.types import LangTrackError
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with opened_desk(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def me(desk: Desk) -> Session:
+    return desk.sessions.get("me")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    return upload(tmp_path)
+
+
+# --- runs --------------------------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_a_target_a_film_maps_and_files(desk: Desk, me: Session, clip: str) -> None:
+    work = desk.follow(me, clip, "the red zorp", "", 4, 2)
+    assert desk.progress(me)["title"] == "“the red zorp”" and work.unknown == ("zorp",)
+    done(work)
+    now = desk.progress(me)
+    assert now["stage"] == "done" and now["frames"] == now["total"] == FRAMES - 4 and now["position"] == 0
+    state = target(me)
+    assert set(state["run"]) == COLUMNS and state["run"]["index"] == list(range(4, FRAMES))
+    assert state["run"]["lgm"][:3] == [0.8, None, 0.8]
+    assert state["edits"][0]["frames"] == [4, FRAMES - 1] and not state["can_undo"] and not state["stale"]
+    assert state["settings"] == state["recorded"] and state["settings"]["every"] == 2
+    assert {path.name for path in state["files"]} >= {"boxes.csv", "fused.mp4", "manifest.json"}
+    with zipfile.ZipFile(state["bundle"]) as archive:
+        assert "grey/boxes.csv" in archive.namelist()
+    # The film begins with the clip, whatever the start frame.
+    assert film_of(me) == pytest.approx([grey_of(k) for k in range(FRAMES)], abs=3)
+    maps = maps_of(state)
+    assert maps.shape == (FRAMES - 4, 2, HEIGHT, WIDTH) and maps[0, 0].max() == 255 and maps[1, 0].max() == 0
+    json.dumps(me.workspace.state(), default=str)  # type: ignore[union-attr]
+
+
+def test_a_correction_forward_keeps_what_was_before_and_undo_brings_it_back(
+    desk: Desk, me: Session, clip: str
+) -> None:
+    done(desk.follow(me, clip, "the red car", ""))
+    first = target(me)
+    work = done(desk.correct(me, 1, 10, "the car", "", "forward"))
+    assert work.kind == "correct" and work.progress.total == FRAMES - 10
+    state = target(me)
+    assert state["run"]["index"] == list(range(FRAMES)) and state["stale"] and state["can_undo"]
+    assert [edit["frames"] for edit in state["edits"]] == [[0, FRAMES - 1], [10, FRAMES - 1]]
+    assert state["expression"] == "the car" and me.workspace.film_frames == FRAMES  # type: ignore[union-attr]
+    np.testing.assert_array_equal(maps_of(state), maps_of(first))  # the oracle says the same again
+    edited = [path for path in me.folder.rglob("boxes.csv")]
+    back = me.workspace.undo(1)  # type: ignore[union-attr]
+    assert back == first and len(list(me.folder.rglob("boxes.csv"))) == len(edited) - 1
+    with pytest.raises(LangTrackError, match="no correction"):
+        me.workspace.undo(1)  # type: ignore[union-attr]
+
+
+def test_a_correction_in_both_directions_is_undone_as_one(desk: Desk, me: Session, clip: str) -> None:
+    done(desk.follow(me, clip, "the red car", "", 8))
+    done(desk.correct(me, 1, 12, None, "70,50,100,80", "both", 3))
+    state = target(me)
+    assert state["run"]["index"] == list(range(FRAMES))  # back to frames that the first run never saw
+    assert [edit["direction"] for edit in state["edits"]] == ["forward", "forward", "backward"]
+    assert [edit["edit"] for edit in state["edits"]] == [0, 1, 1]
+    assert (
+        state["edits"][2]["box_xyxy"] == [70, 50, 100, 80]
+        and state["edits"][2]["expression"] == "the red car"
+    )
+    maps = maps_of(state)
+    for k in (0, 9, FRAMES - 1):  # rising frames again, though computed backward
+        assert maps[k, 1, 60, 60 + 2 * k + 5] > 250 and maps[k, 1, 60, 58 + 2 * k - 4] == 0
+    assert target(me)["run"]["time_s"] == sorted(state["run"]["time_s"])
+    assert len(me.workspace.undo(1)["edits"]) == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ((1, 5, None, "", "forward"), "Draw a box on this frame, or give better words"),
+        ((1, 5, "", "", "forward"), "Draw a box"),
+        ((1, 5, "the car", "", "sideways"), "forward, backward or both"),
+        ((1, 5, "the car", "1,2,3", "both"), "four numbers"),
+        ((1, 5, "the car", "nan,0,1,1", "both"), "four numbers"),
+        ((1, 5, "the car", "900,900,999,999", "both"), "outside the 160x90"),
+        ((1, -1, "the car", "", "both"), "The frame must be"),
+        ((1, float("nan"), "the car", "", "both"), "The frame must be"),
+        ((1, "x", "the car", "", "both"), "The frame must be"),
+        ((1, 500, "the car", "", "both"), "The track ends at frame 23"),
+        ((7, 5, "the car", "", "both"), "no target 7"),
+        ((None, 5, "the car", "", "both"), "The target must be"),
+    ],
+)
+def test_corrections_are_checked(desk: Desk, me: Session, clip: str, given: tuple, why: str) -> None:
+    done(desk.follow(me, clip, "the red car", ""))
+    with pytest.raises(LangTrackError, match=why):
+        desk.correct(me, *given)
+    assert desk.progress(me)["stage"] == "done" and len(target(me)["edits"]) == 1
+
+
+def test_several_targets_in_one_video_and_a_new_video_after_them(desk: Desk, me: Session, clip: str) -> None:
+    done(desk.follow(me, clip, "the red car", "", name="Red", colour="#FF0000"))
+    done(desk.follow(me, clip, "", "70,50,100,80", 3))
+    state = me.workspace.state()  # type: ignore[union-attr]
+    assert state["targets"][0]["name"] == "Red" and state["targets"][0]["colour"] == "#ff0000"
+    assert state["targets"][1]["expression"] is None and state["targets"][1]["name"] == "Target 2"
+    work = me.workspace
+    work.rename(2, "<b>other</b>")  # type: ignore[union-attr]
+    assert target(me, 2)["name"] == "<b>other</b>"
+    left = work.remove(1)  # type: ignore[union-attr]
+    assert [t["id"] for t in left["targets"]] == [2] and film_of(me)
+    done(desk.follow(me, clip, "the car", "", fresh=True))
+    assert me.workspace is not work and not work.folder.exists()  # type: ignore[union-attr]
+
+
+def test_comparing_expressions_decodes_once(desk: Desk, me: Session, clip: str) -> None:
+    done(desk.compare(me, clip, ["the red car", " ", "the car", "the red car"], 0, 2))
+    state = me.workspace.state()  # type: ignore[union-attr]
+    assert [t["name"] for t in state["targets"]] == ["the red car", "the car"]
+    assert len(desk.tracker.started) == 2  # type: ignore[attr-defined]
+    found = me.workspace.agreement()  # type: ignore[union-attr]
+    assert found["matrix"] == [[1.0, 1.0], [1.0, 1.0]] and found["targets"] == [1, 2]
+    for texts in ([], ["one"], ["a", "a"], [f"{k}" for k in range(7)], [None, 3]):
+        with pytest.raises(LangTrackError, match="2 to 6 different expressions"):
+            make_comparison(desk.tracker, SETTINGS, clip, texts, 0, 1)  # type: ignore[arg-type]
+
+
+def test_an_export_is_of_the_track_as_it_stands(desk: Desk, me: Session, clip: str) -> None:
+    done(desk.follow(me, clip, "the red car", ""))
+    old = target(me)["bundle"]
+    done(desk.correct(me, 1, 10, "the car", "", "backward"))
+    me.workspace.what_if(1, {"rule": "language", "every": 2, "rectangle": "rotated"})  # type: ignore[union-attr]
+    assert target(me)["stale"]
+    done(desk.export(me, 1))
+    state = target(me)
+    assert not state["stale"] and state["bundle"] != old
+    run = read_run(state["bundle"].parent / "grey")
+    assert run.manifest["what_if"]["rule"] == "language" and run.manifest["what_if"]["changed"] == FRAMES
+    assert len(run.manifest["edits"]) == 2 and run.manifest["weights"]
+    assert {row.source for row in run.rows} == {"lgm", "none"}
+    assert [row.frame for row in run.rows] == list(range(FRAMES))
+    corners = (state["bundle"].parent / "grey" / "rotated.csv").read_text().splitlines()
+    assert corners[2] == "1,,,,,,,," and sorted(map(float, corners[1].split(",")[1::2]))[::3] == [60, 90]
+    assert run.mask(1, "fused").any() == (run.rows[1].source == "lgm")  # type: ignore[union-attr]
+    me.workspace.what_if(1, None)  # type: ignore[union-attr]
+    assert target(me)["stale"]
+
+
+# --- stopping ----------------------------------------------------------------------------------------------
+
+
+def test_cancel_keeps_what_is_done_and_the_next_run_completes_the_film(
+    desk: Desk, me: Session, clip: str
+) -> None:
+    work = desk.follow(me, clip, "the slow car", "")
+    assert eventually(lambda: work.progress.frames >= 3)
+    assert desk.progress(me, picture=True)["picture"].startswith(b"\xff\xd8")
+    assert desk.progress(me)["fps"] > 0 and desk.progress(me)["left_s"] is not None
+    assert desk.cancel(me) and work.outcome == "cancelled"
+    state = target(me)
+    frames = len(state["run"]["index"])
+    assert 3 <= frames < FRAMES and state["edits"][0]["complete"] is False and len(film_of(me)) == frames
+    done(desk.correct(me, 1, frames, "the car", "", "forward"))
+    assert target(me)["run"]["index"] == list(range(FRAMES)) and len(film_of(me)) == FRAMES
+
+
+def test_cancelling_a_correction_keeps_its_frames(desk: Desk, me: Session, clip: str) -> None:
+    done(desk.follow(me, clip, "the red car", ""))
+    work = desk.correct(me, 1, 20, "the slow car", "", "backward")
+    assert eventually(lambda: work.progress.frames >= 2)
+    assert desk.cancel(me)
+    state = target(me)
+    first, last = state["edits"][1]["frames"]
+    assert last == 20 and 0 < first < 20 and state["run"]["index"] == list(range(FRAMES))
+
+
+def test_cancelled_before_its_first_frame_leaves_nothing(desk: Desk, me: Session, clip: str) -> None:
+    others = [desk.sessions.get(name) for name in "ab"]
+    for other in others:
+        desk.follow(other, clip, "the slow car", "")
+    work = desk.follow(me, clip, "the car", "")
+    assert desk.progress(me)["stage"] == "waiting" and desk.progress(me)["position"] == 1
+    assert desk.cancel(me) and work.outcome == "cancelled" and desk.progress(me)["position"] == 0
+    assert me.workspace.state()["targets"] == []  # type: ignore[union-attr]
+    assert all(desk.cancel(other) for other in others)
+    done(desk.follow(me, clip, "the car", ""))
+    assert [t["id"] for t in me.workspace.state()["targets"]] == [2]  # type: ignore[union-attr]
+
+
+def test_a_run_that_fails_changes_nothing(
+    desk: Desk, me: Session, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(desk.follow(me, clip, "the red car", ""))
+    before = target(me)
+    files = sorted(me.folder.rglob("*"))
+
+    def full(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(MapsWriter, "add", full)
+    work = desk.correct(me, 1, 5, "the car", "", "both")
+    assert work.wait(20) and work.outcome == "failed"
+    assert work.error == "The server could not read or write a file: its disk is full."
+    assert target(me) == before and sorted(me.folder.rglob("*")) == files
+    monkeypatch.setattr(MapsWriter, "add", lambda *args: 1 / 0)
+    work = desk.correct(me, 1, 5, "the car", "", "forward")
+    assert work.wait(20) and "Something went wrong" in str(work.error)
+    assert sorted(me.folder.rglob("*")) == files
+
+
+def test_a_disk_that_is_nearly_full_begins_nothing(desk: Desk, me: Session, clip: str) -> None:
+    poor = Desk(desk.tracker, type(SETTINGS)(min_free_mb=10**9), desk.sessions)
+    with pytest.raises(LangTrackError, match="disk is nearly full"):
+        poor.follow(me, clip, "the car", "")
+    assert me.workspace is None and me.work is None
+
+
+def test_a_damaged_clip_is_followed_to_its_end_with_a_warning(
+    desk: Desk, me: Session, tmp_path: Path
+) -> None:
+    work = done(desk.follow(me, str(cut_clip(tmp_path / "cut.mp4")), "the car", ""))
+    assert "cut.mp4 ends early" in str(work.warning)
+    assert target(me)["edits"][0]["complete"] is False
+
+
+def test_limits_hold_while_decoding(desk: Desk, me: Session, clip: str) -> None:
+    strict = Desk(desk.tracker, type(SETTINGS)(max_seconds=1, preview_hz=20), desk.sessions)
+    with pytest.raises(LangTrackError, match="takes up to 1"):
+        strict.follow(me, clip, "the car", "")
+    few = Desk(desk.tracker, type(SETTINGS)(max_frames=10, preview_hz=20), desk.sessions)
+    with pytest.raises(LangTrackError, match="24 frames; this server takes up to 10"):
+        few.follow(me, clip, "the car", "")

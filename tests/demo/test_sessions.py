@@ -1,0 +1,226 @@
+"""Visitors: reloads, the line, the API's calls, and where the page is served."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from app_helpers import (
+    FRAMES,
+    SETTINGS,
+    PacedTracker,
+    eventually,
+)
+from desk_helpers import opened_desk, upload
+
+import demo.hosting
+from demo.desk import Desk
+from demo.endpoints import Endpoints
+from demo.hosting import check_mcp, device, on_gpu, on_zero_gpu, seconds_for
+from demo.line import Line
+from demo.sessions import Sessions
+from demo.task import whole_number
+from langtrack_core.types import LangTrackError
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with opened_desk(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    return upload(tmp_path)
+
+
+# --- sessions and the line ---------------------------------------------------------------------------------
+
+
+def test_a_reloaded_page_finds_its_run_and_a_closed_one_ends(tmp_path: Path, clip: str) -> None:
+    desk = Desk(PacedTracker(), SETTINGS, Sessions(tmp_path / "root", 3600.0, 0.3, Line(1, 3)))
+    sessions = desk.sessions
+    first = sessions.get("page-1")
+    first.own(Path(clip))
+    work = desk.follow(first, clip, "the slow slow car", "")
+    assert eventually(lambda: work.progress.frames > 0)
+    sessions.leave("page-1")
+    empty = sessions.get("page-2")
+    assert sessions.resume("page-2", "wrong") is None and sessions.resume("page-2", None) is None
+    assert sessions.resume("page-2", first.token) is first and sessions.get("page-2") is first
+    assert empty is not first and len(sessions) == 1
+    done_before = desk.tracker.frames_done  # type: ignore[attr-defined]
+    assert eventually(lambda: desk.tracker.frames_done > done_before + 4)  # type: ignore[attr-defined]
+    assert not work.over  # it goes on, well beyond the time in which a page may come back
+
+    assert sessions.resume("page-3", first.token) is first  # a duplicated tab
+    sessions.leave("page-2")
+    assert not eventually(lambda: work.over, 0.6)
+    sessions.leave("page-3")
+    assert eventually(lambda: len(sessions) == 0 and not Path(clip).exists())
+    assert work.over and list((tmp_path / "root").rglob("*")) == []
+    assert sessions.resume("page-4", first.token) is None
+    sessions.close()
+
+
+def test_a_clip_that_somebody_else_has_just_uploaded_stays(tmp_path: Path, clip: str) -> None:
+    sessions = Sessions(tmp_path / "root", 3600.0, 0.3, Line(1, 3))
+    sessions.get("page-1").own(Path(clip))
+    again = tmp_path / "arriving"
+    again.write_bytes(Path(clip).read_bytes())
+    again.rename(clip)  # as Gradio does; the second page has not said so yet
+    sessions.drop("page-1")
+    assert Path(clip).exists()
+    sessions.get("page-2").own(Path(clip))
+    sessions.drop("page-2")
+    assert not Path(clip).exists()
+
+
+def test_one_run_a_session_and_a_full_line(desk: Desk, clip: str) -> None:
+    sessions = [desk.sessions.get(f"{k}") for k in range(6)]
+    works = [desk.follow(session, clip, "the slow car", "") for session in sessions[:5]]  # 2 compute, 3 wait
+    for _ in range(20):
+        with pytest.raises(LangTrackError, match="A run is going on in this page"):
+            desk.follow(sessions[0], clip, "the car", "")
+    with pytest.raises(LangTrackError, match="3 others are waiting"):
+        desk.follow(sessions[5], clip, "the car", "")
+    assert sessions[5].workspace is None and sessions[5].work is None
+    assert not sessions[5].folder.exists() or list(sessions[5].folder.rglob("*")) == []
+    assert [desk.sessions.line.position(work) for work in works] == [0, 0, 1, 2, 3]
+    desk.cancel(sessions[2])
+    assert [desk.sessions.line.position(work) for work in works] == [0, 0, 0, 1, 2]
+    desk.cancel(sessions[0])
+    assert eventually(lambda: works[3].started) and not works[4].started
+
+
+def test_the_line_serves_in_order() -> None:
+    class Told:
+        def __init__(self) -> None:
+            self.over, self.started, self._end = False, False, threading.Event()
+
+        def start(self) -> None:
+            self.started = True
+
+        def wait(self, timeout_s: float | None = None) -> bool:
+            return self._end.wait(timeout_s)
+
+        def end(self) -> None:
+            self.over = True
+            self._end.set()
+
+    line, jobs = Line(1, 10), [Told() for _ in range(5)]
+    for job in jobs:
+        line.enter(job)
+    assert eventually(lambda: jobs[0].started)
+    assert [line.position(job) for job in jobs] == [0, 1, 2, 3, 4]
+    jobs[1].over = True  # cancelled while it waited
+    jobs[0].end()
+    for job in jobs[2:]:
+        assert eventually(lambda job=job: job.started and line.position(job) == 0)
+        assert not any(later.started for later in jobs[jobs.index(job) + 1 :])
+        job.end()
+    assert not jobs[1].started
+
+
+# --- the API and hosting -----------------------------------------------------------------------------------
+
+
+def test_submit_progress_cancel_results(desk: Desk, clip: str) -> None:
+    api = Endpoints(desk)
+    begun = api.submit(clip, "the red zorp", "", 0, 1)
+    assert begun["unknown_words"] == ["zorp"] and begun["position"] in (0, 1)
+    assert eventually(lambda: api.progress(begun["run"])["stage"] == "done")
+    report, bundle = api.results(begun["run"])
+    assert report == {
+        "stage": "done",
+        "frames": FRAMES,
+        "found": FRAMES,
+        "unknown_words": ["zorp"],
+        "seconds": 1.917,
+        "warning": None,
+    }
+    with zipfile.ZipFile(bundle) as files:
+        assert "grey/boxes.csv" in files.namelist()
+    json.dumps([begun, report, api.progress(begun["run"])])
+
+    slow = api.submit(clip, "the slow car")["run"]
+    with pytest.raises(LangTrackError, match="not over yet"):
+        api.results(slow)
+    assert eventually(lambda: api.progress(slow)["frames"] >= 2)
+    assert api.cancel(slow)["stage"] == "cancelled"
+    report, _ = api.results(slow)
+    assert report["stage"] == "cancelled" and 2 <= report["frames"] < FRAMES
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ((None, "the car"), "Choose a video"),
+        (("/nowhere/secret.mp4", "the car"), "not on the server any more"),
+        (("http://example.org/a.mp4", "the car"), "not on the server any more"),
+        (("{clip}", "", ""), "Say what to follow"),
+        (("{clip}", "the car", "nan,1,2,3"), "four numbers"),
+        (("{clip}", "the car", "", float("nan")), "The start frame must be a whole number"),
+        (("{clip}", "the car", "", -1), "The start frame must be"),
+        (("{clip}", "the car", "", 0, float("inf")), "The language cadence must be"),
+        (("{clip}", "the car", "", 0, 10**9), "from 1 to 30"),
+        (("{clip}", "x" * 501, ""), "at most 500 characters"),
+    ],
+)
+def test_what_the_api_refuses(desk: Desk, clip: str, given: tuple, why: str) -> None:
+    api = Endpoints(desk)
+    given = tuple(clip if one == "{clip}" else one for one in given)
+    with pytest.raises(LangTrackError, match=why) as caught:
+        api.submit(*given)
+    assert "/nowhere" not in str(caught.value)
+    assert len(desk.sessions) == 0
+    for call in (api.progress, api.cancel, api.results):
+        for run in ("", "me", None, "ü", "a" * 10_000):
+            with pytest.raises(LangTrackError, match="no such run"):
+                call(run)  # type: ignore[arg-type]
+
+
+def test_numbers_from_outside() -> None:
+    assert whole_number(3.0, "It") == 3 and whole_number("4", "It") == 4
+    for value in (None, "x", [], {}, float("inf"), 1.5, -1):
+        with pytest.raises(LangTrackError, match="It must be a whole number from 0 up"):
+            whole_number(value, "It")
+
+
+def test_a_gpu_is_borrowed_on_zero_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def count(to: int) -> Iterator[int]:
+        yield from range(to)
+
+    def frames(to: int) -> int:
+        return 10 * to
+
+    assert on_gpu(count, frames, {}) is count
+    assert on_gpu(count, frames, {"SPACE_ID": "a/b"}) is count  # a Space with a CPU
+    asked: list[int] = []
+
+    class Spaces:
+        @staticmethod
+        def GPU(duration: Callable[[int], int]) -> Any:
+            def borrowed(function: Any) -> Any:
+                return lambda *given: (asked.append(duration(*given)), function(*given))[1]
+
+            return borrowed
+
+    monkeypatch.setitem(sys.modules, "spaces", Spaces)
+    zero = {"SPACE_ID": "a/b", "SPACES_ZERO_GPU": "true"}
+    assert on_zero_gpu(zero) and not on_zero_gpu({"SPACES_ZERO_GPU": "true"})
+    assert device(zero) == "cuda" and device({}) == "cpu"
+    assert list(on_gpu(count, frames, zero)(3)) == [0, 1, 2] and asked == [seconds_for(30)]
+    assert seconds_for(10) < seconds_for(1000) < seconds_for(10**9) == seconds_for(10**8)
+
+
+def test_a_missing_mcp_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo.hosting.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(LangTrackError, match="gradio"):
+        check_mcp()

@@ -1,0 +1,125 @@
+"""The annotator's tools on the tracks of a video, and projects that open again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from app_helpers import (
+    FRAMES,
+    HEIGHT,
+    WIDTH,
+)
+from desk_helpers import COLUMNS, done, film_of, maps_of, opened_desk, target, upload
+
+from demo.desk import Desk
+from demo.sessions import Session
+from langtrack_core.types import LangTrackError
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with opened_desk(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def me(desk: Desk) -> Session:
+    return desk.sessions.get("me")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    return upload(tmp_path)
+
+
+# --- the annotator's tools ---------------------------------------------------------------------------------
+
+
+def test_what_if_verdicts_queue_and_truth(desk: Desk, me: Session, clip: str, tmp_path: Path) -> None:
+    done(desk.follow(me, clip, "the red car", ""))
+    space = me.workspace
+    assert space is not None
+    changed = space.what_if(1, {"rule": "language", "every": 3})
+    assert changed["what_if"] and changed["changed"] == FRAMES and len(changed["notes"]) == 1
+    assert set(changed["columns"]) < COLUMNS and changed["columns"]["lgm"][:4] == [0.8, None, None, 0.8]
+    assert target(me)["run"]["source"] == changed["columns"]["source"]
+    with pytest.raises(LangTrackError, match="no what-if setting"):
+        space.what_if(1, {"magic": 1})
+    back = space.what_if(1, None)
+    assert not back["what_if"] and back["columns"]["source"] == ["siam"] * FRAMES
+
+    given = space.give_verdict(1, 2, 4, "tracker", "<i>")
+    assert given["counts"]["tracker"] == 3 and given["frames"]["3"] == {"verdict": "tracker", "note": "<i>"}
+    files = {form: space.verdicts_file(1, form) for form in ("json", "csv")}
+    assert space.clear_verdicts(1, 0, 99)["frames"] == {}
+    for path in files.values():
+        assert space.import_verdicts(1, path) == given
+    (tmp_path / "v.csv").write_text("frame,verdict,note\n99,both,\n")
+    with pytest.raises(LangTrackError, match="frame 99, which this track does not have"):
+        space.import_verdicts(1, tmp_path / "v.csv")
+    assert space.queue(1) == []  # the oracle's branches agree
+
+    lines = [f"{60 + 2 * k},50,30,30" for k in range(FRAMES)]
+    (tmp_path / "gt.txt").write_text("\n".join(lines))
+    assert space.truth(1, [tmp_path / "gt.txt"])["branches"]["fused"]["mean_iou"] == 1
+    space.what_if(1, {"start": 1.0, "lost": 1.0})
+    assert space.truth(1, [tmp_path / "gt.txt"])["branches"]["fused"]["mean_iou"] == 0
+
+
+def test_a_closer_look_at_one_frame(desk: Desk, me: Session, clip: str) -> None:
+    done(desk.follow(me, clip, "the red car", ""))
+    words = desk.words(me, 1, 3)
+    assert [word["word"] for word in words["words"]] == ["the", "red", "car"] and words["decisive"] is None
+    found = desk.regions(me, 1, 3, "the car")
+    assert found["count"] == 1 and found["regions"][0]["means"] == 0
+    assert found["regions"][0]["box_xyxy"] == [66, 50, 96, 80]
+    with pytest.raises(LangTrackError, match="past the end"):
+        desk.words(me, 1, 300)
+    done(desk.follow(me, clip, "", "70,50,100,80"))
+    with pytest.raises(LangTrackError, match="by its box alone"):
+        desk.regions(me, 2, 3)
+    with pytest.raises(LangTrackError, match="Follow something first"):
+        desk.words(desk.sessions.get("other"), 1, 0)
+
+
+@pytest.mark.parametrize("with_video", [True, False])
+def test_a_saved_project_opens_in_another_session(
+    desk: Desk, me: Session, clip: str, with_video: bool, tmp_path: Path
+) -> None:
+    done(desk.follow(me, clip, "the red car", ""))
+    done(desk.correct(me, 1, 10, "the car", "", "both"))
+    me.workspace.give_verdict(1, 2, 4, "tracker", "<i>")  # type: ignore[union-attr]
+    me.workspace.what_if(1, {"rule": "language"})  # type: ignore[union-attr]
+    saved = shutil.copy(me.workspace.save_bundle(with_video, 10), tmp_path / "p.zip")  # type: ignore[union-attr]
+    before = target(me)
+    desk.sessions.drop("me")
+    you = desk.sessions.get("you")
+    done(desk.open_bundle(you, Path(saved)))
+    after = target(you)
+    for part in ("id", "name", "colour", "edits", "settings", "verdicts", "notes", "changed", "can_undo"):
+        assert after[part] == before[part]
+    for column in COLUMNS - {"lgm_corners", "siam_corners", "time_s"}:
+        assert after["run"][column] == before["run"][column], column
+    assert maps_of(after).shape == (FRAMES, 2, HEIGHT, WIDTH) and len(you.workspace.undo(1)["edits"]) == 1  # type: ignore[union-attr]
+    if with_video:
+        assert len(film_of(you)) == FRAMES
+        done(desk.correct(you, 1, 3, "the car", "", "forward"))
+        assert len(target(you)["edits"]) == 2
+    else:
+        assert you.workspace.film is None  # type: ignore[union-attr]
+        with pytest.raises(LangTrackError, match="The video is not here"):
+            desk.correct(you, 1, 3, "the car", "", "forward")
+
+
+def test_a_bad_project_leaves_the_workspace_as_it_was(
+    desk: Desk, me: Session, clip: str, tmp_path: Path
+) -> None:
+    done(desk.follow(me, clip, "the red car", ""))
+    files = sorted(me.folder.rglob("*"))
+    (tmp_path / "bad.zip").write_bytes(b"PK no")
+    work = desk.open_bundle(me, tmp_path / "bad.zip")
+    assert work.wait(20) and work.outcome == "failed" and "not a ZIP" in str(work.error)
+    assert target(me)["id"] == 1 and sorted(me.folder.rglob("*")) == files

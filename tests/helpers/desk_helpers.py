@@ -1,0 +1,63 @@
+"""What the tests of the page's work share: a desk over a tracker that waits, one visitor, one clip."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from app_helpers import (
+    SETTINGS,
+    PacedTracker,
+    counting_clip,
+)
+
+from demo.desk import Desk
+from demo.line import Line
+from demo.sessions import Session, Sessions
+from demo.timeline import Timeline
+from demo.work import Work
+from langtrack_core.video import read_frames
+
+COLUMNS = set(Timeline.__dataclass_fields__)
+
+
+@contextmanager
+def opened_desk(tmp_path: Path) -> Iterator[Desk]:
+    """Two places and three to wait; afterwards nothing computes and nothing is left."""
+    made = Desk(PacedTracker(), SETTINGS, Sessions(tmp_path / "root", 3600.0, 0.0, Line(2, 3)))
+    yield made
+    made.sessions.close()
+    assert [thread.name for thread in threading.enumerate() if thread.name == "langtrack-run"] == []
+    assert list((tmp_path / "root").rglob("*")) == []
+
+
+def upload(tmp_path: Path) -> str:
+    return str(counting_clip(tmp_path / "upload" / "grey.mp4"))
+
+
+def done(work: Work) -> Work:
+    assert work.wait(60)
+    assert work.error is None
+    return work
+
+
+def target(session: Session, number: int = 1) -> dict[str, Any]:
+    assert session.workspace is not None
+    return session.workspace.target_state(number)
+
+
+def film_of(session: Session) -> list[int]:
+    """The grey of each frame of the film."""
+    assert session.workspace is not None and session.workspace.film is not None
+    return [round(float(frame.rgb.mean())) for frame in read_frames(session.workspace.film)]
+
+
+def maps_of(state: dict[str, Any]) -> np.ndarray:
+    width, height = state["maps"]["size"]
+    with gzip.open(state["maps"]["file"]) as stream:
+        return np.frombuffer(stream.read(), np.uint8).reshape(-1, 2, height, width)

@@ -1,0 +1,165 @@
+"""Batches on this machine: every item ends once, whatever happens to its worker, its video or the batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import batch_helpers
+import pytest
+from batch_helpers import index, left_over, manifest, run
+from synthetic import moving_object, write_mp4
+
+from langtrack_core.run.format import read_run
+from langtrack_core.types import LangTrackError
+from langtrack_lab.batch import scheduler
+from langtrack_lab.batch.ledger import Entry, Ledger
+from langtrack_lab.batch.manifest import read_manifest
+from langtrack_lab.batch.process_pool import LocalPool
+from langtrack_lab.batch.worker import Task
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    return write_mp4(moving_object(5, (48, 64)), tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+def test_every_item_ends_with_its_reason_and_lost_workers_are_replaced(clip: Path, tmp_path: Path, capsys):
+    flag = tmp_path / "died"
+    told = ["the box", "fault", "refuse", f"die once {flag}", "die", "hang", "the box"]
+    path = manifest(tmp_path, clip, told)
+    with path.open("a") as stream:
+        stream.write(f"{tmp_path / 'missing.mp4'},the box,item7\n")
+        (tmp_path / "broken.mp4").write_bytes(b"no video" * 100)
+        stream.write(f"{tmp_path / 'broken.mp4'},the box,item8\n")
+    out = tmp_path / "out"
+    assert run(path, out, "--workers", "2", "--no-video", "--timeout", "2") == 1
+    rows = index(out)
+    assert [row["status"] for row in rows.values()] == [
+        *("done", "failed", "failed", "done", "failed", "failed", "done", "failed", "failed")
+    ]
+    assert "RuntimeError: told to" in rows["item1"]["reason"]
+    assert rows["item2"]["reason"] == "The expression is one that is refused."
+    assert rows["item3"]["attempts"] == "2" and rows["item3"]["frames"] == "5"
+    assert "SIGKILL" in rows["item4"]["reason"] and rows["item4"]["attempts"] == "2"
+    assert "no frame came for 2 s" in rows["item5"]["reason"] and rows["item5"]["attempts"] == "1"
+    assert "missing.mp4" in rows["item7"]["reason"] and "broken.mp4" in rows["item8"]["reason"]
+    assert left_over(out) == []
+    assert sorted(p.name for p in (out / "runs").iterdir()) == ["item0", "item3", "item6"]
+    assert read_run(out / "runs" / "item3").manifest["complete"]
+
+
+def test_again_does_only_what_is_left_and_retries_on_request(clip: Path, tmp_path: Path):
+    path, out = manifest(tmp_path, clip, ["the box", "fault"]), tmp_path / "out"
+    assert run(path, out, "--no-video") == 1
+    before = (out / "ledger.jsonl").read_text()
+    stamp = (out / "runs" / "item0" / "manifest.json").stat().st_mtime_ns
+    assert run(path, out, "--no-video", load=batch_helpers.load_fails) == 1  # no worker is needed
+    assert (out / "ledger.jsonl").read_text() == before
+    assert run(path, out, "--no-video", "--retry-failed") == 1
+    assert len((out / "ledger.jsonl").read_text().splitlines()) == 3
+    assert (out / "runs" / "item0" / "manifest.json").stat().st_mtime_ns == stamp
+    longer = manifest(tmp_path, clip, ["the box", "fault", "the box"])
+    assert run(longer, out, "--no-video") == 1
+    assert [row["status"] for row in index(out).values()] == ["done", "failed", "done"]
+
+
+def test_other_settings_do_not_mix(clip: Path, tmp_path: Path):
+    path, out = manifest(tmp_path, clip, ["the box"]), tmp_path / "out"
+    assert run(path, out, "--no-video") == 0
+    with pytest.raises(LangTrackError, match="made with other video; choose another --out"):
+        run(path, out)
+
+
+def test_a_tracker_that_cannot_load_stops_the_batch_and_loses_nothing(clip: Path, tmp_path: Path):
+    path, out = manifest(tmp_path, clip, ["the box"]), tmp_path / "out"
+    with pytest.raises(LangTrackError, match="could not load the networks: There are no weights 'nowhere'"):
+        run(path, out, "--no-video", load=batch_helpers.load_fails)
+    assert index(out)["item0"]["status"] == "pending"
+    assert run(path, out, "--no-video") == 0
+
+
+def test_a_full_disk_stops_the_batch_without_blaming_an_item(clip: Path, tmp_path: Path):
+    items = read_manifest(manifest(tmp_path, clip, ["the box"]))
+    runs = tmp_path / "out" / "runs"
+    with Ledger(runs.parent) as ledger:
+        runs.mkdir()
+        pool = LocalPool(Task(batch_helpers.load, runs, video=False), 1)
+        patience = scheduler.Patience(free_bytes=1 << 60)
+        try:
+            with pytest.raises(scheduler.Stopped, match="1 items are still to do; make room"):
+                scheduler.run_items(items, pool, ledger, runs, patience=patience)
+        finally:
+            pool.close()
+        assert ledger.entries == {}
+
+
+def test_one_batch_at_a_time_and_a_line_cut_off_by_a_crash(tmp_path: Path):
+    with Ledger(tmp_path) as ledger:
+        ledger.add(Entry("a", "done"))
+        ledger.add(Entry("b", "failed", "why"))
+        with pytest.raises(LangTrackError, match="Another batch is at work"), Ledger(tmp_path):
+            pass
+    with (tmp_path / "ledger.jsonl").open("a") as stream:
+        stream.write('{"id": "c", "sta')
+    with Ledger(tmp_path) as ledger:
+        assert set(ledger.entries) == {"a", "b"}
+        ledger.add(Entry("c", "done"))
+    with Ledger(tmp_path) as ledger:
+        assert set(ledger.entries) == {"a", "b", "c"} and ledger.entries["b"].reason == "why"
+
+
+def test_exports_of_a_whole_batch(clip: Path, tmp_path: Path):
+    path, out = manifest(tmp_path, clip, ["the box", "absent", "the box"]), tmp_path / "out"
+    assert run(path, out, "--no-video", "--coco", "--yolo") == 0
+    coco = json.loads((out / "coco_video.json").read_text())
+    assert [v["length"] for v in coco["videos"]] == [5, 5, 5] and coco["videos"][0]["width"] == 64
+    tracks = {a["video_id"]: a for a in coco["annotations"]}
+    assert tracks[1]["bboxes"] == [[8.0, 4.0, 16.0, 16.0]] * 5 and tracks[1]["areas"] == [256] * 5
+    assert tracks[1]["expression"] == "the box" and tracks[1]["segmentations"][0]["size"] == [48, 64]
+    assert tracks[2]["bboxes"] == tracks[2]["segmentations"] == [None] * 5
+    assert (out / "yolo" / "classes.txt").read_text().splitlines() == ["the box", "absent"]
+    labels = out / "yolo" / "labels"
+    assert (labels / "item0" / "000004.txt").read_text() == "0 0.250000 0.250000 0.250000 0.333333\n"
+    assert (labels / "item1" / "000000.txt").read_text() == ""
+    assert len(list((labels / "item2").iterdir())) == 5
+
+
+# Whoever runs the tests in the background may have handed down an ignored SIGINT.
+_PROGRAM = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from batch_helpers import run
+from pathlib import Path
+sys.exit(run(Path(sys.argv[1]), Path(sys.argv[2]), "--no-video", "--workers", "2"))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_batch_goes_on_where_it_was(number: int, clip: Path, tmp_path: Path):
+    gate, out = tmp_path / "gate", tmp_path / "out"
+    path = manifest(tmp_path, clip, ["the box"] * 3 + [f"wait {gate}"] * 4)
+    command_line = [sys.executable, "-c", _PROGRAM, str(path), str(out)]
+    here = Path(batch_helpers.__file__).parent
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])}
+    process = subprocess.Popen(command_line, env=env, stderr=subprocess.DEVNULL)
+    ledger = out / "ledger.jsonl"
+    deadline = time.monotonic() + 60
+    while not ledger.exists() or len(ledger.read_text().splitlines()) < 3:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, number)
+    assert process.wait(30) != 0
+    ended = [json.loads(line)["id"] for line in ledger.read_text().splitlines()]
+    assert len(ended) == 3
+    gate.touch()
+    assert run(path, out, "--no-video", "--workers", "2") == 0
+    lines = [json.loads(line)["id"] for line in ledger.read_text().splitlines()]
+    assert lines[: len(ended)] == ended and sorted(lines) == [f"item{n}" for n in range(7)]
+    assert left_over(out) == []
+    assert {row["status"] for row in index(out).values()} == {"done"}

@@ -1,0 +1,303 @@
+"""Layouts of our own, the registry and the common types, each on a tiny tree."""
+
+import numpy as np
+import pytest
+from trees import SIZE_HW, as_json, mask, palette, picture, pictures, text
+
+from langtrack_core.types import LangTrackError
+from langtrack_lab.datasets import (
+    KINDS,
+    ONE_BASED,
+    Sequence,
+    box_referrals,
+    box_sequences,
+    coco_pictures,
+    coco_set,
+    davis_sequences,
+    guess_kind,
+    open_dataset,
+    open_sequences,
+    plain_sequences,
+    read_rgb,
+    saliency_pictures,
+)
+
+
+def dog(**image):
+    return {
+        "categories": [{"id": 7, "name": "dog"}, {"id": 8, "name": "cat"}, {"id": 9, "name": "cow"}],
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 16, "height": 12, **image}],
+        "annotations": [
+            {
+                "image_id": 1,
+                "category_id": 7,
+                "bbox": [2, 3, 5, 6],
+                "segmentation": [[2, 3, 7, 3, 7, 9, 2, 9]],
+            },
+            {"image_id": 1, "category_id": 9, "bbox": [0, 0, 4, 4], "iscrowd": 1},
+        ],
+    }
+
+
+def coco(folder, **image):
+    picture(folder / "images" / "a.jpg")
+    as_json(folder / "instances.json", dog(**image))
+    return folder
+
+
+# --- photos ------------------------------------------------------------------------------------------------
+
+
+def test_coco_polygons_boxes_and_crowds(tmp_path):
+    (found,) = coco_pictures(coco(tmp_path))
+    (dog,) = found.instances
+    assert dog.category == "dog" and dog.box_xyxy.tolist() == [2, 3, 7, 9]
+    expected = np.zeros(SIZE_HW, bool)
+    expected[3:9, 2:7] = True
+    np.testing.assert_array_equal(dog.mask(SIZE_HW), expected)
+    assert read_rgb(found.path).shape == (12, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("label", "dog", "cat"), [("all", True, True), (["dog"], True, False), ("one", False, False)]
+)
+def test_coco_says_which_categories_are_complete(tmp_path, label, dog, cat):
+    (found,) = coco_pictures(coco(tmp_path, labelled_categories=label))
+    assert (found.is_complete("dog"), found.is_complete("cat")) == (dog, cat)
+    assert not found.is_complete("cow")  # there is a crowd of them
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"images": []}', '{"images": [{}], "annotations": []}'])
+def test_malformed_coco_names_the_file(tmp_path, text):
+    (tmp_path / "instances.json").write_text(text)
+    with pytest.raises(LangTrackError, match=r"instances\.json"):
+        coco_pictures(tmp_path)
+
+
+def test_coco_as_published(tmp_path):
+    for part in ("train2017", "val2017"):
+        picture(tmp_path / part / "a.jpg")
+        as_json(tmp_path / "annotations" / f"instances_{part}.json", dog())
+    assert [p.path.parent.name for p in coco_set(tmp_path)] == ["train2017", "val2017"]
+    assert [p.path for p in coco_set(tmp_path, "val")] == [tmp_path / "val2017" / "a.jpg"]
+    with pytest.raises(LangTrackError, match='no part "test"; known are train2017, val2017'):
+        coco_set(tmp_path, "test")
+    (tmp_path / "val2017").rename(tmp_path / "val")
+    with pytest.raises(LangTrackError, match=r"photos of .*instances_val2017\.json is missing"):
+        coco_set(tmp_path, "val")
+
+
+def test_coco_without_outlines(tmp_path):
+    assert len(coco_set(coco(tmp_path))) == 1
+    (tmp_path / "instances.json").rename(tmp_path / "boxes.json")
+    assert len(coco_set(tmp_path)) == 1
+    (tmp_path / "boxes.json").unlink()
+    with pytest.raises(LangTrackError, match=r"expected one of .*instances\.json, .*boxes\.json"):
+        coco_set(tmp_path)
+
+
+def test_saliency(tmp_path):
+    picture(tmp_path / "images" / "0001.jpg")
+    mask(tmp_path / "masks" / "0001.png")
+    (found,) = saliency_pictures(tmp_path)
+    assert found.instances[0].box_xyxy.tolist() == [2, 3, 7, 9]
+    (tmp_path / "masks" / "0001.png").unlink()
+    with pytest.raises(LangTrackError, match=r"0001\.png is missing"):
+        saliency_pictures(tmp_path)
+
+
+def test_sentences_of_one_box_belong_together(tmp_path):
+    picture(tmp_path / "images" / "a.jpg")
+    entries = [
+        {"file_name": "a.jpg", "expression": "the dog", "box_xyxy": [2, 3, 7, 9]},
+        {"file_name": "a.jpg", "expression": "a brown dog", "box_xyxy": [2, 3, 7, 9]},
+        {"file_name": "a.jpg", "expression": "the cat", "box_xyxy": [0, 0, 4, 4]},
+    ]
+    as_json(tmp_path / "expressions.json", entries)
+    dog, cat = box_referrals(tmp_path)
+    assert dog.sentences == ("the dog", "a brown dog") and cat.sentences == ("the cat",)
+    assert dog.instance.box_xyxy.tolist() == [2, 3, 7, 9]
+    as_json(tmp_path / "expressions.json", [{"file_name": "a.jpg", "expression": "x", "box_xyxy": [1, 2]}])
+    with pytest.raises(LangTrackError, match=r"expressions\.json is not a list of file_name"):
+        box_referrals(tmp_path)
+
+
+def test_a_picture_that_is_none_names_itself(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"not a picture")
+    with pytest.raises(LangTrackError, match=r"a\.jpg is not a readable picture"):
+        read_rgb(tmp_path / "a.jpg")
+
+
+# --- sequences ---------------------------------------------------------------------------------------------
+
+
+def frames_of(folder, count):
+    pictures(folder, [f"{i:05d}.jpg" for i in range(count)])
+    return tuple(sorted(folder.iterdir()))
+
+
+def test_a_sequence_counts(tmp_path):
+    frames = frames_of(tmp_path, 2)
+    with pytest.raises(ValueError, match="1 masks for 2 frames"):
+        Sequence("a", frames, (), masks=(None,))
+    with pytest.raises(ValueError, match=r"\(2, 4\)"):
+        Sequence("a", frames, (), boxes=np.zeros((3, 4)))
+    with pytest.raises(ValueError, match=r"\(2,\)"):
+        Sequence("a", frames, (), absent=np.zeros(3, bool))
+    bare = Sequence("a", frames, ())
+    assert np.isnan(bare.boxes_xyxy).all() and not bare.absent_frames.any() and bare.mask(0) is None
+
+
+def test_masks_tell_box_and_absence_and_what_is_not_annotated(tmp_path):
+    frames = frames_of(tmp_path / "frames", 3)
+    masks = (
+        palette(tmp_path / "0.png", {1: (0, 0, 2, 2), 2: (4, 5, 8, 9)}),
+        palette(tmp_path / "1.png", {1: (0, 0, 2, 2)}),
+        None,
+    )
+    second = Sequence("a", frames, (), masks, object_id=2)
+    assert second.boxes_xyxy[0].tolist() == [4, 5, 8, 9]
+    assert np.isnan(second.boxes_xyxy[1:]).all()
+    assert second.absent_frames.tolist() == [False, True, False]
+    assert second.mask(0).sum() == 16 and not second.mask(1).any() and second.mask(2) is None
+
+
+def test_a_coloured_mask_holds_no_object_numbers(tmp_path):
+    frames = frames_of(tmp_path / "frames", 1)
+    with pytest.raises(LangTrackError, match=r"0\.png holds no object numbers.*RGB"):
+        Sequence("a", frames, (), (picture(tmp_path / "0.png"),), object_id=1).mask(0)
+
+
+def davis(folder):
+    as_json(folder / "expressions.json", {"cow": ["the cow", "a brown cow"]})
+    frames_of(folder / "JPEGImages" / "cow", 2)
+    for i, box in enumerate([(2, 3, 7, 9), (0, 0, 0, 0)]):
+        mask(folder / "Annotations" / "cow" / f"{i:05d}.png", box)
+    return folder
+
+
+def test_davis(tmp_path):
+    (cow,) = davis_sequences(davis(tmp_path))
+    assert cow.name == "cow" and cow.expressions == ("the cow", "a brown cow") and len(cow.frames) == 2
+    assert cow.boxes_xyxy[0].tolist() == [2, 3, 7, 9]
+    assert np.isnan(cow.boxes_xyxy[1]).all()
+    assert cow.absent_frames.tolist() == [False, True]
+
+
+def test_davis_with_a_mask_missing_names_the_sequence(tmp_path):
+    (davis(tmp_path) / "Annotations" / "cow" / "00001.png").unlink()
+    with pytest.raises(LangTrackError, match="cow has 2 frames and 1 masks"):
+        davis_sequences(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[", '["cow"]', '{"cow": "the cow"}', '{"cow": [1]}'])
+def test_davis_with_malformed_sentences_names_the_file(tmp_path, content):
+    text(davis(tmp_path) / "expressions.json", content)
+    with pytest.raises(LangTrackError, match=r"expressions\.json is not"):
+        davis_sequences(tmp_path)
+
+
+def boxes(folder, lines="3,4,5,6\nnan,nan,nan,nan\n"):
+    pictures(folder / "Car" / "img", ["00000001.jpg", "00000002.jpg"])
+    text(folder / "Car" / "groundtruth_rect.txt", lines)
+    text(folder / "Car" / "nlp.txt", "the white car\n")
+    return folder
+
+
+def test_boxes(tmp_path):
+    (car,) = box_sequences(boxes(tmp_path))
+    assert car.expressions == ("the white car",)
+    assert car.boxes_xyxy[0].tolist() == [3, 4, 8, 10]
+    assert np.isnan(car.boxes_xyxy[1]).all() and car.absent_frames.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ("1,2,3,4\n", "1 lines for 2 frames"),
+        ("", "0 lines for 2 frames"),
+        ("1,2,3,4\na,b\n", 'line 2.*x,y,w,h a line, got "a,b"'),
+        ("1,2,3\n1,2,3,4\n", "line 1"),
+        ("1,2,3,4,5\n1,2,3,4\n", "line 1"),
+        ("inf,2,3,4\n1,2,3,4\n", "line 1"),
+    ],
+)
+def test_a_bad_box_file_names_itself(tmp_path, lines, complaint):
+    with pytest.raises(LangTrackError, match=rf"groundtruth_rect.txt.*{complaint}"):
+        box_sequences(boxes(tmp_path, lines))
+
+
+@pytest.mark.parametrize("name", ["groundtruth_rect.txt", "nlp.txt"])
+def test_a_missing_file_names_itself(tmp_path, name):
+    (boxes(tmp_path) / "Car" / name).unlink()
+    with pytest.raises(LangTrackError, match=rf"Car/{name} is missing: expected"):
+        box_sequences(tmp_path)
+
+
+def test_plain_folders(tmp_path):
+    frames_of(tmp_path / "b", 1)
+    pictures(tmp_path / "a", [f"{i}.jpg" for i in (10, 2, 1)] + ["._1.jpg"])
+    text(tmp_path / "a" / "expressions.txt", "the dog\n\na brown dog\n")
+    text(tmp_path / "a" / "groundtruth.txt", "1 2 3 4\nnan nan nan nan\n0 0 0 0\n")
+    mask(tmp_path / "a" / "masks" / "2.png")
+    a, b = plain_sequences(tmp_path)
+    assert [p.name for p in a.frames] == ["1.jpg", "2.jpg", "10.jpg"]
+    assert a.expressions == ("the dog", "a brown dog")
+    assert a.boxes_xyxy[0].tolist() == [1, 2, 4, 6] and a.absent_frames.tolist() == [False, True, True]
+    assert a.masks == (None, tmp_path / "a" / "masks" / "2.png", None)
+    assert b.name == "b" and b.expressions == () and b.masks == () and b.boxes is None
+    (alone,) = plain_sequences(tmp_path / "b")
+    assert alone.name == "b" and len(alone.frames) == 1
+
+
+def test_plain_folders_without_what_they_promise(tmp_path):
+    assert plain_sequences(tmp_path) == []
+    frames_of(tmp_path / "a", 2)
+    mask(tmp_path / "a" / "masks" / "wrong.png")
+    with pytest.raises(LangTrackError, match=r"masks holds no mask for any of the 2 frames.*00000\.png"):
+        plain_sequences(tmp_path)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a" / "masks" / "wrong.png").rename(tmp_path / "a" / "masks" / "00000.png")
+    with pytest.raises(LangTrackError, match="b holds no pictures"):
+        plain_sequences(tmp_path)
+    (tmp_path / "b").rmdir()
+    (tmp_path / "a" / "masks" / "00000.png").rename(tmp_path / "mask")
+    (tmp_path / "a" / "masks").rmdir()
+    (tmp_path / "mask").rename(tmp_path / "a" / "masks")
+    with pytest.raises(LangTrackError, match="a/masks cannot be opened: expected a folder of masks"):
+        plain_sequences(tmp_path)
+
+
+# --- the way in --------------------------------------------------------------------------------------------
+
+
+def test_open_dataset(tmp_path):
+    assert [s.name for s in open_sequences("davis", davis(tmp_path))] == ["cow"]
+    with pytest.raises(LangTrackError, match=r'"davos" is not a known kind.*davis.*lasot.*refcocog'):
+        open_dataset("davos", tmp_path)
+    with pytest.raises(LangTrackError, match="nowhere is not a folder: expected JPEGImages"):
+        open_dataset("davis", tmp_path / "nowhere")
+    with pytest.raises(LangTrackError, match='has no part "val"'):
+        open_dataset("davis", tmp_path, "val")
+    with pytest.raises(LangTrackError, match='kind "coco" holds single pictures'):
+        open_sequences("coco", coco(tmp_path / "coco"))
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_says_what_an_empty_folder_lacks(tmp_path, kind):
+    assert "\n" not in KINDS[kind].layout and len(KINDS[kind].layout) < 100
+    with pytest.raises(LangTrackError, match=str(tmp_path)):
+        open_dataset(kind, tmp_path)
+
+
+def test_one_based_kinds_are_kinds():
+    assert set(KINDS) >= ONE_BASED
+
+
+def test_guess_kind(tmp_path):
+    assert guess_kind(tmp_path) is None
+    assert guess_kind(davis(tmp_path / "davis")) == "davis"
+    assert guess_kind(boxes(tmp_path / "boxes")) == "boxes"
+    assert guess_kind(coco(tmp_path / "coco")) == "coco"
+    as_json(tmp_path / "coco" / "expressions.json", [])
+    assert guess_kind(tmp_path / "coco") is None

@@ -1,0 +1,234 @@
+"""Result files of other trackers, written as the toolkits write them, and the three small sets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from evaluation_helpers import FRAMES, ColourTracker, moved, right, truth_of, write_dev
+
+from langtrack_core.geometry import enclosing_box, xyxy_to_xywh
+from langtrack_core.types import Estimate, LangTrackError
+from langtrack_lab.evaluation import probes as small_sets
+from langtrack_lab.evaluation.external import read_other
+from langtrack_lab.evaluation.protocol import Protocol, items_of
+from langtrack_lab.evaluation.results import ResultFolder, Results, read_results
+from langtrack_lab.evaluation.sequences import answer
+from langtrack_lab.evaluation.tables import summarise
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory) -> Path:
+    return write_dev(tmp_path_factory.mktemp("dev"))
+
+
+@pytest.fixture(scope="module")
+def ours(dev: Path, tmp_path_factory) -> Results:
+    """A tracker that is five pixels off, from a box."""
+    protocol = Protocol("dev", init="box")
+    items = items_of(protocol, dev)
+    place = ResultFolder(tmp_path_factory.mktemp("out"), protocol, {}, items, data=dev, label="ours")
+    for item in items:
+        place.save(item, answer(ColourTracker(siam=moved), item))
+    return read_results(place.path)
+
+
+def lines_of(results: Results, key: str, origin: int) -> list[str]:
+    """Boxes as ``x,y,w,h``; nan where absent."""
+    record = next(r for r in results.records if r.key == key)
+    shift = np.array([origin, origin, 0, 0])
+    return [",".join(f"{v:g}" for v in xyxy_to_xywh(b) + shift) for b in record.answers["fused"].boxes_xyxy]
+
+
+def write_form(folder: Path, results: Results, form: str, origin: int) -> Path:
+    for record in results.records:
+        lines = lines_of(results, record.key, origin)
+        if form in ("otb", "lasot"):
+            path = folder / f"{record.key}.txt"
+        else:
+            path = folder / record.key / f"{record.key}_001.txt"
+        if form == "lasot":  # tabs, and 0,0,0,0 for absent
+            lines = ["0\t0\t0\t0" if "nan" in line else line.replace(",", "\t") for line in lines]
+        if form == "vot":
+            lines = ["1", *("0" if "nan" in line else line for line in lines[1:])]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("form", "origin"), [("otb", 0), ("otb", 1), ("lasot", 1), ("got10k", 1), ("vot", 0)]
+)
+def test_every_text_form_gives_the_same_figures(ours: Results, tmp_path: Path, form: str, origin: int):
+    folder = write_form(tmp_path / "theirs", ours, form, origin)
+    told = None if form == "lasot" else form  # tabs in NAME.txt are otb's form too
+    theirs = summarise(read_other("theirs", folder, ours, "box", origin=origin))
+    named = summarise(read_other("theirs", folder, ours, "box", form=told, origin=origin))
+    expected = summarise(ours).overall("fused")
+    boxes = ("auc", "precision", "normalised", "ao", "sr50")
+    for summary in (theirs, named):
+        assert {k: summary.overall("fused")[k] for k in boxes} == {k: expected[k] for k in boxes}
+        assert list(summary.scores) == ["fused"]
+    assert theirs.label == "theirs" and np.isnan(theirs.fps)
+
+
+def test_boxes_count_as_filled_where_the_truth_is_masks(ours: Results, dev: Path, tmp_path: Path):
+    theirs = read_other("theirs", write_form(tmp_path, ours, "otb", 0), ours, "box")
+    alpha, gamma = theirs.records[0].answers["fused"], theirs.records[2].answers["fused"]
+    x1, y1, x2, y2 = alpha.boxes_xyxy[3].astype(int)
+    truth = items_of(Protocol("dev"), dev)[0].sequence.mask(3)
+    assert alpha.intersections[3] == truth[y1:y2, x1:x2].sum()
+    assert alpha.unions[3] == truth.sum() + (x2 - x1) * (y2 - y1) - alpha.intersections[3]
+    assert len(gamma.unions) == len(gamma.masks) == 0
+
+
+def test_masks_as_vot_writes_them(ours: Results, dev: Path, tmp_path: Path):
+    from vot.region import Special
+    from vot.region.io import write_trajectory
+    from vot.region.shapes import Mask
+
+    from langtrack_core.run.format import decode_mask
+
+    for record in ours.records:
+        regions = []
+        for encoded in record.answers["fused"].masks or [None] * FRAMES:
+            mask = None if encoded is None else np.ascontiguousarray(decode_mask(encoded), np.uint8)
+            regions.append(Special(0) if mask is None else Mask(mask, optimize=True))
+        (tmp_path / record.key).mkdir()
+        write_trajectory(str(tmp_path / record.key / f"{record.key}_object1_001.txt"), regions)
+    theirs = summarise(read_other("theirs", tmp_path, ours, "box")).overall("fused", "davis")
+    expected = summarise(ours).overall("fused", "davis")
+    assert theirs == pytest.approx(expected)
+
+
+def test_polygons_times_and_what_is_missing(ours: Results, tmp_path: Path):
+    folder = tmp_path / "gamma"
+    folder.mkdir()
+    (folder / "gamma_001.txt").write_text("1\n" + "4,4,9,5,7,9,2,8\n" * (FRAMES - 1))
+    (folder / "gamma_time.txt").write_text("0.05\n" * FRAMES)
+    results = read_other("theirs", tmp_path, ours, "box")
+    assert results.missing == ("alpha", "beta")
+    (record,) = results.records
+    assert record.answers["fused"].boxes_xyxy[1].tolist() == [2, 4, 9, 9]
+    assert record.answers["fused"].boxes_xyxy[0].tolist() == record.truth_xyxy[0].tolist()
+    assert record.fps == pytest.approx(20)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1,2,3\n" * FRAMES, "Line 1 of .* is not a region in otb form, got '1,2,3'"),
+        ("1,2,3,4\n", f"has 1 lines, but alpha has {FRAMES} frames"),
+        ("a,b,c,d\n" * FRAMES, "not a region"),
+    ],
+)
+def test_malformed_files_name_themselves(ours: Results, tmp_path: Path, text: str, message: str):
+    (tmp_path / "alpha.txt").write_text(text)
+    with pytest.raises(LangTrackError, match=message):
+        read_other("theirs", tmp_path, ours, "box")
+
+
+@pytest.mark.parametrize("mask", ["m0,0,9,9,5,99", "m0,0,-3,9,1", "m1,2", "m0,0,99999999,99999999,1"])
+def test_impossible_masks_are_refused(ours: Results, tmp_path: Path, mask: str):
+    (tmp_path / "alpha").mkdir()
+    (tmp_path / "alpha" / "alpha_001.txt").write_text("1\n" + f"{mask}\n" * (FRAMES - 1))
+    with pytest.raises(LangTrackError, match=r"Line 2 of .* is not a region in vot form"):
+        read_other("theirs", tmp_path, ours, "box")
+
+
+def test_no_files_at_all(ours: Results, tmp_path: Path):
+    with pytest.raises(LangTrackError, match=r"in no known form; expected alpha\.txt"):
+        read_other("theirs", tmp_path, ours, "box")
+    with pytest.raises(LangTrackError, match="no folder"):
+        read_other("theirs", tmp_path / "nowhere", ours, "box")
+
+
+# --- refer, absent, contrast -------------------------------------------------------------------------------
+
+
+class ColourSegmenter:
+    """Finds the red object, or nothing when asked for another colour; "beside" is two thirds off."""
+
+    def encode(self, text: str) -> SimpleNamespace:
+        return SimpleNamespace(text=text)
+
+    def segment(self, frame, encoded) -> Estimate:
+        mask = truth_of(frame)
+        if "beside" in encoded.text:
+            mask = np.roll(mask, 10, axis=1)
+        if "red" not in encoded.text:
+            mask = np.zeros_like(mask)
+        return Estimate.from_mask(mask.astype(np.float32), 0.9 if mask.any() else 0.1, "lgm")
+
+
+@pytest.fixture
+def photo(dev: Path, tmp_path: Path) -> tuple[Path, list[float]]:
+    """A folder with one photo, and the true box on it."""
+    source = dev / "davis" / "JPEGImages" / "alpha" / "00000.png"
+    images = tmp_path / "refer" / "images"
+    images.mkdir(parents=True)
+    (images / "one.png").write_bytes(source.read_bytes())
+    item = items_of(Protocol("dev"), dev)[0]
+    return tmp_path, item.sequence.boxes_xyxy[0].tolist()
+
+
+def test_refer(photo, capsys):
+    folder, box = photo
+    sentences = ("red one", "red, beside it", "the blue one", "a red thing")
+    entries = [{"file_name": "one.png", "expression": text, "box_xyxy": box} for text in sentences]
+    (folder / "refer" / "expressions.json").write_text(json.dumps(entries))
+    small_sets.print_refer(ColourSegmenter(), folder / "refer")
+    assert capsys.readouterr().out.startswith("4 sentences: accuracy at IoU 0.5 0.500, mean IoU 0.5")
+
+
+def test_contrast(photo, capsys):
+    folder, box = photo
+    width = box[2] - box[0]
+    other = [box[0] + width, box[1], box[2] + width, box[3]]
+    pair = {"picture": "refer/images/one.png", "box_xyxy": box, "other_box_xyxy": other}
+    entries = [{**pair, "expression": text} for text in ("red", "red, beside it", "blue", "red one")]
+    path = folder / "pairs.json"
+    path.write_text(json.dumps(entries))
+    small_sets.print_contrast(ColourSegmenter(), folder, path)
+    said = capsys.readouterr().out
+    assert "4 contrasting sentences: 0.500 right" in said and said.count("wrong:") == 2
+    path.write_text(json.dumps([{**pair, "picture": "refer/images/one.png"}]))
+    with pytest.raises(LangTrackError, match=r"Entry 1 of .* cannot be used: KeyError\('expression'\)"):
+        small_sets.print_contrast(ColourSegmenter(), folder, path)
+
+
+def test_contrast_on_a_frame_of_a_clip(dev: Path, tmp_path: Path, capsys):
+    truth = items_of(Protocol("dev"), dev)[0].sequence
+    other = [0, 0, 3, 3]
+    entry = {"clip": "alpha", "frame": 3, "expression": "red", "other_box_xyxy": other}
+    entry["mask"] = str(truth.masks[3].relative_to(dev))
+    path = tmp_path / "pairs.json"
+    path.write_text(json.dumps([entry]))
+    small_sets.print_contrast(ColourSegmenter(), dev, path)
+    assert "1 contrasting sentences: 1.000 right" in capsys.readouterr().out
+
+
+def test_absent_counts_where_nothing_is_said_to_be_there(dev: Path, tmp_path: Path, capsys):
+    tree = write_dev(tmp_path / "dev", absent=())
+    (tree / "davis" / "expressions.json").write_text('{"alpha": ["a car"], "beta": ["another car"]}')
+    half = ColourTracker(lambda i, truth: truth if i < 3 else np.zeros_like(truth), right)
+    small_sets.print_absent(half, tree, frames=6)
+    lines = capsys.readouterr().out.splitlines()
+    # The two cars are kin: each is asked about gamma alone, gamma about both.
+    assert [line.split() for line in lines[1:4]] == [
+        ["alpha", "6", "0.500", "0.500"], ["beta", "6", "0.500", "0.500"], ["gamma", "12", "0.500", "0.500"]
+    ]  # fmt: skip
+    assert lines[4].split() == ["said", "absent", "24", "0.500", "0.500"]
+
+
+def test_boxes_enclose(ours: Results):
+    """What is written in text forms is the box of the mask."""
+    from langtrack_core.run.format import decode_mask
+
+    fused = ours.records[0].answers["fused"]
+    for box, encoded in zip(fused.boxes_xyxy, fused.masks, strict=True):
+        expected = None if encoded is None else enclosing_box(decode_mask(encoded))
+        assert np.isnan(box).all() if expected is None else (box == expected).all()

@@ -1,0 +1,212 @@
+"""The report: whole in one file, safe against what it shows, honest about chance."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation_helpers import ColourTracker, moved, nothing, write_dev
+from PIL import Image
+
+from langtrack_core import cli
+from langtrack_lab.evaluation import command
+from langtrack_lab.report.charts import Line, _ticks, line_chart
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory) -> Path:
+    """By sentence with two trackers, by box with one; the label tries to be a script."""
+    root = tmp_path_factory.mktemp("measured")
+    dev = write_dev(root / "dev")
+    runs = [
+        ("sentence", ColourTracker(), "<script>alert(1)</script>"),
+        ("sentence", ColourTracker(moved, nothing, name="worse"), "worse"),
+        ("box", ColourTracker(), "boxed"),
+    ]
+    patch = pytest.MonkeyPatch()
+    for init, tracker, label in runs:
+        patch.setattr(command, "load_tracker", lambda *_, tracker=tracker: tracker)
+        arguments = ["--data", str(dev), "--init", init, "--out", str(root / "out"), "--label", label]
+        assert cli.main(["evaluate", *arguments]) == 0
+    patch.undo()
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(measured: Path) -> str:
+    assert cli.main(["report", str(measured / "out"), "--out", str(measured / "report.html")]) == 0
+    return (measured / "report.html").read_text(encoding="utf-8")
+
+
+class Tags(HTMLParser):
+    """Every element opened and closed, with its attributes."""
+
+    VOID = ("meta", "img", "link", "br")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_nothing(page: str):
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    counts = {tag: sum(name == tag for name, _ in tags.seen) for tag in ("script", "link", "iframe", "svg")}
+    assert counts["script"] == 1 and counts["link"] == counts["iframe"] == 0 and counts["svg"] > 10
+    for _, attributes in tags.seen:
+        for name in ("src", "href"):
+            assert attributes.get(name, "data:").startswith("data:")
+    assert not re.search(r"https?://|@import|url\(", page)
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_what_came_from_outside_is_text(page: str):
+    assert "<script>alert(1)" not in page and "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<b>disc</b>" not in page and "a red &lt;b&gt;disc&lt;/b&gt;" in page
+
+
+def test_protocols_have_tables_of_their_own(page: str):
+    sections = page.split("<section>")[1:]
+    assert [re.search("<h2>(.*?)</h2>", s).group(1) for s in sections] == [
+        "dev, by sentence only", "dev, by box only"
+    ]  # fmt: skip
+    assert "boxed" not in sections[0] and "worse" not in sections[1]
+    assert "No frame is given" in sections[0] and "box was given is left out" in sections[1]
+
+
+def test_chance_is_told_in_words(page: str):
+    assert "is better than worse in AUC by" in page.replace("&lt;script&gt;alert(1)&lt;/script&gt;", "first")
+    assert "always taking the better branch would give" in page
+
+
+def test_pictures_are_pictures(page: str):
+    pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
+    assert len(pictures) == 8  # two sections, half of three sequences, worst and best
+    for data in pictures:
+        with Image.open(BytesIO(base64.b64decode(data))) as picture:
+            assert picture.size == (64, 48)
+
+
+def test_files_beside_the_page(page: str, measured: Path):
+    rows = list(csv.DictReader((measured / "report.csv").read_text().splitlines()))
+    assert {r["tracker"] for r in rows} == {"<script>alert(1)</script>", "worse", "boxed"}
+    assert {r["protocol"] for r in rows} == {"dev, by sentence only", "dev, by box only"}
+    told = json.loads((measured / "report.json").read_text())
+    assert [t["protocol"]["init"] for t in told] == ["sentence", "sentence", "box"]
+
+
+def test_markdown_and_pictures(measured: Path, tmp_path: Path, capsys):
+    out = tmp_path / "pictures"
+    assert cli.main(["report", str(measured / "out"), "--markdown", "--pictures", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "**dev, by sentence only**" in said and "| boxed | fused | **0.952** |" in said
+    names = sorted(path.name for path in out.iterdir())
+    assert [name.split("-")[0] for name in names] == ["best", "best", "worst", "worst"]
+    for path in out.iterdir():
+        with Image.open(path) as picture:
+            assert picture.format == "JPEG"
+
+
+def test_another_tracker_joins_the_table_of_its_protocol(measured: Path, tmp_path: Path, capsys):
+    for name in ("alpha", "beta", "gamma"):
+        (tmp_path / f"{name}.txt").write_text("1,1,20,20\n" * 12)
+    assert cli.main(["report", str(measured / "out"), "--other", f"CSRT={tmp_path}"]) == 0
+    sentence, box = capsys.readouterr().out.split("**dev, by box only**")
+    assert "| CSRT | - |" in box and "CSRT" not in sentence
+
+
+def test_without_the_data_there_is_a_report_still(measured: Path, tmp_path: Path):
+    moved_away = measured / "elsewhere"
+    (measured / "dev").rename(moved_away)
+    try:
+        out = tmp_path / "report.html"
+        assert cli.main(["report", str(measured / "out"), "--out", str(out)]) == 0
+        text = out.read_text()
+        assert "No pictures: " in text and "<img" not in text
+        arguments = ["report", str(measured / "out"), "--out", str(out), "--data", str(moved_away)]
+        assert cli.main(arguments) == 0 and "<img" in out.read_text()
+    finally:
+        moved_away.rename(measured / "dev")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "holds no results of `evaluate`"),
+        (["OUT", "--out", "report.pdf"], "name such as report.html"),
+        (["OUT", "--other", "CSRT=nowhere"], "no folder nowhere"),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(
+    measured: Path, arguments: list[str], message: str, capsys, monkeypatch
+):
+    monkeypatch.chdir(measured)
+    assert cli.main(["report", *(str(measured / "out") if a == "OUT" else a for a in arguments)]) == 1
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+
+
+# --- charts ------------------------------------------------------------------------------------------------
+
+
+def test_gaps_interrupt_a_curve():
+    values = np.array([0.0, 1.0, np.nan, 0.5, 0.5])
+    chart = line_chart([Line("a<b", values, "s0")], np.arange(5.0), label="x", x_title="frame")
+    path = re.search(r'class="line s0" d="([^"]+)"', chart).group(1)
+    assert path.count("M") == 2 and path.count("L") == 2
+    assert "a&lt;b" in chart
+
+
+def test_long_curves_stay_small():
+    values = np.random.default_rng(0).random(20_000)
+    chart = line_chart([Line("long", values, "s0")], np.arange(20_000.0), label="x", x_title="frame")
+    assert len(chart) < 12_000
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 0.5), (0, 50), (0, 59), (17, 2500), (3, 3)])
+def test_ticks_are_few_and_inside(low: float, high: float):
+    ticks = _ticks(low, high)
+    assert 1 <= len(ticks) <= 8 and low <= ticks[0] <= ticks[-1] <= high
+
+
+@pytest.mark.browser
+def test_a_click_sorts(page: str, measured: Path):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page()
+        errors: list[str] = []
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.goto((measured / "report.html").as_uri())
+        table = tab.locator("table").first
+        column = [cell.inner_text() for cell in table.locator("thead th").all()].index("AUC")
+        for falling in (True, False):
+            table.locator("th button", has_text="AUC").first.click()
+            shown = [
+                float(row.locator("td").nth(column).inner_text()) for row in table.locator("tbody tr").all()
+            ]
+            assert shown == sorted(shown, reverse=falling) and len(set(shown)) > 1
+        browser.close()
+    assert errors == []

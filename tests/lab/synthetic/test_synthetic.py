@@ -1,0 +1,187 @@
+"""The renderer: same seed same picture, masks that match the pixels, sentences that are true of one thing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from langtrack_lab.expressions.scene_expressions import referring_expressions
+from langtrack_lab.synthetic import (
+    Scene,
+    SceneObject,
+    build_stage,
+    film,
+    make_actor,
+    random_camera,
+    random_look,
+    render_scene,
+)
+from langtrack_lab.synthetic.backgrounds import STAGES
+from langtrack_lab.synthetic.objects import COLOURS, KINDS
+
+SIZE_HW = (160, 200)
+
+
+def _still(category: str, colour: str, x: float, y: float, height: float, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    foot = np.array([[x, y]], np.float64)
+    return make_actor(category, colour, random_look(rng, colour), foot, np.array([height]))
+
+
+def _film(actors, stage: str = "lawn", seed: int = 0) -> Scene:
+    rng = np.random.default_rng(seed)
+    place = build_stage(rng, stage, SIZE_HW)
+    return film(rng, place, actors, random_camera(rng, 1, place.pad), SIZE_HW)
+
+
+def _blobs(*things: tuple[str, str, tuple[int, int, int, int]]) -> Scene:
+    """A scene of plain rectangles ``(category, colour, xyxy)`` in a 100 x 100 picture."""
+    objects = []
+    for category, colour, (x1, y1, x2, y2) in things:
+        mask = np.zeros((100, 100), bool)
+        mask[y1:y2, x1:x2] = True
+        objects.append(SceneObject(category, colour, "medium", [mask]))
+    return Scene([np.zeros((100, 100, 3), np.uint8)], objects, "lawn")
+
+
+def test_same_seed_gives_same_scene_and_another_seed_another() -> None:
+    first, again, other = (render_scene(np.random.default_rng(s), SIZE_HW, 3, 4) for s in (5, 5, 6))
+    assert len(first.frames) == 3
+    for a, b in zip(first.frames, again.frames, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(first.objects, again.objects, strict=True):
+        assert (a.category, a.colour, a.size) == (b.category, b.colour, b.size)
+        np.testing.assert_array_equal(np.array(a.masks), np.array(b.masks))
+    assert not np.array_equal(first.frames[0], other.frames[0])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_shapes_types_and_disjoint_masks(seed: int) -> None:
+    scene = render_scene(np.random.default_rng(seed), SIZE_HW, 2, 5)
+    assert [f.shape for f in scene.frames] == [(*SIZE_HW, 3)] * 2
+    assert all(f.dtype == np.uint8 for f in scene.frames)
+    assert len(scene.objects) == 5
+    for t in range(2):
+        visible = np.array([thing.masks[t] for thing in scene.objects])
+        assert visible.dtype == bool
+        assert visible.sum(axis=0).max() <= 1  # a pixel shows one thing at most
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_can_be_built(stage: str) -> None:
+    place = build_stage(np.random.default_rng(1), stage, SIZE_HW)
+    assert place.rgb.shape == (SIZE_HW[0] + 2 * place.pad, SIZE_HW[1] + 2 * place.pad, 3)
+    assert place.rgb.std() > 3  # textured, not one colour
+
+
+@pytest.mark.parametrize("category", KINDS)
+def test_mask_is_where_the_picture_changes(category: str) -> None:
+    """The same scene with and without the thing: a large difference in its mask, none far away."""
+    colour = (KINDS[category].colours or ("red",))[0]
+    height = min(90.0, 150 / KINDS[category].width)
+    with_it = _film([_still(category, colour, 100, 130, height)], "lawn")
+    without = _film([], "lawn")
+    mask = with_it.objects[0].masks[0]
+    change = np.abs(with_it.frames[0].astype(int) - without.frames[0].astype(int)).max(axis=2)
+    # Masked pixels differ from the lawn in all but a few places, where the thing happens to have its colour.
+    assert np.mean(change[mask] > 12) > 0.75
+    assert mask.sum() > 0.1 * height**2 * KINDS[category].width
+    rows, columns = np.nonzero(mask)
+    # The camera moves a little and a drawing leaves room (a bird flies above its foot).
+    assert abs(rows.max() + 1 - 130) < 24 and abs(columns.mean() - 100) < 22
+    far = np.ones(SIZE_HW, bool)
+    far[max(rows.min() - 30, 0) : rows.max() + 30, max(columns.min() - 60, 0) : columns.max() + 60] = False
+    assert change[far].max() <= 1
+
+
+def test_a_nearer_thing_hides_a_farther_one() -> None:
+    behind, front = _still("box", "red", 100, 120, 60), _still("box", "blue", 110, 130, 60)
+    both, alone = _film([behind, front]), _film([behind])
+    hidden = both.objects[0].masks[0]
+    whole = alone.objects[0].masks[0]
+    assert 0 < hidden.sum() < whole.sum()
+    np.testing.assert_array_equal(hidden, whole & ~both.objects[1].masks[0])
+
+
+def test_things_outside_the_picture_have_an_empty_mask() -> None:
+    scene = _film([_still("car", "red", -300, 100, 30), _still("car", "blue", 100, 500, 30)], "road")
+    assert not scene.objects[0].masks[0].any() and not scene.objects[1].masks[0].any()
+    assert referring_expressions(scene, 0, 0) == []
+
+
+def test_colour_words_match_the_pixels() -> None:
+    for colour in ("red", "green", "blue", "yellow", "white", "black"):
+        scene = _film([_still("box", colour, 100, 120, 80)], "table")
+        shown = np.median(scene.frames[0][scene.objects[0].masks[0]], axis=0)
+        nearest = min(
+            ("red", "green", "blue", "yellow", "white", "black"),
+            key=lambda name: float(np.abs(np.array(COLOURS[name]) - shown).sum()),
+        )
+        assert nearest == colour
+
+
+def test_faces_the_way_it_goes() -> None:
+    foot = np.stack([np.array([10.0, 20, 30, 30, 20]), np.full(5, 50.0)], axis=1)
+    actor = make_actor("dog", "brown", random_look(np.random.default_rng(0), "brown"), foot, np.full(5, 20.0))
+    assert actor.faces_right.tolist() == [True, True, True, False, False]
+
+
+# --- expressions -------------------------------------------------------------------------------------------
+
+
+def test_colour_tells_two_of_a_kind_apart() -> None:
+    scene = _blobs(("car", "red", (10, 40, 30, 60)), ("car", "blue", (60, 40, 80, 60)))
+    for_red = referring_expressions(scene, 0, 0)
+    assert "the red car" in for_red and "the car on the left" in for_red
+    assert "the car" not in for_red  # two of them
+    assert not any("blue" in text or "right" in text for text in for_red)
+
+
+def test_only_place_tells_twins_apart() -> None:
+    scene = _blobs(("dog", "brown", (5, 40, 25, 60)), ("dog", "brown", (70, 40, 90, 60)))
+    left, right = referring_expressions(scene, 0, 0), referring_expressions(scene, 1, 0)
+    assert left and right and not set(left) & set(right)
+    assert all("left" in text for text in left)
+    assert all("right" in text for text in right)
+
+
+def test_middle_of_three() -> None:
+    scene = _blobs(*((("cup"), "red", (x, 40, x + 10, 60)) for x in (5, 45, 85)))
+    assert "the cup in the middle" in [
+        text.replace("mug", "cup") for text in referring_expressions(scene, 1, 0)
+    ]
+
+
+def test_size_needs_a_clear_difference() -> None:
+    clear = _blobs(("ball", "red", (40, 10, 70, 40)), ("ball", "red", (50, 60, 60, 70)))
+    assert "the bigger red ball" in referring_expressions(clear, 0, 0)
+    assert "the smallest ball" in referring_expressions(clear, 1, 0)
+    close = _blobs(("ball", "red", (40, 10, 60, 30)), ("ball", "red", (40, 20, 61, 41)))
+    assert not any("big" in t or "large" in t for t in referring_expressions(close, 1, 0))
+
+
+def test_indistinguishable_things_get_no_expression() -> None:
+    scene = _blobs(("duck", "white", (40, 40, 60, 60)), ("duck", "white", (42, 45, 62, 65)))
+    assert referring_expressions(scene, 0, 0) == []
+
+
+def test_broader_words_count_all_they_cover() -> None:
+    scene = _blobs(("man", "red", (10, 40, 20, 60)), ("woman", "blue", (50, 40, 60, 60)))
+    found = referring_expressions(scene, 0, 0)
+    assert "the man" in found and "the person" not in found and "the person in red" in found
+
+
+def test_too_small_to_speak_of() -> None:
+    scene = _blobs(("car", "red", (10, 40, 13, 43)), ("car", "blue", (60, 40, 80, 60)))
+    assert referring_expressions(scene, 0, 0) == []
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_two_objects_share_an_expression(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scene = render_scene(rng, SIZE_HW, 1, int(rng.integers(2, 6)))
+    owner: dict[str, int] = {}
+    for index in range(len(scene.objects)):
+        for text in referring_expressions(scene, index, 0):
+            assert owner.setdefault(text, index) == index, text
+            assert text == text.strip() and "  " not in text

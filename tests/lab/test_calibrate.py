@@ -1,0 +1,70 @@
+"""From raw scores to probabilities, on scores whose truth is known."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import safe_open, save_file
+
+from langtrack_core.fusion import Calibration
+from langtrack_core.types import LangTrackError
+from langtrack_lab.calibrate import (
+    calibration_error,
+    fit_calibration,
+    reliability,
+    reliability_page,
+    store,
+)
+
+
+def test_the_fit_finds_the_curve_that_made_the_data():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 2, 20_000)
+    right = rng.random(20_000) < 1 / (1 + np.exp(-(1.7 * scores - 0.6)))
+    slope, intercept = fit_calibration(scores, right)
+    assert slope == pytest.approx(1.7, abs=0.08) and intercept == pytest.approx(-0.6, abs=0.06)
+
+
+def test_separable_scores_stay_finite():
+    assert np.isfinite(fit_calibration([0.0, 0.1, 0.9, 1.0], [0, 0, 1, 1])).all()
+
+
+def test_calibration_error_by_hand():
+    # Two bins: 0.25 said and half right (gap 0.25), 0.95 said and all right (gap 0.05).
+    assert calibration_error([0.25, 0.25, 0.95, 0.95], [1, 0, 1, 1]) == pytest.approx((0.25 + 0.05) / 2)
+    with pytest.raises(LangTrackError, match="nothing to calibrate"):
+        calibration_error([], [])
+
+
+def test_fitting_lowers_the_error_of_over_confident_scores():
+    rng = np.random.default_rng(1)
+    scores = rng.normal(0, 4, 4000)
+    right = (rng.random(4000) < 1 / (1 + np.exp(-0.4 * scores))).astype(float)
+    bare, fitted = Calibration(), Calibration(*fit_calibration(scores, right))
+    before = calibration_error([bare(s) for s in scores], right)
+    assert calibration_error([fitted(s) for s in scores], right) < 0.3 * before
+
+
+def test_storing_keeps_tensors_and_other_metadata(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_file({"x": torch.arange(3)}, path, {"network": "siammask-lite", "arguments": "{}"})
+    store(path, Calibration(2.0, -1.0))
+    with safe_open(path, "pt") as stream:
+        assert stream.metadata() == {
+            "network": "siammask-lite", "arguments": "{}", "calibration": "[2.0, -1.0]"
+        }  # fmt: skip
+        assert stream.get_tensor("x").tolist() == [0, 1, 2]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_only_safetensors_can_hold_a_calibration(tmp_path):
+    with pytest.raises(LangTrackError, match=r"\.safetensors only"):
+        store(tmp_path / "a.pth", Calibration())
+
+
+def test_reliability_by_hand_and_drawn():
+    said, right = np.array([0.04, 0.12, 0.14, 0.97, 0.99]), np.array([0.0, 1.0, 0.0, 1.0, 1.0])
+    shares = reliability(said, right)
+    assert shares[[0, 1, 9]].tolist() == [0.0, 0.5, 1.0] and np.isnan(shares[2:9]).all()
+    page = reliability_page("siam", said, said, right, (0.2, 0.1))
+    assert "Reliability of the tracker" in page and "error 0.100" in page and page.count("<path") >= 3
+    assert "http" not in page

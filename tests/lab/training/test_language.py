@@ -1,0 +1,353 @@
+"""Sentences, samples and the trainer of the language branch, on a tiny data tree that the test writes."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from tiny_training import WORDS, Stops, language_trainer, on_the_board, recorded, write_data
+
+from langtrack_core.cli import main
+from langtrack_core.dmn.segmenter import LITE_SHAPES_HW
+from langtrack_core.dmn.vocabulary import Vocabulary
+from langtrack_core.types import LangTrackError
+from langtrack_lab.expressions.photo_expressions import Thing, category_of, colour_name, describe, mirror
+from langtrack_lab.training import fit
+from langtrack_lab.training import language as dmn_train
+from langtrack_lab.training.annotated_images import UNNAMED, Shot
+from langtrack_lab.training.language_samples import SampleStream, collate, dye, paste, reframe
+
+GREY = np.full((80, 120, 3), 128, np.uint8)
+WIDE = (96, 160)
+
+
+def block(x, y, w, h, size_hw=(80, 120)):
+    mask = np.zeros(size_hw, bool)
+    mask[y : y + h, x : x + w] = True
+    return mask
+
+
+def sentences_of(rgb, things, index, count=60):
+    rng = np.random.default_rng(0)
+    return {s for s in (describe(rng, rgb, things, index) for _ in range(count)) if s}
+
+
+@pytest.mark.parametrize(
+    ("rgb", "name"),
+    [((200, 30, 30), "red"), ((250, 250, 250), "white"), ((15, 15, 15), "black"), ((40, 80, 190), "blue")],
+)
+def test_clear_colours_are_named(rgb, name):
+    assert colour_name(np.full((10, 10, 3), rgb, np.uint8), np.ones((10, 10), bool)) == name
+
+
+def test_a_mixed_region_has_no_colour():
+    picture = np.zeros((10, 12, 3), np.uint8)
+    for i, rgb in enumerate([(200, 30, 30), (250, 250, 250), (40, 80, 190)]):
+        picture[:, 4 * i : 4 * i + 4] = rgb
+    assert colour_name(picture, np.ones((10, 12), bool)) is None
+
+
+def test_among_its_like_an_object_is_told_by_place_and_size_only():
+    things = [Thing("dog", block(5, 20, 20, 20)), Thing("dog", block(80, 20, 35, 35))]
+    left, right = sentences_of(GREY, things, 0), sentences_of(GREY, things, 1)
+    assert left and right and not left & right
+    assert all(any(w in s for w in ("left", "small", "little", "tiny", "farthest")) for s in left)
+    assert all(any(w in s for w in ("right", "big", "large", "closest")) for s in right)
+
+
+def test_colour_is_said_only_if_no_other_of_its_like_has_it():
+    rgb = GREY.copy()
+    first, second = block(5, 20, 20, 20), block(60, 20, 20, 20)
+    rgb[first], rgb[second] = (200, 30, 30), (40, 80, 190)
+    assert any("red" in s for s in sentences_of(rgb, [Thing("car", first), Thing("car", second)], 0))
+    rgb[second] = (200, 30, 30)
+    assert not any("red" in s for s in sentences_of(rgb, [Thing("car", first), Thing("car", second)], 0))
+
+
+def test_nothing_is_said_of_one_of_many_that_cannot_be_told_apart():
+    things = [Thing("dog", block(40, 20, 20, 20)), Thing("dog", block(42, 22, 20, 20))]
+    assert sentences_of(GREY, things, 0) == set()
+
+
+def test_mirror_swaps_the_sides():
+    assert mirror("the leftmost dog to the right") == "the rightmost dog to the left"
+
+
+def test_reframing_keeps_picture_and_mask_together():
+    rgb = np.zeros((80, 120, 3), np.uint8)
+    mask = block(30, 20, 40, 30)
+    rgb[mask] = 255
+    for seed in range(20):
+        shot = reframe(np.random.default_rng(seed), Shot(rgb, (Thing("dog", mask),)), WIDE)
+        assert shot.rgb.shape == (*WIDE, 3)
+        bright = shot.rgb[..., 0] > 127
+        (thing,) = shot.things
+        assert thing.mask.any()
+        inter, union = (bright & thing.mask).sum(), (bright | thing.mask).sum()
+        assert inter / union > 0.9
+
+
+def test_reframing_nearly_keeps_the_proportions():
+    rgb, mask = np.zeros((200, 200, 3), np.uint8), block(80, 80, 40, 40, (200, 200))
+    for seed in range(20):
+        for size_hw in LITE_SHAPES_HW:
+            shot = reframe(np.random.default_rng(seed), Shot(rgb, (Thing("disc", mask),)), size_hw)
+            rows, columns = (np.flatnonzero(shot.things[0].mask.any(axis)) for axis in (1, 0))
+            if rows[0] > 0 and rows[-1] < size_hw[0] - 1 and columns[0] > 0 and columns[-1] < size_hw[1] - 1:
+                assert 0.75 < len(rows) / len(columns) < 1.33
+
+
+def test_pasting_hides_what_is_under_it():
+    rng = np.random.default_rng(3)
+    below = Thing("dog", np.ones(WIDE, bool))
+    other = Shot(np.full((80, 120, 3), 250, np.uint8), (Thing("cat", block(30, 20, 60, 40)),))
+    absent = frozenset(("cat", "cow"))
+    shot = paste(rng, Shot(np.zeros((*WIDE, 3), np.uint8), (below,), absent), other)
+    dog, cat = shot.things
+    assert cat.mask.any() and not (dog.mask & cat.mask).any()
+    assert shot.rgb[cat.mask].mean() > 100  # it may have been dyed
+    assert shot.absent == {"cow"}
+
+
+def test_what_has_only_a_box_is_never_pasted():
+    shot = Shot(GREY, (Thing("cat", block(5, 20, 20, 20)),))
+    boxed = Shot(GREY, (Thing("person", block(30, 20, 60, 40), boxed=True),))
+    assert paste(np.random.default_rng(0), shot, boxed) is shot
+
+
+def test_dye_changes_the_hue():
+    red = np.full((4, 4, 3), (200, 30, 30), np.uint8)
+    for seed in range(5):
+        hue = cv2.cvtColor(dye(np.random.default_rng(seed), red), cv2.COLOR_RGB2HSV)[0, 0, 0]
+        assert 15 < hue < 165  # red is at 0 and at 180
+
+
+def test_a_person_is_told_by_what_only_they_hold():
+    rgb = GREY.copy()
+    people = [Thing("person", block(5, 20, 20, 40)), Thing("person", block(80, 20, 20, 40))]
+    things = [*people, Thing("umbrella", block(0, 15, 30, 15))]
+    with_umbrella, without = sentences_of(rgb, things, 0), sentences_of(rgb, things, 1)
+    assert any("umbrella" in s for s in with_umbrella) and not any("umbrella" in s for s in without)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "category"),
+    [("the big motorbike on the road", "motorcycle"), ("a man on a horse", "person"), ("a violin", None)],
+)
+def test_the_first_known_noun_of_a_sentence_counts(sentence, category):
+    assert category_of(sentence) == category
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def test_samples_are_seeded_and_have_the_promised_form(data):
+    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: 0.0)
+    first = [stream.sample(np.random.default_rng((5, i)), WIDE) for i in range(12)]
+    again = [stream.sample(np.random.default_rng((5, i)), WIDE) for i in range(12)]
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a.image, b.image)
+        assert a.sentences == b.sentences
+    images, sentences, masks, boxed, vague = collate(first)
+    assert images.shape == (12, 3, *WIDE) and images.min() >= -1 and images.max() <= 1
+    assert len(sentences) == len(boxed) == len(vague) == 48 and masks.shape == (48, 1, 24, 40)
+    assert masks.min() >= 0 and masks.max() <= 1 and masks.flatten(1).any(1).float().mean() > 0.4
+
+
+def test_of_pictures_side_by_side_only_what_is_surely_the_only_one_is_asked_for(data):
+    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: float(a == b), tiled=1.0)
+    mask = block(30, 20, 40, 40)
+
+    def told(other, thing):
+        return stream._told(other, thing)
+
+    disc = Thing("frisbee", mask)
+    assert told(Shot(GREY, (Thing("dog", mask),), frozenset(("frisbee",))), disc)
+    assert not told(Shot(GREY, (Thing("dog", mask),)), disc)  # nobody looked for discs there
+    assert told(Shot(GREY, (disc,)), disc)
+    assert not told(Shot(GREY, (replace(disc, unique=False),)), disc)
+    assert not told(Shot(GREY, (), frozenset(("frisbee",))), Thing("object", mask, UNNAMED))
+    asked = Thing("dog", mask, ambiguous=True)
+    assert describe(np.random.default_rng(0), GREY, [asked], 0) is None
+
+
+def test_the_masks_of_pictures_side_by_side_stay_with_their_pictures(data):
+    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: float(a == b), tiled=1.0)
+    for seed in range(8):
+        shot = stream._tiles(np.random.default_rng(seed), WIDE)
+        assert shot.rgb.shape == (*WIDE, 3) and 2 <= len(shot.things) <= 4
+        for thing in shot.things:
+            if not thing.boxed and thing.mask.sum() > 100:
+                red, green, _ = shot.rgb[thing.mask].mean(0)
+                assert red > 1.5 * green  # discs are red, grass is green
+
+
+def test_photographed_things_get_imagenets_names_that_are_near(data):
+    def alike(a, b):
+        return 0.5 if (a, b) == ("flying disc", "frisbee") else 0.0
+
+    stream = SampleStream(data, lambda rgb: ("flying disc", "plate"), alike)
+    names = {names for names in stream.photos.names.values()}
+    assert len(stream.photos.names) == 4
+    assert all("flying disc" in given and "plate" not in given and "frisbee" in given for given in names)
+
+
+def test_foreign_sentences_name_what_is_not_there(data):
+    def alike(a, b):
+        return float("disc" in a and "disc" in b)
+
+    stream = SampleStream(data, lambda rgb: ("disc",), alike)
+    rng = np.random.default_rng(0)
+    shown = block(5, 20, 20, 20)
+    whole = Shot(GREY, (Thing("dog", shown),), frozenset(("frisbee",)))
+    assert any("frisbee" in (stream._foreign(rng, whole) or "") for _ in range(20))
+    partly = Shot(GREY, (Thing("dog", shown),))
+    assert {stream._foreign(rng, partly) for _ in range(20)} == {None}
+    salient = Shot(GREY, (Thing("disc", shown, ("disc",)),), open=True)
+    assert all("disc" not in (stream._foreign(rng, salient) or "") for _ in range(20))
+
+
+# --- the trainer -------------------------------------------------------------------------------------------
+
+
+def test_words_are_read_as_the_branch_reads_them():
+    ids, lengths = dmn_train.word_ids(
+        Vocabulary(WORDS, "plain"), ["The red disc's grass!", "zebra", "a " * 40]
+    )
+    assert ids[0, : lengths[0]].tolist() == [0, 1, 2, 5]
+    assert ids[1, : lengths[1]].tolist() == [WORDS.index("a")]  # no known word
+    assert lengths[2] == ids.shape[1] == dmn_train.LONGEST
+
+
+def test_kin_take_the_place_of_nouns_alone():
+    vectors = torch.nn.functional.normalize(torch.tensor([[1.0, 0], [1, 0.1], [0, 1]]), dim=1)
+    always = dmn_train.Kin(vectors, [0], share=1.0, least=0.5)
+    ids = torch.tensor([[0, 1, 2]]).repeat(50, 1)
+    changed = always(ids, np.random.default_rng(0))
+    assert set(changed[:, 0].tolist()) == {0, 1}  # near enough, unlike the third
+    assert (changed[:, 1] == 1).all() and (changed[:, 2] == 2).all()
+
+
+def test_a_box_asks_for_its_shadows_and_for_nothing_outside():
+    box = torch.zeros(1, 1, 20, 20)
+    box[..., 5:15, 4:12] = 1
+    diamond = torch.full_like(box, -8.0)
+    for row in range(5, 15):
+        half = min(row - 4, 15 - row)
+        diamond[..., row, max(4, 8 - half) : min(12, 8 + half)] = 8.0
+    shifted, empty = diamond.roll(4, dims=3), torch.full_like(box, -8.0)
+    fits, misses, nothing = (dmn_train.box_loss(m, box, 0.002).item() for m in (diamond, shifted, empty))
+    assert fits < 0.1 and min(misses, nothing) > 0.5
+
+
+def test_a_batch_is_its_samples(data, tmp_path):
+    trainer, _ = language_trainer(data, tmp_path, queries=2)
+    samples = [trainer.sample(i) for i in (3, 1)]
+    batch = trainer.collate(samples)
+    assert batch.image.shape[2:] in LITE_SHAPES_HW
+    h, w = batch.image.shape[2:]
+    assert batch.image.shape == (2, 3, h, w) and batch.masks.shape == (4, 1, h // 4, w // 4)
+    assert batch.words.ids.shape == batch.words.dropped.shape == (4, dmn_train.LONGEST)
+    again = trainer.sample(3)
+    assert torch.equal(again.image, samples[0].image) and torch.equal(
+        again.words.noise, samples[0].words.noise
+    )
+
+
+def test_four_samples_are_learnt_by_heart(data, tmp_path):
+    trainer, settings = language_trainer(
+        data, tmp_path, steps=80, rate=0.01, kin=0.0, noise=0.0, dropped=0.0, ema=0.0, backbone_rate=0.0
+    )
+    # A small picture, and a look at it taken once, are enough here: the backbone does not learn.
+    whole = trainer.collate([trainer.sample(i) for i in range(4)])
+    image = F.interpolate(whole.image, WIDE, mode="area")
+    masks = F.interpolate(whole.masks, (WIDE[0] // 4, WIDE[1] // 4), mode="area")
+    four = dmn_train.TrainingBatch(image, whole.words, masks, torch.zeros_like(whole.boxed), whole.vague)
+    trainer.train_mode()
+    look = trainer.network.look(image)
+    trainer.network.look = lambda image: look
+    trainer.sample, trainer.collate = lambda index: index, lambda indices: four
+    losses = [sum(step.values()) for step in recorded(trainer, settings)]
+    assert losses[-1] < 0.5 * losses[0], losses
+    found = trainer.forward(four, look).mask_logits > 0
+    assert (found & (masks > 0.5)).sum() / (found | (masks > 0.5)).sum() > 0.5
+
+
+def test_a_resumed_training_has_the_losses_and_weights_of_an_unbroken_one(data, tmp_path):
+    whole = recorded(*language_trainer(data, tmp_path / "whole", batch=1))
+    half, settings = language_trainer(data, tmp_path / "broken", batch=1)
+    Stops(half, step=2)
+    first = recorded(half, settings)
+    second = recorded(*language_trainer(data, tmp_path / "broken", batch=1))
+    assert len(first) == len(second) == 2 and first + second == whole
+    a, b = (load_file(tmp_path / run / "dmn-lite.safetensors") for run in ("whole", "broken"))
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_loss_that_is_not_finite_names_its_parts(data, tmp_path):
+    trainer, settings = language_trainer(data, tmp_path, steps=1)
+    with torch.no_grad():
+        trainer.network.out_low.bias.fill_(torch.nan)
+    with pytest.raises(LangTrackError, match="not finite at step 0: bce_low nan"):
+        fit(trainer, settings)
+
+
+def test_figures_and_pictures_of_the_dev_set(data, tmp_path):
+    trainer, settings = language_trainer(data, tmp_path, steps=1, batch=1)
+    trainer.dev = data / "davis"
+    fit(trainer, settings)
+    assert trainer.measure().keys() == {"disc"} and 0 <= trainer.measure()["disc"] <= 1
+    assert (tmp_path / "best" / "dmn-lite.safetensors").exists()
+    scalars, pictures = on_the_board(tmp_path / "tensorboard")
+    assert {"dev/disc", "run/waiting for data"} <= scalars
+    h, w = trainer.sample(0).image.shape[2:]
+    assert pictures == {"input, target, prediction": (3 * w, h)}
+
+
+def test_the_backbone_learns_slowly_and_is_held_to_its_classes(data, tmp_path):
+    trainer, settings = language_trainer(data, tmp_path, steps=2, batch=1, rate=1e-3)
+    network = trainer.network
+    trainer.teacher.load_state_dict(network.backbone.state_dict())
+    before = {name: value.clone() for name, value in network.backbone.net.state_dict().items()}
+    first, second = recorded(trainer, settings)
+    assert abs(first["classes"]) < 1e-5 < abs(second["classes"])  # at first it says what it said
+    after = network.backbone.net.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("blocks.3") for name in moved)
+    frozen = ("conv_stem", "bn1", "blocks.0", "blocks.1", "blocks.2")
+    assert not [name for name in moved if name.startswith(frozen) or "running" in name]
+    groups = trainer.optimiser().param_groups
+    assert [group.get("share", 1.0) for group in groups] == [trainer.recipe.backbone_rate, 1.0]
+
+
+def test_without_a_rate_the_backbone_stays(data, tmp_path):
+    trainer, settings = language_trainer(data, tmp_path, steps=1, batch=1, backbone_rate=0.0)
+    (losses,) = recorded(trainer, settings)
+    assert "classes" not in losses and len(trainer.optimiser().param_groups) == 1
+    assert not any(p.requires_grad for p in trainer.network.backbone.parameters())
+
+
+def test_a_run_starts_from_given_weights_or_says_what_is_wrong(data, tmp_path):
+    trainer, _ = language_trainer(data, tmp_path)
+    dmn_train.save_branch(trainer.network, tmp_path / "kept")
+    other, _ = language_trainer(data, tmp_path)
+    with torch.no_grad():
+        other.network.out_low.weight.zero_()
+    dmn_train.load_branch(other.network, tmp_path / "kept")
+    expected = trainer.network.out_low.weight.half().float()
+    assert torch.equal(other.network.out_low.weight, expected)
+    with pytest.raises(LangTrackError, match=r"dmn-lite\.safetensors"):
+        dmn_train.load_branch(other.network, tmp_path / "nowhere")
+    with pytest.raises(LangTrackError, match="holds no weights of the lite language branch"):
+        dmn_train.load_branch(dmn_train.untrained()[0], tmp_path / "kept")
+
+
+def test_the_preset_lite_asks_for_its_data(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(dmn_train, "keep_freed_memory", lambda: None)
+    assert main(["train", "dmn", "--out", str(tmp_path)]) == 1
+    assert "needs --data" in capsys.readouterr().err

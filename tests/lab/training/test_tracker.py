@@ -1,0 +1,199 @@
+"""Pairs, labels and losses of the SiamMask training, and that a resumed run goes on as if unbroken."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_training import Stops, on_the_board, recorded, tracking_trainer, write_data
+
+from langtrack_core.cli import main
+from langtrack_core.geometry import enclosing_box, xyxy_to_cxcywh
+from langtrack_core.siammask.crops import paste
+from langtrack_core.siammask.network import ANCHORS_WH, GRID, LiteNetwork
+from langtrack_core.siammask.tracker import ANCHORS_CXCYWH, decode
+from langtrack_core.types import LangTrackError
+from langtrack_lab.training import fit, save_weights
+from langtrack_lab.training import tracker as siam_train
+from langtrack_lab.training.tracker import WEIGHTS, box_loss, class_loss, mask_windows, trained_network
+from langtrack_lab.training.tracker_pairs import PairDataset, PairRecipe, anchor_iou, anchor_labels
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def test_a_pair_depends_on_seed_and_index_alone(data):
+    first, second = PairDataset(data, 10, 7), PairDataset(data, 1000, 7)
+    for index in (3, 0):
+        a, b = first[index], second[index]
+        assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not torch.equal(first[0]["search"], PairDataset(data, 10, 8)[0]["search"])
+
+
+def test_box_and_mask_of_a_pair_agree(data):
+    pairs = PairDataset(data, 100, 1, PairRecipe(negatives=0, neighbours=0, occlusion=0, shift=20))
+    seen = 0
+    for pair in (pairs[i] for i in range(40)):
+        mask = pair["mask"].numpy()
+        if not mask.any() or mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any():
+            continue  # cut by the crop: the box is of the whole object
+        box = xyxy_to_cxcywh(enclosing_box(mask)) - (127.5, 127.5, 0, 0)
+        assert np.abs(box - pair["box"].numpy()).max() < 3.5
+        assert (pair["labels"] == 1).any() and (pair["cells"][0] >= 0).all()
+        seen += 1
+    assert seen > 15
+
+
+def test_pairs_of_two_things_have_no_positives(data):
+    pairs = PairDataset(data, 100, 1, PairRecipe(negatives=1))
+    for pair in (pairs[i] for i in range(8)):
+        assert (pair["labels"] == 0).all() and (pair["cells"] == -1).all()
+
+
+def test_labels_follow_the_iou_with_each_anchor():
+    box = ANCHORS_CXCYWH[:, 2 * GRID * GRID + 12 * GRID + 7]  # the square anchor at row 12, column 7
+    iou = anchor_iou(box)
+    labels = anchor_labels(box).reshape(len(ANCHORS_WH), GRID, GRID)
+    assert iou.max() == 1.0 and labels[2, 12, 7] == 1
+    assert labels[2, 0, 24] == 0
+    assert ((iou >= 0.6) == (labels.ravel() == 1)).all()
+    assert ((iou < 0.3) == (labels.ravel() == 0)).all()
+
+
+def test_an_odd_box_takes_the_best_anchors_and_a_far_one_none():
+    assert (anchor_labels(np.array([0.0, 0.0, 200.0, 9.0])) == 1).any()
+    assert not (anchor_labels(np.array([150.0, 0.0, 64.0, 64.0])) == 1).any()
+
+
+def test_losses_vanish_for_the_right_answer():
+    box = torch.tensor([[10.0, -20.0, 70.0, 50.0]])
+    labels = torch.from_numpy(anchor_labels(box[0].numpy()))[None]
+    cx, cy, w, h = torch.from_numpy(ANCHORS_CXCYWH).float()
+    x, y, bw, bh = box[0]
+    loc = torch.stack([(x - cx) / w, (y - cy) / h, torch.log(bw / w), torch.log(bh / h)])
+    loc = loc.reshape(1, 20, GRID, GRID)
+    assert box_loss(loc, box, labels).value == pytest.approx(0, abs=1e-5)
+    assert box_loss(loc + 0.5, box, labels).value > 0.3
+    found = decode(loc[0].double().numpy())[:, int(labels[0].argmax())]
+    assert np.allclose(found, box[0], atol=1e-3)  # the tracker reads the same box
+    cls = torch.stack([(labels[0] != 1), labels[0] == 1]).float().reshape(1, 10, GRID, GRID) * 40
+    assert sum(p.value for p in class_loss(cls, labels, 64).values()) == pytest.approx(0, abs=1e-5)
+    assert sum(p.value for p in class_loss(-cls, labels, 64).values()) > 10
+
+
+def test_a_pair_without_positives_has_no_box_loss():
+    labels = torch.zeros(1, 5 * GRID * GRID, dtype=torch.long)
+    loss = box_loss(torch.randn(1, 20, GRID, GRID, requires_grad=True), torch.ones(1, 4), labels)
+    assert loss.value == 0.0 and loss.counted == 0.0
+    loss.total.backward()
+
+
+def test_what_a_cell_learns_is_what_the_tracker_pastes_back():
+    mask = torch.zeros(1, 255, 255)
+    mask[:, 90:180, 60:130] = 1
+    window = mask_windows(mask, torch.tensor([[0, 13, 9]]))[0].numpy()
+    laid = paste(window, np.zeros(2), 255.0, 13, 9, (255, 255))
+    assert np.abs((laid > 0.5) - mask[0].numpy()).mean() < 0.01
+
+
+# --- the trainer -------------------------------------------------------------------------------------------
+
+
+def test_four_pairs_are_learnt_by_heart(data, tmp_path):
+    trainer, settings = tracking_trainer(data, tmp_path, steps=30, rate=0.01, ema=0.0)
+    four = trainer.collate([trainer.sample(i) for i in range(4)])
+    trainer.sample, trainer.collate = lambda index: index, lambda indices: four
+    # The backbone does not learn here, so it is run once.
+    backbone, seen = trainer.network.backbone.requires_grad_(False), {}
+    run = backbone.forward
+    backbone.forward = lambda x: seen[x.shape] if x.shape in seen else seen.setdefault(x.shape, run(x))
+    losses = [sum(step.values()) for step in recorded(trainer, settings)]
+    assert losses[-1] < 0.6 * losses[0], losses
+
+
+def test_a_resumed_training_has_the_losses_and_weights_of_an_unbroken_one(data, tmp_path):
+    whole = recorded(*tracking_trainer(data, tmp_path / "whole", batch=1))
+    half, settings = tracking_trainer(data, tmp_path / "broken", batch=1)
+    Stops(half, step=2)
+    first = recorded(half, settings)
+    second = recorded(*tracking_trainer(data, tmp_path / "broken", batch=1))
+    assert len(first) == len(second) == 2 and first + second == whole
+    a, b = (load_file(tmp_path / run / WEIGHTS) for run in ("whole", "broken"))
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_second_stage_changes_the_refinement_alone(data, tmp_path):
+    trainer, settings = tracking_trainer(data, tmp_path, stage="refine", steps=2, batch=2)
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    (losses, _) = recorded(trainer, settings)
+    assert losses.keys() == {"refine", "dice"}
+    after = trainer.network.state_dict()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"refinement"}
+
+
+def test_the_second_stage_begins_with_the_weights_of_the_first(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(siam_train, "keep_freed_memory", lambda: None)
+    torch.manual_seed(0)
+    network = LiteNetwork()
+    save_weights(tmp_path / WEIGHTS, network.state_dict(), {})
+    flags = ["--data", str(data), "--out", str(tmp_path), "--steps", "1", "--batch", "1", "--workers", "0"]
+    assert main(["train", "siammask", "--stage", "refine", *flags]) == 0
+    first, second = load_file(tmp_path / WEIGHTS), load_file(tmp_path / "refine" / WEIGHTS)
+    assert torch.equal(first["cls.head.0.weight"], second["cls.head.0.weight"])
+    LiteNetwork().load_state_dict(second)
+
+
+def test_only_lite_is_trained(tmp_path, capsys):
+    assert main(["train", "siammask", "--preset", "paper", "--data", ".", "--out", str(tmp_path)]) == 1
+    assert "published SiamMask weights are used as they are" in capsys.readouterr().err
+
+
+def test_weights_of_another_network_are_no_start(tmp_path):
+    save_weights(tmp_path / "other.safetensors", {"a": torch.ones(1)}, {})
+    with pytest.raises(LangTrackError, match=r"other\.safetensors does not hold a lite SiamMask"):
+        trained_network(tmp_path / "other.safetensors")
+
+
+def test_a_loss_that_is_not_finite_names_its_parts(data, tmp_path):
+    trainer, settings = tracking_trainer(data, tmp_path, batch=1)
+    trainer.network.cls.head[3].bias.data.fill_(float("nan"))
+    with pytest.raises(LangTrackError, match=r"not finite at step 0: cls_other nan, cls_target nan, box"):
+        fit(trainer, settings)
+
+
+def test_pictures_show_what_a_cell_sees(data, tmp_path):
+    trainer, settings = tracking_trainer(data, tmp_path, steps=1, batch=2)
+    fit(trainer, settings)
+    scalars, pictures = on_the_board(tmp_path / "tensorboard")
+    assert "run/waiting for data" in scalars
+    assert pictures == {"input, target, prediction": (3 * 127, 2 * 127)}
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        ({"shift": 40.0}, "search"),
+        ({"scale": 0.3}, "search"),
+        ({"template_shift": 8.0}, "template"),
+        ({"blur": 1.0}, "search"),
+        ({"mirrored": 1.0}, "search"),
+        ({"occlusion": 1.0}, "search"),
+        ({"negatives": 1.0}, "labels"),
+    ],
+)
+def test_each_disturbance_is_there(data, change, seen):
+    still = {f.name: 0.0 for f in fields(PairRecipe) if f.name not in ("persons", "saliency", "max_gap")}
+    calm, disturbed = (PairDataset(data, 9, 2, PairRecipe(**still | c)) for c in ({}, change))
+    assert any(not torch.equal(calm[i][seen], disturbed[i][seen]) for i in range(3))
+
+
+def test_grey_pairs_have_no_colour(data):
+    pair = PairDataset(data, 1, 2, PairRecipe(grey=1.0))[0]
+    for name in ("template", "search"):
+        assert pair[name].float().std(dim=2).max() < 1.5  # rounding
+    coloured = PairDataset(data, 1, 2, PairRecipe(grey=0.0))[0]
+    assert coloured["search"].float().std(dim=2).max() > 30

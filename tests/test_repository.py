@@ -1,0 +1,281 @@
+"""The house in order: import directions, shipped files, requirements, README, examples."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import importlib
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from importlinter.cli import lint_imports
+from packaging.requirements import Requirement
+
+from langtrack_core import cli
+from langtrack_core.video import count_frames, probe, read_frames
+from scripts.make_examples import EXAMPLES, EXAMPLES_DIR, FPS, SIZE_HW, ground_truth, shoot
+
+ROOT = Path(__file__).resolve().parents[1]
+WEIGHTS = ROOT / "assets" / "weights"
+MEGABYTE = 1_000_000
+
+# Where the name one imports is not the name one installs.
+INSTALLED_AS = {"cv2": "opencv-python-headless", "PIL": "pillow"}
+
+
+# Asked for first, and told in one sentence when it is missing: there on a Space alone; for --ray alone.
+OPTIONAL = {"spaces", "ray"}
+
+
+def _sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Absolute names of the modules that a file imports, wherever in the file, type checking left out."""
+    package = path.relative_to(ROOT).parent.parts
+    pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            pending += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            if node.level and node.module is None:  # from . import module
+                yield from (f"{module}.{a.name}" for a in node.names if not a.name.startswith("__"))
+            else:
+                yield module
+        pending += ast.iter_child_nodes(node)
+
+
+# --- imports -----------------------------------------------------------------------------------------------
+
+
+def test_imports_go_one_way() -> None:
+    """The contracts stand in pyproject.toml."""
+    assert lint_imports() == 0
+
+
+def test_import_is_light() -> None:
+    """All public names together bring in the tracker, but neither the page nor anything of training."""
+    code = "import sys; from langtrack_core import *; print('\\n'.join(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "langtrack_core.pipeline" in loaded
+    unwanted = {"gradio", "demo", "tensorboard", "sentence_transformers", "playwright"} & set(loaded)
+    assert not unwanted
+    assert not [name for name in loaded if name.startswith("langtrack_lab")]
+
+
+def test_public_names_are_few_and_there() -> None:
+    import langtrack_core
+
+    assert 1 <= len(langtrack_core.__all__) <= 12
+    for name in langtrack_core.__all__:
+        assert hasattr(langtrack_core, name)
+
+
+# --- requirements ------------------------------------------------------------------------------------------
+
+
+def _requirements(name: str) -> dict[str, Requirement]:
+    lines = (line.split("#")[0].strip() for line in (ROOT / name).read_text(encoding="utf-8").splitlines())
+    found = [Requirement(line) for line in lines if line and line != "-r requirements.txt"]
+    assert len({r.name for r in found}) == len(found), "a package is named twice"
+    return {r.name: r for r in found}
+
+
+def test_runtime_requirements_are_plain_and_bounded() -> None:
+    runtime = _requirements("requirements.txt")
+    for requirement in runtime.values():
+        assert requirement.url is None, f"{requirement.name} comes from outside the package index"
+        assert any(s.operator in (">=", "==", "~=") for s in requirement.specifier), (
+            f"{requirement.name} has no lower bound"
+        )
+    assert "opencv-python" not in runtime  # needs libGL, which servers and Spaces lack
+    assert not runtime["gradio"].specifier.contains("7.0.0")  # a new major version is a new interface
+
+
+def test_development_requirements_build_on_the_runtime_ones() -> None:
+    assert "-r requirements.txt" in (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
+    assert not set(_requirements("requirements-dev.txt")) & set(_requirements("requirements.txt"))
+
+
+def test_what_the_product_imports_is_required() -> None:
+    runtime = set(_requirements("requirements.txt"))
+    known = sys.stdlib_module_names | {"langtrack_core", "langtrack_lab", "demo"}
+    for path in [*_sources("langtrack_core"), *_sources("demo"), ROOT / "app.py"]:
+        for name in _imports(path):
+            top = name.split(".")[0]
+            if top in known or top in OPTIONAL:
+                continue
+            assert INSTALLED_AS.get(top, top) in runtime, f"{path.name} imports {top}"
+
+
+# --- shipped files -----------------------------------------------------------------------------------------
+
+
+def _tracked() -> list[Path]:
+    """Files that git would ship; in a copy without git, all files of the assets."""
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listing.returncode != 0:
+        return [p for p in (ROOT / "assets").rglob("*") if p.is_file()]
+    return [ROOT / name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_files_stay_small() -> None:
+    sizes = {path: path.stat().st_size for path in _tracked()}
+    large = {path.name: size for path, size in sizes.items() if size >= 10 * MEGABYTE}
+    assert not large
+    assert sum(sizes.values()) < 60 * MEGABYTE
+
+
+def test_every_weights_file_has_a_card_and_its_hash() -> None:
+    files = sorted(WEIGHTS.glob("*.safetensors"))
+    assert {"dmn-lite.safetensors", "siammask-lite.safetensors"} <= {path.name for path in files}
+    cards = {path.name: path.read_text(encoding="utf-8") for path in WEIGHTS.glob("*.md")}
+    index = json.loads((WEIGHTS / "index.json").read_text(encoding="utf-8"))
+    for path in files:
+        about = [text for text in cards.values() if path.name in text]
+        assert about, f"no model card in assets/weights names {path.name}"
+        assert any("licen" in text.lower() for text in about), f"no card says the licence of {path.name}"
+        assert index[path.name] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_no_pickles_are_shipped() -> None:
+    assert not [p for p in _tracked() if p.suffix in (".pth", ".pt", ".pkl", ".ckpt", ".bin")]
+
+
+# --- examples ----------------------------------------------------------------------------------------------
+
+
+def test_examples_folder_is_what_the_script_makes() -> None:
+    wanted = {f"{e.name}{end}" for e in EXAMPLES for end in (".mp4", ".json", ".groundtruth.txt")}
+    assert {path.name for path in EXAMPLES_DIR.iterdir()} == wanted
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.name)
+def test_example_matches_its_truth(example) -> None:
+    video = EXAMPLES_DIR / f"{example.name}.mp4"
+    rows = (EXAMPLES_DIR / f"{example.name}.groundtruth.txt").read_text(encoding="utf-8").splitlines()
+    info = probe(video)
+    assert (info.height, info.width) == SIZE_HW and info.fps == FPS
+    assert count_frames(video) == len(rows) == example.n_frames
+    assert video.stat().st_size < MEGABYTE
+
+    scene = shoot(example, n_frames=1)
+    truth, now = (
+        np.array(row.split(","), float) for row in (rows[0], ground_truth(scene, example.target)[0])
+    )
+    np.testing.assert_allclose(now, truth, atol=1)  # another build of OpenCV may round an edge otherwise
+    shown = next(iter(read_frames(video))).rgb
+    difference = np.abs(shown.astype(int) - scene.frames[0].astype(int)).mean()
+    assert difference < 6  # of 255: compression, not another picture
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.name)
+def test_example_card_says_what_the_script_says(example) -> None:
+    card = json.loads((EXAMPLES_DIR / f"{example.name}.json").read_text(encoding="utf-8"))
+    assert card == {
+        "expression": example.expression,
+        "title": example.title,
+        "what_to_look_for": example.what_to_look_for,
+        "seed": example.seed,
+        "script": "scripts/make_examples.py",
+    }
+
+
+def test_one_example_leaves_the_picture_and_returns() -> None:
+    truth = np.loadtxt(EXAMPLES_DIR / "dog-comes-back.groundtruth.txt", delimiter=",")
+    seen = ~np.isnan(truth[:, 0])
+    gone = np.flatnonzero(~seen)
+    assert len(gone) >= FPS // 2
+    assert seen[0] and seen[-1] and not seen[gone[0] : gone[-1] + 1].any()
+
+
+# --- README ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_front_matter_is_what_a_space_needs(readme: str) -> None:
+    opening, matter, _ = readme.split("---\n", 2)
+    assert opening == ""
+    fields = dict(line.split(": ", 1) for line in matter.splitlines() if ": " in line)
+    assert fields["sdk"] == "gradio" and fields["app_file"] == "app.py" and fields["license"] == "apache-2.0"
+    assert fields["python_version"].strip('"') == "3.11"
+    assert len(fields["short_description"]) <= 60  # a Space refuses longer ones
+    assert _requirements("requirements.txt")["gradio"].specifier.contains(fields["sdk_version"])
+
+
+def test_readme_links_and_pictures_are_there(readme: str) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", readme) + re.findall(r'(?:src|href)="([^"]+)"', readme)
+    local = [t for t in targets if not re.match(r"[a-z]+:", t)]
+    assert any(t.endswith(".png") for t in local)
+    headings = {
+        re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-")
+        for h in re.findall(r"^#+ (.+)$", readme, re.M)
+    }
+    for target in local:
+        path, _, anchor = target.partition("#")
+        assert (ROOT / path).exists() if path else anchor in headings, f"README points to {target}"
+
+
+def test_readme_names_make_targets_that_exist(readme: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
+    used = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(re.findall(r"```.*?```", readme, re.S))))
+    assert {"demo", "test", "check", "bench"} <= targets
+    assert used and used <= targets
+
+
+def _blocks(readme: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", readme, re.S)
+
+
+def test_readme_commands_are_understood(readme: str) -> None:
+    commands = re.findall(r"-m langtrack_core (.+)", "\n".join(_blocks(readme, "sh")))
+    assert commands
+    for command in commands:
+        arguments = shlex.split(command, comments=True)
+        if arguments[0] in ("track", "weights"):
+            cli._parser().parse_args(arguments)  # leaves with an error on a flag that does not exist
+        else:
+            target = cli.target_of(arguments)
+            assert target is not None, command
+            module = importlib.import_module(cli.DISPATCHED[arguments[0]][target][0])
+            parser = argparse.ArgumentParser()
+            module.add_arguments(parser)
+            parser.parse_args(arguments[2 if target else 1 :])
+
+
+def test_readme_python_imports_public_names(readme: str) -> None:
+    import langtrack_core
+
+    for block in _blocks(readme, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module == "langtrack_core":
+                assert {alias.name for alias in node.names} <= set(langtrack_core.__all__)
+
+
+def test_continuous_integration_runs_the_tests() -> None:
+    script = ROOT / ".ci" / "run"
+    text = script.read_text(encoding="utf-8")
+    assert text.startswith("#!/usr/bin/env bash\n") and "set -eu" in text and "make test" in text
+    assert script.stat().st_mode & 0o111
