@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..datasets import Instance, Picture, davis_sequences, read_rgb, saliency_pictures
-from ..expressions.photo_expressions import NOUNS, Thing, category_of
+from ..expressions.photos import NOUNS, Thing, category_of
 
 UNNAMED = ("object", "thing", "main object")
 """Of a salient thing that the classifier does not name."""

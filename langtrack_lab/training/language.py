@@ -33,7 +33,7 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import read_checkpoint
 
 from ..datasets import davis_sequences, read_rgb
-from ..expressions.photo_expressions import COLOURS, NOUNS
+from ..expressions.photos import COLOURS, NOUNS
 from . import (
     CommonRecipe,
     Part,

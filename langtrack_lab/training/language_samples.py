@@ -22,7 +22,7 @@ from torch import Tensor
 from langtrack_core.geometry import BoolMask, enclosing_box
 
 from ..datasets import coco_pictures
-from ..expressions.photo_expressions import (
+from ..expressions.photos import (
     KINDS,
     NOUNS,
     PERSON_WORDS,
@@ -32,7 +32,7 @@ from ..expressions.photo_expressions import (
     finish,
     mirror,
 )
-from ..expressions.scene_expressions import pick_expression
+from ..expressions.scenes import pick_expression
 from ..synthetic import render_scene
 from .annotated_images import UNNAMED, ClipSource, PeopleSource, PhotoSource, SalientSource, Shot
 

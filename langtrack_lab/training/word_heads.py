@@ -16,7 +16,7 @@ from langtrack_core.dmn.blocks import RGB_GAIN
 from langtrack_core.dmn.lite import LiteDMN
 from langtrack_core.dmn.vocabulary import Vocabulary
 
-from ..expressions.photo_expressions import COLOURS, NOUNS, SPELLINGS
+from ..expressions.photos import COLOURS, NOUNS, SPELLINGS
 
 PLACES: dict[str, tuple[float, ...]] = {
     "left": (-1.5, 0, 0, 0, 0),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from langtrack_lab.expressions.scene_expressions import referring_expressions
+from langtrack_lab.expressions.scenes import referring_expressions
 from langtrack_lab.synthetic import (
     Scene,
     SceneObject,

@@ -14,7 +14,7 @@ from langtrack_core.cli import main
 from langtrack_core.dmn.segmenter import LITE_SHAPES_HW
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.types import LangTrackError
-from langtrack_lab.expressions.photo_expressions import Thing, category_of, colour_name, describe, mirror
+from langtrack_lab.expressions.photos import Thing, category_of, colour_name, describe, mirror
 from langtrack_lab.training import fit
 from langtrack_lab.training import language as dmn_train
 from langtrack_lab.training.annotated_images import UNNAMED, Shot
