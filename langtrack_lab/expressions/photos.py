@@ -153,29 +153,30 @@ SPELLINGS = {"grey": ("grey", "gray", "silver"), "black": ("black", "dark"), "br
 
 
 @dataclass(frozen=True)
-class Thing:
-    """An object as it shows in a picture.
+class AnnotatedObject:
+    """An object in a picture, and what its annotation says.
 
     Attributes:
         category: what it is; "" when unknown.
         mask: ``(H, W)`` bool, its visible pixels.
         names: other nouns for it.
-        sentences: sentences already known to single it out.
-        unique: its category's other instances, if there are any, are in the list too.
-        ambiguous: there may be others of its kind of which nothing is known; no sentence is right for it.
-        boxed: only its box is known, and the mask is that box.
-        vague: named by a word at random. What to take when a word says nothing is learnt from it, but no
-            score.
+        sentences: sentences that are known to single it out.
+        category_complete: all other objects of its category in the picture are annotated too.
+        ambiguous: the picture may hold others of its category that nobody annotated, so that no sentence is
+            right for it.
+        box_only: only its box is known, and the mask is that box filled.
+        weak_name: its name is a word at random. Such a sample teaches what a network shall take when the word
+            says nothing; it says nothing about the score.
     """
 
     category: str
     mask: BoolMask
     names: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
-    unique: bool = True
+    category_complete: bool = True
     ambiguous: bool = False
-    boxed: bool = False
-    vague: bool = False
+    box_only: bool = False
+    weak_name: bool = False
 
 
 def colour_name(rgb: NDArray[np.uint8], mask: BoolMask) -> str | None:
@@ -197,19 +198,19 @@ _SHADES = cv2.cvtColor(_EXAMPLES, cv2.COLOR_RGB2LAB)[0]
 _SHADE_NAME = np.repeat(np.arange(len(COLOURS)), [len(shades) for shades in COLOURS.values()])
 
 
-def _band(thing: Thing, top: float, bottom: float) -> BoolMask:
+def _band(thing: AnnotatedObject, top: float, bottom: float) -> BoolMask:
     """A person between two shares of the height; of a box only the middle half, its sides are background."""
     box = enclosing_box(thing.mask)
     if box is None:
         return thing.mask
     x1, y1, x2, y2 = box.astype(int)
-    inset = (x2 - x1) // 4 if thing.boxed else 0
+    inset = (x2 - x1) // 4 if thing.box_only else 0
     band = np.zeros_like(thing.mask)
     band[y1 + int(top * (y2 - y1)) : y1 + int(bottom * (y2 - y1)), x1 + inset : x2 - inset] = True
     return thing.mask & band
 
 
-def _colours(rgb: NDArray[np.uint8], thing: Thing) -> tuple[str | None, str | None]:
+def _colours(rgb: NDArray[np.uint8], thing: AnnotatedObject) -> tuple[str | None, str | None]:
     """Of a person's upper and lower clothes; of anything else, its own colour and None."""
     if thing.category != "person":
         return colour_name(rgb, thing.mask), None
@@ -228,7 +229,9 @@ def _coloured(rng: np.random.Generator, noun: str, colour: str, part: int, perso
     return f"{noun} {joined} {article}{word} {worn}"
 
 
-def describe(rng: np.random.Generator, rgb: NDArray[np.uint8], things: Many[Thing], index: int) -> str | None:
+def describe(
+    rng: np.random.Generator, rgb: NDArray[np.uint8], things: Many[AnnotatedObject], index: int
+) -> str | None:
     """One sentence for ``things[index]`` that fits nothing else in the picture, None when there is none."""
     target = things[index]
     if target.ambiguous:
@@ -243,7 +246,7 @@ def describe(rng: np.random.Generator, rgb: NDArray[np.uint8], things: Many[Thin
     # The first noun is the plain one: half of the time.
     noun = nouns[0] if rng.random() < 0.5 else str(rng.choice(nouns))
     roles = _relations(rng, target, like, things) if person else []
-    if not target.unique or target.sentences:
+    if not target.category_complete or target.sentences:
         if like:
             return None
         return finish(rng, str(rng.choice(roles)) if roles and rng.random() < 0.5 else noun, target.category)
@@ -278,7 +281,12 @@ def describe(rng: np.random.Generator, rgb: NDArray[np.uint8], things: Many[Thin
     return finish(rng, str(rng.choice(options)), target.category) if options else None
 
 
-def _relations(rng: np.random.Generator, person: Thing, like: Many[Thing], things: Many[Thing]) -> list[str]:
+def _relations(
+    rng: np.random.Generator,
+    person: AnnotatedObject,
+    like: Many[AnnotatedObject],
+    things: Many[AnnotatedObject],
+) -> list[str]:
     """Names that a person has from the thing it touches, if nobody else touches one of its kind."""
     found = []
     for kind in {t.category for t in things} & (ROLES.keys() | HELD):
@@ -291,7 +299,7 @@ def _relations(rng: np.random.Generator, person: Thing, like: Many[Thing], thing
     return found
 
 
-def _touch(a: Thing, b: Thing) -> bool:
+def _touch(a: AnnotatedObject, b: AnnotatedObject) -> bool:
     """Whether boxes overlap by a third of the smaller one."""
     box_a, box_b = enclosing_box(a.mask), enclosing_box(b.mask)
     if box_a is None or box_b is None:

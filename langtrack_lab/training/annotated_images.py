@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..datasets import Instance, Picture, davis_sequences, read_rgb, saliency_pictures
-from ..expressions.photos import NOUNS, Thing, category_of
+from ..expressions.photos import NOUNS, AnnotatedObject, category_of
 
 UNNAMED = ("object", "thing", "main object")
 """Of a salient thing that the classifier does not name."""
@@ -32,7 +32,7 @@ class Shot:
     """
 
     rgb: NDArray[np.uint8]
-    things: tuple[Thing, ...]
+    things: tuple[AnnotatedObject, ...]
     absent: frozenset[str] = frozenset()
     open: bool = False
 
@@ -106,11 +106,11 @@ class PhotoSource:
         rgb = read_rgb(picture.path)
         size_hw = rgb.shape[:2]
         things = tuple(
-            Thing(
+            AnnotatedObject(
                 i.category,
                 i.mask(size_hw),
                 self.names.get((picture.path, index), ()),
-                unique=picture.is_complete(i.category),
+                category_complete=picture.is_complete(i.category),
             )
             for index, i in enumerate(picture.instances)
         )
@@ -128,7 +128,9 @@ class PeopleSource:
     def draw(self, rng: np.random.Generator) -> Shot:
         picture = self.pictures[rng.integers(len(self.pictures))]
         rgb = read_rgb(picture.path)
-        things = tuple(Thing("person", i.mask(rgb.shape[:2]), boxed=True) for i in picture.instances)
+        things = tuple(
+            AnnotatedObject("person", i.mask(rgb.shape[:2]), box_only=True) for i in picture.instances
+        )
         return Shot(rgb, things, _RARELY_WITH_PEOPLE)
 
 
@@ -144,7 +146,7 @@ class ClipSource:
         category = category_of(sequence.expressions[0]) or sequence.name
         mask = sequence.mask(i)
         assert mask is not None  # DAVIS annotates every frame
-        thing = Thing(category, mask, sentences=sequence.expressions, unique=False)
+        thing = AnnotatedObject(category, mask, sentences=sequence.expressions, category_complete=False)
         return Shot(read_rgb(sequence.frames[i]), (thing,), open=True)
 
 
@@ -176,5 +178,5 @@ class SalientSource:
         vague = bool(self.words) and rng.random() < self.vague
         if vague:
             names = (self.words[int(rng.integers(len(self.words)))],)
-        thing = Thing(names[0], picture.instances[0].mask(rgb.shape[:2]), names, vague=vague)
+        thing = AnnotatedObject(names[0], picture.instances[0].mask(rgb.shape[:2]), names, weak_name=vague)
         return Shot(rgb, (thing,), open=True)

@@ -26,7 +26,7 @@ from ..expressions.photos import (
     KINDS,
     NOUNS,
     PERSON_WORDS,
-    Thing,
+    AnnotatedObject,
     category_of,
     describe,
     finish,
@@ -109,7 +109,7 @@ def reframe(rng: np.random.Generator, shot: Shot, size_hw: tuple[int, int]) -> S
 
 def paste(rng: np.random.Generator, shot: Shot, other: Shot) -> Shot:
     """Put one object of another picture into this one; what it hides is taken from the masks under it."""
-    candidates = [t for t in other.things if t.mask.mean() > 0.01 and t.category and not t.boxed]
+    candidates = [t for t in other.things if t.mask.mean() > 0.01 and t.category and not t.box_only]
     if not candidates:
         return shot
     thing = candidates[rng.integers(len(candidates))]
@@ -135,7 +135,7 @@ def paste(rng: np.random.Generator, shot: Shot, other: Shot) -> Shot:
     below = tuple(replace(t, mask=t.mask & ~pasted) for t in shot.things)
     absent = shot.absent - {thing.category}
     # Nothing of its kind in the other picture came along.
-    thing = replace(thing, mask=pasted, sentences=_placeless(thing.sentences), unique=True)
+    thing = replace(thing, mask=pasted, sentences=_placeless(thing.sentences), category_complete=True)
     return replace(shot, rgb=rgb, things=(*below, thing), absent=absent)
 
 
@@ -248,7 +248,7 @@ class SampleStream:
             shot = paste(rng, shot, self._guest(rng, shot))
         things = [t for t in shot.things if t.mask.mean() >= MIN_SHARE]
         order = list(rng.permutation(len(things)))
-        asked: list[tuple[str, Thing]] = []
+        asked: list[tuple[str, AnnotatedObject]] = []
         for i in (order * self.queries)[: 3 * self.queries]:
             sentence = describe(rng, shot.rgb, things, i)
             if sentence and sentence not in [s for s, _ in asked]:
@@ -259,7 +259,7 @@ class SampleStream:
             return None
         wanted = int(rng.choice(3, p=(0.25, 0.55, 0.2)))
         absent = [s for s in (self._foreign(rng, shot) for _ in range(wanted)) if s]
-        nothing = Thing("", np.zeros(shot.rgb.shape[:2], bool))
+        nothing = AnnotatedObject("", np.zeros(shot.rgb.shape[:2], bool))
         asked = asked[: self.queries - len(absent)] + [(s, nothing) for s in absent]
         return self._packed(rng, shot.rgb, asked)
 
@@ -293,13 +293,13 @@ class SampleStream:
             all(shot.open for shot in shots),
         )
 
-    def _told(self, shot: Shot, thing: Thing) -> bool:
+    def _told(self, shot: Shot, thing: AnnotatedObject) -> bool:
         """Whether all of this one's kind in a picture are in its list; of the kind "object" is everything."""
-        if thing.vague or thing.names == UNNAMED:
+        if thing.weak_name or thing.names == UNNAMED:
             return False
         like = [t for t in shot.things if t.category == thing.category]
         if like:
-            return all(t.unique for t in like)
+            return all(t.category_complete for t in like)
         return self._surely_absent(shot, thing.category, (*thing.names, thing.category)[0])
 
     def _guest(self, rng: np.random.Generator, shot: Shot) -> Shot:
@@ -356,11 +356,11 @@ class SampleStream:
         for i in rng.permutation(len(scene.objects)):
             sentence = pick_expression(rng, scene, int(i), 0)
             if sentence:
-                asked.append((sentence, Thing("", scene.objects[i].masks[0])))
+                asked.append((sentence, AnnotatedObject("", scene.objects[i].masks[0])))
         return self._packed(rng, scene.frames[0], asked[: self.queries]) if asked else None
 
     def _packed(
-        self, rng: np.random.Generator, rgb: NDArray[np.uint8], asked: list[tuple[str, Thing]]
+        self, rng: np.random.Generator, rgb: NDArray[np.uint8], asked: list[tuple[str, AnnotatedObject]]
     ) -> Sample:
         asked = [asked[i % len(asked)] for i in range(self.queries)]
         small_wh = rgb.shape[1] // STRIDE, rgb.shape[0] // STRIDE
@@ -370,5 +370,5 @@ class SampleStream:
         ]
         masks = np.rint(np.stack(small)).astype(np.uint8)
         sentences, things = zip(*asked, strict=True)
-        boxed, vague = [t.boxed for t in things], [t.vague for t in things]
+        boxed, vague = [t.box_only for t in things], [t.weak_name for t in things]
         return Sample(recolour(rng, rgb), list(sentences), masks, boxed, vague)

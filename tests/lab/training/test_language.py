@@ -14,7 +14,7 @@ from langtrack_core.cli import main
 from langtrack_core.dmn.segmenter import LITE_SHAPES_HW
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.types import LangTrackError
-from langtrack_lab.expressions.photos import Thing, category_of, colour_name, describe, mirror
+from langtrack_lab.expressions.photos import AnnotatedObject, category_of, colour_name, describe, mirror
 from langtrack_lab.training import fit
 from langtrack_lab.training import language as dmn_train
 from langtrack_lab.training.annotated_images import UNNAMED, Shot
@@ -51,7 +51,7 @@ def test_a_mixed_region_has_no_colour():
 
 
 def test_among_its_like_an_object_is_told_by_place_and_size_only():
-    things = [Thing("dog", block(5, 20, 20, 20)), Thing("dog", block(80, 20, 35, 35))]
+    things = [AnnotatedObject("dog", block(5, 20, 20, 20)), AnnotatedObject("dog", block(80, 20, 35, 35))]
     left, right = sentences_of(GREY, things, 0), sentences_of(GREY, things, 1)
     assert left and right and not left & right
     assert all(any(w in s for w in ("left", "small", "little", "tiny", "farthest")) for s in left)
@@ -62,13 +62,19 @@ def test_colour_is_said_only_if_no_other_of_its_like_has_it():
     rgb = GREY.copy()
     first, second = block(5, 20, 20, 20), block(60, 20, 20, 20)
     rgb[first], rgb[second] = (200, 30, 30), (40, 80, 190)
-    assert any("red" in s for s in sentences_of(rgb, [Thing("car", first), Thing("car", second)], 0))
+    assert any(
+        "red" in s
+        for s in sentences_of(rgb, [AnnotatedObject("car", first), AnnotatedObject("car", second)], 0)
+    )
     rgb[second] = (200, 30, 30)
-    assert not any("red" in s for s in sentences_of(rgb, [Thing("car", first), Thing("car", second)], 0))
+    assert not any(
+        "red" in s
+        for s in sentences_of(rgb, [AnnotatedObject("car", first), AnnotatedObject("car", second)], 0)
+    )
 
 
 def test_nothing_is_said_of_one_of_many_that_cannot_be_told_apart():
-    things = [Thing("dog", block(40, 20, 20, 20)), Thing("dog", block(42, 22, 20, 20))]
+    things = [AnnotatedObject("dog", block(40, 20, 20, 20)), AnnotatedObject("dog", block(42, 22, 20, 20))]
     assert sentences_of(GREY, things, 0) == set()
 
 
@@ -81,7 +87,7 @@ def test_reframing_keeps_picture_and_mask_together():
     mask = block(30, 20, 40, 30)
     rgb[mask] = 255
     for seed in range(20):
-        shot = reframe(np.random.default_rng(seed), Shot(rgb, (Thing("dog", mask),)), WIDE)
+        shot = reframe(np.random.default_rng(seed), Shot(rgb, (AnnotatedObject("dog", mask),)), WIDE)
         assert shot.rgb.shape == (*WIDE, 3)
         bright = shot.rgb[..., 0] > 127
         (thing,) = shot.things
@@ -94,7 +100,7 @@ def test_reframing_nearly_keeps_the_proportions():
     rgb, mask = np.zeros((200, 200, 3), np.uint8), block(80, 80, 40, 40, (200, 200))
     for seed in range(20):
         for size_hw in LITE_SHAPES_HW:
-            shot = reframe(np.random.default_rng(seed), Shot(rgb, (Thing("disc", mask),)), size_hw)
+            shot = reframe(np.random.default_rng(seed), Shot(rgb, (AnnotatedObject("disc", mask),)), size_hw)
             rows, columns = (np.flatnonzero(shot.things[0].mask.any(axis)) for axis in (1, 0))
             if rows[0] > 0 and rows[-1] < size_hw[0] - 1 and columns[0] > 0 and columns[-1] < size_hw[1] - 1:
                 assert 0.75 < len(rows) / len(columns) < 1.33
@@ -102,8 +108,8 @@ def test_reframing_nearly_keeps_the_proportions():
 
 def test_pasting_hides_what_is_under_it():
     rng = np.random.default_rng(3)
-    below = Thing("dog", np.ones(WIDE, bool))
-    other = Shot(np.full((80, 120, 3), 250, np.uint8), (Thing("cat", block(30, 20, 60, 40)),))
+    below = AnnotatedObject("dog", np.ones(WIDE, bool))
+    other = Shot(np.full((80, 120, 3), 250, np.uint8), (AnnotatedObject("cat", block(30, 20, 60, 40)),))
     absent = frozenset(("cat", "cow"))
     shot = paste(rng, Shot(np.zeros((*WIDE, 3), np.uint8), (below,), absent), other)
     dog, cat = shot.things
@@ -113,8 +119,8 @@ def test_pasting_hides_what_is_under_it():
 
 
 def test_what_has_only_a_box_is_never_pasted():
-    shot = Shot(GREY, (Thing("cat", block(5, 20, 20, 20)),))
-    boxed = Shot(GREY, (Thing("person", block(30, 20, 60, 40), boxed=True),))
+    shot = Shot(GREY, (AnnotatedObject("cat", block(5, 20, 20, 20)),))
+    boxed = Shot(GREY, (AnnotatedObject("person", block(30, 20, 60, 40), box_only=True),))
     assert paste(np.random.default_rng(0), shot, boxed) is shot
 
 
@@ -127,8 +133,11 @@ def test_dye_changes_the_hue():
 
 def test_a_person_is_told_by_what_only_they_hold():
     rgb = GREY.copy()
-    people = [Thing("person", block(5, 20, 20, 40)), Thing("person", block(80, 20, 20, 40))]
-    things = [*people, Thing("umbrella", block(0, 15, 30, 15))]
+    people = [
+        AnnotatedObject("person", block(5, 20, 20, 40)),
+        AnnotatedObject("person", block(80, 20, 20, 40)),
+    ]
+    things = [*people, AnnotatedObject("umbrella", block(0, 15, 30, 15))]
     with_umbrella, without = sentences_of(rgb, things, 0), sentences_of(rgb, things, 1)
     assert any("umbrella" in s for s in with_umbrella) and not any("umbrella" in s for s in without)
 
@@ -166,13 +175,13 @@ def test_of_pictures_side_by_side_only_what_is_surely_the_only_one_is_asked_for(
     def told(other, thing):
         return stream._told(other, thing)
 
-    disc = Thing("frisbee", mask)
-    assert told(Shot(GREY, (Thing("dog", mask),), frozenset(("frisbee",))), disc)
-    assert not told(Shot(GREY, (Thing("dog", mask),)), disc)  # nobody looked for discs there
+    disc = AnnotatedObject("frisbee", mask)
+    assert told(Shot(GREY, (AnnotatedObject("dog", mask),), frozenset(("frisbee",))), disc)
+    assert not told(Shot(GREY, (AnnotatedObject("dog", mask),)), disc)  # nobody looked for discs there
     assert told(Shot(GREY, (disc,)), disc)
-    assert not told(Shot(GREY, (replace(disc, unique=False),)), disc)
-    assert not told(Shot(GREY, (), frozenset(("frisbee",))), Thing("object", mask, UNNAMED))
-    asked = Thing("dog", mask, ambiguous=True)
+    assert not told(Shot(GREY, (replace(disc, category_complete=False),)), disc)
+    assert not told(Shot(GREY, (), frozenset(("frisbee",))), AnnotatedObject("object", mask, UNNAMED))
+    asked = AnnotatedObject("dog", mask, ambiguous=True)
     assert describe(np.random.default_rng(0), GREY, [asked], 0) is None
 
 
@@ -182,7 +191,7 @@ def test_the_masks_of_pictures_side_by_side_stay_with_their_pictures(data):
         shot = stream._tiles(np.random.default_rng(seed), WIDE)
         assert shot.rgb.shape == (*WIDE, 3) and 2 <= len(shot.things) <= 4
         for thing in shot.things:
-            if not thing.boxed and thing.mask.sum() > 100:
+            if not thing.box_only and thing.mask.sum() > 100:
                 red, green, _ = shot.rgb[thing.mask].mean(0)
                 assert red > 1.5 * green  # discs are red, grass is green
 
@@ -204,11 +213,11 @@ def test_foreign_sentences_name_what_is_not_there(data):
     stream = SampleStream(data, lambda rgb: ("disc",), alike)
     rng = np.random.default_rng(0)
     shown = block(5, 20, 20, 20)
-    whole = Shot(GREY, (Thing("dog", shown),), frozenset(("frisbee",)))
+    whole = Shot(GREY, (AnnotatedObject("dog", shown),), frozenset(("frisbee",)))
     assert any("frisbee" in (stream._foreign(rng, whole) or "") for _ in range(20))
-    partly = Shot(GREY, (Thing("dog", shown),))
+    partly = Shot(GREY, (AnnotatedObject("dog", shown),))
     assert {stream._foreign(rng, partly) for _ in range(20)} == {None}
-    salient = Shot(GREY, (Thing("disc", shown, ("disc",)),), open=True)
+    salient = Shot(GREY, (AnnotatedObject("disc", shown, ("disc",)),), open=True)
     assert all("disc" not in (stream._foreign(rng, salient) or "") for _ in range(20))
 
 
