@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from langtrack_core.run.format import Run, decode_mask
+from langtrack_core.run.format import Run
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import read_frames
 
@@ -103,8 +103,8 @@ class Opening(Work):
 
 
 def _small(run: Run, frame: int, branch: str, size_wh: tuple[int, int]) -> Any:
-    encoded = run.masks.get(frame, {}).get(branch)
-    if encoded is None:
+    mask = run.mask(frame, branch)
+    if mask is None:
         return np.zeros(size_wh[::-1], np.uint8)
-    mask = decode_mask(encoded).astype(np.uint8) * 255
-    return cv2.resize(mask, size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    mask_u8 = mask.astype(np.uint8) * 255
+    return cv2.resize(mask_u8, size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .geometry import BoolMask, FloatArray, binarise, enclosing_box, enclosing_rectangle, prob_to_u8
+from .geometry import FloatArray
+from .masks import BoolMask, binarise, enclosing_box, enclosing_rectangle, prob_to_u8
 
 Source = Literal["lgm", "siam", "none"]
 """Who made an estimate: the language-guided module, the Siamese tracker, or nobody (absent)."""

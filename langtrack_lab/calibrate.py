@@ -24,7 +24,8 @@ from tqdm import tqdm
 from langtrack_core import atomic
 from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.fusion import Calibration
-from langtrack_core.geometry import FloatArray, binarise, box_iou, enclosing_box, mask_iou, prob_to_u8
+from langtrack_core.geometry import FloatArray, box_iou
+from langtrack_core.masks import binarise, enclosing_box, mask_iou, prob_to_u8
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.load import build_segmenter, build_siam, choose, read_checkpoint

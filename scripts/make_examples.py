@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from langtrack_core.geometry import enclosing_box, xyxy_to_xywh
+from langtrack_core.geometry import xyxy_to_xywh
+from langtrack_core.masks import enclosing_box
 from langtrack_core.video import VideoWriter
 from langtrack_lab.synthetic import Scene, build_stage, film, make_actor, random_camera, random_look
 from langtrack_lab.synthetic.backgrounds import Stage

@@ -16,16 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from langtrack_core.geometry import (
-    BoolMask,
-    FloatArray,
-    binarise,
-    box_iou,
-    enclosing_box,
-    mask_iou,
-    prob_to_u8,
-)
-from langtrack_core.run.format import Run, encode_mask
+from langtrack_core.geometry import FloatArray, box_iou
+from langtrack_core.masks import BoolMask, binarise, enclosing_box, encode_rle, mask_iou, prob_to_u8
+from langtrack_core.run.format import Run
 from langtrack_core.types import Estimate, Frame, LangTrackError
 
 Branch = Literal["lgm", "siam", "fused"]
@@ -262,7 +255,7 @@ def split_regions(mask_prob: NDArray[np.float32], text: str) -> list[Region]:
                 box.tolist(),
                 round(float(areas[order[at]]) / total, 4),
                 round(float(mask_prob[masks[at]].mean()), 4),
-                encode_mask(masks[at]),
+                encode_rle(masks[at]),
             )
         )
     return found

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from langtrack_core.geometry import BoolMask, FloatArray, box_iou, enclosing_box, mask_iou
-from langtrack_core.run.format import BRANCHES, BoxOf, Row, Run, decode_mask, encode_mask
+from langtrack_core.geometry import FloatArray, box_iou
+from langtrack_core.masks import BoolMask, decode_rle, enclosing_box, encode_rle, mask_iou
+from langtrack_core.run.format import BRANCHES, BoxOf, Row, Run
 from langtrack_core.types import LangTrackError, shorten
 from langtrack_lab.metrics import THRESHOLDS, precision, success_curve
 
@@ -50,7 +51,7 @@ class Truth:
     notes: tuple[str, ...]
 
     def mask(self, place: int) -> BoolMask | None:
-        return decode_mask(self.masks[place]) if place in self.masks else None
+        return decode_rle(self.masks[place]) if place in self.masks else None
 
 
 def read_truth(paths: Path | str | Sequence[Path | str], run: Run) -> Truth:
@@ -192,7 +193,7 @@ def _from_masks(paths: Sequence[Path], clip: _Clip) -> Truth:
         annotated[place], absent[place] = True, box is None
         if box is not None:
             boxes[place] = box
-        masks[place] = encode_mask(mask)
+        masks[place] = encode_rle(mask)
     if len(ids) > 1:
         notes.append(f"The masks hold {len(ids)} objects; all of them count as the target.")
     return Truth(boxes, absent, annotated, masks, tuple(notes))

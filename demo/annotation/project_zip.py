@@ -24,8 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from langtrack_core.masks import check_rle
 from langtrack_core.run.format import Run
 from langtrack_core.run.recorder import video_sha256
 from langtrack_core.types import LangTrackError, shorten
@@ -194,37 +193,17 @@ def _check_run(run: Run, project: Project) -> None:
         if not fine:
             raise LangTrackError(f"Frame {row.frame} of a run in the project is not as LangTrack writes it.")
     for frame, branches in run.masks.items():
-        for branch, encoded in branches.items():
-            counts = encoded.get("counts") if isinstance(encoded, Mapping) else None
-            if branch not in ("lgm", "siam", "fused") or not isinstance(counts, str):
+        for branch, rle in branches.items():
+            if branch not in ("lgm", "siam", "fused"):
                 raise LangTrackError(f"A mask of frame {frame} in the project is not as LangTrack writes it.")
-            if list(encoded.get("size", ())) != [height, width] or len(counts) > _MASK_SIZE_LIMIT:
-                raise LangTrackError(f"A mask of frame {frame} in the project does not fit its video.")
-            _check_counts(counts, height * width, frame)
-
-
-def _check_counts(counts: str, pixels: int, frame: int) -> None:
-    """That run lengths add up to the picture, before C code unpacks them.
-
-    Five bits a character, least first, bit 6 for "goes on", the highest of a number's bits its sign; from the
-    fourth number on, differences to the one before the last (pycocotools, maskApi.c).
-    """
-    codes = np.frombuffer(counts.encode("latin-1", "replace"), np.uint8).astype(np.int64) - 48
-    ends = np.flatnonzero((codes & 0x20) == 0)
-    good = codes.size and codes.min() >= 0 and codes.max() < 64 and ends.size and ends[-1] == codes.size - 1
-    if good:
-        begins = np.concatenate([[0], ends[:-1] + 1])
-        digits = ends - begins + 1
-        shifts = 5 * (np.arange(codes.size) - np.repeat(begins, digits))
-        good = digits.max() <= 7
-    if good:
-        lengths = np.add.reduceat((codes & 0x1F) << shifts, begins)
-        lengths -= np.where(codes[ends] & 0x10, np.int64(1) << (5 * digits), 0)
-        lengths[1::2] = np.cumsum(lengths[1::2])
-        lengths[2::2] = np.cumsum(lengths[2::2])
-        good = lengths.min() >= 0 and lengths.sum() == pixels
-    if not good:
-        raise LangTrackError(f"A mask of frame {frame} in the project is damaged.")
+            try:
+                check_rle(rle, (height, width))
+            except ValueError as error:
+                raise LangTrackError(
+                    f"A mask of frame {frame} in the project is damaged: {error}."
+                ) from error
+            if len(rle["counts"]) > _MASK_SIZE_LIMIT:
+                raise LangTrackError(f"A mask of frame {frame} in the project is too ragged to be one.")
 
 
 def _packed_video(packed: list[str], into: Path, project: Project) -> Path | None:

@@ -15,7 +15,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from langtrack_core.fusion import FusionConfig, Memory, decide
-from langtrack_core.geometry import FloatArray, enclosing_rectangle
+from langtrack_core.geometry import FloatArray
+from langtrack_core.masks import RLE, empty_rle, enclosing_rectangle
 from langtrack_core.run.format import BoxOf, Row, Run
 from langtrack_core.types import Estimate, Frame, LangTrackError, Source, State, Step
 
@@ -160,7 +161,7 @@ def replayed(run: Run, what_if: WhatIf) -> Run:
     The manifest gets ``what_if``: the settings, the notes, and the number of frames that changed.
     """
     result = replay(run, what_if)
-    masks: dict[int, dict[str, dict[str, Any]]] = {}
+    masks: dict[int, dict[str, RLE]] = {}
     for before, row in zip(run.rows, result.rows, strict=True):
         recorded = run.masks.get(row.frame, {})
         kept = {
@@ -262,23 +263,11 @@ def _recorded_every(run: Run) -> int:
     return every if isinstance(every, int) and every >= 1 else 1
 
 
-def _empty_mask(recorded: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+def _empty_mask(recorded: Mapping[str, RLE]) -> RLE | None:
     """No positive pixel, in the size of the frame's other masks."""
-    for encoded in recorded.values():
-        height, width = encoded["size"]
-        return {"size": [height, width], "counts": _zeros(height * width)}
+    for rle in recorded.values():
+        return empty_rle(rle["size"])
     return None
-
-
-def _zeros(pixels: int) -> str:
-    """COCO's text for a run of ``pixels`` zeros: five bits a character, least first, bit 6 for "goes on"."""
-    text = ""
-    while True:
-        bits, pixels = pixels & 0x1F, pixels >> 5
-        more = pixels != 0 if not bits & 0x10 else True
-        text += chr((bits | 0x20 if more else bits) + 48)
-        if not more:
-            return text
 
 
 def _agreed(row: Row) -> bool:

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..geometry import POSITIVE_ABOVE, binarise, largest_component, prob_to_u8
 from ..guided_filter import drawn_to_edges
+from ..masks import POSITIVE_ABOVE, binarise, largest_component, prob_to_u8
 from ..types import Estimate, Frame, LangTrackError
 from .vocabulary import Vocabulary
 

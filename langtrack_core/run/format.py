@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
-from ..geometry import BoolMask, FloatArray, xyxy_to_xywh
+from ..geometry import FloatArray, xyxy_to_xywh
+from ..masks import RLE, BoolMask, decode_rle
 from ..types import Estimate, LangTrackError, Step
 
 FORMAT = "langtrack-run"
@@ -80,28 +80,6 @@ def toolkit_line(box_xyxy: FloatArray | None, decimals: int) -> str:
     return ",".join(f"{number:.{decimals}f}" for number in numbers)
 
 
-_MOST_PIXELS = 1 << 27
-"""A mask larger than this is not decoded: a foreign file must not be able to take all memory."""
-
-
-def encode_mask(mask: BoolMask) -> dict[str, Any]:
-    """COCO run-length encoding: ``size`` [height, width] and ``counts``, an ASCII string."""
-    encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": [int(n) for n in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
-
-
-def decode_mask(encoded: Mapping[str, Any]) -> BoolMask:
-    """The inverse of `encode_mask`; LangTrackError for anything else."""
-    try:
-        height, width = (int(n) for n in encoded["size"])
-        if min(height, width) < 1 or height * width > _MOST_PIXELS:
-            raise ValueError(f"size {height}x{width}")
-        rle = {"size": [height, width], "counts": encoded["counts"].encode("ascii")}
-        return coco_mask.decode(rle).astype(np.bool_)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise LangTrackError(f"A mask of the run is not valid COCO run-length encoding: {error}.") from error
-
-
 # --- a run in memory ---------------------------------------------------------------------------------------
 
 
@@ -133,12 +111,19 @@ class Run:
 
     manifest: dict[str, Any]
     rows: list[Row]
-    masks: dict[int, dict[str, dict[str, Any]]]
+    masks: dict[int, dict[str, RLE]]
 
     def mask(self, frame: int, branch: str) -> BoolMask | None:
-        """``(H, W)`` bool, or None where that branch did not run."""
-        encoded = self.masks.get(frame, {}).get(branch)
-        return None if encoded is None else decode_mask(encoded)
+        """``(H, W)`` bool, or None where that branch did not run.
+
+        Raises:
+            LangTrackError: what the run holds is not a mask.
+        """
+        rle = self.masks.get(frame, {}).get(branch)
+        try:
+            return None if rle is None else decode_rle(rle)
+        except ValueError as error:
+            raise LangTrackError(f"The mask of frame {frame} in the run cannot be read: {error}.") from error
 
 
 def read_run(folder: Path | str) -> Run:

@@ -23,20 +23,12 @@ import cv2
 import numpy as np
 
 from .. import __version__
+from ..masks import encode_rle
 from ..threads import Behind
 from ..types import LangTrackError, Query, Step
 from ..video import VideoInfo, VideoWriter
 from ..video.picture_folder import find_pictures
-from .format import (
-    BRANCHES,
-    COLUMNS,
-    FORMAT,
-    FORMAT_VERSION,
-    TOOLKIT_DECIMALS,
-    csv_row,
-    encode_mask,
-    toolkit_line,
-)
+from .format import BRANCHES, COLUMNS, FORMAT, FORMAT_VERSION, TOOLKIT_DECIMALS, csv_row, toolkit_line
 from .render import PANELS, Style, draw
 
 WAITING = 3
@@ -239,7 +231,7 @@ class Recorder:
         for branch, estimate in zip(BRANCHES, (step.grounded, step.tracked, step.fused), strict=True):
             if estimate is None:
                 continue
-            encoded[branch] = encode_mask(estimate.mask)
+            encoded[branch] = encode_rle(estimate.mask)
             if self._png:
                 path = self._temp / "masks" / branch / f"{step.frame.index:06d}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ..geometry import BoolMask, FloatArray
+from ..geometry import FloatArray
+from ..masks import BoolMask
 from ..types import Estimate, Source, Step
 
 Panel = Literal["mask", "rectangle", "siammask", "fused"]

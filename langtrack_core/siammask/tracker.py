@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ..geometry import POSITIVE_ABOVE, FloatArray, box_iou, clip_box, cxcywh_to_xyxy, xyxy_to_cxcywh
+from ..geometry import FloatArray, box_iou, clip_box, cxcywh_to_xyxy, xyxy_to_cxcywh
 from ..guided_filter import drawn_to_edges
+from ..masks import POSITIVE_ABOVE
 from ..types import Estimate, Frame, LangTrackError
 from .crops import crop, paste
 from .network import (

@@ -83,7 +83,7 @@ def _coco_track(number: int, item: Item, run: Run) -> dict[str, Any]:
         encoded = run.masks.get(row.frame, {}).get("fused")
         cells: tuple[Any, Any, Any] = (None, None, None)
         if row.fused.box_xyxy is not None and encoded is not None:
-            area = coco_mask.area({**encoded, "counts": encoded["counts"].encode("ascii")})
+            area = coco_mask.area(encoded)
             box = [round(float(v), 3) for v in xyxy_to_xywh(row.fused.box_xyxy)]
             cells = (encoded, box, int(area))
         for column, cell in zip(columns.values(), cells, strict=True):

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from langtrack_core.geometry import BoolMask, FloatArray, binarise, xywh_to_xyxy
+from langtrack_core.geometry import FloatArray, xywh_to_xyxy
+from langtrack_core.masks import BoolMask, binarise
 from langtrack_core.types import LangTrackError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")

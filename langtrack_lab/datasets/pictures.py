@@ -9,14 +9,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from langtrack_core.geometry import (
-    BoolMask,
-    FloatArray,
-    box_to_mask,
-    enclosing_box,
-    xywh_to_xyxy,
-    xyxy_to_cxcywh,
-)
+from langtrack_core.geometry import FloatArray, xywh_to_xyxy
+from langtrack_core.masks import BoolMask, box_to_mask, enclosing_box
 from langtrack_core.types import LangTrackError
 
 from .files import existing, one_of, pictures_in, read_json, read_mask
@@ -65,7 +59,7 @@ class Instance:
                 for run in self.runs
             ]
             return _decode(packed)
-        return box_to_mask(xyxy_to_cxcywh(self.box_xyxy), size_hw)
+        return box_to_mask(self.box_xyxy, size_hw)
 
 
 def _decode(runs: list[dict[str, Any]]) -> BoolMask:

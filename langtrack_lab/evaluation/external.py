@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from langtrack_core.geometry import BoolMask, FloatArray, box_to_mask, enclosing_box, xyxy_to_cxcywh
-from langtrack_core.run.format import encode_mask
+from langtrack_core.geometry import FloatArray
+from langtrack_core.masks import BoolMask, box_to_mask, enclosing_box, encode_rle
 from langtrack_core.types import LangTrackError, shorten
 
 from ..datasets import ONE_BASED, read_rgb
@@ -171,8 +171,8 @@ def _answers(item: Item, regions: list[Region], size_hw: tuple[int, int]) -> Ans
     rows = []
     for place, (box, mask) in enumerate(regions):
         if mask is None and box is not None:
-            mask = box_to_mask(xyxy_to_cxcywh(box), size_hw)
-        masks.append(None if mask is None or not mask.any() else encode_mask(mask))
+            mask = box_to_mask(box, size_hw)
+        masks.append(None if mask is None or not mask.any() else encode_rle(mask))
         rows.append(compared(mask, item.sequence.mask(item.start + place)))
     return Answers(boxes, unknown, tuple(masks), *np.array(rows, float).reshape(-1, 3).T)
 

@@ -21,7 +21,8 @@ import numpy as np
 from tqdm import tqdm
 
 from langtrack_core.dmn.segmenter import DMNSegmenter
-from langtrack_core.geometry import BoolMask, box_iou, box_to_mask, mask_iou, xyxy_to_cxcywh
+from langtrack_core.geometry import box_iou
+from langtrack_core.masks import BoolMask, box_to_mask, mask_iou
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Frame, LangTrackError, Query
 from langtrack_core.weights.load import build_segmenter, choose
@@ -142,4 +143,4 @@ def _any_clip(entries: Any) -> bool:
 def _region(entry: dict[str, Any], which: str, folder: Path, size_hw: tuple[int, int]) -> BoolMask:
     if f"{which}mask" in entry:
         return read_mask(folder / entry[f"{which}mask"])
-    return box_to_mask(xyxy_to_cxcywh(entry[f"{which}box_xyxy"]), size_hw)
+    return box_to_mask(entry[f"{which}box_xyxy"], size_hw)

@@ -25,6 +25,7 @@ import numpy as np
 import langtrack_core
 from langtrack_core.atomic import write_text
 from langtrack_core.geometry import FloatArray
+from langtrack_core.masks import check_rle
 from langtrack_core.types import LangTrackError
 
 from .protocol import Item, Protocol
@@ -225,6 +226,8 @@ def _from_json(data: dict[str, Any]) -> Record:
     answers = {}
     for branch, a in data["answers"].items():
         masks = tuple(None if m is None else {"size": size, "counts": m} for m in a["masks"])
+        for mask in filter(None, masks):
+            check_rle(mask)
         numbers = [_array(a[n]) for n in ("confidence", "intersections", "unions", "boundaries")]
         lengths = [len(masks), *map(len, numbers)]
         if len(numbers[0]) != count or not set(lengths) <= {0, count}:

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from langtrack_core.geometry import BoolMask, FloatArray
-from langtrack_core.run.format import encode_mask
+from langtrack_core.geometry import FloatArray
+from langtrack_core.masks import BoolMask, encode_rle
 from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step
 
 from ..datasets import read_rgb
@@ -215,7 +215,7 @@ class _Listener:
         self._boxes.append(np.full(4, np.nan) if box is None else np.asarray(box, float))
         if self.with_masks:
             mask = None if self._last is None or not self._last.mask.any() else self._last.mask
-            self._masks.append(None if mask is None else encode_mask(mask))
+            self._masks.append(None if mask is None else encode_rle(mask))
             self._compared.append(compared(mask, truth))
 
     def answers(self) -> Answers:

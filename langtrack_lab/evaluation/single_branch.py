@@ -17,7 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from langtrack_core.dmn.segmenter import DMNSegmenter
-from langtrack_core.geometry import FloatArray, mask_iou
+from langtrack_core.geometry import FloatArray
+from langtrack_core.masks import mask_iou
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.weights.load import build_segmenter, build_siam, choose

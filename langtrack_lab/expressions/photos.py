@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from langtrack_core.geometry import BoolMask, enclosing_box
+from langtrack_core.masks import BoolMask, enclosing_box
 
 NOUNS: dict[str, tuple[str, ...]] = {
     "person": (

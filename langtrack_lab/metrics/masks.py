@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from langtrack_core.geometry import BoolMask, FloatArray, mask_iou
+from langtrack_core.geometry import FloatArray
+from langtrack_core.masks import BoolMask, mask_iou
 
 from .boxes import box_ious
 

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from langtrack_core.atomic import write_bytes
-from langtrack_core.geometry import BoolMask
-from langtrack_core.run.format import decode_mask
+from langtrack_core.masks import BoolMask, decode_rle
 from langtrack_core.run.render import draw, line_width
 from langtrack_core.types import Estimate, Frame, LangTrackError, Source, State, Step
 
@@ -116,7 +115,7 @@ def _shot(record: Record, scores: Scores, item: Item, overlap: float) -> Shot:
     rgb = read_rgb(item.sequence.frames[index])
     answered = np.zeros(rgb.shape[:2], np.float32)
     if fused.masks and (encoded := fused.masks[place]) is not None:
-        answered = decode_mask(encoded).astype(np.float32)
+        answered = decode_rle(encoded).astype(np.float32)
     box = fused.boxes_xyxy[place]
     source = cast(Source, record.sources[place] if record.sources else "lgm")
     confidence = float(np.nan_to_num(fused.confidence[place]))

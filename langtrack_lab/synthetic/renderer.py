@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from langtrack_core.geometry import BoolMask
+from langtrack_core.masks import BoolMask
 
 from .backgrounds import Stage
 from .objects import KINDS, Look

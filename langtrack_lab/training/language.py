@@ -28,7 +28,7 @@ from torch import Tensor
 from langtrack_core.dmn.lite import Backbone, LiteDMN, Segmentation, Visual, lift
 from langtrack_core.dmn.segmenter import LITE_SHAPES_HW, Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary, plain_tokens
-from langtrack_core.geometry import mask_iou
+from langtrack_core.masks import mask_iou
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import read_checkpoint
 

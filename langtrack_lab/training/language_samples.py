@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from langtrack_core.geometry import BoolMask, enclosing_box
+from langtrack_core.masks import BoolMask, enclosing_box
 
 from ..datasets import coco_pictures
 from ..expressions.photos import (

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from langtrack_core.dmn.segmenter import Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary, published_tokens
-from langtrack_core.geometry import FloatArray, box_to_mask, xyxy_to_cxcywh
+from langtrack_core.geometry import FloatArray
+from langtrack_core.masks import box_to_mask
 from langtrack_core.types import LangTrackError
 
 from ..datasets import Instance, Referral, Sequence, open_dataset, open_sequences, read_rgb
@@ -32,7 +33,7 @@ class Pair(NamedTuple):
     """One picture and one query.
 
     Attributes:
-        target: the box ``[cx, cy, w, h]`` in pixels, to be filled; or, for photos, the object.
+        target: the box ``[x1, y1, x2, y2]`` in pixels, to be filled; or, for photos, the object.
     """
 
     picture: Path
@@ -128,7 +129,7 @@ def clip_pairs(sequences: Iterable[Sequence], stride: int = 1) -> list[Pair]:
     for sequence in sequences:
         if not sequence.expressions:
             raise LangTrackError(f"The sequence {sequence.name} has no sentence to learn from.")
-        boxes = xyxy_to_cxcywh(sequence.boxes_xyxy)
+        boxes = sequence.boxes_xyxy
         seen = np.flatnonzero(np.isfinite(boxes).all(axis=1))[::stride]
         for turn, i in enumerate(seen):
             sentence = sequence.expressions[turn % len(sequence.expressions)]

@@ -29,7 +29,7 @@ from torch import Tensor
 from langtrack_core.dmn.network import DMN, to_published
 from langtrack_core.dmn.segmenter import Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary
-from langtrack_core.geometry import mask_iou
+from langtrack_core.masks import mask_iou
 
 from . import Part, Settings, Task, fit, joined, save_weights, settings_of, strip
 from .paper_data import Example, StageData, epoch_order, read_pair

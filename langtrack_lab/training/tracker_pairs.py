@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from langtrack_core.geometry import BoolMask, FloatArray, enclosing_box, xyxy_to_cxcywh
+from langtrack_core.geometry import FloatArray, xyxy_to_cxcywh
+from langtrack_core.masks import BoolMask, enclosing_box
 from langtrack_core.siammask.network import ANCHORS_WH, GRID, SEARCH_SIZE, TEMPLATE_SIZE
 from langtrack_core.siammask.tracker import ANCHORS_CXCYWH
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from langtrack_core.geometry import mask_iou
 from langtrack_core.guided_filter import drawn_to_edges
+from langtrack_core.masks import mask_iou
 
 
 def blurred(mask: np.ndarray, cells: int) -> np.ndarray:

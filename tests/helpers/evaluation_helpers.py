@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 from synthetic import Clip, moving_object, write_folder
 
-from langtrack_core.geometry import BoolMask, xyxy_to_xywh
+from langtrack_core.geometry import xyxy_to_xywh
+from langtrack_core.masks import BoolMask
 from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step
 
 RED = (220, 40, 40)

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from langtrack_core.geometry import BoolMask, FloatArray, enclosing_box
+from langtrack_core.geometry import FloatArray
+from langtrack_core.masks import BoolMask, enclosing_box
 from langtrack_core.types import Estimate, Frame, Query, Step
 
 

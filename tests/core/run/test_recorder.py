@@ -16,7 +16,7 @@ import pytest
 from pycocotools import mask as coco_mask
 from synthetic import Clip, OracleTracker, moving_object, write_folder, write_mp4
 
-from langtrack_core.run.format import COLUMNS, decode_mask, encode_mask, read_run, toolkit_line
+from langtrack_core.run.format import COLUMNS, read_run, toolkit_line
 from langtrack_core.run.recorder import Recorder, check_out_dir, video_sha256
 from langtrack_core.run.render import PANELS
 from langtrack_core.types import LangTrackError, Query
@@ -347,30 +347,6 @@ def test_two_runs_to_one_folder_do_not_mix(clip: Clip, source: Path, tmp_path: P
             second.add(step)
     assert read_run(tmp_path / "run").manifest["expression"] == "first"
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
-
-
-def test_masks_round_trip():
-    rng = np.random.default_rng(5)
-    for shape in ((1, 1), (3, 7), (40, 33)):
-        for mask in (rng.random(shape) > 0.5, np.zeros(shape, bool), np.ones(shape, bool)):
-            assert np.array_equal(decode_mask(encode_mask(mask)), mask)
-
-
-@pytest.mark.parametrize(
-    "foreign",
-    [
-        {},
-        {"size": [4, 4]},
-        {"size": [4, 4], "counts": "oooooooo1"},
-        {"size": [4, 4], "counts": [16]},
-        {"size": [200000, 200000], "counts": "0"},
-        {"size": [-1, 4], "counts": "0"},
-        {"size": "ab", "counts": "0"},
-    ],
-)
-def test_foreign_masks_are_refused(foreign):
-    with pytest.raises(LangTrackError, match="run-length"):
-        decode_mask(foreign)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from synthetic import OracleTracker, moving_object
 
-from langtrack_core.geometry import box_to_mask, xyxy_to_cxcywh
+from langtrack_core.masks import box_to_mask
 from langtrack_core.run.render import PANELS, Panel, Style, draw, line_width
 from langtrack_core.types import Estimate, Frame, Query, Step
 
@@ -22,7 +22,7 @@ def step_with(estimate: Estimate | None, rgb_value: int = 90, **changes) -> Step
 
 
 def box_estimate(source: str, box: np.ndarray = BOX) -> Estimate:
-    return Estimate.from_mask(box_to_mask(xyxy_to_cxcywh(box), SIZE_HW).astype(np.float32), 0.75, source)
+    return Estimate.from_mask(box_to_mask(box, SIZE_HW).astype(np.float32), 0.75, source)
 
 
 @pytest.mark.parametrize("panel", PANELS)

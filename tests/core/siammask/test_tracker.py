@@ -7,14 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from langtrack_core.geometry import (
-    box_iou,
-    clip_box,
-    enclosing_box,
-    enclosing_rectangle,
-    largest_component,
-    xyxy_to_cxcywh,
-)
+from langtrack_core.geometry import box_iou, clip_box, xyxy_to_cxcywh
+from langtrack_core.masks import enclosing_box, enclosing_rectangle, largest_component
 from langtrack_core.siammask.crops import crop, paste
 from langtrack_core.siammask.network import Response, Template
 from langtrack_core.siammask.tracker import CONFIGS, SiamMaskTracker, TrackerConfig

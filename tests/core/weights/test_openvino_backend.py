@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from langtrack_core.dmn.lite import LiteConfig, LiteDMN
-from langtrack_core.geometry import box_iou, mask_iou, xywh_to_xyxy
+from langtrack_core.geometry import box_iou, xywh_to_xyxy
+from langtrack_core.masks import mask_iou
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_frames

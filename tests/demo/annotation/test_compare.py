@@ -19,8 +19,8 @@ from demo.annotation.compare import (
     regions,
     split_regions,
 )
-from langtrack_core.geometry import mask_iou
-from langtrack_core.run.format import BoxOf, Row, Run, encode_mask
+from langtrack_core.masks import encode_rle, mask_iou
+from langtrack_core.run.format import BoxOf, Row, Run
 from langtrack_core.types import Estimate, Frame, LangTrackError
 
 SIZE = (40, 60)
@@ -35,7 +35,7 @@ def blob(x: int, y: int = 5, w: int = 10, h: int = 10) -> np.ndarray:
 
 def run_of(masks: dict[int, np.ndarray | None]) -> Run:
     rows = [Row(k, k / 25, "tracking", "lgm", "", BoxOf(None, 0.5), None, None) for k in masks]
-    encoded = {k: {} if m is None else {"fused": encode_mask(m)} for k, m in masks.items()}
+    encoded = {k: {} if m is None else {"fused": encode_rle(m)} for k, m in masks.items()}
     return Run({}, rows, encoded)
 
 
@@ -67,7 +67,7 @@ def test_runs_that_cannot_be_compared_are_refused() -> None:
         agreement([one])
     with pytest.raises(LangTrackError, match="no frame in common"):
         agreement([one, run_of({7: blob(0)})])
-    small = Run({}, one.rows, {0: {"fused": encode_mask(np.ones((5, 5), bool))}})
+    small = Run({}, one.rows, {0: {"fused": encode_rle(np.ones((5, 5), bool))}})
     with pytest.raises(LangTrackError, match="different sizes"):
         agreement([one, small])
     broken = Run({}, one.rows, {0: {"fused": {"size": list(SIZE), "counts": 7}}})

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from demo.annotation.ground_truth import read_truth, score_run
-from langtrack_core.run.format import BoxOf, Row, Run, encode_mask
+from langtrack_core.masks import encode_rle
+from langtrack_core.run.format import BoxOf, Row, Run
 from langtrack_core.types import LangTrackError
 from langtrack_lab.metrics import success_auc
 
@@ -43,7 +44,7 @@ def run_of(
         )
         lgm = beside if place % every == 0 else None
         rows.append(Row(frame, frame / 25, "tracking", "siam", "", exact, lgm, exact))
-        mask = encode_mask(mask_of(frame).astype(bool))
+        mask = encode_rle(mask_of(frame).astype(bool))
         masks[frame] = {"siam": mask, "fused": mask, **({"lgm": mask} if lgm else {})}
     return Run({"video": {"width": WIDTH, "height": HEIGHT}, "complete": complete}, rows, masks)
 

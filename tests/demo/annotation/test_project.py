@@ -268,7 +268,7 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, bytes]], None], str]] = {
     "a short row": (swap(BOXES, b"\n3,", b"\n3,1\n3,"), "not as a run|twice|Frame 3"),
     "a mask's size": (
         edit(MASKS, lambda m: m["3"]["siam"].update(size=[10**5, 10**5])),
-        "does not fit its video",
+        "mask of frame 3",
     ),
     "a branch": (edit(MASKS, lambda m: m["3"].update(x=m["3"].pop("siam"))), "mask of frame 3"),
     "a mask that is none": (edit(MASKS, lambda m: m["3"].update(siam=[])), "mask of frame 3"),

@@ -12,9 +12,9 @@ from synthetic import moving_object, write_folder
 
 from demo.annotation.redecide import PATH_NOTE, WhatIf, corners_of, replay, replayed, steps_again
 from langtrack_core.fusion import FusionConfig
-from langtrack_core.geometry import mask_iou
+from langtrack_core.masks import encode_rle, mask_iou
 from langtrack_core.pipeline import LangTracker
-from langtrack_core.run.format import BoxOf, Row, Run, encode_mask, read_run
+from langtrack_core.run.format import BoxOf, Row, Run, read_run
 from langtrack_core.run.recorder import Recorder
 from langtrack_core.types import Estimate, LangTrackError, Query
 from langtrack_core.video import probe, read_frames
@@ -186,7 +186,7 @@ def test_a_masks_size_is_kept_where_nothing_is_chosen(tmp_path: Path) -> None:
     for row in none.rows:
         mask = none.mask(row.frame, "fused")
         assert mask is not None and mask.shape == (HEIGHT, WIDTH) and not mask.any()
-        assert none.masks[row.frame]["fused"] == encode_mask(mask)
+        assert none.masks[row.frame]["fused"] == encode_rle(mask)
 
 
 def test_steps_again_write_the_same_run(tmp_path: Path) -> None:

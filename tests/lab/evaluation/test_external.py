@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from evaluation_helpers import FRAMES, ColourTracker, moved, right, truth_of, write_dev
 
-from langtrack_core.geometry import enclosing_box, xyxy_to_xywh
+from langtrack_core.geometry import xyxy_to_xywh
+from langtrack_core.masks import enclosing_box
 from langtrack_core.types import Estimate, LangTrackError
 from langtrack_lab.evaluation import probes as small_sets
 from langtrack_lab.evaluation.external import read_other
@@ -90,12 +91,12 @@ def test_masks_as_vot_writes_them(ours: Results, dev: Path, tmp_path: Path):
     from vot.region.io import write_trajectory
     from vot.region.shapes import Mask
 
-    from langtrack_core.run.format import decode_mask
+    from langtrack_core.masks import decode_rle
 
     for record in ours.records:
         regions = []
         for encoded in record.answers["fused"].masks or [None] * FRAMES:
-            mask = None if encoded is None else np.ascontiguousarray(decode_mask(encoded), np.uint8)
+            mask = None if encoded is None else np.ascontiguousarray(decode_rle(encoded), np.uint8)
             regions.append(Special(0) if mask is None else Mask(mask, optimize=True))
         (tmp_path / record.key).mkdir()
         write_trajectory(str(tmp_path / record.key / f"{record.key}_object1_001.txt"), regions)
@@ -226,9 +227,9 @@ def test_absent_counts_where_nothing_is_said_to_be_there(dev: Path, tmp_path: Pa
 
 def test_boxes_enclose(ours: Results):
     """What is written in text forms is the box of the mask."""
-    from langtrack_core.run.format import decode_mask
+    from langtrack_core.masks import decode_rle
 
     fused = ours.records[0].answers["fused"]
     for box, encoded in zip(fused.boxes_xyxy, fused.masks, strict=True):
-        expected = None if encoded is None else enclosing_box(decode_mask(encoded))
+        expected = None if encoded is None else enclosing_box(decode_rle(encoded))
         assert np.isnan(box).all() if expected is None else (box == expected).all()

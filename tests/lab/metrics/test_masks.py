@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from langtrack_core.geometry import mask_iou
+from langtrack_core.masks import mask_iou
 from langtrack_lab.metrics import (
     boundary_f,
     mean_mask_iou,
@@ -185,14 +185,12 @@ def test_boxes_overlap_as_in_vot():
     from vot.region import calculate_overlap
     from vot.region.shapes import Mask
 
-    from langtrack_core.geometry import box_to_mask, xyxy_to_cxcywh
+    from langtrack_core.masks import box_to_mask
     from langtrack_lab.metrics.boxes import box_ious
 
     rng = np.random.default_rng(4)
     corners = rng.integers(0, 14, (2, 40, 2))
     boxes = np.concatenate([corners, corners + rng.integers(2, 12, (2, 40, 2))], axis=2).astype(float)
-    painted = [
-        [Mask(box_to_mask(xyxy_to_cxcywh(b), (26, 34)).astype(np.uint8)) for b in row] for row in boxes
-    ]
+    painted = [[Mask(box_to_mask(b, (26, 34)).astype(np.uint8)) for b in row] for row in boxes]
     theirs = [calculate_overlap(a, b) for a, b in zip(*painted, strict=True)]
     assert box_ious(*boxes) == pytest.approx(theirs, abs=1e-12)

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from tiny_training import Stops, on_the_board, recorded, tracking_trainer, write_data
 
 from langtrack_core.cli import main
-from langtrack_core.geometry import enclosing_box, xyxy_to_cxcywh
+from langtrack_core.geometry import xyxy_to_cxcywh
+from langtrack_core.masks import enclosing_box
 from langtrack_core.siammask.crops import paste
 from langtrack_core.siammask.network import ANCHORS_WH, GRID, LiteNetwork
 from langtrack_core.siammask.tracker import ANCHORS_CXCYWH, decode

@@ -1,0 +1,188 @@
+"""Masks: from probabilities to pixels, to rectangles, and to text (COCO run-length encoding).
+
+Pixels and boxes are those of `geometry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pycocotools import mask as coco_mask
+
+from .geometry import FloatArray
+
+BoolMask = NDArray[np.bool_]
+
+POSITIVE_ABOVE = 128
+"""A pixel of a ``mask_u8`` (0 to 255) is positive when its value is **over** this."""
+
+
+def prob_to_u8(mask_prob: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """``mask_prob`` in [0, 1] to ``mask_u8`` in 0 to 255, rounded to nearest."""
+    if not mask_prob.size:  # OpenCV wants pixels
+        return np.zeros(mask_prob.shape, np.uint8)
+    return np.asarray(cv2.convertScaleAbs(np.maximum(mask_prob, 0.0), alpha=255.0), np.uint8)
+
+
+def binarise(mask_u8: NDArray[np.uint8]) -> BoolMask:
+    """Positive pixels of a 0 to 255 mask: those **over** 128."""
+    if mask_u8.dtype != np.uint8:
+        raise ValueError(f"mask_u8 must be uint8 in 0 to 255, got {mask_u8.dtype}")
+    return mask_u8 > POSITIVE_ABOVE
+
+
+def box_to_mask(box_xyxy: ArrayLike, size_hw: tuple[int, int]) -> BoolMask:
+    """A box filled with ones.
+
+    Args:
+        box_xyxy: corners in pixels; parts outside the picture are cut off.
+        size_hw: height and width of the mask.
+
+    Returns:
+        ``(H, W)`` bool; a pixel is set when its centre lies in the half-open box.
+    """
+    height, width = size_hw
+    x1, y1, x2, y2 = np.asarray(box_xyxy, dtype=np.float64)
+    columns = np.arange(width) + 0.5
+    rows = np.arange(height) + 0.5
+    inside_x = (columns >= x1) & (columns < x2)
+    inside_y = (rows >= y1) & (rows < y2)
+    return inside_y[:, None] & inside_x[None, :]
+
+
+def largest_component(mask: BoolMask) -> BoolMask:
+    """Only the largest 8-connected region of a mask; among equals one of them, always the same."""
+    if not mask.any():  # OpenCV crashes the process on a picture without pixels
+        return mask
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    window = slice(y, y + height), slice(x, x + width)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask[window].view(np.uint8), connectivity=8)
+    if count == 2:  # the background and one region: nothing to choose from
+        return mask
+    largest = np.zeros_like(mask)
+    largest[window] = labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    return largest
+
+
+def mask_iou(a: BoolMask, b: BoolMask) -> float:
+    """Intersection over union of two masks of one shape; two empty masks agree (1)."""
+    if a.shape != b.shape:
+        raise ValueError(f"masks must have one shape, got {a.shape} and {b.shape}")
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union else 1.0
+
+
+# --- minimum enclosing rectangles --------------------------------------------------------------------------
+
+
+def enclosing_box(mask: BoolMask) -> FloatArray | None:
+    """Axis-aligned minimum enclosing rectangle of the positive pixels.
+
+    Args:
+        mask: ``(H, W)`` bool.
+
+    Returns:
+        ``[x1, y1, x2, y2]`` half-open in pixels, or None for an empty mask.
+    """
+    rows = np.flatnonzero(mask.any(axis=1))
+    if rows.size == 0:
+        return None
+    columns = np.flatnonzero(mask.any(axis=0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)
+
+
+def enclosing_rectangle(mask: BoolMask) -> FloatArray | None:
+    """Rotated rectangle of minimum area around the positive pixels, whole pixel squares included.
+
+    Returns:
+        ``(4, 2)`` corners x, y in pixels, in order around the rectangle, or None for an empty mask.
+    """
+    rows = np.flatnonzero(mask.any(axis=1))
+    if rows.size == 0:
+        return None
+    # The hull of a mask touches each row only at its first and last positive pixel.
+    first = mask[rows].argmax(axis=1)
+    last = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
+    corners = [np.stack([x, y], axis=1) for x in (first, last) for y in (rows, rows + 1)]
+    points = np.concatenate(corners).astype(np.float32)
+    return cv2.boxPoints(cv2.minAreaRect(points)).astype(np.float64)
+
+
+# --- COCO run-length encoding ------------------------------------------------------------------------------
+
+RLE = dict[str, Any]
+"""A mask as text: ``size`` [height, width] and ``counts``, the lengths of its runs in COCO's ASCII code."""
+
+MAX_PIXELS = 1 << 27
+"""Largest mask that is decoded, in pixels: a foreign file must not take all memory. One takes 134 MB."""
+
+
+def encode_rle(mask: BoolMask) -> RLE:
+    """``(H, W)`` bool to COCO run-length encoding."""
+    return _with_text(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
+
+
+def empty_rle(size_hw: tuple[int, int]) -> RLE:
+    """What `encode_rle` makes of a mask without any positive pixel, without making that mask."""
+    height, width = size_hw
+    return _with_text(coco_mask.frPyObjects({"size": size_hw, "counts": [height * width]}, height, width))
+
+
+def decode_rle(rle: Mapping[str, Any]) -> BoolMask:
+    """The inverse of `encode_rle`: ``(H, W)`` bool.
+
+    Raises:
+        ValueError: as `check_rle`.
+    """
+    check_rle(rle)
+    return coco_mask.decode({"size": list(rle["size"]), "counts": rle["counts"].encode()}).astype(np.bool_)
+
+
+def check_rle(rle: Mapping[str, Any], size_hw: tuple[int, int] | None = None) -> None:
+    """Check a foreign encoding before pycocotools, whose C code trusts it, unpacks it.
+
+    Five bits a character, least first, bit 6 for "goes on", the highest of a number's bits its sign; from the
+    fourth number on, differences to the one before the last (pycocotools, maskApi.c).
+
+    Raises:
+        ValueError: ``size`` or ``counts`` is missing or of a wrong type, the mask is larger than
+            `MAX_PIXELS` or not of ``size_hw``, or its runs do not add up to the picture.
+    """
+    if not isinstance(rle, Mapping):
+        raise ValueError("run lengths are an object of size and counts")
+    size, counts = rle.get("size"), rle.get("counts")
+    if not (isinstance(size, list | tuple) and len(size) == 2 and all(type(n) is int for n in size)):
+        raise ValueError(f"the size of run lengths is a height and a width, got {size!r:.40}")
+    pixels = size[0] * size[1]
+    if min(size) < 1 or pixels > MAX_PIXELS:
+        raise ValueError(f"run lengths of a mask of {size[0]}x{size[1]} pixels are not read")
+    if not isinstance(counts, str) or _sum_of_runs(counts) != pixels:
+        raise ValueError("the run lengths do not add up to the mask")
+    if size_hw is not None and tuple(size) != size_hw:
+        raise ValueError(f"run lengths of a mask of {size_hw[0]}x{size_hw[1]} pixels are needed, got {size}")
+
+
+def _sum_of_runs(counts: str) -> int | None:
+    """The pixels of all runs; None for a text that is no such code."""
+    codes = np.frombuffer(counts.encode("latin-1", "replace"), np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero((codes & 0x20) == 0)
+    if not ends.size or codes.min() < 0 or codes.max() > 63 or ends[-1] != codes.size - 1:
+        return None
+    begins = np.concatenate([[0], ends[:-1] + 1])
+    digits = ends - begins + 1
+    if digits.max() > 7:
+        return None
+    shifts = 5 * (np.arange(codes.size) - np.repeat(begins, digits))
+    lengths = np.add.reduceat((codes & 0x1F) << shifts, begins)
+    lengths -= np.where(codes[ends] & 0x10, np.int64(1) << (5 * digits), 0)
+    lengths[1::2] = np.cumsum(lengths[1::2])
+    lengths[2::2] = np.cumsum(lengths[2::2])
+    return int(lengths.sum()) if lengths.min() >= 0 else None
+
+
+def _with_text(rle: Mapping[str, Any]) -> RLE:
+    return {"size": [int(n) for n in rle["size"]], "counts": rle["counts"].decode("ascii")}
