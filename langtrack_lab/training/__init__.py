@@ -8,12 +8,12 @@ several processes with the same global batch, see what one unbroken process sees
 """
 
 from .averaging import Average
-from .board import strip
+from .checkpoints import imagenet_weights, save_atomically, save_weights
 from .distributed import World, joined
-from .files import imagenet_weights, save_atomically, save_weights
 from .loop import Task, fit
 from .losses import Part, dice_loss
 from .process import StopSignal, keep_freed_memory, leave_signals
+from .progress import strip
 from .recipe import CommonRecipe, Settings, add_arguments, cosine_rate, parameter_groups, settings_of
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Training of the lite language branch; the published one's is in `paper_train`.
+"""Training of the lite language branch; the published one's is in `paper`.
 
     python -m langtrack_core train dmn --preset lite --data DIR --out DIR
 
@@ -44,7 +44,7 @@ from . import (
     imagenet_weights,
     joined,
     keep_freed_memory,
-    paper_train,
+    paper,
     parameter_groups,
     save_weights,
     settings_of,
@@ -52,7 +52,7 @@ from . import (
 )
 from . import add_arguments as add_common_arguments
 from .language_samples import SampleStream, collate
-from .word_heads import tell
+from .words import tell
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "weights"
 LOOK = Preprocessing.lite()
@@ -120,14 +120,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lite = parser.add_argument_group("preset lite")
     lite.add_argument("--data", type=Path, help="folder with coco, persons, davis and saliency")
     lite.add_argument("--dev", type=Path, help="folder in DAVIS layout to measure on while training")
-    paper_train.add_arguments(parser.add_argument_group("preset paper"))
+    paper.add_arguments(parser.add_argument_group("preset paper"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Trains, or goes on; leaves the weights in ``OUT``."""
     keep_freed_memory()
     if args.preset == "paper":
-        return paper_train.run(args)
+        return paper.run(args)
     if args.data is None:
         raise LangTrackError("The preset lite needs --data, a folder with coco, persons, davis and saliency.")
     recipe, settings = settings_of(args, PRESETS["lite"])

@@ -26,12 +26,12 @@ from tqdm import tqdm
 from langtrack_core.types import LangTrackError
 
 from .averaging import Average
-from .board import Board
+from .checkpoints import save_atomically
 from .distributed import World, share_statistics
-from .feed import Feed, StepBatches
-from .files import save_atomically
 from .losses import Part, combined
+from .prefetch import Feed, StepBatches
 from .process import StopSignal
+from .progress import Board
 from .recipe import CommonRecipe, Settings, cosine_rate
 
 CHECKPOINT = "checkpoint.pt"
