@@ -27,7 +27,7 @@ from ..masks import encode_rle
 from ..threads import Behind
 from ..types import LangTrackError, Query, Step
 from ..video import VideoInfo, VideoWriter
-from ..video.picture_folder import find_pictures
+from ..video.pictures import find_pictures
 from .format import BRANCHES, COLUMNS, FORMAT, FORMAT_VERSION, TOOLKIT_DECIMALS, csv_row, toolkit_line
 from .render import PANELS, Style, draw
 

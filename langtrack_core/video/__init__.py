@@ -14,7 +14,7 @@ A folder of pictures, a single picture and an animated GIF are videos as well.
 """
 
 from .backward import read_backward
-from .picture_folder import MAX_SIDE, PICTURE_SUFFIXES
+from .pictures import MAX_SIDE, PICTURE_SUFFIXES
 from .reader import FOLDER_FPS, VideoInfo, count_frames, probe, read_frames
 from .writer import VideoWriter
 

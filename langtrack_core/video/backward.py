@@ -18,9 +18,9 @@ from typing import NamedTuple
 import av
 
 from ..types import Frame
-from .picture_folder import RGB, find_pictures
+from .pictures import RGB, find_pictures
 from .reader import _check_start, _decoded, _existing, _folder_frames, _opened
-from .upright import Upright
+from .to_rgb import RGBConverter
 
 MEMORY_BYTES = 200_000_000
 """Decoded pictures kept at a time: 290 frames of 640x360, 32 of 1920x1080."""
@@ -63,9 +63,9 @@ def read_backward(
 def _video_backward(path: Path, start: int, max_side: int | None, memory_bytes: int) -> Iterator[Frame]:
     with _opened(path) as (container, stream):
         noted: list[_Noted] = []
-        upright: Upright | None = None
+        upright: RGBConverter | None = None
         for time_s, picture in islice(_decoded(path, container, stream, lambda text: None), start + 1):
-            upright = upright or Upright(picture, max_side)
+            upright = upright or RGBConverter(picture, max_side)
             noted.append(_Noted(time_s, picture.pts, picture.key_frame))
         _check_start(path, start, len(noted))
     assert upright is not None
@@ -91,7 +91,7 @@ def _stretches(noted: list[_Noted]) -> Iterator[tuple[int, int]]:
 
 
 def _by_seeking(
-    path: Path, noted: list[_Noted], key: int, begin: int, end: int, upright: Upright
+    path: Path, noted: list[_Noted], key: int, begin: int, end: int, upright: RGBConverter
 ) -> list[RGB] | None:
     """The frames ``begin`` to ``end`` after the key frame ``key``; None when the file does not seek so."""
     wanted = [noted[index].pts for index in range(key, end + 1)]
@@ -117,7 +117,7 @@ def _by_seeking(
     return None
 
 
-def _from_the_beginning(path: Path, begin: int, end: int, upright: Upright) -> list[RGB]:
+def _from_the_beginning(path: Path, begin: int, end: int, upright: RGBConverter) -> list[RGB]:
     with _opened(path) as (container, stream):
         pictures = islice(_decoded(path, container, stream, lambda text: None), begin, end + 1)
         return [upright(picture) for _, picture in pictures]

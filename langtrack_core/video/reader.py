@@ -22,8 +22,8 @@ from av.container.core import Flags as ContainerFlags
 from av.stream import Disposition
 
 from ..types import Frame, LangTrackError
-from .picture_folder import check_size, find_pictures, fitted_wh, read_picture
-from .upright import Upright
+from .pictures import check_size, find_pictures, fitted_wh, read_picture
+from .to_rgb import RGBConverter
 
 FOLDER_FPS = Fraction(25)
 """Frame rate of a folder of pictures, which says nothing of its own."""
@@ -74,7 +74,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         return VideoInfo(path, width, height, FOLDER_FPS, count, float(count / FOLDER_FPS), 0, "folder")
     with _opened(path) as (container, stream):
         _, first = next(_decoded(path, container, stream))
-        upright = Upright(first, None)
+        upright = RGBConverter(first, None)
         width, height = upright.size_wh
         fps, duration_s = _rate(stream), _duration_s(container, stream)
         frames = stream.frames or (round(duration_s * fps) if duration_s else None)
@@ -148,10 +148,10 @@ def _video_frames(
     path: Path, max_side: int | None, stride: int, start: int, on_damage: Callable[[str], None]
 ) -> Iterator[Frame]:
     with _opened(path) as (container, stream):
-        upright: Upright | None = None
+        upright: RGBConverter | None = None
         count = 0
         for index, (time_s, picture) in enumerate(_decoded(path, container, stream, on_damage)):
-            upright = upright or Upright(picture, max_side)
+            upright = upright or RGBConverter(picture, max_side)
             count = index + 1
             if index >= start and (index - start) % stride == 0:
                 yield Frame(index, time_s, upright(picture))

@@ -22,7 +22,7 @@ from av.video.reformatter import (
 )
 
 from ..types import LangTrackError
-from .picture_folder import RGB
+from .pictures import RGB
 
 _RESERVED = 64 * 1024
 """Bytes that must fit at the start."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from trees import pictures, text
+from dataset_trees import pictures, text
 
 from langtrack_core.types import LangTrackError
 from langtrack_lab.datasets import (

@@ -7,8 +7,8 @@ import pickle
 
 import numpy as np
 import pytest
+from dataset_trees import BOX, SIZE_HW, as_json, picture
 from pycocotools import mask as coco_mask
-from trees import BOX, SIZE_HW, as_json, picture
 
 from langtrack_core.types import LangTrackError
 from langtrack_lab.datasets import guess_kind, open_dataset, refer_referrals

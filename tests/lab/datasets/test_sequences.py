@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from trees import SIZE_HW, as_json, mask, palette, picture, pictures, text
+from dataset_trees import SIZE_HW, as_json, mask, palette, picture, pictures, text
 
 from langtrack_core.types import LangTrackError
 from langtrack_lab.datasets import (

@@ -1,7 +1,7 @@
 """Ref-DAVIS17 and Ref-YouTube-VOS on tiny trees in their layouts."""
 
 import pytest
-from trees import as_json, palette, pictures, text
+from dataset_trees import as_json, palette, pictures, text
 
 from langtrack_core.types import LangTrackError
 from langtrack_lab.datasets import open_sequences, ref_davis17_sequences, ref_youtube_vos_sequences

@@ -11,13 +11,13 @@ from av.video.reformatter import Colorspace, ColorTrc, Interpolation, VideoRefor
 from numpy.typing import NDArray
 
 from ..types import LangTrackError
-from .picture_folder import RGB, fitted_wh, over_black
+from .pictures import RGB, fitted_wh, over_black
 
 _UNTAGGED = (2, 3)
 """AVCOL_SPC_UNSPECIFIED and AVCOL_SPC_RESERVED."""
 
 
-class Upright:
+class RGBConverter:
     """Turns the pictures of one video into upright RGB of one size, which the first picture sets."""
 
     def __init__(self, first: av.VideoFrame, max_side: int | None) -> None:
