@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import count_frames
 from importlinter.cli import lint_imports
 from packaging.requirements import Requirement
 
 from langtrack_core import cli
-from langtrack_core.video import count_frames, probe, read_frames
+from langtrack_core.video import probe, read_frames
 from scripts.make_examples import EXAMPLES, EXAMPLES_DIR, FPS, SIZE_HW, ground_truth, shoot
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,15 +14,16 @@ A folder of pictures, a single picture and an animated GIF are videos as well.
 """
 
 from .backward import read_backward
-from .pictures import MAX_SIDE, PICTURE_SUFFIXES
-from .reader import FOLDER_FPS, VideoInfo, count_frames, probe, read_frames
+from .pictures import FOLDER_FPS, MAX_SIDE, PICTURE_SUFFIXES, picture_frames, read_picture
+from .reader import VideoInfo, probe, read_frames
 from .writer import VideoWriter
 
 __all__ = [
     "probe",
-    "count_frames",
     "read_frames",
     "read_backward",
+    "read_picture",
+    "picture_frames",
     "VideoInfo",
     "VideoWriter",
     "FOLDER_FPS",

@@ -1,15 +1,20 @@
-"""Still pictures: the frames of a folder, read one by one."""
+"""Still pictures: the frames of a folder, read one by one, for videos and data sets alike."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import cv2
+import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from ..types import LangTrackError
+from ..types import Frame, LangTrackError
 
 RGB = NDArray[np.uint8]
 """``(H, W, 3)`` uint8."""
@@ -17,11 +22,24 @@ RGB = NDArray[np.uint8]
 MAX_SIDE = 7680
 """Longest side that is read, in pixels (8K UHD): one RGB frame of it is 100 MB."""
 
+FOLDER_FPS = Fraction(25)
+"""Frame rate of a folder of pictures, which says nothing of its own."""
+
 PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
+
+_SIGNATURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|BM|GIF8|II[*+]\0|MM\0[*+]|P[1-6]\s|RIFF....WEBP|....ftypavif", re.DOTALL
+)
+"""How the files of pictures begin: JPEG, PNG, BMP, GIF, TIFF, PNM, WebP, AVIF. Pillow knows more, such as
+PostScript, which it hands to another program; nothing of a stranger's is to get there."""
+
+# --- which files -------------------------------------------------------------------------------------------
 
 
 def find_pictures(path: Path) -> list[Path] | None:
-    """The pictures of a folder in natural order (2 before 10), or a picture alone.
+    """The pictures of a folder in natural order, or a picture alone.
+
+    Files whose name starts with a dot are no pictures: some archives bring a "._0001.jpg" beside each.
 
     Returns:
         At least one path; None when ``path`` is a file of another kind.
@@ -30,21 +48,26 @@ def find_pictures(path: Path) -> list[Path] | None:
         LangTrackError: a folder without pictures.
     """
     if not path.is_dir():
-        return [path] if path.suffix.lower() in PICTURE_SUFFIXES else None
-    found = [
-        file
-        for file in path.iterdir()
-        if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file() and not file.name.startswith(".")
-    ]
+        return [path] if is_picture(path) else None
+    found = [file for file in path.iterdir() if is_picture(file) and file.is_file()]
     if not found:
-        raise LangTrackError(f"The folder {path.name} holds no pictures; JPEG or PNG frames are needed.")
-    return sorted(found, key=_natural)
+        raise LangTrackError(f"The folder {path} holds no pictures; JPEG or PNG frames are needed.")
+    return sorted(found, key=lambda file: natural_key(file.name))
 
 
-def _natural(file: Path) -> tuple[list[str | int], str]:
-    parts: list[str | int] = list(re.split(r"([0-9]+)", file.name.lower()))
+def is_picture(path: Path) -> bool:
+    """By its name alone."""
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Sort key by which 2 comes before 10."""
+    parts: list[str | int] = list(re.split(r"([0-9]+)", name.lower()))
     parts[1::2] = [int(digits) for digits in parts[1::2]]
-    return parts, file.name
+    return parts, name
+
+
+# --- what is in them ---------------------------------------------------------------------------------------
 
 
 def read_picture(path: Path) -> RGB:
@@ -53,20 +76,70 @@ def read_picture(path: Path) -> RGB:
     Raises:
         LangTrackError: not a picture, damaged, or larger than ``MAX_SIDE``.
     """
+    pixels = decode_picture(path, _colours)
+    if pixels.ndim == 2:
+        grey = (np.clip(pixels, 0, 65535).astype(np.uint16) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    return over_black(pixels) if pixels.shape[2] == 4 else pixels
+
+
+def _colours(info: Mapping[str, Any]) -> str | None:
+    if info["mode"].startswith("I"):
+        return None
+    alpha = info["mode"] in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in info
+    return "RGBA" if alpha else "RGB"
+
+
+def decode_picture(path: Path, mode: Callable[[Mapping[str, Any]], str | None]) -> NDArray[Any]:
+    """``(H, W)`` or ``(H, W, C)`` pixels, upright by EXIF; the size is checked before they are decoded.
+
+    Args:
+        mode: says from a picture's information (``mode``, ``transparency``, …) in which of Pillow's modes its
+            pixels are wanted; None for that of the file.
+
+    Raises:
+        LangTrackError: not a picture, damaged, or larger than ``MAX_SIDE``.
+    """
     try:
-        with Image.open(path) as opened:
-            check_size(path, *opened.size)
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I"):
-                grey = np.clip(np.asarray(image), 0, 65535).astype(np.uint16) >> 8
-                return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
-            if image.has_transparency_data:
-                return over_black(np.array(image.convert("RGBA")))
-            return np.array(image.convert("RGB"))
+        with path.open("rb") as stream:
+            if _SIGNATURE.match(stream.read(12)) is None:
+                raise ValueError("no picture begins like this")
+        with iio.imopen(path, "r", plugin="pillow") as file:
+            height, width = file.properties(index=0).shape[:2]
+            check_size(path, width, height)
+            wanted = mode(file.metadata(index=0))
+            pixels = file.read(index=0, mode=wanted)  # type: ignore[call-arg]  # of the pillow plugin
+            # Only now, since Pillow turns TIFFs by itself when it decodes them.
+            orientation = file.metadata(index=0, exclude_applied=False).get("Orientation", 1)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise LangTrackError(
-            f"{path.name} is damaged or not a picture; replace it or leave it out."
-        ) from error
+        raise LangTrackError(f"{path} is damaged or not a picture; replace it or leave it out.") from error
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    mirror_x, mirror_y = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
+    return np.ascontiguousarray(pixels[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1])
+
+
+def picture_frames(paths: Sequence[Path], indices: range, max_side: int | None = None) -> Iterator[Frame]:
+    """The pictures at ``indices``, in that order, forward or backward, at `FOLDER_FPS`.
+
+    Raises:
+        LangTrackError: a picture cannot be read, or is of another size than the first.
+    """
+    height, width = read_picture(paths[0]).shape[:2]
+    target_wh = fitted_wh(width, height, max_side)
+    for index in indices:
+        rgb = read_picture(paths[index])
+        if rgb.shape[:2] != (height, width):
+            raise LangTrackError(
+                f"{paths[index].name} is {rgb.shape[1]}x{rgb.shape[0]}, but {paths[0].name} is "
+                f"{width}x{height}; all pictures of a folder must have one size."
+            )
+        if target_wh != (width, height):
+            rgb = cv2.resize(rgb, target_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        yield Frame(index, float(index / FOLDER_FPS), rgb)
+
+
+# --- helpers that videos need too --------------------------------------------------------------------------
 
 
 def over_black(rgba: NDArray[np.uint8]) -> RGB:
@@ -81,7 +154,7 @@ def check_size(path: Path, width: int, height: int) -> None:
     """Refuse what would fill the memory, before it is decoded."""
     if max(width, height) > MAX_SIDE:
         raise LangTrackError(
-            f"{path.name} is {width}x{height}; at most {MAX_SIDE} pixels a side are read, make it smaller."
+            f"{path} is {width}x{height}; at most {MAX_SIDE} pixels a side are read, make it smaller."
         )
 
 

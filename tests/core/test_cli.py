@@ -14,6 +14,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from clips import count_frames
 from synthetic import Clip, OracleTracker, moving_object, write_folder, write_mp4
 from tiny_weights import write_lite
 
@@ -21,7 +22,7 @@ from langtrack_core import cli
 from langtrack_core.run import track_video as recording
 from langtrack_core.run.format import read_run
 from langtrack_core.types import Step
-from langtrack_core.video import VideoWriter, count_frames
+from langtrack_core.video import VideoWriter
 from langtrack_core.weights import registry as weights
 
 REAL_LOADING = recording.load_tracker

@@ -16,6 +16,10 @@ from langtrack_core.video import read_frames
 NTSC = Fraction(30000, 1001)
 
 
+def count_frames(path: Path) -> int:
+    return sum(1 for _ in read_frames(path))
+
+
 def quarters(height: int = 48, width: int = 64) -> np.ndarray:
     """Red, green, blue and white quarters: every one of the eight orientations looks different."""
     rgb = np.zeros((height, width, 3), np.uint8)

@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from clips import count_frames
 from pycocotools import mask as coco_mask
 from synthetic import Clip, OracleTracker, moving_object, write_folder, write_mp4
 
@@ -20,7 +21,7 @@ from langtrack_core.run.format import COLUMNS, read_run, toolkit_line
 from langtrack_core.run.recorder import Recorder, check_out_dir, video_sha256
 from langtrack_core.run.render import PANELS
 from langtrack_core.types import LangTrackError, Query
-from langtrack_core.video import count_frames, probe, read_frames
+from langtrack_core.video import probe, read_frames
 
 ABSENT = (4, 5)
 INFO = {"weights": [{"name": "oracle", "sha256": "0" * 64}], "settings": {"fusion": {"lost_below": 0.3}}}

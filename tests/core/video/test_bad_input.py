@@ -8,11 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import encode, noise, numbered, open_files, save
+from clips import count_frames, encode, noise, numbered, open_files, save
 from PIL import Image
 
 from langtrack_core.types import LangTrackError
-from langtrack_core.video import count_frames, probe, read_frames
+from langtrack_core.video import probe, read_frames
 
 # --- bad input ---------------------------------------------------------------------------------------------
 
@@ -39,6 +39,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[Path, str]]:
         "list.m3u8": b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nwhole.ts\n#EXT-X-ENDLIST\n",
         "script.mp4": b"ffconcat version 1.0\nfile whole.ts\n",
         "huge.y4m": b"YUV4MPEG2 W8000 H8000 F25:1\nFRAME\n" + random,
+        "postscript.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
         "broken.png": b"\x89PNG\r\n\x1a\n" + random,
     }.items():
         (folder / name).write_bytes(content)
@@ -63,6 +64,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[Path, str]]:
         "unknown codec": (folder / "unknown.mp4", "No decoder"),
         "sound": (folder / "sound.m4a", "sound but no pictures"),
         "folder without pictures": (folder / "nothing", "no pictures"),
+        "another program's picture": (folder / "postscript.png", "not a picture"),
         "broken picture": (folder / "broken.png", "damaged or not a picture"),
         "8000x8000 video": (folder / "huge.y4m", "8000x8000"),
         "8000x8000 picture": (folder / "huge.png", "8000x8000"),

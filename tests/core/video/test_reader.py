@@ -11,10 +11,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import NTSC, encode, flat, numbered, open_files, quarters, save, scene, times
+from clips import NTSC, count_frames, encode, flat, numbered, open_files, quarters, save, scene, times
 from PIL import Image
 
-from langtrack_core.video import count_frames, probe, read_frames
+from langtrack_core.video import probe, read_frames
 
 # --- what a file says, and when ----------------------------------------------------------------------------
 
@@ -187,10 +187,11 @@ def test_a_folder_is_read_in_natural_order_at_25_a_second(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation(tmp_path: Path, orientation: int) -> None:
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])
+def test_exif_orientation(tmp_path: Path, name: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(quarters()).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    Image.fromarray(quarters()).save(tmp_path / name, exif=exif, quality=95)
     stored = quarters()
     upright = [
         stored,
@@ -202,7 +203,7 @@ def test_exif_orientation(tmp_path: Path, orientation: int) -> None:
         stored[::-1, ::-1].transpose(1, 0, 2),
         np.rot90(stored),
     ][orientation - 1]
-    rgb = next(read_frames(tmp_path / "a.jpg")).rgb
+    rgb = next(read_frames(tmp_path / name)).rgb
     assert rgb.shape == upright.shape and np.abs(rgb.astype(int) - upright).mean() < 6
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import NTSC, encode, listed, noise, numbered, open_files, quarters, scene, times
+from clips import NTSC, count_frames, encode, listed, noise, numbered, open_files, quarters, scene, times
 
 from langtrack_core.types import LangTrackError
-from langtrack_core.video import VideoWriter, count_frames, probe, read_frames
+from langtrack_core.video import VideoWriter, probe, read_frames
 
 # --- writing -----------------------------------------------------------------------------------------------
 
