@@ -24,7 +24,7 @@ import gradio as gr
 from .film import CHUNK
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS: tuple[str, ...] = ("film", "maps", "paint", "timeline", "tools", "judge", "whatif", "words")
+SCRIPTS: tuple[str, ...] = ("player", "maps", "paint", "strip", "correct", "judge", "whatif", "words")
 SCRIPTS += ("truth", "keys", "server")
 """One program in parts, joined in this order into the body of one function."""
 EMPTY: dict[str, Any] = {"state": "empty"}
