@@ -17,7 +17,7 @@ from .endpoints import Endpoints
 from .examples import CARDS_JS, Example, cards, load_examples
 from .handlers import Backend
 from .line import Line
-from .player import PAGE, player
+from .player import PAGE, player, program_route
 from .sessions import Sessions
 from .settings import Settings
 from .task import MAX_EVERY, Tracker
@@ -182,6 +182,7 @@ def launch_options(settings: Settings, examples_dir: Path) -> Mapping[str, Any]:
         "head": f"<style>{(PAGE / 'style.css').read_text(encoding='utf-8')}</style>",
         "max_file_size": f"{settings.max_file_mb}mb",
         "allowed_paths": [str(examples_dir)],
+        "app_kwargs": {"routes": [program_route()]},
         "run_history": False,
         "enable_monitoring": False,
         "share": False,

@@ -14,19 +14,32 @@ so nothing from outside is ever parsed as HTML or as a template.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
 
 from .film import CHUNK
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS: tuple[str, ...] = ("player", "maps", "paint", "strip", "correct", "judge", "whatif", "words")
-SCRIPTS += ("truth", "keys", "server")
-"""One program in parts, joined in this order into the body of one function."""
+LOADER = """
+// Gradio gives this component an event for each name in quotes here: 'act', 'look', 'work', 'stop'.
+import(props.program.url).then(
+  ({ mount }) => mount({ element, props, trigger, upload, watch }),
+  (error) => {
+    element.querySelector('.lt-title').textContent = 'A part of this page did not arrive. Reload the page.';
+    throw error;
+  },
+);
+"""
+"""The body of the function that Gradio calls with a new component; it starts the modules in ``page/``."""
 EMPTY: dict[str, Any] = {"state": "empty"}
 FILE_NOTES = {
     "fused.mp4": "the track to use",
@@ -50,12 +63,33 @@ def player() -> gr.HTML:
     return gr.HTML(
         EMPTY,
         html_template=(PAGE / "player.html").read_text(encoding="utf-8"),
-        js_on_load="\n".join((PAGE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS),
+        js_on_load=LOADER,
         apply_default_css=False,
         elem_id="player",
         label="Result",
         reply=None,
+        program=gr.FileData(path="main.js", url=f"{program_path()}/main.js").model_dump(),
     )
+
+
+def program_path() -> str:
+    """The address of ``page/`` on the server, which changes with its content.
+
+    A browser keeps modules by their addresses, so after an upgrade it must not meet an old address again. The
+    modules import each other by relative addresses, so the new path holds for all of them.
+    """
+    content = b"".join(path.read_bytes() for path in sorted(PAGE.glob("*.js")))
+    return f"/page-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def program_route() -> Route:
+    """Serves the modules; for the server's ``app_kwargs``. A `Mount` fails behind a proxy's path."""
+    files = StaticFiles(directory=PAGE)
+
+    async def module(request: Request) -> Response:
+        return await files.get_response(request.path_params["name"], request.scope)
+
+    return Route(f"{program_path()}/{{name}}", module)
 
 
 def running(progress: Mapping[str, Any], token: str) -> dict[str, Any]:

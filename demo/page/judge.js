@@ -1,96 +1,104 @@
 // Verdicts: which branch was right, per frame or range; and the frames that are worth judging next.
-const VERDICTS = {
-  language: { ink: "lgm", text: "language right" },
-  tracker: { ink: "siam", text: "tracker right" },
-  both: { ink: "good", text: "both right" },
-  neither: { ink: "ink", text: "neither right" },
-  absent: { ink: "soft", text: "absent" },
-};
+import { make, save, titleOf } from "./dom.js";
+import { VERDICTS } from "./verdicts.js";
 
-const judged = (place, who = target()) => who.verdicts.frames[place] || null;
-const verdictAt = (place) => (judged(place) || {}).verdict || null;
+const MAX_LINES = 300;
 
-function verdictText(place) {
-  const one = judged(place);
-  if (!one) return "";
-  return " · judged: " + (one.verdict ? VERDICTS[one.verdict].text : "note") + (one.note ? " (" + one.note + ")" : "");
-}
+export function judgeTool(player, server) {
+  const { find, all } = player;
+  const noteField = find(".lt-note-text");
+  let queue = { target: null, visited: new Set() };
 
-const judgedRange = () => (loop.from === null ? [here(), here()] : [loop.from, loop.to]);
+  const frames = () => player.target.verdicts.frames;
 
-function takeVerdicts(reply) {
-  target().verdicts = reply.verdicts;
-  listVerdicts();
-  drawStrip();
-  describeJudge(shown);
-}
-
-// Shown at once; the server's answer then replaces it.
-function judge(says, note = null) {
-  const [first, last] = judgedRange();
-  const frames = target().verdicts.frames;
-  for (let place = first; place <= last; place++) {
-    if (says === null && note === null) delete frames[place];
-    else frames[place] = { verdict: says || verdictAt(place), note: note === null ? (judged(place) || {}).note || "" : note };
+  function takeVerdicts(reply) {
+    if (!reply) return;
+    player.target.verdicts = reply.verdicts;
+    player.emit("track");
   }
-  drawStrip();
-  describeJudge(shown);
-  const what = says === null && note === null ? { do: "clear" } : { do: "verdict", says, note };
-  question("act", { ...what, first, last }).then((reply) => reply && takeVerdicts(reply));
-}
 
-all("[data-verdict]").forEach((button) => button.addEventListener("click", () => doc && judge(button.dataset.verdict || null)));
-find(".lt-note-text").addEventListener("change", (event) => doc && judge(null, event.target.value.trim()));
-find(".lt-note-text").addEventListener("keydown", (event) => event.key === "Enter" && event.target.blur());
-
-function describeJudge(place) {
-  const one = judged(place);
-  all("[data-verdict]").forEach((button) => button.setAttribute("aria-pressed", Boolean(one) && one.verdict === button.dataset.verdict));
-  const note = find(".lt-note-text");
-  if (document.activeElement !== note) note.value = one ? one.note || "" : "";
-}
-
-// Frames in a row with one verdict and note are one line.
-function listVerdicts() {
-  const frames = target().verdicts.frames;
-  const groups = [];
-  for (const place of Object.keys(frames).map(Number).sort((a, b) => a - b)) {
-    const { verdict, note } = frames[place];
-    const open = groups[groups.length - 1];
-    if (open && open.last === place - 1 && open.verdict === verdict && open.note === note) open.last = place;
-    else groups.push({ first: place, last: place, verdict, note });
+  // Shown at once; the server's answer then replaces it. Neither a verdict nor a note: both are cleared.
+  function judge(verdict, note = null) {
+    const [first, last] = player.range.from === null ? [player.here, player.here] : [player.range.from, player.range.to];
+    const clear = verdict === null && note === null;
+    for (let frame = first; frame <= last; frame++) {
+      const before = frames()[frame];
+      if (clear) delete frames()[frame];
+      else frames()[frame] = { verdict: verdict || before?.verdict || null, note: note === null ? before?.note || "" : note };
+    }
+    player.emit("track");
+    const change = clear ? { do: "clear" } : { do: "verdict", says: verdict, note };
+    server.question("act", { ...change, first, last }).then(takeVerdicts);
   }
-  find(".lt-marks").replaceChildren(
-    ...groups.slice(0, 300).map(({ first, last, verdict, note }) => {
-      const text = (first === last ? "Frame " + first : "Frames " + first + "–" + last) + " " + (verdict ? VERDICTS[verdict].text : "note");
-      const jump = make("button", text + (note ? ": " + note : ""), { type: "button" });
-      jump.style.setProperty("--lt-own", verdict ? "var(--lt-" + VERDICTS[verdict].ink + ")" : "transparent");
-      jump.addEventListener("click", () => seek(first));
-      const item = make("li");
-      item.append(jump);
-      return item;
-    }),
-  );
-}
 
-let queue = { of: null, visited: new Set() };
-
-async function nextDisagreement() {
-  if (queue.of !== target()) queue = { of: target(), visited: new Set() };
-  const reply = await question("act", { do: "queue" });
-  if (!reply) return;
-  const left = reply.queue.filter((one) => !queue.visited.has(one.frame));
-  if (left.length === 0) {
-    queue.visited.clear();
-    return void (find(".lt-queue").textContent = reply.queue.length ? "That was the last one. Again from the start with D." : "No frame is left on which the branches disagree.");
+  function describe() {
+    const { frame, range, run } = player;
+    if (!run || frame < 0) return;
+    const place = range.from === null ? "Frame " + frame : "Frames " + range.from + " to " + range.to;
+    find("#lt-judge .lt-where").textContent = place + " of " + titleOf(player.target);
+    const entry = frames()[frame];
+    all("[data-verdict]").forEach((button) => button.setAttribute("aria-pressed", entry?.verdict === button.dataset.verdict));
+    if (document.activeElement !== noteField) noteField.value = entry?.note || "";
   }
-  const [next] = left;
-  queue.visited.add(next.frame);
-  setLoop(null, null);
-  seek(next.frame);
-  openTool("judge");
-  find(".lt-queue").textContent = "Frame " + next.frame + ": " + next.why + ". " + (left.length - 1) + " more to look at.";
+
+  // Frames in a row with one verdict and note are one line.
+  function list() {
+    const groups = [];
+    for (const frame of Object.keys(frames()).map(Number).sort((a, b) => a - b)) {
+      const { verdict, note } = frames()[frame];
+      const group = groups.at(-1);
+      if (group && group.last === frame - 1 && group.verdict === verdict && group.note === note) group.last = frame;
+      else groups.push({ first: frame, last: frame, verdict, note });
+    }
+    find(".lt-marks").replaceChildren(
+      ...groups.slice(0, MAX_LINES).map(({ first, last, verdict, note }) => {
+        const text = (first === last ? "Frame " + first : "Frames " + first + "–" + last) + " " + (verdict ? VERDICTS[verdict].text : "note");
+        const jump = make("button", text + (note ? ": " + note : ""), { type: "button" });
+        jump.style.setProperty("--lt-own", verdict ? "var(--lt-" + VERDICTS[verdict].ink + ")" : "transparent");
+        jump.addEventListener("click", () => player.seek(first));
+        const item = make("li");
+        item.append(jump);
+        return item;
+      }),
+    );
+  }
+
+  async function nextDisagreement() {
+    if (queue.target !== player.target) queue = { target: player.target, visited: new Set() };
+    const reply = await server.question("act", { do: "queue" });
+    if (!reply) return;
+    const line = find(".lt-queue");
+    const [next, ...others] = reply.queue.filter((entry) => !queue.visited.has(entry.frame));
+    if (!next) {
+      queue.visited.clear();
+      line.textContent = reply.queue.length ? "That was the last one. Again from the start with D." : "No frame is left on which the branches disagree.";
+      return;
+    }
+    queue.visited.add(next.frame);
+    player.setRange(null, null);
+    player.seek(next.frame);
+    player.openTool("judge");
+    line.textContent = "Frame " + next.frame + ": " + next.why + ". " + others.length + " more to look at.";
+  }
+
+  async function download(form) {
+    const reply = await server.question("act", { do: "verdicts_file", form });
+    if (reply) save(reply.download);
+  }
+
+  player.on("frame track range", describe);
+  player.on("track", list);
+  player.onAsk("next", nextDisagreement);
+  player.onAsk("json", () => download("json"));
+  player.onAsk("csv", () => download("csv"));
+  server.onUpload("verdicts", async (paths) => {
+    const reply = await server.question("act", { do: "load_verdicts", paths });
+    takeVerdicts(reply);
+    if (reply) player.notify("The verdicts are loaded.", "good");
+  });
+  all("[data-verdict]").forEach((button) => button.addEventListener("click", () => player.run && judge(button.dataset.verdict || null)));
+  noteField.addEventListener("change", () => player.run && judge(null, noteField.value.trim()));
+  noteField.addEventListener("keydown", (event) => event.key === "Enter" && noteField.blur());
+
+  return { judge, nextDisagreement };
 }
-ask.next = nextDisagreement;
-for (const form of ["json", "csv"])
-  ask[form] = () => question("act", { do: "verdicts_file", form }).then((reply) => reply && save(reply.download));

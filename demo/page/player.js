@@ -1,115 +1,207 @@
-// The film of a run: which frame is shown, and how to get to another one. One <video> has the clip's frames;
-// everything else is painted over them from maps and numbers of the very frame that is shown.
-const root = element.querySelector(".lt-player");
-const find = (selector) => root.querySelector(selector);
-const all = (selector) => [...root.querySelectorAll(selector)];
-const film = find(".lt-film");
-const range = find(".lt-range");
-const panels = all(".lt-panel");
-const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+// The state of the page: the run, its target, the frame that is shown; and how to get to another frame. One
+// <video> has the clip's frames; everything else is painted over them from maps and numbers of that frame.
+//
+// The other modules listen to these events:
+//   run     a run was opened, or left (`run` is null)
+//   target  another target is shown; "track" follows
+//   track   what is known of the target has changed: its decisions, settings or verdicts
+//   frame   another picture is shown
+//   range   the range of frames has changed
+//   look    the pictures have to be painted again
+//   tool    the tab of another tool is open
+export class Player {
+  run = null; // see `player.done` in player.py; time_s has an entry per frame of the film
+  active = 0; // which of its targets is shown
+  frame = -1; // number of the frame in the panels; the film begins with the clip's frame 0
+  goal = null; // frame that a seek is on its way to
+  range = { from: null, to: null }; // frames, both included; null, null: the whole film
+  look = { view: "mask", threshold: 128, rotated: false }; // rotated rectangles: also a what-if setting
+  draft = { on: false, frame: -1, box: null }; // a box that is drawn, in pixels of the clip
+  hints = { frame: -1, boxes: [] }; // regions that the words could mean: {box, label}
+  tool = "files"; // whose tab is open
+  #listeners = {};
 
-let doc = null; // the finished run: see `player.done`; time_s has an entry per frame of the film
-let active = 0; // which of its targets the panels show
-let shown = -1; // number of the painted frame; the film begins with the clip's frame 0
-let wanted = null; // frame that a seek is on its way to
-const loop = { from: null, to: null }; // frames, both included; null, null: the whole film
+  constructor(root) {
+    this.root = root;
+    this.film = this.find(".lt-film");
+    this.panels = this.all(".lt-panel");
+    this.#followFilm();
+  }
 
-const found = (value) => typeof value === "number";
-const target = () => doc.targets[active];
-const last = () => doc.time_s.length - 1;
-const here = () => (wanted === null ? shown : wanted);
+  // --- the page -------------------------------------------------------------------------------------------
 
-// What a target says of a frame; null outside its own track.
-function say(column, place = shown, who = target()) {
-  const row = who.rows[place];
-  return row >= 0 ? who[column][row] : null;
+  find = (selector) => this.root.querySelector(selector);
+  all = (selector) => [...this.root.querySelectorAll(selector)];
+
+  on(events, listener) {
+    for (const name of events.split(" ")) (this.#listeners[name] ||= []).push(listener);
+  }
+
+  emit(name) {
+    for (const listener of this.#listeners[name] || []) listener();
+  }
+
+  // What a button marked with data-ask does.
+  onAsk(name, action) {
+    this.find(`[data-ask="${name}"]`).addEventListener("click", () => this.run && action());
+  }
+
+  // One line above the open tool: what was done, or what is wrong.
+  notify(text, kind = "error") {
+    const line = this.find(".lt-said");
+    line.textContent = text || "";
+    line.dataset.kind = text ? kind : "";
+  }
+
+  openTool(name) {
+    this.tool = name;
+    for (const tab of this.all("[role=tab]")) {
+      const open = tab.id === "lt-tab-" + name;
+      tab.setAttribute("aria-selected", open);
+      tab.tabIndex = open ? 0 : -1;
+      this.find("#" + tab.getAttribute("aria-controls")).hidden = !open;
+    }
+    this.emit("tool");
+  }
+
+  // --- the run --------------------------------------------------------------------------------------------
+
+  get target() {
+    return this.run.targets[this.active];
+  }
+
+  get last() {
+    return this.run.time_s.length - 1;
+  }
+
+  // The frame that is shown, or will be in a moment.
+  get here() {
+    return this.goal === null ? this.frame : this.goal;
+  }
+
+  // What a target's column has for a frame; null outside its own track.
+  value(column, frame = this.frame, target = this.target) {
+    const row = target.rows[frame];
+    return row >= 0 ? target[column][row] : null;
+  }
+
+  open(run) {
+    this.run = run;
+    this.setRange(null, null);
+    this.emit("run");
+  }
+
+  close() {
+    this.run = null;
+    this.frame = -1;
+    this.goal = null;
+    delete this.root.dataset.frame;
+    this.film.pause();
+    this.film.removeAttribute("src");
+    this.emit("run");
+  }
+
+  choose(active) {
+    this.active = active;
+    this.emit("target");
+    this.emit("track");
+  }
+
+  // A range of frames: it plays in a loop, and a verdict counts for all of it.
+  setRange(from, to) {
+    this.range = { from, to };
+    this.emit("range");
+  }
+
+  // --- the film -------------------------------------------------------------------------------------------
+
+  // Seeking to the middle of a frame's time hits no frame's edge.
+  middleOf(frame) {
+    const { time_s, fps } = this.run;
+    return time_s[frame] + (frame < this.last ? time_s[frame + 1] - time_s[frame] : 1 / fps) / 2;
+  }
+
+  #frameAt(seconds) {
+    let [low, high] = [0, this.last];
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if (this.run.time_s[middle] <= seconds + 0.002) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  present(seconds = this.film.currentTime) {
+    const { film, root, run, range } = this;
+    if (!run || film.readyState < 2 || root.dataset.state !== "done") return;
+    const frame = this.#frameAt(seconds);
+    // A frame is painted when its maps are there, so that no panel is ever ahead of another.
+    if (!run.targets.every((target) => target.layers.ready(target.rows[frame]))) {
+      const loads = run.targets.map((target) => target.layers.load(target.rows[frame]));
+      Promise.all(loads).then(() => this.run === run && this.present());
+      return;
+    }
+    this.frame = frame;
+    if (this.goal === frame) this.goal = null;
+    this.emit("frame");
+    this.panels.forEach((panel) => (panel.dataset.frame = frame));
+    root.dataset.frame = frame;
+    if (this.goal !== null && !film.seeking) film.currentTime = this.middleOf(this.goal);
+    else if (!film.paused && range.to !== null && (frame >= range.to || frame < range.from)) film.currentTime = this.middleOf(range.from);
+  }
+
+  seek(frame) {
+    if (!this.run) return;
+    this.film.pause();
+    this.goal = Math.max(0, Math.min(this.last, frame));
+    if (this.goal === this.frame) this.goal = null;
+    else if (!this.film.seeking) this.film.currentTime = this.middleOf(this.goal); // else it follows the seek on its way
+  }
+
+  playOrPause() {
+    const { film, frame, range, run } = this;
+    if (!run) return;
+    if (!film.paused) return void film.pause();
+    if (range.to !== null && (frame < range.from || frame >= range.to)) film.currentTime = this.middleOf(range.from);
+    else if (frame >= this.last) film.currentTime = 0;
+    film.play().catch(() => {});
+  }
+
+  #followFilm() {
+    const { film, root } = this;
+    const markPlaying = (playing) => {
+      root.dataset.playing = playing;
+      this.find('[data-do="play"]').setAttribute("aria-label", playing ? "Pause" : "Play");
+    };
+    film.loop = true;
+    film.addEventListener("seeked", () => this.present());
+    film.addEventListener("loadeddata", () => this.present());
+    film.addEventListener("play", () => markPlaying(true));
+    film.addEventListener("pause", () => markPlaying(false));
+    film.addEventListener("error", () => {
+      if (this.run) this.find(".lt-reason").textContent = "This browser cannot play the result; the files below are complete.";
+    });
+    const everyFrame = film.requestVideoFrameCallback
+      ? (now, { mediaTime }) => {
+          this.present(mediaTime);
+          film.requestVideoFrameCallback(everyFrame);
+        }
+      : () => {
+          if (!film.paused) this.present();
+          if (root.isConnected) requestAnimationFrame(everyFrame);
+        };
+    if (film.requestVideoFrameCallback) film.requestVideoFrameCallback(everyFrame);
+    else requestAnimationFrame(everyFrame);
+  }
 }
 
 // Every frame's own time. Frames that no track has follow their neighbours at the clip's rate.
-function clockFrom(targets, frames, fps) {
+export function clockOf(targets, frames, fps) {
   const times = new Array(frames).fill(null);
-  for (const who of targets) who.index.forEach((place, row) => place < frames && (times[place] = who.time_s[row]));
+  for (const { index, time_s } of targets) index.forEach((frame, row) => frame < frames && (times[frame] = time_s[row]));
   times[0] = 0;
-  let next = times.findIndex((time, place) => place > 0 && time !== null);
-  for (let place = 1; place < next; place++) times[place] = (times[next] * place) / next;
-  for (let place = 1; place < frames; place++) if (times[place] === null) times[place] = times[place - 1] + 1 / fps;
+  const next = times.findIndex((time, frame) => frame > 0 && time !== null);
+  for (let frame = 1; frame < next; frame++) times[frame] = (times[next] * frame) / next;
+  for (let frame = 1; frame < frames; frame++) if (times[frame] === null) times[frame] = times[frame - 1] + 1 / fps;
   return times;
 }
-
-const clockOf = (place) => doc.time_s[place];
-const lengthOf = (place) => (place < last() ? clockOf(place + 1) - clockOf(place) : 1 / doc.fps);
-const middleOf = (place) => clockOf(place) + lengthOf(place) / 2; // seeking there hits no frame's edge
-
-function placeAt(seconds) {
-  let [low, high] = [0, last()];
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2);
-    if (clockOf(middle) <= seconds + 0.002) low = middle;
-    else high = middle - 1;
-  }
-  return low;
-}
-
-function present(seconds) {
-  if (!doc || film.readyState < 2 || root.dataset.state !== "done") return;
-  const place = placeAt(seconds);
-  // A frame is painted when its maps are there, so that no panel is ever ahead of another.
-  if (!doc.targets.every((who) => who.layers.ready(who.rows[place]))) {
-    const asked = doc;
-    Promise.all(doc.targets.map((who) => who.layers.load(who.rows[place]))).then(() => doc === asked && present(film.currentTime));
-    return;
-  }
-  shown = place;
-  keepFrame();
-  paint();
-  panels.forEach((panel) => (panel.dataset.frame = shown));
-  root.dataset.frame = shown;
-  if (wanted === shown) wanted = null;
-  describe();
-  if (wanted !== null && !film.seeking) film.currentTime = middleOf(wanted);
-  else if (!film.paused && loop.to !== null && (shown >= loop.to || shown < loop.from)) film.currentTime = middleOf(loop.from);
-}
-
-function seek(place) {
-  if (!doc) return;
-  film.pause();
-  wanted = Math.max(0, Math.min(last(), place));
-  if (wanted === shown) wanted = null;
-  else if (!film.seeking) film.currentTime = middleOf(wanted); // else the seek on its way is followed by this one
-}
-
-function playOrPause() {
-  if (!doc) return;
-  if (!film.paused) return film.pause();
-  if (loop.to !== null && (shown < loop.from || shown >= loop.to)) film.currentTime = middleOf(loop.from);
-  else if (shown >= last()) film.currentTime = 0;
-  film.play().catch(() => {});
-}
-
-function followFilm() {
-  if (!film.requestVideoFrameCallback) {
-    const look = () => {
-      if (!film.paused) present(film.currentTime);
-      requestAnimationFrame(look);
-    };
-    return look();
-  }
-  const look = (now, frame) => {
-    present(frame.mediaTime);
-    film.requestVideoFrameCallback(look);
-  };
-  film.requestVideoFrameCallback(look);
-}
-
-function markPlaying(playing) {
-  root.dataset.playing = playing;
-  find('[data-do="play"]').setAttribute("aria-label", playing ? "Pause" : "Play");
-}
-
-film.addEventListener("seeked", () => present(film.currentTime));
-film.addEventListener("loadeddata", () => present(film.currentTime));
-film.addEventListener("play", () => markPlaying(true));
-film.addEventListener("pause", () => markPlaying(false));
-film.addEventListener("error", () => {
-  if (doc) find(".lt-reason").textContent = "This browser cannot play the result; the files below are complete.";
-});

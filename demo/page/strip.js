@@ -1,37 +1,44 @@
 // The decisions of all frames in one strip: verdicts, both confidences, who was believed, how far the branches
 // agree. One column of pixels stands for as many frames as fall on it, so its cost follows the screen's width.
-const strip = find(".lt-strip");
-const tip = find(".lt-tip");
+import { isNumber } from "./dom.js";
+import { VERDICTS } from "./verdicts.js";
+
 const ROWS = { marks: [0, 9], curves: [13, 61], choice: [65, 85], agree: [89, 101] }; // CSS pixels from the top
 const CHOICES = ["lost", "searching", "lgm", "siam"]; // of frames in one column the first of these is shown
-const WHO = { lgm: "language", siam: "tracker", none: "nobody" };
 const anchors = (reason) => Boolean(reason) && (reason.includes("re-anchored") || reason.startsWith("found"));
 
-const choiceAt = (place) => {
-  const state = say("state", place);
+function choiceAt(player, frame) {
+  const state = player.value("state", frame);
   if (state === null) return null;
-  return found(say("fused", place)) ? say("source", place) : state === "searching" ? "searching" : "lost";
-};
+  return isNumber(player.value("fused", frame)) ? player.value("source", frame) : state === "searching" ? "searching" : "lost";
+}
+
+// Whether a what-if believes another branch than the recording.
+function differs({ target }, frame) {
+  const row = target.rows[frame];
+  return Boolean(target.before) && row >= 0 && target.before.source[row] !== target.source[row];
+}
 
 // What a column of pixels shows of its frames: extremes, since a short loss must not vanish.
-function gather(from, to) {
+function gather(player, from, to) {
   const column = { choice: null, anchor: false, lgm: null, siam: null, agree: null, verdict: null, differs: false };
-  for (let place = from; place < to; place++) {
-    const choice = choiceAt(place);
+  const verdicts = player.target.verdicts.frames;
+  for (let frame = from; frame < to; frame++) {
+    const choice = choiceAt(player, frame);
     if (choice === null) continue;
     if (column.choice === null || CHOICES.indexOf(choice) < CHOICES.indexOf(column.choice)) column.choice = choice;
-    column.anchor = column.anchor || anchors(say("reason", place));
+    column.anchor ||= anchors(player.value("reason", frame));
     for (const branch of ["lgm", "siam"]) {
-      const value = say(branch, place);
+      const value = player.value(branch, frame);
       if (value === null) continue;
-      const sure = found(value) ? value : 0;
+      const confidence = isNumber(value) ? value : 0;
       const span = column[branch];
-      column[branch] = span ? [Math.min(span[0], sure), Math.max(span[1], sure)] : [sure, sure];
+      column[branch] = span ? [Math.min(span[0], confidence), Math.max(span[1], confidence)] : [confidence, confidence];
     }
-    const agree = say("agree", place);
+    const agree = player.value("agree", frame);
     if (agree !== null) column.agree = column.agree === null ? agree : Math.min(column.agree, agree);
-    column.verdict = column.verdict || verdictAt(place);
-    column.differs = column.differs || changedAt(place);
+    column.verdict ||= verdicts[frame]?.verdict;
+    column.differs ||= differs(player, frame);
   }
   return column;
 }
@@ -51,20 +58,20 @@ function hatch(context, colour, ratio) {
   return context.createPattern(tile, "repeat");
 }
 
-function drawStrip() {
-  if (!doc || strip.clientWidth === 0) return;
+function draw(player, canvas) {
+  if (!player.run || canvas.clientWidth === 0) return;
   const ratio = window.devicePixelRatio || 1;
-  const [width, height] = [Math.round(strip.clientWidth * ratio), Math.round(strip.clientHeight * ratio)];
-  [strip.width, strip.height] = [width, height];
-  const style = getComputedStyle(root);
+  const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
+  [canvas.width, canvas.height] = [width, height];
+  const style = getComputedStyle(player.root);
   const ink = (name) => style.getPropertyValue("--lt-" + name).trim();
-  const context = strip.getContext("2d");
+  const context = canvas.getContext("2d");
   const rows = Object.fromEntries(Object.entries(ROWS).map(([name, span]) => [name, span.map((y) => Math.round(y * ratio))]));
   const fills = { lgm: ink("lgm"), siam: ink("siam"), searching: ink("nobody"), lost: hatch(context, ink("ink"), ratio) };
-  const count = last() + 1;
+  const count = player.last + 1;
   const number = Math.min(count, width);
   const columns = Array.from({ length: number }, (_, k) => ({
-    ...gather(Math.floor((k * count) / number), Math.floor(((k + 1) * count) / number)),
+    ...gather(player, Math.floor((k * count) / number), Math.floor(((k + 1) * count) / number)),
     left: Math.floor((k * width) / number),
     right: Math.floor(((k + 1) * width) / number),
   }));
@@ -76,10 +83,10 @@ function drawStrip() {
 
   context.fillStyle = ink("well");
   context.fillRect(0, rows.curves[0], width, rows.curves[1] - rows.curves[0]);
-  if (loop.from !== null) {
-    const [from, to] = [(loop.from / count) * width, ((loop.to === null ? last() : loop.to) + 1) / count * width];
+  const { from, to } = player.range;
+  if (from !== null) {
     context.fillStyle = ink("range");
-    context.fillRect(from, 0, to - from, height);
+    context.fillRect((from / count) * width, 0, ((to + 1 - from) / count) * width, height);
   }
   context.fillStyle = ink("line");
   context.fillRect(0, Math.round((rows.curves[0] + rows.curves[1]) / 2), width, 1);
@@ -103,7 +110,7 @@ function drawStrip() {
     context.lineJoin = "round";
     context.beginPath();
     let broken = true;
-    const y = (sure) => rows.curves[1] - ratio - sure * (rows.curves[1] - rows.curves[0] - 2 * ratio);
+    const y = (confidence) => rows.curves[1] - ratio - confidence * (rows.curves[1] - rows.curves[0] - 2 * ratio);
     for (const column of columns) {
       const span = column[branch];
       if (!span) {
@@ -130,59 +137,18 @@ function drawStrip() {
     context.fill();
   }
 }
-new ResizeObserver(drawStrip).observe(strip);
-new MutationObserver(drawStrip).observe(document.body, { attributes: true, attributeFilter: ["class"] }); // light or dark
 
-// --- why: of the shown frame below, of the one under the mouse in a tip ---------------------------------------
-
-const percent = (value, silent) => (found(value) ? Math.round(value * 100) + " %" : value === null ? silent : "absent");
-
-function why(place) {
-  const state = say("state", place);
-  if (state === null) return "not part of this run";
-  const parts = [(found(say("fused", place)) ? WHO[say("source", place)] + " chosen" : state) + ": " + say("reason", place)];
-  if (say("agree", place) !== null) parts.push("overlap of the branches " + say("agree", place).toFixed(2));
-  return parts.join(" · ");
+export function strip(player) {
+  const canvas = player.find(".lt-strip");
+  const drawStrip = () => draw(player, canvas);
+  player.on("track range", drawStrip);
+  const sizes = new ResizeObserver(redraw);
+  const themes = new MutationObserver(redraw); // light or dark
+  function redraw() {
+    if (canvas.isConnected) return drawStrip();
+    sizes.disconnect();
+    themes.disconnect();
+  }
+  sizes.observe(canvas);
+  themes.observe(document.body, { attributes: true, attributeFilter: ["class"] });
 }
-
-function describe() {
-  const at = shown;
-  const language = percent(say("lgm", at), "not asked");
-  const notes = { mask: language, rectangle: language, siammask: percent(say("siam", at), "not started") };
-  notes.fused = found(say("fused", at)) ? percent(say("fused", at)) : say("state", at) === "tracking" ? "absent" : say("state", at) || "";
-  panels.forEach((panel) => (panel.querySelector(".lt-note").textContent = notes[panel.dataset.panel]));
-  find(".lt-who").textContent = found(say("fused", at)) ? WHO[say("source", at)] : "";
-  const text = "frame " + at + " of " + last() + " · " + doc.time_s[at].toFixed(2) + " s";
-  find(".lt-clock").textContent = text;
-  find(".lt-reason").textContent = why(at);
-  range.value = here();
-  range.setAttribute("aria-valuetext", text + ", " + why(at));
-  find(".lt-head").style.left = ((at + 0.5) / (last() + 1)) * 100 + "%";
-  describeTools(at);
-}
-
-range.addEventListener("pointermove", (event) => {
-  if (!doc || event.pointerType === "touch") return;
-  const bounds = range.getBoundingClientRect();
-  const across = Math.max(0, Math.min(0.9999, (event.clientX - bounds.left) / bounds.width));
-  const place = Math.floor(across * (last() + 1));
-  const sure = ["lgm", "siam"].map((branch) => WHO[branch] + " " + percent(say(branch, place), "–")).join(", ");
-  tip.textContent = "Frame " + place + " · " + sure + " · " + why(place) + verdictText(place);
-  tip.style.left = Math.max(0, Math.min(bounds.width - tip.offsetWidth, across * bounds.width - tip.offsetWidth / 2)) + "px";
-  tip.classList.add("lt-on");
-});
-range.addEventListener("pointerleave", () => tip.classList.remove("lt-on"));
-// Our own reading of the place: the native thumb has a width, the cells have not.
-const jump = (event) => {
-  const bounds = range.getBoundingClientRect();
-  seek(Math.floor(Math.max(0, Math.min(0.9999, (event.clientX - bounds.left) / bounds.width)) * (last() + 1)));
-};
-range.addEventListener("pointerdown", (event) => {
-  if (!doc || event.button > 0) return;
-  event.preventDefault();
-  range.focus({ preventScroll: true });
-  range.setPointerCapture(event.pointerId);
-  jump(event);
-});
-range.addEventListener("pointermove", (event) => doc && range.hasPointerCapture(event.pointerId) && jump(event));
-range.addEventListener("input", () => seek(Number(range.value)));

@@ -1,114 +1,128 @@
 // Words: several sentences beside each other, which word moved the mask, and what else the words could mean.
-let grid = []; // [{who, canvas, note}] of the targets that are compared
-let hints = { place: -1, boxes: [] };
-const answer = find(".lt-answer");
+import { make, percent, titleOf } from "./dom.js";
+import { css } from "./paint.js";
 
-ask.compare = () => {
-  const texts = find(".lt-sentences").value.split("\n").map((line) => line.trim()).filter(Boolean);
-  question("work", { do: "compare", texts });
-};
+export function wordsTool(player, server, { still, paintTrack }) {
+  const { find } = player;
+  const answer = find(".lt-answer");
+  let grid = []; // {target, canvas, output} of the targets that are compared
 
-function listGrid() {
-  grid = [];
-  const place = find(".lt-compared");
-  place.replaceChildren();
-  find(".lt-matrix").replaceChildren();
-  if (doc.targets.length < 2) return;
-  doc.targets.forEach((who, k) => {
-    const figure = make("figure");
-    const canvas = make("canvas");
-    const caption = make("figcaption", "", { style: "--lt-own:" + css(who.ink) });
-    const [name, note] = [make("b", k + 1 + " " + titleOf(who)), make("output")];
-    caption.append(name, note);
-    figure.append(canvas, caption);
-    figure.addEventListener("click", () => choose(k));
-    place.append(figure);
-    grid.push({ who, canvas, note });
-  });
-  question("act", { do: "agreement" }).then((reply) => reply && doc && showAgreement(reply.agreement));
-  paintGrid();
-}
+  // --- sentences beside each other ------------------------------------------------------------------------
 
-function paintGrid() {
-  if (!doc || find("#lt-words").hidden || shown < 0) return;
-  for (const { who, canvas, note } of grid) {
-    const half = [Math.round(still.width / 2), Math.round(still.height / 2)];
-    if (canvas.width !== half[0] || canvas.height !== half[1]) [canvas.width, canvas.height] = half;
-    const context = canvas.getContext("2d");
-    context.drawImage(still, 0, 0, ...half);
-    const source = say("source", shown, who);
-    note.textContent = percent(say("fused", shown, who), "");
-    if (!source || source === "none") continue;
-    layMask(context, who, fusedMap(who, source), who.ink, 0.4, null);
-    frameBox(context, who, "fused", who.ink);
+  function listGrid() {
+    grid = [];
+    const { targets } = player.run;
+    find(".lt-compared").replaceChildren();
+    find(".lt-matrix").replaceChildren();
+    if (targets.length < 2) return;
+    grid = targets.map((target, k) => {
+      const [figure, canvas, output] = [make("figure"), make("canvas"), make("output")];
+      const caption = make("figcaption", "", { style: "--lt-own:" + css(target.ink) });
+      caption.append(make("b", k + 1 + " " + titleOf(target)), output);
+      figure.append(canvas, caption);
+      figure.addEventListener("click", () => player.choose(k));
+      find(".lt-compared").append(figure);
+      return { target, canvas, output };
+    });
+    server.question("act", { do: "agreement" }).then((reply) => reply && player.run && showAgreement(reply.agreement));
   }
-}
 
-// Mean overlap of each two tracks: dark where they follow the same thing.
-function showAgreement({ matrix, targets }) {
-  const known = new Map(doc.targets.map((who, k) => [who.id, k + 1]));
-  const table = make("table");
-  table.append(make("caption", "How far the tracks agree: mean overlap of each two"));
-  const head = make("tr");
-  head.append(make("th"), ...targets.map((id) => make("th", known.get(id), { scope: "col" })));
-  table.append(head);
-  matrix.forEach((line, k) => {
-    const row = make("tr");
-    row.append(make("th", known.get(targets[k]) + " " + titleOf(doc.targets[known.get(targets[k]) - 1]), { scope: "row" }));
-    line.forEach((value, other) => {
-      const cell = make("td", k === other ? "" : value === null ? "–" : value.toFixed(2));
-      if (k !== other && value !== null) cell.style.setProperty("--lt-share", Math.round(value * 100) + "%");
-      row.append(cell);
-    });
-    table.append(row);
-  });
-  find(".lt-matrix").replaceChildren(table);
-}
-
-// --- which word -----------------------------------------------------------------------------------------------
-
-ask.words = async () => {
-  answer.replaceChildren(make("p", "Looking at this frame without each word in turn…", { class: "lt-hint" }));
-  const reply = await question("look", { do: "words", frame: here() });
-  if (!reply) return answer.replaceChildren();
-  const row = make("div", "", { class: "lt-sentence-words" });
-  reply.words.forEach((word, k) => {
-    const chip = make("span", word.word, { class: "lt-word" + (k === reply.decisive ? " lt-decisive" : "") });
-    if (word.iou === null || word.iou === undefined) chip.title = "not known, or not tried";
-    else {
-      chip.style.setProperty("--lt-share", Math.round((1 - word.iou) * 100) + "%");
-      chip.append(make("small", word.iou.toFixed(2)));
-      chip.title = "without it the mask overlaps the full sentence's by " + word.iou.toFixed(2);
+  function paintGrid() {
+    if (!player.run || player.tool !== "words" || player.frame < 0) return;
+    const [width, height] = [Math.round(still.width / 2), Math.round(still.height / 2)];
+    for (const { target, canvas, output } of grid) {
+      if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+      const context = canvas.getContext("2d");
+      context.drawImage(still, 0, 0, width, height);
+      output.textContent = percent(player.value("fused", player.frame, target), "");
+      paintTrack(context, target, target.ink, 0.4);
     }
-    row.append(chip);
-  });
-  const decisive = reply.words[reply.decisive];
-  const text = decisive ? "“" + decisive.word + "” moved the mask most: without it the overlap with the full sentence's mask is " + decisive.iou.toFixed(2) + "." : "No single word moved the mask on frame " + reply.frame + ".";
-  answer.replaceChildren(make("p", text), row);
-  askRegions();
-};
+  }
 
-// --- several things that the words could mean -------------------------------------------------------------------
-
-async function askRegions(quiet = false) {
-  const who = target();
-  const frame = shown < 0 ? who.index[0] : here();
-  if (!who.expression) return;
-  const reply = await question("look", { do: "regions", frame });
-  if (!reply || who !== target() || reply.count < 2) return;
-  hints = { place: frame, boxes: reply.regions.map((region, k) => ({ box: region.box_xyxy, label: String(k + 1) })) };
-  const text = reply.count + " separate regions are strong on frame " + frame + ". " + (quiet ? "The words may mean any of them." : "Which one is meant?");
-  const row = make("div", "", { class: "lt-row" });
-  reply.regions.forEach((region, k) => {
-    if (region.means === null) return; // the network would not follow this completion
-    const button = make("button", k + 1 + " " + region.completion, { type: "button", class: "lt-button" });
-    button.addEventListener("click", () => {
-      find(".lt-sentence").value = region.text;
-      openTool("correct");
+  // Mean overlap of each two tracks: dark where they follow the same thing.
+  function showAgreement({ matrix, targets }) {
+    const order = new Map(player.run.targets.map((target, k) => [target.id, k]));
+    const table = make("table");
+    table.append(make("caption", "How far the tracks agree: mean overlap of each two"));
+    const head = make("tr");
+    head.append(make("th"), ...targets.map((id) => make("th", order.get(id) + 1, { scope: "col" })));
+    table.append(head);
+    matrix.forEach((line, k) => {
+      const own = order.get(targets[k]);
+      const row = make("tr");
+      row.append(make("th", own + 1 + " " + titleOf(player.run.targets[own]), { scope: "row" }));
+      line.forEach((value, other) => {
+        const cell = make("td", k === other ? "" : value === null ? "–" : value.toFixed(2));
+        if (k !== other && value !== null) cell.style.setProperty("--lt-share", Math.round(value * 100) + "%");
+        row.append(cell);
+      });
+      table.append(row);
     });
-    row.append(button);
+    find(".lt-matrix").replaceChildren(table);
+  }
+
+  // --- which word -----------------------------------------------------------------------------------------
+
+  function chipOf({ word, iou }, decisive) {
+    const chip = make("span", word, { class: "lt-word" + (decisive ? " lt-decisive" : "") });
+    if (iou === null || iou === undefined) {
+      chip.title = "not known, or not tried";
+      return chip;
+    }
+    chip.style.setProperty("--lt-share", Math.round((1 - iou) * 100) + "%");
+    chip.append(make("small", iou.toFixed(2)));
+    chip.title = "without it the mask overlaps the full sentence's by " + iou.toFixed(2);
+    return chip;
+  }
+
+  async function askWords() {
+    answer.replaceChildren(make("p", "Looking at this frame without each word in turn…", { class: "lt-hint" }));
+    const reply = await server.question("look", { do: "words", frame: player.here });
+    if (!reply) return answer.replaceChildren();
+    const row = make("div", "", { class: "lt-sentence-words" });
+    row.append(...reply.words.map((word, k) => chipOf(word, k === reply.decisive)));
+    const decisive = reply.words[reply.decisive];
+    const text = decisive
+      ? "“" + decisive.word + "” moved the mask most: without it the overlap with the full sentence's mask is " + decisive.iou.toFixed(2) + "."
+      : "No single word moved the mask on frame " + reply.frame + ".";
+    answer.replaceChildren(make("p", text), row);
+    askRegions();
+  }
+
+  // --- several things that the words could mean -----------------------------------------------------------
+
+  // `quiet`: nobody asked; the answer is a hint above the tools.
+  async function askRegions(quiet = false) {
+    const { target } = player;
+    const frame = player.frame < 0 ? target.index[0] : player.here;
+    if (!target.expression) return;
+    const reply = await server.question("look", { do: "regions", frame });
+    if (!reply || !player.run || target !== player.target || reply.count < 2) return;
+    player.hints = { frame, boxes: reply.regions.map((region, k) => ({ box: region.box_xyxy, label: String(k + 1) })) };
+    const text = reply.count + " separate regions are strong on frame " + frame + ". " + (quiet ? "The words may mean any of them." : "Which one is meant?");
+    const row = make("div", "", { class: "lt-row" });
+    reply.regions.forEach((region, k) => {
+      if (region.means === null) return; // the network would not follow this completion
+      const button = make("button", k + 1 + " " + region.completion, { type: "button", class: "lt-button" });
+      button.addEventListener("click", () => {
+        find(".lt-sentence").value = region.text;
+        player.openTool("correct");
+      });
+      row.append(button);
+    });
+    find(".lt-regions").replaceChildren(make("p", text), row);
+    if (quiet) player.notify(text + " See the tab “Words”.", "warning");
+    player.emit("look");
+  }
+
+  player.on("run", () => (player.hints = { frame: -1, boxes: [] }));
+  player.on("target", listGrid);
+  player.on("frame track tool", paintGrid);
+  player.onAsk("words", askWords);
+  player.onAsk("compare", () => {
+    const texts = find(".lt-sentences").value.split("\n").map((line) => line.trim()).filter(Boolean);
+    server.question("work", { do: "compare", texts });
   });
-  find(".lt-regions").replaceChildren(make("p", text), row);
-  if (quiet) complain(text + " See the tab “Words”.", "warning");
-  paint();
+
+  return { askRegions };
 }

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from app_helpers import FRAMES, Server, chromium, counting_clip, eventually, grey_of, serving
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
+from demo.player import PAGE, program_path
 from langtrack_core import LangTracker, probe, read_frames
 from langtrack_core.video import VideoWriter
 
@@ -223,6 +224,70 @@ def test_an_example_is_one_click_on_a_phone(open_page: Callable[..., Page]) -> N
     page.locator('[data-do="last"]').tap()
     at_frame(page, FRAMES - 1)
     assert page.evaluate(fits)
+
+
+def test_every_module_of_the_page_stands_alone(browser: Browser, server: Server) -> None:
+    """Each is valid, and finds every name that it imports; eslint looks for names that nobody declares."""
+    page = browser.new_page()
+    page.goto(server.url + "theme.css")  # any address of the server: modules come from there alone
+    modules = [f"{program_path()}/{path.name}" for path in sorted(PAGE.glob("*.js"))]
+    failed = page.evaluate(
+        """async (modules) => {
+            const failed = [];
+            for (const address of modules)
+                await import(address).then(
+                    (module) => Object.keys(module).length || failed.push(address + " exports nothing"),
+                    (error) => failed.push(address + ": " + error));
+            return failed }""",
+        modules,
+    )
+    page.close()
+    assert len(modules) > 10 and failed == []
+
+
+def test_a_component_that_is_mounted_again_has_a_state_of_its_own(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    titles = page.evaluate(
+        """async (address) => {
+            const { mount } = await import(address);
+            const again = ["first run", "second run"].map((title) => {
+                const element = document.querySelector("#player").cloneNode(true);
+                element.querySelector(".lt-knobs").replaceChildren();
+                document.body.append(element);
+                const value = { state: "running", title, stage: "opening" };
+                mount({ element, props: { value }, trigger() {}, upload() {}, watch() {} });
+                return element });
+            return [document.querySelector("#player"), ...again].map((element) => [
+                element.querySelector(".lt-title").textContent,
+                element.querySelector(".lt-player").dataset.state,
+                element.querySelector(".lt-knob") !== null]) }""",
+        f"{program_path()}/main.js",
+    )
+    assert titles == [
+        ["What you get: four views of one run", "empty", True],
+        ["first run", "running", True],
+        ["second run", "running", True],
+    ]
+
+
+def test_behind_a_proxy_the_modules_come_from_its_path(browser: Browser, tmp_path: Path) -> None:
+    with serving(tmp_path / "root", root_path="/tools/langtrack") as server:
+        page = browser.new_page()
+        outside: list[str] = []
+
+        def forward(route: Route) -> None:
+            url = route.request.url
+            inside = url.startswith(f"{server.url}tools/langtrack/") and "/heartbeat" not in url
+            if not inside:
+                outside.extend([url] * ("/heartbeat" not in url))
+                return route.abort()
+            return route.fulfill(response=route.fetch(url=url.replace("/tools/langtrack/", "/", 1)))
+
+        page.route("**/*", forward)
+        page.goto(f"{server.url}tools/langtrack/")
+        expect(page.locator('.lt-player[data-state="empty"]')).to_be_visible(timeout=30_000)
+        page.close()
+        assert outside == []
 
 
 @pytest.mark.slow

@@ -99,7 +99,11 @@ class Server:
 
 @contextmanager
 def serving(
-    root: Path, tracker: Tracker | None = None, settings: Settings = SETTINGS, examples: Path | None = None
+    root: Path,
+    tracker: Tracker | None = None,
+    settings: Settings = SETTINGS,
+    examples: Path | None = None,
+    root_path: str | None = None,
 ) -> Iterator[Server]:
     """The page on a free port of this machine, with one example; a `PacedTracker` unless told otherwise."""
     if examples is None:
@@ -115,6 +119,7 @@ def serving(
             server_name="127.0.0.1",
             prevent_thread_lock=True,
             quiet=True,
+            root_path=root_path,
             **launch_options(settings, examples),
         )
         yield Server(url, root, tracker, backend)

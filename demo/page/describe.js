@@ -1,0 +1,79 @@
+// What is said of a frame: beside the panels, below the strip, and in a tip of the frame under the mouse.
+import { isNumber, percent } from "./dom.js";
+import { verdictText } from "./verdicts.js";
+
+const WHO = { lgm: "language", siam: "tracker", none: "nobody" };
+
+function why(player, frame) {
+  const value = (column) => player.value(column, frame);
+  if (value("state") === null) return "not part of this run";
+  const parts = [(isNumber(value("fused")) ? WHO[value("source")] + " chosen" : value("state")) + ": " + value("reason")];
+  if (value("agree") !== null) parts.push("overlap of the branches " + value("agree").toFixed(2));
+  return parts.join(" · ");
+}
+
+export function describer(player) {
+  const { find } = player;
+  const slider = find(".lt-range");
+  const tip = find(".lt-tip");
+
+  function describe() {
+    const { frame, last } = player;
+    if (!player.run || frame < 0) return;
+    const fused = player.value("fused");
+    const state = player.value("state");
+    const language = percent(player.value("lgm"), "not asked");
+    const notes = { mask: language, rectangle: language, tracker: percent(player.value("siam"), "not started") };
+    notes.fused = isNumber(fused) ? percent(fused) : state === "tracking" ? "absent" : state || "";
+    player.panels.forEach((panel) => (panel.querySelector(".lt-note").textContent = notes[panel.dataset.panel]));
+    find(".lt-who").textContent = isNumber(fused) ? WHO[player.value("source")] : "";
+    const text = "frame " + frame + " of " + last + " · " + player.run.time_s[frame].toFixed(2) + " s";
+    find(".lt-clock").textContent = text;
+    find(".lt-reason").textContent = why(player, frame);
+    slider.value = player.here;
+    slider.setAttribute("aria-valuetext", text + ", " + why(player, frame));
+    find(".lt-head").style.left = ((frame + 0.5) / (last + 1)) * 100 + "%";
+  }
+
+  // Our own reading of the place: the native thumb has a width, the frames have not.
+  function shareAt(event) {
+    const bounds = slider.getBoundingClientRect();
+    return Math.max(0, Math.min(0.9999, (event.clientX - bounds.left) / bounds.width));
+  }
+  const jump = (event) => player.seek(Math.floor(shareAt(event) * (player.last + 1)));
+
+  function showTip(event) {
+    const share = shareAt(event);
+    const frame = Math.floor(share * (player.last + 1));
+    const confidences = ["lgm", "siam"].map((branch) => WHO[branch] + " " + percent(player.value(branch, frame), "–")).join(", ");
+    tip.textContent = "Frame " + frame + " · " + confidences + " · " + why(player, frame) + verdictText(player.target.verdicts.frames[frame]);
+    const width = slider.clientWidth;
+    tip.style.left = Math.max(0, Math.min(width - tip.offsetWidth, share * width - tip.offsetWidth / 2)) + "px";
+    tip.classList.add("lt-on");
+  }
+
+  player.on("frame track", describe);
+  player.on("run", () => {
+    if (player.run) slider.max = player.last;
+    else find(".lt-who").textContent = "";
+  });
+  player.on("range", () => {
+    const { from, to } = player.range;
+    find(".lt-loop-text").textContent = from === null ? "whole clip" : "frames " + from + " to " + to;
+    player.root.classList.toggle("lt-has-loop", from !== null);
+  });
+  slider.addEventListener("pointermove", (event) => {
+    if (!player.run) return;
+    if (event.pointerType !== "touch") showTip(event);
+    if (slider.hasPointerCapture(event.pointerId)) jump(event);
+  });
+  slider.addEventListener("pointerleave", () => tip.classList.remove("lt-on"));
+  slider.addEventListener("pointerdown", (event) => {
+    if (!player.run || event.button > 0) return;
+    event.preventDefault();
+    slider.focus({ preventScroll: true });
+    slider.setPointerCapture(event.pointerId);
+    jump(event);
+  });
+  slider.addEventListener("input", () => player.seek(Number(slider.value)));
+}

@@ -1,0 +1,29 @@
+// Elements and texts.
+export function make(tag, text = "", attributes = {}) {
+  const node = document.createElement(tag);
+  node.textContent = text;
+  Object.entries(attributes).forEach(([name, value]) => node.setAttribute(name, value));
+  return node;
+}
+
+export const isNumber = (value) => typeof value === "number";
+
+// A confidence; `silent` is the text for a branch that did not run.
+export const percent = (value, silent) => (isNumber(value) ? Math.round(value * 100) + " %" : value === null ? silent : "absent");
+
+export const titleOf = (target) => (target.expression ? "“" + target.expression + "”" : "the object in your box");
+
+export const fileSize = (bytes) => (bytes < 1e6 ? Math.max(1, Math.round(bytes / 1e3)) + " kB" : (bytes / 1e6).toFixed(1) + " MB");
+
+export function duration(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  return whole < 60 ? whole + " s" : Math.floor(whole / 60) + " min " + (whole % 60) + " s";
+}
+
+// Has the browser save a file of the server.
+export function save(file) {
+  const anchor = make("a", "", { href: file.file.url, download: file.name });
+  document.body.append(anchor);
+  anchor.click();
+  anchor.remove();
+}

@@ -1,0 +1,41 @@
+// The files of a target to download, and the saved run.
+import { fileSize, make, save } from "./dom.js";
+
+function link(anchor, file) {
+  anchor.href = file.file.url;
+  anchor.download = file.name;
+  return anchor;
+}
+
+export function filesTool(player, server) {
+  const { find } = player;
+
+  function list() {
+    const { downloads, stale } = player.target;
+    const { files, bundle } = downloads;
+    const all = find(".lt-bundle");
+    all.hidden = !bundle;
+    if (bundle) link(all, bundle).querySelector("span").textContent = "Download all (ZIP, " + fileSize(bundle.bytes) + ")";
+    find('[data-ask="export"]').hidden = !stale;
+    find(".lt-stale").hidden = !(stale && bundle);
+    find(".lt-list").replaceChildren(
+      ...files.map((file) => {
+        const anchor = link(make("a"), file);
+        anchor.append(make("b", file.name), make("i", fileSize(file.bytes)), make("span", file.note));
+        const item = make("li");
+        item.append(anchor);
+        return item;
+      }),
+    );
+  }
+
+  player.on("track", list);
+  player.onAsk("export", () => server.question("work", { do: "export" }));
+  player.onAsk("save", async () => {
+    player.notify("Packing…", "tip");
+    const reply = await server.question("act", { do: "save" });
+    if (!reply) return;
+    save(reply.download);
+    player.notify("Saved. “Open a saved run” brings it back, here or on another machine.", "good");
+  });
+}

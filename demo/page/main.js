@@ -1,0 +1,123 @@
+// The player, put together. `props.value` is the state of the page's run, see player.py.
+import { correctTool } from "./correct.js";
+import { describer } from "./describe.js";
+import { make, titleOf } from "./dom.js";
+import { filesTool } from "./files.js";
+import { judgeTool } from "./judge.js";
+import { controls } from "./keys.js";
+import { ChunkCache, Layers } from "./maps.js";
+import { css, painter } from "./paint.js";
+import { clockOf, Player } from "./player.js";
+import { showProgress } from "./progress.js";
+import { connect } from "./server.js";
+import { strip } from "./strip.js";
+import { truthTool } from "./truth.js";
+import { whatIfTool } from "./whatif.js";
+import { wordsTool } from "./words.js";
+
+const EMPTY_TITLE = "What you get: four views of one run";
+
+// [r, g, b] of a colour in the form #rrggbb.
+const channels = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+
+// The numbers of a run, as the page uses them.
+function runOf(value, cache, onFailure) {
+  const run = JSON.parse(value.run);
+  run.src = value.film.url;
+  run.time_s = clockOf(run.targets, run.frames, run.fps);
+  run.targets.forEach((target, k) => {
+    target.rows = new Int32Array(run.frames).fill(-1); // of each of the film's frames in the target's columns
+    target.index.forEach((frame, row) => (target.rows[frame] = row));
+    target.layers = new Layers(value.maps[k].url, target.map, cache, onFailure);
+    target.ink = channels(target.colour);
+    target.downloads = value.files[k];
+  });
+  return run;
+}
+
+// `component` is what Gradio hands to a component's program: element, props, trigger, upload, watch.
+export function mount(component) {
+  const { element, props, trigger, watch } = component;
+  const player = new Player(element.querySelector(".lt-player"));
+  const { film, find, root } = player;
+  const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+  const cache = new ChunkCache();
+
+  // The order of these calls is the order in which they hear of an event: pictures first.
+  const server = connect(player, component);
+  const pictures = painter(player);
+  strip(player);
+  describer(player);
+  filesTool(player, server);
+  const { judge, nextDisagreement } = judgeTool(player, server);
+  const { stopDrawing } = correctTool(player, server);
+  whatIfTool(player, server);
+  const { askRegions } = wordsTool(player, server, pictures);
+  truthTool(player, server);
+  controls(player, { judge, nextDisagreement, stopDrawing });
+
+  function leave() {
+    player.close();
+    cache.clear();
+    player.notify("");
+    find(".lt-targets").replaceChildren();
+  }
+
+  // The same clip as before: the page stays at its frame and with its target, and the film is not loaded anew.
+  function open(value) {
+    const same = player.run !== null && player.run.src === value.film.url;
+    const [frame, id] = player.run === null ? [0, null] : [Math.max(0, player.here), player.target.id];
+    if (!same) leave();
+    const run = runOf(value, cache, () => player.notify("The masks of these frames could not be fetched; boxes and numbers are complete."));
+    const before = run.targets.findIndex((target) => target.id === id);
+    player.active = value.newest || before < 0 ? run.targets.length - 1 : before;
+    root.dataset.painted = "yes";
+    player.open(run);
+    player.choose(player.active);
+    if (same) return player.present();
+    const begin = Math.min(player.last, Math.max(frame, player.target.index[0]));
+    film.src = run.src;
+    film.addEventListener("loadedmetadata", () => (film.currentTime = player.middleOf(begin)), { once: true });
+    film.load();
+    if (!document.activeElement.matches("input, textarea, select")) root.focus({ preventScroll: true }); // its keys work at once
+    if (!calm.matches && !frame) film.addEventListener("canplay", () => root.dataset.state === "done" && film.play().catch(() => {}), { once: true });
+  }
+
+  function listTargets() {
+    const { targets } = player.run;
+    find(".lt-title").textContent = titleOf(player.target);
+    const chips = targets.map((target, k) => {
+      const chip = make("button", k + 1 + " " + (target.expression || "box"), { type: "button", class: "lt-chip", "aria-pressed": k === player.active });
+      chip.style.setProperty("--lt-own", css(target.ink));
+      chip.addEventListener("click", () => player.choose(k));
+      return chip;
+    });
+    const remove = make("button", "×", { type: "button", class: "lt-chip lt-remove", "aria-label": "Remove this target", title: "Remove this target" });
+    remove.addEventListener("click", () => server.question("act", { do: "remove" }));
+    find(".lt-targets").replaceChildren(...(targets.length > 1 ? [...chips, remove] : []));
+  }
+
+  function update() {
+    const value = props.value || { state: "empty" };
+    if (value.token) sessionStorage.setItem("langtrack", value.token);
+    if (value.state === "empty") leave();
+    film.pause();
+    if (value.state === "empty" || (value.stage === "waiting" && !player.run)) delete root.dataset.painted;
+    if (value.state === "running" && root.dataset.state !== "running" && root.getBoundingClientRect().top > window.innerHeight * 0.6)
+      root.scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" }); // on a narrow page it is below the form
+    root.dataset.state = value.state;
+    if (value.state === "empty") find(".lt-title").textContent = EMPTY_TITLE;
+    if (value.state === "running") {
+      find(".lt-title").textContent = value.title;
+      showProgress(player, value);
+    }
+    if (value.state !== "done") return;
+    open(value);
+    if (value.newest) askRegions(true);
+  }
+
+  player.on("target", listTargets);
+  find(".lt-cancel").addEventListener("click", () => trigger("stop"));
+  watch("value", update);
+  update();
+}

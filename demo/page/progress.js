@@ -1,0 +1,27 @@
+// How far a run is that waits or computes: the server's progress, and its picture in the panels.
+import { duration } from "./dom.js";
+import { paintLive } from "./paint.js";
+
+const STAGES = { waiting: "Waiting for a free place", opening: "Opening the clip", following: "Following", writing: "Writing the files", stopping: "Stopping after this frame" };
+const KINDS = { correct: "Correcting", compare: "Comparing", export: "Making the files", open: "Opening the saved run" };
+
+export function showProgress({ find, root, panels }, { stage, kind, frames, total, position, fps, left_s, picture }) {
+  const bar = find(".lt-bar");
+  if (total) bar.value = Math.min(1, frames / total);
+  else bar.removeAttribute("value");
+  const what = (stage === "following" && KINDS[kind]) || STAGES[stage] || "";
+  const ahead = position > 1 ? ": " + (position - 1) + " ahead of you" : "";
+  const count = frames ? ", frame " + frames + (total ? " of " + total : "") : "…";
+  find(".lt-stage").textContent = what + (stage === "waiting" ? ahead + "…" : count);
+  const figures = [];
+  if (fps) figures.push(fps.toFixed(1) + " frames a second");
+  if (left_s !== null && left_s !== undefined) figures.push("about " + duration(left_s) + " left");
+  find(".lt-figures").textContent = figures.join(" · ");
+  if (!picture) return;
+  const image = new Image();
+  image.onload = () => {
+    if (root.dataset.state === "running") paintLive(panels, image);
+    root.dataset.painted = "yes";
+  };
+  image.src = "data:image/jpeg;base64," + picture;
+}

@@ -1,0 +1,13 @@
+// What a verdict is called, and its colour (`--lt-…`).
+export const VERDICTS = {
+  language: { ink: "lgm", text: "language right" },
+  tracker: { ink: "siam", text: "tracker right" },
+  both: { ink: "good", text: "both right" },
+  neither: { ink: "ink", text: "neither right" },
+  absent: { ink: "soft", text: "absent" },
+};
+
+export function verdictText(entry) {
+  if (!entry) return "";
+  return " · judged: " + (entry.verdict ? VERDICTS[entry.verdict].text : "note") + (entry.note ? " (" + entry.note + ")" : "");
+}
