@@ -1,4 +1,4 @@
-# make demo | test | check | bench. Each makes .venv when needed and reuses it afterwards.
+# make demo | test | check | lint-js | bench. Each makes .venv when needed and reuses it afterwards.
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -13,13 +13,14 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
-.PHONY: help demo test check bench chromium
+.PHONY: help demo test check lint-js bench chromium
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    serve the app at http://$(HOST):$(PORT) (PORT=..., HOST=..., ARGS='--device cuda')"
 	@echo "make test    all tests"
-	@echo "make check   ruff, mypy and all tests"
+	@echo "make check   ruff, mypy, import directions, eslint (with node) and all tests"
+	@echo "make lint-js eslint alone"
 	@echo "make bench   milliseconds per stage and peak memory on this machine"
 
 demo: $(RUNTIME)
@@ -33,7 +34,11 @@ check: $(DEV) chromium
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
+	@sh scripts/lint_js.sh
 	$(PY) -m pytest $(ARGS)
+
+lint-js:
+	@sh scripts/lint_js.sh
 
 bench: $(RUNTIME)
 	$(PY) -m benchmarks.bench $(ARGS)
