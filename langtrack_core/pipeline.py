@@ -10,7 +10,6 @@ from typing import Any
 
 from .dmn.segmenter import DMNSegmenter, Encoded
 from .fusion import FusionConfig, Memory, fuse
-from .geometry import FloatArray
 from .siammask.tracker import SiamMaskTracker
 from .threads import ahead
 from .types import Estimate, Frame, LangTrackError, Query, Step
@@ -81,11 +80,7 @@ class LangTracker:
             LangTrackError: unknown name, device or backend, missing or altered file, another network's file.
         """
         branches = load_branches(name, device, backend)
-
-        def new_tracker() -> SiamMaskTracker:
-            return SiamMaskTracker(branches.siam_network, branches.siam_config, branches.siam_calibration)
-
-        return cls(branches.segmenter, new_tracker, fusion, branches.infos, ahead)
+        return cls(branches.segmenter, branches.new_tracker, fusion, branches.infos, ahead)
 
     def describe(self, text: str) -> Encoded:
         """Read an expression without any network: its words, and those that are unknown.
@@ -172,25 +167,18 @@ class LangTracker:
         if target.tracker is not None:
             tracked = target.tracker.update(frame)
         elif target.query.box_xyxy is not None:
-            target.tracker, tracked = self._start(frame, target.query.box_xyxy, exact=True)
+            target.tracker = self.new_tracker()
+            tracked = target.tracker.init(frame, target.query.box_xyxy)
             target.memory = Memory("tracking")
         decision = fuse(tracked, grounded, target.memory, self.fusion, frame.size_hw)
         target.memory = decision.memory
         if decision.anchor and decision.fused.box_xyxy is not None:
             if target.tracker is None:
-                target.tracker, tracked = self._start(frame, decision.fused.box_xyxy, exact=False)
+                target.tracker = self.new_tracker()
+                tracked = target.tracker.init(frame, decision.fused.box_xyxy, exact=False)
             else:
-                target.tracker.init(frame, decision.fused.box_xyxy, exact=False)
+                target.tracker.reanchor(frame, decision.fused.box_xyxy)
         return Step(frame, tracked, grounded, decision.fused, target.memory.state, decision.reason)
-
-    def _start(self, frame: Frame, box_xyxy: FloatArray, *, exact: bool) -> tuple[SiamMaskTracker, Estimate]:
-        """A tracker that has learnt the target, and what it sees on the very frame that it learnt it from."""
-        tracker = self.new_tracker()
-        tracker.init(frame, box_xyxy, exact=exact)
-        learnt = tracker.target
-        estimate = tracker.update(frame)
-        tracker.target = learnt  # the next search starts from what was given, not from this look
-        return tracker, estimate
 
 
 def _each(rows: Generator[tuple[Step, ...]]) -> Iterator[Step]:

@@ -28,7 +28,7 @@ from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.masks import binarise, enclosing_box, mask_iou, prob_to_u8
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import LangTrackError
-from langtrack_core.weights.load import build_segmenter, build_siam, choose, read_checkpoint
+from langtrack_core.weights.load import build_segmenter, build_tracker, choose, read_checkpoint
 
 from .datasets import Sequence, read_mask
 from .evaluation.same_kind import alike
@@ -62,12 +62,13 @@ def run(args: argparse.Namespace) -> int:
     entry = choose(args.weights)[args.target]
     sequences = tracking_sequences(args.data)
     if args.target == "lgm":
-        scores, right = language_scores(build_segmenter(entry, args.device), sequences)
+        scores, right = language_scores(build_segmenter(entry, args.device).segmenter, sequences)
         bare = Calibration()
         raw = np.array([bare(score) for score in scores])
     else:
-        network, config, _ = build_siam(entry, args.device)
-        scores, right = tracker_scores(SiamMaskTracker(network, config), sequences)
+        tracker = build_tracker(entry, args.device).new_tracker()
+        uncalibrated = SiamMaskTracker(tracker.network, tracker.config, device=args.device)
+        scores, right = tracker_scores(uncalibrated, sequences)
         raw = scores
     calibration = Calibration(*fit_calibration(scores, right))
     fitted = np.array([calibration(score) for score in scores])
@@ -118,13 +119,17 @@ def language_scores(
 
 
 def tracker_scores(tracker: SiamMaskTracker, sequences: list[Sequence]) -> tuple[FloatArray, FloatArray]:
-    """Raw scores of all annotated frames, and of foreign clips, and whether each box was right."""
+    """Raw scores of all annotated frames, and of foreign clips, and whether each box was right.
+
+    Args:
+        tracker: without a calibration, so that its confidences are its raw scores.
+    """
     scores, right = [], []
     for sequence in sequences:
         track = follow(tracker, sequence)
         ious = np.where(np.isnan(track.mask_ious), track.ious, track.mask_ious)
         counted = ~np.isnan(ious)
-        scores.append(track.scores[counted])
+        scores.append(track.confidences[counted])
         right.append(ious[counted] > 0.5)
         foreign = foreign_scores(tracker, sequence, [o for o in sequences if not alike(o, sequence)])
         scores.append(foreign)
@@ -137,11 +142,9 @@ def foreign_scores(tracker: SiamMaskTracker, sequence: Sequence, others: list[Se
     scores = []
     first = next(frames_of(sequence))
     for other in others:
-        tracker.init(first, sequence.boxes_xyxy[0])
+        tracker.reanchor(first, sequence.boxes_xyxy[0], exact=True)
         for frame in itertools.islice(frames_of(other), FOREIGN_FRAMES):
-            tracker.update(frame)
-            assert tracker.target is not None
-            scores.append(tracker.target.score)
+            scores.append(tracker.update(frame).confidence)
     return np.array(scores)
 
 

@@ -170,9 +170,6 @@ class UpsamplingModule(nn.Module):
 class DMN(nn.Module):
     """The published network, with random weights until ``load_published`` fills it."""
 
-    one_region = False  # published: all positive pixels count
-    edges = False
-
     def __init__(self, config: DMNConfig) -> None:
         super().__init__()
         self.config = config

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..fusion import Calibration
 from ..guided_filter import drawn_to_edges
 from ..masks import POSITIVE_ABOVE, binarise, largest_component, prob_to_u8
 from ..types import Estimate, Frame, LangTrackError
@@ -32,15 +33,7 @@ BRIDGED = 0.03
 
 
 class GroundingNetwork(Protocol):
-    """A network that turns an expression and a picture into a mask. Pure: calls leave nothing behind.
-
-    Attributes:
-        one_region: of several separate regions, only the largest is meant.
-        edges: the mask is coarse, and to be drawn to the edges of the picture.
-    """
-
-    one_region: bool
-    edges: bool
+    """A network that turns an expression and a picture into a mask. Pure: calls leave nothing behind."""
 
     def encode(self, ids: Tensor) -> Any:
         """Word ids ``(T,)`` int64 to whatever ``segment`` wants of the language."""
@@ -48,10 +41,6 @@ class GroundingNetwork(Protocol):
     def segment(self, image: Tensor, language: Any) -> tuple[Tensor, Tensor | None]:
         """``(1, 3, h, w)`` to mask logits ``(1, 1, h', w')`` over the whole picture, and a scalar or None:
         the network's own logit of "the IoU of this mask with the truth is above 0.5"."""
-
-    def eval(self) -> Any: ...
-
-    def parameters(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -114,6 +103,31 @@ class Preprocessing:
         return image
 
 
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """How a frame becomes the network's input, and its output a mask.
+
+    Attributes:
+        preprocessing: the one that the network was trained with.
+        largest_region: of several separate regions of the mask, keep the largest: an expression means one
+            object. On dev the mean IoU of the lite network's boxes rises by 0.13.
+        refine_edges: move the mask's border to the edges of the picture, for networks with a coarse mask.
+            On dev/davis the lite network's mean IoU rises by 0.01.
+    """
+
+    preprocessing: Preprocessing
+    largest_region: bool = False
+    refine_edges: bool = False
+
+
+LITE = SegmenterConfig(Preprocessing.lite(), largest_region=True, refine_edges=True)
+"""The configuration of the lite network. The published one keeps all positive pixels as they are."""
+
+
+UNCALIBRATED = Calibration()
+"""What a network without a calibration is given: the probability of its logit, the sigmoid."""
+
+
 @dataclass(frozen=True, eq=False)
 class Encoded:
     """An expression, read once.
@@ -135,35 +149,26 @@ class DMNSegmenter:
     """Masks for an expression, frame by frame.
 
     Args:
-        network: shared and read-only; put into evaluation mode here, once. Its parameters' device is used.
+        network: in evaluation mode; shared and only read.
         vocabulary: the one that the network was trained with.
-        preprocessing: the one that the network was trained with.
-        calibration: raw score to the probability that the IoU with the truth is above 0.5; the sigmoid of the
-            raw score when there is none.
-
-    Raises:
-        LangTrackError: when network and vocabulary do not belong together.
+        config: what is done before and after the network.
+        calibration: raw score, a logit, to the probability that the IoU with the truth is above 0.5.
+        device: where the network is.
     """
 
     def __init__(
         self,
         network: GroundingNetwork,
         vocabulary: Vocabulary,
-        preprocessing: Preprocessing,
-        calibration: Callable[[float], float] | None = None,
+        config: SegmenterConfig,
+        calibration: Callable[[float], float] = UNCALIBRATED,
+        device: torch.device | str = "cpu",
     ) -> None:
-        expected = getattr(network, "vocabulary_size", len(vocabulary))
-        if expected != len(vocabulary):
-            raise LangTrackError(
-                f"The vocabulary does not belong to the network: it has {len(vocabulary)} words, "
-                f"but the network was trained with {expected}."
-            )
-        network.eval()
         self.network = network
         self.vocabulary = vocabulary
-        self.preprocessing = preprocessing
+        self.config = config
         self.calibration = calibration
-        self.device: torch.device = next(iter(network.parameters())).device
+        self.device = torch.device(device)
 
     @torch.inference_mode()
     def encode(self, text: str) -> Encoded:
@@ -183,7 +188,7 @@ class DMNSegmenter:
         """The mask and the raw score, before calibration.
 
         Args:
-            every_region: keep all that is positive, also with a network that means one region.
+            every_region: keep all that is positive, whatever the configuration says.
 
         Returns:
             ``mask_prob`` (H, W) float32 in [0, 1] at frame size, and the raw score, a logit: the network's
@@ -193,18 +198,19 @@ class DMNSegmenter:
         Raises:
             LangTrackError: when the network's output is not finite.
         """
-        image = self.preprocessing(frame.rgb, self.device)
+        preprocessing = self.config.preprocessing
+        image = preprocessing(frame.rgb, self.device)
         logits, score_logit = self.network.segment(image, encoded.language)
         if not torch.isfinite(logits).all() or not (score_logit is None or torch.isfinite(score_logit).all()):
             raise LangTrackError(
                 f"The language network gave no finite mask on frame {frame.index}; its weights are damaged "
                 "or belong to another network."
             )
-        mask_prob = _enlarged(logits[0, 0].float().cpu(), frame.size_hw, self.preprocessing.align_corners)
+        mask_prob = _enlarged(logits[0, 0].float().cpu(), frame.size_hw, preprocessing.align_corners)
         mask_prob = _sigmoid_of(mask_prob)
-        if self.network.edges:
+        if self.config.refine_edges:
             mask_prob = drawn_to_edges(mask_prob, frame.rgb)
-        if self.network.one_region and not every_region:
+        if self.config.largest_region and not every_region:
             mask_prob = _largest_region(mask_prob)
         return mask_prob, _mask_logit(mask_prob) if score_logit is None else float(score_logit)
 
@@ -218,8 +224,7 @@ class DMNSegmenter:
             LangTrackError: when the network's output is not finite.
         """
         mask_prob, raw_score = self.predict(frame, encoded, every_region=every_region)
-        confidence = self.calibration(raw_score) if self.calibration else _sigmoid(raw_score)
-        return Estimate.from_mask(mask_prob, confidence, "lgm")
+        return Estimate.from_mask(mask_prob, self.calibration(raw_score), "lgm")
 
 
 def _enlarged(logits: Tensor, size_hw: tuple[int, int], align_corners: bool) -> NDArray[np.float32]:
@@ -259,7 +264,3 @@ def _mask_logit(mask_prob: NDArray[np.float32]) -> float:
     mean = float(positive.mean(dtype=np.float64)) if positive.size else 0.0
     mean = min(max(mean, 1e-6), 1 - 1e-6)  # finite at 0 and 1
     return math.log(mean / (1 - mean))
-
-
-def _sigmoid(logit: float) -> float:
-    return 0.5 * (1 + math.tanh(logit / 2))  # this form cannot overflow

@@ -3,8 +3,8 @@
 Arithmetic and constants are those of the published tracker (arXiv:1812.05050; github.com/foolwood/SiamMask,
 tools/test.py), down to which sizes are rounded, so that published weights give published numbers. It does
 not tell a pixel's centre from its corner, which leaves the crops up to a pixel off; and its rotated rectangle
-runs through the centres of the outermost pixels, given as indices: that one is `Target.rectangle_xy`.
-Everything in an `Estimate` follows the product's half-open convention instead.
+runs through the centres of the outermost pixels, given as indices. Everything in an `Estimate` follows the
+product's half-open convention instead.
 
 The lite tracker adds four things, which the published presets leave off: an `Appearance` learnt while
 tracking, masks drawn to the picture's edges, the relation of the given box to the mask's, and a box whose
@@ -101,28 +101,17 @@ KNOWN = 0.3
 """What the appearance gives a target that is well known by it, at least; less lowers the score."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """What is believed of the target after a frame, in the published tracker's own terms.
+def uncalibrated(raw_score: float) -> float:
+    """What a network without a calibration is given: its raw score is a probability already."""
+    return raw_score
 
-    Attributes:
-        centre_xy, size_wh: ``(2,)`` pixels, regressed and smoothed; the next search is centred here.
-        score: raw score of the chosen position and anchor, in [0, 1]; less where the appearance doubts it.
-        rectangle_xy: ``(4, 2)`` minimum-area rectangle through the centres of the mask's outermost pixels (a
-            pixel's centre is its index), or the regressed box when the mask is empty.
-        mask_pixels: pixels above the mask threshold.
-    """
+
+@dataclass(frozen=True)
+class _Target:
+    """The regressed and smoothed box, in pixels, around which the next frame is searched."""
 
     centre_xy: FloatArray
     size_wh: FloatArray
-    score: float
-    rectangle_xy: FloatArray
-    mask_pixels: int
-
-    @property
-    def box_xyxy(self) -> FloatArray:
-        """The regressed box, half-open, not cut to the picture."""
-        return cxcywh_to_xyxy([*self.centre_xy, *self.size_wh])
 
 
 class SiamMaskTracker:
@@ -130,11 +119,12 @@ class SiamMaskTracker:
 
     Args:
         calibration: raw score to the probability that the IoU with the truth exceeds 0.5
-            (`fusion.Calibration`); without it the raw score is given as it is.
+            (`fusion.Calibration`).
+        device: where the network is.
 
     Example:
         >>> tracker = SiamMaskTracker(network, CONFIGS["davis"])
-        >>> tracker.init(first_frame, [300, 110, 465, 360])
+        >>> first_estimate = tracker.init(first_frame, [300, 110, 465, 360])
         >>> estimate = tracker.update(next_frame)
     """
 
@@ -142,20 +132,24 @@ class SiamMaskTracker:
         self,
         network: SiamMask,
         config: TrackerConfig,
-        calibration: Callable[[float], float] | None = None,
+        calibration: Callable[[float], float] = uncalibrated,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.network = network
         self.config = config
         self.calibration = calibration
-        self.target: Target | None = None
+        self.device = torch.device(device)
+        self._target: _Target | None = None
         self._template: Template | None = None
         self._padding: NDArray[np.uint8] | None = None
         self._appearance: Appearance | None = None
         self._relation: FloatArray | None = None  # shift in shares of the mask's box, log of the stretch
         self._box_wh: FloatArray | None = None
 
-    def init(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool = True) -> None:
-        """Learns the target from one frame; calling it again re-anchors the tracker on a new box.
+    def init(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool = True) -> Estimate:
+        """Learns the target from one frame, and gives what the tracker sees on that very frame.
+
+        The next search starts from the given box.
 
         Args:
             box_xyxy: ``(4,)`` pixels, half-open; what lies outside the picture is cut off.
@@ -165,6 +159,36 @@ class SiamMaskTracker:
         Raises:
             LangTrackError: for a box without an area, or without any part in the picture.
         """
+        target = self._learn(frame, box_xyxy, exact=exact)
+        estimate, _ = self._look(frame, target)
+        return estimate
+
+    def reanchor(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool = False) -> None:
+        """Learns the target anew, without a look at the frame: the last estimate of it stands.
+
+        Args:
+            box_xyxy, exact: as for `init`; mostly the box is an estimate.
+
+        Raises:
+            LangTrackError: as `init`.
+        """
+        self._learn(frame, box_xyxy, exact=False)
+
+    def update(self, frame: Frame) -> Estimate:
+        """Finds the target in the next frame.
+
+        Returns:
+            ``mask_prob`` is the network's probability, bent so that the configured threshold falls where the
+            product's masks become positive. The box and the rotated rectangle enclose the largest region of
+            the mask, or are the regressed box when it is empty.
+        """
+        if self._target is None:
+            raise LangTrackError("The tracker has no target yet: call init(frame, box_xyxy) before update.")
+        estimate, self._target = self._look(frame, self._target)
+        return estimate
+
+    def _learn(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool) -> _Target:
+        """Forgets the target before, and learns this one."""
         box = np.asarray(box_xyxy, dtype=np.float64)
         shown = ",".join(f"{v:g}" for v in box.ravel())
         if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] <= box[:2]).any():
@@ -181,24 +205,17 @@ class SiamMaskTracker:
         picture = crop(frame.rgb, centre, round(self._context_side(size)), TEMPLATE_SIZE, self._padding)
         with torch.inference_mode():
             self._template = self.network.template(self._to_input(picture))
-        self.target = Target(centre, size, 1.0, _corners(centre, size), 0)
+        self._target = target = _Target(centre, size)
         self._appearance = self._relation = self._box_wh = None
         if self.config.appearance:
-            self._appearance = self._learn_views(frame)
+            self._appearance = self._learn_views(frame, target)
         if self.config.relation and exact:
-            self._relation = self.config.relation * self._related_views(frame, box_cxcywh)
+            self._relation = self.config.relation * self._related_views(frame, target, box_cxcywh)
+        return target
 
-    def update(self, frame: Frame) -> Estimate:
-        """Finds the target in the next frame.
-
-        Returns:
-            An estimate of source "siam". ``mask_prob`` is the network's probability, bent so that the
-            configured threshold falls where the product's masks become positive. The box and the rotated
-            rectangle enclose the largest region of the mask, or are the regressed box when it is empty.
-        """
-        if self.target is None or self._template is None or self._padding is None:
-            raise LangTrackError("The tracker has no target yet: call init(frame, box_xyxy) before update.")
-        before = self.target
+    def _look(self, frame: Frame, before: _Target) -> tuple[Estimate, _Target]:
+        """Searches around where the target was; gives what is seen, and where it is now."""
+        assert self._template is not None and self._padding is not None
         scale = TEMPLATE_SIZE / self._context_side(before.size_wh)  # crop pixels per picture pixel
         side = round(SEARCH_SIZE / scale)
         picture = crop(frame.rgb, before.centre_xy, side, SEARCH_SIZE, self._padding)
@@ -226,16 +243,20 @@ class SiamMaskTracker:
         size = before.size_wh * (1 - follow) + boxes[2:, best] / scale * follow
         corner_xy = before.centre_xy - side / 2
         mask = paste(mask, corner_xy, side, int(row), int(column), frame.size_hw)
-        return self._conclude(frame, centre, size, score, mask)
+        height, width = frame.size_hw
+        centre = np.clip(centre, 0, (width, height))
+        size = np.clip(size, 10, np.maximum((width, height), 10))
+        regressed = cxcywh_to_xyxy([*centre, *size])
+        return self._estimate(frame, mask, regressed, score), _Target(centre, size)
 
-    def _learn_views(self, frame: Frame) -> Appearance:
+    def _learn_views(self, frame: Frame, target: _Target) -> Appearance:
         """What the target and its surroundings look like on the frame that it was given on."""
-        assert self.target is not None and self._template is not None and self._padding is not None
-        size = self.target.size_wh
+        assert self._template is not None and self._padding is not None
+        size = target.size_wh
         side = SEARCH_SIZE / TEMPLATE_SIZE * self._context_side(size)
         features = []
         for zoom, mirrored, blur in VIEWS:
-            picture = crop(frame.rgb, self.target.centre_xy, round(side / zoom), SEARCH_SIZE, self._padding)
+            picture = crop(frame.rgb, target.centre_xy, round(side / zoom), SEARCH_SIZE, self._padding)
             if mirrored:
                 picture = np.ascontiguousarray(picture[:, ::-1])
             if blur:
@@ -244,22 +265,20 @@ class SiamMaskTracker:
                 features.append(self.network.search(self._template, self._to_input(picture)).feature)
         return Appearance(features, float(np.sqrt(size.prod())) * SEARCH_SIZE / side)
 
-    def _related_views(self, frame: Frame, box_cxcywh: FloatArray) -> FloatArray:
+    def _related_views(self, frame: Frame, target: _Target, box_cxcywh: FloatArray) -> FloatArray:
         """How far the mask's box is from the given one: shift in its widths and heights, log of the stretch.
 
         The mean over a few sizes of the crop, since every mask is off by a few pixels; masks that are
         something else altogether do not count.
         """
-        learnt, changes = self.target, []
-        assert learnt is not None
+        changes = []
         for zoom in RELATION_ZOOMS:
-            self.target = replace(learnt, size_wh=learnt.size_wh * zoom)
-            seen = self.update(frame).box_xyxy
+            estimate, _ = self._look(frame, replace(target, size_wh=target.size_wh * zoom))
+            seen = estimate.box_xyxy
             if seen is not None and box_iou(seen, cxcywh_to_xyxy(box_cxcywh)) > 0.1:
                 x, y, w, h = xyxy_to_cxcywh(seen)
                 changes.append([*(box_cxcywh[:2] - (x, y)) / (w, h), *np.log(box_cxcywh[2:] / (w, h))])
             self._box_wh = None
-        self.target = learnt
         return np.mean(changes, axis=0) if changes else np.zeros(4)
 
     def _context_side(self, size_wh: FloatArray) -> float:
@@ -267,7 +286,7 @@ class SiamMaskTracker:
         return float(np.sqrt(np.prod(size_wh + self.config.context * size_wh.sum())))
 
     def _to_input(self, picture: NDArray[np.uint8]) -> torch.Tensor:
-        return self.network.preprocess(picture).to(next(self.network.parameters()).device)
+        return self.network.preprocess(picture).to(self.device)
 
     def _choose(self, scores: FloatArray, boxes: FloatArray, size_wh: FloatArray) -> tuple[int, float]:
         """Index of the best of all anchors, and its penalty; boxes and the last size in crop pixels."""
@@ -278,40 +297,26 @@ class SiamMaskTracker:
         best = int(np.argmax(penalty * scores * (1 - influence) + WINDOW * influence))
         return best, float(penalty[best])
 
-    def _conclude(
-        self, frame: Frame, centre: FloatArray, size: FloatArray, score: float, mask: NDArray[np.float32]
+    def _estimate(
+        self, frame: Frame, mask: NDArray[np.float32], regressed_xyxy: FloatArray, score: float
     ) -> Estimate:
-        """Keeps the new target and turns it into an Estimate."""
-        height, width = frame.size_hw
-        positive = mask > self.config.mask_threshold
-        outline = _largest_outline(positive, self.config.min_mask_area)
-        box: FloatArray | None = None
+        """The mask's own box and rotated rectangle, or the regressed box where the mask is empty."""
+        outline = _largest_outline(mask > self.config.mask_threshold, self.config.min_mask_area)
         corners: FloatArray | None = None
         if outline is None:
-            rectangle = _corners(centre, size)
+            box = clip_box(regressed_xyxy, frame.size_hw)
+            if box is not None:
+                corners = box[[[0, 1], [2, 1], [2, 3], [0, 3]]]
         else:
-            rectangle = _min_area_rectangle(outline)
             # Whole pixel squares: the corners of each pixel instead of its centre.
             squares = (outline[:, None] + np.array([(0, 0), (0, 1), (1, 0), (1, 1)])).reshape(-1, 2)
-            box = np.concatenate([squares.min(0), squares.max(0)]).astype(np.float64)
-            corners = _min_area_rectangle(squares)
-        self.target = Target(
-            np.clip(centre, 0, (width, height)),
-            np.clip(size, 10, np.maximum((width, height), 10)),
-            score,
-            rectangle,
-            int(np.count_nonzero(positive)),
-        )
-        if outline is None:
-            box = clip_box(self.target.box_xyxy, frame.size_hw)
-            corners = None if box is None else _corners(*np.split(xyxy_to_cxcywh(box), 2))
-        elif box is not None:
-            box = clip_box(self._related(box), frame.size_hw)
-        confidence = score if self.calibration is None else self.calibration(score)
+            enclosing = np.concatenate([squares.min(0), squares.max(0)]).astype(np.float64)
+            box = clip_box(self._related(enclosing), frame.size_hw)
+            corners = cv2.boxPoints(cv2.minAreaRect(squares.astype(np.float32))).astype(np.float64)
         mask = _bend(mask, self.config.mask_threshold)
         if self.config.edges:
             mask = drawn_to_edges(mask, frame.rgb)
-        return Estimate(mask, confidence, box, "siam", corners)
+        return Estimate(mask, self.calibration(score), box, "siam", corners)
 
     def _related(self, box_xyxy: FloatArray) -> FloatArray:
         """The mask's box as the given one relates to it, its size smoothed over time."""
@@ -349,15 +354,6 @@ def _largest_outline(positive: NDArray[np.bool_], min_area: float) -> NDArray[np
     if not areas or max(areas) <= min_area:
         return None
     return np.asarray(outlines[int(np.argmax(areas))], np.int32).reshape(-1, 2)
-
-
-def _min_area_rectangle(points: NDArray[np.int32] | FloatArray) -> FloatArray:
-    return cv2.boxPoints(cv2.minAreaRect(points.astype(np.float32))).astype(np.float64)
-
-
-def _corners(centre: FloatArray, size: FloatArray) -> FloatArray:
-    x1, y1, x2, y2 = cxcywh_to_xyxy([*centre, *size])
-    return np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
 
 
 # --- anchors and penalties ---------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from ..types import LangTrackError
-from .load import build_segmenter, build_siam, entry_of_file
+from .load import build_segmenter, build_tracker, entry_of_file
 from .registry import BRING_YOUR_OWN, NETWORKS, Entry, check, damaged, entries, home, sha256_of
 
 _URL_TIMEOUT_S = 30
@@ -193,7 +193,7 @@ def _install(folder: Path, entry: Entry, name: str | None) -> Entry:
     copied = {Path(file).name: sha256_of(folder / Path(file).name) for file in entry.files}
     staged = replace(entry, name=name or "paper", folder=folder, files=copied)
     if staged.branch == "siam":
-        build_siam(staged, "cpu", "torch")
+        build_tracker(staged, "cpu", "torch")
     else:
         build_segmenter(staged, "cpu", "torch")
     stored = {

@@ -21,24 +21,37 @@ if TYPE_CHECKING:  # torch takes seconds to import, and `weights list` needs non
     from ..dmn.segmenter import DMNSegmenter
     from ..fusion import Calibration
     from ..siammask.network import SiamMask
-    from ..siammask.tracker import TrackerConfig
+    from ..siammask.tracker import SiamMaskTracker
 
 T = TypeVar("T")
+
+
+class LanguageBranch(NamedTuple):
+    """The language branch, and what runs its network (`OnBackend.backend`)."""
+
+    segmenter: DMNSegmenter
+    backend: dict[str, str]
+
+
+class TrackerBranch(NamedTuple):
+    """What makes a tracker with a state of its own, and what runs the network that they share."""
+
+    new_tracker: Callable[[], SiamMaskTracker]
+    backend: dict[str, str]
 
 
 class Branches(NamedTuple):
     """Both branches, ready to run.
 
     Attributes:
-        segmenter: the language branch, its calibration inside.
-        siam_network, siam_config, siam_calibration: what a `SiamMaskTracker` is made of.
-        infos: for the manifest, one for each branch: branch, name, network, files with sha256, settings.
+        segmenter: the language branch.
+        new_tracker: makes a tracker with a state of its own; all share one network.
+        infos: for the manifest, one for each branch: branch, name, network, files with sha256, settings,
+            backend.
     """
 
     segmenter: DMNSegmenter
-    siam_network: SiamMask
-    siam_config: TrackerConfig
-    siam_calibration: Calibration | None
+    new_tracker: Callable[[], SiamMaskTracker]
     infos: tuple[dict[str, Any], ...]
 
 
@@ -49,7 +62,7 @@ def load_branches(name: str = "lite", device: str = "cpu", backend: str = "auto"
         name: a name from `entries`, or the path of one branch's checkpoint. The branch that it does not have
             is the lite one; ``infos`` says so.
         device: as PyTorch names it.
-        backend: see `compiled.on_backend`; ``infos`` say what it came to.
+        backend: see `openvino_backend.on_backend`; ``infos`` say what it came to.
 
     Raises:
         LangTrackError: no such weights, device or backend, a missing, damaged or altered file, or another
@@ -57,14 +70,12 @@ def load_branches(name: str = "lite", device: str = "cpu", backend: str = "auto"
     """
     import torch
 
-    from .openvino_backend import backend_of
-
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise LangTrackError(f"The device {device!r} cannot be used here; try cpu.") from error
     chosen = choose(name)
-    infos = {
+    infos: dict[Branch, dict[str, Any]] = {
         branch: {
             "branch": branch,
             "name": entry.name,
@@ -74,12 +85,13 @@ def load_branches(name: str = "lite", device: str = "cpu", backend: str = "auto"
         }
         for branch, entry in chosen.items()
     }
-    segmenter = build_segmenter(chosen["lgm"], device, backend)
-    siam_network, siam_config, siam_calibration = build_siam(chosen["siam"], device, backend)
-    infos["siam"]["settings"] = asdict(siam_config)
-    infos["lgm"]["backend"] = backend_of(segmenter.network)
-    infos["siam"]["backend"] = backend_of(siam_network)
-    return Branches(segmenter, siam_network, siam_config, siam_calibration, tuple(infos.values()))
+    language = build_segmenter(chosen["lgm"], device, backend)
+    tracker = build_tracker(chosen["siam"], device, backend)
+    infos["lgm"]["settings"] |= asdict(language.segmenter.config)
+    infos["siam"]["settings"] |= asdict(tracker.new_tracker().config)
+    infos["lgm"]["backend"] = language.backend
+    infos["siam"]["backend"] = tracker.backend
+    return Branches(language.segmenter, tracker.new_tracker, tuple(infos.values()))
 
 
 def choose(name: str) -> dict[Branch, Entry]:
@@ -123,9 +135,7 @@ def identify(state: Mapping[str, Any], path: Path) -> str:
     raise LangTrackError(f"{path} is for none of the networks known here ({titles}).")
 
 
-def build_siam(
-    entry: Entry, device: str, backend: str = "auto"
-) -> tuple[SiamMask, TrackerConfig, Calibration | None]:
+def build_tracker(entry: Entry, device: str, backend: str = "auto") -> TrackerBranch:
     """The tracker's network, filled strictly, with its settings."""
     from ..siammask.network import (
         SEARCH_SIZE,
@@ -134,7 +144,7 @@ def build_siam(
         PaperNetwork,
         convert_published,
     )
-    from ..siammask.tracker import CONFIGS
+    from ..siammask.tracker import CONFIGS, SiamMaskTracker, uncalibrated
     from .openvino_backend import CompiledSiam, on_backend
 
     state, metadata = read_checkpoint(entry.checkpoint)
@@ -150,14 +160,16 @@ def build_siam(
     settings = {**NETWORKS[entry.network].settings, **entry.settings}
     network.eval().to(device)
     make = partial(CompiledSiam, network, TEMPLATE_SIZE, SEARCH_SIZE)
-    network = on_backend(backend, device, network, make if isinstance(network, LiteNetwork) else None)
-    return network, CONFIGS[settings["tracker"]], _calibration(metadata, entry)
+    running = on_backend(backend, device, network, make if isinstance(network, LiteNetwork) else None)
+    calibration = _calibration(metadata, entry) or uncalibrated
+    parts = (running.network, CONFIGS[settings["tracker"]], calibration, device)
+    return TrackerBranch(partial(SiamMaskTracker, *parts), running.backend)
 
 
-def build_segmenter(entry: Entry, device: str, backend: str = "auto") -> DMNSegmenter:
+def build_segmenter(entry: Entry, device: str, backend: str = "auto") -> LanguageBranch:
     """The language branch, filled strictly, with its vocabulary."""
     from ..dmn.lite import LiteConfig, LiteDMN
-    from ..dmn.segmenter import DMNSegmenter, Preprocessing
+    from ..dmn.segmenter import LITE, UNCALIBRATED, DMNSegmenter, Preprocessing, SegmenterConfig
     from ..dmn.vocabulary import Vocabulary
     from .openvino_backend import CompiledGrounding, on_backend
 
@@ -167,19 +179,28 @@ def build_segmenter(entry: Entry, device: str, backend: str = "auto") -> DMNSegm
     if entry.network == "dmn":
         network: DMN | LiteDMN = _published_dmn(state, settings, entry)
         vocabulary = Vocabulary.from_file(entry.folder / names[1], "published")
-        look = Preprocessing("longest_side", settings["input_size"], align_corners=settings["align_corners"])
+        size, align_corners = settings["input_size"], settings["align_corners"]
+        config = SegmenterConfig(Preprocessing("longest_side", size, align_corners=align_corners))
     else:
         backbone, table, words = (entry.folder / name for name in names[1:])
         vectors = read_checkpoint(table)[0]
-        config = _made(LiteConfig, metadata, entry)
-        network = LiteDMN(vectors["words"] / 127, vectors["classes"] / 127, config)
+        sizes = _made(LiteConfig, metadata, entry)
+        network = LiteDMN(vectors["words"] / 127, vectors["classes"] / 127, sizes)
         _fill(network, read_checkpoint(backbone)[0] | state, entry)
         vocabulary = Vocabulary.from_file(words, "plain")
-        look = Preprocessing.lite()
+        config = LITE
+    if len(vocabulary) != network.vocabulary_size:
+        raise LangTrackError(
+            f"The vocabulary does not belong to {entry.checkpoint}: it has {len(vocabulary)} words, but the "
+            f"network was trained with {network.vocabulary_size}."
+        )
     network.eval().to(device)
-    make = partial(CompiledGrounding, network, look.shapes_hw[-1]) if isinstance(network, LiteDMN) else None
-    compiled = on_backend(backend, device, network, make)
-    return DMNSegmenter(compiled, vocabulary, look, _calibration(metadata, entry))
+    shapes_hw = config.preprocessing.shapes_hw
+    make = partial(CompiledGrounding, network, shapes_hw[-1]) if isinstance(network, LiteDMN) else None
+    running = on_backend(backend, device, network, make)
+    calibration = _calibration(metadata, entry) or UNCALIBRATED
+    segmenter = DMNSegmenter(running.network, vocabulary, config, calibration, device)
+    return LanguageBranch(segmenter, running.backend)
 
 
 def _published_dmn(state: Mapping[str, Any], settings: Mapping[str, Any], entry: Entry) -> DMN:

@@ -275,9 +275,7 @@ class CompiledGrounding:
     """
 
     def __init__(self, network: Any, input_hw: tuple[int, int]) -> None:
-        self.network = network.eval()
-        self.one_region: bool = network.one_region
-        self.edges: bool = network.edges
+        self.network = network
         self._compiler = Compiler(network)
         self._calls: dict[tuple[int, int, int], Call | None] = {}
         self._lock = threading.Lock()
@@ -297,12 +295,6 @@ class CompiledGrounding:
         """See `dmn.segmenter.GroundingNetwork.segment`."""
         call = self._prepared(padded.words, (image.shape[2], image.shape[3])) if padded.words else None
         return (call or self.network.segment)(image, padded.language)
-
-    def eval(self) -> CompiledGrounding:
-        return self
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        return self.network.parameters()
 
     @torch.inference_mode()
     def _compile(self, words: int, input_hw: tuple[int, int]) -> Call:
@@ -341,7 +333,7 @@ class CompiledSiam:
     """
 
     def __init__(self, network: Any, template_size: int, search_size: int) -> None:
-        self.network = network.eval()
+        self.network = network
         self.preprocess = network.preprocess
         compiler = Compiler(network)
         self.backend = compiler.backend
@@ -358,9 +350,6 @@ class CompiledSiam:
         """Refined logits ``(1, 127, 127)`` at one cell (1, 3: sample, row, column)."""
         return self._refine(*self.network.seen(response, cells))
 
-    def parameters(self) -> Iterator[nn.Parameter]:
-        return self.network.parameters()
-
 
 def _noise(height: int, width: int) -> Tensor:
     """A picture to trace and compare with: smooth, so that features are as strong as on real ones."""
@@ -369,13 +358,20 @@ def _noise(height: int, width: int) -> Tensor:
     return nn.functional.interpolate(coarse, (height, width), mode="bilinear")
 
 
-def backend_of(network: Any) -> dict[str, str]:
-    """For the manifest: what runs the network, its version and precision; a note if that was not wanted."""
-    return network.backend
+class OnBackend(NamedTuple):
+    """A network, and what runs it.
+
+    Attributes:
+        network: in PyTorch, or its compiled form, which has the same calls.
+        backend: for the manifest: name, version and precision; a note when it is not what was asked for.
+    """
+
+    network: Any
+    backend: dict[str, str]
 
 
-def on_backend(backend: str, device: str, network: Any, make: Callable[[], Any] | None) -> Any:
-    """The network as the backend wants it; `backend_of` tells what that came to.
+def on_backend(backend: str, device: str, network: Any, make: Callable[[], Any] | None) -> OnBackend:
+    """The network as the backend wants it.
 
     Args:
         backend: "auto" compiles on a CPU, and takes PyTorch, with a note, where that fails; "openvino" raises
@@ -388,19 +384,19 @@ def on_backend(backend: str, device: str, network: Any, make: Callable[[], Any] 
     """
     if backend not in ("auto", "torch", "openvino"):
         raise LangTrackError(f"The backend is auto, torch or openvino, got {backend!r}.")
-    network.backend = {"name": "torch", "version": torch.__version__, "precision": "float32"}
+    in_torch = {"name": "torch", "version": torch.__version__, "precision": "float32"}
     on_cpu = torch.device(device).type == "cpu"
     if backend == "openvino" and not on_cpu:
         raise LangTrackError(f"OpenVINO runs on the CPU, not on {device!r}; use --backend torch or auto.")
     if backend == "openvino" and make is None:
         raise LangTrackError("OpenVINO runs the lite networks only; use --backend torch or auto.")
     if backend == "torch" or not on_cpu or make is None:
-        return network
+        return OnBackend(network, in_torch)
     try:
-        return make()
+        compiled = make()
+        return OnBackend(compiled, compiled.backend)
     except CannotCompile as error:
         if backend == "openvino":
             raise LangTrackError(f"{error}; use --backend torch or auto.") from error
         _log.warning("%s; PyTorch runs instead, several times slower.", error)
-        network.backend["note"] = str(error)
-        return network
+        return OnBackend(network, in_torch | {"note": str(error)})

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.target == "contrast" and args.pairs is None:
         raise LangTrackError("Say with --pairs which file lists the contrasting sentences.")
-    segmenter = build_segmenter(choose(args.weights)["lgm"], args.device)
+    segmenter = build_segmenter(choose(args.weights)["lgm"], args.device).segmenter
     if args.target == "refer":
         print_refer(segmenter, args.data / "refer")
     else:

@@ -21,7 +21,7 @@ from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import mask_iou
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import Frame, LangTrackError
-from langtrack_core.weights.load import build_segmenter, build_siam, choose
+from langtrack_core.weights.load import build_segmenter, build_tracker, choose
 
 from ..datasets import Sequence, box_sequences, davis_sequences, read_mask, read_rgb
 from ..metrics import frame_ious, mean_mask_iou, precision, success_auc
@@ -37,11 +37,10 @@ def run(args: argparse.Namespace) -> int:
     """Prints the table of ``args.target``, "siam" or "lgm"."""
     entry = choose(args.weights)[args.target]
     if args.target == "siam":
-        network, config, calibration = build_siam(entry, args.device)
-        tracker = SiamMaskTracker(network, config, calibration)
+        tracker = build_tracker(entry, args.device).new_tracker()
         print_tracks([follow(tracker, s) for s in tracking_sequences(args.data)])
     else:
-        segmenter = build_segmenter(entry, args.device)
+        segmenter = build_segmenter(entry, args.device).segmenter
         print_language(segmenter, davis_sequences(args.data / "davis"))
     return 0
 
@@ -56,14 +55,12 @@ class Track:
     Attributes:
         predicted: a box for each frame, None where it had none.
         truth_xyxy: ``(N, 4)``, nan where the target is absent.
-        scores, confidences: ``(N,)`` raw scores, and what became of them by calibration.
-        mask_ious: ``(N,)``, nan where there are no masks.
+        confidences, mask_ious: ``(N,)``, the latter nan where there are no masks.
     """
 
     name: str
     predicted: list[FloatArray | None]
     truth_xyxy: FloatArray
-    scores: FloatArray
     confidences: FloatArray
     mask_ious: FloatArray
 
@@ -92,17 +89,16 @@ def follow(tracker: SiamMaskTracker, sequence: Sequence) -> Track:
     rows = []
     for frame in tqdm(frames_of(sequence, start), sequence.name, len(truth) - start, leave=False):
         if frame.index == start:
-            tracker.init(frame, truth[start])
+            tracker.reanchor(frame, truth[start], exact=True)
             continue
         estimate = tracker.update(frame)
-        assert tracker.target is not None
         predicted.append(estimate.box_xyxy)
         iou = np.nan
         if sequence.masks and not np.isnan(truth[frame.index]).any():
             iou = mask_iou(estimate.mask, read_mask(sequence.masks[frame.index]))
-        rows.append((tracker.target.score, estimate.confidence, iou))
-    scores, confidences, mask_ious = np.array(rows, dtype=np.float64).reshape(-1, 3).T
-    return Track(sequence.name, predicted, truth[start + 1 :], scores, confidences, mask_ious)
+        rows.append((estimate.confidence, iou))
+    confidences, mask_ious = np.array(rows, dtype=np.float64).reshape(-1, 2).T
+    return Track(sequence.name, predicted, truth[start + 1 :], confidences, mask_ious)
 
 
 def print_tracks(tracks: list[Track]) -> None:

@@ -6,7 +6,7 @@ import torch
 from synthetic import moving_object
 
 from langtrack_core.dmn.lite import LiteConfig, LiteDMN
-from langtrack_core.dmn.segmenter import DMNSegmenter, Preprocessing
+from langtrack_core.dmn.segmenter import DMNSegmenter, Preprocessing, SegmenterConfig
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.fusion import FusionConfig
 from langtrack_core.pipeline import LangTracker
@@ -22,14 +22,16 @@ class ToldTracker:
     """Sees the truth with the confidence it is told, and notes when it was (re)started."""
 
     def __init__(self, confidence, starts):
-        self.confidence, self.starts, self.target = confidence, starts, None
+        self.confidence, self.starts = confidence, starts
 
     def init(self, frame, box_xyxy, *, exact=True):
+        self.reanchor(frame, box_xyxy)
+        return self.update(frame)
+
+    def reanchor(self, frame, box_xyxy):
         self.starts.append((frame.index, tuple(np.asarray(box_xyxy))))
-        self.target = "learnt"
 
     def update(self, frame):
-        self.target = "moved"
         return Estimate.from_mask(
             CLIP.masks[frame.index].astype(np.float32), self.confidence(frame.index), "siam"
         )
@@ -77,15 +79,6 @@ def test_text_and_box_run_both_from_the_first_frame():
     assert all(s.tracked is not None and s.grounded is not None for s in steps)
 
 
-def test_the_tracker_searches_from_what_it_was_given_not_from_its_first_look():
-    made = []
-    tracker = LangTracker(
-        ToldSegmenter(lambda t: 0.9), lambda: made.append(ToldTracker(lambda t: 0.8, [])) or made[-1]
-    )
-    next(tracker.track(CLIP.frames, Query(box_xyxy=BOX)))
-    assert made[0].target == "learnt"
-
-
 def test_language_runs_on_every_kth_frame_counted_from_the_start():
     tracker, _ = told()
     steps = list(tracker.track(CLIP.frames, Query(text="it", start=2), every=3))
@@ -119,8 +112,8 @@ def random_tracker():
     classes = torch.nn.functional.normalize(torch.randn(1000, 16), dim=1)
     network = LiteDMN(words, classes, LiteConfig(channels=16, hidden=16, filters=2, skip8=8, skip4=8))
     vocabulary = Vocabulary.from_lines(["the", "red", "ellipse", "thing"], "plain")
-    look = Preprocessing.lite((96, 96))
-    segmenter = DMNSegmenter(network, vocabulary, look)
+    config = SegmenterConfig(Preprocessing.lite((96, 96)), largest_region=True, refine_edges=True)
+    segmenter = DMNSegmenter(network.eval(), vocabulary, config)
     siam = LiteNetwork().eval()
     return LangTracker(segmenter, lambda: SiamMaskTracker(siam, CONFIGS["lite"]), FusionConfig(start=0.0))
 

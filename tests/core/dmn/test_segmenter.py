@@ -10,19 +10,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from langtrack_core.dmn.network import DMN, DMNConfig
-from langtrack_core.dmn.segmenter import DMNSegmenter, Preprocessing
+from langtrack_core.dmn.segmenter import DMNSegmenter, Preprocessing, SegmenterConfig
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.types import Frame, LangTrackError
 
 VOCABULARY = Vocabulary(("the", "red", "green", "dog", "<unk>"), "plain")
-PLAIN = Preprocessing("nearest_shape", shapes_hw=((32, 32),), mean=(0.0,) * 3, std=(1.0,) * 3)
+SQUARE = Preprocessing("nearest_shape", shapes_hw=((32, 32),), mean=(0.0,) * 3, std=(1.0,) * 3)
+PLAIN = SegmenterConfig(SQUARE)
 
 
 class ColourNetwork(nn.Module):
     """Segments what is red, or green, by the last word; logits at half the input's size."""
-
-    one_region = False
-    edges = False
 
     def __init__(self, score=None):
         super().__init__()
@@ -97,14 +95,14 @@ def test_shapes_belong_to_their_mode():
 
 def test_squeeze_averages_when_it_shrinks():
     rgb = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
-    image = PLAIN(rgb)[0].permute(1, 2, 0) * 255
+    image = SQUARE(rgb)[0].permute(1, 2, 0) * 255
     blocks = rgb.reshape(32, 2, 32, 4, 3).mean(axis=(1, 3))
     np.testing.assert_allclose(image, blocks, atol=0.51)  # rounded to whole values
 
 
 @pytest.mark.parametrize("rgb", [np.zeros((8, 6, 3), np.uint8)[::-1, :, ::-1], np.zeros((4, 9, 3), np.uint8)])
 def test_any_memory_layout_and_any_small_size(rgb):
-    assert PLAIN(rgb).shape == (1, 3, 32, 32)
+    assert SQUARE(rgb).shape == (1, 3, 32, 32)
 
 
 def test_unknown_mode_is_refused():
@@ -195,9 +193,9 @@ def test_odd_frame_sizes(size_hw):
 def published():
     torch.manual_seed(0)
     sizes = {"embedding": 6, "hidden": 6, "filters": 2, "mixed": 8, "mixed_hidden": 8}
-    network = DMN(DMNConfig(len(VOCABULARY), **sizes, batch_statistics=True))
+    network = DMN(DMNConfig(len(VOCABULARY), **sizes, batch_statistics=True)).eval()
     vocabulary = Vocabulary(VOCABULARY.words, "published")
-    return DMNSegmenter(network, vocabulary, Preprocessing(size=64))
+    return DMNSegmenter(network, vocabulary, SegmenterConfig(Preprocessing(size=64)))
 
 
 def noise_frame(seed):
@@ -221,21 +219,14 @@ def test_blanks_reach_the_published_network_as_unk(published):
     assert published.encode("red dog").language.embedded.shape == (3, 6)
 
 
-def test_vocabulary_of_another_network_is_refused(published):
-    with pytest.raises(LangTrackError, match=r"has 2 words, but the network was trained with 5"):
-        DMNSegmenter(published.network, Vocabulary(("the", "<unk>"), "published"), Preprocessing())
-
-
-def test_of_several_regions_the_largest_is_kept_when_the_network_means_one_object():
+def test_of_several_regions_the_largest_is_kept_where_the_configuration_says_so():
     rgb = np.zeros((60, 80, 3), np.uint8)
     rgb[10:40, 5:35, 0] = 255  # the larger one
     rgb[10:30, 50:65, 0] = 255
     frame = Frame(0, 0.0, rgb)
-    network = ColourNetwork()
-    segmenter = DMNSegmenter(network, VOCABULARY, PLAIN)
+    segmenter = DMNSegmenter(ColourNetwork(), VOCABULARY, SegmenterConfig(SQUARE, largest_region=True))
     encoded = segmenter.encode("red")
-    both = segmenter.segment(frame, encoded)
-    network.one_region = True
+    both = segmenter.segment(frame, encoded, every_region=True)
     one = segmenter.segment(frame, encoded)
     assert both.mask[18, 57] and not one.mask[18, 57]
     assert one.mask_u8[18, 57] == 128  # a guess still to be seen, no longer positive

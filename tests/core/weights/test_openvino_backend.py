@@ -16,7 +16,6 @@ import torch
 from langtrack_core.dmn.lite import LiteConfig, LiteDMN
 from langtrack_core.geometry import box_iou, xywh_to_xyxy
 from langtrack_core.masks import mask_iou
-from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_frames
 from langtrack_core.weights import openvino_backend as compiled
@@ -26,7 +25,6 @@ from langtrack_core.weights.openvino_backend import (
     CannotCompile,
     CompiledGrounding,
     Compiler,
-    backend_of,
     on_backend,
 )
 
@@ -100,9 +98,7 @@ def test_the_tracker_is_the_same(reference, ours):
                 continue
             both = []
             for branches in (reference, ours):
-                tracker = SiamMaskTracker(branches.siam_network, branches.siam_config)
-                tracker.init(frame, box)
-                both.append(tracker.update(frame))
+                both.append(branches.new_tracker().init(frame, box))
             expected, found = both
             ious.append(mask_iou(expected.mask, found.mask))
             assert np.mean(expected.mask != found.mask) <= LARGEST_SHARE_FLIPPED
@@ -218,7 +214,7 @@ def test_a_damaged_store_is_written_anew(tmp_path: Path, monkeypatch):
 def test_a_store_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch):
     (tmp_path / "compiled").write_text("a file where the folder should be")
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
-    assert backend_of(CompiledGrounding(tiny(), SMALL_HW))["name"] == "openvino"
+    assert CompiledGrounding(tiny(), SMALL_HW).backend["name"] == "openvino"
     assert [p.name for p in tmp_path.iterdir()] == ["compiled"]
 
 
@@ -245,9 +241,9 @@ def test_without_openvino_pytorch_runs_and_says_so(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "openvino", None)
     network = tiny()
     with caplog.at_level(logging.WARNING):
-        assert on_backend("auto", "cpu", network, lambda: CompiledGrounding(network, SMALL_HW)) is network
+        running = on_backend("auto", "cpu", network, lambda: CompiledGrounding(network, SMALL_HW))
     assert "OpenVINO is not installed" in caplog.text
-    assert backend_of(network)["note"] == "OpenVINO is not installed"
+    assert running.network is network and running.backend["note"] == "OpenVINO is not installed"
     with pytest.raises(LangTrackError, match="not installed; use --backend torch"):
         on_backend("openvino", "cpu", network, lambda: CompiledGrounding(network, SMALL_HW))
 
@@ -256,8 +252,8 @@ def test_what_cannot_be_converted_runs_in_pytorch(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     network = tiny()
     network.segment = lambda image, language: (torch.linalg.pinv(image[0, 0])[None, None], image.sum())
-    assert on_backend("auto", "cpu", network, lambda: CompiledGrounding(network, SMALL_HW)) is network
-    assert "cannot convert" in backend_of(network)["note"]
+    running = on_backend("auto", "cpu", network, lambda: CompiledGrounding(network, SMALL_HW))
+    assert running.network is network and "cannot convert" in running.backend["note"]
 
 
 @pytest.mark.parametrize(
@@ -272,5 +268,5 @@ def test_a_backend_that_cannot_be_had_is_one_sentence(backend, device, make):
 
 def test_torch_is_left_alone_when_asked_for():
     network = tiny()
-    assert on_backend("torch", "cpu", network, lambda: pytest.fail("compiled")) is network
-    assert backend_of(network)["name"] == "torch"
+    running = on_backend("torch", "cpu", network, lambda: pytest.fail("compiled"))
+    assert running.network is network and running.backend["name"] == "torch"

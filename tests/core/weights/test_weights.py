@@ -20,7 +20,7 @@ from tiny_weights import WORDS, as_stored, write_lite
 
 from langtrack_core.cli import main
 from langtrack_core.siammask.network import PUBLISHED_PREFIXES, LiteNetwork, PaperNetwork
-from langtrack_core.siammask.tracker import CONFIGS
+from langtrack_core.siammask.tracker import CONFIGS, uncalibrated
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights import load as loading
 from langtrack_core.weights import registry as weights
@@ -87,11 +87,12 @@ def test_lite_builds_both_branches(shipped: Path):
     own = branches.segmenter.network.state_dict()
     assert torch.equal(own["comb_visual.weight"], head["comb_visual.weight"].float())
     assert branches.segmenter.vocabulary.words == WORDS
-    assert branches.segmenter.preprocessing.mode == "nearest_shape"
-    assert not branches.siam_network.training
-    tracker = load_file(shipped / "siammask-lite.safetensors")["lateral8.weight"].float()
-    assert torch.equal(branches.siam_network.state_dict()["lateral8.weight"], tracker)
-    assert branches.siam_config == CONFIGS["lite"] and branches.siam_calibration is None
+    assert branches.segmenter.config.preprocessing.mode == "nearest_shape"
+    tracker = branches.new_tracker()
+    assert not tracker.network.training
+    weight = load_file(shipped / "siammask-lite.safetensors")["lateral8.weight"].float()
+    assert torch.equal(tracker.network.state_dict()["lateral8.weight"], weight)
+    assert tracker.config == CONFIGS["lite"] and tracker.calibration is uncalibrated
 
 
 def test_calibration_travels_in_the_checkpoint(shipped: Path):
@@ -112,8 +113,8 @@ def test_infos_say_which_files_with_which_hash(shipped: Path):
 def test_two_loads_share_nothing(shipped: Path):
     first, second = loading.load_branches("lite"), loading.load_branches("lite")
     with torch.no_grad():
-        next(first.siam_network.parameters()).zero_()
-    assert next(second.siam_network.parameters()).abs().sum() > 0
+        next(first.new_tracker().network.parameters()).zero_()
+    assert next(second.new_tracker().network.parameters()).abs().sum() > 0
 
 
 def test_an_altered_file_is_refused(shipped: Path):
@@ -171,14 +172,14 @@ def test_published_siammask_file(wrapped: bool, shipped: Path, published_siammas
     path = save_pth({"epoch": 20, "state_dict": state} if wrapped else state, tmp_path / "SiamMask_DAVIS.pth")
     branches = loading.load_branches(str(path))
     key = "features.features.layer1.0.conv1.weight"
-    loaded = branches.siam_network.state_dict()["backbone.layer1.0.conv1.weight"]
+    loaded = branches.new_tracker().network.state_dict()["backbone.layer1.0.conv1.weight"]
     assert torch.equal(loaded, published_siammask[key])
-    assert branches.siam_config == CONFIGS["davis"]
+    assert branches.new_tracker().config == CONFIGS["davis"]
 
 
 def test_each_published_siammask_has_its_own_settings(shipped: Path, published_siammask, tmp_path: Path):
     path = save_pth(published_siammask, tmp_path / "SiamMask_VOT.pth")
-    assert loading.load_branches(str(path)).siam_config == CONFIGS["vot2018"]
+    assert loading.load_branches(str(path)).new_tracker().config == CONFIGS["vot2018"]
 
 
 # --- what is refused ---------------------------------------------------------------------------------------
@@ -266,7 +267,7 @@ def test_add_then_use_by_name(shipped: Path, published_siammask, tmp_path: Path,
     source.unlink()
     branches = loading.load_branches("paper")
     assert [info["name"] for info in branches.infos] == ["lite", "paper"]  # the other branch stays lite
-    assert branches.siam_config == CONFIGS["vot2018"]
+    assert branches.new_tracker().config == CONFIGS["vot2018"]
     stored = tmp_path / "home" / "weights" / "paper" / "siam"
     assert {p.name for p in all_files(tmp_path / "home")} == {"SiamMask_VOT.pth", "entry.json"}
     assert str(tmp_path) not in (stored / "entry.json").read_text()
@@ -278,7 +279,7 @@ def test_add_replaces_the_earlier_one(shipped: Path, lite_files: Path, tmp_path:
         metadata = {"arguments": json.dumps({"channels": channels})}
         save_file(as_stored(LiteNetwork(channels).state_dict()), path, metadata)
         add(str(path), name="mine")
-    assert loading.load_branches("mine").siam_network.state_dict()["neck.weight"].shape == (24,)
+    assert loading.load_branches("mine").new_tracker().network.state_dict()["neck.weight"].shape == (24,)
     assert {p.name for p in all_files(tmp_path / "home")} == {"24.safetensors", "entry.json"}
 
 
@@ -297,6 +298,9 @@ def test_add_published_dmn_with_its_vocabulary(shipped: Path, tmp_path: Path):
     assert branches.segmenter.vocabulary.words[:2] == ("word0", "word1")
     config = branches.segmenter.network.config
     assert config.align_corners and config.batch_statistics and config.recurrence == "published"
+    words.write_text("too\nfew\n")
+    with pytest.raises(LangTrackError, match=r"has 4 words, but the network was trained with 16"):
+        add(str(source), vocabulary=words)
 
 
 def test_a_failed_add_keeps_the_earlier_one(shipped: Path, tmp_path: Path):
