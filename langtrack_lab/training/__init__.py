@@ -1,40 +1,33 @@
-"""What both trainers share.
+"""What all trainers share.
 
-    samples ── StepBatches ── fit: losses, gradients, averaged weights, checkpoints, board ── weights
+    samples ── StepBatches ── fit: losses, gradients, averaged weights, checkpoints, curves ── weights
 
-A trainer is a `Task`; `fit` does the rest, in one process or in many (`World`). Everything that is left to
-chance depends on the seed and on the number of the step or the sample alone. So a resumed run, and a run on
+A training is a `Trainer`; `fit` does the rest, in one process or in many (`DistributedContext`). Everything
+random depends on the seed and on the number of the step or the sample alone. So a resumed run, and a run on
 several processes with the same global batch, see what one unbroken process sees.
 """
 
-from .averaging import Average
-from .checkpoints import imagenet_weights, save_atomically, save_weights
-from .distributed import World, joined
-from .loop import Task, fit
-from .losses import Part, dice_loss
-from .process import StopSignal, keep_freed_memory, leave_signals
-from .progress import strip
-from .recipe import CommonRecipe, Settings, add_arguments, cosine_rate, parameter_groups, settings_of
+from .checkpoints import imagenet_weights, save_weights
+from .distributed import DistributedContext, init_distributed, tune_malloc
+from .loop import Trainer, fit
+from .losses import LossTerm
+from .progress import side_by_side
+from .recipe import CommonRecipe, LiteRecipe, Settings, adamw, add_arguments, settings_of
 
 __all__ = [
-    "Average",
     "CommonRecipe",
-    "Part",
+    "DistributedContext",
+    "LiteRecipe",
+    "LossTerm",
     "Settings",
-    "StopSignal",
-    "Task",
-    "World",
+    "Trainer",
+    "adamw",
     "add_arguments",
-    "cosine_rate",
-    "dice_loss",
     "fit",
     "imagenet_weights",
-    "joined",
-    "keep_freed_memory",
-    "leave_signals",
-    "parameter_groups",
-    "save_atomically",
+    "init_distributed",
     "save_weights",
     "settings_of",
-    "strip",
+    "side_by_side",
+    "tune_malloc",
 ]

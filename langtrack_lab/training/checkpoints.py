@@ -1,14 +1,15 @@
-"""What a training reads and leaves: ImageNet weights, checkpoints, the weights to ship."""
+"""What a training reads and leaves: ImageNet weights, averaged weights, checkpoints, the weights to ship."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from langtrack_core.atomic import renamed
 from langtrack_core.types import LangTrackError
@@ -30,8 +31,50 @@ def imagenet_weights() -> dict[str, Tensor]:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def save_atomically(state: dict[str, Any], path: Path) -> None:
-    """A checkpoint that is there whole or not at all."""
+class WeightAverage:
+    """Exponential moving average of a network's trained parameters, debiased at the start.
+
+    Args:
+        decay: share of the old average that a step keeps; 0 is no averaging, and nothing is held then.
+    """
+
+    def __init__(self, network: nn.Module, decay: float = 0.998) -> None:
+        self.decay, self.count = decay, 0
+        trained = [(k, p) for k, p in network.named_parameters() if p.requires_grad and decay > 0]
+        self.values = {name: parameter.detach().clone() for name, parameter in trained}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        self.count += 1
+        decay = min(self.decay, (1 + self.count) / (10 + self.count))
+        for name, parameter in network.named_parameters():
+            if name in self.values:
+                self.values[name].lerp_(parameter, 1 - decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"count": self.count, "values": self.values}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.count = state["count"]
+        for name, value in self.values.items():
+            value.copy_(state["values"][name])
+
+    @contextmanager
+    def applied(self, network: nn.Module) -> Iterator[None]:
+        """The network with the averages in place of the trained parameters, to measure and to save it."""
+        trained = {k: p for k, p in network.named_parameters() if k in self.values}
+        own = {name: parameter.data for name, parameter in trained.items()}
+        for name, parameter in trained.items():
+            parameter.data = self.values[name]
+        try:
+            yield
+        finally:
+            for name, parameter in trained.items():
+                parameter.data = own[name]
+
+
+def save_checkpoint(state: dict[str, Any], path: Path) -> None:
+    """Write a state that `fit` can go on from; the file is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with renamed(path) as temporary:
         torch.save(state, temporary)
@@ -40,7 +83,7 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
 def save_weights(
     path: Path, state: Mapping[str, Tensor], metadata: dict[str, str], dtype: torch.dtype = torch.float16
 ) -> None:
-    """Safetensors, there whole or not at all.
+    """Write safetensors; the file is there whole or not at all.
 
     Args:
         metadata: what the tensors do not hold: ``arguments`` of the network, ``calibration``.

@@ -1,16 +1,20 @@
-"""One process or many: which one this is, and what they have to agree on.
+"""The processes of a training: which one this is, what they agree on, its signals and its memory.
 
-``torchrun`` starts the processes, on one machine or on several, and tells each its place by environment
+``torchrun`` starts the processes, on one machine or on several, and gives each its rank by environment
 variables. Every process takes an equal share of each global batch.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import FrameType
 from typing import Any
 
 import torch
@@ -19,18 +23,18 @@ from torch import Tensor, nn
 
 from langtrack_core.types import LangTrackError
 
-PATIENCE = timedelta(hours=4)
-"""How long processes wait for another: the first one measures while the others wait."""
+TIMEOUT = timedelta(hours=4)
+"""How long a process waits for another one: the first process measures while the others wait."""
 
 
 @dataclass(frozen=True)
-class World:
-    """This process among all of a training.
+class DistributedContext:
+    """This process among all processes of a training.
 
     Attributes:
-        rank: 0 for the first one, which alone writes files and prints.
-        size: how many there are.
-        device: where this one computes.
+        rank: 0 for the main process, which alone writes files and prints.
+        size: number of processes.
+        device: where this process computes.
     """
 
     rank: int = 0
@@ -38,35 +42,35 @@ class World:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         return self.rank == 0
 
-    def share(self, step: int, batch: int) -> range:
+    def sample_indices(self, step: int, batch: int) -> range:
         """Numbers of the samples that this process takes in a step; all together are the global batch."""
-        mine = batch // self.size
-        start = step * batch + self.rank * mine
-        return range(start, start + mine)
+        count = batch // self.size
+        start = step * batch + self.rank * count
+        return range(start, start + count)
 
     def sum(self, values: Tensor) -> Tensor:
-        """Of all processes; gradients do not go through it."""
+        """The sum over all processes; gradients do not go through it."""
         if self.size > 1:
             values = values.detach().clone()
             dist.all_reduce(values)
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so in one process at least."""
+        """Whether the flag is set in one process at least."""
         return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
 
-    def wait(self) -> None:
-        """Until all have come here."""
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
         if self.size > 1:
             dist.barrier()
 
 
 @contextmanager
-def joined(device: str = "cpu") -> Iterator[World]:
-    """The processes that torchrun started, or this one alone.
+def init_distributed(device: str = "cpu") -> Iterator[DistributedContext]:
+    """Join the processes that torchrun started, or be the only one.
 
     Args:
         device: as PyTorch names it; of several GPUs each process takes its own.
@@ -83,13 +87,13 @@ def joined(device: str = "cpu") -> Iterator[World]:
         raise LangTrackError(f"The device {device!r} cannot be used here; try cpu.") from error
     place = torch.device(device)
     if size == 1:
-        yield World(device=place)
+        yield DistributedContext(device=place)
         return
     if place.type == "cuda":
         torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=PATIENCE)
+    dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
-        yield World(dist.get_rank(), size, place)
+        yield DistributedContext(dist.get_rank(), size, place)
     finally:
         dist.destroy_process_group()
 
@@ -98,7 +102,7 @@ def joined(device: str = "cpu") -> Iterator[World]:
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over the processes; so is its gradient."""
+    """Sum over the processes; its gradient is summed over them, too."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -113,7 +117,7 @@ class _Sum(torch.autograd.Function):
         return gradient
 
 
-class SharedBatchNorm(nn.BatchNorm2d):
+class SyncBatchNorm(nn.BatchNorm2d):
     """Batch norm with the statistics of the global batch. PyTorch's own exists for GPUs only."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -136,13 +140,65 @@ class SharedBatchNorm(nn.BatchNorm2d):
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
-def share_statistics(network: nn.Module) -> None:
-    """Put a `SharedBatchNorm` in the place of every batch norm; parameters and buffers stay the same ones."""
+def synchronise_batch_norms(network: nn.Module) -> None:
+    """Put a `SyncBatchNorm` in the place of every batch norm; parameters and buffers stay the same ones."""
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.BatchNorm2d:
-                shared = SharedBatchNorm(child.num_features, child.eps, child.momentum)
-                shared.weight, shared.bias = child.weight, child.bias
-                shared._buffers.update(child._buffers)
-                shared.train(child.training)
-                setattr(parent, name, shared)
+                synchronised = SyncBatchNorm(child.num_features, child.eps, child.momentum)
+                synchronised.weight, synchronised.bias = child.weight, child.bias
+                synchronised._buffers.update(child._buffers)
+                synchronised.train(child.training)
+                setattr(parent, name, synchronised)
+
+
+# --- signals and memory ------------------------------------------------------------------------------------
+
+
+class StopSignal:
+    """True once SIGTERM or SIGINT has come: the trainer saves and ends after the step at hand."""
+
+    def __init__(self) -> None:
+        self.received = False
+        self.before = {
+            number: signal.signal(number, self._receive) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+
+    def __enter__(self) -> StopSignal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = True
+
+    def __bool__(self) -> bool:
+        return self.received
+
+
+def ignore_signals(worker: int) -> None:
+    """Make a data worker ignore SIGTERM and SIGINT, which go to the whole group: the trainer ends it."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+"""The numbers of glibc's ``mallopt`` parameters, from its malloc.h."""
+
+
+def tune_malloc() -> None:
+    """Tell glibc to keep freed memory for the rest of this process; for a command that trains on a CPU.
+
+    A step frees and takes gigabytes of activations. By default glibc gives large blocks back to the kernel,
+    which fills them with zeros, page by page, when they are taken again: 0.6 to 1.0 s of the 4.8 s of CPU
+    time of a step of the language branch (8 pictures, two threads); 0.05 s with this.
+    """
+    if sys.platform != "linux" or torch.cuda.is_available():
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # other C libraries have none
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)  # never
+        libc.mallopt(M_TOP_PAD, 256 << 20)

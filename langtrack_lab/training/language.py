@@ -35,23 +35,23 @@ from langtrack_core.weights.checkpoint import read_checkpoint
 from ..datasets import davis_sequences, read_rgb
 from ..expressions.photos import COLOURS, NOUNS
 from . import (
-    CommonRecipe,
-    Part,
+    LiteRecipe,
+    LossTerm,
     Settings,
-    Task,
-    dice_loss,
+    Trainer,
+    adamw,
     fit,
     imagenet_weights,
-    joined,
-    keep_freed_memory,
+    init_distributed,
     paper,
-    parameter_groups,
     save_weights,
     settings_of,
-    strip,
+    side_by_side,
+    tune_malloc,
 )
 from . import add_arguments as add_common_arguments
 from .language_samples import SampleStream, collate
+from .losses import cross_entropy, dice_loss, distillation_loss, projection_loss
 from .words import tell
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "weights"
@@ -64,13 +64,11 @@ LONGEST = 16
 
 
 @dataclass(frozen=True)
-class Recipe(CommonRecipe):
+class LanguageRecipe(LiteRecipe):
     """Settings of a lite training.
 
     Attributes:
         batch: pictures a step, ``queries`` sentences each.
-        backbone_rate: of the backbone, as a share of the rate; 0 keeps it as it is.
-        frozen_stages: the backbone's first ones, with the stem, which never learn: they cost most.
         classes_weight: of the distance between what the backbone says of ImageNet's classes and what it said.
         absent_weight: of the mask of an absent thing. Its score teaches that it is absent; taught too
             well, the mask fears every word that it never met.
@@ -87,9 +85,6 @@ class Recipe(CommonRecipe):
     steps: int = 2400
     batch: int = 12
     rate: float = 8e-4
-    weight_decay: float = 0.05
-    backbone_rate: float = 0.1
-    frozen_stages: int = 3
     classes_weight: float = 1.0
     queries: int = 4
     scenes: float = 0.06
@@ -106,7 +101,7 @@ class Recipe(CommonRecipe):
     dropped: float = 0.04
 
 
-PRESETS = {"lite": Recipe()}
+PRESETS = {"lite": LanguageRecipe()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -125,20 +120,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains, or goes on; leaves the weights in ``OUT``."""
-    keep_freed_memory()
+    tune_malloc()
     if args.preset == "paper":
         return paper.run(args)
     if args.data is None:
         raise LangTrackError("The preset lite needs --data, a folder with coco, persons, davis and saliency.")
     recipe, settings = settings_of(args, PRESETS["lite"])
-    with joined(args.device) as world:
+    with init_distributed(args.device) as context:
         torch.manual_seed(args.seed)
         network, vocabulary = untrained()
         if args.init:
             load_branch(network, Path(args.init))
-        network.to(world.device).to(memory_format=torch.channels_last)
-        trainer = Trainer(network, vocabulary, imagenet_backbone(), recipe, settings, args.data, args.dev)
-        if fit(trainer, settings, world) and world.first:
+        network.to(context.device).to(memory_format=torch.channels_last)
+        trainer = LanguageTrainer(
+            network, vocabulary, imagenet_backbone(), recipe, settings, args.data, args.dev
+        )
+        if fit(trainer, settings, context) and context.is_main:
             print(f"{settings.out / 'dmn-lite.safetensors'}: {recipe.steps} steps")
     return 0
 
@@ -224,13 +221,6 @@ def imagenet_backbone() -> Backbone:
     return backbone
 
 
-def freeze(backbone: Backbone, recipe: Recipe) -> None:
-    """What the recipe keeps from learning."""
-    backbone.requires_grad_(recipe.backbone_rate > 0)
-    for part in (backbone.net.conv_stem, backbone.net.bn1, *backbone.net.blocks[: recipe.frozen_stages]):
-        part.requires_grad_(False)
-
-
 def classifier_names(backbone: Backbone) -> Callable[[NDArray[np.uint8]], tuple[str, ...]]:
     """What ImageNet calls the one thing in a picture, () when the classifier is not sure."""
     info = ImageNetInfo()
@@ -245,55 +235,6 @@ def classifier_names(backbone: Backbone) -> Callable[[NDArray[np.uint8]], tuple[
         return tuple(n.lower() for n in names[best][:2]) if prob[best] > 0.35 else ()
 
     return name_of
-
-
-# --- losses ------------------------------------------------------------------------------------------------
-
-
-def box_loss(logits: Tensor, box: Tensor, smooth: float) -> Tensor:
-    """``(N,)`` for masks of which the box alone is known, both ``(N, 1, h, w)``.
-
-    The mask's shadows on both axes are the box's, nothing lies outside (BoxInst, Tian et al., CVPR 2021),
-    and at least half of the box is filled.
-    """
-    shadows = [dice_loss(logits.amax(axis), box.amax(axis), smooth * box.shape[axis]) for axis in (2, 3)]
-    outside = (F.binary_cross_entropy_with_logits(logits, box, reduction="none") * (1 - box)).mean((1, 2, 3))
-    size = box.sum((1, 2, 3))
-    filled = ((logits.sigmoid() * box).sum((1, 2, 3)) / (size + 1)).clamp(max=0.5)
-    return (shadows[0] + shadows[1]) / 2 + 2 * outside + (0.5 - filled) * (size > 0)
-
-
-def class_distance(said: Tensor, says: Tensor) -> Tensor:
-    """``(B,)`` Kullback-Leibler divergence of log-probabilities ``(B, 1000, h, w)``, mean over the cells."""
-    return (said.exp() * (said - says)).sum(1).mean((1, 2))
-
-
-def losses(out: Segmentation, batch: TrainingBatch, recipe: Recipe) -> dict[str, Part]:
-    """Parts of the loss on masks and scores; the batch holds N sentences."""
-    target, boxed = batch.masks, batch.boxed
-    parts: dict[str, Part] = {}
-    absent = target.amax((1, 2, 3)) == 0
-    shaped = torch.where(absent, recipe.absent_weight, 1.0) * ~boxed
-    low_target = F.interpolate(target, size=out.low_logits.shape[-2:], mode="area")
-    for name, weight, logits, goal in (
-        ("low", recipe.low_weight, out.low_logits, low_target),
-        ("high", 1.0, out.mask_logits, target),
-    ):
-        logits = logits.float()
-        # Positives are few: they weigh twice.
-        cross = F.binary_cross_entropy_with_logits(logits, goal, reduction="none") * (1 + goal)
-        parts[f"bce_{name}"] = Part.mean(cross.mean((1, 2, 3)) * shaped, recipe.cross_weight * weight)
-        smooth = recipe.dice_smooth * goal[0].numel()
-        parts[f"dice_{name}"] = Part.mean(dice_loss(logits, goal, smooth) * shaped, weight)
-        parts[f"box_{name}"] = Part.mean(box_loss(logits, goal, recipe.dice_smooth) * boxed, weight)
-    with torch.no_grad():
-        prediction, truth = out.mask_logits > 0, target > 0.5
-        inter = (prediction & truth).sum((1, 2, 3))
-        union = (prediction | truth).sum((1, 2, 3))
-        right = (inter / union.clamp(min=1) > 0.5).float()
-    score = F.binary_cross_entropy_with_logits(out.score_logit.float(), right, reduction="none")
-    parts["score"] = Part.mean(score * ~(boxed | batch.vague), recipe.score_weight)
-    return parts
 
 
 # --- training ----------------------------------------------------------------------------------------------
@@ -323,10 +264,10 @@ class TrainingBatch(NamedTuple):
     vague: Tensor
 
 
-class Trainer(Task):
+class LanguageTrainer(Trainer):
     """The lite network on photos, clips and rendered scenes."""
 
-    name = "dmn"
+    name = "language"
     network: LiteDMN
 
     def __init__(
@@ -334,15 +275,14 @@ class Trainer(Task):
         network: LiteDMN,
         vocabulary: Vocabulary,
         teacher: Backbone,
-        recipe: Recipe,
+        recipe: LanguageRecipe,
         settings: Settings,
         data: Path,
         dev: Path | None = None,
     ) -> None:
         self.network, self.vocabulary, self.seed, self.dev = network, vocabulary, settings.seed, dev
-        self.recipe: Recipe = recipe
-        freeze(network.backbone, recipe)
-        network.backbone.eval()
+        self.recipe: LanguageRecipe = recipe
+        self._freeze()
         self.teacher = teacher.to(network.words.device).requires_grad_(False).eval()
         self.stream = SampleStream(
             data,
@@ -359,10 +299,15 @@ class Trainer(Task):
         ids = sorted(vocabulary.ids[w] for w in nouns - set(COLOURS) if w in vocabulary.ids)
         self.kin = Kin(network.words.cpu(), ids, recipe.kin, recipe.kin_least)
 
+    def _freeze(self) -> None:
+        """Exclude from learning what the recipe does not train of the backbone."""
+        backbone = self.network.backbone.eval().requires_grad_(self.recipe.backbone_rate > 0)
+        stages = backbone.net.blocks[: self.recipe.frozen_stages]
+        for module in (backbone.net.conv_stem, backbone.net.bn1, *stages):
+            module.requires_grad_(False)
+
     def optimiser(self) -> torch.optim.Optimizer:
-        groups = parameter_groups(self.network, self.recipe.backbone_rate)
-        decay = self.recipe.weight_decay
-        return torch.optim.AdamW(groups, lr=self.recipe.rate, weight_decay=decay, betas=(0.9, 0.98))
+        return adamw(self.network, self.recipe, betas=(0.9, 0.98))
 
     def train_mode(self) -> None:
         self.network.train()
@@ -397,22 +342,51 @@ class Trainer(Task):
         language = network.read_vectors(vectors, words.lengths)
         return network.ground(visual, language, picture.repeat_interleave(self.recipe.queries))
 
-    def losses(self, batch: TrainingBatch) -> dict[str, Part]:
+    def losses(self, batch: TrainingBatch) -> dict[str, LossTerm]:
         visual = self.network.look(batch.image)
-        parts = losses(self.forward(batch, visual), batch, self.recipe)
+        terms = self._mask_losses(self.forward(batch, visual), batch)
         if self.recipe.backbone_rate > 0:
             with torch.no_grad():
-                said = self.teacher(batch.image).class_log_prob
-            distance = class_distance(said, visual.class_log_prob)
-            parts["classes"] = Part.mean(distance, self.recipe.classes_weight)
-        return parts
+                teacher = self.teacher(batch.image).class_log_prob
+            distance = distillation_loss(teacher, visual.class_log_prob)
+            terms["classes"] = LossTerm.mean(distance, self.recipe.classes_weight)
+        return terms
+
+    def _mask_losses(self, out: Segmentation, batch: TrainingBatch) -> dict[str, LossTerm]:
+        """Terms of the loss on masks and scores; the batch holds N sentences."""
+        recipe, target, boxed = self.recipe, batch.masks, batch.boxed
+        terms: dict[str, LossTerm] = {}
+        absent = target.amax((1, 2, 3)) == 0
+        shape_weight = torch.where(absent, recipe.absent_weight, 1.0) * ~boxed
+        low_target = F.interpolate(target, size=out.low_logits.shape[-2:], mode="area")
+        for name, weight, logits, goal in (
+            ("low", recipe.low_weight, out.low_logits, low_target),
+            ("high", 1.0, out.mask_logits, target),
+        ):
+            logits = logits.float()
+            # Positives are few: they weigh twice.
+            cross = (cross_entropy(logits, goal) * (1 + goal)).mean((1, 2, 3))
+            terms[f"bce_{name}"] = LossTerm.mean(cross * shape_weight, recipe.cross_weight * weight)
+            smooth = recipe.dice_smooth * goal[0].numel()
+            dice = dice_loss(logits, goal, smooth)
+            terms[f"dice_{name}"] = LossTerm.mean(dice * shape_weight, weight)
+            box = projection_loss(logits, goal, recipe.dice_smooth)
+            terms[f"box_{name}"] = LossTerm.mean(box * boxed, weight)
+        with torch.no_grad():
+            prediction, truth = out.mask_logits > 0, target > 0.5
+            inter = (prediction & truth).sum((1, 2, 3))
+            union = (prediction | truth).sum((1, 2, 3))
+            right = (inter / union.clamp(min=1) > 0.5).float()
+        score = cross_entropy(out.score_logit.float(), right)
+        terms["score"] = LossTerm.mean(score * ~(boxed | batch.vague), recipe.score_weight)
+        return terms
 
     def pictures(self, batch: TrainingBatch) -> list[Tensor]:
         """The first sentence of each of the first four pictures."""
         first = slice(None, None, self.recipe.queries)
         prob = self.forward(batch, self.network.look(batch.image)).mask_logits.float().sigmoid()[first, 0]
         images = (batch.image * 128 + 127) / 255
-        return [strip(*three) for three in zip(images[:4], batch.masks[first, 0], prob, strict=False)]
+        return [side_by_side(*three) for three in zip(images[:4], batch.masks[first, 0], prob, strict=False)]
 
     def measure(self) -> dict[str, float]:
         return measure(self.network, self.vocabulary, self.dev) if self.dev else {}

@@ -1,8 +1,8 @@
 """The one training loop: steps, averaged weights, checkpoints, figures, a graceful stop.
 
 Where a run is stands in one file, ``OUT/checkpoint.pt``: network, optimiser, averages, best figure and the
-number of steps done. The schedule, the position in the data and all chance follow from that number and the
-seed, so there is no other state to save.
+number of steps done. The schedule, the position in the data and everything random follow from that number
+and the seed, so there is no other state to save.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import pickle
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,34 +26,38 @@ from tqdm import tqdm
 
 from langtrack_core.types import LangTrackError
 
-from .averaging import Average
-from .checkpoints import save_atomically
-from .distributed import World, share_statistics
-from .losses import Part, combined
-from .prefetch import Feed, StepBatches
-from .process import StopSignal
-from .progress import Board
+from .checkpoints import WeightAverage, save_checkpoint
+from .distributed import DistributedContext, StopSignal, synchronise_batch_norms
+from .losses import LossTerm, stacked
+from .prefetch import PrefetchLoader, StepBatches
+from .progress import TensorBoardLogger, progress_line
 from .recipe import CommonRecipe, Settings, cosine_rate
 
 CHECKPOINT = "checkpoint.pt"
 
+SMOOTHING = 0.98
+"""Share of the old value in the running mean of a loss that the progress bar shows: about 50 steps."""
 
-class Task(ABC):
+LOG_EVERY = 10
+"""Steps between two points of TensorBoard's curves."""
+
+
+class Trainer(ABC):
     """One training: what `fit` cannot know. ``network`` is on its device when `fit` is called.
 
     Attributes:
         name: for the progress bar.
-        shared_statistics: batch norms take the statistics of the global batch.
+        global_batch_norm: batch norms take the statistics of the global batch.
     """
 
     name: str
     network: nn.Module
     recipe: CommonRecipe
-    shared_statistics = True
+    global_batch_norm = True
 
     @abstractmethod
     def optimiser(self) -> torch.optim.Optimizer:
-        """Over all that is trained. A group's ``share`` is its part of the learning rate (1 without)."""
+        """Over all that is trained. A group's ``rate_scale`` multiplies the learning rate (1 without)."""
 
     def rate(self, step: int) -> float:
         return cosine_rate(step, self.recipe.steps, self.recipe.rate, min(100, self.recipe.steps // 10))
@@ -69,14 +74,14 @@ class Task(ABC):
         """Samples to a batch of tensors."""
 
     @abstractmethod
-    def losses(self, batch: Any) -> dict[str, Part]:
-        """Parts of the loss by name, always the same ones; what is minimised is the sum of their means.
+    def losses(self, batch: Any) -> dict[str, LossTerm]:
+        """Terms of the loss by name, always the same ones; what is minimised is the sum of their means.
 
         Every trained parameter takes part in every step, if only with a gradient of zero.
         """
 
     def pictures(self, batch: Any) -> list[Tensor]:
-        """A few `strip`s of input, target and prediction. The network is in evaluation mode."""
+        """A few rows of `side_by_side`: input, target, prediction. The network is in evaluation mode."""
         return []
 
     def measure(self) -> dict[str, float]:
@@ -88,10 +93,19 @@ class Task(ABC):
         """Write the weights to ship. The network holds the averaged ones."""
 
 
+OnStep = Callable[[int, Mapping[str, float]], None]
+"""Called after each step with the number of steps done and the terms of its loss over the global batch."""
+
+
 # --- the loop ----------------------------------------------------------------------------------------------
 
 
-def fit(task: Task, settings: Settings, world: World | None = None) -> bool:
+def fit(
+    trainer: Trainer,
+    settings: Settings,
+    context: DistributedContext | None = None,
+    on_step: OnStep | None = None,
+) -> bool:
     """Train, or go on from the checkpoint in ``settings.out``.
 
     Leaves the weights of the last step there and, when something was measured, those of the best figure in
@@ -101,164 +115,170 @@ def fit(task: Task, settings: Settings, world: World | None = None) -> bool:
         Whether the run has come to its end; False when a signal stopped it.
 
     Raises:
-        LangTrackError: the loss is not finite (its parts are named), the checkpoint is of another recipe or
+        LangTrackError: the loss is not finite (its terms are named), the checkpoint is of another recipe or
             seed, or the batch cannot be shared by the processes.
     """
-    world = world or World()
-    if task.recipe.batch % world.size:
+    context = context or DistributedContext()
+    recipe, is_main = trainer.recipe, context.is_main
+    if recipe.batch % context.size:
         raise LangTrackError(
-            f"A batch of {task.recipe.batch} cannot be shared by {world.size} processes: "
-            f"give --batch {world.size}, or a multiple of it."
+            f"A batch of {recipe.batch} cannot be shared by {context.size} processes: "
+            f"give --batch {context.size}, or a multiple of it."
         )
-    with StopSignal() as stop:
-        return _Run(task, settings, world).go(stop)
+    with StopSignal() as stop, _deterministic_cudnn():
+        run = _Run(trainer, settings, context)
+        steps = range(run.step, recipe.steps)
+        batches = StepBatches(trainer.sample, trainer.collate, steps, recipe.batch, context)
+        loader = PrefetchLoader(batches, settings.workers)
+        smoothed: dict[str, float] = {}
+        started = time.monotonic()
+        trainer.train_mode()
+        with (
+            TensorBoardLogger(settings.out / "tensorboard", run.step, is_main) as logger,
+            tqdm(
+                total=recipe.steps, initial=run.step, desc=trainer.name, unit="step", mininterval=5.0,
+                disable=not is_main,
+            ) as bar,
+        ):  # fmt: skip
+            for batch in loader:
+                losses = run.learn(batch)
+                bar.update()
+                if on_step is not None:
+                    on_step(run.step, losses)
+                for name, value in losses.items():
+                    smoothed[name] = SMOOTHING * smoothed.get(name, value) + (1 - SMOOTHING) * value
+                if run.step % LOG_EVERY == 0:
+                    bar.set_postfix({k: f"{v:.3f}" for k, v in smoothed.items()}, refresh=False)
+                    logger.scalars("loss", {**losses, "sum": sum(losses.values())}, run.step)
+                    logger.scalars("run", {"rate": run.optimiser.param_groups[-1]["lr"]}, run.step)
+                stopped, last = context.any(bool(stop)), run.step == recipe.steps
+                measuring = last or (run.step % settings.measure_every == 0 and not stopped)
+                if is_main and (measuring or stopped or run.step % settings.save_every == 0):
+                    figures = run.save(measuring, export=measuring or stopped)
+                    waiting = loader.waiting_share()
+                    logger.scalars("dev", figures, run.step)
+                    logger.scalars("run", {"waiting for data": waiting}, run.step)
+                    if measuring:
+                        logger.pictures(run.pictures(batch), run.step)
+                        minutes = (time.monotonic() - started) / 60
+                        bar.write(progress_line(run.step, minutes, waiting, smoothed, figures))
+                if stopped and not last:
+                    if is_main:
+                        bar.write(f"Stopped after step {run.step}; the same command goes on from there.")
+                    return False
+        context.barrier()  # the other processes wait for the files of the main one
+        return True
+
+
+@contextmanager
+def _deterministic_cudnn() -> Iterator[None]:
+    """Convolutions on a GPU give the same result every time, as a resumed run needs; only in here."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
 
 
 class _Objective(nn.Module):
     """The losses as a module, which is what `DistributedDataParallel` wraps."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, trainer: Trainer) -> None:
         super().__init__()
-        self.task, self.network = task, task.network
+        self.trainer, self.network = trainer, trainer.network
 
-    def forward(self, batch: Any) -> dict[str, Part]:
-        return self.task.losses(batch)
+    def forward(self, batch: Any) -> dict[str, LossTerm]:
+        return self.trainer.losses(batch)
 
 
 class _Run:
-    """One `fit`: the task with its optimiser, averages and position."""
+    """The state of one `fit`: optimiser, averages, position, best figure; read from the checkpoint if any."""
 
-    def __init__(self, task: Task, settings: Settings, world: World) -> None:
-        self.task, self.settings, self.world = task, settings, world
-        self.recipe, self.device = task.recipe, world.device
+    def __init__(self, trainer: Trainer, settings: Settings, context: DistributedContext) -> None:
+        self.trainer, self.settings, self.context = trainer, settings, context
+        self.recipe, self.device = trainer.recipe, context.device
         torch.manual_seed(settings.seed)
-        torch.backends.cudnn.deterministic = True
-        if world.size > 1 and task.shared_statistics:
-            share_statistics(task.network)
-        self.optimiser = task.optimiser()
-        self.average = Average(task.network, self.recipe.ema)
+        if context.size > 1 and trainer.global_batch_norm:
+            synchronise_batch_norms(trainer.network)
+        self.optimiser = trainer.optimiser()
+        self.average = WeightAverage(trainer.network, self.recipe.ema)
         self.step, self.best = 0, -math.inf
         self.checkpoint = settings.out / CHECKPOINT
         if self.checkpoint.exists():
             self._load()
-        self.objective: nn.Module = _Objective(task)
-        if world.size > 1:
+        self.objective: nn.Module = _Objective(trainer)
+        if context.size > 1:
             with warnings.catch_warnings():  # the argument has another name in the newest PyTorch alone
                 warnings.simplefilter("ignore", FutureWarning)
-                # Buffers need no copying: shared batch norms keep the same statistics everywhere.
+                # Buffers need no copying: synchronised batch norms keep the same statistics everywhere.
                 self.objective = DistributedDataParallel(self.objective, broadcast_buffers=False)
 
-    def go(self, stop: StopSignal) -> bool:
-        task, settings, steps = self.task, self.settings, self.recipe.steps
-        batches = StepBatches(
-            task.sample, task.collate, range(self.step, steps), self.recipe.batch, self.world
-        )
-        feed = Feed(batches, settings.workers)
-        smoothed: dict[str, float] = {}
-        started = time.monotonic()
-        task.train_mode()
-        with (
-            Board(settings.out / "tensorboard", self.step, self.world.first) as board,
-            tqdm(
-                total=steps, initial=self.step, desc=task.name, unit="step", mininterval=5.0,
-                disable=not self.world.first,
-            ) as bar,
-        ):  # fmt: skip
-            for batch in feed:
-                now = self._learn(batch)
-                bar.update()
-                for name, value in now.items():
-                    smoothed[name] = 0.98 * smoothed.get(name, value) + 0.02 * value
-                if self.step % 10 == 0:
-                    bar.set_postfix({k: f"{v:.3f}" for k, v in smoothed.items()}, refresh=False)
-                    board.numbers("loss", {**now, "sum": sum(now.values())}, self.step)
-                    board.numbers("run", {"rate": self.optimiser.param_groups[-1]["lr"]}, self.step)
-                stopped = self.world.any(bool(stop))
-                last = self.step == steps
-                measured = last or (self.step % settings.measure_every == 0 and not stopped)
-                if (measured or stopped or self.step % settings.save_every == 0) and self.world.first:
-                    figures = self._keep(measured, export=measured or stopped)
-                    waiting = feed.waiting_share()
-                    board.numbers("dev", figures, self.step)
-                    board.numbers("run", {"waiting for data": waiting}, self.step)
-                    if measured:
-                        board.pictures(self._pictures(batch), self.step)
-                        minutes = (time.monotonic() - started) / 60
-                        bar.write(_line(self.step, minutes, waiting, smoothed, figures))
-                if stopped and not last:
-                    if self.world.first:
-                        bar.write(f"Stopped after step {self.step}; the same command goes on from there.")
-                    return False
-        self.world.wait()  # for the files of the first one
-        return True
-
-    def _learn(self, batch: Any) -> dict[str, float]:
-        """One step; gives the parts of the loss over the global batch."""
+    def learn(self, batch: Any) -> dict[str, float]:
+        """One step; gives the terms of the loss over the global batch."""
         # What a network draws by itself depends on the step alone, so that a resumed run draws the same.
-        torch.manual_seed((self.settings.seed << 32) + self.step * self.world.size + self.world.rank)
-        rate = self.task.rate(self.step)
+        torch.manual_seed((self.settings.seed << 32) + self.step * self.context.size + self.context.rank)
+        rate = self.trainer.rate(self.step)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate * group.get("share", 1.0)
+            group["lr"] = rate * group.get("rate_scale", 1.0)
         bfloat16 = self.recipe.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
-            parts = self.objective(batch)
-        totals, counts = combined(parts)
-        means = totals / self.world.sum(counts).clamp(min=1)  # this process's part of the global means
-        values = dict(zip(parts, self.world.sum(means.detach()).tolist(), strict=True))
+            terms = self.objective(batch)
+        totals, divisors = stacked(terms)
+        means = totals / self.context.sum(divisors).clamp(min=1)  # this process's part of the global means
+        values = dict(zip(terms, self.context.sum(means.detach()).tolist(), strict=True))
         if not all(map(math.isfinite, values.values())):
-            shown = ", ".join(f"{name} {value:g}" for name, value in values.items())
-            raise LangTrackError(f"The loss is not finite at step {self.step}: {shown}.")
+            listed = ", ".join(f"{name} {value:g}" for name, value in values.items())
+            raise LangTrackError(f"The loss is not finite at step {self.step}: {listed}.")
         self.optimiser.zero_grad(set_to_none=True)
-        total = means.sum() * self.world.size  # the processes' gradients are averaged, and should be added
+        total = means.sum() * self.context.size  # the processes' gradients are averaged, and should be added
         total.backward()
         trained = [p for group in self.optimiser.param_groups for p in group["params"]]
         nn.utils.clip_grad_norm_(trained, self.recipe.clip)
         self.optimiser.step()
-        self.average.update(self.task.network)
+        self.average.update(self.trainer.network)
         self.step += 1
         return values
 
-    def _keep(self, measured: bool, export: bool) -> dict[str, float]:
-        """Checkpoint, weights, and the figures, if it is time to measure."""
-        task, out = self.task, self.settings.out
+    def save(self, measuring: bool, export: bool) -> dict[str, float]:
+        """Write checkpoint and weights; give the figures, if it is time to measure."""
+        trainer, out = self.trainer, self.settings.out
         figures: dict[str, float] = {}
         out.mkdir(parents=True, exist_ok=True)
-        with self.average.applied(task.network):
-            task.network.eval()
+        with self.average.applied(trainer.network):
+            trainer.network.eval()
             if export:
-                task.export(out)
-            if measured:
-                figures = task.measure()
+                trainer.export(out)
+            if measuring:
+                figures = trainer.measure()
             mean = float(sum(figures.values()) / len(figures)) if figures else -math.inf
             if mean > self.best:
                 self.best = mean
-                task.export(out / "best")
-        task.train_mode()
-        save_atomically(self._state(), self.checkpoint)
-        return figures
-
-    @torch.no_grad()
-    def _pictures(self, batch: Any) -> list[Tensor]:
-        self.task.network.eval()
-        try:
-            return self.task.pictures(batch)
-        finally:
-            self.task.train_mode()
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "network": self.task.network.state_dict(),
+                trainer.export(out / "best")
+        trainer.train_mode()
+        state = {
+            "network": trainer.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "average": self.average.state_dict(),
             "step": self.step,
             "best": self.best,
-            "recipe": json.dumps(self._terms()),
+            "recipe": json.dumps(self._fixed_settings()),
         }
+        save_checkpoint(state, self.checkpoint)
+        return figures
 
-    def _terms(self) -> dict[str, Any]:
+    @torch.no_grad()
+    def pictures(self, batch: Any) -> list[Tensor]:
+        self.trainer.network.eval()
+        try:
+            return self.trainer.pictures(batch)
+        finally:
+            self.trainer.train_mode()
+
+    def _fixed_settings(self) -> dict[str, Any]:
         """What has to be the same for a run to go on."""
-        terms = {"seed": self.settings.seed, **asdict(self.recipe)}
-        return {name: value for name, value in terms.items() if name != "steps"}
+        fixed = {"seed": self.settings.seed, **asdict(self.recipe)}
+        return {name: value for name, value in fixed.items() if name != "steps"}
 
     def _load(self) -> None:
         try:
@@ -268,25 +288,14 @@ class _Run:
             raise LangTrackError(
                 f"{self.checkpoint} is no checkpoint to go on from: remove it, or choose another --out."
             ) from error
-        now = json.loads(json.dumps(self._terms()))
-        other = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
-        if other:
+        now = json.loads(json.dumps(self._fixed_settings()))
+        different = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
+        if different:
             raise LangTrackError(
-                f"{self.checkpoint} was made with other settings ({', '.join(sorted(other))}): "
+                f"{self.checkpoint} was made with other settings ({', '.join(sorted(different))}): "
                 "choose another --out."
             )
-        self.task.network.load_state_dict(state["network"])
+        self.trainer.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.average.load_state_dict(state["average"])
         self.step, self.best = state["step"], state["best"]
-
-
-def _line(
-    step: int, minutes: float, waiting: float, losses: Mapping[str, float], figures: Mapping[str, float]
-) -> str:
-    shown = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-    line = f"step {step} after {minutes:.1f} min, {waiting:.0%} waiting for data: {shown}"
-    if figures:
-        dev = " ".join(f"{name} {value:.3f}" for name, value in figures.items())
-        line += f" | {dev} | mean {sum(figures.values()) / len(figures):.3f}"
-    return line

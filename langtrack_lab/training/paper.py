@@ -31,7 +31,7 @@ from langtrack_core.dmn.segmenter import Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.masks import mask_iou
 
-from . import Part, Settings, Task, fit, joined, save_weights, settings_of, strip
+from . import LossTerm, Settings, Trainer, fit, init_distributed, save_weights, settings_of, side_by_side
 from .paper_data import Example, StageData, epoch_order, read_pair
 from .paper_stages import RECIPE, STAGES, SWITCHES, WEIGHTS, Recipe, build, record, stage_data, start_of
 
@@ -50,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
     """All stages, or one; leaves ``OUT/STAGE/best/dmn-paper.safetensors``."""
     recipe, settings = settings_of(args, RECIPE)
     stages = [args.stage] if args.stage else [name for name in STAGES if name != "referit" or args.referit]
-    with joined(args.device) as world:
+    with init_distributed(args.device) as context:
         data = {name: stage_data(name, args, recipe) for name in stages}
-        start = start_of(args, [pair for name in stages for pair in data[name].pairs], world)
+        start = start_of(args, [pair for name in stages for pair in data[name].pairs], context)
         for name in stages:
             stage, pairs = STAGES[name], data[name].pairs
             epoch = max(1, len(pairs) // recipe.batch)
@@ -60,15 +60,15 @@ def run(args: argparse.Namespace) -> int:
             # A checkpoint has 1.4 GB: twenty an epoch are enough.
             saves = max(1, epoch // 20)
             where = replace(settings, out=args.out / name, save_every=saves, measure_every=epoch)
-            if world.first:
+            if context.is_main:
                 record(where.out, name, data[name], start, staged, settings.seed)
             torch.manual_seed(settings.seed)
-            network = build(name, args.out, start, staged).to(world.device)
+            network = build(name, args.out, start, staged).to(context.device)
             trainer = StageTrainer(name, network, start.vocabulary, staged, where, data[name])
-            if not fit(trainer, where, world):
+            if not fit(trainer, where, context):
                 return 0  # a signal came, and the loop has said so
         best = args.out / stages[-1] / "best" / WEIGHTS
-        if world.first:
+        if context.is_main:
             print(f"{best}; to use it: weights add {best} --vocabulary {start.vocabulary_path}")
     return 0
 
@@ -76,11 +76,11 @@ def run(args: argparse.Namespace) -> int:
 # --- a stage -----------------------------------------------------------------------------------------------
 
 
-class StageTrainer(Task):
+class StageTrainer(Trainer):
     """One stage of the published network."""
 
     # Each picture is normalised by its own statistics, in training and, as published, in evaluation.
-    shared_statistics = False
+    global_batch_norm = False
     network: DMN
 
     def __init__(
@@ -92,7 +92,7 @@ class StageTrainer(Task):
         settings: Settings,
         data: StageData,
     ) -> None:
-        self.name, self.network, self.vocabulary, self.data = f"dmn {name}", network, vocabulary, data
+        self.name, self.network, self.vocabulary, self.data = f"language {name}", network, vocabulary, data
         self.recipe: Recipe = recipe
         self.seed = settings.seed
         self.look = Preprocessing("longest_side", recipe.input_size, align_corners=SWITCHES["align_corners"])
@@ -123,15 +123,15 @@ class StageTrainer(Task):
         size = tuple(example.target.shape)
         return F.interpolate(found, size, mode="bilinear", align_corners=corners)[0, 0]
 
-    def losses(self, batch: list[Example]) -> dict[str, Part]:
+    def losses(self, batch: list[Example]) -> dict[str, LossTerm]:
         means = [F.binary_cross_entropy_with_logits(self.logits(x), x.target.float()) for x in batch]
-        return {"bce": Part.mean(torch.stack(means))}
+        return {"bce": LossTerm.mean(torch.stack(means))}
 
     def pictures(self, batch: list[Example]) -> list[Tensor]:
         example = batch[0]
         mean, std = (torch.tensor(v, device=example.image.device) for v in (self.look.mean, self.look.std))
         image = example.image[0] * std[:, None, None] + mean[:, None, None]
-        return [strip(image, example.target, self.logits(example).sigmoid())]
+        return [side_by_side(image, example.target, self.logits(example).sigmoid())]
 
     @torch.inference_mode()
     def measure(self) -> dict[str, float]:

@@ -26,7 +26,7 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import read_checkpoint
 from langtrack_core.weights.registry import NETWORKS, check, entries, sha256_of
 
-from . import CommonRecipe, World
+from . import CommonRecipe, DistributedContext
 from .paper_data import Pair, StageData, categories_data, clips_data, referit_data, words_of
 
 PAPER_FRAMES = 39_891
@@ -110,7 +110,7 @@ class Start:
     about: str
 
 
-def start_of(args: argparse.Namespace, pairs: list[Pair], world: World) -> Start:
+def start_of(args: argparse.Namespace, pairs: list[Pair], context: DistributedContext) -> Start:
     """What ``--init`` names, "paper" without it. For a start from nothing the vocabulary is that of the
     sentences, kept in OUT.
 
@@ -120,10 +120,10 @@ def start_of(args: argparse.Namespace, pairs: list[Pair], world: World) -> Start
     init = args.init or "paper"
     if init == "random":
         path = args.out / "vocabulary.txt"
-        if world.first and not path.exists():
+        if context.is_main and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, "\n".join(words_of(pairs).words) + "\n")
-        world.wait()
+        context.barrier()
         return Start({}, Vocabulary.from_file(path), path, "random")
     named = [entry for entry in entries() if (entry.name, entry.network) == (init, "dmn")]
     if named:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import torch
 from torch import nn
 
 from langtrack_core.types import LangTrackError
@@ -35,11 +36,26 @@ class CommonRecipe:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a run needs beside its recipe; none of it changes what is learnt, but the seed.
+class LiteRecipe(CommonRecipe):
+    """What the recipes of both lite networks say, which start from a backbone pretrained on ImageNet.
 
     Attributes:
-        out: folder of the checkpoint, the weights and the board.
+        backbone_rate: learning rate of the backbone, as a share of the rate; 0 keeps it as it is.
+        frozen_stages: the backbone's first stages, with the stem, which never learn: they cost most.
+        weight_decay: of AdamW.
+    """
+
+    backbone_rate: float = 0.1
+    frozen_stages: int = 3
+    weight_decay: float = 0.05
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run needs beside its recipe; only the seed changes what is learnt.
+
+    Attributes:
+        out: folder of the checkpoint, the weights and TensorBoard's files.
         workers: processes that prepare data.
         save_every, measure_every: steps between checkpoints, and between measurements on the dev set.
     """
@@ -70,27 +86,31 @@ R = TypeVar("R", bound=CommonRecipe)
 
 
 def settings_of(args: argparse.Namespace, recipe: R) -> tuple[R, Settings]:
-    """The recipe with the flags that were given, and the rest of the flags.
+    """The recipe as the flags change it, and the settings of the other flags.
 
     Raises:
         LangTrackError: a number that makes no sense.
     """
-    given = {name: getattr(args, name) for name in ("steps", "batch", "rate", "precision")}
-    recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
+    flags = {name: getattr(args, name) for name in ("steps", "batch", "rate", "precision")}
+    recipe = replace(recipe, **{name: value for name, value in flags.items() if value is not None})
     for name in ("steps", "batch", "rate"):
-        if given[name] is not None and given[name] <= 0:
-            raise LangTrackError(f"--{name} must be over 0, got {given[name]}.")
+        if flags[name] is not None and flags[name] <= 0:
+            raise LangTrackError(f"--{name} must be over 0, got {flags[name]}.")
     if args.every < 1 or args.workers < 0 or args.seed < 0:
         raise LangTrackError("--every must be 1 or more, --workers and --seed 0 or more.")
     return recipe, Settings(args.out, args.seed, args.workers, args.every, args.every)
 
 
-def parameter_groups(network: nn.Module, backbone_share: float) -> list[dict[str, Any]]:
-    """What is trained, for an optimiser: the backbone, if it is, with its share of the rate, and all else."""
+def adamw(
+    network: nn.Module, recipe: LiteRecipe, betas: tuple[float, float] = (0.9, 0.999)
+) -> torch.optim.AdamW:
+    """AdamW over what is trained: the backbone, if it is, with its share of the rate, and all else."""
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     backbone = [p for name, p in named if name.startswith("backbone.")]
-    groups: list[dict[str, Any]] = [{"params": backbone, "share": backbone_share}] if backbone else []
-    return [*groups, {"params": [p for name, p in named if not name.startswith("backbone.")]}]
+    groups: list[dict[str, Any]] = [{"params": [p for name, p in named if not name.startswith("backbone.")]}]
+    if backbone:
+        groups.insert(0, {"params": backbone, "rate_scale": recipe.backbone_rate})
+    return torch.optim.AdamW(groups, lr=recipe.rate, weight_decay=recipe.weight_decay, betas=betas)
 
 
 def cosine_rate(step: int, steps: int, peak: float, warm_up: int = 100, floor: float = 0.01) -> float:

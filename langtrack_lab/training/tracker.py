@@ -1,7 +1,7 @@
-"""Training of the lite SiamMask: pairs from clips and photos, one command.
+"""Training of the tracker, the lite SiamMask: pairs from clips and photos, one command.
 
-    python -m langtrack_core train siammask --preset lite --data DIR --out DIR
-    python -m langtrack_core train siammask --preset lite --data DIR --out DIR --stage refine
+    python -m langtrack_core train tracker --preset lite --data DIR --out DIR
+    python -m langtrack_core train tracker --preset lite --data DIR --out DIR --stage refine
 
 Scores, boxes and masks follow the paper (arXiv:1812.05050: anchors positive from IoU 0.6, negative under 0.3;
 masks at positive cells), with hard negatives chosen by loss and boxes learned by generalised IoU. The first
@@ -24,51 +24,50 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from langtrack_core.siammask.network import REFINED_SIZE, STRIDE, LiteNetwork, normalise
-from langtrack_core.siammask.tracker import ANCHORS_CXCYWH
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import read_checkpoint
 
 from . import (
-    CommonRecipe,
-    Part,
+    LiteRecipe,
+    LossTerm,
     Settings,
-    Task,
-    dice_loss,
+    Trainer,
+    adamw,
     fit,
     imagenet_weights,
-    joined,
-    keep_freed_memory,
-    parameter_groups,
+    init_distributed,
     save_weights,
     settings_of,
-    strip,
+    side_by_side,
+    tune_malloc,
 )
 from . import add_arguments as add_common_arguments
+from .losses import anchor_box_loss, anchor_class_loss, cross_entropy, dice_loss
 from .tracker_pairs import CELLS, PairDataset
 
 WEIGHTS = "siammask-lite.safetensors"
 
 
 @dataclass(frozen=True)
-class Recipe(CommonRecipe):
+class TrackerRecipe(LiteRecipe):
     """Settings of a training run.
 
     Attributes:
         stage: "all", or "refine": nothing but the refinement learns.
         batch: pairs a step.
-        rate: peak learning rate of the heads; the backbone, pretrained, takes ``backbone_rate`` of it.
+        rate: peak learning rate of the heads.
         frozen_stages: backbone stages (of five) kept as pretrained, and the strided block after them: the
             first two are the costly ones. Of the others the depth-wise filters are kept, whose gradient alone
             is half the cost of a step on a CPU.
         hard_negatives: negative anchors of a pair that count: those with the largest loss.
+        box_weight, coarse_weight, refine_weight: of the box, and of the mask before and after refinement;
+            classes and Dice have 1.
     """
 
     stage: Literal["all", "refine"] = "all"
     steps: int = 3000
     batch: int = 16
-    rate: float = 1e-3
     clip: float = 5.0
-    backbone_rate: float = 0.1
     weight_decay: float = 1e-2
     frozen_stages: int = 2
     hard_negatives: int = 64
@@ -77,7 +76,7 @@ class Recipe(CommonRecipe):
     refine_weight: float = 4.0
 
 
-PRESETS = {"lite": {"all": Recipe(), "refine": Recipe(stage="refine", steps=1000, rate=5e-4)}}
+PRESETS = {"lite": {"all": TrackerRecipe(), "refine": TrackerRecipe(stage="refine", steps=1000, rate=5e-4)}}
 
 
 # --- the network, ready to be trained ----------------------------------------------------------------------
@@ -106,20 +105,6 @@ def imagenet_network() -> LiteNetwork:
     return network
 
 
-def freeze(network: LiteNetwork, recipe: Recipe) -> None:
-    """What the recipe does not train."""
-    backbone = network.backbone
-    if recipe.stage == "refine":
-        network.requires_grad_(False)
-        network.refinement.requires_grad_(True)
-    elif recipe.frozen_stages:
-        strided = next(backbone.stages[recipe.frozen_stages].children())
-        frozen = [backbone.stem, *backbone.stages[: recipe.frozen_stages], strided]
-        frozen += [m for m in backbone.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
-        for module in frozen:
-            module.requires_grad_(False)
-
-
 def trained_network(path: Path) -> LiteNetwork:
     """The network of a ``siammask-lite.safetensors``.
 
@@ -134,42 +119,7 @@ def trained_network(path: Path) -> LiteNetwork:
     return network
 
 
-# --- losses ------------------------------------------------------------------------------------------------
-
-
-def losses(network: LiteNetwork, batch: dict[str, Tensor], recipe: Recipe) -> dict[str, Part]:
-    """The parts of the loss, each already weighted; the sum of their means is what is minimised.
-
-    Args:
-        batch: what `PairDataset` gives, collated: ``template`` and ``search`` uint8 (B, S, S, 3), ``labels``
-            (B, A) of 1, 0 or -1 for each anchor, ``box`` (B, 4) centre and size like the anchors, ``mask``
-            (B, 255, 255), ``cells`` (B, CELLS, 2) with -1 where there is nothing to learn a mask from.
-    """
-    template, search = (normalise(batch[name]) for name in ("template", "search"))
-    response = network.search(network.template(template), search)
-    cells = learnt_cells(batch["cells"])
-    truth = mask_windows(batch["mask"], cells)
-    parts: dict[str, Part] = {}
-    if recipe.stage == "all":
-        parts |= class_loss(response.cls.float(), batch["labels"], recipe.hard_negatives)
-        parts["box"] = box_loss(response.loc.float(), batch["box"], batch["labels"], recipe.box_weight)
-        coarse = truth
-        # Among processes even one without a cell takes part in the statistics of the mask head.
-        if len(cells) or dist.is_initialized():
-            small = network.coarse_mask(response, cells).float()[:, None]
-            coarse = F.interpolate(small, REFINED_SIZE, mode="bilinear")[:, 0]
-        parts["coarse"] = Part.mean(cross_entropy(coarse, truth), recipe.coarse_weight)
-    if len(cells):
-        refined = network.refine(response, cells).float()
-    else:  # nothing to learn from, but processes expect a gradient of every parameter
-        refined = truth + 0.0 * sum(p.sum() for p in network.refinement.parameters())
-    parts["refine"] = Part.mean(cross_entropy(refined, truth), recipe.refine_weight)
-    parts["dice"] = Part.mean(dice_loss(refined, truth, smooth=1.0))
-    return parts
-
-
-def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+# --- the cells that learn a mask ---------------------------------------------------------------------------
 
 
 def learnt_cells(cells: Tensor) -> Tensor:
@@ -177,40 +127,6 @@ def learnt_cells(cells: Tensor) -> Tensor:
     sample = torch.arange(len(cells), device=cells.device)[:, None].expand(-1, CELLS)
     flat = torch.cat([sample[..., None], cells], dim=2).view(-1, 3)
     return flat[flat[:, 1] >= 0]
-
-
-def class_loss(cls: Tensor, labels: Tensor, hard_negatives: int) -> dict[str, Part]:
-    """Cross entropy over positive anchors, and over the hardest negatives, one half each.
-
-    Args:
-        cls: ``(B, 2 * ANCHORS, GRID, GRID)`` logits.
-        labels: ``(B, ANCHORS * GRID * GRID)`` 1, 0, or -1 for "does not count".
-    """
-    background, foreground = F.log_softmax(cls.reshape(len(cls), 2, -1), dim=1).neg().unbind(1)
-    positive, negative = labels == 1, labels == 0
-    hardest = (background * negative).topk(hard_negatives, dim=1).values
-    count = positive.sum(1)
-    found = (foreground * positive).sum(1) / count.clamp(min=1)
-    return {"cls_other": Part.mean(hardest, 0.5), "cls_target": Part.mean(found, 0.5, count > 0)}
-
-
-def box_loss(loc: Tensor, box: Tensor, labels: Tensor, weight: float = 1.0) -> Part:
-    """One minus the generalised IoU (arXiv:1902.09630) of the boxes that positive anchors predict."""
-    sample, anchor = torch.nonzero(labels == 1, as_tuple=True)
-    delta = loc.reshape(len(loc), 4, -1)[sample, :, anchor]
-    anchors = torch.from_numpy(ANCHORS_CXCYWH).float().to(loc.device)[:, anchor].T
-    centre = delta[:, :2] * anchors[:, 2:] + anchors[:, :2]
-    size = delta[:, 2:].clamp(-4, 4).exp() * anchors[:, 2:]
-    truth = box[sample]
-    a1, a2 = centre - size / 2, centre + size / 2
-    b1, b2 = truth[:, :2] - truth[:, 2:] / 2, truth[:, :2] + truth[:, 2:] / 2
-    inter = (torch.minimum(a2, b2) - torch.maximum(a1, b1)).clamp(min=0).prod(1)
-    hull = (torch.maximum(a2, b2) - torch.minimum(a1, b1)).prod(1)
-    union = size.prod(1) + truth[:, 2:].prod(1) - inter
-    giou = inter / union - (hull - union) / hull
-    # Every object counts the same, however many anchors it has.
-    per_sample = torch.bincount(sample, minlength=len(loc)).float()
-    return Part(weight * ((1 - giou) / per_sample[sample]).sum(), (per_sample > 0).sum().float())
 
 
 def mask_windows(pictures: Tensor, cells: Tensor) -> Tensor:
@@ -227,6 +143,90 @@ def mask_windows(pictures: Tensor, cells: Tensor) -> Tensor:
         for b, r, c in cells.tolist()
     ]
     return torch.stack(views) if views else padded[:0, :REFINED_SIZE, :REFINED_SIZE]
+
+
+# --- training ----------------------------------------------------------------------------------------------
+
+
+class TrackerTrainer(Trainer):
+    """The lite network on pairs."""
+
+    name = "tracker"
+    network: LiteNetwork
+
+    def __init__(self, network: LiteNetwork, recipe: TrackerRecipe, settings: Settings, data: Path) -> None:
+        self.network = network
+        self.recipe: TrackerRecipe = recipe
+        self._freeze()
+        self.pairs = PairDataset(data, recipe.steps * recipe.batch, settings.seed)
+
+    def _freeze(self) -> None:
+        """Exclude from learning what the recipe does not train."""
+        backbone, stages = self.network.backbone, self.recipe.frozen_stages
+        if self.recipe.stage == "refine":
+            self.network.requires_grad_(False)
+            self.network.refinement.requires_grad_(True)
+        elif stages:
+            strided = next(backbone.stages[stages].children())
+            frozen = [backbone.stem, *backbone.stages[:stages], strided]
+            frozen += [m for m in backbone.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+            for module in frozen:
+                module.requires_grad_(False)
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        return adamw(self.network, self.recipe)
+
+    def train_mode(self) -> None:
+        # In the second stage batch norms stay as they are, too.
+        self.network.train(self.recipe.stage == "all")
+
+    def sample(self, index: int) -> dict[str, Tensor]:
+        return self.pairs[index]
+
+    def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        return default_collate(samples)
+
+    def losses(self, batch: dict[str, Tensor]) -> dict[str, LossTerm]:
+        """The terms of the loss, each already weighted, of a batch of what `PairDataset` gives."""
+        network, recipe = self.network, self.recipe
+        template, search = (normalise(batch[name]) for name in ("template", "search"))
+        response = network.search(network.template(template), search)
+        cells = learnt_cells(batch["cells"])
+        truth = mask_windows(batch["mask"], cells)
+        terms: dict[str, LossTerm] = {}
+        if recipe.stage == "all":
+            terms |= anchor_class_loss(response.cls.float(), batch["labels"], recipe.hard_negatives)
+            terms["box"] = anchor_box_loss(
+                response.loc.float(), batch["box"], batch["labels"], recipe.box_weight
+            )
+            coarse = truth
+            # Among processes even one without a cell takes part in the statistics of the mask head.
+            if len(cells) or dist.is_initialized():
+                small = network.coarse_mask(response, cells).float()[:, None]
+                coarse = F.interpolate(small, REFINED_SIZE, mode="bilinear")[:, 0]
+            terms["coarse"] = LossTerm.mean(cross_entropy(coarse, truth), recipe.coarse_weight)
+        if len(cells):
+            refined = network.refine(response, cells).float()
+        else:  # nothing to learn from, but processes expect a gradient of every parameter
+            refined = truth + 0.0 * sum(p.sum() for p in network.refinement.parameters())
+        terms["refine"] = LossTerm.mean(cross_entropy(refined, truth), recipe.refine_weight)
+        terms["dice"] = LossTerm.mean(dice_loss(refined, truth, smooth=1.0))
+        return terms
+
+    def pictures(self, batch: dict[str, Tensor]) -> list[Tensor]:
+        """What four cells see, what is there, and the refined mask."""
+        template, search = (normalise(batch[name]) for name in ("template", "search"))
+        cells = learnt_cells(batch["cells"])[::CELLS][:4]
+        if not len(cells):
+            return []
+        response = self.network.search(self.network.template(template), search)
+        prob = self.network.refine(response, cells).float().sigmoid()
+        seen = mask_windows(batch["search"], cells).permute(0, 3, 1, 2) / 255
+        truth = mask_windows(batch["mask"], cells)
+        return [side_by_side(*row) for row in zip(seen, truth, prob, strict=True)]
+
+    def export(self, folder: Path) -> None:
+        save_weights(folder / WEIGHTS, self.network.state_dict(), {"arguments": "{}"})
 
 
 # --- running -----------------------------------------------------------------------------------------------
@@ -250,61 +250,17 @@ def run(args: argparse.Namespace) -> int:
             "There is no training of the paper preset: the published SiamMask weights are used as they are "
             "(python -m langtrack_core weights add SiamMask_DAVIS.pth). Train --preset lite."
         )
-    keep_freed_memory()
+    tune_malloc()
     recipe, settings = settings_of(args, PRESETS["lite"][args.stage])
     init = args.init
     if args.stage == "refine":
         init = init or args.out / WEIGHTS
         settings = replace(settings, out=args.out / "refine")
-    with joined(args.device) as world:
+    with init_distributed(args.device) as context:
         torch.manual_seed(args.seed)
         network = trained_network(init) if init else imagenet_network()
-        network.to(world.device)
-        trainer = Trainer(network, recipe, settings, args.data)
-        if fit(trainer, settings, world) and world.first:
+        network.to(context.device)
+        trainer = TrackerTrainer(network, recipe, settings, args.data)
+        if fit(trainer, settings, context) and context.is_main:
             print(f"{settings.out / WEIGHTS}: {recipe.steps} steps")
     return 0
-
-
-class Trainer(Task):
-    """The lite network on pairs."""
-
-    name = "siammask"
-    network: LiteNetwork
-
-    def __init__(self, network: LiteNetwork, recipe: Recipe, settings: Settings, data: Path) -> None:
-        self.network = network
-        self.recipe: Recipe = recipe
-        freeze(network, recipe)
-        self.pairs = PairDataset(data, recipe.steps * recipe.batch, settings.seed)
-
-    def optimiser(self) -> torch.optim.Optimizer:
-        groups = parameter_groups(self.network, self.recipe.backbone_rate)
-        return torch.optim.AdamW(groups, lr=self.recipe.rate, weight_decay=self.recipe.weight_decay)
-
-    def train_mode(self) -> None:
-        # In the second stage batch norms stay as they are, too.
-        self.network.train(self.recipe.stage == "all")
-
-    def sample(self, index: int) -> dict[str, Tensor]:
-        return self.pairs[index]
-
-    def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        return default_collate(samples)
-
-    def losses(self, batch: dict[str, Tensor]) -> dict[str, Part]:
-        return losses(self.network, batch, self.recipe)
-
-    def pictures(self, batch: dict[str, Tensor]) -> list[Tensor]:
-        """What four cells see, what is there, and the refined mask."""
-        template, search = (normalise(batch[name]) for name in ("template", "search"))
-        cells = learnt_cells(batch["cells"])[::CELLS][:4]
-        if not len(cells):
-            return []
-        response = self.network.search(self.network.template(template), search)
-        prob = self.network.refine(response, cells).float().sigmoid()
-        seen = mask_windows(batch["search"], cells).permute(0, 3, 1, 2) / 255
-        return [strip(*three) for three in zip(seen, mask_windows(batch["mask"], cells), prob, strict=True)]
-
-    def export(self, folder: Path) -> None:
-        save_weights(folder / WEIGHTS, self.network.state_dict(), {"arguments": "{}"})

@@ -1,7 +1,7 @@
 """Both trainers in small, on trees of a few pictures that are written here; and two processes of them.
 
 Run as a module by torchrun-like environment variables, it trains each branch for a few steps:
-``python tests/tiny_training.py DATA OUT``.
+``python tests/helpers/tiny_training.py DATA OUT``.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import torch
 from langtrack_core.dmn.lite import Backbone, LiteConfig, LiteDMN
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.siammask.network import LiteNetwork
-from langtrack_lab.training import Settings, World, fit, joined, loop
-from langtrack_lab.training import language as dmn_train
-from langtrack_lab.training import tracker as siam_train
+from langtrack_lab.training import DistributedContext, Settings, fit, init_distributed
+from langtrack_lab.training import language as language_training
+from langtrack_lab.training.language import LanguageRecipe, LanguageTrainer
+from langtrack_lab.training.tracker import TrackerRecipe, TrackerTrainer
 
 WORDS = ("the", "red", "disc", "a", "frisbee", "grass")
 
@@ -75,65 +76,51 @@ def write_data(root: Path) -> Path:
 # --- trainers ----------------------------------------------------------------------------------------------
 
 
-def language_trainer(data: Path, out: Path, **recipe) -> tuple[dmn_train.Trainer, Settings]:
+def language_trainer(data: Path, out: Path, **recipe) -> tuple[LanguageTrainer, Settings]:
     """A small `LiteDMN` with a random backbone; no classifier names the salient pictures."""
     torch.manual_seed(0)
     words = torch.nn.functional.normalize(torch.randn(len(WORDS), 12), dim=1)
     classes = torch.nn.functional.normalize(torch.randn(1000, 12), dim=1)
     network = LiteDMN(words, classes, LiteConfig(channels=16, hidden=16, filters=2, skip8=8, skip4=8))
     settings = Settings(out, seed=5, workers=0, save_every=2, measure_every=1000)
-    chosen = dmn_train.Recipe(**{"steps": 4, "batch": 4, "queries": 1, "precision": "float32"} | recipe)
+    small = LanguageRecipe(**{"steps": 4, "batch": 4, "queries": 1, "precision": "float32"} | recipe)
     vocabulary = Vocabulary(WORDS, "plain")
-    names, dmn_train.classifier_names = dmn_train.classifier_names, lambda backbone: lambda rgb: ("disc",)
+    names = language_training.classifier_names
+    language_training.classifier_names = lambda backbone: lambda rgb: ("disc",)
     try:
-        return dmn_train.Trainer(network, vocabulary, Backbone(), chosen, settings, data), settings
+        return LanguageTrainer(network, vocabulary, Backbone(), small, settings, data), settings
     finally:
-        dmn_train.classifier_names = names
+        language_training.classifier_names = names
 
 
-def tracking_trainer(data: Path, out: Path, **recipe) -> tuple[siam_train.Trainer, Settings]:
+def tracker_trainer(data: Path, out: Path, **recipe) -> tuple[TrackerTrainer, Settings]:
     """A small `LiteNetwork` with random weights; of the backbone only the last stage learns."""
     torch.manual_seed(0)
     network = LiteNetwork(channels=16, mask_rank=8)
     settings = Settings(out, seed=5, workers=0, save_every=2, measure_every=1000)
-    wanted = {"steps": 4, "batch": 4, "precision": "float32", "frozen_stages": 4} | recipe
-    return siam_train.Trainer(network, siam_train.Recipe(**wanted), settings, data), settings
+    small = {"steps": 4, "batch": 4, "precision": "float32", "frozen_stages": 4} | recipe
+    return TrackerTrainer(network, TrackerRecipe(**small), settings, data), settings
 
 
-TRAINERS = {"language": language_trainer, "tracking": tracking_trainer}
+TRAINERS = {"language": language_trainer, "tracker": tracker_trainer}
 
 
-def recorded(trainer, settings: Settings, world: World | None = None) -> list[dict[str, float]]:
-    """`fit`, and the parts of the loss at every step."""
-    seen, learn = [], loop._Run._learn
+def recorded(
+    trainer, settings: Settings, context: DistributedContext | None = None, sigterm_after: int | None = None
+) -> list[dict[str, float]]:
+    """`fit`, and the terms of the loss at every step; with SIGTERM after that many of them."""
+    steps = []
 
-    def learn_and_record(run, batch):
-        seen.append(learn(run, batch))
-        return seen[-1]
-
-    loop._Run._learn = learn_and_record
-    try:
-        fit(trainer, settings, world)
-    finally:
-        loop._Run._learn = learn
-    return seen
-
-
-class Stops:
-    """Losses that send SIGTERM in the middle of a step."""
-
-    def __init__(self, trainer, step: int) -> None:
-        self.losses, self.left = trainer.losses, step
-        trainer.losses = self
-
-    def __call__(self, batch):
-        self.left -= 1
-        if self.left == 0:
+    def on_step(step, losses):
+        steps.append(losses)
+        if len(steps) == sigterm_after:
             os.kill(os.getpid(), signal.SIGTERM)
-        return self.losses(batch)
+
+    fit(trainer, settings, context, on_step)
+    return steps
 
 
-def on_the_board(folder: Path) -> tuple[set[str], dict[str, tuple[int, int]]]:
+def tensorboard_content(folder: Path) -> tuple[set[str], dict[str, tuple[int, int]]]:
     """Names of the scalars in TensorBoard's files, and the pictures with their width and height."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -162,11 +149,11 @@ def in_two_processes(data: Path, out: Path) -> None:
         for rank in range(2)
     ]  # fmt: skip
     try:
-        said = [process.communicate(timeout=240)[1] for process in running]
+        errors = [process.communicate(timeout=240)[1] for process in running]
     finally:
         for process in running:
             process.kill()
-    assert [process.returncode for process in running] == [0, 0], said
+    assert [process.returncode for process in running] == [0, 0], errors
 
 
 def steepest(trainer):
@@ -179,11 +166,11 @@ def steepest(trainer):
 
 
 def _train_both(data: Path, out: Path) -> None:
-    with joined() as world:
+    with init_distributed() as context:
         for name, make in TRAINERS.items():
             trainer, settings = make(data, out / name, steps=2, batch=2)
-            losses = recorded(steepest(trainer), settings, world)
-            (out / f"{name}-{world.rank}.json").write_text(json.dumps(losses))
+            losses = recorded(steepest(trainer), settings, context)
+            (out / f"{name}-{context.rank}.json").write_text(json.dumps(losses))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from tiny_training import WORDS, Stops, language_trainer, on_the_board, recorded, write_data
+from tiny_training import WORDS, language_trainer, recorded, tensorboard_content, write_data
 
 from langtrack_core.cli import main
 from langtrack_core.dmn.segmenter import LITE_SHAPES_HW
@@ -16,9 +16,10 @@ from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.types import LangTrackError
 from langtrack_lab.expressions.photos import AnnotatedObject, category_of, colour_name, describe, mirror
 from langtrack_lab.training import fit
-from langtrack_lab.training import language as dmn_train
+from langtrack_lab.training import language as training
 from langtrack_lab.training.annotated_images import UNNAMED, Shot
 from langtrack_lab.training.language_samples import SampleStream, collate, dye, paste, reframe
+from langtrack_lab.training.losses import projection_loss
 
 GREY = np.full((80, 120, 3), 128, np.uint8)
 WIDE = (96, 160)
@@ -225,17 +226,17 @@ def test_foreign_sentences_name_what_is_not_there(data):
 
 
 def test_words_are_read_as_the_branch_reads_them():
-    ids, lengths = dmn_train.word_ids(
+    ids, lengths = training.word_ids(
         Vocabulary(WORDS, "plain"), ["The red disc's grass!", "zebra", "a " * 40]
     )
     assert ids[0, : lengths[0]].tolist() == [0, 1, 2, 5]
     assert ids[1, : lengths[1]].tolist() == [WORDS.index("a")]  # no known word
-    assert lengths[2] == ids.shape[1] == dmn_train.LONGEST
+    assert lengths[2] == ids.shape[1] == training.LONGEST
 
 
 def test_kin_take_the_place_of_nouns_alone():
     vectors = torch.nn.functional.normalize(torch.tensor([[1.0, 0], [1, 0.1], [0, 1]]), dim=1)
-    always = dmn_train.Kin(vectors, [0], share=1.0, least=0.5)
+    always = training.Kin(vectors, [0], share=1.0, least=0.5)
     ids = torch.tensor([[0, 1, 2]]).repeat(50, 1)
     changed = always(ids, np.random.default_rng(0))
     assert set(changed[:, 0].tolist()) == {0, 1}  # near enough, unlike the third
@@ -250,7 +251,7 @@ def test_a_box_asks_for_its_shadows_and_for_nothing_outside():
         half = min(row - 4, 15 - row)
         diamond[..., row, max(4, 8 - half) : min(12, 8 + half)] = 8.0
     shifted, empty = diamond.roll(4, dims=3), torch.full_like(box, -8.0)
-    fits, misses, nothing = (dmn_train.box_loss(m, box, 0.002).item() for m in (diamond, shifted, empty))
+    fits, misses, nothing = (projection_loss(m, box, 0.002).item() for m in (diamond, shifted, empty))
     assert fits < 0.1 and min(misses, nothing) > 0.5
 
 
@@ -261,7 +262,7 @@ def test_a_batch_is_its_samples(data, tmp_path):
     assert batch.image.shape[2:] in LITE_SHAPES_HW
     h, w = batch.image.shape[2:]
     assert batch.image.shape == (2, 3, h, w) and batch.masks.shape == (4, 1, h // 4, w // 4)
-    assert batch.words.ids.shape == batch.words.dropped.shape == (4, dmn_train.LONGEST)
+    assert batch.words.ids.shape == batch.words.dropped.shape == (4, training.LONGEST)
     again = trainer.sample(3)
     assert torch.equal(again.image, samples[0].image) and torch.equal(
         again.words.noise, samples[0].words.noise
@@ -276,7 +277,7 @@ def test_four_samples_are_learnt_by_heart(data, tmp_path):
     whole = trainer.collate([trainer.sample(i) for i in range(4)])
     image = F.interpolate(whole.image, WIDE, mode="area")
     masks = F.interpolate(whole.masks, (WIDE[0] // 4, WIDE[1] // 4), mode="area")
-    four = dmn_train.TrainingBatch(image, whole.words, masks, torch.zeros_like(whole.boxed), whole.vague)
+    four = training.TrainingBatch(image, whole.words, masks, torch.zeros_like(whole.boxed), whole.vague)
     trainer.train_mode()
     look = trainer.network.look(image)
     trainer.network.look = lambda image: look
@@ -289,16 +290,14 @@ def test_four_samples_are_learnt_by_heart(data, tmp_path):
 
 def test_a_resumed_training_has_the_losses_and_weights_of_an_unbroken_one(data, tmp_path):
     whole = recorded(*language_trainer(data, tmp_path / "whole", batch=1))
-    half, settings = language_trainer(data, tmp_path / "broken", batch=1)
-    Stops(half, step=2)
-    first = recorded(half, settings)
+    first = recorded(*language_trainer(data, tmp_path / "broken", batch=1), sigterm_after=2)
     second = recorded(*language_trainer(data, tmp_path / "broken", batch=1))
     assert len(first) == len(second) == 2 and first + second == whole
     a, b = (load_file(tmp_path / run / "dmn-lite.safetensors") for run in ("whole", "broken"))
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_a_loss_that_is_not_finite_names_its_parts(data, tmp_path):
+def test_a_loss_that_is_not_finite_names_its_terms(data, tmp_path):
     trainer, settings = language_trainer(data, tmp_path, steps=1)
     with torch.no_grad():
         trainer.network.out_low.bias.fill_(torch.nan)
@@ -312,7 +311,7 @@ def test_figures_and_pictures_of_the_dev_set(data, tmp_path):
     fit(trainer, settings)
     assert trainer.measure().keys() == {"disc"} and 0 <= trainer.measure()["disc"] <= 1
     assert (tmp_path / "best" / "dmn-lite.safetensors").exists()
-    scalars, pictures = on_the_board(tmp_path / "tensorboard")
+    scalars, pictures = tensorboard_content(tmp_path / "tensorboard")
     assert {"dev/disc", "run/waiting for data"} <= scalars
     h, w = trainer.sample(0).image.shape[2:]
     assert pictures == {"input, target, prediction": (3 * w, h)}
@@ -331,7 +330,7 @@ def test_the_backbone_learns_slowly_and_is_held_to_its_classes(data, tmp_path):
     frozen = ("conv_stem", "bn1", "blocks.0", "blocks.1", "blocks.2")
     assert not [name for name in moved if name.startswith(frozen) or "running" in name]
     groups = trainer.optimiser().param_groups
-    assert [group.get("share", 1.0) for group in groups] == [trainer.recipe.backbone_rate, 1.0]
+    assert [group.get("rate_scale", 1.0) for group in groups] == [trainer.recipe.backbone_rate, 1.0]
 
 
 def test_without_a_rate_the_backbone_stays(data, tmp_path):
@@ -343,20 +342,19 @@ def test_without_a_rate_the_backbone_stays(data, tmp_path):
 
 def test_a_run_starts_from_given_weights_or_says_what_is_wrong(data, tmp_path):
     trainer, _ = language_trainer(data, tmp_path)
-    dmn_train.save_branch(trainer.network, tmp_path / "kept")
+    training.save_branch(trainer.network, tmp_path / "kept")
     other, _ = language_trainer(data, tmp_path)
     with torch.no_grad():
         other.network.out_low.weight.zero_()
-    dmn_train.load_branch(other.network, tmp_path / "kept")
+    training.load_branch(other.network, tmp_path / "kept")
     expected = trainer.network.out_low.weight.half().float()
     assert torch.equal(other.network.out_low.weight, expected)
     with pytest.raises(LangTrackError, match=r"dmn-lite\.safetensors"):
-        dmn_train.load_branch(other.network, tmp_path / "nowhere")
+        training.load_branch(other.network, tmp_path / "nowhere")
     with pytest.raises(LangTrackError, match="holds no weights of the lite language branch"):
-        dmn_train.load_branch(dmn_train.untrained()[0], tmp_path / "kept")
+        training.load_branch(training.untrained()[0], tmp_path / "kept")
 
 
-def test_the_preset_lite_asks_for_its_data(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(dmn_train, "keep_freed_memory", lambda: None)
+def test_the_preset_lite_asks_for_its_data(tmp_path, capsys):
     assert main(["train", "dmn", "--out", str(tmp_path)]) == 1
     assert "needs --data" in capsys.readouterr().err

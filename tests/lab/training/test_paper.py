@@ -17,7 +17,6 @@ from langtrack_core.dmn.segmenter import Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.weights.load import build_segmenter, entry_of_file
-from langtrack_lab.training import language as dmn_train
 from langtrack_lab.training import paper, save_weights
 from langtrack_lab.training.paper_data import categories_data, clips_data, epoch_order, read_pair, words_of
 from langtrack_lab.training.paper_stages import SWITCHES, Recipe, Start, build
@@ -51,7 +50,6 @@ def tiny(monkeypatch):
     monkeypatch.setattr(dmn_network, "SKIP_CHANNELS", (3, 4, 4, 4, 8))
     monkeypatch.setattr(dmn_network, "UPSAMPLING_CHANNELS", (8, 8, 4, 4, 4))
     monkeypatch.setattr(paper, "RECIPE", TINY)
-    monkeypatch.setattr(dmn_train, "keep_freed_memory", lambda: None)
 
 
 def frame(path, i=0):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_training import Stops, on_the_board, recorded, tracking_trainer, write_data
+from tiny_training import recorded, tensorboard_content, tracker_trainer, write_data
 
 from langtrack_core.cli import main
 from langtrack_core.geometry import xyxy_to_cxcywh
@@ -16,8 +16,8 @@ from langtrack_core.siammask.network import ANCHORS_WH, GRID, LiteNetwork
 from langtrack_core.siammask.tracker import ANCHORS_CXCYWH, decode
 from langtrack_core.types import LangTrackError
 from langtrack_lab.training import fit, save_weights
-from langtrack_lab.training import tracker as siam_train
-from langtrack_lab.training.tracker import WEIGHTS, box_loss, class_loss, mask_windows, trained_network
+from langtrack_lab.training.losses import anchor_box_loss, anchor_class_loss
+from langtrack_lab.training.tracker import WEIGHTS, mask_windows, trained_network
 from langtrack_lab.training.tracker_pairs import PairDataset, PairRecipe, anchor_iou, anchor_labels
 
 
@@ -76,19 +76,19 @@ def test_losses_vanish_for_the_right_answer():
     x, y, bw, bh = box[0]
     loc = torch.stack([(x - cx) / w, (y - cy) / h, torch.log(bw / w), torch.log(bh / h)])
     loc = loc.reshape(1, 20, GRID, GRID)
-    assert box_loss(loc, box, labels).value == pytest.approx(0, abs=1e-5)
-    assert box_loss(loc + 0.5, box, labels).value > 0.3
+    assert anchor_box_loss(loc, box, labels).value == pytest.approx(0, abs=1e-5)
+    assert anchor_box_loss(loc + 0.5, box, labels).value > 0.3
     found = decode(loc[0].double().numpy())[:, int(labels[0].argmax())]
     assert np.allclose(found, box[0], atol=1e-3)  # the tracker reads the same box
     cls = torch.stack([(labels[0] != 1), labels[0] == 1]).float().reshape(1, 10, GRID, GRID) * 40
-    assert sum(p.value for p in class_loss(cls, labels, 64).values()) == pytest.approx(0, abs=1e-5)
-    assert sum(p.value for p in class_loss(-cls, labels, 64).values()) > 10
+    assert sum(p.value for p in anchor_class_loss(cls, labels, 64).values()) == pytest.approx(0, abs=1e-5)
+    assert sum(p.value for p in anchor_class_loss(-cls, labels, 64).values()) > 10
 
 
 def test_a_pair_without_positives_has_no_box_loss():
     labels = torch.zeros(1, 5 * GRID * GRID, dtype=torch.long)
-    loss = box_loss(torch.randn(1, 20, GRID, GRID, requires_grad=True), torch.ones(1, 4), labels)
-    assert loss.value == 0.0 and loss.counted == 0.0
+    loss = anchor_box_loss(torch.randn(1, 20, GRID, GRID, requires_grad=True), torch.ones(1, 4), labels)
+    assert loss.value == 0.0 and loss.divisor == 0.0
     loss.total.backward()
 
 
@@ -104,7 +104,7 @@ def test_what_a_cell_learns_is_what_the_tracker_pastes_back():
 
 
 def test_four_pairs_are_learnt_by_heart(data, tmp_path):
-    trainer, settings = tracking_trainer(data, tmp_path, steps=30, rate=0.01, ema=0.0)
+    trainer, settings = tracker_trainer(data, tmp_path, steps=30, rate=0.01, ema=0.0)
     four = trainer.collate([trainer.sample(i) for i in range(4)])
     trainer.sample, trainer.collate = lambda index: index, lambda indices: four
     # The backbone does not learn here, so it is run once.
@@ -116,18 +116,16 @@ def test_four_pairs_are_learnt_by_heart(data, tmp_path):
 
 
 def test_a_resumed_training_has_the_losses_and_weights_of_an_unbroken_one(data, tmp_path):
-    whole = recorded(*tracking_trainer(data, tmp_path / "whole", batch=1))
-    half, settings = tracking_trainer(data, tmp_path / "broken", batch=1)
-    Stops(half, step=2)
-    first = recorded(half, settings)
-    second = recorded(*tracking_trainer(data, tmp_path / "broken", batch=1))
+    whole = recorded(*tracker_trainer(data, tmp_path / "whole", batch=1))
+    first = recorded(*tracker_trainer(data, tmp_path / "broken", batch=1), sigterm_after=2)
+    second = recorded(*tracker_trainer(data, tmp_path / "broken", batch=1))
     assert len(first) == len(second) == 2 and first + second == whole
     a, b = (load_file(tmp_path / run / WEIGHTS) for run in ("whole", "broken"))
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_the_second_stage_changes_the_refinement_alone(data, tmp_path):
-    trainer, settings = tracking_trainer(data, tmp_path, stage="refine", steps=2, batch=2)
+    trainer, settings = tracker_trainer(data, tmp_path, stage="refine", steps=2, batch=2)
     before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
     (losses, _) = recorded(trainer, settings)
     assert losses.keys() == {"refine", "dice"}
@@ -136,8 +134,7 @@ def test_the_second_stage_changes_the_refinement_alone(data, tmp_path):
     assert changed == {"refinement"}
 
 
-def test_the_second_stage_begins_with_the_weights_of_the_first(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(siam_train, "keep_freed_memory", lambda: None)
+def test_the_second_stage_begins_with_the_weights_of_the_first(data, tmp_path):
     torch.manual_seed(0)
     network = LiteNetwork()
     save_weights(tmp_path / WEIGHTS, network.state_dict(), {})
@@ -159,17 +156,17 @@ def test_weights_of_another_network_are_no_start(tmp_path):
         trained_network(tmp_path / "other.safetensors")
 
 
-def test_a_loss_that_is_not_finite_names_its_parts(data, tmp_path):
-    trainer, settings = tracking_trainer(data, tmp_path, batch=1)
+def test_a_loss_that_is_not_finite_names_its_terms(data, tmp_path):
+    trainer, settings = tracker_trainer(data, tmp_path, batch=1)
     trainer.network.cls.head[3].bias.data.fill_(float("nan"))
-    with pytest.raises(LangTrackError, match=r"not finite at step 0: cls_other nan, cls_target nan, box"):
+    with pytest.raises(LangTrackError, match=r"not finite at step 0: cls_other nan"):
         fit(trainer, settings)
 
 
 def test_pictures_show_what_a_cell_sees(data, tmp_path):
-    trainer, settings = tracking_trainer(data, tmp_path, steps=1, batch=2)
+    trainer, settings = tracker_trainer(data, tmp_path, steps=1, batch=2)
     fit(trainer, settings)
-    scalars, pictures = on_the_board(tmp_path / "tensorboard")
+    scalars, pictures = tensorboard_content(tmp_path / "tensorboard")
     assert "run/waiting for data" in scalars
     assert pictures == {"input, target, prediction": (3 * 127, 2 * 127)}
 

@@ -13,19 +13,19 @@ from torch import nn
 
 from langtrack_core.types import LangTrackError
 from langtrack_lab.training import (
-    Average,
     CommonRecipe,
-    Part,
+    DistributedContext,
+    LossTerm,
     Settings,
-    Task,
-    World,
+    Trainer,
     add_arguments,
-    dice_loss,
     fit,
     settings_of,
-    strip,
+    side_by_side,
 )
-from langtrack_lab.training.distributed import SharedBatchNorm, share_statistics
+from langtrack_lab.training.checkpoints import WeightAverage
+from langtrack_lab.training.distributed import SyncBatchNorm, synchronise_batch_norms
+from langtrack_lab.training.losses import dice_loss
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data"))
 
 
-class Line(Task):
+class Line(Trainer):
     """Learns a line from points; `broken` puts a nan into that step, `signals` sends SIGTERM in it."""
 
     name = "line"
@@ -62,7 +62,7 @@ class Line(Task):
         error = (self.network(batch) - 3 * batch).square()
         if step == self.broken:
             error = error * math.nan
-        return {"slope": Part.mean(error), "offset": Part.mean(self.network[2].bias.square(), 0.1)}
+        return {"slope": LossTerm.mean(error), "offset": LossTerm.mean(self.network[2].bias.square(), 0.1)}
 
     def measure(self):
         return {"figure": self.figure.pop(0)} if self.figure else {}
@@ -115,7 +115,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path):
     assert fit(again, settings(tmp_path)) and again.seen == []
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_parts(tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_terms(tmp_path):
     with pytest.raises(LangTrackError, match=r"not finite at step 3: slope nan, offset [\d.e-]+\."):
         fit(Line(broken=3), settings(tmp_path))
     assert state(tmp_path)["step"] == 2  # the last good checkpoint
@@ -150,7 +150,7 @@ def test_the_weights_of_the_best_figure_are_kept_apart(tmp_path):
 
 def test_a_batch_that_the_processes_cannot_share_is_refused(tmp_path):
     with pytest.raises(LangTrackError, match="batch of 2 cannot be shared by 3 processes: give --batch 3"):
-        fit(Line(), settings(tmp_path), World(0, 3))
+        fit(Line(), settings(tmp_path), DistributedContext(0, 3))
 
 
 # --- two processes -----------------------------------------------------------------------------------------
@@ -161,6 +161,12 @@ def two(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("two")
     in_two_processes(data, out)
     return out
+
+
+def test_cudnn_is_deterministic_in_training_alone(tmp_path):
+    before, during = torch.backends.cudnn.deterministic, []
+    fit(Line(), settings(tmp_path), on_step=lambda *_: during.append(torch.backends.cudnn.deterministic))
+    assert during == [True] * 6 and torch.backends.cudnn.deterministic == before
 
 
 @pytest.mark.parametrize("branch", TRAINERS)
@@ -188,27 +194,31 @@ def test_two_processes_learn_what_one_does_with_the_same_global_batch(two, data,
 
 
 def test_shares_of_a_batch_are_the_batch():
-    whole = [*World(0, 1).share(7, 6)]
-    assert [i for rank in range(3) for i in World(rank, 3).share(7, 6)] == whole == [*range(42, 48)]
+    whole = [*DistributedContext(0, 1).sample_indices(7, 6)]
+    assert (
+        [i for rank in range(3) for i in DistributedContext(rank, 3).sample_indices(7, 6)]
+        == whole
+        == [*range(42, 48)]
+    )
 
 
-def test_shared_batch_norms_take_the_place_of_the_others():
+def test_synchronised_batch_norms_take_the_place_of_the_others():
     network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Sequential(nn.BatchNorm2d(2)))
     parameters = [id(p) for p in network.parameters()]
     names = list(network.state_dict())
-    share_statistics(network)
-    assert isinstance(network[1][0], SharedBatchNorm)
+    synchronise_batch_norms(network)
+    assert isinstance(network[1][0], SyncBatchNorm)
     assert [id(p) for p in network.parameters()] == parameters and list(network.state_dict()) == names
 
 
 # --- small parts -------------------------------------------------------------------------------------------
 
 
-def test_a_part_divides_by_what_counts():
+def test_a_loss_term_divides_by_what_counts():
     values = torch.tensor([1.0, 2.0, 30.0])
-    assert Part.mean(values, 0.5).value == pytest.approx(5.5)
-    assert Part.mean(values, where=torch.tensor([True, True, False])).value == 1.5
-    assert Part.mean(values[:0]).value == 0
+    assert LossTerm.mean(values, 0.5).value == pytest.approx(5.5)
+    assert LossTerm.mean(values, where=torch.tensor([True, True, False])).value == 1.5
+    assert LossTerm.mean(values[:0]).value == 0
 
 
 def test_dice_loss_is_zero_for_the_truth_and_nearly_one_for_its_opposite():
@@ -220,7 +230,7 @@ def test_dice_loss_is_zero_for_the_truth_and_nearly_one_for_its_opposite():
 
 def test_averages_are_lent_to_the_network():
     network = nn.Linear(1, 1)
-    average = Average(network, decay=0.9)
+    average = WeightAverage(network, decay=0.9)
     own = network.weight.detach().clone()
     with torch.no_grad():
         network.weight += 1
@@ -230,8 +240,8 @@ def test_averages_are_lent_to_the_network():
     torch.testing.assert_close(network.weight.detach(), own + 1)
 
 
-def test_a_strip_shows_input_target_and_prediction():
-    shown = strip(torch.full((3, 4, 6), 0.5), torch.ones(2, 3), torch.zeros(4, 6))
+def test_side_by_side_shows_input_target_and_prediction():
+    shown = side_by_side(torch.full((3, 4, 6), 0.5), torch.ones(2, 3), torch.zeros(4, 6))
     assert shown.shape == (3, 4, 18)
     assert [shown[:, :, x : x + 6].unique().tolist() for x in (0, 6, 12)] == [[0.5], [1.0], [0.0]]
 
