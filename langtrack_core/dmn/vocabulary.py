@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 import pickletools
 import re
 import unicodedata
@@ -19,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+from ..safe_pickle import Refused, load_inert
 from ..types import LangTrackError, normalised_text, shorten
 
 UNKNOWN = "<unk>"
@@ -175,23 +175,8 @@ class Vocabulary:
 #
 # torch.save(Corpus) of 2018: pickles one after another (magic number, format version, machine, object,
 # storage keys); since PyTorch 1.6 a zip with the object in data.pkl. The object is a Corpus whose .dictionary
-# is a Dictionary with .word2idx and .idx2word. A pickle is a program, so two gates stand before it: a list of
-# operations without any that calls, and a find_class that knows two inert classes.
-
-# All that a plain object of dicts, lists, strings, small numbers and None needs. No REDUCE, INST, OBJ, EXT or
-# BUILD-by-copyreg; no tuples but the empty one, since hashing nested ones can take for ever.
-_OPERATIONS = frozenset(
-    """
-    PROTO FRAME STOP MARK GLOBAL STACK_GLOBAL EMPTY_TUPLE NEWOBJ BUILD
-    EMPTY_DICT SETITEM SETITEMS EMPTY_LIST APPEND APPENDS BINUNICODE SHORT_BINUNICODE
-    BININT BININT1 BININT2 LONG1 NONE NEWTRUE NEWFALSE
-    BINPUT LONG_BINPUT BINGET LONG_BINGET MEMOIZE
-    """.split()  # noqa: SIM905 - twenty-nine quoted words are harder to read
-)
-
-
-class _Refused(Exception):
-    """What a pickle wanted and may not have."""
+# is a Dictionary with .word2idx and .idx2word. Their module was referit_loader, utils.word_utils or
+# dmn_pytorch.utils.word_utils over time.
 
 
 def _is_pickled(data: bytes) -> bool:
@@ -211,7 +196,7 @@ def _published_words(data: bytes) -> tuple[str, ...]:
     except LangTrackError:
         raise
     except Exception as error:  # hostile bytes can fail in any way; none of them may reach the user raw
-        why = f"it wants {shorten(str(error))}" if isinstance(error, _Refused) else type(error).__name__
+        why = f"it wants {shorten(str(error))}" if isinstance(error, Refused) else type(error).__name__
         raise LangTrackError(
             f"it is not the published corpus ({why}); nothing in it was run. "
             "Give the word list as a text file instead, one word a line."
@@ -222,12 +207,12 @@ def _words_of(corpus: Any) -> tuple[str, ...]:
     """The checked words of the rebuilt object."""
     dictionary = vars(corpus).get("dictionary")
     if type(corpus).__name__ != "Corpus" or type(dictionary).__name__ != "Dictionary":
-        raise _Refused(f"to be a {type(corpus).__name__} without a Dictionary")
+        raise Refused(f"to be a {type(corpus).__name__} without a Dictionary")
     words, ids = vars(dictionary).get("idx2word"), vars(dictionary).get("word2idx")
     if type(words) is not list or not all(type(word) is str for word in words):
-        raise _Refused("an idx2word that is no list of words")
+        raise Refused("an idx2word that is no list of words")
     if ids != {word: i for i, word in enumerate(words)}:
-        raise _Refused("a word2idx that is not the reverse of idx2word")
+        raise Refused("a word2idx that is not the reverse of idx2word")
     return tuple(words)
 
 
@@ -238,46 +223,10 @@ def _unpickle_corpus(data: bytes) -> Any:
             with archive.open(name) as member:  # not .read(): a few bytes of zip can hold gigabytes
                 data = member.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
-            raise _Refused(f"more than {MAX_FILE_BYTES} bytes")
+            raise Refused(f"more than {MAX_FILE_BYTES} bytes")
     stream = io.BytesIO(data)
     for _ in range(4):  # magic number, format version, machine, object; or the object at once
-        value = _unpickle_one(stream)
+        value = load_inert(stream, ("Corpus", "Dictionary"))
         if type(value).__name__ == "Corpus":
             return value
-    raise _Refused(f"to be a {type(value).__name__}")
-
-
-def _unpickle_one(stream: io.BytesIO) -> Any:
-    """The next pickle in a stream, after its opcodes were looked through without running them."""
-    start = stream.tell()
-    for operations, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-        if opcode.name not in _OPERATIONS:
-            raise _Refused(f"the operation {opcode.name}")
-        # A pickler numbers its memo from 0; for a far number the unpickler would reserve memory up to there.
-        if opcode.name in ("BINPUT", "LONG_BINPUT") and int(argument or 0) > operations:
-            raise _Refused(f"memo place {argument}")
-    stream.seek(start)
-
-    class Corpus:
-        """Inert stand-in, made anew for each file."""
-
-        def __setstate__(self, state: dict[str, Any]) -> None:
-            if type(state) is not dict:
-                raise _Refused("attributes that are no dict")
-            self.__dict__.update(state)
-
-    class Dictionary(Corpus):
-        pass
-
-    class Restricted(pickle.Unpickler):
-        def find_class(self, module: str, name: str) -> type:
-            # The module was referit_loader, utils.word_utils or dmn_pytorch.utils.word_utils over time.
-            try:
-                return {"Corpus": Corpus, "Dictionary": Dictionary}[name]
-            except KeyError:
-                raise _Refused(f"{module}.{name}") from None
-
-        def persistent_load(self, pid: Any) -> Any:
-            raise _Refused("an object stored elsewhere")
-
-    return Restricted(stream).load()
+    raise Refused(f"to be a {type(value).__name__}")
