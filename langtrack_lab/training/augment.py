@@ -1,4 +1,8 @@
-"""What makes a crop harder to recognise: things in front of it, other colours, blur, few pixels."""
+"""Augmentation: what makes a picture harder to recognise, or another picture of the same things.
+
+Each function takes ``rgb``, ``(H, W, 3)`` uint8, and where it draws by chance a generator, and gives a new
+picture. ``alpha`` and ``mask`` are ``(H, W)`` float32 in [0, 1].
+"""
 
 from __future__ import annotations
 
@@ -7,63 +11,134 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langtrack_core.geometry import FloatArray
-from langtrack_core.siammask.network import SEARCH_SIZE
+from langtrack_core.masks import BoolMask
 
 Rgb = NDArray[np.uint8]
+Alpha = NDArray[np.float32]
 
 
-def occlude(crop: Rgb, mask: NDArray[np.float32], box: FloatArray, rng: np.random.Generator) -> None:
-    """Covers a part of the target, up to about half, with a patch of the crop's own surroundings."""
-    width, height = (np.clip(box[2:], 8, 240) * rng.uniform(0.25, 0.6, 2)).astype(int)
-    middle = (SEARCH_SIZE - 1) / 2 + box[:2] + rng.uniform(-0.5, 0.5, 2) * box[2:]
-    x, y = np.clip(middle - (width / 2, height / 2), 0, SEARCH_SIZE - 1).astype(int)
-    sx, sy = rng.integers(0, SEARCH_SIZE - np.array([width, height]))
-    patch = crop[sy : sy + height, sx : sx + width].copy()
-    height, width = crop[y : y + height, x : x + width].shape[:2]
-    crop[y : y + height, x : x + width] = patch[:height, :width]
-    mask[y : y + height, x : x + width] = 0.0
+# --- colours -----------------------------------------------------------------------------------------------
 
 
-def recolour(rgb: Rgb, rng: np.random.Generator) -> Rgb:
-    """The same thing in clearly other colours: channels change places, then gain and offset of each."""
+def shift_hue(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """Another hue, and lighter or darker: an object of its kind in another colour."""
+    hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV).astype(np.float32)
+    hsv[..., 0] = (hsv[..., 0] + rng.uniform(20, 160)) % 180
+    hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0.7, 1.8), 0, 255)
+    hsv[..., 2] = np.clip(hsv[..., 2] * rng.uniform(0.6, 1.4), 0, 255)
+    return np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
+
+
+def swap_channels(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """Clearly other colours, of white and grey too: channels change places, then gain and offset of each."""
     order = [(1, 2, 0), (2, 0, 1), (0, 2, 1), (2, 1, 0), (1, 0, 2)][rng.integers(5)]
     gain, offset = rng.uniform(0.5, 1.5, 3), rng.uniform(-50, 50, 3)
     return np.asarray(np.clip(rgb[:, :, order] * gain + offset, 0, 255), np.uint8)
 
 
-def coarsen(crop: Rgb, factor: float) -> Rgb:
-    """Seen with ``factor`` times fewer pixels a side, as a small target is."""
-    size = max(8, round(crop.shape[0] / factor))
-    small = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(small, crop.shape[:2], interpolation=cv2.INTER_LINEAR), np.uint8)
+def jitter_mildly(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """Another light, contrast and saturation, often blur, noise or JPEG; the names of colours stay true."""
+    x = rgb.astype(np.float32)
+    x = (x - x.mean()) * rng.uniform(0.7, 1.3) + x.mean() * rng.uniform(0.7, 1.25)
+    grey = x.mean(2, keepdims=True)
+    x = grey + (x - grey) * rng.uniform(0.6, 1.3) + rng.uniform(-8, 8, 3)
+    if rng.random() < 0.25:
+        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.6))
+    if rng.random() < 0.25:
+        x += rng.normal(0, rng.uniform(2, 10), x.shape)
+    changed = np.clip(x, 0, 255).astype(np.uint8)
+    return jpeg(changed, rng, 25, 80) if rng.random() < 0.25 else changed
 
 
-def compress(crop: Rgb, share: float, rng: np.random.Generator) -> Rgb:
-    """Strongly JPEG-compressed in ``share`` of the cases."""
-    if rng.random() >= share:
-        return crop
-    quality = int(rng.integers(15, 60))
-    _, coded = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
-
-
-def disturb(crop: Rgb, grey: bool, blur: float, rng: np.random.Generator) -> Rgb:
-    """Brightness, contrast, saturation, tint, grey, defocus or motion blur."""
+def jitter_strongly(rgb: Rgb, rng: np.random.Generator, grey: bool, blur: float) -> Rgb:
+    """Another brightness, contrast, saturation and tint, or grey; blurred in a share of ``blur`` cases."""
     saturation = 0.0 if grey else rng.uniform(0.5, 1.4)
     luma = np.array([0.299, 0.587, 0.114])
     colour = saturation * np.eye(3) + (1 - saturation) * np.tile(luma, (3, 1))
     gain = rng.uniform(0.7, 1.3) * (1 + (0 if grey else 1) * rng.uniform(-0.08, 0.08, 3))
     matrix = colour * gain[:, None] if not grey else colour * float(np.mean(gain))
-    changed = cv2.transform(crop, np.column_stack([matrix, np.full(3, rng.uniform(-25, 25))]))
+    changed = cv2.transform(rgb, np.column_stack([matrix, np.full(3, rng.uniform(-25, 25))]))
     if rng.random() < blur:
         if rng.random() < 0.5:
             changed = cv2.GaussianBlur(changed, (0, 0), rng.uniform(0.6, 2.2))
         else:
-            length = int(rng.integers(3, 12))
-            kernel = np.zeros((length, length), np.float32)
-            angle = rng.uniform(0, np.pi)
-            reach = (length - 1) / 2 * np.array([np.cos(angle), np.sin(angle)])
-            ends = ((length - 1) / 2 + np.array([-reach, reach])).round().astype(int)
-            cv2.line(kernel, ends[0].tolist(), ends[1].tolist(), 1.0)
-            changed = cv2.filter2D(changed, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
+            changed = motion_blur(np.asarray(changed, np.uint8), rng)
     return np.asarray(changed, np.uint8)
+
+
+# --- sharpness ---------------------------------------------------------------------------------------------
+
+
+def motion_blur(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """Every point smeared along a line of 3 to 11 pixels, in any direction."""
+    length = int(rng.integers(3, 12))
+    kernel = np.zeros((length, length), np.float32)
+    angle = rng.uniform(0, np.pi)
+    reach = (length - 1) / 2 * np.array([np.cos(angle), np.sin(angle)])
+    ends = ((length - 1) / 2 + np.array([-reach, reach])).round().astype(int)
+    cv2.line(kernel, ends[0].tolist(), ends[1].tolist(), 1.0)
+    changed = cv2.filter2D(rgb, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(changed, np.uint8)
+
+
+def lower_resolution(rgb: Rgb, factor: float) -> Rgb:
+    """The square picture as if it had ``factor`` times fewer pixels a side, as a small target has."""
+    size = max(8, round(rgb.shape[0] / factor))
+    small = cv2.resize(rgb, (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, rgb.shape[:2], interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def jpeg(rgb: Rgb, rng: np.random.Generator, lowest: int, highest: int) -> Rgb:
+    """With the marks of JPEG compression of a quality from ``lowest`` to below ``highest``."""
+    quality = int(rng.integers(lowest, highest))
+    _, coded = cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+
+
+# --- other things in the picture ---------------------------------------------------------------------------
+
+
+def paste(rgb: Rgb, patch: NDArray, alpha: Alpha) -> Rgb:
+    """A patch of the picture's size over it, as far as ``alpha`` lets it."""
+    return (rgb + alpha[:, :, None] * (patch.astype(np.float32) - rgb)).round().astype(np.uint8)
+
+
+def random_square(rgb: Rgb, rng: np.random.Generator, smallest: float, largest: float, size: int) -> Rgb:
+    """A square part of a picture, its side a share of the shorter side, stretched to ``size`` pixels."""
+    side = int(min(rgb.shape[:2]) * rng.uniform(smallest, largest))
+    top, left = (int(rng.integers(0, n - side + 1)) for n in rgb.shape[:2])
+    return np.asarray(cv2.resize(rgb[top : top + side, left : left + side], (size, size)), np.uint8)
+
+
+def cover_with_patch(rgb: Rgb, rng: np.random.Generator, mask: Alpha, box: FloatArray) -> tuple[Rgb, Alpha]:
+    """A part of the target, up to about half, behind a patch of the crop's own surroundings.
+
+    Args:
+        rgb: a square crop.
+        box: centre and size of the target, in pixels from the middle of the crop.
+    """
+    size = rgb.shape[0]
+    width, height = (np.clip(box[2:], 8, 240) * rng.uniform(0.25, 0.6, 2)).astype(int)
+    middle = (size - 1) / 2 + box[:2] + rng.uniform(-0.5, 0.5, 2) * box[2:]
+    x, y = np.clip(middle - (width / 2, height / 2), 0, size - 1).astype(int)
+    patch_x, patch_y = rng.integers(0, size - np.array([width, height]))
+    rgb, mask, patch = rgb.copy(), mask.copy(), rgb[patch_y : patch_y + height, patch_x : patch_x + width]
+    height, width = rgb[y : y + height, x : x + width].shape[:2]
+    rgb[y : y + height, x : x + width] = patch[:height, :width]
+    mask[y : y + height, x : x + width] = 0.0
+    return rgb, mask
+
+
+def pole(size: int, rng: np.random.Generator, box: FloatArray) -> BoolMask:
+    """Where a pole or a trunk in front of the target hides a square crop, from border to border.
+
+    Args:
+        size: pixels of a side of the crop.
+        box: as for `cover_with_patch`.
+    """
+    angle = rng.normal(0, 0.15) + (np.pi / 2 if rng.random() < 0.25 else 0)
+    across = np.array([np.cos(angle), np.sin(angle)])
+    width = np.abs(across) @ np.clip(box[2:], 12, 250) * rng.uniform(0.1, 0.4)
+    middle = (size - 1) / 2 + box[:2] + rng.uniform(-0.35, 0.35, 2) * box[2:]
+    y, x = np.mgrid[:size, :size]
+    return np.abs((x - middle[0]) * across[0] + (y - middle[1]) * across[1]) < width / 2

@@ -1,25 +1,26 @@
 """Pairs to learn from: a template crop, a search crop, and what the network should say about it.
 
-Pair ``i`` of a `PairDataset` depends on the seed and on ``i`` alone, so a resumed run sees what an unbroken
-one would have seen. Coordinates inside a search crop are pixels from its middle, like the anchors.
+Pair ``i`` depends on the seed and on ``i`` alone, so a resumed run sees what an unbroken one would have seen.
+Coordinates inside a search crop are pixels from its middle, like the anchors.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from langtrack_core.geometry import FloatArray, xyxy_to_cxcywh
 from langtrack_core.masks import BoolMask, enclosing_box
-from langtrack_core.siammask.network import ANCHORS_WH, GRID, SEARCH_SIZE, TEMPLATE_SIZE
+from langtrack_core.siammask.network import SEARCH_SIZE, TEMPLATE_SIZE
 from langtrack_core.siammask.tracker import ANCHORS_CXCYWH
 
 from ..datasets import (
@@ -32,13 +33,9 @@ from ..datasets import (
     read_rgb,
     saliency_pictures,
 )
-from .augment import Rgb, coarsen, compress, disturb, occlude, recolour
-
-CELLS = 2
-"""Cells of a pair that learn a mask."""
-
-CACHED_PICTURES = 8000
-"""Decoded pictures and masks kept; the project's own training set fits (about 2.5 GB)."""
+from . import augment
+from .augment import Rgb
+from .tracker_crops import anchor_labels, crop_matrix, draw_mask_cells, no_mask_cells, warp, warped_box
 
 
 @dataclass(frozen=True)
@@ -50,13 +47,15 @@ class PairRecipe:
         shift, scale: the search crop is off the target by up to this shift and this log scale.
         negatives: share of pairs whose search crop shows another object, of another picture.
         neighbours: share of photo pairs whose search crop is centred on another object of the same kind.
-        mirrored: share of photo pairs whose views are mirror images of each other.
-        surrounded: share of photo pairs whose search crop shows another photo beyond the picture's border.
-        pasted: share of pairs with an object pasted into the search crop, and half of these again with two:
-            the target itself in other colours, or another object, of the same kind where the kind is known.
-        bars: share of pairs with a pole or a trunk in front of the target, which shows on both sides.
-        coarse: share of pairs seen at a lower resolution, as small targets are.
-        compressed: share of search crops with the marks of strong JPEG compression.
+        mirror: share of photo pairs whose views are mirror images of each other.
+        surroundings: share of photo pairs whose search crop shows another photo beyond the picture's border.
+        grey, blur: shares of pairs without colours, and of search crops out of focus or in motion.
+        patches: share of pairs with a part of the target behind a patch of its surroundings.
+        poles: share of pairs with a pole or a trunk in front of the target, which shows on both sides.
+        paste: share of pairs with an object pasted into the search crop, and this share of these again with
+            two: the target itself in other colours, or another object, of the same kind where that is known.
+        low_resolution: share of pairs seen with fewer pixels, as small targets are.
+        jpeg: share of search crops with the marks of strong JPEG compression.
     """
 
     clips: float = 0.45
@@ -69,15 +68,68 @@ class PairRecipe:
     template_scale: float = 0.1
     negatives: float = 0.12
     neighbours: float = 0.35
-    mirrored: float = 0.3
-    surrounded: float = 0.7
+    mirror: float = 0.3
+    surroundings: float = 0.7
     grey: float = 0.1
     blur: float = 0.25
-    occlusion: float = 0.12
-    bars: float = 0.12
-    pasted: float = 0.35
-    coarse: float = 0.3
-    compressed: float = 0.15
+    patches: float = 0.12
+    poles: float = 0.12
+    paste: float = 0.35
+    low_resolution: float = 0.3
+    jpeg: float = 0.15
+
+
+class TrackerPair(NamedTuple):
+    """A pair, or, with a batch in front of every shape, B of them.
+
+    Attributes:
+        template, search: ``(S, S, 3)`` uint8 crops.
+        labels: ``(A,)`` 1, 0 or -1 for each anchor.
+        box: ``(4,)`` float32, centre and size of the whole target in the search crop.
+        mask: ``(255, 255)`` bool, the visible target in the search crop.
+        cells: ``(CELLS, 2)`` row and column of the cells that learn the mask, -1 for none.
+    """
+
+    template: Tensor
+    search: Tensor
+    labels: Tensor
+    box: Tensor
+    mask: Tensor
+    cells: Tensor
+
+
+# --- views -------------------------------------------------------------------------------------------------
+
+
+class ImageCache:
+    """Decoded pictures and masks; the one that was not used for longest goes first.
+
+    Args:
+        max_bytes: of all arrays together. Every data worker fills a cache of its own.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes, self.bytes = max_bytes, 0
+        self.arrays: OrderedDict[tuple[str, Path], NDArray] = OrderedDict()
+
+    def rgb(self, path: Path) -> Rgb:
+        return self._array("rgb", path, read_rgb)
+
+    def mask(self, path: Path) -> BoolMask:
+        return self._array("mask", path, read_mask)
+
+    def _array(self, kind: str, path: Path, read: Callable[[Path], NDArray]) -> NDArray:
+        key = kind, path
+        if key not in self.arrays:
+            array = read(path)
+            array.flags.writeable = False  # it is lent to many pairs
+            self.arrays[key] = array
+            self.bytes += array.nbytes
+            while self.bytes > self.max_bytes:
+                self.bytes -= self.arrays.popitem(last=False)[1].nbytes
+            return array
+        self.arrays.move_to_end(key)
+        return self.arrays[key]
 
 
 @dataclass(frozen=True)
@@ -90,23 +142,27 @@ class View:
     category: str | None = None
 
 
-@lru_cache(maxsize=CACHED_PICTURES)
-def _rgb(path: Path) -> Rgb:
-    return read_rgb(path)
+class Views(NamedTuple):
+    """What a pair is made of.
+
+    Attributes:
+        centre_xy: where the search crop is centred; None for the target.
+        positive: both views show the same object.
+        still: both are of photos.
+    """
+
+    template: View
+    search: View
+    centre_xy: FloatArray | None
+    positive: bool
+    still: bool
 
 
-@lru_cache(maxsize=CACHED_PICTURES)
-def _mask(path: Path) -> BoolMask:
-    return read_mask(path)
+class PairSampler:
+    """Draws pairs from a folder with ``davis``, ``coco``, ``saliency`` and ``persons`` in it."""
 
-
-class PairDataset(Dataset[dict[str, Tensor]]):
-    """``count`` pairs from a folder with ``davis``, ``coco``, ``saliency`` and ``persons`` in it."""
-
-    def __init__(self, folder: Path, count: int, seed: int, recipe: PairRecipe | None = None) -> None:
-        self.recipe = recipe or PairRecipe()
-        self.count = count
-        self.seed = seed
+    def __init__(self, folder: Path, seed: int, cache: ImageCache, recipe: PairRecipe | None = None) -> None:
+        self.recipe, self.seed, self.cache = recipe or PairRecipe(), seed, cache
         self.clips = davis_sequences(folder / "davis")
         self.photos = {
             "coco": _usable(coco_pictures(folder / "coco")),
@@ -119,121 +175,98 @@ class PairDataset(Dataset[dict[str, Tensor]]):
                 if _big_enough(instance) and instance.has_mask:
                     self.masked.setdefault(instance.category, []).append((picture, instance))
 
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def sample(self, index: int) -> TrackerPair:
         rng = np.random.default_rng((self.seed, index))
-        with np.errstate(all="raise"):
-            template, search, centre, positive, still = self._views(rng)
         recipe = self.recipe
-        matrix = _crop_matrix(
-            template.box_xyxy, None, TEMPLATE_SIZE, recipe.template_shift, recipe.template_scale, rng
+        with np.errstate(all="raise"):
+            template, search, centre_xy, positive, still = self._views(rng)
+        matrix = crop_matrix(
+            template.box_xyxy, rng, TEMPLATE_SIZE, recipe.template_shift, recipe.template_scale
         )
-        template_crop = _warp(template.rgb, matrix, TEMPLATE_SIZE)
-        mirror = still and rng.random() < recipe.mirrored
-        matrix = _crop_matrix(
-            search.box_xyxy, centre, SEARCH_SIZE, recipe.shift, recipe.scale, rng,
-            turn=still and search.mask is not None, mirror=mirror,
+        template_crop = warp(template.rgb, matrix, TEMPLATE_SIZE)
+        mirror = still and rng.random() < recipe.mirror
+        matrix = crop_matrix(
+            search.box_xyxy, rng, SEARCH_SIZE, recipe.shift, recipe.scale,
+            centre_xy=centre_xy, turn=still and search.mask is not None, mirror=mirror,
         )  # fmt: skip
-        search_crop = _warp(search.rgb, matrix, SEARCH_SIZE)
-        if still and rng.random() < recipe.surrounded:
-            self._surround(search_crop, search.rgb, matrix, rng)
-        box = _moved_box(search, matrix)
+        crop = warp(search.rgb, matrix, SEARCH_SIZE)
+        if still and rng.random() < recipe.surroundings:
+            # Photos end close to their objects; in a video the scene goes on, with other objects in it.
+            inside = np.full(search.rgb.shape[:2], 255, np.uint8)
+            outside = cv2.warpAffine(inside, matrix, (SEARCH_SIZE, SEARCH_SIZE)) < 255
+            crop = self._fill_with_photo(crop, rng, outside, 0.5, 1.0)
+        box = warped_box(search.box_xyxy, search.mask, matrix)
         mask = np.zeros((SEARCH_SIZE, SEARCH_SIZE), np.float32)
         if search.mask is not None:
-            size = (SEARCH_SIZE, SEARCH_SIZE)
-            mask[:] = cv2.warpAffine(search.mask.astype(np.float32), matrix, size)
-        while rng.random() < recipe.pasted:
-            self._paste(search_crop, mask, box, search, rng)
-        if rng.random() < recipe.occlusion:
-            occlude(search_crop, mask, box, rng)
-        if rng.random() < recipe.bars:
-            self._bar(search_crop, mask, box, rng)
-        if rng.random() < recipe.coarse:
+            mask[:] = cv2.warpAffine(search.mask.astype(np.float32), matrix, mask.shape)
+        while rng.random() < recipe.paste:
+            crop, mask = self._paste_object(crop, rng, mask, box, search)
+        if rng.random() < recipe.patches:
+            crop, mask = augment.cover_with_patch(crop, rng, mask, box)
+        if rng.random() < recipe.poles:
+            pole = augment.pole(SEARCH_SIZE, rng, box)
+            crop, mask = self._fill_with_photo(crop, rng, pole, 0.2, 0.6), np.where(pole, np.float32(0), mask)
+        if rng.random() < recipe.low_resolution:
             factor = float(np.exp(rng.uniform(np.log(1.5), np.log(6.0))))
-            template_crop = coarsen(template_crop, factor * rng.uniform(0.85, 1.2))
-            search_crop = coarsen(search_crop, factor)
+            template_crop = augment.lower_resolution(template_crop, factor * rng.uniform(0.85, 1.2))
+            crop = augment.lower_resolution(crop, factor)
         grey = rng.random() < recipe.grey
         labels = anchor_labels(box) if positive else np.zeros(ANCHORS_CXCYWH.shape[1], np.int64)
+        template_crop = augment.jitter_strongly(template_crop, rng, grey, 0.5 * recipe.blur)
+        crop = augment.jitter_strongly(crop, rng, grey, recipe.blur)
+        if rng.random() < recipe.jpeg:
+            crop = augment.jpeg(crop, rng, 15, 60)
         learns_mask = positive and search.mask is not None
-        return {
-            "template": torch.from_numpy(disturb(template_crop, grey, 0.5 * recipe.blur, rng)),
-            "search": torch.from_numpy(
-                compress(disturb(search_crop, grey, recipe.blur, rng), recipe.compressed, rng)
-            ),
-            "labels": torch.from_numpy(labels),
-            "box": torch.from_numpy(box.astype(np.float32)),
-            "mask": torch.from_numpy(mask > 0.5),
-            "cells": torch.from_numpy(_mask_cells(labels, learns_mask, rng)),
-        }
+        cells = draw_mask_cells(labels, rng) if learns_mask else no_mask_cells()
+        arrays = template_crop, crop, labels, box.astype(np.float32), mask > 0.5, cells
+        return TrackerPair(*map(torch.from_numpy, arrays))
 
-    def _views(self, rng: np.random.Generator) -> tuple[View, View, FloatArray | None, bool, bool]:
-        """Template view, search view, where the search is centred (None: on the target), positive, still."""
+    def _views(self, rng: np.random.Generator) -> Views:
         recipe = self.recipe
         other = rng.random() < recipe.negatives
         if rng.random() < recipe.clips:
             clip = self.clips[rng.integers(len(self.clips))]
             first = int(rng.integers(len(clip.frames)))
-            view = _clip_view(clip, first)
-            second = int(
-                np.clip(first + rng.integers(-recipe.max_gap, recipe.max_gap + 1), 0, len(clip.frames) - 1)
-            )
-            found = _clip_view(clip, second)
-            if view is None or found is None:  # the target is hidden: draw again
+            gap = rng.integers(-recipe.max_gap, recipe.max_gap + 1)
+            second = int(np.clip(first + gap, 0, len(clip.frames) - 1))
+            template, search = self._clip_view(clip, first), self._clip_view(clip, second)
+            if template is None or search is None:  # the target is hidden: draw again
                 return self._views(rng)
             if other:
-                return view, self._some_photo_view(rng), None, False, False
-            return view, found, None, True, False
-        picture, instance = self._some_photo(rng)
-        view = _photo_view(picture, instance)
+                return Views(template, self._random_photo_view(rng), None, False, False)
+            return Views(template, search, None, True, False)
+        picture, instance = self._random_photo(rng)
+        view = self._photo_view(picture, instance)
         if other:
-            return view, self._some_photo_view(rng), None, False, True
+            return Views(view, self._random_photo_view(rng), None, False, True)
         siblings = [o for o in picture.instances if o is not instance and o.category == instance.category]
         if siblings and rng.random() < recipe.neighbours:
             sibling = siblings[rng.integers(len(siblings))]
-            return view, view, xyxy_to_cxcywh(sibling.box_xyxy)[:2], True, True
-        return view, view, None, True, True
+            return Views(view, view, xyxy_to_cxcywh(sibling.box_xyxy)[:2], True, True)
+        return Views(view, view, None, True, True)
 
-    def _surround(self, crop: Rgb, rgb: Rgb, matrix: FloatArray, rng: np.random.Generator) -> None:
-        """Photos end close to their objects; in a video the scene goes on, with other objects in it."""
-        other = self._some_photo_view(rng).rgb
-        side = int(min(other.shape[:2]) * rng.uniform(0.5, 1.0))
-        top, left = (int(rng.integers(0, n - side + 1)) for n in other.shape[:2])
-        scene = cv2.resize(other[top : top + side, left : left + side], (SEARCH_SIZE, SEARCH_SIZE))
-        inside = cv2.warpAffine(np.full(rgb.shape[:2], 255, np.uint8), matrix, (SEARCH_SIZE, SEARCH_SIZE))
-        np.copyto(crop, scene, where=(inside < 255)[:, :, None])
+    def _fill_with_photo(
+        self, crop: Rgb, rng: np.random.Generator, where: BoolMask, smallest: float, largest: float
+    ) -> Rgb:
+        """Show a part of another photo, a square of these shares of its side, in a part of the crop."""
+        photo = self._random_photo_view(rng).rgb
+        square = augment.random_square(photo, rng, smallest, largest, SEARCH_SIZE)
+        return np.where(where[:, :, None], square, crop)
 
-    def _bar(self, crop: Rgb, mask: NDArray[np.float32], box: FloatArray, rng: np.random.Generator) -> None:
-        """A pole or a trunk before the target, of another photo's texture, from border to border."""
-        angle = rng.normal(0, 0.15) + (np.pi / 2 if rng.random() < 0.25 else 0)
-        across = np.array([np.cos(angle), np.sin(angle)])
-        width = np.abs(across) @ np.clip(box[2:], 12, 250) * rng.uniform(0.1, 0.4)
-        middle = (SEARCH_SIZE - 1) / 2 + box[:2] + rng.uniform(-0.35, 0.35, 2) * box[2:]
-        y, x = np.mgrid[:SEARCH_SIZE, :SEARCH_SIZE]
-        hidden = np.abs((x - middle[0]) * across[0] + (y - middle[1]) * across[1]) < width / 2
-        texture = self._some_photo_view(rng).rgb
-        side = int(min(texture.shape[:2]) * rng.uniform(0.2, 0.6))
-        top, left = (int(rng.integers(0, n - side + 1)) for n in texture.shape[:2])
-        scene = cv2.resize(texture[top : top + side, left : left + side], (SEARCH_SIZE, SEARCH_SIZE))
-        np.copyto(crop, scene, where=hidden[:, :, None])
-        mask[hidden] = 0.0
-
-    def _paste(
-        self, crop: Rgb, mask: NDArray[np.float32], box: FloatArray, target: View, rng: np.random.Generator
-    ) -> None:
-        """An object that is not the target, beside it or a little over it, in ``crop``; ``mask`` loses what
-        it hides."""
+    def _paste_object(
+        self, crop: Rgb, rng: np.random.Generator, mask: augment.Alpha, box: FloatArray, target: View
+    ) -> tuple[Rgb, augment.Alpha]:
+        """Put another object beside the target or a little over it; the mask loses what it hides."""
         twin = target.mask is not None and rng.random() < 0.4
-        other = target if twin else self._some_masked_view(target.category, rng)
+        other = target if twin else self._random_masked_view(target.category, rng)
         if other is None or other.mask is None:
-            return
+            return crop, mask
         x1, y1, x2, y2 = np.clip(other.box_xyxy.round().astype(int), 0, None)
         rgb, shape = other.rgb[y1:y2, x1:x2], other.mask[y1:y2, x1:x2]
         if not shape.any():
-            return
+            return crop, mask
         if twin or rng.random() < 0.3:
-            rgb = recolour(rgb, rng)
+            rgb = augment.swap_channels(rgb, rng)
         if rng.random() < 0.5:
             rgb, shape = rgb[:, ::-1], shape[:, ::-1]
         side = np.sqrt(np.clip(box[2:], 12, 250).prod())
@@ -246,25 +279,16 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         middle = box[:2] + direction * reach * rng.uniform(0.75, 1.5)
         corner = (SEARCH_SIZE - 1) / 2 + middle - half
         matrix = np.array([[zoom, 0, corner[0]], [0, zoom, corner[1]]])
-        size = (SEARCH_SIZE, SEARCH_SIZE)
-        moved = cv2.warpAffine(np.ascontiguousarray(rgb), matrix, size, borderMode=cv2.BORDER_REPLICATE)
-        alpha = cv2.warpAffine(shape.astype(np.float32), matrix, size)
+        rgb = np.ascontiguousarray(rgb)
+        patch = cv2.warpAffine(rgb, matrix, mask.shape, borderMode=cv2.BORDER_REPLICATE)
+        alpha = np.asarray(cv2.warpAffine(shape.astype(np.float32), matrix, mask.shape), np.float32)
         if rng.random() < 0.5:  # behind the target
             alpha = alpha * (1 - mask)
-        crop[:] = (crop + alpha[:, :, None] * (moved.astype(np.float32) - crop)).round().astype(np.uint8)
-        mask *= 1 - alpha
+        return augment.paste(crop, patch, alpha), mask * (1 - alpha)
 
-    def _some_masked_view(self, category: str | None, rng: np.random.Generator) -> View | None:
-        kin = self.masked.get(category or "") if rng.random() < 0.7 else None
-        if not kin:
-            names = list(self.masked)
-            kin = self.masked[names[rng.integers(len(names))]]
-        return _photo_view(*kin[rng.integers(len(kin))])
-
-    def _some_photo(self, rng: np.random.Generator) -> tuple[Picture, Instance]:
+    def _random_photo(self, rng: np.random.Generator) -> tuple[Picture, Instance]:
         recipe = self.recipe
-        rest = 1 - recipe.clips
-        share = rng.random() * rest
+        share = rng.random() * (1 - recipe.clips)
         kind = "persons" if share < recipe.persons else "saliency"
         if share >= recipe.persons + recipe.saliency:
             kind = "coco"
@@ -273,8 +297,29 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         usable = [instance for instance in picture.instances if _big_enough(instance)]
         return picture, usable[rng.integers(len(usable))]
 
-    def _some_photo_view(self, rng: np.random.Generator) -> View:
-        return _photo_view(*self._some_photo(rng))
+    def _random_photo_view(self, rng: np.random.Generator) -> View:
+        return self._photo_view(*self._random_photo(rng))
+
+    def _random_masked_view(self, category: str | None, rng: np.random.Generator) -> View:
+        """An object of COCO, in most cases of this category if there is one."""
+        objects = self.masked.get(category or "") if rng.random() < 0.7 else None
+        if not objects:
+            names = list(self.masked)
+            objects = self.masked[names[rng.integers(len(names))]]
+        return self._photo_view(*objects[rng.integers(len(objects))])
+
+    def _clip_view(self, clip: Sequence, index: int) -> View | None:
+        path = clip.masks[index]
+        assert path is not None  # DAVIS annotates every frame
+        mask = self.cache.mask(path)
+        box = enclosing_box(mask)
+        return None if box is None else View(self.cache.rgb(clip.frames[index]), box, mask)
+
+    def _photo_view(self, picture: Picture, instance: Instance) -> View:
+        rgb = self.cache.rgb(picture.path)
+        mask = instance.mask(rgb.shape[:2]) if instance.has_mask else None
+        mask = mask if mask is not None and mask.any() else None
+        return View(rgb, instance.box_xyxy, mask, instance.category)
 
 
 def _big_enough(instance: Instance) -> bool:
@@ -284,103 +329,3 @@ def _big_enough(instance: Instance) -> bool:
 
 def _usable(pictures: list[Picture]) -> list[Picture]:
     return [p for p in pictures if any(_big_enough(i) for i in p.instances)]
-
-
-def _clip_view(clip: Sequence, index: int) -> View | None:
-    mask = _mask(clip.masks[index])
-    box = enclosing_box(mask)
-    return None if box is None else View(_rgb(clip.frames[index]), box, mask)
-
-
-def _photo_view(picture: Picture, instance: Instance) -> View:
-    rgb = _rgb(picture.path)
-    mask = instance.mask(rgb.shape[:2]) if instance.has_mask else None
-    return View(rgb, instance.box_xyxy, mask if mask is not None and mask.any() else None, instance.category)
-
-
-# --- crops -------------------------------------------------------------------------------------------------
-
-
-def _crop_matrix(
-    box_xyxy: FloatArray,
-    centre_xy: FloatArray | None,
-    size: int,
-    shift: float,
-    scale: float,
-    rng: np.random.Generator,
-    *,
-    turn: bool = False,
-    mirror: bool = False,
-) -> FloatArray:
-    """``(2, 3)`` from picture to crop: the tracker's own crop, moved, scaled, turned, mirrored by chance."""
-    cx, cy, width, height = xyxy_to_cxcywh(box_xyxy)
-    if centre_xy is not None:
-        cx, cy = centre_xy
-    margin = 0.5 * (width + height)
-    zoom = TEMPLATE_SIZE / np.sqrt((width + margin) * (height + margin)) * np.exp(rng.uniform(-scale, scale))
-    linear = np.eye(2) * zoom
-    if turn:
-        angle, stretch = rng.uniform(-0.2, 0.2), np.exp(rng.uniform(-0.12, 0.12))
-        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        linear = rotation @ np.diag([stretch, 1 / stretch]) @ linear
-    if mirror:
-        linear = np.diag([-1.0, 1.0]) @ linear
-    middle = (size - 1) / 2 + rng.uniform(-shift, shift, 2)
-    return np.column_stack([linear, middle - linear @ np.array([cx - 0.5, cy - 0.5])])
-
-
-def _warp(rgb: Rgb, matrix: FloatArray, size: int) -> Rgb:
-    colour = tuple(int(v) for v in rgb[::8, ::8].mean((0, 1)))
-    return np.asarray(cv2.warpAffine(rgb, matrix, (size, size), borderValue=colour), np.uint8)
-
-
-def _moved_box(view: View, matrix: FloatArray) -> FloatArray:
-    """Centre and size, from the middle of the search crop, of the object after the warp (whole, not cut)."""
-    if view.mask is None:
-        points = view.box_xyxy.reshape(2, 2)
-    else:
-        rows = np.flatnonzero(view.mask.any(axis=1))
-        first = view.mask[rows].argmax(axis=1)
-        last = view.mask.shape[1] - view.mask[rows, ::-1].argmax(axis=1)
-        points = np.concatenate([np.stack([x, rows + dy], 1) for x in (first, last) for dy in (0, 1)])
-    moved = (points - 0.5) @ matrix[:, :2].T + matrix[:, 2] - (SEARCH_SIZE - 1) / 2
-    low, high = moved.min(0), moved.max(0)
-    return np.concatenate([(low + high) / 2, high - low])
-
-
-# --- what the network should say ---------------------------------------------------------------------------
-
-
-def anchor_iou(box: FloatArray) -> FloatArray:
-    """IoU of one box with every anchor; both as centre and size from the middle of the crop."""
-    ax, ay, aw, ah = ANCHORS_CXCYWH
-    x, y, w, h = box
-    inter_w = np.minimum(ax + aw / 2, x + w / 2) - np.maximum(ax - aw / 2, x - w / 2)
-    inter_h = np.minimum(ay + ah / 2, y + h / 2) - np.maximum(ay - ah / 2, y - h / 2)
-    inter = np.clip(inter_w, 0, None) * np.clip(inter_h, 0, None)
-    return inter / (aw * ah + w * h - inter)
-
-
-def anchor_labels(box: FloatArray) -> NDArray[np.int64]:
-    """1 for anchors that fit the box, 0 for those that do not, -1 for those between.
-
-    A box of an odd shape, which no anchor fits, takes the best ones. A box whose centre is out of the grid's
-    reach has no positives.
-    """
-    iou = anchor_iou(box)
-    labels = np.where(iou < 0.3, 0, -1)
-    if np.abs(box[:2]).max() <= GRID // 2 * 8 + 8:
-        labels[iou >= max(min(0.6, 0.9 * iou.max()), 1e-3)] = 1
-    return labels.astype(np.int64)
-
-
-def _mask_cells(labels: NDArray[np.int64], learns: bool, rng: np.random.Generator) -> NDArray[np.int64]:
-    """``(CELLS, 2)`` rows and columns of positive cells to learn the mask at; -1 where there is none."""
-    cells = np.full((CELLS, 2), -1, np.int64)
-    if learns:
-        grid = (labels.reshape(len(ANCHORS_WH), GRID, GRID) == 1).any(0)
-        found = np.argwhere(grid)
-        if len(found):
-            chosen = rng.permutation(len(found))[:CELLS]
-            cells[: len(chosen)] = found[chosen]
-    return cells

@@ -17,8 +17,9 @@ from langtrack_core.siammask.tracker import ANCHORS_CXCYWH, decode
 from langtrack_core.types import LangTrackError
 from langtrack_lab.training import fit, save_weights
 from langtrack_lab.training.losses import anchor_box_loss, anchor_class_loss
-from langtrack_lab.training.tracker import WEIGHTS, mask_windows, trained_network
-from langtrack_lab.training.tracker_pairs import PairDataset, PairRecipe, anchor_iou, anchor_labels
+from langtrack_lab.training.tracker import WEIGHTS, trained_network
+from langtrack_lab.training.tracker_crops import anchor_iou, anchor_labels, mask_windows
+from langtrack_lab.training.tracker_pairs import ImageCache, PairRecipe, PairSampler
 
 
 @pytest.fixture(scope="module")
@@ -26,32 +27,49 @@ def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data"))
 
 
+def sampler(data, seed, recipe=None, max_bytes=10**8):
+    return PairSampler(data, seed, ImageCache(max_bytes), recipe)
+
+
 def test_a_pair_depends_on_seed_and_index_alone(data):
-    first, second = PairDataset(data, 10, 7), PairDataset(data, 1000, 7)
+    first, second = sampler(data, 7), sampler(data, 7)
     for index in (3, 0):
-        a, b = first[index], second[index]
-        assert all(torch.equal(a[name], b[name]) for name in a)
-    assert not torch.equal(first[0]["search"], PairDataset(data, 10, 8)[0]["search"])
+        again = second.sample(index)
+        assert all(map(torch.equal, first.sample(index), again))
+    assert not torch.equal(first.sample(0).search, sampler(data, 8).sample(0).search)
+
+
+def test_a_cache_keeps_what_was_used_last_within_its_bound(data):
+    paths = [data / "coco" / "images" / f"{i}.jpg" for i in range(4)]
+    size = 80 * 120 * 3
+    cache = ImageCache(2 * size)
+    first = cache.rgb(paths[0])
+    cache.rgb(paths[1])
+    assert cache.rgb(paths[0]) is first and not first.flags.writeable
+    cache.rgb(paths[2])
+    assert cache.bytes == 2 * size and cache.rgb(paths[0]) is first
+    small, large = sampler(data, 7, max_bytes=0), sampler(data, 7)
+    assert all(map(torch.equal, small.sample(5), large.sample(5)))
 
 
 def test_box_and_mask_of_a_pair_agree(data):
-    pairs = PairDataset(data, 100, 1, PairRecipe(negatives=0, neighbours=0, occlusion=0, shift=20))
+    pairs = sampler(data, 1, PairRecipe(negatives=0, neighbours=0, patches=0, shift=20))
     seen = 0
-    for pair in (pairs[i] for i in range(40)):
-        mask = pair["mask"].numpy()
+    for pair in (pairs.sample(i) for i in range(40)):
+        mask = pair.mask.numpy()
         if not mask.any() or mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any():
             continue  # cut by the crop: the box is of the whole object
         box = xyxy_to_cxcywh(enclosing_box(mask)) - (127.5, 127.5, 0, 0)
-        assert np.abs(box - pair["box"].numpy()).max() < 3.5
-        assert (pair["labels"] == 1).any() and (pair["cells"][0] >= 0).all()
+        assert np.abs(box - pair.box.numpy()).max() < 3.5
+        assert (pair.labels == 1).any() and (pair.cells[0] >= 0).all()
         seen += 1
     assert seen > 15
 
 
 def test_pairs_of_two_things_have_no_positives(data):
-    pairs = PairDataset(data, 100, 1, PairRecipe(negatives=1))
-    for pair in (pairs[i] for i in range(8)):
-        assert (pair["labels"] == 0).all() and (pair["cells"] == -1).all()
+    pairs = sampler(data, 1, PairRecipe(negatives=1))
+    for pair in (pairs.sample(i) for i in range(8)):
+        assert (pair.labels == 0).all() and (pair.cells == -1).all()
 
 
 def test_labels_follow_the_iou_with_each_anchor():
@@ -178,20 +196,21 @@ def test_pictures_show_what_a_cell_sees(data, tmp_path):
         ({"scale": 0.3}, "search"),
         ({"template_shift": 8.0}, "template"),
         ({"blur": 1.0}, "search"),
-        ({"mirrored": 1.0}, "search"),
-        ({"occlusion": 1.0}, "search"),
+        ({"mirror": 1.0}, "search"),
+        ({"patches": 1.0}, "search"),
         ({"negatives": 1.0}, "labels"),
     ],
 )
 def test_each_disturbance_is_there(data, change, seen):
     still = {f.name: 0.0 for f in fields(PairRecipe) if f.name not in ("persons", "saliency", "max_gap")}
-    calm, disturbed = (PairDataset(data, 9, 2, PairRecipe(**still | c)) for c in ({}, change))
-    assert any(not torch.equal(calm[i][seen], disturbed[i][seen]) for i in range(3))
+    calm, disturbed = (sampler(data, 2, PairRecipe(**still | c)) for c in ({}, change))
+    pairs = [(getattr(calm.sample(i), seen), getattr(disturbed.sample(i), seen)) for i in range(3)]
+    assert not all(torch.equal(*both) for both in pairs)
 
 
 def test_grey_pairs_have_no_colour(data):
-    pair = PairDataset(data, 1, 2, PairRecipe(grey=1.0))[0]
-    for name in ("template", "search"):
-        assert pair[name].float().std(dim=2).max() < 1.5  # rounding
-    coloured = PairDataset(data, 1, 2, PairRecipe(grey=0.0))[0]
-    assert coloured["search"].float().std(dim=2).max() > 30
+    pair = sampler(data, 2, PairRecipe(grey=1.0)).sample(0)
+    for crop in (pair.template, pair.search):
+        assert crop.float().std(dim=2).max() < 1.5  # rounding
+    coloured = sampler(data, 2, PairRecipe(grey=0.0)).sample(0)
+    assert coloured.search.float().std(dim=2).max() > 30
