@@ -29,7 +29,7 @@ VALIDATION_STRIDE = 50
 """Frames between two that are validated on; neighbours in a clip say the same."""
 
 
-class Pair(NamedTuple):
+class PaperPair(NamedTuple):
     """One picture and one query.
 
     Attributes:
@@ -41,7 +41,7 @@ class Pair(NamedTuple):
     target: FloatArray | Instance
 
 
-class Example(NamedTuple):
+class PaperSample(NamedTuple):
     """What the network takes: ``image`` (1, 3, h, w), ``ids`` (T,), ``target`` (h, w) bool."""
 
     image: Tensor
@@ -51,18 +51,18 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class StageData:
-    """Pairs to learn from and to validate on, and the names of what they are from."""
+    """Pairs to learn from and to validate on, and the names of the sequences or sets they are from."""
 
-    pairs: list[Pair]
-    validation: list[Pair]
-    names: list[str]
-    validation_names: list[str]
+    pairs: list[PaperPair]
+    validation: list[PaperPair]
+    sources: list[str]
+    validation_sources: list[str]
 
 
 # --- choosing ----------------------------------------------------------------------------------------------
 
 
-def drawn(sequences: list[Sequence], count: int, seed: int, what: str) -> list[Sequence]:
+def draw_sequences(sequences: list[Sequence], count: int, seed: int, what: str) -> list[Sequence]:
     """``count`` of them at random.
 
     Raises:
@@ -79,21 +79,23 @@ def clips_data(otb: Path, lasot: Path, otb_count: int, lasot_count: int, seed: i
 
     The clips of OTB that were not drawn are validated on.
     """
-    of_otb = open_sequences("otb-lang", otb, "train")
-    from_otb = drawn(of_otb, otb_count, seed, "OTB-99-Lang (train)")
-    from_lasot = drawn(open_sequences("lasot", lasot, "train"), lasot_count, seed, "LaSOT (train)")
-    return _data([*from_otb, *from_lasot], _without(of_otb, from_otb))
+    otb_clips, lasot_clips = open_sequences("otb-lang", otb, "train"), open_sequences("lasot", lasot, "train")
+    otb_drawn = draw_sequences(otb_clips, otb_count, seed, "OTB-99-Lang (train)")
+    lasot_drawn = draw_sequences(lasot_clips, lasot_count, seed, "LaSOT (train)")
+    return _data([*otb_drawn, *lasot_drawn], _without(otb_clips, otb_drawn))
 
 
 def categories_data(otb: Path, lasot: Path, otb_count: int, seed: int) -> StageData:
     """One clip of each LaSOT category; validated on the same clips as `clips_data`."""
-    of_otb = open_sequences("otb-lang", otb, "train")
+    otb_clips = open_sequences("otb-lang", otb, "train")
     rng = np.random.default_rng(seed)
     categories: dict[str, list[Sequence]] = {}
     for sequence in open_sequences("lasot", lasot, "train"):
         categories.setdefault(sequence.name.rpartition("-")[0], []).append(sequence)
     chosen = [clips[rng.integers(len(clips))] for _, clips in sorted(categories.items())]
-    return _data(chosen, _without(of_otb, drawn(of_otb, otb_count, seed, "OTB-99-Lang (train)")))
+    return _data(
+        chosen, _without(otb_clips, draw_sequences(otb_clips, otb_count, seed, "OTB-99-Lang (train)"))
+    )
 
 
 def referit_data(referit: Path) -> StageData:
@@ -123,23 +125,23 @@ def _data(chosen: list[Sequence], validation: list[Sequence]) -> StageData:
     )
 
 
-def clip_pairs(sequences: Iterable[Sequence], stride: int = 1) -> list[Pair]:
-    """Every ``stride``-th frame on which the target is to be seen; several sentences take turns."""
+def clip_pairs(sequences: Iterable[Sequence], stride: int = 1) -> list[PaperPair]:
+    """Every ``stride``-th frame on which the target is visible; several sentences take turns."""
     pairs = []
     for sequence in sequences:
         if not sequence.expressions:
             raise LangTrackError(f"The sequence {sequence.name} has no sentence to learn from.")
         boxes = sequence.boxes_xyxy
-        seen = np.flatnonzero(np.isfinite(boxes).all(axis=1))[::stride]
-        for turn, i in enumerate(seen):
+        visible = np.flatnonzero(np.isfinite(boxes).all(axis=1))[::stride]
+        for turn, i in enumerate(visible):
             sentence = sequence.expressions[turn % len(sequence.expressions)]
-            pairs.append(Pair(sequence.frames[i], sentence, boxes[i]))
+            pairs.append(PaperPair(sequence.frames[i], sentence, boxes[i]))
     return pairs
 
 
-def _referral_pairs(folder: Path, split: str) -> list[Pair]:
+def _referral_pairs(folder: Path, split: str) -> list[PaperPair]:
     return [
-        Pair(referral.picture.path, sentence, referral.instance)
+        PaperPair(referral.picture.path, sentence, referral.instance)
         for referral in open_dataset("refclef", folder, split)
         if isinstance(referral, Referral)
         for sentence in referral.sentences
@@ -149,17 +151,17 @@ def _referral_pairs(folder: Path, split: str) -> list[Pair]:
 # --- reading -----------------------------------------------------------------------------------------------
 
 
-def read_pair(pair: Pair, look: Preprocessing, vocabulary: Vocabulary) -> Example:
+def read_pair(pair: PaperPair, preprocessing: Preprocessing, vocabulary: Vocabulary) -> PaperSample:
     """The target is drawn at the size of the network's input; unknown words are ``<unk>``."""
     rgb = read_rgb(pair.picture)
-    image = look(rgb)
+    image = preprocessing(rgb)
     h, w = image.shape[-2:]
     unknown = vocabulary.ids["<unk>"]
     ids = [vocabulary.ids.get(token, unknown) for token in published_tokens(pair.sentence)] or [unknown]
-    return Example(image, torch.tensor(ids), torch.from_numpy(_target(pair, rgb.shape[:2], (h, w))))
+    return PaperSample(image, torch.tensor(ids), torch.from_numpy(_target(pair, rgb.shape[:2], (h, w))))
 
 
-def _target(pair: Pair, size_hw: tuple[int, ...], input_hw: tuple[int, int]) -> NDArray[np.bool_]:
+def _target(pair: PaperPair, size_hw: tuple[int, ...], input_hw: tuple[int, int]) -> NDArray[np.bool_]:
     height, width = size_hw
     if isinstance(pair.target, Instance):
         mask = pair.target.mask((height, width)).astype(np.uint8)
@@ -168,7 +170,7 @@ def _target(pair: Pair, size_hw: tuple[int, ...], input_hw: tuple[int, int]) -> 
     return box_to_mask(pair.target * scale, input_hw)
 
 
-def words_of(pairs: Iterable[Pair]) -> Vocabulary:
+def words_of(pairs: Iterable[PaperPair]) -> Vocabulary:
     """Every word of the sentences, for a network that starts from nothing."""
     tokens = {token for pair in pairs for token in published_tokens(pair.sentence)}
     words = sorted(token for token in tokens if any(c.isalnum() for c in token))
