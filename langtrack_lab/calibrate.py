@@ -30,9 +30,9 @@ from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.load import build_segmenter, build_tracker, choose, read_checkpoint
 
-from .datasets import Sequence, read_mask
+from .datasets import Sequence
 from .evaluation.same_kind import alike
-from .evaluation.single_branch import follow, frames_of, tracking_sequences
+from .evaluation.single_branch import follow, tracking_sequences
 from .report.charts import Line, legend, line_chart
 from .report.page import page_style
 from .training import save_weights
@@ -98,9 +98,10 @@ def language_scores(
         foreign = [segmenter.encode(text) for other in others for text in other.expressions]
         guests = itertools.cycle(foreign)
         asked = 0
-        for frame in frames_of(sequence):
+        for frame in sequence.read_frames():
             if frame.index % stride:
                 continue
+            true_mask = sequence.mask(frame.index)
             before, asked = asked // OWN_PER_FOREIGN, asked + len(own)
             turns = asked // OWN_PER_FOREIGN - before
             for encoded in own + list(itertools.islice(guests, turns)):
@@ -110,8 +111,8 @@ def language_scores(
                 if box is None:  # absent: there is no box to be right or wrong
                     continue
                 scores.append(score)
-                if sequence.masks:
-                    overlap = mask_iou(mask, read_mask(sequence.masks[frame.index]))
+                if true_mask is not None:
+                    overlap = mask_iou(mask, true_mask)
                 else:
                     overlap = box_iou(box, np.nan_to_num(truth[frame.index]))
                 right.append(float(encoded in own and overlap > 0.5))
@@ -140,10 +141,10 @@ def tracker_scores(tracker: SiamMaskTracker, sequences: list[Sequence]) -> tuple
 def foreign_scores(tracker: SiamMaskTracker, sequence: Sequence, others: list[Sequence]) -> FloatArray:
     """Raw scores where the target is gone: started on one clip, the tracker looks at others for a moment."""
     scores = []
-    first = next(frames_of(sequence))
+    first = next(sequence.read_frames())
     for other in others:
         tracker.reanchor(first, sequence.boxes_xyxy[0], exact=True)
-        for frame in itertools.islice(frames_of(other), FOREIGN_FRAMES):
+        for frame in itertools.islice(other.read_frames(), FOREIGN_FRAMES):
             scores.append(tracker.update(frame).confidence)
     return np.array(scores)
 

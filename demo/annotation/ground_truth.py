@@ -17,19 +17,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from langtrack_core.box_files import read_boxes
 from langtrack_core.geometry import FloatArray, box_iou
+from langtrack_core.mask_files import read_mask
 from langtrack_core.masks import BoolMask, decode_rle, enclosing_box, encode_rle, mask_iou
 from langtrack_core.run.format import BRANCHES, BoxOf, Row, Run
 from langtrack_core.types import LangTrackError, shorten
 from langtrack_lab.metrics import THRESHOLDS, precision, success_curve
 
 from .safe_zip import Limits, unpack
-
-MAX_LINES = 1_000_000
-_MOST_PIXELS = 7680 * 7680
-_NUMBERS = re.compile(r"[,;\s]+")
 
 
 @dataclass(frozen=True)
@@ -99,40 +96,11 @@ class _Clip(NamedTuple):
 
 
 def _from_boxes(path: Path, clip: _Clip) -> Truth:
-    boxes = _read_boxes(path)
+    boxes = read_boxes(path)
     places, note = _aligned(len(boxes), clip, "line")
     own = boxes[places]
     absent: NDArray[np.bool_] = np.asarray(np.isnan(own).any(axis=1))
     return Truth(own, absent, np.ones(len(clip.frames), np.bool_), {}, (note,))
-
-
-def _read_boxes(path: Path) -> FloatArray:
-    """``(M, 4)`` xyxy, nan where absent."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (UnicodeDecodeError, OSError) as error:
-        raise LangTrackError(f"{shorten(path.name)} is not a text file; boxes are x,y,w,h a line.") from error
-    boxes = []
-    lines = text.rstrip().splitlines()
-    if len(lines) > MAX_LINES:
-        raise LangTrackError(f"{shorten(path.name)} has {len(lines)} lines; at most {MAX_LINES} are read.")
-    for number, line in enumerate(lines, 1):
-        parts = _NUMBERS.split(line.strip(" ,;\t"))
-        try:
-            values = [float(part) for part in parts]
-        except ValueError:
-            values = []
-        if len(values) != 4 or any(math.isinf(value) for value in values):
-            raise LangTrackError(
-                f"Line {number} of {shorten(path.name)} is not a box: four numbers x,y,w,h are needed, "
-                f"got {shorten(line)!r}."
-            )
-        x, y, w, h = values
-        there = not any(map(math.isnan, values)) and w > 0 and h > 0
-        boxes.append([x, y, x + w, y + h] if there else [math.nan] * 4)
-    if not boxes:
-        raise LangTrackError(f"{shorten(path.name)} is empty; boxes are x,y,w,h a line.")
-    return np.array(boxes)
 
 
 def _aligned(count: int, clip: _Clip, what: str) -> tuple[list[int], str]:
@@ -183,19 +151,19 @@ def _from_masks(paths: Sequence[Path], clip: _Clip) -> Truth:
     absent = np.zeros(len(frames), np.bool_)
     annotated = np.zeros(len(frames), np.bool_)
     masks: dict[int, dict[str, Any]] = {}
-    ids: set[int] = set()
+    objects: set[int] = set()
     for path, place in zip(ordered, place_of, strict=True):
         if place is None:
             continue
-        mask, found = _read_mask(path, clip.size_hw)
-        ids |= found
+        mask, _, values = read_mask(path, size_hw=clip.size_hw)
+        objects.update(values)
         box = enclosing_box(mask)
         annotated[place], absent[place] = True, box is None
         if box is not None:
             boxes[place] = box
         masks[place] = encode_rle(mask)
-    if len(ids) > 1:
-        notes.append(f"The masks hold {len(ids)} objects; all of them count as the target.")
+    if len(objects) > 1:
+        notes.append(f"The masks hold {len(objects)} objects; all of them count as the target.")
     return Truth(boxes, absent, annotated, masks, tuple(notes))
 
 
@@ -222,31 +190,6 @@ def _number_in(path: Path) -> int:
     """The last number in a file's name, -1 when it has none."""
     found = re.findall(r"\d+", path.stem)
     return int(found[-1][-12:]) if found else -1
-
-
-def _read_mask(path: Path, size_hw: tuple[int, int]) -> tuple[BoolMask, set[int]]:
-    """The mask and, of a palette picture, the objects in it. Grey values over 128 are positive, unless there
-    are small numbers alone, which are objects."""
-    name = shorten(path.name)
-    try:
-        with Image.open(path, formats=("PNG",)) as picture:
-            if picture.width * picture.height > _MOST_PIXELS:
-                raise LangTrackError(f"{name} is {picture.width}x{picture.height}, which is too large.")
-            if picture.size != (size_hw[1], size_hw[0]):
-                raise LangTrackError(
-                    f"{name} is {picture.width}x{picture.height}, but the video is "
-                    f"{size_hw[1]}x{size_hw[0]}; masks need the size of the video."
-                )
-            plain = picture.mode in ("P", "L", "1", "I", "I;16")
-            values = np.asarray(picture if plain else picture.convert("L"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise LangTrackError(f"{name} is not a readable PNG; replace it.") from error
-    if values.dtype == np.bool_:
-        return values, {1} if values.any() else set()
-    found = {int(value) for value in np.unique(values)} - {0}
-    if found and max(found) > 32:  # grey, not numbers of objects
-        return values > 128 if values.dtype == np.uint8 else values > 0, {1}
-    return values > 0, found
 
 
 # --- scores ------------------------------------------------------------------------------------------------

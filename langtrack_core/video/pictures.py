@@ -37,21 +37,29 @@ PostScript, which it hands to another program; nothing of a stranger's is to get
 
 
 def find_pictures(path: Path) -> list[Path] | None:
-    """The pictures of a folder in natural order, or a picture alone.
-
-    Files whose name starts with a dot are no pictures: some archives bring a "._0001.jpg" beside each.
-
-    Returns:
-        At least one path; None when ``path`` is a file of another kind.
+    """The pictures of a folder, or a picture alone; None when ``path`` is a file of another kind.
 
     Raises:
         LangTrackError: a folder without pictures.
     """
-    if not path.is_dir():
-        return [path] if is_picture(path) else None
-    found = [file for file in path.iterdir() if is_picture(file) and file.is_file()]
+    if path.is_dir():
+        return pictures_in(path)
+    return [path] if is_picture(path) else None
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder in natural order; at least one.
+
+    Files whose name starts with a dot are no pictures: some archives bring a "._0001.jpg" beside each.
+
+    Raises:
+        LangTrackError: no folder, or one without pictures.
+    """
+    if not folder.is_dir():
+        raise LangTrackError(f"The folder of pictures {folder} is missing.")
+    found = [file for file in folder.iterdir() if is_picture(file) and file.is_file()]
     if not found:
-        raise LangTrackError(f"The folder {path} holds no pictures; JPEG or PNG frames are needed.")
+        raise LangTrackError(f"The folder {folder} holds no pictures; JPEG or PNG frames are needed.")
     return sorted(found, key=lambda file: natural_key(file.name))
 
 

@@ -11,7 +11,6 @@ from .boxes import (
     otb_lang_sequences,
     tnl2k_sequences,
 )
-from .files import IMAGE_SUFFIXES, read_mask, read_rgb
 from .pictures import Instance, Picture, Referral, box_referrals, coco_pictures, coco_set, saliency_pictures
 from .refer import refer_referrals
 from .registry import KINDS, Dataset, Kind, guess_kind, open_dataset, open_sequences
@@ -19,7 +18,6 @@ from .sequences import Sequence, box_sequences, davis_sequences, plain_sequences
 from .videos import ref_davis17_sequences, ref_youtube_vos_sequences
 
 __all__ = [
-    "IMAGE_SUFFIXES",
     "KINDS",
     "ONE_BASED",
     "Dataset",
@@ -40,8 +38,6 @@ __all__ = [
     "open_sequences",
     "otb_lang_sequences",
     "plain_sequences",
-    "read_mask",
-    "read_rgb",
     "ref_davis17_sequences",
     "ref_youtube_vos_sequences",
     "refer_referrals",

@@ -7,19 +7,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from langtrack_core.box_files import read_boxes
 from langtrack_core.geometry import FloatArray
 from langtrack_core.types import LangTrackError
+from langtrack_core.video.pictures import natural_key, pictures_in
 
 from .files import (
     existing,
     folders_in,
-    natural_order,
     one_of,
-    pictures_in,
     read_lines,
     read_numbers,
-    read_rows,
-    to_boxes,
 )
 from .sequences import Sequence
 
@@ -31,9 +29,9 @@ OTB: annotated and measured in MATLAB.
 """
 
 
-def _agree(truth: Path, rows: FloatArray, frames: list[Path]) -> None:
-    if len(rows) != len(frames):
-        raise LangTrackError(f"{truth} has {len(rows)} lines for {len(frames)} frames.")
+def _agree(truth: Path, boxes: FloatArray, frames: list[Path]) -> None:
+    if len(boxes) != len(frames):
+        raise LangTrackError(f"{truth} has {len(boxes)} lines for {len(frames)} frames.")
 
 
 def _parts(split: str | None, known: tuple[str, ...], folder: Path) -> tuple[str, ...]:
@@ -71,7 +69,7 @@ def otb_lang_sequences(folder: Path, split: str | None = None) -> list[Sequence]
     sequences = []
     for part in _parts(split, ("train", "test"), folder):
         queries = existing(folder / f"OTB_query_{part}", "a folder of sentences, NAME.txt each")
-        for query in sorted(queries.glob("*.txt"), key=lambda p: natural_order(p.name)):
+        for query in sorted(queries.glob("*.txt"), key=lambda p: natural_key(p.name)):
             sequences.append(_otb_sequence(folder / "OTB_videos", query))
     return sequences
 
@@ -86,23 +84,23 @@ def _otb_sequence(videos: Path, query: Path) -> Sequence:
     # Human4 has its boxes in .2, beside an empty .1.
     plain = [directory / "groundtruth_rect.txt", directory / "groundtruth_rect.2.txt"]
     truth = one_of(wanted + plain, f"The boxes of {name}")
-    rows = read_rows(truth)
+    boxes = read_boxes(truth, first_pixel=1)
     everything = pictures_in(directory / "img")
     first, last = _OTB_SPANS.get(name, (None, None))
     if first is None or last is None:
         frames = everything
     else:
         frames = [p for p in everything if first <= _number(p) <= last]
-        if len(rows) == len(everything):  # boxes of all pictures, not only of those that count
-            rows = rows[[first <= _number(p) <= last for p in everything]]
-    _agree(truth, rows, frames)
+        if len(boxes) == len(everything):  # boxes of all pictures, not only of those that count
+            boxes = boxes[[first <= _number(p) <= last for p in everything]]
+    _agree(truth, boxes, frames)
     attributes = directory / "attrs.txt"
     words = ",".join(read_lines(attributes, "")) if attributes.exists() else ""
     return Sequence(
         name,
         tuple(frames),
         tuple(read_lines(query, "a sentence")),
-        boxes=to_boxes(rows, first_pixel=1),
+        boxes=boxes,
         absent=np.zeros(len(frames), bool),
         attributes=frozenset(w.strip() for w in words.split(",") if w.strip()),
     )
@@ -171,11 +169,11 @@ def lasot_sequences(folder: Path, split: str | None = None) -> list[Sequence]:
 
 def _lasot_sequence(directory: Path) -> Sequence:
     truth = directory / "groundtruth.txt"
-    rows = read_rows(truth)
+    boxes = read_boxes(truth, first_pixel=1)
     frames = pictures_in(directory / "img")
     if directory.name == "monkey-17":  # has pictures beyond its last box, which its authors cut off
-        frames = frames[: len(rows)]
-    _agree(truth, rows, frames)
+        frames = frames[: len(boxes)]
+    _agree(truth, boxes, frames)
     flag = "0 or 1 a frame"
     occluded = read_numbers(directory / "full_occlusion.txt", len(frames), flag) > 0
     outside = read_numbers(directory / "out_of_view.txt", len(frames), flag) > 0
@@ -184,7 +182,7 @@ def _lasot_sequence(directory: Path) -> Sequence:
         directory.name,
         tuple(frames),
         (" ".join(read_lines(directory / "nlp.txt", "one sentence")),),
-        boxes=_visible(to_boxes(rows, first_pixel=1), occluded | outside),
+        boxes=_visible(boxes, occluded | outside),
         absent=occluded | outside,
         attributes=frozenset(name for name, there in attributes.items() if there),
     )
@@ -221,14 +219,13 @@ def tnl2k_sequences(folder: Path, split: str | None = None) -> list[Sequence]:
 
 def _tnl2k_sequence(directory: Path, flags: list[Path]) -> Sequence:
     truth = directory / "groundtruth.txt"
-    rows = read_rows(truth)
+    boxes = read_boxes(truth)
     frames = pictures_in(directory / "imgs")
-    if directory.name == "test_015_Sord_video_Q01_done" and len(frames) == len(rows) - 1:
+    if directory.name == "test_015_Sord_video_Q01_done" and len(frames) == len(boxes) - 1:
         # Picture 492 was published damaged, under a name that is no picture's; its neighbour stands in.
         before = next(i for i, p in enumerate(frames) if _number(p) == 491)
         frames.insert(before + 1, frames[before])
-    _agree(truth, rows, frames)
-    boxes = to_boxes(rows, first_pixel=0)
+    _agree(truth, boxes, frames)
     absent = np.zeros(len(frames), bool)
     for path in (d / f"{directory.name}.txt" for d in flags):
         if path.exists():
@@ -267,7 +264,7 @@ def got10k_sequences(folder: Path, split: str | None = None) -> list[Sequence]:
 def _got10k_sequence(directory: Path, *, public: bool) -> Sequence:
     frames = pictures_in(existing(directory, "a sequence that list.txt names"))
     truth = directory / "groundtruth.txt"
-    rows = read_rows(truth)
+    boxes = read_boxes(truth, first_pixel=1)
     absent = np.zeros(len(frames), bool)
     attributes: frozenset[str] = frozenset()
     if public:
@@ -275,10 +272,10 @@ def _got10k_sequence(directory: Path, *, public: bool) -> Sequence:
         cover = read_numbers(directory / "cover.label", len(frames), "0 to 8 a line")
         absent = (flags > 0) | (cover == 0)
         attributes = _got10k_classes(directory / "meta_info.ini")
-    elif len(rows) == 1:
-        rows = np.concatenate([rows, np.full((len(frames) - 1, 4), np.nan)])
-    _agree(truth, rows, frames)
-    boxes = _visible(to_boxes(rows, first_pixel=1), absent)
+    elif len(boxes) == 1:
+        boxes = np.concatenate([boxes, np.full((len(frames) - 1, 4), np.nan)])
+    _agree(truth, boxes, frames)
+    boxes = _visible(boxes, absent)
     return Sequence(directory.name, tuple(frames), (), boxes=boxes, absent=absent, attributes=attributes)
 
 

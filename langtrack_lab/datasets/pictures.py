@@ -10,10 +10,12 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from langtrack_core.geometry import FloatArray, xywh_to_xyxy
+from langtrack_core.mask_files import read_mask
 from langtrack_core.masks import BoolMask, box_to_mask, enclosing_box
 from langtrack_core.types import LangTrackError
+from langtrack_core.video.pictures import pictures_in
 
-from .files import existing, one_of, pictures_in, read_json, read_mask
+from .files import existing, one_of, read_json
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Instance:
             LangTrackError: the run lengths are of another size.
         """
         if self.mask_path is not None:
-            return read_mask(self.mask_path)
+            return read_mask(self.mask_path).mask
         if self.polygons:
             return _decode(coco_mask.frPyObjects([list(p) for p in self.polygons], *size_hw))
         if self.runs:
@@ -182,7 +184,7 @@ def saliency_pictures(folder: Path) -> list[Picture]:
     pictures = []
     for path in pictures_in(Path(folder) / "images"):
         mask_path = existing(Path(folder) / "masks" / f"{path.stem}.png", "the mask of " + path.name)
-        box = enclosing_box(read_mask(mask_path))
+        box = enclosing_box(read_mask(mask_path).mask)
         if box is not None:
             pictures.append(Picture(path, (Instance("", box, mask_path=mask_path),)))
     return pictures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,21 +10,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from langtrack_core.box_files import read_boxes
 from langtrack_core.geometry import FloatArray
+from langtrack_core.mask_files import read_mask
 from langtrack_core.masks import BoolMask, enclosing_box
-from langtrack_core.types import LangTrackError
+from langtrack_core.types import Frame, LangTrackError
+from langtrack_core.video.pictures import FOLDER_FPS, is_picture, pictures_in, read_picture
 
 from .files import (
     entries,
     folders_in,
-    is_picture,
     masks_for,
-    pictures_in,
     read_json,
     read_lines,
-    read_mask,
-    read_rows,
-    to_boxes,
 )
 
 
@@ -66,10 +65,15 @@ class Sequence:
         if self.absent is not None and self.absent.shape != (n,):
             raise ValueError(f"{self.name}: absent must be ({n},), got {self.absent.shape}")
 
+    def read_frames(self, start: int = 0) -> Iterator[Frame]:
+        """The pictures from ``start`` on, decoded one by one; data sets do not say their frame rates."""
+        for index, path in enumerate(self.frames[start:], start):
+            yield Frame(index, float(index / FOLDER_FPS), read_picture(path))
+
     def mask(self, index: int) -> BoolMask | None:
         """``(H, W)`` bool of a frame, None where there is no annotation."""
         path = self.masks[index] if self.masks else None
-        return None if path is None else read_mask(path, self.object_id)
+        return None if path is None else read_mask(path, self.object_id).mask
 
     @cached_property
     def boxes_xyxy(self) -> FloatArray:
@@ -166,7 +170,7 @@ def plain_sequences(folder: Path) -> list[Sequence]:
 
 
 def _boxes_of(path: Path, frames: int) -> FloatArray:
-    boxes = to_boxes(read_rows(path), first_pixel=0)
+    boxes = read_boxes(path)
     if len(boxes) != frames:
         raise LangTrackError(f"{path} has {len(boxes)} lines for {frames} frames.")
     return boxes

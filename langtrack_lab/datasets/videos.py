@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from langtrack_core.types import LangTrackError
+from langtrack_core.video.pictures import natural_key, pictures_in
 
-from .files import existing, masks_for, natural_order, one_of, pictures_in, read_json, read_lines
+from .files import existing, masks_for, one_of, read_json, read_lines
 from .sequences import Sequence
 
 # --- Ref-DAVIS17 -------------------------------------------------------------------------------------------
@@ -119,8 +120,8 @@ def _youtube_part(folder: Path, part: str) -> list[Sequence]:
         if name in hidden:
             continue
         try:
-            stems = sorted(video["frames"], key=natural_order)
-            told = sorted(video["expressions"].items(), key=lambda item: natural_order(item[0]))
+            stems = sorted(video["frames"], key=natural_key)
+            told = sorted(video["expressions"].items(), key=lambda item: natural_key(item[0]))
             sentences = [(key, e["exp"].strip(), e.get("obj_id")) for key, e in told]
             by_object: dict[int, list[str]] = {}
             for _, text, object_id in sentences:

@@ -23,11 +23,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from langtrack_core.box_files import numbers_in, read_boxes, read_lines
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask, box_to_mask, enclosing_box, encode_rle
 from langtrack_core.types import LangTrackError, shorten
+from langtrack_core.video import read_picture
 
-from ..datasets import ONE_BASED, read_rgb
+from ..datasets import ONE_BASED
 from ..metrics.boxes import stacked
 from .protocol import Init, Item, items_of
 from .results import Results
@@ -35,7 +37,6 @@ from .sequences import Answers, Record, compared
 
 FORMS = ("otb", "lasot", "got10k", "vot")
 
-_SEPARATOR = re.compile(r"[,;\s]+")
 _GIVEN = 1.0
 """VOT's code on the frame whose region was given."""
 
@@ -106,7 +107,8 @@ def _form_of(folder: Path, items: list[Item]) -> str:
         path = _file_of(folder, item.sequence.name, "vot")
         if path is not None:
             first = path.read_text(encoding="utf-8", errors="replace").strip().partition("\n")[0]
-            return "vot" if first.startswith("m") or len(_SEPARATOR.split(first.strip())) != 4 else "got10k"
+            four = re.fullmatch(r"[^m,;\s]+([,;\s]+[^,;\s]+){3}", first.strip())
+            return "got10k" if four else "vot"
     raise LangTrackError(
         f"{folder} has results in no known form; expected {items[0].key}.txt, or "
         f"{items[0].key}/{items[0].key}_001.txt."
@@ -125,26 +127,20 @@ def _file_of(folder: Path, name: str, form: str) -> Path | None:
 
 def _record(item: Item, path: Path, form: str, origin: int) -> Record:
     sequence, start = item.sequence, item.start
-    try:
-        lines = path.read_text(encoding="utf-8-sig").strip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise LangTrackError(f"{path} is not a readable text file.") from error
-    if len(lines) < len(sequence.frames):
+    height, width, _ = read_picture(sequence.frames[start]).shape
+    truth = sequence.boxes_xyxy
+    if form == "vot":
+        regions = _vot_regions(path, origin, (height, width), truth)
+    else:
+        regions = [
+            Region(None if np.isnan(box).any() else box) for box in read_boxes(path, first_pixel=origin)
+        ]
+    if len(regions) < len(truth):
         raise LangTrackError(
-            f"{path} has {len(lines)} lines, but {sequence.name} has {len(sequence.frames)} frames; "
+            f"{path} has {len(regions)} lines, but {sequence.name} has {len(truth)} frames; "
             "a line is needed for each."
         )
-    height, width, _ = read_rgb(sequence.frames[start]).shape
-    frames = range(start, len(sequence.frames))
-    truth = sequence.boxes_xyxy
-    regions = []
-    for index in frames:
-        try:
-            regions.append(_region(lines[index], form, origin, (height, width), truth[index]))
-        except ValueError as error:
-            raise LangTrackError(
-                f"Line {index + 1} of {path} is not a region in {form} form, got {shorten(lines[index])!r}."
-            ) from error
+    regions = regions[start : len(truth)]
     return Record(
         key=item.key,
         name=sequence.name,
@@ -158,7 +154,7 @@ def _record(item: Item, path: Path, form: str, origin: int) -> Record:
         states=(),
         sources=(),
         answers={"fused": _answers(item, regions, (height, width))},
-        seconds=_seconds(path, sequence.name, len(frames)),
+        seconds=_seconds(path, sequence.name, len(regions)),
     )
 
 
@@ -177,18 +173,28 @@ def _answers(item: Item, regions: list[Region], size_hw: tuple[int, int]) -> Ans
     return Answers(boxes, unknown, tuple(masks), *np.array(rows, float).reshape(-1, 3).T)
 
 
-def _region(line: str, form: str, origin: int, size_hw: tuple[int, int], truth_xyxy: FloatArray) -> Region:
+def _vot_regions(path: Path, origin: int, size_hw: tuple[int, int], truth_xyxy: FloatArray) -> list[Region]:
+    regions = []
+    for number, (line, box) in enumerate(zip(read_lines(path), truth_xyxy, strict=False), 1):
+        try:
+            regions.append(_vot_region(line.strip(), origin, size_hw, box))
+        except ValueError as error:
+            raise LangTrackError(
+                f"Line {number} of {path} is not a region in vot form, got {shorten(line)!r}."
+            ) from error
+    return regions
+
+
+def _vot_region(line: str, origin: int, size_hw: tuple[int, int], truth_xyxy: FloatArray) -> Region:
     """ValueError for anything else."""
-    text = line.strip().strip(",;")
-    is_mask = form == "vot" and text.startswith("m")
-    numbers = [float(part) for part in _SEPARATOR.split(text[is_mask:].strip())]
-    if is_mask:
-        mask = _vot_mask([int(n) for n in numbers], size_hw)
+    if line.startswith("m"):
+        mask = _vot_mask([int(n) for n in numbers_in(line[1:])], size_hw)
         return Region(enclosing_box(mask), mask)
-    if form == "vot" and len(numbers) == 1:
+    numbers = numbers_in(line)
+    if len(numbers) == 1:
         known = numbers[0] == _GIVEN and not np.isnan(truth_xyxy).any()
         return Region(truth_xyxy.copy()) if known else Region()
-    if form == "vot" and len(numbers) > 4 and len(numbers) % 2 == 0:
+    if len(numbers) > 4 and len(numbers) % 2 == 0:
         xs, ys = numbers[::2], numbers[1::2]
         numbers = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
     x, y, w, h = numbers

@@ -22,15 +22,17 @@ from tqdm import tqdm
 
 from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.geometry import box_iou
+from langtrack_core.mask_files import read_mask
 from langtrack_core.masks import BoolMask, box_to_mask, mask_iou
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Frame, LangTrackError, Query
+from langtrack_core.video import read_picture
 from langtrack_core.weights.load import build_segmenter, choose
 
-from ..datasets import Referral, open_dataset, read_mask, read_rgb
+from ..datasets import Referral, open_dataset
 from ..datasets.files import read_json
 from .same_kind import alike
-from .single_branch import frames_of, tracking_sequences
+from .single_branch import tracking_sequences
 
 RIGHT_OVER = 0.5
 ABSENT_FRAMES = 60
@@ -74,7 +76,7 @@ def print_refer(segmenter: DMNSegmenter, folder: Path) -> None:
     ious = []
     referrals = [r for r in open_dataset("refer-boxes", folder) if isinstance(r, Referral)]
     for referral in tqdm(referrals, "refer", leave=False):
-        frame = Frame(0, 0.0, read_rgb(referral.picture.path))
+        frame = Frame(0, 0.0, read_picture(referral.picture.path))
         for sentence in referral.sentences:
             box = segmenter.segment(frame, segmenter.encode(sentence)).box_xyxy
             ious.append(0.0 if box is None else box_iou(box, referral.instance.box_xyxy))
@@ -94,7 +96,7 @@ def print_absent(tracker: LangTracker, folder: Path, frames: int = ABSENT_FRAMES
     fused, alone, total = Counter[str](), Counter[str](), Counter[str]()
     pairs = [(clip, other) for clip in clips for other in clips if not alike(clip, other)]
     for clip, other in tqdm(pairs, "absent", leave=False):
-        shown = itertools.islice(frames_of(clip), frames)
+        shown = itertools.islice(clip.read_frames(), frames)
         for step in tracker.track(shown, Query(other.expressions[0])):
             sure = step.grounded is not None and step.grounded.present
             sure = sure and step.grounded.confidence >= tracker.fusion.start  # type: ignore[union-attr]
@@ -120,7 +122,7 @@ def print_contrast(segmenter: DMNSegmenter, folder: Path, pairs: Path) -> None:
         try:
             path = folder / entry["picture"] if "picture" in entry else clips[entry["clip"]][entry["frame"]]
             expression = entry["expression"]
-            frame = Frame(0, 0.0, read_rgb(path))
+            frame = Frame(0, 0.0, read_picture(path))
             meant, other = (_region(entry, which, folder, frame.size_hw) for which in ("", "other_"))
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise LangTrackError(f"Entry {number} of {pairs} cannot be used: {error!r}.") from error
@@ -142,5 +144,5 @@ def _any_clip(entries: Any) -> bool:
 
 def _region(entry: dict[str, Any], which: str, folder: Path, size_hw: tuple[int, int]) -> BoolMask:
     if f"{which}mask" in entry:
-        return read_mask(folder / entry[f"{which}mask"])
+        return read_mask(folder / entry[f"{which}mask"]).mask
     return box_to_mask(entry[f"{which}box_xyxy"], size_hw)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask, encode_rle
 from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step
+from langtrack_core.video import read_picture
 
-from ..datasets import read_rgb
 from ..metrics import boundary_f
 from .protocol import Item
 
@@ -113,7 +113,7 @@ def answer(
         on_frame: called after each frame.
     """
     sequence, start = item.sequence, item.start
-    height, width, _ = read_rgb(sequence.frames[start]).shape
+    height, width, _ = read_picture(sequence.frames[start]).shape
     size_hw = height, width
     watch = _Watch()
     asked = [name for name in BRANCHES if name != "lgm" or item.sentence is not None]
@@ -122,7 +122,7 @@ def answer(
     sources: list[str] = []
     note = ""
     try:
-        for step in watch.over(tracker.track(_frames(item), item.query(), every=every)):
+        for step in watch.over(tracker.track(sequence.read_frames(start), item.query(), every=every)):
             said = {"lgm": step.grounded, "siam": step.tracked, "fused": step.fused}
             truth = sequence.mask(step.frame.index)
             for name, listener in branches.items():
@@ -160,11 +160,6 @@ def answer(
         peak_mb=_peak_mb(),
         note=note,
     )
-
-
-def _frames(item: Item) -> Iterator[Frame]:
-    for index in range(item.start, len(item.sequence.frames)):
-        yield Frame(index, index / 25.0, read_rgb(item.sequence.frames[index]))  # rates are not in the sets
 
 
 def _readable(tracker: Tracker, sentence: str) -> bool:

@@ -9,7 +9,6 @@ DEV holds ``davis`` (DAVIS layout with sentences) and, for the tracker, ``boxes`
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +19,10 @@ from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import mask_iou
 from langtrack_core.siammask.tracker import SiamMaskTracker
-from langtrack_core.types import Frame, LangTrackError
+from langtrack_core.types import LangTrackError
 from langtrack_core.weights.load import build_segmenter, build_tracker, choose
 
-from ..datasets import Sequence, box_sequences, davis_sequences, read_mask, read_rgb
+from ..datasets import Sequence, box_sequences, davis_sequences
 from ..metrics import frame_ious, mean_mask_iou, precision, success_auc
 
 
@@ -73,11 +72,6 @@ def tracking_sequences(folder: Path) -> list[Sequence]:
     return davis_sequences(folder / "davis") + box_sequences(folder / "boxes")
 
 
-def frames_of(sequence: Sequence, start: int = 0) -> Iterator[Frame]:
-    for index, path in enumerate(sequence.frames[start:], start):
-        yield Frame(index, index / 25.0, read_rgb(path))  # the sets do not say their frame rates
-
-
 def follow(tracker: SiamMaskTracker, sequence: Sequence) -> Track:
     """Starts on the first true box and follows to the end; the frame it was given is not counted."""
     truth = sequence.boxes_xyxy
@@ -87,15 +81,16 @@ def follow(tracker: SiamMaskTracker, sequence: Sequence) -> Track:
     start = int(annotated[0])
     predicted: list[FloatArray | None] = []
     rows = []
-    for frame in tqdm(frames_of(sequence, start), sequence.name, len(truth) - start, leave=False):
+    for frame in tqdm(sequence.read_frames(start), sequence.name, len(truth) - start, leave=False):
         if frame.index == start:
             tracker.reanchor(frame, truth[start], exact=True)
             continue
         estimate = tracker.update(frame)
         predicted.append(estimate.box_xyxy)
         iou = np.nan
-        if sequence.masks and not np.isnan(truth[frame.index]).any():
-            iou = mask_iou(estimate.mask, read_mask(sequence.masks[frame.index]))
+        mask = sequence.mask(frame.index)
+        if mask is not None and not np.isnan(truth[frame.index]).any():
+            iou = mask_iou(estimate.mask, mask)
         rows.append((estimate.confidence, iou))
     confidences, mask_ious = np.array(rows, dtype=np.float64).reshape(-1, 2).T
     return Track(sequence.name, predicted, truth[start + 1 :], confidences, mask_ious)
@@ -136,6 +131,7 @@ def print_language(segmenter: DMNSegmenter, sequences: list[Sequence]) -> None:
 def language_iou(segmenter: DMNSegmenter, sequence: Sequence, sentence: str) -> float:
     """Mean over a sequence's frames of the IoU of the binary mask with the true one."""
     encoded = segmenter.encode(sentence)
-    frames = tqdm(frames_of(sequence), sequence.name, len(sequence.frames), leave=False)
+    frames = tqdm(sequence.read_frames(), sequence.name, len(sequence.frames), leave=False)
     predicted = (segmenter.segment(frame, encoded).mask for frame in frames)
-    return mean_mask_iou(predicted, (read_mask(path) for path in sequence.masks if path))
+    masks = (sequence.mask(index) for index in range(len(sequence.masks)))
+    return mean_mask_iou(predicted, (mask for mask in masks if mask is not None))

@@ -18,8 +18,8 @@ from langtrack_core.atomic import write_bytes
 from langtrack_core.masks import BoolMask, decode_rle
 from langtrack_core.run.render import draw, line_width
 from langtrack_core.types import Estimate, Frame, LangTrackError, Source, State, Step
+from langtrack_core.video import read_picture
 
-from ..datasets import read_rgb
 from ..evaluation.protocol import Item, items_of
 from ..evaluation.results import file_name
 from ..evaluation.scores import Scores
@@ -112,7 +112,7 @@ def _shot(record: Record, scores: Scores, item: Item, overlap: float) -> Shot:
     place = int(places[len(places) // 2])
     index = record.start + place
     fused = record.answers["fused"]
-    rgb = read_rgb(item.sequence.frames[index])
+    rgb = read_picture(item.sequence.frames[index])
     answered = np.zeros(rgb.shape[:2], np.float32)
     if fused.masks and (encoded := fused.masks[place]) is not None:
         answered = decode_rle(encoded).astype(np.float32)

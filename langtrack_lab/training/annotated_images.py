@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..datasets import Instance, Picture, davis_sequences, read_rgb, saliency_pictures
+from langtrack_core.video import read_picture
+
+from ..datasets import Instance, Picture, davis_sequences, saliency_pictures
 from ..expressions.photos import NOUNS, AnnotatedObject, category_of
 
 UNNAMED = ("object", "thing", "main object")
@@ -86,7 +88,7 @@ class PhotoSource:
                 category, (x1, y1, x2, y2) = instance.category, instance.box_xyxy.astype(int)
                 if category == "person" or not instance.has_mask or min(x2 - x1, y2 - y1) < NAMED_FROM:
                     continue
-                rgb = read_rgb(picture.path) if rgb is None else rgb
+                rgb = read_picture(picture.path) if rgb is None else rgb
                 near = tuple(n for n in name_of(_crop(rgb, instance)) if alike(n, category) > NAMED_ALIKE)
                 if near:
                     self.names[picture.path, index] = (*NOUNS.get(category, (category,)), *near)
@@ -103,7 +105,7 @@ class PhotoSource:
         return replace(shot, things=tuple(t for t in shot.things if t.category == category))
 
     def _shot(self, picture: Picture) -> Shot:
-        rgb = read_rgb(picture.path)
+        rgb = read_picture(picture.path)
         size_hw = rgb.shape[:2]
         things = tuple(
             AnnotatedObject(
@@ -127,7 +129,7 @@ class PeopleSource:
 
     def draw(self, rng: np.random.Generator) -> Shot:
         picture = self.pictures[rng.integers(len(self.pictures))]
-        rgb = read_rgb(picture.path)
+        rgb = read_picture(picture.path)
         things = tuple(
             AnnotatedObject("person", i.mask(rgb.shape[:2]), box_only=True) for i in picture.instances
         )
@@ -147,7 +149,7 @@ class ClipSource:
         mask = sequence.mask(i)
         assert mask is not None  # DAVIS annotates every frame
         thing = AnnotatedObject(category, mask, sentences=sequence.expressions, category_complete=False)
-        return Shot(read_rgb(sequence.frames[i]), (thing,), open=True)
+        return Shot(read_picture(sequence.frames[i]), (thing,), open=True)
 
 
 class SalientSource:
@@ -168,13 +170,13 @@ class SalientSource:
         self.words, self.vague = words, vague
         self.shots: list[tuple[Picture, tuple[str, ...]]] = []
         for picture in saliency_pictures(folder):
-            names = name_of(_crop(read_rgb(picture.path), picture.instances[0]))
+            names = name_of(_crop(read_picture(picture.path), picture.instances[0]))
             self.shots.append((picture, names or UNNAMED))
         self.names = sorted({names for _, names in self.shots} - {UNNAMED}) or [("zebra",)]
 
     def draw(self, rng: np.random.Generator) -> Shot:
         picture, names = self.shots[rng.integers(len(self.shots))]
-        rgb = read_rgb(picture.path)
+        rgb = read_picture(picture.path)
         vague = bool(self.words) and rng.random() < self.vague
         if vague:
             names = (self.words[int(rng.integers(len(self.words)))],)

@@ -30,9 +30,10 @@ from langtrack_core.dmn.segmenter import LITE_SHAPES_HW, Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary, plain_tokens
 from langtrack_core.masks import mask_iou
 from langtrack_core.types import LangTrackError
+from langtrack_core.video import read_picture
 from langtrack_core.weights.checkpoint import read_checkpoint
 
-from ..datasets import davis_sequences, read_rgb
+from ..datasets import davis_sequences
 from ..expressions.photos import COLOURS, NOUNS
 from . import (
     LiteRecipe,
@@ -408,7 +409,7 @@ def measure(network: LiteDMN, vocabulary: Vocabulary, folder: Path, stride: int 
         for index in range(0, len(sequence.frames), stride):
             truth = sequence.mask(index)
             assert truth is not None  # the DAVIS layout has a mask for every frame
-            visual = network.look(LOOK(read_rgb(sequence.frames[index]), device))
+            visual = network.look(LOOK(read_picture(sequence.frames[index]), device))
             mask_logits = lift(network.ground(visual, language, picture).mask_logits)
             logits = F.interpolate(mask_logits, size=truth.shape, mode="bilinear")[:, 0].cpu().numpy()
             values += [mask_iou(mask, truth) for mask in logits > 0]

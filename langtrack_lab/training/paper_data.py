@@ -22,8 +22,9 @@ from langtrack_core.dmn.vocabulary import Vocabulary, published_tokens
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import box_to_mask
 from langtrack_core.types import LangTrackError
+from langtrack_core.video import read_picture
 
-from ..datasets import Instance, Referral, Sequence, open_dataset, open_sequences, read_rgb
+from ..datasets import Instance, Referral, Sequence, open_dataset, open_sequences
 
 VALIDATION_STRIDE = 50
 """Frames between two that are validated on; neighbours in a clip say the same."""
@@ -153,7 +154,7 @@ def _referral_pairs(folder: Path, split: str) -> list[PaperPair]:
 
 def read_pair(pair: PaperPair, preprocessing: Preprocessing, vocabulary: Vocabulary) -> PaperSample:
     """The target is drawn at the size of the network's input; unknown words are ``<unk>``."""
-    rgb = read_rgb(pair.picture)
+    rgb = read_picture(pair.picture)
     image = preprocessing(rgb)
     h, w = image.shape[-2:]
     unknown = vocabulary.ids["<unk>"]

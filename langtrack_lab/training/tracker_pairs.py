@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from langtrack_core.geometry import FloatArray, xyxy_to_cxcywh
+from langtrack_core.mask_files import read_mask
 from langtrack_core.masks import BoolMask, enclosing_box
 from langtrack_core.siammask.network import SEARCH_SIZE, TEMPLATE_SIZE
 from langtrack_core.siammask.tracker import ANCHORS_CXCYWH
+from langtrack_core.video import read_picture
 
 from ..datasets import (
     Instance,
@@ -29,8 +31,6 @@ from ..datasets import (
     Sequence,
     coco_pictures,
     davis_sequences,
-    read_mask,
-    read_rgb,
     saliency_pictures,
 )
 from . import augment
@@ -113,10 +113,10 @@ class ImageCache:
         self.arrays: OrderedDict[tuple[str, Path], NDArray] = OrderedDict()
 
     def rgb(self, path: Path) -> Rgb:
-        return self._array("rgb", path, read_rgb)
+        return self._array("rgb", path, read_picture)
 
     def mask(self, path: Path) -> BoolMask:
-        return self._array("mask", path, read_mask)
+        return self._array("mask", path, lambda path: read_mask(path).mask)
 
     def _array(self, kind: str, path: Path, read: Callable[[Path], NDArray]) -> NDArray:
         key = kind, path

@@ -163,12 +163,12 @@ def test_palette_masks_with_several_objects(tmp_path: Path) -> None:
     [
         ("a.txt", "1,2,3,4\n" * 9, "has 9 lines, but the run has 5 frames, 0 to 4"),
         ("a.txt", "", "is empty"),
-        ("a.txt", "1,2,3\n" * 5, "Line 1 of a.txt is not a box"),
-        ("a.txt", "1,2,3,4\n1,2,x,4\n", "Line 2 of a.txt.*'1,2,x,4'"),
-        ("a.txt", "1,2,3,inf\n", "Line 1 of a.txt is not a box"),
+        ("a.txt", "1,2,3\n" * 5, r"Line 1 of .*a\.txt"),
+        ("a.txt", "1,2,3,4\n1,2,x,4\n", r"Line 2 of .*a\.txt.*'1,2,x,4'"),
+        ("a.txt", "1,2,3,inf\n", r"Line 1 of .*a\.txt"),
         ("a.txt", "1,2,3,4\n" * 3, "has 3 lines, but the run has 5 frames, 0 to 4"),
         ("a.pdf", "1,2,3,4\n", "Ground truth is a ZIP of mask PNGs"),
-        ("a.png", "no picture", "a.png is not a readable PNG"),
+        ("a.png", "no picture", r"a\.png.*not a picture"),
         ("a.zip", "no archive", "not a ZIP"),
     ],
 )
@@ -204,5 +204,5 @@ def test_wrong_masks_are_refused(tmp_path: Path) -> None:
 
 def test_a_text_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(LangTrackError, match="not a text file"):
+    with pytest.raises(LangTrackError, match="text file"):
         read_truth(tmp_path / "a.txt", run_of(range(2)))

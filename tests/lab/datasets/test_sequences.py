@@ -5,6 +5,7 @@ import pytest
 from dataset_trees import SIZE_HW, as_json, mask, palette, picture, pictures, text
 
 from langtrack_core.types import LangTrackError
+from langtrack_core.video import read_picture
 from langtrack_lab.datasets import (
     KINDS,
     ONE_BASED,
@@ -18,7 +19,6 @@ from langtrack_lab.datasets import (
     open_dataset,
     open_sequences,
     plain_sequences,
-    read_rgb,
     saliency_pictures,
 )
 
@@ -55,7 +55,7 @@ def test_coco_polygons_boxes_and_crowds(tmp_path):
     expected = np.zeros(SIZE_HW, bool)
     expected[3:9, 2:7] = True
     np.testing.assert_array_equal(dog.mask(SIZE_HW), expected)
-    assert read_rgb(found.path).shape == (12, 16, 3)
+    assert read_picture(found.path).shape == (12, 16, 3)
 
 
 @pytest.mark.parametrize(
@@ -120,12 +120,6 @@ def test_sentences_of_one_box_belong_together(tmp_path):
     as_json(tmp_path / "expressions.json", [{"file_name": "a.jpg", "expression": "x", "box_xyxy": [1, 2]}])
     with pytest.raises(LangTrackError, match=r"expressions\.json is not a list of file_name"):
         box_referrals(tmp_path)
-
-
-def test_a_picture_that_is_none_names_itself(tmp_path):
-    (tmp_path / "a.jpg").write_bytes(b"not a picture")
-    with pytest.raises(LangTrackError, match=r"a\.jpg is not a readable picture"):
-        read_rgb(tmp_path / "a.jpg")
 
 
 # --- sequences ---------------------------------------------------------------------------------------------
@@ -215,22 +209,23 @@ def test_boxes(tmp_path):
     ("lines", "complaint"),
     [
         ("1,2,3,4\n", "1 lines for 2 frames"),
-        ("", "0 lines for 2 frames"),
-        ("1,2,3,4\na,b\n", 'line 2.*x,y,w,h a line, got "a,b"'),
-        ("1,2,3\n1,2,3,4\n", "line 1"),
-        ("1,2,3,4,5\n1,2,3,4\n", "line 1"),
-        ("inf,2,3,4\n1,2,3,4\n", "line 1"),
+        ("", "empty"),
+        ("1,2,3,4\na,b\n", "Line 2 .*'a,b'"),
+        ("1,2,3\n1,2,3,4\n", "Line 1 "),
+        ("1,2,3,4,5\n1,2,3,4\n", "Line 1 "),
+        ("inf,2,3,4\n1,2,3,4\n", "Line 1 "),
     ],
 )
 def test_a_bad_box_file_names_itself(tmp_path, lines, complaint):
-    with pytest.raises(LangTrackError, match=rf"groundtruth_rect.txt.*{complaint}"):
+    with pytest.raises(LangTrackError, match=complaint) as caught:
         box_sequences(boxes(tmp_path, lines))
+    assert "groundtruth_rect.txt" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["groundtruth_rect.txt", "nlp.txt"])
 def test_a_missing_file_names_itself(tmp_path, name):
     (boxes(tmp_path) / "Car" / name).unlink()
-    with pytest.raises(LangTrackError, match=rf"Car/{name} is missing: expected"):
+    with pytest.raises(LangTrackError, match=rf"Car/{name} is missing"):
         box_sequences(tmp_path)
 
 

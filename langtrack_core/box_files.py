@@ -1,0 +1,80 @@
+"""Text files of boxes: the one reader for ground truth, for data sets and for the results of other trackers.
+
+A line stands for a frame and holds ``x,y,w,h``: the top left corner and the size in pixels. Between numbers
+stand commas, semicolons, tabs or blanks; OTB mixes them, once within a file. nan, or a box without an area,
+means that the target is absent.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+
+from .geometry import FloatArray, xywh_to_xyxy
+from .types import LangTrackError, shorten
+
+MAX_LINES = 1_000_000
+"""Longest file that is read, in lines: eleven hours of video at 25 frames a second."""
+
+_SEPARATOR = re.compile(r"[,;\s]+")
+
+
+def read_boxes(path: Path, *, first_pixel: int = 0) -> FloatArray:
+    """The boxes of a file.
+
+    Args:
+        first_pixel: what the file calls the first column and row of a picture: 0, or 1 in those from MATLAB.
+
+    Returns:
+        ``(N, 4)`` xyxy in pixels, half-open, from 0; nan where the target is absent. N is at least 1.
+
+    Raises:
+        LangTrackError: no text file, or a line that is not four finite numbers or nan.
+    """
+    rows = []
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            x, y, w, h = numbers_in(line)
+            if any(map(math.isinf, (x, y, w, h))):
+                raise ValueError
+        except ValueError:
+            raise LangTrackError(
+                f"Line {number} of {path} is not a box: four numbers x,y,w,h are needed, "
+                f"got {shorten(line)!r}."
+            ) from None
+        rows.append((x, y, w, h))
+    if not rows:
+        raise LangTrackError(f"{path} is empty; boxes are x,y,w,h a line.")
+    rows_xywh = np.array(rows, np.float64)
+    boxes = xywh_to_xyxy(rows_xywh) - first_pixel
+    boxes[~(rows_xywh[:, 2:] > 0).all(axis=1) | np.isnan(rows_xywh).any(axis=1)] = np.nan
+    return boxes
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file; blank ones at its end are left out.
+
+    Raises:
+        LangTrackError: no text file, or more than `MAX_LINES`.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except FileNotFoundError:
+        raise LangTrackError(f"{path} is missing; it needs to hold boxes, x,y,w,h a line.") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise LangTrackError(f"{path} is not a readable text file; boxes are x,y,w,h a line.") from error
+    if len(lines) > MAX_LINES:
+        raise LangTrackError(f"{path} has {len(lines)} lines; at most {MAX_LINES} are read.")
+    return lines
+
+
+def numbers_in(line: str) -> list[float]:
+    """The numbers of a line, whatever of commas, semicolons, tabs and blanks stands between them.
+
+    Raises:
+        ValueError: something else is in it.
+    """
+    return [float(part) for part in _SEPARATOR.split(line.strip(" ,;\t"))]

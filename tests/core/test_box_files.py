@@ -1,0 +1,62 @@
+"""Text files of boxes: separators, absent targets, and lines that are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from langtrack_core.box_files import read_boxes
+from langtrack_core.types import LangTrackError
+
+NAN = [np.nan] * 4
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("join", [",", "\t", " ", ", ", ";", ",\t"])
+def test_numbers_between_any_separators(tmp_path: Path, join: str) -> None:
+    path = written(tmp_path / "a.txt", "\n".join(join.join(row) + join for row in ("1234", "5678")) + "\n\n")
+    np.testing.assert_array_equal(read_boxes(path), [[1, 2, 4, 6], [5, 6, 12, 14]])
+    np.testing.assert_array_equal(read_boxes(path, first_pixel=1), [[0, 1, 3, 5], [4, 5, 11, 13]])
+
+
+@pytest.mark.parametrize(
+    "line", ["nan,nan,nan,nan", "NaN NaN NaN NaN", "0,0,0,0", "3,4,0,9", "3,4,9,-1", "nan,4,5,6"]
+)
+def test_a_box_without_an_area_is_an_absent_target(tmp_path: Path, line: str) -> None:
+    path = written(tmp_path / "a.txt", f"1,2,3,4\n{line}\n")
+    np.testing.assert_array_equal(read_boxes(path), [[1, 2, 4, 6], NAN])
+
+
+def test_lines_of_windows_with_its_mark_at_the_beginning(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf1,2,3,4\r\n5,6,7,8\r\n")
+    assert len(read_boxes(tmp_path / "a.txt")) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("", r"a\.txt is empty"),
+        ("1,2,3\n", r"Line 1 of .*a\.txt"),
+        ("1,2,3,4\n1,2,x,4\n", r"Line 2 of .*a\.txt.*'1,2,x,4'"),
+        ("1,2,3,4\n\n1,2,3,4\n", "Line 2"),
+        ("1,2,3,inf\n", "Line 1"),
+        ("1,2,3,4,5\n", "Line 1"),
+        ("1,2,3,4\n" * 1_000_001, "1000001 lines"),
+    ],
+)
+def test_what_is_no_box_names_its_line(tmp_path: Path, text: str, match: str) -> None:
+    with pytest.raises(LangTrackError, match=match):
+        read_boxes(written(tmp_path / "a.txt", text))
+
+
+def test_what_is_no_text_names_itself(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00\x01")
+    for name, why in (("a.txt", "text file"), ("b.txt", "missing")):
+        with pytest.raises(LangTrackError, match=f"{name}.*{why}"):
+            read_boxes(tmp_path / name)
