@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from langtrack_core.dmn.place_words import PLACE_PHRASES, Place
 from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.masks import BoolMask, binarise, enclosing_box, encode_rle, mask_iou, prob_to_u8
 from langtrack_core.run.format import Run
@@ -206,11 +207,11 @@ class Region:
     mask: dict[str, Any]
 
 
-PLACES = {1: ("",), 2: ("on the left", "on the right"), 3: ("on the left", "in the middle", "on the right")}
-"""Completions by the number of regions, in order from left to right."""
+PLACES_ACROSS: dict[int, tuple[Place, ...]] = {2: ("left", "right"), 3: ("left", "middle", "right")}
+"""Places of two and of three regions, in order from left to right."""
 
-PLACES_DOWN = {2: ("at the top", "at the bottom"), 3: ("at the top", "in the middle", "at the bottom")}
-"""Where the regions stand above each other instead."""
+PLACES_DOWN: dict[int, tuple[Place, ...]] = {2: ("top", "bottom"), 3: ("top", "middle", "bottom")}
+"""Places of regions that stand above each other, in order from top to bottom."""
 
 MIN_SHARE = 0.15
 """A region counts when its area is at least this share of the largest one's: specks are no second object."""
@@ -241,17 +242,18 @@ def split_regions(mask_prob: NDArray[np.float32], text: str) -> list[Region]:
     masks: list[BoolMask] = [labels == 1 + index for index in order]
     spread = np.ptp(centres[1:][order], axis=0)
     down = len(order) > 1 and spread[1] > spread[0]
-    places = (PLACES_DOWN if down else PLACES)[len(order)]
+    places = (PLACES_DOWN if down else PLACES_ACROSS).get(len(order), ())
+    completions = [PLACE_PHRASES[place][0] for place in places] or [""]
     ranked = sorted(range(len(order)), key=lambda at: float(centres[1 + order[at]][1 if down else 0]))
     total = float(areas[order].sum())
     found = []
-    for place, at in zip(places, ranked, strict=True):
+    for completion, at in zip(completions, ranked, strict=True):
         box = enclosing_box(masks[at])
         assert box is not None
         found.append(
             Region(
-                place,
-                completed(text, place),
+                completion,
+                completed(text, completion),
                 box.tolist(),
                 round(float(areas[order[at]]) / total, 4),
                 round(float(mask_prob[masks[at]].mean()), 4),
@@ -261,9 +263,9 @@ def split_regions(mask_prob: NDArray[np.float32], text: str) -> list[Region]:
     return found
 
 
-def completed(text: str, place: str) -> str:
+def completed(text: str, completion: str) -> str:
     """The expression with a place at its end: "the car." and "on the left" give "the car on the left"."""
-    return f"{text.strip().rstrip('.!,; ')} {place}".strip() if place else text
+    return f"{text.strip().rstrip('.!,; ')} {completion}".strip() if completion else text
 
 
 def check_completions(tracker: Grounder, frame: Frame, found: Sequence[Region]) -> list[int | None]:

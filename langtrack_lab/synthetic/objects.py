@@ -12,19 +12,6 @@ import numpy as np
 
 from .canvas import Canvas, Rgb, darker, lighter
 
-COLOURS: dict[str, Rgb] = {
-    "red": (200, 28, 32),
-    "blue": (32, 78, 190),
-    "green": (38, 140, 58),
-    "yellow": (238, 204, 36),
-    "orange": (238, 122, 24),
-    "purple": (122, 52, 156),
-    "pink": (240, 128, 170),
-    "white": (236, 236, 232),
-    "black": (34, 34, 38),
-    "gray": (134, 138, 142),
-    "brown": (118, 74, 42),
-}
 SKIN: tuple[Rgb, ...] = ((236, 188, 156), (206, 150, 112), (150, 100, 70), (96, 62, 44))
 HAIR: tuple[Rgb, ...] = ((40, 28, 22), (96, 62, 34), (196, 156, 92), (120, 118, 116))
 GLASS: Rgb = (58, 76, 92)
@@ -382,8 +369,8 @@ KINDS: dict[str, Kind] = {
     "truck": Kind(_truck, 2.40, 2.5, 0.2, 0.25, True),
     "car from above": Kind(_car_from_above, 2.15, 1.8, 0.4, 0.45),
     "boat": Kind(_boat, 1.12, 3.2, 0.1, 0.5),
-    "dog": Kind(_dog, 1.48, 0.85, 0.0, 0.6, True, ("brown", "black", "white", "gray", "orange")),
-    "duck": Kind(_duck, 1.40, 0.8, 0.0, 0.7, False, ("brown", "white", "yellow", "gray", "black")),
+    "dog": Kind(_dog, 1.48, 0.85, 0.0, 0.6, True, ("brown", "black", "white", "grey", "orange")),
+    "duck": Kind(_duck, 1.40, 0.8, 0.0, 0.7, False, ("brown", "white", "yellow", "grey", "black")),
     "bird": Kind(_bird, 1.50, 0.8, 0.0, 0.6, True),
     "fish": Kind(_fish, 1.72, 0.8, 0.4, 0.7, True),
     "man": Kind(_man, 0.44, 1.8, 0.0, 0.6, True),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..colours import COLOURS
 from .backgrounds import STAGES, Stage, build_stage
-from .objects import COLOURS, HAIR, KINDS, SKIN, Look
+from .objects import HAIR, KINDS, SKIN, Look
 from .renderer import Actor, Camera, Scene, film
 
 CYCLES: dict[str, tuple[float, float]] = {
@@ -37,7 +38,7 @@ def random_camera(rng: np.random.Generator, n_frames: int, pad: int) -> Camera:
 
 def random_look(rng: np.random.Generator, colour: str) -> Look:
     """A shade of the colour and a variant of the drawing."""
-    shade = np.clip(np.array(COLOURS[colour]) * rng.uniform(0.85, 1.12) + rng.normal(0, 7, 3), 6, 250)
+    shade = np.clip(np.array(COLOURS[colour].paint) * rng.uniform(0.85, 1.12) + rng.normal(0, 7, 3), 6, 250)
     return Look(
         colour=tuple(shade),
         skin=SKIN[rng.integers(len(SKIN))],

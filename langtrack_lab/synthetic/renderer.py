@@ -25,7 +25,7 @@ class SceneObject:
 
     Attributes:
         category: "car", "dog", ...
-        colour: colour word.
+        colour: its name, a key of `colours.COLOURS`.
         size: "small", "medium" or "large" among its kind.
         masks: per frame, ``(H, W)`` bool, the part that nothing hides.
     """
@@ -51,7 +51,7 @@ class Actor:
 
     Attributes:
         category: key of `KINDS`.
-        colour: key of `COLOURS`.
+        colour: its name, a key of `colours.COLOURS`.
         size: word for the size.
         foot_xy: ``(n_frames, 2)`` where it stands, pixels of the picture with the camera at rest.
         height_px: ``(n_frames,)`` height in pixels.

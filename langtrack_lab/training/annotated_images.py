@@ -14,7 +14,8 @@ from tqdm import tqdm
 from langtrack_core.video import read_picture
 
 from ..datasets import Instance, Picture, davis_sequences, saliency_pictures
-from ..expressions.photos import NOUNS, AnnotatedObject, category_of
+from ..expressions.photos import AnnotatedObject
+from ..expressions.words import NOUNS, category_of
 
 UNNAMED = ("object", "thing", "main object")
 """Of a salient thing that the classifier does not name."""

@@ -33,8 +33,9 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.video import read_picture
 from langtrack_core.weights.checkpoint import read_checkpoint
 
+from ..colours import COLOURS
 from ..datasets import davis_sequences
-from ..expressions.photos import COLOURS, NOUNS
+from ..expressions.words import NOUNS
 from . import (
     LiteRecipe,
     LossTerm,

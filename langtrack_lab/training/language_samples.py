@@ -22,17 +22,9 @@ from torch import Tensor
 from langtrack_core.masks import BoolMask, enclosing_box
 
 from ..datasets import coco_pictures
-from ..expressions.photos import (
-    KINDS,
-    NOUNS,
-    PERSON_WORDS,
-    AnnotatedObject,
-    category_of,
-    describe,
-    finish,
-    mirror,
-)
-from ..expressions.scenes import pick_expression
+from ..expressions.photos import AnnotatedObject, describe_in_photo, mirror, name_with_noise
+from ..expressions.scenes import describe_in_scene
+from ..expressions.words import KINDS, NOUNS, PERSON_WORDS, category_of
 from ..synthetic import render_scene
 from .annotated_images import UNNAMED, ClipSource, PeopleSource, PhotoSource, SalientSource, Shot
 
@@ -250,7 +242,7 @@ class SampleStream:
         order = list(rng.permutation(len(things)))
         asked: list[tuple[str, AnnotatedObject]] = []
         for i in (order * self.queries)[: 3 * self.queries]:
-            sentence = describe(rng, shot.rgb, things, i)
+            sentence = describe_in_photo(rng, shot.rgb, things, i)
             if sentence and sentence not in [s for s, _ in asked]:
                 asked.append((sentence, things[i]))
             if len(asked) == self.queries:
@@ -325,7 +317,7 @@ class SampleStream:
                     categories = tuple(c for c in categories if KINDS.get(c) in kinds) or categories
                 category = str(rng.choice(categories))
                 names = NOUNS.get(category, (category,))
-                sentence = finish(rng, str(rng.choice(names)), category)
+                sentence = name_with_noise(rng, str(rng.choice(names)), category)
                 head = names[0]
             elif source == 1:
                 sequence = self.clips.sequences[rng.integers(len(self.clips.sequences))]
@@ -334,7 +326,7 @@ class SampleStream:
             else:
                 names = self.salient.names[rng.integers(len(self.salient.names))]
                 category, head = names[0], str(rng.choice(names))
-                sentence = finish(rng, head, category)
+                sentence = name_with_noise(rng, head, category)
             if self._surely_absent(shot, category, head):
                 return sentence
         return None
@@ -354,7 +346,7 @@ class SampleStream:
         scene = render_scene(rng, size_hw, 1, int(rng.integers(2, 6)))
         asked = []
         for i in rng.permutation(len(scene.objects)):
-            sentence = pick_expression(rng, scene, int(i), 0)
+            sentence = describe_in_scene(rng, scene, int(i))
             if sentence:
                 asked.append((sentence, AnnotatedObject("", scene.objects[i].masks[0])))
         return self._packed(rng, scene.frames[0], asked[: self.queries]) if asked else None

@@ -16,9 +16,10 @@ from langtrack_core.dmn.blocks import RGB_GAIN
 from langtrack_core.dmn.lite import LiteDMN
 from langtrack_core.dmn.vocabulary import Vocabulary
 
-from ..expressions.photos import COLOURS, NOUNS, SPELLINGS
+from ..colours import COLOURS
+from ..expressions.words import NOUNS
 
-PLACES: dict[str, tuple[float, ...]] = {
+PLACE_LOGITS: dict[str, tuple[float, ...]] = {
     "left": (-1.5, 0, 0, 0, 0),
     "right": (1.5, 0, 0, 0, 0),
     **dict.fromkeys(("middle", "center", "centre"), (0, 0, -1.5, 0, 0)),
@@ -28,21 +29,24 @@ PLACES: dict[str, tuple[float, ...]] = {
     "lower": (0, 1.0, 0, 0, 0),
     "front": (0, 0.6, 0, 0, 0),
 }
-"""Logits for x, y, x^2, y^2 and x y; x and y go from -1 at the left and at the top to 1."""
+"""What a place word adds to the logits of x, y, x^2, y^2 and x y, where x and y go from -1 at the left and at
+the top to 1: the words of `place_words`, one by one, and "front", since what is lower is usually nearer."""
+
 OWN_COLOUR, OTHER_COLOUR = 2.0, -0.5
-"""Logits for a cell that is all of the colour that a word names, and of another."""
+"""What a colour word adds to the logit of a cell that has its colour, and of one that has another."""
+
 SILENT = {"the", "a", "in", "on", "of", "side", "wearing", "shirt", "person", "walking", "road", "ball"}
 
 
 def tell(network: LiteDMN, vocabulary: Vocabulary, seed: int = 0) -> None:
     """Set `say_place`, `say_colour` and the colour bins; words outside the vocabulary are left out."""
-    _tell_words(network, network.say_place.weight, PLACES, vocabulary, seed)
+    _tell_words(network, network.say_place.weight, PLACE_LOGITS, vocabulary, seed)
     _learn_shades(network.colours.assign, seed)
     bins = network.config.colours
     names = {
         word: tuple(OWN_COLOUR if j == i else OTHER_COLOUR for j in range(bins))
-        for i, colour in enumerate(COLOURS)
-        for word in SPELLINGS.get(colour, (colour,))
+        for i, colour in enumerate(COLOURS.values())
+        for word in colour.words
     }
     _tell_words(network, network.say_colour.weight, names, vocabulary, seed)
 
@@ -71,8 +75,8 @@ def _tell_words(
 
 def _learn_shades(assign: torch.nn.Sequential, seed: int, steps: int = 700) -> None:
     """Teach the first bins the named colours; cross-entropy on shades at random and around the examples."""
-    shades = torch.tensor([shade for examples in COLOURS.values() for shade in examples]).float()
-    owner = torch.tensor([i for i, examples in enumerate(COLOURS.values()) for _ in examples])
+    shades = torch.tensor([shade for colour in COLOURS.values() for shade in colour.shades]).float()
+    owner = torch.tensor([i for i, colour in enumerate(COLOURS.values()) for _ in colour.shades])
     generator = torch.Generator().manual_seed(seed)
     device = next(assign.parameters()).device
     optimiser = torch.optim.Adam(assign.parameters(), 0.01)

@@ -14,7 +14,7 @@ from langtrack_core.cli import main
 from langtrack_core.dmn.segmenter import LITE_SHAPES_HW
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.types import LangTrackError
-from langtrack_lab.expressions.photos import AnnotatedObject, category_of, colour_name, describe, mirror
+from langtrack_lab.expressions.photos import AnnotatedObject
 from langtrack_lab.training import fit
 from langtrack_lab.training import language as training
 from langtrack_lab.training.annotated_images import UNNAMED, Shot
@@ -29,58 +29,6 @@ def block(x, y, w, h, size_hw=(80, 120)):
     mask = np.zeros(size_hw, bool)
     mask[y : y + h, x : x + w] = True
     return mask
-
-
-def sentences_of(rgb, things, index, count=60):
-    rng = np.random.default_rng(0)
-    return {s for s in (describe(rng, rgb, things, index) for _ in range(count)) if s}
-
-
-@pytest.mark.parametrize(
-    ("rgb", "name"),
-    [((200, 30, 30), "red"), ((250, 250, 250), "white"), ((15, 15, 15), "black"), ((40, 80, 190), "blue")],
-)
-def test_clear_colours_are_named(rgb, name):
-    assert colour_name(np.full((10, 10, 3), rgb, np.uint8), np.ones((10, 10), bool)) == name
-
-
-def test_a_mixed_region_has_no_colour():
-    picture = np.zeros((10, 12, 3), np.uint8)
-    for i, rgb in enumerate([(200, 30, 30), (250, 250, 250), (40, 80, 190)]):
-        picture[:, 4 * i : 4 * i + 4] = rgb
-    assert colour_name(picture, np.ones((10, 12), bool)) is None
-
-
-def test_among_its_like_an_object_is_told_by_place_and_size_only():
-    things = [AnnotatedObject("dog", block(5, 20, 20, 20)), AnnotatedObject("dog", block(80, 20, 35, 35))]
-    left, right = sentences_of(GREY, things, 0), sentences_of(GREY, things, 1)
-    assert left and right and not left & right
-    assert all(any(w in s for w in ("left", "small", "little", "tiny", "farthest")) for s in left)
-    assert all(any(w in s for w in ("right", "big", "large", "closest")) for s in right)
-
-
-def test_colour_is_said_only_if_no_other_of_its_like_has_it():
-    rgb = GREY.copy()
-    first, second = block(5, 20, 20, 20), block(60, 20, 20, 20)
-    rgb[first], rgb[second] = (200, 30, 30), (40, 80, 190)
-    assert any(
-        "red" in s
-        for s in sentences_of(rgb, [AnnotatedObject("car", first), AnnotatedObject("car", second)], 0)
-    )
-    rgb[second] = (200, 30, 30)
-    assert not any(
-        "red" in s
-        for s in sentences_of(rgb, [AnnotatedObject("car", first), AnnotatedObject("car", second)], 0)
-    )
-
-
-def test_nothing_is_said_of_one_of_many_that_cannot_be_told_apart():
-    things = [AnnotatedObject("dog", block(40, 20, 20, 20)), AnnotatedObject("dog", block(42, 22, 20, 20))]
-    assert sentences_of(GREY, things, 0) == set()
-
-
-def test_mirror_swaps_the_sides():
-    assert mirror("the leftmost dog to the right") == "the rightmost dog to the left"
 
 
 def test_reframing_keeps_picture_and_mask_together():
@@ -132,25 +80,6 @@ def test_dye_changes_the_hue():
         assert 15 < hue < 165  # red is at 0 and at 180
 
 
-def test_a_person_is_told_by_what_only_they_hold():
-    rgb = GREY.copy()
-    people = [
-        AnnotatedObject("person", block(5, 20, 20, 40)),
-        AnnotatedObject("person", block(80, 20, 20, 40)),
-    ]
-    things = [*people, AnnotatedObject("umbrella", block(0, 15, 30, 15))]
-    with_umbrella, without = sentences_of(rgb, things, 0), sentences_of(rgb, things, 1)
-    assert any("umbrella" in s for s in with_umbrella) and not any("umbrella" in s for s in without)
-
-
-@pytest.mark.parametrize(
-    ("sentence", "category"),
-    [("the big motorbike on the road", "motorcycle"), ("a man on a horse", "person"), ("a violin", None)],
-)
-def test_the_first_known_noun_of_a_sentence_counts(sentence, category):
-    assert category_of(sentence) == category
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data"))
@@ -182,8 +111,6 @@ def test_of_pictures_side_by_side_only_what_is_surely_the_only_one_is_asked_for(
     assert told(Shot(GREY, (disc,)), disc)
     assert not told(Shot(GREY, (replace(disc, category_complete=False),)), disc)
     assert not told(Shot(GREY, (), frozenset(("frisbee",))), AnnotatedObject("object", mask, UNNAMED))
-    asked = AnnotatedObject("dog", mask, ambiguous=True)
-    assert describe(np.random.default_rng(0), GREY, [asked], 0) is None
 
 
 def test_the_masks_of_pictures_side_by_side_stay_with_their_pictures(data):
