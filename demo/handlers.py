@@ -115,14 +115,17 @@ class Backend:
         )
 
     def watch(self, request: gr.Request) -> Iterator[View]:
-        """How far the session's work is, until it is over; nothing when this page watches it already.
+        """How far the session's work is, until it is over.
+
+        Nothing when this page watches it already, or has its result: after a question that was refused the
+        page keeps what the visitor has drawn and typed.
 
         Ending the watching does not end the work: that does the session, when its page does not come back.
         """
         session = self.sessions.get(request.session_hash)
         work = session.work
         key = (request.session_hash, id(work))
-        if work is None or key in self._watched:
+        if work is None or work.delivered or key in self._watched:
             yield View()
             return
         self._watched.add(key)
@@ -133,6 +136,7 @@ class Backend:
                 if now != seen:
                     seen = now
                     yield View(player=player.running(now, session.token))
+            work.delivered = True
             yield self.ended(session, work)
         finally:
             self._watched.discard(key)

@@ -63,6 +63,7 @@ class Work:
         outcome: None until it is over.
         error: one sentence when it failed.
         warning: one sentence when the clip is damaged or ends early.
+        delivered: the page that watched has got the result.
     """
 
     kind: Kind = "follow"
@@ -75,6 +76,7 @@ class Work:
         self.outcome: Outcome | None = None
         self.error: str | None = None
         self.warning: str | None = None
+        self.delivered = False
         self._cancelled = threading.Event()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None

@@ -11,7 +11,7 @@ from app_helpers import FRAMES, SETTINGS, PacedTracker, counting_clip
 
 from demo.actions import Actions
 from demo.desk import Desk
-from demo.handlers import Backend
+from demo.handlers import Backend, View
 from demo.sessions import Sessions
 
 PAGE: Any = SimpleNamespace(session_hash="page")
@@ -67,6 +67,12 @@ def test_a_correction_another_target_and_undo_go_through_the_line(actions: Actio
     assert len(removed["maps"]) == 1
     looked = actions.look(event("words", frame=3), PAGE)["reply"]
     assert [word["word"] for word in looked["words"]] == ["the", "red", "car"]
+
+
+def test_a_refused_correction_leaves_what_is_drawn_on_the_page(actions: Actions) -> None:
+    refused = actions.work(event("correct", frame=6, box="", direction="forward"), PAGE)
+    assert "Draw a box" in refused.player["reply"]["error"]
+    assert list(actions.backend.watch(PAGE)) == [View()]  # no value anew, which would clear the drawing
 
 
 @pytest.mark.parametrize(
