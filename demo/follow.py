@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from langtrack_core.files import plain_name
 from langtrack_core.run.format import Run
 from langtrack_core.run.recorder import Recorder
 from langtrack_core.run.render import PANELS, Style, draw
@@ -25,7 +26,7 @@ from .annotation.redecide import corners_of, steps_again
 from .film import FilmWriter, MapsWriter, even_size
 from .hosting import on_gpu
 from .settings import Settings
-from .task import Task, Tracker, clip_name
+from .task import Task, Tracker
 from .timeline import Timeline
 from .work import Dropped, Kind, Pace, Work, closed_after
 from .workspace import Addition, Workspace
@@ -224,7 +225,7 @@ class Export(Work):
         }
         what_if = manifest.get("what_if", {})
         recorder = Recorder(
-            self.folder / clip_name(info.path),
+            self.folder / plain_name(info.path.stem, "clip"),
             info=info,
             query=Query(manifest.get("expression"), None if box is None else np.array(box), start),
             tracker_info=kept,
@@ -244,7 +245,7 @@ class Export(Work):
                     raise Dropped
                 picture = preview(step) if pace.picture_due() else None
                 self.tell(pace.advance("writing", self.progress, picture))
-        folder = self.folder / clip_name(info.path)
+        folder = self.folder / plain_name(info.path.stem, "clip")
         if what_if.get("rectangle") == "rotated":
             _write_corners(folder / "rotated.csv", run)
         files, bundle = packed(folder, self.folder)

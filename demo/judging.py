@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import secrets
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from langtrack_core.files import write_text
 from langtrack_core.types import LangTrackError
 
 from .annotation.compare import Branch, agreement
@@ -70,7 +70,13 @@ class Judging:
             verdicts = self.project.target(number).verdicts
             said = json.dumps(verdicts.to_json(), indent=1, ensure_ascii=False)
             path = self.folder / f"verdicts-{number}.{form}"
-            return _written(path, said if form == "json" else verdicts.to_csv())
+            try:
+                write_text(path, said if form == "json" else verdicts.to_csv())
+            except OSError as error:
+                raise LangTrackError(
+                    f"{path.name} could not be written: {error.strerror or error}."
+                ) from error
+            return path
 
     def import_verdicts(self, number: int, path: Path) -> dict[str, Any]:
         """Replace a target's verdicts by a file's, JSON or CSV.
@@ -120,15 +126,3 @@ def verdicts_state(verdicts: Verdicts) -> dict[str, Any]:
     """``counts`` by verdict, and ``frames``: number -> ``verdict`` and ``note``."""
     listed = {str(f): {"verdict": verdicts[f].says, "note": verdicts[f].note} for f in verdicts}
     return {"counts": verdicts.counts(), "frames": listed}
-
-
-def _written(path: Path, text: str) -> Path:
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise LangTrackError(f"{path.name} could not be written: {error.strerror or error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return path

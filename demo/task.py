@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from langtrack_core.files import plain_name
 from langtrack_core.geometry import FloatArray, clip_box
 from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step
 from langtrack_core.video import VideoInfo, probe
@@ -155,7 +156,7 @@ def make_task(
         raise LangTrackError(f"The box {box} lies outside the {info.width}x{info.height} picture.")
     unknown = tracker.describe(words).unknown if words else ()
     stride = whole_number(every if every is not None else 1, "The language cadence", 1, MAX_EVERY)
-    return Task(info, clip_name(info.path), query, stride, tuple(unknown))
+    return Task(info, plain_name(info.path.stem, "clip"), query, stride, tuple(unknown))
 
 
 def make_comparison(
@@ -195,11 +196,6 @@ def parse_box(text: str | None) -> FloatArray | None:
     if len(numbers) != 4 or not all(math.isfinite(number) for number in numbers):
         raise LangTrackError("The box needs four numbers x1,y1,x2,y2 in pixels, for example 120,80,260,190.")
     return np.array(numbers)
-
-
-def clip_name(path: Path) -> str:
-    """A clip's name for our file names: at most 60 harmless characters."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-")[:60] or "clip"
 
 
 def whole_number(value: object, what: str, low: int = 0, high: int | None = None) -> int:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from langtrack_core.files import plain_name
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import VideoInfo
 
@@ -275,9 +276,8 @@ class Workspace(Judging):
     def save_bundle(self, with_video: bool, max_video_mb: float) -> Path:
         """The whole workspace in one ZIP, to open on another machine or another day."""
         with self.lock:
-            stem = Path(str(self.project.video.get("name", "clip"))).stem[:60] or "clip"
-            clean = "".join(c if c.isalnum() or c in "-_" else "-" for c in stem)
-            path = self.folder / f"langtrack-project-{clean}.zip"
+            name = plain_name(Path(str(self.project.video.get("name", ""))).stem, "clip")
+            path = self.folder / f"langtrack-project-{name}.zip"
             if with_video and self.video is None:
                 raise LangTrackError("The video is not here; save the project without it.")
             return write_bundle(

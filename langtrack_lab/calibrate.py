@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from langtrack_core import atomic
 from langtrack_core.dmn.segmenter import DMNSegmenter
+from langtrack_core.files import write_text
 from langtrack_core.fusion import Calibration
 from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.masks import binarise, enclosing_box, mask_iou, prob_to_u8
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     print_reliability(fitted, right)
     if args.plot:
         errors = (before, after)
-        atomic.write_text(args.plot, reliability_page(args.target, raw, fitted, right, errors))
+        write_text(args.plot, reliability_page(args.target, raw, fitted, right, errors))
         print(f"reliability drawn in {args.plot}")
     if args.write:
         store(entry.checkpoint, calibration)

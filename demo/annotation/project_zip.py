@@ -16,7 +16,6 @@ import errno
 import json
 import math
 import re
-import secrets
 import shutil
 import zipfile
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from langtrack_core.files import plain_name, replacing
 from langtrack_core.masks import check_rle
 from langtrack_core.run.format import Run
 from langtrack_core.run.recorder import video_sha256
@@ -58,9 +58,8 @@ def write_bundle(
     if video is not None:
         _check_video(video, project, max_video_mb)
     folders = all_folders(targets)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+        with replacing(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
             document = Project(project.video, targets).to_json(folders)
             archive.writestr("project.json", json.dumps(document, indent=1, ensure_ascii=False))
             for target in targets:
@@ -69,13 +68,12 @@ def write_bundle(
                     for file in RUN_FILES:
                         archive.write(segment.folder / file, f"{name}/{file}")
             if video is not None:
-                archive.write(video, f"video/{_plain_name(video.name)}", zipfile.ZIP_STORED)
-        part.replace(path)
+                suffix = video.suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,5}", video.suffix) else ""
+                name = plain_name(video.stem, "video") + suffix
+                archive.write(video, f"video/{name}", zipfile.ZIP_STORED)
     except OSError as error:
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or "a file is missing"
         raise LangTrackError(f"The project could not be saved: {why}.") from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 
@@ -225,12 +223,6 @@ def _check_video(video: Path, project: Project, max_video_mb: float) -> None:
         )
     if video_sha256(video) != project.video["sha256"]:
         raise LangTrackError("This is not the video of the project.")
-
-
-def _plain_name(name: str) -> str:
-    stem, dot, suffix = name.rpartition(".")
-    clean = re.sub(r"[^A-Za-z0-9_-]+", "-", stem or suffix).strip("-")[:60] or "video"
-    return f"{clean}.{suffix}" if dot and re.fullmatch(r"[A-Za-z0-9]{1,5}", suffix) else clean
 
 
 def _finite(value: Any) -> bool:

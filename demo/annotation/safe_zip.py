@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import lzma
-import secrets
 import shutil
 import stat
 import struct
@@ -13,6 +12,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from langtrack_core.files import hidden_sibling
 from langtrack_core.types import LangTrackError, shorten
 
 _BLOCK = 1 << 20
@@ -52,7 +52,7 @@ def unpack(archive: Path | str, into: Path | str, limits: Limits | None = None) 
             there twice; a link; more than the limits allow; the disk is full.
     """
     archive, into, limits = Path(archive), Path(into), limits or Limits()
-    part = into.with_name(f".{into.name}.{secrets.token_hex(4)}.part")
+    part = hidden_sibling(into)
     try:
         _check_directory(archive, limits)
         with zipfile.ZipFile(archive) as opened:

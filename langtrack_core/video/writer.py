@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -21,6 +20,7 @@ from av.video.reformatter import (
     VideoReformatter,
 )
 
+from ..files import hidden_sibling
 from ..types import LangTrackError
 from .pictures import RGB
 
@@ -71,8 +71,8 @@ class VideoWriter:
         self._stream: av.VideoStream | None = None
         self._container: av.container.OutputContainer | None = None
         self._reformatter = VideoReformatter()
-        self._part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
-        with self._told():
+        self._part = hidden_sibling(self.path)
+        with self._explained():
             # Found full here, a disk costs nobody a run; and PyAV leaks the file if its header does not fit.
             self._part.write_bytes(bytes(_RESERVED))
             self._container = av.open(
@@ -93,7 +93,7 @@ class VideoWriter:
         padded = rgb
         if height % 2 or width % 2:
             padded = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        with self._told():
+        with self._explained():
             if self._stream is None:
                 self._stream = self._add_stream(padded.shape[1], padded.shape[0])
             if (self._stream.height, self._stream.width) != padded.shape[:2]:
@@ -118,7 +118,7 @@ class VideoWriter:
         if self._stream is None:
             self.discard()
             raise LangTrackError(f"{self.path.name} was not written: there was no frame to write.")
-        with self._told():
+        with self._explained():
             self._container.mux(self._stream.encode(None))
             self._container.close()
             self._part.replace(self.path)
@@ -173,8 +173,8 @@ class VideoWriter:
         return ticks if self._ticks is None else max(ticks, self._ticks + 1)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """On any exception removes the unfinished file; tells the user's own ones in one sentence."""
+    def _explained(self) -> Iterator[None]:
+        """On any exception removes the unfinished file; those that a user can mend become one sentence."""
         try:
             yield
         except (av.FFmpegError, OSError) as error:

@@ -15,9 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from ..files import sha256_of
 from ..types import LangTrackError
 from .load import build_segmenter, build_tracker, entry_of_file
-from .registry import BRING_YOUR_OWN, NETWORKS, Entry, check, damaged, entries, home, sha256_of
+from .registry import BRING_YOUR_OWN, NETWORKS, Entry, check, damaged, entries, home
 
 _URL_TIMEOUT_S = 30
 

@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..atomic import write_bytes
+from ..files import write_bytes
 from ..types import LangTrackError
 from .registry import home
 

@@ -8,7 +8,6 @@ where it lies.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from ..files import sha256_of
 from ..types import LangTrackError
 
 SHIPPED = Path(__file__).parents[2] / "assets" / "weights"
@@ -191,11 +191,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise LangTrackError(f"{path} should hold a JSON object; add or seal these weights again.")
     return value
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check(entry: Entry) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from langtrack_core import atomic
+from langtrack_core.files import text_file
 from langtrack_core.geometry import xyxy_to_cxcywh, xyxy_to_xywh
 from langtrack_core.run.format import Run, read_run
 
@@ -27,7 +27,7 @@ INDEX_COLUMNS = (
 
 def write_index(path: Path, items: Iterable[Item], entries: Mapping[str, Entry]) -> None:
     """A CSV row for every item of the manifest, in its order; ``pending`` are those still to do."""
-    with atomic.written(path, newline="") as stream:
+    with text_file(path, newline="") as stream:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(INDEX_COLUMNS)
         for item in items:
@@ -50,7 +50,7 @@ def write_coco_video(path: Path, items: Iterable[Item], runs: Path) -> None:
     ``areas`` of the fused track, one a frame, null where the target is absent; ``expression`` beside it.
     ``file_names`` are frames as ``<video>/<frame>.jpg``: the pictures themselves are not written.
     """
-    with atomic.written(path) as stream:
+    with text_file(path) as stream:
         stream.write('{"info": {"description": "LangTrack"}, "categories": [{"id": 1, "name": "object"}],\n')
         stream.write('"videos": [')
         items = list(items)

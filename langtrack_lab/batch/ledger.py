@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from langtrack_core import atomic
+from langtrack_core.files import write_text
 from langtrack_core.types import LangTrackError
 
 
@@ -106,7 +106,7 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Keep the settings of a batch beside its results; refuse to mix results of others with them."""
     path = folder / "batch.json"
     if not path.exists():
-        atomic.write_text(path, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+        write_text(path, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
         return
     try:
         before = json.loads(path.read_text(encoding="utf-8"))

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from langtrack_core.files import plain_name
 from langtrack_core.types import LangTrackError, Query
 
 FIELDS = ("video", "expression", "box", "start", "id")
@@ -133,8 +134,8 @@ def _item(cells: dict[str, Any], folder: Path) -> Item:
     if isinstance(start, bool) or not re.fullmatch(r"\d{1,9}", str(start)):
         raise LangTrackError(f"start must be a whole number from 0 on, got {start!r}.")
     path = str(folder / video.strip())
-    asked = json.dumps([path, expression, box, int(start)])
-    given = cells.get("id") or f"{_safe(Path(path).stem)}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
+    digest = hashlib.sha256(json.dumps([path, expression, box, int(start)]).encode()).hexdigest()
+    given = cells.get("id") or f"{plain_name(Path(path).stem, 'video', longest=40)}-{digest[:12]}"
     if not isinstance(given, str) or not _ID.fullmatch(given):
         raise LangTrackError(
             f"id must be 1 to 100 letters, digits, dots, dashes and underscores, no dot first, got {given!r}."
@@ -155,7 +156,3 @@ def _box(cell: Any) -> tuple[float, ...] | None:
     if len(box) != 4:
         raise LangTrackError(f"box must be x1,y1,x2,y2, got {cell!r}.")
     return box
-
-
-def _safe(stem: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem)[:40].strip("-") or "video"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from langtrack_core.atomic import write_text
+from langtrack_core.files import write_text
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import LangTrackError
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import langtrack_core
-from langtrack_core.atomic import write_text
+from langtrack_core.files import plain_name, write_text
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import check_rle
 from langtrack_core.types import LangTrackError
@@ -125,8 +124,7 @@ class ResultFolder:
 
 def file_name(item: Item) -> str:
     """Of an item's record; changes when anything about its data does."""
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", item.key).strip("-")[:60]
-    return f"{slug}-{item.digest[:12]}.json"
+    return f"{plain_name(item.key, 'item')}-{item.digest[:12]}.json"
 
 
 def read_results(folder: Path) -> Results:

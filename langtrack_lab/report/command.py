@@ -16,7 +16,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from langtrack_core.atomic import write_text
+from langtrack_core.files import write_text
 from langtrack_core.types import LangTrackError
 
 from ..evaluation.external import FORMS, read_other

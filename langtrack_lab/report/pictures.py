@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from langtrack_core.atomic import write_bytes
+from langtrack_core.files import plain_name, write_bytes
 from langtrack_core.masks import BoolMask, decode_rle
 from langtrack_core.run.render import draw, line_width
 from langtrack_core.types import Estimate, Frame, LangTrackError, Source, State, Step
@@ -99,8 +98,7 @@ def save_shots(worst: list[Shot], best: list[Shot], folder: Path) -> list[Path]:
     paths = []
     for kind, found in (("worst", worst), ("best", best)):
         for number, shot in enumerate(found, 1):
-            slug = re.sub(r"[^A-Za-z0-9]+", "-", shot.key).strip("-")
-            path = folder / f"{kind}-{number}-{slug}-{shot.frame}.jpg"
+            path = folder / f"{kind}-{number}-{plain_name(shot.key, 'item')}-{shot.frame}.jpg"
             write_bytes(path, shot.jpeg(None))
             paths.append(path)
     return paths

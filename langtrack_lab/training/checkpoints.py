@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from langtrack_core.atomic import renamed
+from langtrack_core.files import replacing
 from langtrack_core.types import LangTrackError
 
 
@@ -76,7 +76,7 @@ class WeightAverage:
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     """Write a state that `fit` can go on from; the file is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with renamed(path) as temporary:
+    with replacing(path) as temporary:
         torch.save(state, temporary)
 
 
@@ -94,6 +94,6 @@ def save_weights(
         for name, value in state.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with renamed(path) as temporary:
+    with replacing(path) as temporary:
         save_file(stored, temporary, metadata)
         temporary.chmod(0o644)  # safetensors makes it private

@@ -30,7 +30,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from langtrack_core.atomic import write_text
 from langtrack_core.dmn.network import (
     DMN,
     DMNConfig,
@@ -41,10 +40,11 @@ from langtrack_core.dmn.network import (
 )
 from langtrack_core.dmn.segmenter import Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary
+from langtrack_core.files import sha256_of, write_text
 from langtrack_core.masks import mask_iou
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import read_checkpoint
-from langtrack_core.weights.registry import NETWORKS, check, entries, sha256_of
+from langtrack_core.weights.registry import NETWORKS, check, entries
 
 from . import (
     CommonRecipe,

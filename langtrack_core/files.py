@@ -1,0 +1,61 @@
+"""Files and folders that are either whole or not there; their hashes; names that every system takes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+
+def hidden_sibling(path: Path) -> Path:
+    """A new name in the same folder for what is to become ``path`` when it is whole."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A hidden name beside ``path`` that becomes it when the block ends well, and is gone when it fails."""
+    temporary = hidden_sibling(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def text_file(path: Path, *, newline: str | None = None) -> Iterator[IO[str]]:
+    """A UTF-8 text file that takes its name only when the block ends well.
+
+    Raises:
+        OSError: as writing does; nothing is left then.
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline=newline) as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def write_text(path: Path, text: str) -> None:
+    with text_file(path) as stream:
+        stream.write(text)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def plain_name(text: str, default: str, *, longest: int = 60) -> str:
+    """Letters, digits, dashes and underscores of a text, for a file's name; ``default`` when none remain."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:longest] or default
