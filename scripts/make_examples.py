@@ -20,9 +20,15 @@ from numpy.typing import NDArray
 from langtrack_core.geometry import xyxy_to_xywh
 from langtrack_core.masks import enclosing_box
 from langtrack_core.video import VideoWriter
-from langtrack_lab.synthetic import Scene, build_stage, film, make_actor, random_camera, random_look
-from langtrack_lab.synthetic.backgrounds import Stage
-from langtrack_lab.synthetic.renderer import Actor, Camera
+from langtrack_lab.synthetic import (
+    Scene,
+    moving_object,
+    paint_background,
+    random_camera,
+    random_style,
+    render,
+)
+from langtrack_lab.synthetic.renderer import Camera, MovingObject
 
 SIZE_HW = (360, 640)
 FPS = 25
@@ -37,14 +43,14 @@ class Example:
     """One clip.
 
     Attributes:
-        name: of its files.
-        expression: what the visitor finds in the text field.
+        name: stem of its files' names.
+        expression: the expression that the page offers.
         title: label of its button.
         what_to_look_for: one sentence under the player.
         seed: of the background, the wording of colours and the noise.
         seconds: length.
-        stage: background.
-        cast: actors, far ones first.
+        background: a key of `backgrounds.BACKGROUNDS`.
+        make_objects: makes the objects, far ones first, for a generator and a number of frames.
         target: index of the one the expression means.
     """
 
@@ -54,8 +60,8 @@ class Example:
     what_to_look_for: str
     seed: int
     seconds: float
-    stage: str
-    cast: Callable[[Stage, np.random.Generator, int], list[Actor]]
+    background: str
+    make_objects: Callable[[np.random.Generator, int], list[MovingObject]]
     target: int
 
     @property
@@ -76,46 +82,46 @@ def _path(keys: Keys, n_frames: int) -> tuple[NDArray[np.floating], NDArray[np.f
     return np.stack(rows[:2], axis=1), rows[2]
 
 
-def _actor(
+def _object(
     rng: np.random.Generator,
     n: int,
     category: str,
     colour: str,
     keys: Keys,
     *,
-    style: float,
+    variant: float,
     ground: bool = True,
-) -> Actor:
+) -> MovingObject:
     foot, height = _path(keys, n)
-    look = replace(random_look(rng, colour), style=style)
-    return make_actor(category, colour, look, foot, height, on_ground=ground)
+    style = replace(random_style(rng, colour), variant=variant)
+    return moving_object(category, colour, style, foot, height, on_ground=ground)
 
 
-def _crossing_cars(stage: Stage, rng: np.random.Generator, n: int) -> list[Actor]:
+def _crossing_cars(rng: np.random.Generator, n: int) -> list[MovingObject]:
     return [
-        _actor(rng, n, "truck", "green", [(0, 820, 206, 96), (5, -170, 206, 96)], style=0.9),
-        _actor(rng, n, "car", "red", [(0, 70, 262, 72), (5, 560, 262, 72)], style=0.2),
-        _actor(rng, n, "car", "blue", [(0, 640, 322, 84), (5, 30, 322, 84)], style=0.8),
+        _object(rng, n, "truck", "green", [(0, 820, 206, 96), (5, -170, 206, 96)], variant=0.9),
+        _object(rng, n, "car", "red", [(0, 70, 262, 72), (5, 560, 262, 72)], variant=0.2),
+        _object(rng, n, "car", "blue", [(0, 640, 322, 84), (5, 30, 322, 84)], variant=0.8),
     ]
 
 
-def _dog_comes_back(stage: Stage, rng: np.random.Generator, n: int) -> list[Actor]:
+def _dog_comes_back(rng: np.random.Generator, n: int) -> list[MovingObject]:
     away_and_back: Keys = [
         (0, 330, 300, 92), (1.4, 560, 306, 94), (2.0, 740, 308, 96), (3.0, 740, 316, 98),
         (3.6, 560, 322, 102), (5.6, 150, 330, 106),
     ]  # fmt: skip
     return [
-        _actor(rng, n, "woman", "red", [(0, 470, 266, 142), (5.6, 380, 266, 142)], style=0.6),
-        _actor(rng, n, "dog", "brown", away_and_back, style=0.2),
+        _object(rng, n, "woman", "red", [(0, 470, 266, 142), (5.6, 380, 266, 142)], variant=0.6),
+        _object(rng, n, "dog", "brown", away_and_back, variant=0.2),
     ]
 
 
-def _three_boats(stage: Stage, rng: np.random.Generator, n: int) -> list[Actor]:
+def _three_boats(rng: np.random.Generator, n: int) -> list[MovingObject]:
     return [
-        _actor(rng, n, "boat", "yellow", [(0, 300, 196, 96), (5, 350, 196, 96)], style=0.8),
-        _actor(rng, n, "boat", "red", [(0, 130, 270, 158), (5, 215, 272, 158)], style=0.8),
-        _actor(rng, n, "boat", "red", [(0, 520, 282, 166), (5, 440, 280, 166)], style=0.85),
-        _actor(rng, n, "duck", "brown", [(0, 40, 338, 46), (5, 330, 338, 46)], style=0.9),
+        _object(rng, n, "boat", "yellow", [(0, 300, 196, 96), (5, 350, 196, 96)], variant=0.8),
+        _object(rng, n, "boat", "red", [(0, 130, 270, 158), (5, 215, 272, 158)], variant=0.8),
+        _object(rng, n, "boat", "red", [(0, 520, 282, 166), (5, 440, 280, 166)], variant=0.85),
+        _object(rng, n, "duck", "brown", [(0, 40, 338, 46), (5, 330, 338, 46)], variant=0.9),
     ]
 
 
@@ -127,8 +133,8 @@ EXAMPLES = (
         what_to_look_for="The blue car passes in front of the red one; the track must stay on red.",
         seed=4,
         seconds=5,
-        stage="road",
-        cast=_crossing_cars,
+        background="road",
+        make_objects=_crossing_cars,
         target=1,
     ),
     Example(
@@ -138,8 +144,8 @@ EXAMPLES = (
         what_to_look_for="The dog runs off and comes back; in between the right answer is 'not there'.",
         seed=6,
         seconds=5.6,
-        stage="park",
-        cast=_dog_comes_back,
+        background="park",
+        make_objects=_dog_comes_back,
         target=1,
     ),
     Example(
@@ -149,23 +155,23 @@ EXAMPLES = (
         what_to_look_for="Two red boats: only the words 'on the right' tell them apart.",
         seed=11,
         seconds=5,
-        stage="lake",
-        cast=_three_boats,
+        background="lake",
+        make_objects=_three_boats,
         target=2,
     ),
 )
 
 
-def shoot(example: Example, n_frames: int | None = None) -> Scene:
+def render_example(example: Example, n_frames: int | None = None) -> Scene:
     """The clip, or its first frames; the same on every machine up to rounding of the drawing library."""
     rng = np.random.default_rng(example.seed)
-    stage = build_stage(rng, example.stage, SIZE_HW)
-    actors = example.cast(stage, rng, example.n_frames)
-    camera = random_camera(rng, example.n_frames, stage.pad)
+    background = paint_background(rng, example.background, SIZE_HW)
+    objects = example.make_objects(rng, example.n_frames)
+    camera = random_camera(rng, example.n_frames, background.pad)
     if n_frames is not None:
         camera = _first_frames(camera, n_frames)
     camera = replace(camera, exposure=1.02, noise_std=1.6, blur_px=0.4, shadow=0.4)
-    return film(rng, stage, actors, camera, SIZE_HW)
+    return render(rng, background, objects, camera, SIZE_HW)
 
 
 def _first_frames(camera: Camera, n: int) -> Camera:
@@ -183,7 +189,7 @@ def ground_truth(scene: Scene, target: int) -> list[str]:
 
 
 def write_example(example: Example, folder: Path) -> None:
-    scene = shoot(example)
+    scene = render_example(example)
     with VideoWriter(folder / f"{example.name}.mp4", FPS, crf=23) as writer:
         for frame in scene.frames:
             writer.write(frame)

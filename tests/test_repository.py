@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 
 from langtrack_core import cli
 from langtrack_core.video import probe, read_frames
-from scripts.make_examples import EXAMPLES, EXAMPLES_DIR, FPS, SIZE_HW, ground_truth, shoot
+from scripts.make_examples import EXAMPLES, EXAMPLES_DIR, FPS, SIZE_HW, ground_truth, render_example
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ROOT / "assets" / "weights"
@@ -177,7 +177,7 @@ def test_example_matches_its_truth(example) -> None:
     assert count_frames(video) == len(rows) == example.n_frames
     assert video.stat().st_size < MEGABYTE
 
-    scene = shoot(example, n_frames=1)
+    scene = render_example(example, n_frames=1)
     truth, now = (
         np.array(row.split(","), float) for row in (rows[0], ground_truth(scene, example.target)[0])
     )

@@ -1,13 +1,14 @@
-"""Rendered scenes with exact truth: the example clips, and extra training data for colour and place words.
+"""Rendered scenes with exact masks: the example clips, and training data for words of colour and place.
 
-seed -> `build_stage` and actors -> `film` -> `Scene` -> `referring_expressions`. Needs numpy and cv2 only.
+``seed -> paint_background, moving_object -> render -> Scene``; sentences about a scene are made in
+`langtrack_lab.expressions.scenes`. Needs numpy and cv2 only.
 """
 
-from .backgrounds import build_stage
-from .random_scene import make_actor, random_camera, random_look, render_scene
-from .renderer import Scene, SceneObject, film
+from .backgrounds import paint_background
+from .random_scene import moving_object, random_camera, random_style, render_random_scene
+from .renderer import Scene, SceneObject, render
 
 __all__ = [
-    "Scene", "SceneObject", "render_scene", 
-    "build_stage", "make_actor", "random_camera", "random_look", "film",
+    "Scene", "SceneObject", "render_random_scene",
+    "paint_background", "moving_object", "random_camera", "random_style", "render",
 ]  # fmt: skip

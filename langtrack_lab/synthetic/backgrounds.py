@@ -13,11 +13,11 @@ Picture = NDArray[np.float32]  # (H, W, 3), about 0 to 255
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A place to put things.
+class Background:
+    """A painted background and where objects can be put on it.
 
     Attributes:
-        name: key of `STAGES`.
+        name: key of `BACKGROUNDS`.
         rgb: ``(H, W, 3)`` uint8, larger than the picture by `pad` on every side, so that the camera can move.
         pad: pixels.
         horizon: row (in picture coordinates) where the ground begins, None for a view without a horizon.
@@ -242,15 +242,15 @@ def _from_above(rng: np.random.Generator, size_hw: tuple[int, int], horizon: int
 
 
 @dataclass(frozen=True)
-class Setting:
-    """A background and what belongs there.
+class BackgroundSpec:
+    """How a background is painted, and which objects belong there.
 
     Attributes:
         paint: paints ``size_hw`` with the horizon at the given row.
         horizon: range of the horizon's height as a share of the picture, None where there is none.
         picture_metres: range of the height of the picture at the nearest ground, in metres.
         on_ground: categories that stand (or swim) on the ground.
-        in_air: categories that float anywhere.
+        in_air: categories that float anywhere in the picture.
     """
 
     paint: Callable[[np.random.Generator, tuple[int, int], int], Picture]
@@ -260,37 +260,37 @@ class Setting:
     in_air: tuple[str, ...] = ()
 
 
-STAGES: dict[str, Setting] = {
-    "road": Setting(
+BACKGROUNDS: dict[str, BackgroundSpec] = {
+    "road": BackgroundSpec(
         _road, (0.22, 0.40), (4.5, 8.0), ("car", "car", "truck", "bus", "man", "woman", "dog"), ("balloon",)
     ),
-    "park": Setting(
+    "park": BackgroundSpec(
         _park,
         (0.25, 0.45),
         (2.4, 5.5),
         ("man", "woman", "dog", "ball", "tree", "box"),
         ("balloon", "kite", "bird"),
     ),
-    "beach": Setting(
+    "beach": BackgroundSpec(
         _beach, (0.22, 0.42), (2.4, 5.0), ("man", "woman", "dog", "ball", "box"), ("kite", "bird", "balloon")
     ),
-    "lake": Setting(_lake, (0.25, 0.42), (3.4, 8.0), ("boat", "boat", "duck"), ("bird", "balloon")),
-    "sky": Setting(_open_sky, None, (3.0, 7.0), (), ("balloon", "kite", "bird")),
-    "lawn": Setting(_lawn, None, (3.0, 6.0), ("ball", "dog", "duck", "box", "man", "woman"), ()),
-    "table": Setting(_table, (0.25, 0.50), (1.8, 3.4), ("cup", "box", "ball", "cup"), ()),
-    "pond": Setting(_under_water, None, (2.0, 4.5), (), ("fish",)),
-    "aerial": Setting(_from_above, None, (7.0, 12.0), ("car from above",), ()),
+    "lake": BackgroundSpec(_lake, (0.25, 0.42), (3.4, 8.0), ("boat", "boat", "duck"), ("bird", "balloon")),
+    "sky": BackgroundSpec(_open_sky, None, (3.0, 7.0), (), ("balloon", "kite", "bird")),
+    "lawn": BackgroundSpec(_lawn, None, (3.0, 6.0), ("ball", "dog", "duck", "box", "man", "woman"), ()),
+    "table": BackgroundSpec(_table, (0.25, 0.50), (1.8, 3.4), ("cup", "box", "ball", "cup"), ()),
+    "pond": BackgroundSpec(_under_water, None, (2.0, 4.5), (), ("fish",)),
+    "aerial": BackgroundSpec(_from_above, None, (7.0, 12.0), ("car from above",), ()),
 }
 
 
-def build_stage(rng: np.random.Generator, name: str, size_hw: tuple[int, int]) -> Stage:
-    """A background of one of the `STAGES`, a little larger than ``size_hw``."""
-    setting = STAGES[name]
+def paint_background(rng: np.random.Generator, name: str, size_hw: tuple[int, int]) -> Background:
+    """A background of one of the `BACKGROUNDS`, a little larger than ``size_hw``."""
+    spec = BACKGROUNDS[name]
     pad = max(6, round(0.05 * max(size_hw)))
     height, width = size_hw[0] + 2 * pad, size_hw[1] + 2 * pad
-    share = rng.uniform(*setting.horizon) if setting.horizon else None
+    share = rng.uniform(*spec.horizon) if spec.horizon else None
     horizon = None if share is None else share * size_hw[0]
     row = 0 if horizon is None else round(horizon) + pad
-    rgb = setting.paint(rng, (height, width), row)
-    metres = rng.uniform(*setting.picture_metres)
-    return Stage(name, np.clip(rgb, 0, 255).astype(np.uint8), pad, horizon, size_hw[0] / metres)
+    rgb = spec.paint(rng, (height, width), row)
+    metres = rng.uniform(*spec.picture_metres)
+    return Background(name, np.clip(rgb, 0, 255).astype(np.uint8), pad, horizon, size_hw[0] / metres)

@@ -9,14 +9,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Rgb = tuple[float, float, float]
+from ..colours import Rgb
+
 Points = Sequence[tuple[float, float]]
-MARGIN = 0.06  # free space around a drawing, in its units
-_SUBPIXEL = 4  # bits of sub-pixel precision for OpenCV's drawing calls
+MARGIN = 0.06
+"""Free space around a drawing, in its units: blurring and warping must not cut its edge."""
+
+_SUBPIXEL = 4
+"""Bits of sub-pixel precision that OpenCV's drawing functions get, so that slow motion is smooth."""
 
 
 class Canvas:
-    """Premultiplied RGBA; a point (x, y) of the drawing lies `MARGIN` units in from the corner."""
+    """A picture in premultiplied RGBA. Its corner is `MARGIN` units up and left of the drawing's (0, 0)."""
 
     def __init__(self, width: float, px_per_unit: float) -> None:
         self.scale = px_per_unit

@@ -1,6 +1,6 @@
-"""The things that can appear in a scene, drawn with a few shapes each.
+"""The objects that can appear in a scene, drawn with a few shapes each.
 
-A drawing's height is 1 and its foot stands on y = 1, x runs from 0 to its width; it faces left.
+A drawing has the height 1, its foot is at y = 1, and x goes from 0 to its width; it faces left.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import Canvas, Rgb, darker, lighter
+from ..colours import Rgb
+from .canvas import Canvas, darker, lighter
 
 SKIN: tuple[Rgb, ...] = ((236, 188, 156), (206, 150, 112), (150, 100, 70), (96, 62, 44))
 HAIR: tuple[Rgb, ...] = ((40, 28, 22), (96, 62, 34), (196, 156, 92), (120, 118, 116))
@@ -19,14 +20,20 @@ RUBBER: Rgb = (28, 28, 30)
 
 
 @dataclass(frozen=True)
-class Look:
-    """What makes one object look different from the next of its kind."""
+class Style:
+    """What makes one object look different from the next of its category.
+
+    Attributes:
+        colour, skin, hair: sRGB, 0 to 255.
+        variant: in [0, 1), chooses between variants of the drawing.
+        phase: of the walking or flapping cycle, in radians.
+    """
 
     colour: Rgb
     skin: Rgb
     hair: Rgb
-    style: float  # in [0, 1): picks between variants of the drawing
-    phase: float = 0.0  # radians of the walking or flapping cycle
+    variant: float
+    phase: float = 0.0
 
 
 # fmt: off
@@ -46,8 +53,8 @@ def _wheel(c: Canvas, x: float, y: float, r: float, phase: float) -> None:
     c.ellipse(x, y, r * 0.16, r * 0.16, (90, 92, 98))
 
 
-def _car(c: Canvas, k: Look) -> None:
-    paint, estate = k.colour, k.style > 0.5
+def _car(c: Canvas, k: Style) -> None:
+    paint, estate = k.colour, k.variant > 0.5
     tail = ([(2.38, 0.05), (2.66, 0.14), (2.86, 0.44)] if estate else [(1.86, 0.05), (2.18, 0.16), (2.52,
         0.40)])
     glass_tail = ([(2.34, 0.12), (2.56, 0.20), (2.66, 0.42)] if estate else [(1.82, 0.12), (2.05, 0.19),
@@ -71,7 +78,7 @@ def _car(c: Canvas, k: Look) -> None:
         _wheel(c, x, 0.81, 0.19, k.phase)
 
 
-def _bus(c: Canvas, k: Look) -> None:
+def _bus(c: Canvas, k: Style) -> None:
     paint = k.colour
     c.poly([(0.03, 0.10), (0.12, 0.03), (2.78, 0.03), (2.86, 0.10), (2.88, 0.86), (0.02, 0.86)], paint)
     c.poly([(0.02, 0.58), (2.88, 0.58), (2.88, 0.66), (0.02, 0.66)], lighter(paint, 0.6))
@@ -90,12 +97,12 @@ def _bus(c: Canvas, k: Look) -> None:
         _wheel(c, x, 0.86, 0.135, k.phase)
 
 
-def _truck(c: Canvas, k: Look) -> None:
+def _truck(c: Canvas, k: Style) -> None:
     paint, load = k.colour, (206, 206, 200)
     c.poly([(0.30, 0.72), (2.34, 0.72), (2.34, 0.82), (0.30, 0.82)], (52, 54, 58))
-    c.poly([(0.78, 0.03), (2.36, 0.03), (2.36, 0.74), (0.78, 0.74)], load if k.style > 0.45 else paint)
+    c.poly([(0.78, 0.03), (2.36, 0.03), (2.36, 0.74), (0.78, 0.74)], load if k.variant > 0.45 else paint)
     for i in range(1, 6):
-        c.line([(0.78 + i * 0.263, 0.04), (0.78 + i * 0.263, 0.73)], 0.012, darker(load if k.style > 0.45
+        c.line([(0.78 + i * 0.263, 0.04), (0.78 + i * 0.263, 0.73)], 0.012, darker(load if k.variant > 0.45
             else paint, 0.2))
     c.spline([(0.03, 0.60), (0.06, 0.48), (0.16, 0.24), (0.26, 0.18), (0.72, 0.18), (0.74, 0.50), (0.74,
         0.84), (0.40, 0.86), (0.04, 0.84)], paint)
@@ -108,7 +115,7 @@ def _truck(c: Canvas, k: Look) -> None:
         _wheel(c, x, 0.86, 0.14, k.phase)
 
 
-def _car_from_above(c: Canvas, k: Look) -> None:
+def _car_from_above(c: Canvas, k: Style) -> None:
     paint = k.colour
     for x in (0.42, 1.58):
         for y in (0.05, 0.95):
@@ -127,8 +134,8 @@ def _car_from_above(c: Canvas, k: Look) -> None:
         c.ellipse(2.06, y, 0.03, 0.07, (170, 24, 24))
 
 
-def _boat(c: Canvas, k: Look) -> None:
-    if k.style > 0.4:  # a sailing boat: the sail carries the colour
+def _boat(c: Canvas, k: Style) -> None:
+    if k.variant > 0.4:  # a sailing boat: the sail carries the colour
         c.line([(0.56, 0.02), (0.56, 0.82)], 0.02, (92, 70, 48))
         c.spline([(0.59, 0.04), (0.76, 0.34), (0.98, 0.70), (0.80, 0.72), (0.60, 0.70), (0.58, 0.4)],
             k.colour)
@@ -153,7 +160,7 @@ def _boat(c: Canvas, k: Look) -> None:
 # --- living things -----------------------------------------------------------------------------------------
 
 
-def _dog(c: Canvas, k: Look) -> None:
+def _dog(c: Canvas, k: Style) -> None:
     coat, step = k.colour, 0.13 * np.sin(k.phase)
     far = darker(coat, 0.3)
     for x, s, shade in ((0.52, -step, far), (1.06, step, far), (0.44, step, coat), (1.16, -step, coat)):
@@ -170,15 +177,15 @@ def _dog(c: Canvas, k: Look) -> None:
     c.spline([(0.33, 0.12), (0.43, 0.16), (0.46, 0.34), (0.40, 0.36), (0.34, 0.24)], darker(coat, 0.4))
     c.ellipse(0.05, 0.29, 0.035, 0.03, (20, 18, 18))
     c.ellipse(0.21, 0.20, 0.022, 0.022, (16, 14, 14))
-    c.line([(0.36, 0.40), (0.48, 0.50)], 0.05, (180, 40, 40) if k.style > 0.5 else (40, 70, 150))
+    c.line([(0.36, 0.40), (0.48, 0.50)], 0.05, (180, 40, 40) if k.variant > 0.5 else (40, 70, 150))
 
 
-def _duck(c: Canvas, k: Look) -> None:
+def _duck(c: Canvas, k: Style) -> None:
     body = k.colour
     c.spline([(0.34, 0.66), (0.48, 0.50), (0.80, 0.46), (1.10, 0.50), (1.34, 0.36), (1.30, 0.66), (1.10,
         0.90), (0.76, 0.99), (0.46, 0.92)], body)
     c.limb([(0.46, 0.70), (0.42, 0.46), (0.36, 0.26)], (0.30, 0.18, 0.20), body)
-    c.ellipse(0.34, 0.20, 0.17, 0.15, darker(body, 0.1) if k.style < 0.6 else (30, 92, 56))
+    c.ellipse(0.34, 0.20, 0.17, 0.15, darker(body, 0.1) if k.variant < 0.6 else (30, 92, 56))
     c.spline([(0.03, 0.24), (0.10, 0.18), (0.22, 0.17), (0.22, 0.27), (0.08, 0.29)], (236, 150, 30))
     c.ellipse(0.29, 0.16, 0.024, 0.026, (14, 14, 14))
     c.spline([(0.62, 0.62), (0.84, 0.54), (1.24, 0.58), (1.08, 0.76), (0.80, 0.82)], darker(body, 0.2))
@@ -186,7 +193,7 @@ def _duck(c: Canvas, k: Look) -> None:
         c.line([(0.82 + 0.1 * i, 0.62), (1.14 - 0.03 * i, 0.64 + 0.04 * i)], 0.012, darker(body, 0.4))
 
 
-def _bird(c: Canvas, k: Look) -> None:
+def _bird(c: Canvas, k: Style) -> None:
     body, lift = k.colour, float(np.sin(k.phase))
     tip = 0.50 - 0.40 * lift
     c.spline([(0.62, 0.50), (0.76, 0.34 - 0.14 * lift), (1.02, tip + 0.02), (1.12, tip + 0.06), (0.90,
@@ -205,7 +212,7 @@ def _bird(c: Canvas, k: Look) -> None:
         c.line([(x, 0.50), (x + 0.16, 0.48 + (tip - 0.45) * 0.8)], 0.012, darker(body, 0.4))
 
 
-def _fish(c: Canvas, k: Look) -> None:
+def _fish(c: Canvas, k: Style) -> None:
     body, sway = k.colour, 0.06 * np.sin(k.phase)
     c.spline([(1.22, 0.50), (1.40, 0.30 + sway), (1.66, 0.10 + sway), (1.58, 0.48 + sway), (1.68, 0.90 +
         sway), (1.40, 0.70 + sway)], darker(body, 0.15))
@@ -213,7 +220,7 @@ def _fish(c: Canvas, k: Look) -> None:
     c.spline([(0.60, 0.80), (0.80, 0.98), (0.94, 0.94), (0.92, 0.74)], darker(body, 0.2))
     c.spline([(0.03, 0.54), (0.24, 0.30), (0.62, 0.18), (1.02, 0.32), (1.34, 0.48), (1.02, 0.72), (0.60,
         0.86), (0.22, 0.74)], body)
-    if k.style > 0.5:
+    if k.variant > 0.5:
         for x in (0.52, 0.92):
             c.spline([(x, 0.24), (x + 0.12, 0.26), (x + 0.15, 0.52), (x + 0.12, 0.76), (x, 0.80), (x + 0.05,
                 0.5)], lighter(body, 0.75))
@@ -224,8 +231,8 @@ def _fish(c: Canvas, k: Look) -> None:
     c.line([(0.04, 0.58), (0.13, 0.60)], 0.015, darker(body, 0.6))
 
 
-def _person(c: Canvas, k: Look, *, woman: bool) -> None:
-    trousers: Rgb = (44, 52, 76) if k.style > 0.5 else (58, 54, 50)
+def _person(c: Canvas, k: Style, *, woman: bool) -> None:
+    trousers: Rgb = (44, 52, 76) if k.variant > 0.5 else (58, 54, 50)
     swing = float(np.sin(k.phase))
     legs = ((-swing, 0.35), (swing, 0.0))
     for s, shade in legs:
@@ -252,27 +259,27 @@ def _person(c: Canvas, k: Look, *, woman: bool) -> None:
     c.ellipse(*hand, 0.028, 0.03, k.skin)
 
 
-def _man(c: Canvas, k: Look) -> None:
+def _man(c: Canvas, k: Style) -> None:
     _person(c, k, woman=False)
 
 
-def _woman(c: Canvas, k: Look) -> None:
+def _woman(c: Canvas, k: Style) -> None:
     _person(c, k, woman=True)
 
 
 # --- things ------------------------------------------------------------------------------------------------
 
 
-def _ball(c: Canvas, k: Look) -> None:
+def _ball(c: Canvas, k: Style) -> None:
     c.ellipse(0.5, 0.5, 0.48, 0.48, k.colour)
-    if k.style > 0.8:  # a beach ball
+    if k.variant > 0.8:  # a beach ball
         for i in range(3):
             a = i * 2 * np.pi / 3 + 0.3
             arc = [(0.5 + 0.48 * np.cos(a + d), 0.5 + 0.48 * np.sin(a + d)) for d in np.linspace(0, np.pi /
                 3, 9)]
             c.poly([(0.44, 0.42), *arc], lighter(k.colour, 0.7))
         c.ellipse(0.44, 0.42, 0.08, 0.08, lighter(k.colour, 0.85))
-    elif k.style > 0.33:  # seams
+    elif k.variant > 0.33:  # seams
         for x in (0.24, 0.76):
             arc = [(x + (0.5 - x) * 0.55 * np.cos(d), 0.5 + 0.44 * np.sin(d)) for d in np.linspace(-1.35,
                 1.35, 12)]
@@ -280,7 +287,7 @@ def _ball(c: Canvas, k: Look) -> None:
         c.line([(0.02, 0.5), (0.98, 0.5)], 0.022, darker(k.colour, 0.5))
 
 
-def _balloon(c: Canvas, k: Look) -> None:
+def _balloon(c: Canvas, k: Style) -> None:
     c.line([(0.34, 0.64), (0.31, 0.76), (0.36, 0.88), (0.33, 0.99)], 0.012, (220, 220, 220))
     c.poly([(0.34, 0.60), (0.29, 0.67), (0.39, 0.67)], darker(k.colour, 0.25))
     c.spline([(0.34, 0.01), (0.56, 0.08), (0.66, 0.28), (0.54, 0.50), (0.34, 0.63), (0.14, 0.50), (0.02,
@@ -288,7 +295,7 @@ def _balloon(c: Canvas, k: Look) -> None:
     c.ellipse(0.20, 0.19, 0.055, 0.09, lighter(k.colour, 0.7), 25)
 
 
-def _kite(c: Canvas, k: Look) -> None:
+def _kite(c: Canvas, k: Style) -> None:
     sway = 0.05 * np.sin(k.phase)
     c.line([(0.36, 0.64), (0.30 + sway, 0.76), (0.40 - sway, 0.87), (0.34 + sway, 0.98)], 0.014, (90, 84, 80))
     for x, y in ((0.31 + sway, 0.75), (0.39 - sway, 0.86), (0.345 + sway, 0.96)):
@@ -299,17 +306,17 @@ def _kite(c: Canvas, k: Look) -> None:
     c.poly([(0.36, 0.65), (0.36, 0.25), (0.68, 0.25)], darker(k.colour, 0.3))
 
 
-def _box(c: Canvas, k: Look) -> None:
+def _box(c: Canvas, k: Style) -> None:
     c.poly([(0.02, 0.24), (0.80, 0.24), (0.80, 0.99), (0.02, 0.99)], k.colour)
     c.poly([(0.02, 0.24), (0.28, 0.03), (1.06, 0.03), (0.80, 0.24)], lighter(k.colour, 0.3))
     c.poly([(0.80, 0.24), (1.06, 0.03), (1.06, 0.76), (0.80, 0.99)], darker(k.colour, 0.35))
-    if k.style > 0.4:  # tape or ribbon
-        band = lighter(k.colour, 0.6) if k.style > 0.7 else darker(k.colour, 0.45)
+    if k.variant > 0.4:  # tape or ribbon
+        band = lighter(k.colour, 0.6) if k.variant > 0.7 else darker(k.colour, 0.45)
         c.poly([(0.34, 0.24), (0.46, 0.24), (0.46, 0.99), (0.34, 0.99)], band)
         c.poly([(0.34, 0.24), (0.60, 0.03), (0.72, 0.03), (0.46, 0.24)], lighter(band, 0.2))
 
 
-def _cup(c: Canvas, k: Look) -> None:
+def _cup(c: Canvas, k: Style) -> None:
     for radius, colour in ((0.24, darker(k.colour, 0.15)),):
         arc = [(0.80 + 0.75 * radius * np.cos(d), 0.50 + radius * np.sin(d)) for d in np.linspace(-1.7, 1.7,
             14)]
@@ -318,11 +325,11 @@ def _cup(c: Canvas, k: Look) -> None:
         0.98), (0.30, 0.98), (0.12, 0.90), (0.05, 0.50)], k.colour)
     c.ellipse(0.44, 0.11, 0.41, 0.085, lighter(k.colour, 0.35))
     c.ellipse(0.44, 0.12, 0.36, 0.065, (70, 44, 30))
-    if k.style > 0.5:
+    if k.variant > 0.5:
         c.poly([(0.05, 0.56), (0.83, 0.56), (0.80, 0.68), (0.07, 0.68)], lighter(k.colour, 0.6))
 
 
-def _tree(c: Canvas, k: Look) -> None:
+def _tree(c: Canvas, k: Style) -> None:
     c.limb([(0.40, 0.99), (0.41, 0.72), (0.40, 0.50)], (0.13, 0.09, 0.06), (88, 62, 42))
     c.limb([(0.41, 0.74), (0.54, 0.58)], (0.05, 0.03), (88, 62, 42))
     blobs = ((0.22, 0.46, 0.18), (0.58, 0.46, 0.18), (0.40, 0.54, 0.19), (0.28, 0.28, 0.18), (0.54, 0.28,
@@ -330,7 +337,7 @@ def _tree(c: Canvas, k: Look) -> None:
     for i, (x, y, r) in enumerate(blobs):
         shade = darker(k.colour, 0.28 - 0.03 * i)
         turn = np.linspace(0, 2 * np.pi, 14, endpoint=False)
-        wobble = r * (1 + 0.13 * np.sin(5 * turn + 7 * k.style + i) + 0.07 * np.sin(9 * turn + i))
+        wobble = r * (1 + 0.13 * np.sin(5 * turn + 7 * k.variant + i) + 0.07 * np.sin(9 * turn + i))
         c.spline([(x + w * np.cos(a), y + w * np.sin(a)) for a, w in zip(turn, wobble, strict=True)], shade)
         for j in range(9):
             a, d = 2.4 * j + i, r * 0.24 * np.sqrt(j)
@@ -341,44 +348,45 @@ def _tree(c: Canvas, k: Look) -> None:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """How a category is drawn.
+class ObjectSpec:
+    """How the objects of a category are drawn.
 
     Attributes:
-        draw: the drawing.
+        draw: draws one on a canvas.
         width: width of the drawing over its height.
-        metres: natural height, which fixes the sizes of things relative to each other.
+        metres: natural height, which fixes the sizes of objects relative to each other.
         gloss: strength of the highlight, 0 to 1.
         roundness: how far the shading bends round the outline, 0 (flat) to 1 (a ball).
-        animated: whether the drawing changes with the phase.
-        colours: the colours it comes in; empty means all.
+        phase_rates: how fast the phase of its cycle runs, in radians per frame, and in radians per own height
+            that it travels (a wheel of radius r turns by 1 / r); None for a drawing without a cycle.
+        colours: names of the colours that it can have; empty for all.
     """
 
-    draw: Callable[[Canvas, Look], None]
+    draw: Callable[[Canvas, Style], None]
     width: float
     metres: float
     gloss: float = 0.0
     roundness: float = 0.6
-    animated: bool = False
+    phase_rates: tuple[float, float] | None = None
     colours: tuple[str, ...] = ()
 
 
-KINDS: dict[str, Kind] = {
-    "car": Kind(_car, 2.95, 1.5, 0.5, 0.5, True),
-    "bus": Kind(_bus, 2.90, 2.6, 0.2, 0.25, True),
-    "truck": Kind(_truck, 2.40, 2.5, 0.2, 0.25, True),
-    "car from above": Kind(_car_from_above, 2.15, 1.8, 0.4, 0.45),
-    "boat": Kind(_boat, 1.12, 3.2, 0.1, 0.5),
-    "dog": Kind(_dog, 1.48, 0.85, 0.0, 0.6, True, ("brown", "black", "white", "grey", "orange")),
-    "duck": Kind(_duck, 1.40, 0.8, 0.0, 0.7, False, ("brown", "white", "yellow", "grey", "black")),
-    "bird": Kind(_bird, 1.50, 0.8, 0.0, 0.6, True),
-    "fish": Kind(_fish, 1.72, 0.8, 0.4, 0.7, True),
-    "man": Kind(_man, 0.44, 1.8, 0.0, 0.6, True),
-    "woman": Kind(_woman, 0.44, 1.7, 0.0, 0.6, True),
-    "ball": Kind(_ball, 1.0, 0.7, 0.6, 1.0),
-    "balloon": Kind(_balloon, 0.68, 1.6, 0.5, 0.9),
-    "kite": Kind(_kite, 0.72, 1.6, 0.0, 0.15, True),
-    "box": Kind(_box, 1.08, 0.8, 0.0, 0.12),
-    "cup": Kind(_cup, 1.02, 0.8, 0.4, 0.7),
-    "tree": Kind(_tree, 0.80, 3.6, 0.0, 0.8, False, ("green", "yellow", "orange", "red")),
+OBJECTS: dict[str, ObjectSpec] = {
+    "car": ObjectSpec(_car, 2.95, 1.5, 0.5, 0.5, (0.0, -5.2)),
+    "bus": ObjectSpec(_bus, 2.90, 2.6, 0.2, 0.25, (0.0, -7.2)),
+    "truck": ObjectSpec(_truck, 2.40, 2.5, 0.2, 0.25, (0.0, -7.0)),
+    "car from above": ObjectSpec(_car_from_above, 2.15, 1.8, 0.4, 0.45),
+    "boat": ObjectSpec(_boat, 1.12, 3.2, 0.1, 0.5),
+    "dog": ObjectSpec(_dog, 1.48, 0.85, 0.0, 0.6, (0.0, 4.4), ("brown", "black", "white", "grey", "orange")),
+    "duck": ObjectSpec(_duck, 1.40, 0.8, 0.0, 0.7, None, ("brown", "white", "yellow", "grey", "black")),
+    "bird": ObjectSpec(_bird, 1.50, 0.8, 0.0, 0.6, (0.5, 0.0)),
+    "fish": ObjectSpec(_fish, 1.72, 0.8, 0.4, 0.7, (0.3, 0.0)),
+    "man": ObjectSpec(_man, 0.44, 1.8, 0.0, 0.6, (0.0, 7.0)),
+    "woman": ObjectSpec(_woman, 0.44, 1.7, 0.0, 0.6, (0.0, 7.0)),
+    "ball": ObjectSpec(_ball, 1.0, 0.7, 0.6, 1.0),
+    "balloon": ObjectSpec(_balloon, 0.68, 1.6, 0.5, 0.9),
+    "kite": ObjectSpec(_kite, 0.72, 1.6, 0.0, 0.15, (0.2, 0.0)),
+    "box": ObjectSpec(_box, 1.08, 0.8, 0.0, 0.12),
+    "cup": ObjectSpec(_cup, 1.02, 0.8, 0.4, 0.7),
+    "tree": ObjectSpec(_tree, 0.80, 3.6, 0.0, 0.8, None, ("green", "yellow", "orange", "red")),
 }

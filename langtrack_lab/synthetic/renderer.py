@@ -1,4 +1,4 @@
-"""Filming: actors on a stage, with shadows, a moving camera, motion blur and sensor noise."""
+"""Renders moving objects on a background, with shadows, a moving camera, motion blur and sensor noise."""
 
 from __future__ import annotations
 
@@ -10,29 +10,36 @@ from numpy.typing import NDArray
 
 from langtrack_core.masks import BoolMask
 
-from .backgrounds import Stage
-from .objects import KINDS, Look
+from .backgrounds import Background
+from .objects import OBJECTS, Style
 from .sprites import draw_sprite, sprite_foot
 
 Pixels = NDArray[np.uint8]
-SHUTTER = 0.4  # share of the time between two frames during which the film is exposed
+SHUTTER = 0.4
+"""Share of the time between two frames during which the camera's shutter is open, which blurs what moves."""
+
 SUPERSAMPLE = 2.0
+"""Pixels of a drawing to a pixel of the picture, so that the warp into the picture stays sharp."""
+
+SIZE_STEP = 1.12
+"""Ratio of the sizes that an object is drawn in. The warp makes up for the rest, at most 6 %."""
+
+PHASE_STEPS, TURN_STEP_DEG = 16, 15
+"""Phases of its cycle, and steps of its turn towards the light, that an object is drawn in."""
 
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One thing in a scene and where it is to be seen.
+    """One object of a scene and where it can be seen.
 
     Attributes:
         category: "car", "dog", ...
         colour: its name, a key of `colours.COLOURS`.
-        size: "small", "medium" or "large" among its kind.
         masks: per frame, ``(H, W)`` bool, the part that nothing hides.
     """
 
     category: str
     colour: str
-    size: str
     masks: list[BoolMask]
 
 
@@ -42,20 +49,18 @@ class Scene:
 
     frames: list[Pixels]
     objects: list[SceneObject]
-    stage: str
 
 
 @dataclass(frozen=True)
-class Actor:
-    """One thing before the film is shot.
+class MovingObject:
+    """One object, its looks and its path, before the scene is rendered.
 
     Attributes:
-        category: key of `KINDS`.
+        category: key of `OBJECTS`.
         colour: its name, a key of `colours.COLOURS`.
-        size: word for the size.
-        foot_xy: ``(n_frames, 2)`` where it stands, pixels of the picture with the camera at rest.
+        foot_xy: ``(n_frames, 2)`` where it touches the ground, pixels of the picture with the camera at rest.
         height_px: ``(n_frames,)`` height in pixels.
-        look: how it is drawn.
+        style: how it is drawn.
         faces_right: ``(n_frames,)`` bool.
         turn_deg: ``(n_frames,)`` rotation about its middle.
         phase: ``(n_frames,)`` radians of its walking, flapping or rolling cycle.
@@ -64,10 +69,9 @@ class Actor:
 
     category: str
     colour: str
-    size: str
     foot_xy: NDArray[np.floating]
     height_px: NDArray[np.floating]
-    look: Look
+    style: Style
     faces_right: NDArray[np.bool_]
     turn_deg: NDArray[np.floating]
     phase: NDArray[np.floating]
@@ -86,7 +90,7 @@ class Camera:
         exposure: factor of the brightness.
         tint: factor of each of red, green, blue.
         blur_px: standard deviation of the lens blur.
-        noise_std: of the sensor, in grey levels.
+        noise_std: standard deviation of the sensor's noise, in grey levels.
         shadow: how much of the light a shadow takes, 0 to 1.
     """
 
@@ -103,79 +107,82 @@ class Camera:
 
 @dataclass
 class _Sprites:
-    """Drawings of one actor, each made once: by size, step of its cycle, facing, and where the light is."""
+    """Drawings of one object, each made once: by size, phase, facing, and direction of the light."""
 
-    actor: Actor
+    item: MovingObject
     light_xy: tuple[float, float]
-    made: dict[tuple[int, int, bool, int], tuple[Pixels, float]] = field(default_factory=dict)
+    cache: dict[tuple[int, int, bool, int], tuple[Pixels, float]] = field(default_factory=dict)
 
     def at(self, t: int) -> tuple[Pixels, float]:
         """The drawing for frame t and its height in sprite pixels."""
-        actor = self.actor
-        drawn = float(np.clip(actor.height_px[t] * SUPERSAMPLE, 24, 900))
-        step = round(np.log(drawn) / np.log(1.12))  # the warp bridges up to 6 % of size
-        phase = float(actor.phase[t]) if KINDS[actor.category].animated else 0.0
-        mirrored = bool(actor.faces_right[t])
-        turn = round(float(actor.turn_deg[t]) / 15)  # the light stays where it is when the thing turns
-        key = (step, round(phase / (2 * np.pi) * 16) % 16, mirrored, turn % 24)
-        if key not in self.made:
-            height = 1.12**step
-            angle = np.radians(15.0 * turn)
+        item = self.item
+        drawn = float(np.clip(item.height_px[t] * SUPERSAMPLE, 24, 900))
+        step = round(np.log(drawn) / np.log(SIZE_STEP))
+        phase = float(item.phase[t]) if OBJECTS[item.category].phase_rates else 0.0
+        mirrored = bool(item.faces_right[t])
+        turn = round(float(item.turn_deg[t]) / TURN_STEP_DEG)  # the light does not turn with the object
+        phase_step = round(phase / (2 * np.pi) * PHASE_STEPS) % PHASE_STEPS
+        key = (step, phase_step, mirrored, turn % (360 // TURN_STEP_DEG))
+        if key not in self.cache:
+            height = SIZE_STEP**step
+            angle = np.radians(TURN_STEP_DEG * turn)
             x, y = (-self.light_xy[0] if mirrored else self.light_xy[0]), self.light_xy[1]
             light = (
                 float(np.cos(angle) * x + np.sin(angle) * y),
                 float(np.cos(angle) * y - np.sin(angle) * x),
             )
-            self.made[key] = (
-                draw_sprite(actor.category, replace(actor.look, phase=phase), height, light),
+            self.cache[key] = (
+                draw_sprite(item.category, replace(item.style, phase=phase), height, light),
                 height,
             )
-        return self.made[key]
+        return self.cache[key]
 
 
-def film(
-    rng: np.random.Generator, stage: Stage, actors: list[Actor], camera: Camera, size_hw: tuple[int, int]
+def render(
+    rng: np.random.Generator,
+    background: Background,
+    objects: list[MovingObject],
+    camera: Camera,
+    size_hw: tuple[int, int],
 ) -> Scene:
-    """Renders actors, drawn in the order given (later ones hide earlier ones)."""
+    """Renders the objects in their order: later ones hide earlier ones."""
     height, width = size_hw
-    sprites = [_Sprites(actor, camera.light_xy) for actor in actors]
-    masks: list[list[BoolMask]] = [[] for _ in actors]
+    sprites = [_Sprites(item, camera.light_xy) for item in objects]
+    masks: list[list[BoolMask]] = [[] for _ in objects]
     frames = []
     previous: list[NDArray[np.floating]] | None = None
     for t in range(len(camera.zoom)):
         view = _camera_matrix(camera, t, size_hw)
-        to_world = np.array([[1, 0, -stage.pad], [0, 1, -stage.pad], [0, 0, 1]], np.float64)
-        background = cv2.warpAffine(
-            stage.rgb,
+        to_world = np.array([[1, 0, -background.pad], [0, 1, -background.pad], [0, 0, 1]], np.float64)
+        warped = cv2.warpAffine(
+            background.rgb,
             (view @ to_world)[:2],
             (width, height),
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REFLECT,
         )
-        picture = background.astype(np.uint8, copy=False)
-        feet = [(view @ [*actor.foot_xy[t], 1.0])[:2] for actor in actors]
-        for actor, sprite in zip(actors, sprites, strict=True):
-            if actor.on_ground:
-                _ground_contact(picture, sprite, t, view, stage, camera)
-        shown: list[BoolMask] = []
-        for i, (actor, sprite) in enumerate(zip(actors, sprites, strict=True)):
-            ahead = min(t + 1, len(actor.foot_xy) - 1)
-            motion = (
-                feet[i] - previous[i] if previous is not None else actor.foot_xy[ahead] - actor.foot_xy[t]
-            )
+        picture = warped.astype(np.uint8, copy=False)
+        feet = [(view @ [*item.foot_xy[t], 1.0])[:2] for item in objects]
+        for item, sprite in zip(objects, sprites, strict=True):
+            if item.on_ground:
+                _ground_contact(picture, sprite, t, view, background, camera)
+        visible: list[BoolMask] = []
+        for i, (item, sprite) in enumerate(zip(objects, sprites, strict=True)):
+            ahead = min(t + 1, len(item.foot_xy) - 1)
+            motion = feet[i] - previous[i] if previous is not None else item.foot_xy[ahead] - item.foot_xy[t]
             mask = _paste(picture, sprite, t, view, np.asarray(motion) * SHUTTER)
-            for other in shown:
+            for other in visible:
                 other &= ~mask
-            shown.append(mask)
-        for collected, mask in zip(masks, shown, strict=True):
-            collected.append(mask)
+            visible.append(mask)
+        for of_object, mask in zip(masks, visible, strict=True):
+            of_object.append(mask)
         frames.append(_expose(rng, picture, camera))
         previous = feet
-    objects = [
-        SceneObject(actor.category.removesuffix(" from above"), actor.colour, actor.size, m)
-        for actor, m in zip(actors, masks, strict=True)
+    scene_objects = [
+        SceneObject(item.category.removesuffix(" from above"), item.colour, of_object)
+        for item, of_object in zip(objects, masks, strict=True)
     ]
-    return Scene(frames, objects, stage.name)
+    return Scene(frames, scene_objects)
 
 
 def _camera_matrix(camera: Camera, t: int, size_hw: tuple[int, int]) -> NDArray[np.floating]:
@@ -193,17 +200,17 @@ def _sprite_matrix(
     sprite: _Sprites, t: int, drawn_px: float, squash: float = 1.0, shear: float = 0.0
 ) -> NDArray[np.floating]:
     """3x3 from sprite pixels to picture coordinates at rest; squash and shear (for shadows) keep the foot."""
-    actor = sprite.actor
-    foot_x, foot_y = sprite_foot(actor.category, drawn_px)
-    scale = float(actor.height_px[t]) / drawn_px
-    mirror = -1.0 if actor.faces_right[t] else 1.0
-    angle = np.radians(float(actor.turn_deg[t]))
+    item = sprite.item
+    foot_x, foot_y = sprite_foot(item.category, drawn_px)
+    scale = float(item.height_px[t]) / drawn_px
+    mirror = -1.0 if item.faces_right[t] else 1.0
+    angle = np.radians(float(item.turn_deg[t]))
     c, s = np.cos(angle), np.sin(angle)
     to_middle = np.array([[1, 0, -foot_x], [0, 1, drawn_px / 2 - foot_y], [0, 0, 1]])
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
     to_foot = np.array([[1, 0, 0], [0, 1, -drawn_px / 2], [0, 0, 1]])
     bend = np.array([[mirror * scale, shear * scale, 0], [0, squash * scale, 0], [0, 0, 1]])
-    place = np.array([[1, 0, actor.foot_xy[t, 0]], [0, 1, actor.foot_xy[t, 1]], [0, 0, 1]])
+    place = np.array([[1, 0, item.foot_xy[t, 0]], [0, 1, item.foot_xy[t, 1]], [0, 0, 1]])
     return place @ bend @ to_foot @ turn @ to_middle
 
 
@@ -233,7 +240,7 @@ def _paste(
     view: NDArray[np.floating],
     motion_xy: NDArray[np.floating],
 ) -> BoolMask:
-    """Draws one actor into the picture, in place; gives its whole (not yet hidden) mask."""
+    """Draws one object into the picture, in place; gives its whole (not yet hidden) mask."""
     mask = np.zeros(picture.shape[:2], bool)
     rgba, drawn_px = sprite.at(t)
     length = float(np.hypot(*motion_xy))
@@ -265,16 +272,16 @@ def _ground_contact(
     sprite: _Sprites,
     t: int,
     view: NDArray[np.floating],
-    stage: Stage,
+    background: Background,
     camera: Camera,
 ) -> None:
     """A reflection on water, a soft shadow elsewhere, in place."""
     rgba, drawn_px = sprite.at(t)
-    height = float(sprite.actor.height_px[t])
-    if stage.name == "lake":
+    height = float(sprite.item.height_px[t])
+    if background.name == "lake":
         placed = _patch(picture, rgba, view @ _sprite_matrix(sprite, t, drawn_px, squash=-0.7), 2)
         strength = 0.35
-    elif sprite.actor.category == "car from above":
+    elif sprite.item.category == "car from above":
         matrix = _sprite_matrix(sprite, t, drawn_px)
         matrix[:2, 2] -= np.array(camera.light_xy) * height * 0.12
         placed, strength = _patch(picture, rgba, view @ matrix, 4), camera.shadow
@@ -291,7 +298,7 @@ def _ground_contact(
     patch = cv2.GaussianBlur(patch, (0, 0), soft).astype(np.uint8, copy=False)
     below = picture[y1:y2, x1:x2]
     cover = (patch[..., 3:] * np.float32(strength / 255)).astype(np.float32)
-    if stage.name == "lake":
+    if background.name == "lake":
         below[:] = (below * (1 - cover) + patch[..., :3] * np.float32(strength * 0.75)).clip(0, 255)
     else:
         below[:] = below * (1 - cover)

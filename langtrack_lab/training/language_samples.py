@@ -25,7 +25,7 @@ from ..datasets import coco_pictures
 from ..expressions.photos import AnnotatedObject, describe_in_photo, mirror, name_with_noise
 from ..expressions.scenes import describe_in_scene
 from ..expressions.words import KINDS, NOUNS, PERSON_WORDS, category_of
-from ..synthetic import render_scene
+from ..synthetic import render_random_scene
 from .annotated_images import UNNAMED, ClipSource, PeopleSource, PhotoSource, SalientSource, Shot
 
 STRIDE = 4
@@ -343,7 +343,7 @@ class SampleStream:
         return told and all(self.alike(text, head) < 0.42 for text in shown)
 
     def _rendered(self, rng: np.random.Generator, size_hw: tuple[int, int]) -> Sample | None:
-        scene = render_scene(rng, size_hw, 1, int(rng.integers(2, 6)))
+        scene = render_random_scene(rng, size_hw, 1, int(rng.integers(2, 6)))
         asked = []
         for i in rng.permutation(len(scene.objects)):
             sentence = describe_in_scene(rng, scene, int(i))

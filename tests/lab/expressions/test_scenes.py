@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from langtrack_lab.expressions.scenes import describe_in_scene
-from langtrack_lab.synthetic import Scene, SceneObject, render_scene
+from langtrack_lab.synthetic import Scene, SceneObject, render_random_scene
 
 
 def blobs(*things: tuple[str, str, tuple[int, int, int, int]]) -> Scene:
@@ -15,8 +15,8 @@ def blobs(*things: tuple[str, str, tuple[int, int, int, int]]) -> Scene:
     for category, colour, (x1, y1, x2, y2) in things:
         mask = np.zeros((100, 100), bool)
         mask[y1:y2, x1:x2] = True
-        objects.append(SceneObject(category, colour, "medium", [mask]))
-    return Scene([np.zeros((100, 100, 3), np.uint8)], objects, "lawn")
+        objects.append(SceneObject(category, colour, [mask]))
+    return Scene([np.zeros((100, 100, 3), np.uint8)], objects)
 
 
 def sentences_of(scene: Scene, index: int, count: int = 150) -> set[str]:
@@ -69,7 +69,7 @@ def test_an_object_outside_the_picture_gets_no_sentence() -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_no_two_objects_share_a_sentence(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    scene = render_scene(rng, (160, 200), 1, int(rng.integers(2, 6)))
+    scene = render_random_scene(rng, (160, 200), 1, int(rng.integers(2, 6)))
     owner: dict[str, int] = {}
     for index in range(len(scene.objects)):
         for text in sentences_of(scene, index, 40):
