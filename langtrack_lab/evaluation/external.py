@@ -30,7 +30,7 @@ from langtrack_core.types import LangTrackError, shorten
 from langtrack_core.video import read_picture
 
 from ..datasets import ONE_BASED
-from ..metrics.boxes import stacked
+from ..metrics.boxes import stack_boxes
 from .protocol import Init, Item, items_of
 from .results import Results
 from .sequences import Answers, Record, compared
@@ -159,7 +159,7 @@ def _record(item: Item, path: Path, form: str, origin: int) -> Record:
 
 
 def _answers(item: Item, regions: list[Region], size_hw: tuple[int, int]) -> Answers:
-    boxes = stacked([region.box for region in regions])
+    boxes = stack_boxes([region.box for region in regions])
     unknown = np.full(len(regions), np.nan)
     if not item.sequence.masks:
         return Answers(boxes, unknown)

@@ -10,7 +10,7 @@ import numpy as np
 
 from langtrack_core.geometry import FloatArray
 
-from ..metrics import GOT10K, Convention, referral_overlaps, referring, score_boxes, statistics
+from ..metrics import GOT10K, Convention, davis_statistics, referral_overlaps, referring_scores, score_boxes
 from ..metrics.boxes import box_ious
 from ..metrics.masks import PRECISION_AT
 from .sequences import Answers, Record
@@ -136,7 +136,7 @@ def _scores(record: Record, answers: Answers, convention: Convention) -> Scores:
     curves: dict[str, FloatArray] = {}
     overlaps = box_ious(boxes, np.where(record.absent[:, None], np.nan, truth))
     if not np.isnan(overlaps[1 if given else 0 :]).all():
-        options = {"given": given, "absent": record.absent, "size_hw": record.size_hw}
+        options = {"by_box": given, "absent": record.absent, "size_hw": record.size_hw}
         ope = score_boxes(boxes, truth, convention, **options)  # type: ignore[arg-type]
         got = score_boxes(boxes, truth, GOT10K, **options)  # type: ignore[arg-type]
         curves = {"success": ope.success, "precision": ope.precision, "normalised": ope.normalised}
@@ -165,7 +165,7 @@ def _of_masks(answers: Answers, given: bool) -> dict[str, Value]:
     kept = slice(1, -1) if given else slice(None)
     j, f = answers.mask_ious[kept], answers.boundaries[kept]
     if not np.isnan(j).all():
-        of_j, of_f = statistics(j), statistics(f)
+        of_j, of_f = davis_statistics(j), davis_statistics(f)
         counted = int(np.count_nonzero(~np.isnan(j)))
         values["jf"] = Value((of_j.mean + of_f.mean) / 2, counted)
         for name, of in (("j", of_j), ("f", of_f)):
@@ -174,7 +174,7 @@ def _of_masks(answers: Answers, given: bool) -> dict[str, Value]:
             values[f"{name}_decay"] = Value(of.decay, counted)
     union = answers.unions[~np.isnan(answers.unions)]
     if union.size:
-        table = referring(answers.intersections, answers.unions)
+        table = referring_scores(answers.intersections, answers.unions)
         values["mean_iou"] = Value(table.mean_iou, union.size)
         values["overall_iou"] = Value(table.overall_iou, float(union.sum()))
         for threshold, share in zip(PRECISION_AT, table.precision_at, strict=True):

@@ -3,7 +3,7 @@
 boxes        overlaps, centre errors, and the curves over them (success, precision, normalised precision)
 conventions  which frames count and what a missing box is, by benchmark: OTB, LaSOT, TNL2K, GOT-10k
 masks        J and F of DAVIS, the table of referring segmentation, the referral rule of VOT
-chance       paired bootstrap over sequences: whether a difference is more than noise
+bootstrap    paired over sequences: whether a difference is more than noise
 """
 
 from .bootstrap import Difference, paired_bootstrap
@@ -16,14 +16,13 @@ from .boxes import (
 )
 from .conventions import GOT10K, LASOT, OTB, PLAIN, BoxScores, Convention, score_boxes
 from .masks import (
-    Referring,
-    Statistics,
+    DavisStatistics,
+    ReferringScores,
     boundary_f,
+    davis_statistics,
     mean_mask_iou,
-    referral_accuracy,
     referral_overlaps,
-    referring,
-    statistics,
+    referring_scores,
 )
 
 __all__ = [
@@ -34,19 +33,18 @@ __all__ = [
     "THRESHOLDS",
     "BoxScores",
     "Convention",
+    "DavisStatistics",
     "Difference",
-    "Referring",
-    "Statistics",
+    "ReferringScores",
     "boundary_f",
+    "davis_statistics",
     "frame_ious",
     "mean_mask_iou",
     "paired_bootstrap",
     "precision",
-    "referral_accuracy",
     "referral_overlaps",
-    "referring",
+    "referring_scores",
     "score_boxes",
-    "statistics",
     "success_auc",
     "success_curve",
 ]

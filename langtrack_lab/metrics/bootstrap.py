@@ -8,32 +8,33 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 SAMPLES = 10_000
+"""How many sets of sequences are drawn: the ends of the interval then vary by under 1 % of its width."""
+
 LEVEL = 0.95
+"""Share of the drawn sets whose difference lies in the interval that is reported."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Of the means of two trackers over the same sequences, second minus first.
+    """How far the means of two trackers over the same sequences are apart, second minus first.
 
     Attributes:
         mean: the difference.
         low, high: interval that holds `LEVEL` of the differences in resampled sets of sequences.
         sequences: how many there are.
-        better: share of them on which the second is better.
     """
 
     mean: float
     low: float
     high: float
     sequences: int
-    better: float
 
     @property
     def is_noise(self) -> bool:
         """No difference, or one that other sequences of the same kind might well turn around."""
         return self.sequences < 2 or self.low <= 0 <= self.high
 
-    def words(self, first: str, second: str, measure: str) -> str:
+    def sentence(self, first: str, second: str, measure: str) -> str:
         """One plain sentence."""
         ahead, behind = (second, first) if self.mean >= 0 else (first, second)
         low, high = sorted((self.low, self.high)) if self.mean >= 0 else sorted((-self.low, -self.high))
@@ -44,8 +45,8 @@ class Difference:
         if self.mean == self.low == self.high == 0:
             return f"{first} and {second} are equal in {measure} on all {self.sequences} sequences."
         if self.is_noise:
-            lead = f"{ahead} is {abs(self.mean):.3f} ahead of {behind} in {measure}"
-            return f"{lead}, which may be noise ({interval})."
+            gap = f"{ahead} is {abs(self.mean):.3f} ahead of {behind} in {measure}"
+            return f"{gap}, which may be noise ({interval})."
         return f"{ahead} is better than {behind} in {measure} by {abs(self.mean):.3f} ({interval})."
 
 
@@ -67,6 +68,4 @@ def paired_bootstrap(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> D
         raise ValueError("no sequence has a score of both")
     drawn = np.random.default_rng(seed).integers(0, gains.size, (SAMPLES, gains.size))
     low, high = np.quantile(gains[drawn].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Difference(
-        float(gains.mean()), float(low), float(high), int(gains.size), float((gains > 0).mean())
-    )
+    return Difference(float(gains.mean()), float(low), float(high), int(gains.size))

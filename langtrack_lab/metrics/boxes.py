@@ -22,13 +22,19 @@ from numpy.typing import ArrayLike, NDArray
 from langtrack_core.geometry import FloatArray
 
 THRESHOLDS = np.linspace(0.0, 1.0, 21)
+"""IoUs at which the success curve is taken."""
+
 PIXELS = np.arange(51.0)
+"""Distances of the centres, in pixels, at which the precision curve is taken."""
+
 NORMALISED = np.arange(51) / 100
+"""Distances of the centres, in sizes of the true box, at which normalised precision is taken."""
+
 PRECISION_PX = 20.0
-"""`PIXELS[20]`; the score of normalised precision stands at the same place, 0.20."""
+"""Distance at which precision is one number: `PIXELS[20]`; normalised precision has `NORMALISED[20]`."""
 
 _ROUNDING = 1e-9
-"""Rounding of floats must not decide whether 0.15 is over 0.15."""
+"""Values this close count as equal: the rounding of floats must not decide whether 0.15 is over 0.15."""
 
 
 def box_ious(predicted_xyxy: ArrayLike, truth_xyxy: ArrayLike) -> FloatArray:
@@ -87,7 +93,7 @@ def frame_ious(predicted: Sequence[FloatArray | None], truth_xyxy: ArrayLike) ->
         predicted: a box ``(4,)`` xyxy for each frame, None where the target was said to be absent.
         truth_xyxy: ``(N, 4)``, nan where there is none.
     """
-    return box_ious(stacked(predicted), truth_xyxy)
+    return box_ious(stack_boxes(predicted), truth_xyxy)
 
 
 def success_curve(ious: ArrayLike) -> FloatArray:
@@ -102,10 +108,10 @@ def success_auc(ious: ArrayLike) -> float:
 
 def precision(predicted: Sequence[FloatArray | None], truth_xyxy: ArrayLike) -> float:
     """Share of annotated frames whose centre is at most `PRECISION_PX` pixels off."""
-    return float(share_within(centre_errors(stacked(predicted), truth_xyxy), [PRECISION_PX])[0])
+    return float(share_within(centre_errors(stack_boxes(predicted), truth_xyxy), [PRECISION_PX])[0])
 
 
-def stacked(boxes: Sequence[FloatArray | None]) -> FloatArray:
+def stack_boxes(boxes: Sequence[FloatArray | None]) -> FloatArray:
     """``(N, 4)``, nan for None."""
     return np.array([np.full(4, np.nan) if box is None else box for box in boxes]).reshape(-1, 4)
 

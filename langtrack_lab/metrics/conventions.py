@@ -2,7 +2,7 @@
 
 | | OTB, OTB-99-Lang | LaSOT, TNL2K | GOT-10k | plain |
 |---|---|---|---|---|
-| frame that was given (box protocols) | counts as right | counts as right | left out | left out |
+| first frame, when its box is given | counts as right | counts as right | left out | left out |
 | target absent | | right nowhere, yet in the denominator | left out | left out |
 | missing or flat box | the last box stands | the last box stands | overlaps by 0 | overlaps by 0 |
 | boxes | as they are | as they are | cut to the picture | as they are |
@@ -33,23 +33,23 @@ class Convention:
     """The rules of one benchmark.
 
     Attributes:
-        given_is_right: the frame whose box was given counts as right; else it is not counted.
-        keep_last: a missing box, or one without an area, stands for the one before.
+        first_is_right: the frame whose box the tracker was given counts as right; else it is not counted.
+        repeat_last: where a box is missing or has no area, the one before counts again.
         count_absent: every frame of the sequence is in the denominator, those without a target too.
-        cut: boxes are cut to the picture, in pixels from 1 as the toolkit reads them.
+        clip: boxes are clipped to the picture, in pixels from 1 as the toolkit reads them.
     """
 
     name: str
-    given_is_right: bool = False
-    keep_last: bool = False
+    first_is_right: bool = False
+    repeat_last: bool = False
     count_absent: bool = False
-    cut: bool = False
+    clip: bool = False
 
 
 PLAIN = Convention("plain")
-OTB = Convention("OTB", given_is_right=True, keep_last=True)
-LASOT = Convention("LaSOT", given_is_right=True, keep_last=True, count_absent=True)
-GOT10K = Convention("GOT-10k", cut=True)
+OTB = Convention("OTB", first_is_right=True, repeat_last=True)
+LASOT = Convention("LaSOT", first_is_right=True, repeat_last=True, count_absent=True)
+GOT10K = Convention("GOT-10k", clip=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ def score_boxes(
     truth_xyxy: ArrayLike,
     convention: Convention,
     *,
-    given: bool,
+    by_box: bool,
     absent: ArrayLike | None = None,
     size_hw: tuple[int, int] | None = None,
 ) -> BoxScores:
@@ -113,33 +113,33 @@ def score_boxes(
     Args:
         predicted_xyxy: ``(N, 4)``, nan where the target was said to be absent.
         truth_xyxy: ``(N, 4)``, nan or without an area where there is none.
-        given: the box of the first frame was given to the tracker.
+        by_box: the tracker was started with the box of the first frame.
         absent: ``(N,)`` bool, frames on which the target is not to be seen, whatever box stands there.
-        size_hw: of the picture; needed where the convention cuts.
+        size_hw: of the picture; needed where the convention clips.
 
     Raises:
         ValueError: lengths differ, no frame is annotated, or ``size_hw`` is missing.
     """
     predicted: FloatArray = np.array(predicted_xyxy, dtype=np.float64).reshape(-1, 4)
     truth: FloatArray = np.array(truth_xyxy, dtype=np.float64).reshape(-1, 4)
-    gone = np.zeros(len(truth), bool) if absent is None else np.asarray(absent, bool)
-    if not len(predicted) == len(truth) == len(gone):
+    absent = np.zeros(len(truth), bool) if absent is None else np.asarray(absent, bool)
+    if not len(predicted) == len(truth) == len(absent):
         raise ValueError(
-            f"{len(predicted)} predicted boxes, {len(truth)} true ones, {len(gone)} absence marks"
+            f"{len(predicted)} predicted boxes, {len(truth)} true ones, {len(absent)} absence marks"
         )
     predicted[~has_area(predicted)] = np.nan
-    annotated = has_area(truth) & ~gone
+    annotated = has_area(truth) & ~absent
     truth[~annotated] = np.nan
-    if convention.keep_last:
-        predicted = _last_stands(predicted)
-    if given and convention.given_is_right:
+    if convention.repeat_last:
+        predicted = _repeat_last(predicted)
+    if by_box and convention.first_is_right:
         predicted[0] = truth[0]
-    elif given:
+    elif by_box:
         predicted, truth = predicted[1:], truth[1:]
-    if convention.cut:
+    if convention.clip:
         if size_hw is None:
-            raise ValueError(f"{convention.name} cuts boxes to the picture, whose size is missing")
-        predicted, truth = _cut(predicted, size_hw), _cut(truth, size_hw)
+            raise ValueError(f"{convention.name} clips boxes to the picture, whose size is missing")
+        predicted, truth = _clip(predicted, size_hw), _clip(truth, size_hw)
     ious = box_ious(predicted, truth)
     share = np.mean(~np.isnan(ious)) if convention.count_absent else 1.0
     return BoxScores(
@@ -150,15 +150,15 @@ def score_boxes(
     )
 
 
-def _last_stands(boxes: FloatArray) -> FloatArray:
-    kept = boxes.copy()
-    for index in range(1, len(kept)):
-        if np.isnan(kept[index]).any():
-            kept[index] = kept[index - 1]
-    return kept
+def _repeat_last(boxes: FloatArray) -> FloatArray:
+    boxes = boxes.copy()
+    for index in range(1, len(boxes)):
+        if np.isnan(boxes[index]).any():
+            boxes[index] = boxes[index - 1]
+    return boxes
 
 
-def _cut(boxes: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
+def _clip(boxes: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
     """To the picture, as GOT-10k's toolkit does it to ``x, y, w, h`` that count pixels from 1: the corner is
     moved into [0, W] x [0, H] first, and a box that began outside keeps its size where there is room."""
     limit = np.array([size_hw[1], size_hw[0]], dtype=np.float64)

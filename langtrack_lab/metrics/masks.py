@@ -24,25 +24,26 @@ from langtrack_core.masks import BoolMask, mask_iou
 from .boxes import box_ious
 
 BOUNDARY_SHARE = 0.008
-"""Of the diagonal: how far apart matching boundary pixels may be."""
+"""Two boundary pixels meet when they are at most this share of the diagonal apart, as in DAVIS."""
 
 PRECISION_AT = (0.5, 0.6, 0.7, 0.8, 0.9)
+"""Mask IoUs for which referring segmentation reports the share of samples that reach them."""
 
 
 # --- DAVIS -------------------------------------------------------------------------------------------------
 
 
 def boundary_f(predicted: BoolMask, truth: BoolMask, share: float = BOUNDARY_SHARE) -> float:
-    """F of one frame's masks ``(H, W)``, in [0, 1]."""
+    """F, in [0, 1], for the masks ``(H, W)`` of one frame."""
     if predicted.shape != truth.shape:
         raise ValueError(f"masks must have one shape, got {predicted.shape} and {truth.shape}")
     radius = math.ceil(share * math.hypot(*truth.shape))
-    own, true = boundary(predicted), boundary(truth)
-    n_own, n_true = np.count_nonzero(own), np.count_nonzero(true)
-    if n_own == 0 or n_true == 0:
-        return float(n_own == n_true)
-    precision = np.count_nonzero(own & _dilated(true, radius)) / n_own
-    recall = np.count_nonzero(true & _dilated(own, radius)) / n_true
+    edge, true_edge = boundary(predicted), boundary(truth)
+    pixels, true_pixels = np.count_nonzero(edge), np.count_nonzero(true_edge)
+    if pixels == 0 or true_pixels == 0:
+        return float(pixels == true_pixels)
+    precision = np.count_nonzero(edge & _dilate(true_edge, radius)) / pixels
+    recall = np.count_nonzero(true_edge & _dilate(edge, radius)) / true_pixels
     total = precision + recall
     return 2 * precision * recall / total if total else 0.0
 
@@ -55,23 +56,28 @@ def boundary(mask: BoolMask) -> BoolMask:
     return (mask ^ right) | (mask ^ below) | (mask ^ diagonal)
 
 
-def _dilated(edge: BoolMask, radius: int) -> BoolMask:
+def _dilate(edge: BoolMask, radius: int) -> BoolMask:
     """Every pixel within the radius of a set one."""
     reach = np.arange(-radius, radius + 1)
     disk = (reach[:, None] ** 2 + reach[None, :] ** 2 <= radius**2).astype(np.uint8)
     return cv2.dilate(edge.astype(np.uint8), disk).astype(np.bool_)
 
 
-class Statistics(NamedTuple):
-    """Of a sequence's values: their mean, the share over 0.5, and what is lost from the first quarter of the
-    frames to the last."""
+class DavisStatistics(NamedTuple):
+    """How DAVIS sums up the values of a sequence.
+
+    Attributes:
+        mean: over the frames.
+        recall: share of the frames whose value is over 0.5.
+        decay: mean of the first quarter of the frames minus the mean of the last quarter.
+    """
 
     mean: float
     recall: float
     decay: float
 
 
-def statistics(values: ArrayLike) -> Statistics:
+def davis_statistics(values: ArrayLike) -> DavisStatistics:
     """As DAVIS sums up J and F over the frames ``(N,)``; nan is left out.
 
     The quarters share their border frames. The official code numbers frames in 8 bits, which spoils the decay
@@ -88,7 +94,7 @@ def statistics(values: ArrayLike) -> Statistics:
     known = not (np.isnan(first).all() or np.isnan(last).all())
     decay = float(np.nanmean(first) - np.nanmean(last)) if known else math.nan
     counted = v[~np.isnan(v)]
-    return Statistics(float(counted.mean()), float((counted > 0.5).mean()), decay)
+    return DavisStatistics(float(counted.mean()), float((counted > 0.5).mean()), decay)
 
 
 def mean_mask_iou(predicted: Iterable[BoolMask], truth: Iterable[BoolMask]) -> float:
@@ -106,7 +112,7 @@ def mean_mask_iou(predicted: Iterable[BoolMask], truth: Iterable[BoolMask]) -> f
 # --- referring segmentation --------------------------------------------------------------------------------
 
 
-class Referring(NamedTuple):
+class ReferringScores(NamedTuple):
     """The table of referring segmentation, as in DMN's paper.
 
     Attributes:
@@ -120,7 +126,7 @@ class Referring(NamedTuple):
     precision_at: tuple[float, ...]
 
 
-def referring(intersections: ArrayLike, unions: ArrayLike) -> Referring:
+def referring_scores(intersections: ArrayLike, unions: ArrayLike) -> ReferringScores:
     """Sum up samples, each a sentence on a picture or on a frame.
 
     Args:
@@ -136,7 +142,7 @@ def referring(intersections: ArrayLike, unions: ArrayLike) -> Referring:
         raise ValueError("no frame has a truth to compare with")
     ious = np.divide(inter, union, out=np.ones_like(inter), where=union > 0)
     overall = inter.sum() / union.sum() if union.sum() > 0 else 1.0
-    return Referring(
+    return ReferringScores(
         float(ious.mean()), float(overall), tuple(float((ious >= t).mean()) for t in PRECISION_AT)
     )
 
@@ -147,25 +153,15 @@ def referring(intersections: ArrayLike, unions: ArrayLike) -> Referring:
 def referral_overlaps(
     predicted_xyxy: ArrayLike, truth_xyxy: ArrayLike, absent: NDArray[np.bool_]
 ) -> FloatArray:
-    """``(N,)``: the IoU of the boxes where the target is there; where it is absent 1 when no box is given and
-    0 when one is; nan where nothing is annotated.
+    """IoU of the boxes where the target is there; where it is absent, 1 without and 0 with a predicted box.
 
     The rule of vot-toolkit's referral analysis, which has it for masks; there it is `mask_iou`.
+
+    Returns:
+        ``(N,)``, nan where nothing is annotated.
     """
     predicted = np.asarray(predicted_xyxy, np.float64).reshape(-1, 4)
     truth = np.array(truth_xyxy, np.float64).reshape(-1, 4)
     truth[absent] = np.nan
-    none_given = np.isnan(predicted).any(axis=1)
-    return np.where(absent, none_given.astype(np.float64), box_ious(predicted, truth))
-
-
-def referral_accuracy(overlaps: ArrayLike) -> float:
-    """Mean of the overlaps; frames without annotation are skipped.
-
-    Raises:
-        ValueError: none is annotated.
-    """
-    array = np.asarray(overlaps, np.float64)
-    if not (~np.isnan(array)).any():
-        raise ValueError("no frame has a truth to compare with")
-    return float(np.nanmean(array))
+    no_box = np.isnan(predicted).any(axis=1)
+    return np.where(absent, no_box.astype(np.float64), box_ious(predicted, truth))

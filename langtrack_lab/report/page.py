@@ -125,7 +125,7 @@ def _rule(group: Sequence[Summary]) -> str:
     rule = protocol.convention
     if protocol.init == "sentence":
         first = "No frame is given, so every one counts as it was predicted."
-    elif rule.given_is_right:
+    elif rule.first_is_right:
         first = "The frame whose box was given counts as right."
     else:
         first = "The frame whose box was given is left out; J and F leave out the first and the last."

@@ -36,14 +36,14 @@ def verdicts(summaries: Sequence[Summary]) -> list[str]:
         for other in ranked[1:]:
             gap = difference(summaries[other], "fused", summaries[ranked[0]], "fused", key)
             if gap is not None:
-                found.append(gap.words(labels[other], labels[ranked[0]], MEASURES[key].title))
+                found.append(gap.sentence(labels[other], labels[ranked[0]], MEASURES[key].title))
     for label, summary in zip(labels, summaries, strict=True):
         for key in JUDGED:
             for branch in ("lgm", "siam"):
                 gap = difference(summary, branch, summary, "fused", key)
                 if gap is not None:
                     names = (f"{label}'s {TITLES[branch]}", f"{label} fused")
-                    found.append(gap.words(*names, MEASURES[key].title))
+                    found.append(gap.sentence(*names, MEASURES[key].title))
             found += _left_on_the_table(label, summary, key)
     return found
 

@@ -94,22 +94,24 @@ def test_normalised_errors_are_in_sizes_of_the_true_box():
 def test_what_a_missing_box_is():
     truth = np.array([BOX] * 4)
     predicted = np.array([NAN, BOX, NAN, [10, 10, 10, 30]])
-    assert score_boxes(predicted, truth, PLAIN, given=False).success[0] == 0.25
-    assert score_boxes(predicted, truth, OTB, given=False).success[0] == 0.75  # nothing stands before frame 1
+    assert score_boxes(predicted, truth, PLAIN, by_box=False).success[0] == 0.25
+    assert (
+        score_boxes(predicted, truth, OTB, by_box=False).success[0] == 0.75
+    )  # nothing stands before frame 1
 
 
 def test_what_the_given_frame_is():
     truth = np.array([BOX] * 4)
     predicted = np.array([NAN, NAN, BOX, BOX])
-    assert score_boxes(predicted, truth, PLAIN, given=True).success[0] == pytest.approx(2 / 3)
-    assert score_boxes(predicted, truth, LASOT, given=True).success[0] == 0.75
-    assert score_boxes(predicted, truth, LASOT, given=False).success[0] == 0.5
+    assert score_boxes(predicted, truth, PLAIN, by_box=True).success[0] == pytest.approx(2 / 3)
+    assert score_boxes(predicted, truth, LASOT, by_box=True).success[0] == 0.75
+    assert score_boxes(predicted, truth, LASOT, by_box=False).success[0] == 0.5
 
 
 def test_absent_frames_weigh_in_lasot_alone():
     truth = np.array([BOX, BOX, [0, 0, 0, 0], BOX])
     absent = np.array([False, False, True, False])
-    scores = {c.name: score_boxes(truth, truth, c, given=False, absent=absent) for c in (PLAIN, OTB, LASOT)}
+    scores = {c.name: score_boxes(truth, truth, c, by_box=False, absent=absent) for c in (PLAIN, OTB, LASOT)}
     assert scores["plain"].success[0] == scores["OTB"].success[0] == 1.0
     assert scores["LaSOT"].success[0] == scores["LaSOT"].precision_20 == scores["LaSOT"].normalised_20 == 0.75
     assert [s.counted for s in scores.values()] == [3, 3, 3]
@@ -122,9 +124,9 @@ def test_wrong_lengths_and_nothing_to_compare_are_errors():
     with pytest.raises(ValueError, match="1 predicted boxes for 2 true"):
         frame_ious([None], np.zeros((2, 4)))
     with pytest.raises(ValueError, match="2 predicted boxes, 3 true"):
-        score_boxes(np.zeros((2, 4)), np.zeros((3, 4)), OTB, given=False)
+        score_boxes(np.zeros((2, 4)), np.zeros((3, 4)), OTB, by_box=False)
     with pytest.raises(ValueError, match="size is missing"):
-        score_boxes([BOX], [BOX], GOT10K, given=False)
+        score_boxes([BOX], [BOX], GOT10K, by_box=False)
 
 
 # --- chance ------------------------------------------------------------------------------------------------
@@ -135,9 +137,9 @@ def test_a_steady_gain_is_no_noise_and_a_scattered_one_is():
     base = rng.random(30)
     steady = paired_bootstrap(base, base + rng.normal(0.05, 0.02, 30))
     assert not steady.is_noise and 0 < steady.low < steady.mean < steady.high < 0.1
-    assert steady.words("A", "B", "AUC").startswith("B is better than A in AUC by 0.049")
+    assert steady.sentence("A", "B", "AUC").startswith("B is better than A in AUC by 0.049")
     scattered = paired_bootstrap(base, base + rng.normal(0.0, 0.3, 30))
-    assert scattered.is_noise and "may be noise" in scattered.words("A", "B", "AUC")
+    assert scattered.is_noise and "may be noise" in scattered.sentence("A", "B", "AUC")
 
 
 def test_the_interval_is_that_of_the_mean():
@@ -151,10 +153,10 @@ def test_the_interval_is_that_of_the_mean():
 
 def test_words_turn_with_the_sign():
     worse = paired_bootstrap([0.9, 0.8, 0.7], [0.4, 0.3, 0.2])
-    assert worse.words("A", "B", "J&F") == (
+    assert worse.sentence("A", "B", "J&F") == (
         "A is better than B in J&F by 0.500 (95% interval +0.500 to +0.500, 3 sequences)."
     )
-    assert "equal" in paired_bootstrap([0.5, 0.1], [0.5, 0.1]).words("A", "B", "AUC")
-    assert "says nothing" in paired_bootstrap([0.5], [0.9]).words("A", "B", "AUC")
+    assert "equal" in paired_bootstrap([0.5, 0.1], [0.5, 0.1]).sentence("A", "B", "AUC")
+    assert "says nothing" in paired_bootstrap([0.5], [0.9]).sentence("A", "B", "AUC")
     with pytest.raises(ValueError, match="no sequence"):
         paired_bootstrap([np.nan], [0.5])

@@ -12,11 +12,10 @@ import pytest
 from langtrack_core.masks import mask_iou
 from langtrack_lab.metrics import (
     boundary_f,
+    davis_statistics,
     mean_mask_iou,
-    referral_accuracy,
     referral_overlaps,
-    referring,
-    statistics,
+    referring_scores,
 )
 from langtrack_lab.metrics.masks import boundary
 
@@ -111,27 +110,29 @@ def test_statistics_equal_a_plain_count():
     rng = np.random.default_rng(5)
     for n in (4, 5, 9, 70, 300):
         values = rng.random(n).tolist()
-        assert statistics(values) == pytest.approx(plain_statistics(values))
+        assert davis_statistics(values) == pytest.approx(plain_statistics(values))
 
 
 def test_decay_is_what_is_lost():
-    assert statistics([1.0] * 10 + [0.0] * 10).decay == pytest.approx(1.0)
-    assert statistics([0.5]).decay == 0.0 and statistics([0.5]).recall == 0.0  # over 0.5, not at it
-    assert statistics([np.nan, 1.0, 1.0]).mean == 1.0
+    assert davis_statistics([1.0] * 10 + [0.0] * 10).decay == pytest.approx(1.0)
+    assert (
+        davis_statistics([0.5]).decay == 0.0 and davis_statistics([0.5]).recall == 0.0
+    )  # over 0.5, not at it
+    assert davis_statistics([np.nan, 1.0, 1.0]).mean == 1.0
     with pytest.raises(ValueError, match="no frame"):
-        statistics([np.nan])
+        davis_statistics([np.nan])
 
 
 # --- referring segmentation, and the referral rule ---------------------------------------------------------
 
 
 def test_the_referring_table_by_hand():
-    table = referring([5, 90, 0, np.nan], [10, 100, 0, np.nan])
+    table = referring_scores([5, 90, 0, np.nan], [10, 100, 0, np.nan])
     assert table.mean_iou == pytest.approx((0.5 + 0.9 + 1.0) / 3)
     assert table.overall_iou == pytest.approx(95 / 110)
     assert table.precision_at == pytest.approx((1, 2 / 3, 2 / 3, 2 / 3, 2 / 3))  # at least, not over
     with pytest.raises(ValueError, match="no frame"):
-        referring([np.nan], [np.nan])
+        referring_scores([np.nan], [np.nan])
 
 
 def test_absent_frames_by_the_referral_rule():
@@ -141,9 +142,6 @@ def test_absent_frames_by_the_referral_rule():
     predicted = np.array([[0.0, 0, 10, 5], nan, box, box, nan])
     overlaps = referral_overlaps(predicted, truth, absent)
     assert overlaps[[0, 1, 2, 4]].tolist() == [0.5, 1, 0, 0] and np.isnan(overlaps[3])
-    assert referral_accuracy(overlaps) == pytest.approx(1.5 / 4)
-    with pytest.raises(ValueError, match="no frame"):
-        referral_accuracy([np.nan])
 
 
 def test_mean_mask_iou():
@@ -176,7 +174,7 @@ def test_j_and_the_referral_rule_are_those_of_vot():
     truth, predicted = ([Mask(pair[i].astype(np.uint8)) for pair in both] for i in (1, 0))
     height, width = both[0][0].shape
     assert np.mean(ours) == pytest.approx(compute_j(truth, predicted, (width, height)), abs=1e-12)
-    kept = statistics(ours[1:-1]).mean  # its "official" DAVIS rule
+    kept = davis_statistics(ours[1:-1]).mean  # its "official" DAVIS rule
     assert kept == pytest.approx(compute_j(truth, predicted, (width, height), official=True), abs=1e-12)
 
 

@@ -47,7 +47,7 @@ def test_otb_curves_are_those_of_got10k(seed: int):
     """Its OTB experiment has no rule for missing boxes, so here there are none."""
     truth, answer = tracks(seed)
     answer[:, 2:] = np.maximum(answer[:, 2:], 1)
-    ours = score_boxes(from_zero(answer), from_zero(truth), OTB, given=True)
+    ours = score_boxes(from_zero(answer), from_zero(truth), OTB, by_box=True)
     answer[0] = truth[0]
     otb = object.__new__(ExperimentOTB)  # the constructor would fetch the data set
     otb.nbins_iou, otb.nbins_ce = 21, 51
@@ -80,7 +80,7 @@ def test_a_got10k_report_says_the_same(tmp_path: Path, monkeypatch):
             from_zero(answer.round(4)),
             from_zero(truth.round(4)),
             GOT10K,
-            given=True,
+            by_box=True,
             absent=cover == 0,
             size_hw=SIZE_HW,
         )
@@ -134,7 +134,7 @@ def test_lasot_equals_its_loop(seed: int):
     absent = rng.random(len(truth)) < 0.2
     absent[0] = False
     truth[absent] = 0
-    ours = score_boxes(from_zero(answer), from_zero(truth), LASOT, given=True, absent=absent)
+    ours = score_boxes(from_zero(answer), from_zero(truth), LASOT, by_box=True, absent=absent)
     success, precision, normalised = plain_lasot(answer, truth, absent)
     assert ours.success == pytest.approx(success, abs=1e-12)
     assert ours.precision == pytest.approx(precision, abs=1e-12)
@@ -144,9 +144,9 @@ def test_lasot_equals_its_loop(seed: int):
 def test_a_perfect_tracker_is_perfect_everywhere():
     truth = from_zero(tracks(0)[0])
     for convention in (PLAIN, OTB, LASOT, GOT10K):
-        for given in (True, False):
+        for by_box in (True, False):
             scores = score_boxes(
-                from_zero(truth), from_zero(truth), convention, given=given, size_hw=(900, 900)
+                from_zero(truth), from_zero(truth), convention, by_box=by_box, size_hw=(900, 900)
             )
             assert scores.auc == pytest.approx(20 / 21)
             assert scores.precision_20 == scores.normalised_20 == scores.average_overlap == 1.0
