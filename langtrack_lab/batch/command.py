@@ -1,7 +1,7 @@
 """``python -m langtrack_core batch MANIFEST --out DIR``: many videos, resumable.
 
-DIR then holds ``runs/<id>/`` (run folders), ``index.csv`` (a row an item), ``ledger.jsonl`` (what has become
-of each) and ``batch.json`` (the settings). The same command again does what is still to do.
+DIR then holds ``runs/<id>/`` (run folders), ``index.csv`` (a row for each item), ``ledger.jsonl`` (how each
+ended) and ``batch.json`` (the settings). The same command again continues with the items that are not done.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tqdm import tqdm
 from langtrack_core.run.track_video import load_tracker
 from langtrack_core.types import LangTrackError
 
-from . import exporters as outputs
+from . import exporters
 from .ledger import Entry, Ledger, check_settings
 from .manifest import Item, read_manifest
 from .process_pool import LocalPool
 from .ray_pool import RayPool
-from .scheduler import Patience, Stopped, run_items
-from .worker import Task, sweep
+from .scheduler import BatchAborted, RetryPolicy, run_items
+from .worker import Task, remove_partial_runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--retry-failed", action="store_true", help="try again what has failed")
     parser.add_argument(
-        "--timeout", type=float, default=Patience.frame_s, metavar="S", help="seconds without a new frame"
+        "--timeout", type=float, default=RetryPolicy.frame_s, metavar="S", help="seconds without a new frame"
     )
     parser.add_argument("--every", type=int, default=1, metavar="K", help="language on every K-th frame")
     parser.add_argument("--weights", default="lite", metavar="NAME|FILE")
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_batch(args: argparse.Namespace, task: Task) -> int:
-    """As `run`, with a task of one's own."""
+    """Runs a batch with a given task; see `run`."""
     items = read_manifest(args.manifest)
     out = task.runs.parent
     with Ledger(out) as ledger:
@@ -87,29 +87,29 @@ def run_batch(args: argparse.Namespace, task: Task) -> int:
             "keep_damaged": task.keep_damaged,
         }
         check_settings(out, settings)
-        sweep(task.runs)  # the lock is ours: whatever is half-written is nobody's
+        remove_partial_runs(task.runs)  # we hold the lock, so nobody else is writing there
         todo = [i for i in items if _is_to_do(ledger.entries.get(i.id), task.runs / i.id, args.retry_failed)]
         try:
             if todo:
-                patience = Patience(frame_s=args.timeout)
+                policy = RetryPolicy(frame_s=args.timeout)
                 with _pool(task, args, len(todo)) as pool, _bar(items, todo, ledger, args.quiet) as progress:
                     run_items(
                         todo,
                         pool,
                         ledger,
                         task.runs,
-                        patience=patience,
+                        policy=policy,
                         on_ready=functools.partial(_same_weights, task),
                         progress=progress,
                     )
         finally:
-            outputs.write_index(out / "index.csv", items, ledger.entries)
-            sweep(task.runs)
+            exporters.write_index(out / "index.csv", items, ledger.entries)
+            remove_partial_runs(task.runs)
         done = [item for item in items if ledger.entries[item.id].status == "done"]
         if args.coco:
-            outputs.write_coco_video(out / "coco_video.json", done, task.runs)
+            exporters.write_coco_video(out / "coco_video.json", done, task.runs)
         if args.yolo:
-            outputs.write_yolo(out / "yolo", done, task.runs)
+            exporters.write_yolo(out / "yolo", done, task.runs)
         if not args.quiet:
             print(_summary(items, ledger, out))
         return 0 if len(done) == len(items) else 1
@@ -127,7 +127,9 @@ def _same_weights(task: Task, info: dict[str, Any]) -> None:
     """A worker may live on another machine, with other files under the same name."""
     found = [w["files"] for w in info.get("weights", ())]
     if found != task.weights:
-        raise Stopped(f"A worker has other weights than this machine: {found} instead of {task.weights}.")
+        raise BatchAborted(
+            f"A worker has other weights than this machine: {found} instead of {task.weights}."
+        )
 
 
 @contextlib.contextmanager

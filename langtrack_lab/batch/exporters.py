@@ -1,4 +1,4 @@
-"""What a whole batch is read from: one index, and on request the annotation formats of others."""
+"""Files about a whole batch: one index, and on request the annotation formats of COCO and YOLO."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INDEX_COLUMNS = (
 
 
 def write_index(path: Path, items: Iterable[Item], entries: Mapping[str, Entry]) -> None:
-    """A CSV row for every item of the manifest, in its order; ``pending`` are those still to do."""
+    """A CSV row for every item of the manifest, in its order; items that are not done yet are "pending"."""
     with text_file(path, newline="") as stream:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(INDEX_COLUMNS)

@@ -1,4 +1,4 @@
-"""What has become of each item: an append-only file, so that a crash loses at most the line being written."""
+"""How each item ended: an append-only file, so that a crash loses at most the line being written."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ class Entry:
 
     Attributes:
         status: "done", with a run folder, or "failed", with a reason and without one.
-        attempts: how often it was begun; more than one when a worker was lost.
-        frames: written; ``states`` are theirs.
-        seconds: of computing, decoding and writing included.
+        attempts: how often it was started; more than once when a worker was lost.
+        frames: number of frames written.
+        seconds: time it took, decoding and writing included.
+        states: number of frames in each state.
     """
 
     id: str
@@ -38,7 +39,7 @@ class Ledger:
     """The entries of a batch folder, and the lock that keeps a second batch out of it.
 
     Args:
-        folder: of the batch; made when missing.
+        folder: folder of the batch, made when missing.
 
     Raises:
         LangTrackError: another batch is at work in the folder, or the file is not a ledger.
@@ -95,7 +96,7 @@ class Ledger:
             self.entries[entry.id] = entry
 
     def add(self, entry: Entry) -> None:
-        """On disk when this returns."""
+        """Writes an entry; it is on disk when this returns."""
         self._stream.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
         self._stream.flush()
         os.fsync(self._stream.fileno())
@@ -103,7 +104,7 @@ class Ledger:
 
 
 def check_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """Keep the settings of a batch beside its results; refuse to mix results of others with them."""
+    """Keep the settings of a batch beside its results; refuse to add results made with other settings."""
     path = folder / "batch.json"
     if not path.exists():
         write_text(path, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")

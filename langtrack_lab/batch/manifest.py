@@ -50,8 +50,8 @@ class Item:
 def read_manifest(path: Path) -> list[Item]:
     """All items, in order.
 
-    Whether the videos are there and can be read shows when their turn comes: a bad video fails alone. A line
-    that cannot be understood stops everything, since nothing has been done yet.
+    The videos are opened only when their turn comes, so that a bad video fails alone. A line that cannot be
+    understood stops everything, since nothing has been done yet.
 
     Raises:
         LangTrackError: a missing or empty file, an unknown column, a line that says nothing to follow, two

@@ -13,14 +13,14 @@ from typing import Any, NoReturn
 
 from langtrack_core.types import LangTrackError
 
-from . import worker as work
 from .manifest import Item
-from .worker import Event, Task
+from .worker import Event, Task, run_item
 
 _GRACE_S = 5.0
-"""A worker that is asked to stop removes its half-written run; one that does not is killed."""
+"""Seconds in which a worker that is asked to stop removes its half-written run, before it is killed."""
 
-_BEAT_S = 0.5
+_HEARTBEAT_S = 0.5
+"""Seconds between two messages of a worker about its frames."""
 
 
 @dataclass
@@ -35,9 +35,9 @@ class LocalPool:
     """N processes, each with a tracker of its own and one item at a time.
 
     Args:
-        task: what the workers have to know.
-        workers: how many.
-        threads: cores for each; all cores are shared out by default.
+        task: sent to each worker.
+        workers: number of processes.
+        threads: cores of each worker; by default they share all cores equally.
     """
 
     def __init__(self, task: Task, workers: int, threads: int | None = None) -> None:
@@ -58,14 +58,14 @@ class LocalPool:
         theirs.close()
         return _Worker(process, ours)
 
-    def give(self, slot: int, item: Item) -> None:
+    def submit(self, slot: int, item: Item) -> None:
         worker = self._workers[slot]
         worker.heard, worker.frames = time.monotonic(), 0
-        with contextlib.suppress(OSError):  # it has just died, which `poll` tells
+        with contextlib.suppress(OSError):  # it has just died, which `poll` reports
             worker.pipe.send(item)
 
     def poll(self, timeout_s: float) -> list[Event]:
-        """What has happened, waiting for at most so long for something to happen."""
+        """Events since the last call; waits at most this long for the first one."""
         ready = set(
             wait([w.pipe for w in self._workers] + [w.process.sentinel for w in self._workers], timeout_s)
         )
@@ -81,7 +81,7 @@ class LocalPool:
             while worker.pipe.poll():
                 kind, payload = worker.pipe.recv()
                 worker.heard = time.monotonic()
-                if kind == "beat":
+                if kind == "heartbeat":
                     worker.frames = payload
                 else:
                     events.append(Event(slot, kind, payload))
@@ -91,14 +91,14 @@ class LocalPool:
         return events
 
     def silence_s(self, slot: int) -> float:
-        """Since the worker's last sign of life."""
+        """Seconds since the worker's last message."""
         return time.monotonic() - self._workers[slot].heard
 
     def frames(self, slot: int) -> int:
         return self._workers[slot].frames
 
     def restart(self, slot: int) -> None:
-        """A new worker in the place of one that is dead or has to go."""
+        """Starts a new worker in the place of one that is dead, or has to be stopped."""
         self._stop([self._workers[slot]])
         self._workers[slot] = self._start()
 
@@ -125,7 +125,7 @@ def _how(exitcode: int | None) -> str:
 
 
 def _serve(pipe: Connection, task: Task, threads: int) -> None:
-    """A worker's life."""
+    """Runs in the worker's process: loads the networks, then follows items until the parent is gone."""
 
     def stop(number: int, frame: Any) -> NoReturn:
         raise SystemExit(0)  # unwinds through the Recorder, which leaves nothing behind
@@ -141,14 +141,14 @@ def _serve(pipe: Connection, task: Task, threads: int) -> None:
     pipe.send(("ready", tracker.info))
     last = 0.0
 
-    def beat(frames: int) -> None:
+    def heartbeat(frames: int) -> None:
         nonlocal last
-        if time.monotonic() - last >= _BEAT_S:
+        if time.monotonic() - last >= _HEARTBEAT_S:
             last = time.monotonic()
-            pipe.send(("beat", frames))
+            pipe.send(("heartbeat", frames))
 
     try:
         while True:
-            pipe.send(("ended", work.follow(task, tracker, pipe.recv(), beat)))
+            pipe.send(("ended", run_item(task, tracker, pipe.recv(), heartbeat)))
     except (EOFError, BrokenPipeError):  # the parent is gone
         return

@@ -14,16 +14,15 @@ from typing import Any
 
 from langtrack_core.types import LangTrackError, shorten
 
-from . import worker as work
 from .manifest import Item
-from .worker import Event, Task
+from .worker import Event, Result, Task, run_item
 
 _ASK_S = 5.0
-"""Between two looks at how far a busy worker is."""
+"""Seconds between two questions to a busy worker how many frames it has."""
 
 
 class _Actor:
-    """One worker. Ray runs two of its methods at a time: the work, and the question how far it is."""
+    """One worker. Ray runs two of its methods at a time: `follow`, and `frames` to ask for its progress."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -34,12 +33,12 @@ class _Actor:
         self.tracker = self.task.load()
         return self.tracker.info
 
-    def follow(self, item: Item) -> work.Result:
-        def beat(frames: int) -> None:
+    def follow(self, item: Item) -> Result:
+        def heartbeat(frames: int) -> None:
             self.count = frames
 
         self.count = 0
-        return work.follow(self.task, self.tracker, item, beat)
+        return run_item(self.task, self.tracker, item, heartbeat)
 
     def frames(self) -> int:
         return self.count
@@ -55,7 +54,7 @@ class RayPool:
     """N actors on a Ray cluster, each with one item at a time.
 
     Args:
-        address: of the cluster ("auto", "ray://host:port"), or "local" for one on this machine alone.
+        address: address of the cluster ("auto", "ray://host:port"), or "local" for one on this machine alone.
         cpus, gpus: what each actor asks for; fractions are fine (four actors on one GPU: 0.25).
 
     Raises:
@@ -90,7 +89,7 @@ class RayPool:
             runtime_env={"env_vars": {"PYTHONPATH": _search_path()}},
         )
         self._actors: list[Any] = [None] * workers
-        self._jobs: dict[Any, tuple[int, Any]] = {}  # reference -> slot, kind of event or "beat"
+        self._jobs: dict[Any, tuple[int, Any]] = {}  # reference -> slot, kind of event or "heartbeat"
         self._heard = [0.0] * workers
         self._frames = [0] * workers
         self._asked = 0.0
@@ -105,12 +104,12 @@ class RayPool:
         self._jobs[self._actors[slot].load.remote()] = (slot, "ready")
         self._heard[slot] = time.monotonic()
 
-    def give(self, slot: int, item: Item) -> None:
+    def submit(self, slot: int, item: Item) -> None:
         self._heard[slot], self._frames[slot] = time.monotonic(), 0
         self._jobs[self._actors[slot].follow.remote(item)] = (slot, "ended")
 
     def poll(self, timeout_s: float) -> list[Event]:
-        """What has happened, waiting for at most so long for something to happen."""
+        """Events since the last call; waits at most this long for the first one."""
         self._ask()
         if not self._jobs:
             time.sleep(timeout_s)
@@ -129,36 +128,36 @@ class RayPool:
                 last = str(error).strip().splitlines()[-1:]
                 events.append(Event(slot, "died", f"its worker was lost ({shorten(' '.join(last))})"))
                 continue
-            if kind != "beat" or payload != self._frames[slot]:  # an answer alone is no progress
+            if kind != "heartbeat" or payload != self._frames[slot]:  # an answer alone is no progress
                 self._heard[slot] = time.monotonic()
-            if kind == "beat":
+            if kind == "heartbeat":
                 self._frames[slot] = payload
             else:
                 events.append(Event(slot, kind, payload))
         return events
 
     def _ask(self) -> None:
-        """Busy workers, from time to time, how far they are."""
+        """Asks busy workers for their progress, from time to time."""
         if time.monotonic() - self._asked < _ASK_S:
             return
         self._asked = time.monotonic()
-        waited_for = {slot for slot, kind in self._jobs.values() if kind == "beat"}
+        waited_for = {slot for slot, kind in self._jobs.values() if kind == "heartbeat"}
         for slot, kind in list(self._jobs.values()):
             if kind == "ended" and slot not in waited_for:
-                self._jobs[self._actors[slot].frames.remote()] = (slot, "beat")
+                self._jobs[self._actors[slot].frames.remote()] = (slot, "heartbeat")
 
     def _forget(self, slot: int) -> None:
         self._jobs = {reference: job for reference, job in self._jobs.items() if job[0] != slot}
 
     def silence_s(self, slot: int) -> float:
-        """Since the worker's last sign of progress."""
+        """Seconds since the worker's last progress."""
         return time.monotonic() - self._heard[slot]
 
     def frames(self, slot: int) -> int:
         return self._frames[slot]
 
     def restart(self, slot: int) -> None:
-        """A new worker in the place of one that is dead or has to go."""
+        """Starts a new worker in the place of one that is dead, or has to be stopped."""
         self._forget(slot)
         with contextlib.suppress(Exception):  # it may be gone already
             self.ray.kill(self._actors[slot])

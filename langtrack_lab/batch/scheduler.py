@@ -1,4 +1,4 @@
-"""Hands items to workers and sees to it that each ends once: done, or failed with its reason."""
+"""Hands items to workers, so that each ends exactly once: done, or failed with a reason."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from langtrack_core.types import LangTrackError
 
 from .ledger import Entry, Ledger
 from .manifest import Item
-from .worker import Event, Result, sweep
+from .worker import Event, Result, remove_partial_runs
 
 
 class Pool(Protocol):
     """Workers by number, from 0; `LocalPool` and `RayPool`."""
 
     def __len__(self) -> int: ...
-    def give(self, slot: int, item: Item) -> None: ...
+    def submit(self, slot: int, item: Item) -> None: ...
     def poll(self, timeout_s: float) -> list[Event]: ...
     def silence_s(self, slot: int) -> float: ...
     def frames(self, slot: int) -> int: ...
@@ -28,15 +28,15 @@ class Pool(Protocol):
 
 
 @dataclass(frozen=True)
-class Patience:
-    """When to give up.
+class RetryPolicy:
+    """When a worker or an item is given up.
 
     Attributes:
         frame_s: seconds without a new frame after which a worker counts as hanging; its item fails.
         load_s: seconds that a worker may take to load the networks.
-        starts: workers in a row that may be lost before they are ready, as when a node goes.
-        attempts: tries of an item whose worker was lost, which may be the item's fault.
-        free_bytes: with less left on the disk nothing more is begun.
+        starts: workers in a row that may be lost before they are ready, as when a machine goes down.
+        attempts: how often an item is tried when its worker is lost, which may be the item's fault.
+        free_bytes: with less free space on the disk no further item is started.
     """
 
     frame_s: float = 120.0
@@ -46,12 +46,12 @@ class Patience:
     free_bytes: int = 200_000_000
 
 
-class Stopped(LangTrackError):
-    """The batch cannot go on; what is done stays, and the same command goes on from there."""
+class BatchAborted(LangTrackError):
+    """The batch cannot go on. What is done stays, and the same command continues from there."""
 
 
 class Progress(Protocol):
-    """Told of every ended item, and of the frames computed so far in this session."""
+    """Called for every item that ends, with the number of frames computed so far in this session."""
 
     def __call__(self, entry: Entry | None, frames: int) -> None: ...
 
@@ -62,26 +62,26 @@ def run_items(
     ledger: Ledger,
     runs: Path,
     *,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
     on_ready: Callable[[dict[str, Any]], None] = lambda info: None,
     progress: Progress = lambda entry, frames: None,
 ) -> None:
-    """Until every item is in the ledger.
+    """Runs items until every one is in the ledger.
 
     Args:
-        items: those that still have to be done.
+        items: the items that are not done yet.
         runs: folder of the run folders.
-        on_ready: told what tracker a worker has loaded, before it gets its first item.
-        progress: told about once a second, and of every item that ends.
+        on_ready: called with the info of the tracker that a worker has loaded, before its first item.
+        progress: called about once a second, and for every item that ends.
 
     Raises:
-        Stopped: no worker can load the networks, or the disk is full; items not in the ledger are to do.
+        BatchAborted: no worker can load the networks, or the disk is full; other items are not done.
     """
-    patience = patience or Patience()
+    policy = policy or RetryPolicy()
     waiting = deque((item, 1) for item in items)
     busy: dict[int, tuple[Item, int]] = {}
     ready: set[int] = set()
-    frames = stillborn = 0
+    frames = failed_starts = 0
 
     def end(slot: int, result: Result) -> None:
         nonlocal frames
@@ -99,15 +99,15 @@ def run_items(
         ledger.add(entry)
         progress(entry, frames)
 
-    def lose(slot: int, how: str, *, again: bool = True) -> None:
-        """The worker of ``slot`` is gone; the item it had gets another try, if ``again``, or fails."""
+    def handle_lost_worker(slot: int, how: str, *, again: bool = True) -> None:
+        """Starts another worker; the item of the lost one is tried again, if ``again``, or fails."""
         item, attempts = busy.get(slot, (None, 0))
         pool.restart(slot)
         ready.discard(slot)
         if item is None:
             return
-        sweep(runs, item.id)
-        if again and attempts < patience.attempts:
+        remove_partial_runs(runs, item.id)
+        if again and attempts < policy.attempts:
             del busy[slot]
             waiting.append((item, attempts + 1))
         else:
@@ -118,40 +118,40 @@ def run_items(
         for slot in sorted(ready - busy.keys()):
             if not waiting:
                 break
-            if (free := shutil.disk_usage(runs).free) < patience.free_bytes:
+            if (free := shutil.disk_usage(runs).free) < policy.free_bytes:
                 if not busy:
-                    raise Stopped(
+                    raise BatchAborted(
                         f"Only {free / 1e6:.0f} MB are free where {runs} is, and {len(waiting)} items are "
                         "still to do; make room and give the same command again."
                     )
                 break
             busy[slot] = waiting.popleft()
-            pool.give(slot, busy[slot][0])
+            pool.submit(slot, busy[slot][0])
         for event in pool.poll(timeout_s=1.0):
             slot = event.slot
             if event.kind == "ready":
                 on_ready(event.payload)
                 ready.add(slot)
-                stillborn = 0
+                failed_starts = 0
             elif event.kind == "broken":
-                raise Stopped(f"A worker could not load the networks: {event.payload}")
+                raise BatchAborted(f"A worker could not load the networks: {event.payload}")
             elif event.kind == "died":
                 if slot not in ready:
-                    stillborn += 1
-                    if stillborn > patience.starts:
-                        raise Stopped(f"Workers cannot be started: {event.payload}.")
-                lose(slot, event.payload)
+                    failed_starts += 1
+                    if failed_starts > policy.starts:
+                        raise BatchAborted(f"Workers cannot be started: {event.payload}.")
+                handle_lost_worker(slot, event.payload)
             elif event.payload.status == "full":
-                raise Stopped(f"{event.payload.reason} Make room and give the same command again.")
+                raise BatchAborted(f"{event.payload.reason} Make room and give the same command again.")
             else:
                 end(slot, event.payload)
         for slot in range(len(pool)):
-            if slot in busy and pool.silence_s(slot) > patience.frame_s:
+            if slot in busy and pool.silence_s(slot) > policy.frame_s:
                 how = (
-                    f"no frame came for {patience.frame_s:g} s after frame {pool.frames(slot)}: "
+                    f"no frame came for {policy.frame_s:g} s after frame {pool.frames(slot)}: "
                     "its worker was stopped"
                 )
-                lose(slot, how, again=False)  # what hangs once hangs again
-            elif slot not in ready and pool.silence_s(slot) > patience.load_s:
-                raise Stopped(f"A worker has not loaded the networks within {patience.load_s:g} s.")
+                handle_lost_worker(slot, how, again=False)  # what hangs once hangs again
+            elif slot not in ready and pool.silence_s(slot) > policy.load_s:
+                raise BatchAborted(f"A worker has not loaded the networks within {policy.load_s:g} s.")
         progress(None, frames + sum(pool.frames(slot) for slot in busy))

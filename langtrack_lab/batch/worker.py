@@ -1,4 +1,4 @@
-"""What a worker does with one item, wherever it lives: whatever goes wrong becomes a reason."""
+"""What a worker does with one item, on this machine or in a cluster: every error becomes a reason."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """What is the same for all items of a batch; travels to the workers.
+    """What is the same for all items of a batch, and is sent to the workers.
 
     Attributes:
         load: makes the tracker, once in each worker.
         runs: folder of the run folders, which every worker must be able to reach.
-        weights: files and their sha256, of each branch: what ``load`` has to find.
+        weights: files of each branch with their sha256; ``load`` must have loaded these.
     """
 
     load: Callable[[], LangTracker]
@@ -43,7 +43,7 @@ class Result:
     """How one try at an item ended.
 
     Attributes:
-        status: "full" when the disk was: no fault of the item's.
+        status: "full" when the disk was full, which is not the item's fault.
     """
 
     status: Literal["done", "failed", "full"]
@@ -53,20 +53,20 @@ class Result:
     states: dict[str, int] = field(default_factory=dict)
 
 
-def follow(
-    task: Task, tracker: LangTracker, item: Item, beat: Callable[[int], None] = lambda frames: None
+def run_item(
+    task: Task, tracker: LangTracker, item: Item, heartbeat: Callable[[int], None] = lambda frames: None
 ) -> Result:
-    """One item into its run folder, replacing one that a lost worker may have left.
+    """Follows one item into its run folder, and replaces a folder that a lost worker may have left.
 
     Args:
-        beat: called with the number of frames after each one.
+        heartbeat: called after each frame with the number of frames.
     """
     started, count = time.perf_counter(), 0
 
     def on_step(step: Step) -> None:
         nonlocal count
         count += 1
-        beat(count)
+        heartbeat(count)
 
     try:
         query = item.query()
@@ -91,7 +91,7 @@ def _disk_full(error: BaseException | None) -> bool:
     return False
 
 
-def sweep(runs: Path, item_id: str = "*") -> None:
+def remove_partial_runs(runs: Path, item_id: str = "*") -> None:
     """Remove what a killed worker left half-written (`Recorder` hides it beside the final folder)."""
     for pattern in (f".{item_id}.partial-*", f".{item_id}.old-*"):
         for folder in runs.glob(pattern):
@@ -99,7 +99,7 @@ def sweep(runs: Path, item_id: str = "*") -> None:
 
 
 class Event(NamedTuple):
-    """Something a pool has to tell.
+    """What happened to a worker of a pool.
 
     Attributes:
         slot: the worker's place in the pool.

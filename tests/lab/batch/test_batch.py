@@ -90,10 +90,10 @@ def test_a_full_disk_stops_the_batch_without_blaming_an_item(clip: Path, tmp_pat
     with Ledger(runs.parent) as ledger:
         runs.mkdir()
         pool = LocalPool(Task(batch_helpers.load, runs, video=False), 1)
-        patience = scheduler.Patience(free_bytes=1 << 60)
+        policy = scheduler.RetryPolicy(free_bytes=1 << 60)
         try:
-            with pytest.raises(scheduler.Stopped, match="1 items are still to do; make room"):
-                scheduler.run_items(items, pool, ledger, runs, patience=patience)
+            with pytest.raises(scheduler.BatchAborted, match="1 items are still to do; make room"):
+                scheduler.run_items(items, pool, ledger, runs, policy=policy)
         finally:
             pool.close()
         assert ledger.entries == {}
