@@ -13,7 +13,7 @@ from .boxes import (
 )
 from .pictures import Instance, Picture, Referral, box_referrals, coco_pictures, coco_set, saliency_pictures
 from .refer import refer_referrals
-from .registry import KINDS, Dataset, Kind, guess_kind, open_dataset, open_sequences
+from .registry import KINDS, Dataset, Layout, guess_kind, open_dataset, open_sequences
 from .sequences import Sequence, box_sequences, davis_sequences, plain_sequences
 from .videos import ref_davis17_sequences, ref_youtube_vos_sequences
 
@@ -22,7 +22,7 @@ __all__ = [
     "ONE_BASED",
     "Dataset",
     "Instance",
-    "Kind",
+    "Layout",
     "Picture",
     "Referral",
     "Sequence",

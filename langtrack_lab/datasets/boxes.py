@@ -14,8 +14,9 @@ from langtrack_core.video.pictures import natural_key, pictures_in
 
 from .files import (
     existing,
+    first_existing,
     folders_in,
-    one_of,
+    parts_of,
     read_lines,
     read_numbers,
 )
@@ -32,12 +33,6 @@ OTB: annotated and measured in MATLAB.
 def _agree(truth: Path, boxes: FloatArray, frames: list[Path]) -> None:
     if len(boxes) != len(frames):
         raise LangTrackError(f"{truth} has {len(boxes)} lines for {len(frames)} frames.")
-
-
-def _parts(split: str | None, known: tuple[str, ...], folder: Path) -> tuple[str, ...]:
-    if split is not None and split not in known:
-        raise LangTrackError(f'{folder} has no part "{split}"; known are {", ".join(known)}.')
-    return known if split is None else (split,)
 
 
 # --- OTB-99-Lang -------------------------------------------------------------------------------------------
@@ -67,7 +62,7 @@ def otb_lang_sequences(folder: Path, split: str | None = None) -> list[Sequence]
     OTB's ``attrs.txt`` beside the boxes is read where it is there.
     """
     sequences = []
-    for part in _parts(split, ("train", "test"), folder):
+    for part in parts_of(split, ("train", "test"), folder):
         queries = existing(folder / f"OTB_query_{part}", "a folder of sentences, NAME.txt each")
         for query in sorted(queries.glob("*.txt"), key=lambda p: natural_key(p.name)):
             sequences.append(_otb_sequence(folder / "OTB_videos", query))
@@ -77,13 +72,14 @@ def otb_lang_sequences(folder: Path, split: str | None = None) -> list[Sequence]
 def _otb_sequence(videos: Path, query: Path) -> Sequence:
     name = query.stem
     clip, _, target = name.rpartition("-")
-    directory = one_of(
+    directory = first_existing(
         [videos / name, *([videos / clip] if clip else [])], f"The folder of frames of {query}"
     )
-    wanted = [directory / f"groundtruth_rect.{target}.txt"] if clip else []
     # Human4 has its boxes in .2, beside an empty .1.
-    plain = [directory / "groundtruth_rect.txt", directory / "groundtruth_rect.2.txt"]
-    truth = one_of(wanted + plain, f"The boxes of {name}")
+    names = ["groundtruth_rect.txt", "groundtruth_rect.2.txt"]
+    if clip:
+        names.insert(0, f"groundtruth_rect.{target}.txt")
+    truth = first_existing([directory / file for file in names], f"The boxes of {name}")
     boxes = read_boxes(truth, first_pixel=1)
     everything = pictures_in(directory / "img")
     first, last = _OTB_SPANS.get(name, (None, None))
@@ -148,18 +144,18 @@ def lasot_sequences(folder: Path, split: str | None = None) -> list[Sequence]:
         split: "train" or "test" of the official 1,120 and 280; of categories of the later extension
             everything is "test".
     """
-    _parts(split, ("train", "test"), folder)
+    parts_of(split, ("train", "test"), folder)
     test = lasot_test_names()
     categories = {name.rpartition("-")[0] for name in test}
-    found = []
+    clips = []
     for directory in folders_in(folder, "the folders of the categories"):
         if (directory / "img").is_dir():
-            found.append(directory)
+            clips.append(directory)
         else:
             inner = folders_in(directory, "sequences")
-            found += [clip for clip in inner if clip.name.startswith(f"{directory.name}-")]
+            clips += [clip for clip in inner if clip.name.startswith(f"{directory.name}-")]
     sequences = []
-    for directory in found:
+    for directory in clips:
         name = directory.name
         is_test = name in test or name.rpartition("-")[0] not in categories
         if split is None or is_test == (split == "test"):
@@ -184,7 +180,7 @@ def _lasot_sequence(directory: Path) -> Sequence:
         (" ".join(read_lines(directory / "nlp.txt", "one sentence")),),
         boxes=_visible(boxes, occluded | outside),
         absent=occluded | outside,
-        attributes=frozenset(name for name, there in attributes.items() if there),
+        attributes=frozenset(name for name, present in attributes.items() if present),
     )
 
 
@@ -205,11 +201,11 @@ def tnl2k_sequences(folder: Path, split: str | None = None) -> list[Sequence]:
     (NAME.txt, 0 or 1 a line) beside the sequences or into `folder`. A box of zeros alone is no box.
     """
     sequences = []
-    for part in _parts(split, ("train", "test"), folder):
+    for part in parts_of(split, ("train", "test"), folder):
         candidates = [folder / f"TNL2K_{part}_subset", folder / f"TNL2K_{part}", folder / part]
         if split is None and not any(path.is_dir() for path in candidates):
             continue
-        directory = one_of(candidates, f"The {part} part of TNL2K")
+        directory = first_existing(candidates, f"The {part} part of TNL2K")
         flags = [d / "annos" / "absent" for d in (directory, folder) if (d / "annos" / "absent").is_dir()]
         for clip in folders_in(directory, "sequences"):
             if clip.name != "annos":
@@ -253,7 +249,7 @@ def got10k_sequences(folder: Path, split: str | None = None) -> list[Sequence]:
     ``meta_info.ini``. Of a test sequence the first box is public, the rest is not annotated.
     """
     sequences = []
-    for part in _parts(split, ("train", "val", "test"), folder):
+    for part in parts_of(split, ("train", "val", "test"), folder):
         if split is None and not (folder / part).is_dir():
             continue
         names = read_lines(folder / part / "list.txt", "the names of the sequences")
@@ -281,9 +277,9 @@ def _got10k_sequence(directory: Path, *, public: bool) -> Sequence:
 
 def _got10k_classes(path: Path) -> frozenset[str]:
     """What moves, and how: "object_class: dog", "motion_class: running"."""
-    wanted = ("object_class", "motion_class")
+    keys = ("object_class", "motion_class")
     pairs = (line.partition(":") for line in read_lines(path, "a line each such as object_class: dog"))
-    found = {key.strip(): value.strip() for key, _, value in pairs}
-    if missing := [key for key in wanted if key not in found]:
+    values = {key.strip(): value.strip() for key, _, value in pairs}
+    if missing := [key for key in keys if key not in values]:
         raise LangTrackError(f"{path} does not say {missing[0]}: expected a line such as {missing[0]}: dog.")
-    return frozenset(f"{key}: {found[key]}" for key in wanted)
+    return frozenset(f"{key}: {values[key]}" for key in keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,14 @@ from langtrack_core.video.pictures import natural_key
 
 def masks_for(frames: list[Path], folder: Path) -> tuple[Path | None, ...]:
     """The PNG of the same stem for each frame, None where there is none; at least one is there."""
-    there = {path.name for path in entries(folder, "a folder of masks")}
+    files = {path.name for path in entries(folder, "a folder of masks")}
     names = [f"{frame.stem}.png" for frame in frames]
-    if there.isdisjoint(names):
+    if files.isdisjoint(names):
         raise LangTrackError(
             f"{folder} holds no mask for any of the {len(frames)} frames in {frames[0].parent}; "
             f"expected names like {names[0]}."
         )
-    return tuple(folder / name if name in there else None for name in names)
+    return tuple(folder / name if name in files else None for name in names)
 
 
 # --- text --------------------------------------------------------------------------------------------------
@@ -36,7 +37,7 @@ def existing(path: Path, what: str) -> Path:
     return path
 
 
-def one_of(candidates: list[Path], what: str) -> Path:
+def first_existing(candidates: list[Path], what: str) -> Path:
     """The first path that is there: published sets are unpacked in more than one way."""
     for path in candidates:
         if path.exists():
@@ -55,8 +56,20 @@ def entries(folder: Path, what: str) -> list[Path]:
 
 def folders_in(folder: Path, what: str) -> list[Path]:
     """The folders of a folder in natural order, those whose name starts with a dot left out."""
-    found = [p for p in entries(folder, what) if p.is_dir() and not p.name.startswith(".")]
-    return sorted(found, key=lambda p: natural_key(p.name))
+    folders = [p for p in entries(folder, what) if p.is_dir() and not p.name.startswith(".")]
+    return sorted(folders, key=lambda p: natural_key(p.name))
+
+
+def parts_of(split: str | None, known: Iterable[str], folder: Path) -> tuple[str, ...]:
+    """The parts of a data set that are asked for: all of them for None.
+
+    Raises:
+        LangTrackError: the set has no such part.
+    """
+    known = tuple(known)
+    if split is not None and split not in known:
+        raise LangTrackError(f'{folder} has no part "{split}"; known are {", ".join(known)}.')
+    return known if split is None else (split,)
 
 
 def read_json(path: Path, what: str) -> Any:

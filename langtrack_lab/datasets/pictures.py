@@ -15,7 +15,7 @@ from langtrack_core.masks import BoolMask, box_to_mask, enclosing_box
 from langtrack_core.types import LangTrackError
 from langtrack_core.video.pictures import pictures_in
 
-from .files import existing, one_of, read_json
+from .files import existing, first_existing, read_json
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Instance:
         if self.runs:
             if any(tuple(run["size"]) != size_hw for run in self.runs):
                 raise LangTrackError(
-                    f"The mask of a {self.category or 'thing'} is of a picture {self.runs[0]['size']} pixels "
-                    f"high and wide, not {list(size_hw)}."
+                    f"The mask of a {self.category or 'object'} has {self.runs[0]['size']} pixels, but its "
+                    f"picture has {list(size_hw)} (height, width)."
                 )
             # Counts are a list, or packed into a string.
             packed = [
@@ -123,17 +123,21 @@ def coco_set(folder: Path, split: str | None = None) -> list[Picture]:
     if not files:
         if split is not None:
             raise LangTrackError(f"{folder} has no annotations/instances_{split}2017.json.")
-        path = one_of([folder / "instances.json", folder / "boxes.json"], "The COCO-format annotations")
+        path = first_existing(
+            [folder / "instances.json", folder / "boxes.json"], "The COCO-format annotations"
+        )
         return coco_pictures(folder, path.name)
     named = {path.stem.removeprefix("instances_"): path for path in files}
     parts = [name for name in named if split in (None, name, name.rstrip("0123456789"))]
     if not parts:
         raise LangTrackError(f'{folder} has no part "{split}"; known are {", ".join(named)}.')
-    found: list[Picture] = []
+    pictures: list[Picture] = []
     for part in parts:
-        photos = one_of([folder / part, folder / "images" / part], f"The folder of photos of {named[part]}")
-        found += parse_coco(read_json(named[part], "COCO annotations"), photos, named[part])[0].values()
-    return found
+        photos = first_existing(
+            [folder / part, folder / "images" / part], f"The folder of photos of {named[part]}"
+        )
+        pictures += parse_coco(read_json(named[part], "COCO annotations"), photos, named[part])[0].values()
+    return pictures
 
 
 def parse_coco(
@@ -150,8 +154,8 @@ def parse_coco(
     try:
         # A file of one kind of object alone may leave the names out.
         names = {c["id"]: c["name"] for c in data.get("categories", [{"id": 1, "name": "person"}])}
-        shown: dict[int, list[Instance]] = {image["id"]: [] for image in data["images"]}
-        crowded: dict[int, set[str]] = {image["id"]: set() for image in data["images"]}
+        by_image: dict[int, list[Instance]] = {image["id"]: [] for image in data["images"]}
+        crowds: dict[int, set[str]] = {image["id"]: set() for image in data["images"]}
         instances = {}
         for number, a in enumerate(data["annotations"]):
             outline = a.get("segmentation") or ()
@@ -161,18 +165,19 @@ def parse_coco(
             instance = Instance(names[a["category_id"]], xywh_to_xyxy(a["bbox"]), polygons, runs=runs)
             instances[a.get("id", number)] = instance
             if a.get("iscrowd"):
-                crowded[a["image_id"]].add(instance.category)
+                crowds[a["image_id"]].add(instance.category)
             else:
-                shown[a["image_id"]].append(instance)
+                by_image[a["image_id"]].append(instance)
         pictures = {}
         for image in data["images"]:
             label = image.get("labelled_categories", "all" if complete else "one")
             known = {"all": names.values(), "one": ()}[label] if isinstance(label, str) else label
-            crowds = crowded[image["id"]]  # several of a kind in one outline: not every instance by itself
+            # A crowd is several of a category in one outline, so not every instance is annotated by itself.
+            incomplete = crowds[image["id"]]
             pictures[image["id"]] = Picture(
                 photos / image["file_name"],
-                tuple(shown[image["id"]]),
-                None if label == "all" and not crowds else frozenset(known) - crowds,
+                tuple(by_image[image["id"]]),
+                None if label == "all" and not incomplete else frozenset(known) - incomplete,
             )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise LangTrackError(f"{path} is not in COCO format: {error!r} is missing or wrong.") from error
@@ -197,17 +202,17 @@ def box_referrals(folder: Path) -> list[Referral]:
     """
     path = Path(folder) / "expressions.json"
     entries = read_json(path, "a list of expressions")
-    found: dict[tuple[str, tuple[float, ...]], list[str]] = {}
+    sentences_of: dict[tuple[str, tuple[float, ...]], list[str]] = {}
     try:
         for entry in entries:
             x1, y1, x2, y2 = (float(value) for value in entry["box_xyxy"])
-            found.setdefault((entry["file_name"], (x1, y1, x2, y2)), []).append(entry["expression"])
+            sentences_of.setdefault((entry["file_name"], (x1, y1, x2, y2)), []).append(entry["expression"])
     except (KeyError, TypeError, ValueError) as error:
         raise LangTrackError(
             f"{path} is not a list of file_name, expression and box_xyxy: {error!r} is missing or wrong."
         ) from error
     referrals = []
-    for (name, box), sentences in found.items():
+    for (name, box), sentences in sentences_of.items():
         instance = Instance("", np.array(box))
         picture = Picture(existing(Path(folder) / "images" / name, "a photo"), (instance,))
         referrals.append(Referral(picture, instance, tuple(sentences)))

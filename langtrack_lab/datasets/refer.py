@@ -7,7 +7,7 @@ from typing import Any
 
 from langtrack_core.types import LangTrackError
 
-from .files import existing, one_of, read_json
+from .files import existing, first_existing, read_json
 from .pickles import read_plain_pickle
 from .pictures import Instance, Picture, Referral, parse_coco
 
@@ -43,7 +43,9 @@ def refer_referrals(
     refs_path = existing(directory / f"refs({splitter}).p", f"the referring expressions of {name}")
     roots = [folder, folder.parent] if directory == folder else [folder, directory]
     places = _CLEF_PHOTOS if name == "refclef" else _PHOTOS
-    photos = one_of([root / place for root in roots for place in places], f"The folder of photos of {name}")
+    photos = first_existing(
+        [root / place for root in roots for place in places], f"The folder of photos of {name}"
+    )
     refs = read_plain_pickle(refs_path, f"the referring expressions of {name}")
     data = read_json(annotations, "COCO annotations")
     # In refCLEF only what somebody described is annotated; the others have all of COCO's instances.
@@ -70,13 +72,14 @@ def refer_referrals(
 
 def _referral(ref: dict[str, Any], pictures: dict[int, Picture], instances: dict[int, Instance]) -> Referral:
     sentences = (sentence["sent"].strip() for sentence in ref["sentences"])
-    told = tuple(text for text in sentences if text)
-    return Referral(pictures[ref["image_id"]], instances[ref["ann_id"]], told, ref["split"])
+    texts = tuple(text for text in sentences if text)
+    return Referral(pictures[ref["image_id"]], instances[ref["ann_id"]], texts, ref["split"])
 
 
-def _in_split(own: str, wanted: str) -> bool:
-    if wanted == "test":
-        return own.startswith("test")
-    if wanted in ("testA", "testB", "testC"):
-        return own.startswith("test") and wanted[-1] in own[4:]
-    return own == wanted
+def _in_split(name: str, split: str) -> bool:
+    """Whether a part called ``name`` in the file belongs to the part that is asked for."""
+    if split == "test":
+        return name.startswith("test")
+    if split in ("testA", "testB", "testC"):
+        return name.startswith("test") and split[-1] in name[4:]
+    return name == split

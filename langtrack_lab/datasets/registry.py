@@ -1,4 +1,4 @@
-"""Every layout by its name: the one way in for commands."""
+"""Every kind of data set by its name: the one way in for commands."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .videos import ref_davis17_sequences, ref_youtube_vos_sequences
 Dataset = list[Sequence] | list[Picture] | list[Referral]
 
 
-class Kind(NamedTuple):
-    """A layout: ``reader(folder, split)``, and one line on what it expects to find."""
+class Layout(NamedTuple):
+    """How a kind of data set lies on disk: who reads it, and one line on what it expects to find."""
 
-    reader: Callable[[Path, str | None], Dataset]
-    layout: str
+    read: Callable[[Path, str | None], Dataset]
+    files: str
 
 
 def _whole(read: Callable[[Path], Dataset]) -> Callable[[Path, str | None], Dataset]:
@@ -35,42 +35,44 @@ def _whole(read: Callable[[Path], Dataset]) -> Callable[[Path, str | None], Data
     return reader
 
 
-def _refer(name: str, splitter: str) -> Kind:
-    return Kind(
+def _refer(name: str, splitter: str) -> Layout:
+    return Layout(
         lambda folder, split: refer_referrals(folder, name, split, splitter),
         f"{name}/refs({splitter}).p and instances.json, photos in images/…",
     )
 
 
-KINDS: dict[str, Kind] = {
-    "boxes": Kind(
+KINDS: dict[str, Layout] = {
+    "boxes": Layout(
         _whole(box_sequences),
         "NAME/img, NAME/groundtruth_rect.txt (x,y,w,h from 0, nan absent), NAME/nlp.txt",
     ),
-    "coco": Kind(
+    "coco": Layout(
         coco_set, "annotations/instances_train2017.json and train2017; or instances.json and images"
     ),
-    "davis": Kind(
+    "davis": Layout(
         _whole(davis_sequences), "JPEGImages/NAME, Annotations/NAME (0 and 255), expressions.json by NAME"
     ),
-    "got10k": Kind(got10k_sequences, "train, val, test: list.txt, NAME/*.jpg, groundtruth.txt, *.label"),
-    "lasot": Kind(
+    "got10k": Layout(got10k_sequences, "train, val, test: list.txt, NAME/*.jpg, groundtruth.txt, *.label"),
+    "lasot": Layout(
         lasot_sequences, "CATEGORY/CATEGORY-N: img, groundtruth.txt, nlp.txt, full_occlusion.txt, …"
     ),
-    "otb-lang": Kind(
+    "otb-lang": Layout(
         otb_lang_sequences, "OTB_videos/NAME, OTB_query_train/NAME.txt, OTB_query_test/NAME.txt"
     ),
-    "plain": Kind(
+    "plain": Layout(
         _whole(plain_sequences),
         "NAME/*.jpg with, if there, expressions.txt, groundtruth.txt (x,y,w,h), masks",
     ),
-    "ref-davis17": Kind(ref_davis17_sequences, "DAVIS (JPEGImages/480p, …) and davis_text_annotations"),
-    "ref-youtube-vos": Kind(
+    "ref-davis17": Layout(ref_davis17_sequences, "DAVIS (JPEGImages/480p, …) and davis_text_annotations"),
+    "ref-youtube-vos": Layout(
         ref_youtube_vos_sequences, "train, valid: JPEGImages, Annotations; meta_expressions/train/…json"
     ),
-    "refer-boxes": Kind(_whole(box_referrals), "images, expressions.json (file_name, expression, box_xyxy)"),
-    "saliency": Kind(_whole(saliency_pictures), "images/NAME.jpg, masks/NAME.png of one object each"),
-    "tnl2k": Kind(
+    "refer-boxes": Layout(
+        _whole(box_referrals), "images, expressions.json (file_name, expression, box_xyxy)"
+    ),
+    "saliency": Layout(_whole(saliency_pictures), "images/NAME.jpg, masks/NAME.png of one object each"),
+    "tnl2k": Layout(
         tnl2k_sequences, "TNL2K_train_subset/NAME: imgs, groundtruth.txt, language.txt; so for test"
     ),
     # A set's usual division goes by the set's name alone.
@@ -97,12 +99,12 @@ def open_dataset(kind: str, folder: Path, split: str | None = None) -> Dataset:
             f'"{kind}" is not a known kind of data set; known are {", ".join(sorted(KINDS))}.'
         )
     if not Path(folder).is_dir():
-        raise LangTrackError(f"{folder} is not a folder: expected {KINDS[kind].layout}.")
-    found = KINDS[kind].reader(Path(folder), split)
-    if not found:
+        raise LangTrackError(f"{folder} is not a folder: expected {KINDS[kind].files}.")
+    dataset = KINDS[kind].read(Path(folder), split)
+    if not dataset:
         part = "" if split is None else f' of part "{split}"'
-        raise LangTrackError(f"{folder} holds nothing{part}: expected {KINDS[kind].layout}.")
-    return found
+        raise LangTrackError(f"{folder} holds nothing{part}: expected {KINDS[kind].files}.")
+    return dataset
 
 
 def open_sequences(kind: str, folder: Path, split: str | None = None) -> list[Sequence]:
@@ -111,9 +113,9 @@ def open_sequences(kind: str, folder: Path, split: str | None = None) -> list[Se
     Raises:
         LangTrackError: as `open_dataset`, and when the kind holds single pictures.
     """
-    found = open_dataset(kind, folder, split)
-    clips = [item for item in found if isinstance(item, Sequence)]
-    if len(clips) != len(found):
+    dataset = open_dataset(kind, folder, split)
+    clips = [item for item in dataset if isinstance(item, Sequence)]
+    if len(clips) != len(dataset):
         raise LangTrackError(f'A data set of kind "{kind}" holds single pictures; expected sequences.')
     return clips
 
@@ -137,5 +139,5 @@ _MARKS = (
 
 def guess_kind(folder: Path) -> str | None:
     """The kind whose unmistakable files lie in a folder; None when there are none, or of several kinds."""
-    found = {kind for kind, patterns in _MARKS if all(any(Path(folder).glob(p)) for p in patterns)}
-    return found.pop() if len(found) == 1 else None
+    kinds = {kind for kind, patterns in _MARKS if all(any(Path(folder).glob(p)) for p in patterns)}
+    return kinds.pop() if len(kinds) == 1 else None

@@ -71,7 +71,7 @@ class Sequence:
             yield Frame(index, float(index / FOLDER_FPS), read_picture(path))
 
     def mask(self, index: int) -> BoolMask | None:
-        """``(H, W)`` bool of a frame, None where there is no annotation."""
+        """The target's pixels in a frame, ``(H, W)`` bool; None where there is no annotation."""
         path = self.masks[index] if self.masks else None
         return None if path is None else read_mask(path, self.object_id).mask
 

@@ -9,7 +9,7 @@ from typing import Any
 from langtrack_core.types import LangTrackError
 from langtrack_core.video.pictures import natural_key, pictures_in
 
-from .files import existing, masks_for, one_of, read_json, read_lines
+from .files import first_existing, masks_for, parts_of, read_json, read_lines
 from .sequences import Sequence
 
 # --- Ref-DAVIS17 -------------------------------------------------------------------------------------------
@@ -34,18 +34,18 @@ def ref_davis17_sequences(folder: Path, split: str | None = None) -> list[Sequen
     each: annotator 1 having seen the first frame, the whole video, then annotator 2 likewise. An object's
     `expressions` come in that order.
     """
-    parts = ("train", "val")
-    if split is not None and split not in parts:
-        raise LangTrackError(f'{folder} has no part "{split}"; known are {", ".join(parts)}.')
+    parts = parts_of(split, ("train", "val"), folder)
     root = folder / "DAVIS" if (folder / "DAVIS").is_dir() else folder
     sentences = _davis_sentences(
-        one_of([d / "davis_text_annotations" for d in (folder, root)], "The folder of Ref-DAVIS17 sentences")
+        first_existing(
+            [d / "davis_text_annotations" for d in (folder, root)], "The folder of Ref-DAVIS17 sentences"
+        )
     )
-    masks = one_of(
+    masks = first_existing(
         [root / kind / "480p" for kind in ("Annotations_unsupervised", "Annotations")], "The folder of masks"
     )
     sequences = []
-    for part in parts if split is None else (split,):
+    for part in parts:
         for name in read_lines(root / "ImageSets" / "2017" / f"{part}.txt", "the names of the videos"):
             frames = pictures_in(root / "JPEGImages" / "480p" / name)
             paths = masks_for(frames, masks / name)
@@ -57,8 +57,8 @@ def ref_davis17_sequences(folder: Path, split: str | None = None) -> list[Sequen
 
 
 def _davis_sentences(folder: Path) -> dict[str, dict[int, list[str]]]:
-    """By video and object."""
-    found: dict[str, dict[int, list[str]]] = {}
+    """Sentences by the name of the video and the number of the object."""
+    sentences: dict[str, dict[int, list[str]]] = {}
     paths = [folder / name for name in _DAVIS_TEXTS if (folder / name).exists()]
     if not paths:
         raise LangTrackError(f"{folder} holds no sentences: expected {', '.join(_DAVIS_TEXTS)}.")
@@ -70,8 +70,8 @@ def _davis_sentences(folder: Path) -> dict[str, dict[int, list[str]]]:
                     f'{path}, line {number}, should be NAME OBJECT "SENTENCE", but is: {line}'
                 )
             name = _DAVIS_MISSPELT.get(match[1], match[1])
-            found.setdefault(name, {}).setdefault(int(match[2]), []).append(match[3].strip())
-    return found
+            sentences.setdefault(name, {}).setdefault(int(match[2]), []).append(match[3].strip())
+    return sentences
 
 
 # --- Ref-YouTube-VOS ---------------------------------------------------------------------------------------
@@ -89,10 +89,8 @@ def ref_youtube_vos_sequences(folder: Path, split: str | None = None) -> list[Se
     VIDEO.SENTENCE. The file of "val" also lists the videos of "test", which are left out if the test file is
     there.
     """
-    if split is not None and split not in _YOUTUBE_FOLDERS:
-        raise LangTrackError(f'{folder} has no part "{split}"; known are {", ".join(_YOUTUBE_FOLDERS)}.')
     sequences = []
-    for part in _YOUTUBE_FOLDERS if split is None else (split,):
+    for part in parts_of(split, _YOUTUBE_FOLDERS, folder):
         if split is not None or _expressions_file(folder, part).exists():
             sequences += _youtube_part(folder, part)
     return sequences
@@ -121,8 +119,8 @@ def _youtube_part(folder: Path, part: str) -> list[Sequence]:
             continue
         try:
             stems = sorted(video["frames"], key=natural_key)
-            told = sorted(video["expressions"].items(), key=lambda item: natural_key(item[0]))
-            sentences = [(key, e["exp"].strip(), e.get("obj_id")) for key, e in told]
+            expressions = sorted(video["expressions"].items(), key=lambda item: natural_key(item[0]))
+            sentences = [(key, e["exp"].strip(), e.get("obj_id")) for key, e in expressions]
             by_object: dict[int, list[str]] = {}
             for _, text, object_id in sentences:
                 if object_id is not None:
@@ -148,10 +146,10 @@ def _youtube_part(folder: Path, part: str) -> list[Sequence]:
 
 
 def _youtube_frames(part: Path, name: str, stems: list[str]) -> list[Path]:
-    there = {path.stem: path for path in pictures_in(existing(part / "JPEGImages" / name, "the frames"))}
-    if missing := [stem for stem in stems if stem not in there]:
+    frames = {path.stem: path for path in pictures_in(part / "JPEGImages" / name)}
+    if missing := [stem for stem in stems if stem not in frames]:
         raise LangTrackError(
             f"{part / 'JPEGImages' / name} lacks {len(missing)} of {len(stems)} frames, "
             f"{missing[0]}.jpg first."
         )
-    return [there[stem] for stem in stems]
+    return [frames[stem] for stem in stems]

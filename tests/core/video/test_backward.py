@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from clips import encode, noise, open_files, save, scene
 
-import langtrack_core.video.backward as backward
 from langtrack_core.types import LangTrackError
-from langtrack_core.video import read_backward, read_frames
+from langtrack_core.video import backward, decoding, read_backward, read_frames
 
 FRAME_BYTES = 160 * 120 * 3
 
@@ -71,11 +72,30 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
     assert_backward_equals_forward(save(tmp_path / "frames", 0, 1, 2, 10))
 
 
+class Misleading:
+    """A container that seeks past the place it is asked for."""
+
+    def __init__(self, container: Any) -> None:
+        self.container = container
+
+    def seek(self, ticks: int, **options: Any) -> None:
+        self.container.seek(10**9, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.container, name)
+
+
 def test_when_a_seek_misleads_the_file_is_decoded_from_its_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = encode(tmp_path / "a.mp4", map(scene, range(11)), prepare=gop(4))
-    monkeypatch.setattr(backward, "_by_seeking", lambda *args: None)
+
+    @contextmanager
+    def misleading(path: Path) -> Iterator[tuple[Any, Any]]:
+        with decoding.opened(path) as (container, stream):
+            yield Misleading(container), stream
+
+    monkeypatch.setattr(backward, "opened", misleading)
     assert_backward_equals_forward(path)
 
 
@@ -83,27 +103,27 @@ def test_decoding_is_by_stretches_and_closes_its_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = encode(tmp_path / "a.mp4", map(scene, range(40)), prepare=gop(8, 0))
-    kept: list[int] = []
-    seek = backward._by_seeking
+    passes: list[Path] = []
 
-    def noted(*args):
-        found = seek(*args)
-        assert found is not None  # this file seeks well
-        kept.append(len(found))
-        return found
+    @contextmanager
+    def counted(path: Path) -> Iterator[tuple[Any, Any]]:
+        passes.append(path)
+        with decoding.opened(path) as opened:
+            yield opened
 
-    monkeypatch.setattr(backward, "_by_seeking", noted)
+    monkeypatch.setattr(backward, "opened", counted)
     before = open_files()
     frames = read_backward(path, start=39, memory_bytes=5 * FRAME_BYTES)
-    assert [next(frames).index for _ in range(7)] == list(range(39, 32, -1))
-    assert kept == [5, 3]  # nothing ahead of what is asked for
+    assert [next(frames).index for _ in range(5)] == list(range(39, 34, -1)) and len(passes) == 2
+    assert [next(frames).index for _ in range(3)] == [34, 33, 32] and len(passes) == 3  # the stretch's rest
+    assert next(frames).index == 31 and len(passes) == 4  # nothing ahead of what is asked for
     frames.close()
     assert open_files() == before
 
 
 def test_a_start_past_the_end_and_wrong_arguments_are_refused(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", map(scene, range(5)))
-    with pytest.raises(LangTrackError, match="Start frame 5 is past the end"):
+    with pytest.raises(LangTrackError, match="frame 5"):
         next(read_backward(path, start=5))
     with pytest.raises(ValueError, match="start >= 0"):
         read_backward(path, start=-1)

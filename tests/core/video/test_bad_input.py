@@ -100,7 +100,7 @@ def test_folder_with_a_broken_or_odd_picture_names_it(tmp_path: Path) -> None:
     with pytest.raises(LangTrackError, match=r"2\.png"):
         next(frames)
     Image.fromarray(numbered(0, 20, 30)).save(folder / "2.png")
-    with pytest.raises(LangTrackError, match=r"2\.png is 30x20, but 1\.png is 64x48"):
+    with pytest.raises(LangTrackError, match=r"2\.png.*30x20.*1\.png.*64x48"):
         list(read_frames(folder))
 
 

@@ -45,7 +45,7 @@ def test_otb_separators_zero_boxes_and_parts(tmp_path):
     assert np.isnan(board.boxes_xyxy[3]).all() and not board.absent_frames.any()
     deer, board = otb_lang_sequences(tmp_path)
     assert deer.expressions == ("the Deer",) and deer.attributes == {"SV", "DEF"}
-    with pytest.raises(LangTrackError, match='no part "val"; known are train, test'):
+    with pytest.raises(LangTrackError, match=r'no part "val".*train, test'):
         otb_lang_sequences(tmp_path, "val")
 
 
@@ -84,7 +84,7 @@ def test_otb_says_what_is_missing(tmp_path):
     with pytest.raises(LangTrackError, match=r"Deer/groundtruth_rect\.txt has 2 lines for 3 frames"):
         otb_lang_sequences(tmp_path, "test")
     (tmp_path / "OTB_videos" / "Deer" / "groundtruth_rect.txt").unlink()
-    with pytest.raises(LangTrackError, match=r"The boxes of Deer is missing: expected one of .*rect\.txt"):
+    with pytest.raises(LangTrackError, match=r"boxes of Deer.*rect\.txt"):
         otb_lang_sequences(tmp_path, "test")
     text(tmp_path / "OTB_query_test" / "Aaa.txt", "nothing")
     with pytest.raises(LangTrackError, match=r"frames of .*Aaa\.txt is missing"):
@@ -127,7 +127,7 @@ def test_lasot_test_part_is_the_official_one():
 def test_lasot_without_categories_and_of_the_extension(tmp_path):
     lasot(tmp_path, "atv-1", category=False)
     assert [s.name for s in lasot_sequences(tmp_path, "test")] == ["atv-1"]
-    with pytest.raises(LangTrackError, match='holds nothing of part "train": expected CATEGORY'):
+    with pytest.raises(LangTrackError, match=r'part "train".*CATEGORY'):
         open_dataset("lasot", tmp_path, "train")
 
 
@@ -189,7 +189,7 @@ def test_tnl2k_damaged_picture_is_replaced_by_its_neighbour(tmp_path):
 
 
 def test_tnl2k_says_what_is_missing(tmp_path):
-    with pytest.raises(LangTrackError, match="The train part of TNL2K is missing: expected one of"):
+    with pytest.raises(LangTrackError, match="train part of TNL2K"):
         tnl2k_sequences(tmp_path, "train")
     directory = tnl2k(tmp_path, "train", "Run", lines=rows(2))
     with pytest.raises(LangTrackError, match=r"Run/groundtruth\.txt has 2 lines for 3 frames"):

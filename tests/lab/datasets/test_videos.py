@@ -65,18 +65,16 @@ def test_davis17_reads_the_second_annotator_in_his_encoding(tmp_path):
 def test_davis17_says_what_is_wrong(tmp_path):
     texts = davis(tmp_path) / "davis_text_annotations"
     text(texts / "Davis17_annot1.txt", 'classic-car 1 "the car"\nclassic-car the car\n')
-    with pytest.raises(
-        LangTrackError, match=r"annot1\.txt, line 2, should be NAME OBJECT .*: classic-car the"
-    ):
+    with pytest.raises(LangTrackError, match=r"annot1\.txt, line 2.*classic-car the"):
         ref_davis17_sequences(tmp_path)
     for path in texts.iterdir():
         path.unlink()
-    with pytest.raises(LangTrackError, match=r"holds no sentences: expected Davis17_annot1\.txt"):
+    with pytest.raises(LangTrackError, match=r"Davis17_annot1\.txt"):
         ref_davis17_sequences(tmp_path)
     texts.rmdir()
-    with pytest.raises(LangTrackError, match="The folder of Ref-DAVIS17 sentences is missing"):
+    with pytest.raises(LangTrackError, match="Ref-DAVIS17 sentences"):
         ref_davis17_sequences(tmp_path)
-    with pytest.raises(LangTrackError, match='no part "test"; known are train, val'):
+    with pytest.raises(LangTrackError, match=r'no part "test".*train, val'):
         ref_davis17_sequences(tmp_path, "test")
 
 
@@ -84,10 +82,10 @@ def test_davis17_without_a_list_or_masks(tmp_path):
     root = davis(tmp_path) / "DAVIS"
     for path in (root / "Annotations" / "480p" / "classic-car").iterdir():
         path.unlink()
-    with pytest.raises(LangTrackError, match=r"classic-car holds no mask for any of the 3 frames"):
+    with pytest.raises(LangTrackError, match=r"classic-car.*3 frames"):
         ref_davis17_sequences(tmp_path)
     (root / "ImageSets" / "2017" / "val.txt").unlink()
-    with pytest.raises(LangTrackError, match=r"val\.txt is missing: expected the names"):
+    with pytest.raises(LangTrackError, match=r"val\.txt is missing"):
         ref_davis17_sequences(tmp_path)
 
 
@@ -134,9 +132,9 @@ def test_youtube_val_has_no_truth_and_lists_the_test_videos_too(tmp_path):
 def test_youtube_says_what_is_wrong(tmp_path):
     with pytest.raises(LangTrackError, match=r"train/meta_expressions\.json is missing"):
         ref_youtube_vos_sequences(tmp_path, "train")
-    with pytest.raises(LangTrackError, match="holds nothing: expected train"):
+    with pytest.raises(LangTrackError, match="expected train"):
         open_sequences("ref-youtube-vos", tmp_path)
-    with pytest.raises(LangTrackError, match='no part "valid"; known are train, val, test'):
+    with pytest.raises(LangTrackError, match=r'no part "valid".*train, val, test'):
         ref_youtube_vos_sequences(tmp_path, "valid")
     path = tmp_path / "meta_expressions" / "train" / "meta_expressions.json"
     as_json(path, {"clips": {}})
@@ -149,5 +147,5 @@ def test_youtube_says_what_is_wrong(tmp_path):
     with pytest.raises(LangTrackError, match='video "0b" is malformed'):
         ref_youtube_vos_sequences(tmp_path)
     youtube(tmp_path, "train", {"0c": video([{"exp": "it", "obj_id": "1"}], [*STEMS, "00015", "00020"])})
-    with pytest.raises(LangTrackError, match=r"0c lacks 2 of 5 frames, 00015\.jpg first"):
+    with pytest.raises(LangTrackError, match=r"0c.*2 of 5 frames.*00015\.jpg"):
         ref_youtube_vos_sequences(tmp_path)
