@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy, as the command line has it
 
+from langtrack_core.run.options import RunOptions
 from langtrack_core.run.track_video import load_tracker
 from langtrack_core.video import VideoWriter, probe, read_frames
 from langtrack_lab.batch.ledger import Entry, Ledger
@@ -105,7 +106,8 @@ def _run(
 ) -> tuple[dict[str, Entry], float]:
     """All items, and the seconds from the moment that every worker had loaded its networks."""
     runs = out / "runs"
-    task = Task(functools.partial(load_tracker, "lite", "cpu", "auto"), runs, video=video)
+    options = RunOptions(video=video, overwrite=True)
+    task = Task(functools.partial(load_tracker, "lite", "cpu", "auto"), runs, options=options)
     waiting = _Ready()
     with Ledger(out) as ledger:
         runs.mkdir()

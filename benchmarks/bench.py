@@ -94,17 +94,17 @@ def network_flops(tracker: LangTracker) -> tuple[float, float]:
     """A frame of the language branch and one of the tracker, from the networks in PyTorch."""
     segmenter = tracker.segmenter
     language: Any = getattr(segmenter.network, "network", segmenter.network)  # inside the compiled one
-    siam: Any = tracker.new_tracker().network
-    siam = getattr(siam, "network", siam)
+    tracker: Any = tracker.new_tracker().network
+    tracker = getattr(tracker, "network", tracker)
     ids = torch.tensor(segmenter.vocabulary.read(TEXT)[0], device=segmenter.device)
     image = segmenter.preprocessing(next(read_frames(CLIP)).rgb, segmenter.device)
     crops = [torch.zeros(1, 3, size, size, device=segmenter.device) for size in (TEMPLATE_SIZE, SEARCH_SIZE)]
 
     def track() -> None:
-        siam.refine(siam.search(template, crops[1]), torch.tensor([[0, 12, 12]]))
+        tracker.refine(tracker.search(template, crops[1]), torch.tensor([[0, 12, 12]]))
 
     with torch.no_grad():
-        encoded, template = language.encode(ids), siam.template(crops[0])
+        encoded, template = language.encode(ids), tracker.template(crops[0])
     return flops_of(lambda: language.segment(image, encoded)), flops_of(track)
 
 
@@ -137,7 +137,7 @@ def bench(weights: str, device: str, backend: str, every: int) -> None:
     show("track: decode, branches, fusion", timed(tracker.track(read_frames(CLIP), query, every=every)))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        with Recorder(out, info=probe(CLIP), query=query, tracker_info=tracker.info) as recorder:
+        with Recorder(out, probe(CLIP), query, tracker.info) as recorder:
             steps = tracker.track(read_frames(CLIP), query, every=every)
             show("track and export, four videos", timed(map(recorder.add, steps)))
     print(f"peak memory so far {peak_memory_mb():.0f} MB")
@@ -165,7 +165,7 @@ def bench_long(weights: str, device: str, backend: str, count: int) -> None:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        with Recorder(out, info=probe(CLIP), query=query, tracker_info=tracker.info) as recorder:
+        with Recorder(out, probe(CLIP), query, tracker.info) as recorder:
             for step in tracker.track(repeated(count), query):
                 recorder.add(step)
                 done = step.frame.index + 1

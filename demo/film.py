@@ -76,7 +76,7 @@ class MapsWriter:
         self._frames: list[Picture] = []
 
     def add(self, step: Step) -> None:
-        self.add_maps(np.stack([self._small(step.grounded), self._small(step.tracked)]))
+        self.add_maps(np.stack([self._small(step.language), self._small(step.tracker)]))
 
     def add_maps(self, maps: Picture) -> None:
         """``(2, h, w)`` uint8 of one frame."""

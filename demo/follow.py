@@ -16,6 +16,7 @@ import numpy as np
 
 from langtrack_core.files import plain_name
 from langtrack_core.run.format import Run
+from langtrack_core.run.options import RunOptions
 from langtrack_core.run.recorder import Recorder
 from langtrack_core.run.render import PANELS, Style, draw
 from langtrack_core.types import LangTrackError, Query, Step
@@ -144,15 +145,13 @@ class Follow(Work):
 
     def _recorder(self, task: Task, number: int, place: int, target: int) -> Recorder:
         query = task.queries[place]
-        about = {"direction": "backward" if task.backward else "forward", "edit": self._edits[target]}
+        unknown = () if query.text is None else self._tracker.read_text(query.text).unknown
         return Recorder(
             self.folder / (f"{task.name}-{number}-{place}" if number or place else task.name),
-            info=task.info,
-            query=query,
-            tracker_info={**self._tracker.info, **about},
-            every=task.every,
-            unknown_words=() if query.text is None else self._tracker.describe(query.text).unknown,
-            video=self._videos,
+            task.info,
+            query,
+            {**self._tracker.info, "edit": self._edits[target], "unknown_words": list(unknown)},
+            RunOptions(every=task.every, backward=task.backward, video=self._videos),
         )
 
     def _check_length(self, step: Step) -> None:
@@ -221,17 +220,19 @@ class Export(Work):
         box = manifest.get("box_xyxy")
         start = run.rows[0].frame
         kept: dict[str, Any] = {
-            key: manifest[key] for key in ("what_if", "edits", "weights", "settings") if key in manifest
+            key: manifest[key]
+            for key in ("what_if", "edits", "weights", "settings", "unknown_words")
+            if key in manifest
         }
         what_if = manifest.get("what_if", {})
         recorder = Recorder(
             self.folder / plain_name(info.path.stem, "clip"),
-            info=info,
-            query=Query(manifest.get("expression"), None if box is None else np.array(box), start),
-            tracker_info=kept,
-            every=manifest.get("every", 1),
-            unknown_words=manifest.get("unknown_words", ()),
-            style=Style(rotated=what_if.get("rectangle") == "rotated"),
+            info,
+            Query(manifest.get("expression"), None if box is None else np.array(box), start),
+            kept,
+            RunOptions(
+                every=manifest.get("every", 1), style=Style(rotated=what_if.get("rectangle") == "rotated")
+            ),
         )
         pace = Pace(len(run.rows), self.settings.preview_hz)
         with (

@@ -75,7 +75,9 @@ class Opening(Work):
         with MapsWriter(self.folder / name, video["width"], video["height"]) as writer:
             for row in segment.run.rows:
                 writer.add_maps(
-                    np.stack([_small(segment.run, row.frame, b, writer.size_wh) for b in ("lgm", "siam")])
+                    np.stack(
+                        [_small(segment.run, row.frame, b, writer.size_wh) for b in ("language", "tracker")]
+                    )
                 )
                 self._go_on()
                 self.tell(pace.advance("opening", self.progress, None))

@@ -26,6 +26,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
+from langtrack_core.types import REASON_TEXTS
+
 from .film import CHUNK
 
 PAGE = Path(__file__).parent / "page"
@@ -45,7 +47,7 @@ FILE_NOTES = {
     "fused.mp4": "the track to use",
     "mask.mp4": "the language branch's mask",
     "rectangle.mp4": "its smallest rectangle",
-    "siammask.mp4": "the tracker's box",
+    "tracker.mp4": "the tracker's box",
     "boxes.csv": "per frame: boxes, confidences, why",
     "masks.json": "all masks, COCO run lengths",
     "manifest.json": "what was run, with which weights",
@@ -111,6 +113,7 @@ def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[
         "size": [video["width"], video["height"]],
         "fps": video["fps"],
         "frames": state["film"]["frames"],
+        "reasons": REASON_TEXTS,
         "targets": [_numbers(target) for target in targets],
     }
     return {

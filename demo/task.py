@@ -34,7 +34,7 @@ class Tracker(Protocol):
 
     info: Any
 
-    def describe(self, text: str) -> Encoded: ...
+    def read_text(self, text: str) -> Encoded: ...
 
     def track(
         self, frames: Iterable[Frame], query: Query, *, every: int = 1, backward: bool = False
@@ -44,7 +44,7 @@ class Tracker(Protocol):
         self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1, backward: bool = False
     ) -> Iterator[tuple[Step, ...]]: ...
 
-    def ground(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate: ...
+    def segment(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate: ...
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def make_task(
     query = Query(words or None, box_xyxy, first)
     if box_xyxy is not None and clip_box(box_xyxy, (info.height, info.width)) is None:
         raise LangTrackError(f"The box {box} lies outside the {info.width}x{info.height} picture.")
-    unknown = tracker.describe(words).unknown if words else ()
+    unknown = tracker.read_text(words).unknown if words else ()
     stride = whole_number(every if every is not None else 1, "The language cadence", 1, MAX_EVERY)
     return Task(info, plain_name(info.path.stem, "clip"), query, stride, tuple(unknown))
 

@@ -224,7 +224,7 @@ class Workspace(Judging):
     def _decision(self, target: Target) -> dict[str, Any]:
         recorded = WhatIf.of_run(target.segments[0].run)
         said = target.run().manifest.get("what_if", {}) if target.what_if is not None else {}
-        anchors = [row.frame for row in target.run().rows if _anchored(row.reason)]
+        anchors = [row.frame for row in target.run().rows if row.decision.reanchor]
         return {
             "settings": (target.what_if or recorded).to_json(),
             "recorded": recorded.to_json(),
@@ -331,7 +331,3 @@ def _with_whole_maps(segments: Sequence[Segment], pieces: Sequence[Piece], place
     maps = [one.maps for one in pieces[: place + 1]]
     path = folder / f"maps-{secrets.token_hex(4)}.u8.gz"
     return replace(piece, whole_maps=merged_maps(maps, owners(segments[: place + 1]), path))
-
-
-def _anchored(reason: str) -> bool:
-    return reason.startswith("found") or reason.endswith("re-anchored")

@@ -2,9 +2,10 @@
 
 video file -> `Frame` -> two branches, each giving an `Estimate` -> `fuse` -> `Step` -> pictures and files.
 
-    with Recorder(out, info=probe(path), query=query, tracker_info=tracker.info) as recorder:
-        for step in tracker.track(read_frames(path), query):
-            recorder.add(step)
+    tracker = LangTracker.from_pretrained("lite")
+    run = track_video(tracker, "clip.mp4", "the red car", out="runs/car")
+    for step in tracker.track(read_frames("clip.mp4"), Query(text="the red car")):
+        print(step.frame.index, step.decision.state, step.fused.box_xyxy)
 
 Names are loaded when first used, so that ``import langtrack_core`` costs nothing.
 """
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from .fusion import FusionConfig as FusionConfig
     from .pipeline import LangTracker as LangTracker
     from .run.format import read_run as read_run
-    from .run.recorder import Recorder as Recorder
+    from .run.options import RunOptions as RunOptions
     from .run.render import draw as draw
+    from .run.track_video import track_video as track_video
     from .types import Estimate as Estimate
     from .types import Frame as Frame
     from .types import LangTrackError as LangTrackError
@@ -40,7 +42,8 @@ _HOME = {
     "read_frames": "video",
     "LangTracker": "pipeline",
     "FusionConfig": "fusion",
-    "Recorder": "run.recorder",
+    "track_video": "run.track_video",
+    "RunOptions": "run.options",
     "read_run": "run.format",
     "draw": "run.render",
 }

@@ -1,22 +1,22 @@
-"""Two confidences in, one estimate out, and why.
+"""Two results in, one decision out, and why.
 
 The branches know nothing of each other until both scores exist. A score is calibrated to the probability
 that the branch's box is right (IoU with the truth above 0.5). Where the branches agree, the tracker's box is
 taken, which is steadier, and the mean of both masks; where they differ, the more probable one is believed;
 and nobody when both are improbable. `decide` sees confidences and boxes alone, so that it can be played
-again with other settings without running a network; `fuse` makes the estimate that it chose.
+again with other settings without running a network; `fuse` makes the estimate that was decided on.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from .geometry import FloatArray, box_iou
-from .types import Estimate, LangTrackError, Source, State
+from .types import Branch, Decision, Estimate, LangTrackError, Reason, State
 
 
 def _sigmoid(x: float) -> float:
@@ -34,56 +34,77 @@ class Calibration:
         return _sigmoid(self.slope * raw_score + self.intercept)
 
 
+class Limit(NamedTuple):
+    """The range of a setting, both ends included, and the step in which a person changes it."""
+
+    low: float
+    high: float
+    step: float
+
+
+FUSION_LIMITS: dict[str, Limit] = {
+    "start": Limit(0.0, 1.0, 0.01),
+    "lost": Limit(0.0, 1.0, 0.01),
+    "margin": Limit(0.0, 1.0, 0.01),
+    "overlap": Limit(0.0, 1.0, 0.01),
+    "reanchor_after": Limit(1, 30, 1),
+    "distrust_rate": Limit(0.0, 1.0, 0.01),
+}
+"""Limits of the settings of `FusionConfig`, which the page's sliders have too."""
+
+
 @dataclass(frozen=True)
 class FusionConfig:
-    """When to believe whom.
+    """Thresholds of the fusion. Confidences are calibrated: P(box IoU with the truth > 0.5).
 
     Attributes:
-        start: confidence at which the language branch may start the tracker, or find a lost target again.
-        lost: below this, for both branches, the target counts as lost.
+        start: confidence from which the language branch may start the tracker, or find a lost target again.
+        lost: the target counts as lost when both branches are below this confidence.
         margin: how much more probable the language branch has to be to count as clearly better.
-        overlap: box IoU from which the branches agree, and nothing needs to be put right.
-        patience: language frames in a row that it has to be clearly better before the tracker is re-anchored.
-        doubt: how fast the tracker loses belief when the language branch sees the target elsewhere, and wins
-            it back where they agree; 0: it is believed as on the frame it was started on.
+        overlap: box IoU from which the branches agree.
+        reanchor_after: language frames in a row on which the language branch has to be clearly better, at
+            another place, before the tracker is re-anchored on its box.
+        distrust_rate: share of the language branch's log-odds by which the tracker loses belief on a frame
+            where language sees the target elsewhere, and wins it back where they agree; 0: it is believed as
+            on the frame on which it was started.
     """
 
     start: float = 0.5
     lost: float = 0.25
     margin: float = 0.15
     overlap: float = 0.5
-    patience: int = 3
-    doubt: float = 0.1
+    reanchor_after: int = 3
+    distrust_rate: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("start", "lost", "margin", "overlap", "doubt"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise LangTrackError(f"{name} must be in [0, 1], got {getattr(self, name)}.")
-        if self.patience < 1:
-            raise LangTrackError(f"patience must be 1 or more, got {self.patience}.")
+        for name in (field.name for field in fields(self)):
+            value, limit = getattr(self, name), FUSION_LIMITS[name]
+            if not limit.low <= value <= limit.high:
+                raise LangTrackError(f"{name} must be in [{limit.low:g}, {limit.high:g}], got {value}.")
 
 
-SURE = 4.0
-"""Log-odds of 0.98: what is believed of a box that a person drew, and the most that language brings about."""
+MAX_LOG_ODDS = 4.0
+"""Log-odds of 0.98: the belief in a box that a person drew, and the most that the language branch can bring
+about. A larger bound would take more frames of contradiction to overcome."""
 
 
 @dataclass(frozen=True)
-class Memory:
+class FusionState:
     """What the decision carries from frame to frame.
 
     Attributes:
-        state: of the last frame.
-        lead: language frames in a row on which the language branch was clearly better, elsewhere.
-        support: log-odds that the tracker was started on what the expression means. Its own confidence cannot
-            know: it only says that it still follows the same thing.
+        state: after the last frame.
+        language_streak: language frames in a row on which the language branch was clearly better, elsewhere.
+        log_odds_same_target: log-odds that the tracker was started on what the expression means. The
+            tracker's own confidence cannot know: it only says that it still follows the same thing.
     """
 
     state: State = "searching"
-    lead: int = 0
-    support: float = SURE
+    language_streak: int = 0
+    log_odds_same_target: float = MAX_LOG_ODDS
 
 
-class Said(Protocol):
+class BranchResult(Protocol):
     """What the decision needs of a branch: an `Estimate` has it, and so has a row of a recorded run."""
 
     @property
@@ -92,95 +113,63 @@ class Said(Protocol):
     def confidence(self) -> float: ...
 
 
-class Choice(NamedTuple):
-    """Whom to believe on one frame.
-
-    Attributes:
-        source: the branch, or "none" when the target counts as absent.
-        confidence: of the branch that is believed; where both agree, of the surer one.
-        agree: both branches ran and their boxes overlap enough: the mask is the mean of theirs.
-        reason: why, in a few words.
-        anchor: the tracker has to start anew on the language box.
-        memory: to remember for the next frame; its state is this frame's.
-    """
-
-    source: Source
-    confidence: float
-    agree: bool
-    reason: str
-    anchor: bool
-    memory: Memory
-
-
-def decide(tracked: Said | None, grounded: Said | None, memory: Memory, config: FusionConfig) -> Choice:
-    """Choose on one frame.
+def decide(
+    language: BranchResult | None, tracker: BranchResult | None, state: FusionState, config: FusionConfig
+) -> tuple[Decision, FusionState]:
+    """Choose the branch to believe on one frame.
 
     Args:
-        tracked, grounded: what the tracker and the language branch say; None for a branch that did not run.
-        memory: from the frame before.
+        language, tracker: what the branches say of the frame; None for a branch that did not run.
+        state: from the frame before.
+
+    Returns:
+        The decision, and the state for the next frame.
     """
-    said_tracked, p_grounded = _probability(tracked), _probability(grounded)
-    p_tracked = said_tracked
-    seen = not _nowhere(grounded)
-    began = Memory("tracking", support=_log_odds(p_grounded))
-    if memory.state != "tracking":
-        if seen and p_grounded >= config.start:
-            reason = "found by language" if memory.state == "searching" else "found again by language"
-            return Choice("lgm", p_grounded, False, reason, True, began)
-        if tracked is None or p_tracked < config.start:
-            reason = (
-                "language not sure enough" if grounded is not None else "language not asked on this frame"
-            )
-            if memory.state == "lost":
-                reason = "both branches improbable" if grounded is not None else "tracker improbable"
-            return Choice("none", 0.0, False, reason, False, replace(memory, lead=0))
+    p_language, p_tracker = _probability(language), _probability(tracker)
+    language_sees = language is not None and language.box_xyxy is not None
+    on_language = FusionState("tracking", log_odds_same_target=_log_odds(p_language))
 
-    agree = _agree(tracked, grounded, config)
-    elsewhere = seen and not agree
-    if seen and tracked is not None:
-        step = config.doubt * max(0.0, _log_odds(p_grounded))
-        support = memory.support + (step if agree else -step)
-        memory = replace(memory, support=max(-SURE, min(SURE, support)))
-    p_tracked *= _sigmoid(memory.support)
-    if grounded is not None:  # a frame without language neither adds to the lead nor ends it
-        clearly_better = elsewhere and p_grounded >= max(config.start, p_tracked + config.margin)
-        memory = replace(memory, lead=memory.lead + 1 if clearly_better else 0)
-        if memory.lead >= config.patience:
-            reason = f"language clearly better on {memory.lead} frames: tracker re-anchored"
-            return Choice("lgm", p_grounded, False, reason, True, began)
-    best: Source = "lgm" if p_grounded > p_tracked and not agree else "siam"
-    if _nowhere(grounded if best == "lgm" else tracked) or max(p_tracked, p_grounded) < config.lost:
-        return Choice("none", 0.0, False, "both branches improbable", False, Memory("lost"))
-    if grounded is None:
-        reason = "tracker alone on this frame"
-    elif tracked is None:
-        reason = "language alone on this frame"
-    elif agree:
-        reason = "branches agree: the tracker's box, the mean of both masks"
+    if state.state != "tracking":
+        if language_sees and p_language >= config.start:
+            reason = Reason.FOUND if state.state == "searching" else Reason.FOUND_AGAIN
+            return Decision("language", "tracking", p_language, False, True, reason), on_language
+        if tracker is None or p_tracker < config.start:
+            reason = _why_absent(state.state, language_ran=language is not None)
+            return _absent(state.state, reason), replace(state, language_streak=0)
+
+    agree = _overlap(language, tracker) >= config.overlap
+    if language_sees and tracker is not None:
+        change = config.distrust_rate * max(0.0, _log_odds(p_language))
+        log_odds = state.log_odds_same_target + (change if agree else -change)
+        state = replace(state, log_odds_same_target=max(-MAX_LOG_ODDS, min(MAX_LOG_ODDS, log_odds)))
+    believed_tracker = p_tracker * _sigmoid(state.log_odds_same_target)
+
+    if language is not None:  # a frame without language neither adds to the streak nor ends it
+        elsewhere = language_sees and not agree
+        clearly_better = elsewhere and p_language >= max(config.start, believed_tracker + config.margin)
+        state = replace(state, language_streak=state.language_streak + 1 if clearly_better else 0)
+        if state.language_streak >= config.reanchor_after:
+            return Decision("language", "tracking", p_language, False, True, Reason.REANCHORED), on_language
+
+    source: Branch = "language" if p_language > believed_tracker and not agree else "tracker"
+    result = language if source == "language" else tracker
+    if result is None or result.box_xyxy is None or max(believed_tracker, p_language) < config.lost:
+        return _absent("lost", Reason.IMPROBABLE), FusionState("lost")
+    if agree:
+        reason, confidence = Reason.AGREE, max(p_tracker, p_language)
+    elif source == "language":
+        reason = Reason.LANGUAGE_ONLY if tracker is None else Reason.LANGUAGE_SURER
+        confidence = p_language
     else:
-        how = "branches differ" if seen else "language sees nothing"
-        reason = f"{how}, {'language' if best == 'lgm' else 'tracker'} more probable"
-    confidence = p_grounded if best == "lgm" else max(said_tracked, p_grounded if agree else 0.0)
-    return Choice(best, confidence, agree, reason, False, replace(memory, state="tracking"))
-
-
-class Decision(NamedTuple):
-    """The fused estimate, and what `decide` said of it."""
-
-    fused: Estimate
-    reason: str
-    anchor: bool
-    memory: Memory
+        reason, confidence = Reason.TRACKER_SURER if language_sees else Reason.LANGUAGE_ABSENT, p_tracker
+        reason = Reason.TRACKER_ONLY if language is None else reason
+    return Decision(source, "tracking", confidence, agree, False, reason), replace(state, state="tracking")
 
 
 def fuse(
-    tracked: Estimate | None,
-    grounded: Estimate | None,
-    memory: Memory,
-    config: FusionConfig,
-    size_hw: tuple[int, int],
-) -> Decision:
-    """Decide on one frame, and give the estimate of whom `decide` believes.
+    language: Estimate | None, tracker: Estimate | None, decision: Decision, size_hw: tuple[int, int]
+) -> Estimate:
+    """Make the estimate that was decided on.
 
     Where the branches agree the mask is the mean of their maps: when this was chosen, its mean IoU on
     dev/davis was 0.743, and 0.729 for the more probable branch's own.
@@ -188,30 +177,36 @@ def fuse(
     Args:
         size_hw: of the frame, for the empty mask of an absent target.
     """
-    choice = decide(tracked, grounded, memory, config)
-    chosen = {"lgm": grounded, "siam": tracked}.get(choice.source)
-    if chosen is None:
-        chosen = Estimate.absent(size_hw)
-    elif choice.agree and tracked is not None and grounded is not None:
-        mean = (tracked.mask_prob + grounded.mask_prob) / np.float32(2)
-        chosen = replace(chosen, mask_prob=mean, confidence=choice.confidence)
-    return Decision(chosen, choice.reason, choice.anchor, choice.memory)
+    chosen = language if decision.source == "language" else tracker
+    if decision.source is None or chosen is None:
+        return Estimate.absent(size_hw)
+    if decision.agree and tracker is not None and language is not None:
+        mean = (tracker.mask_prob + language.mask_prob) / np.float32(2)
+        return replace(chosen, mask_prob=mean, confidence=decision.confidence)
+    return chosen
 
 
-def _nowhere(said: Said | None) -> bool:
-    return said is None or said.box_xyxy is None
+def _absent(state: State, reason: Reason) -> Decision:
+    return Decision(None, state, 0.0, False, False, reason)
 
 
-def _probability(said: Said | None) -> float:
-    return 0.0 if said is None or said.box_xyxy is None else said.confidence
+def _why_absent(state: State, *, language_ran: bool) -> Reason:
+    if state == "lost":
+        return Reason.IMPROBABLE if language_ran else Reason.TRACKER_IMPROBABLE
+    return Reason.LANGUAGE_UNSURE if language_ran else Reason.LANGUAGE_NOT_ASKED
+
+
+def _probability(result: BranchResult | None) -> float:
+    return 0.0 if result is None or result.box_xyxy is None else result.confidence
 
 
 def _log_odds(probability: float) -> float:
-    bounded = min(max(probability, _sigmoid(-SURE)), _sigmoid(SURE))
+    bounded = min(max(probability, _sigmoid(-MAX_LOG_ODDS)), _sigmoid(MAX_LOG_ODDS))
     return math.log(bounded / (1 - bounded))
 
 
-def _agree(tracked: Said | None, grounded: Said | None, config: FusionConfig) -> bool:
-    a = None if tracked is None else tracked.box_xyxy
-    b = None if grounded is None else grounded.box_xyxy
-    return a is not None and b is not None and box_iou(a, b) >= config.overlap
+def _overlap(language: BranchResult | None, tracker: BranchResult | None) -> float:
+    """IoU of both boxes, below any threshold where one of them has none."""
+    if language is None or tracker is None or language.box_xyxy is None or tracker.box_xyxy is None:
+        return -1.0
+    return box_iou(tracker.box_xyxy, language.box_xyxy)

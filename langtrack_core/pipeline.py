@@ -1,29 +1,18 @@
-"""The loop: frames in, steps out. Everything that one frame hands to the next is in `_Target`."""
+"""The loop: frames in, steps out. All that one frame hands to the next is in `_Target`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
-from itertools import repeat
+from dataclasses import asdict
 from typing import Any
 
 from .dmn.segmenter import DMNSegmenter, Encoded
-from .fusion import FusionConfig, Memory, fuse
+from .fusion import FusionConfig, FusionState, decide, fuse
 from .siammask.tracker import SiamMaskTracker
-from .threads import ahead
+from .threads import prefetch
 from .types import Estimate, Frame, LangTrackError, Query, Step
 from .weights.load import load_branches
-
-
-@dataclass
-class _Target:
-    """What is followed in one run, and what a frame hands to the next."""
-
-    query: Query
-    encoded: Encoded | None
-    tracker: SiamMaskTracker | None = None
-    memory: Memory = field(default_factory=Memory)
 
 
 class LangTracker:
@@ -31,16 +20,16 @@ class LangTracker:
 
     Args:
         segmenter: the language branch.
-        new_tracker: makes a Siamese tracker with a state of its own; called once a run.
-        fusion: when to believe whom.
+        new_tracker: makes a Siamese tracker with a state of its own; called once for each target of a run.
+        fusion: thresholds of the decision.
         weights: what the manifest of a run says of the weights.
-        ahead: frames that are decoded and grounded, in a second thread, before the tracker asks for them;
-            with 0 the branches take turns, so that each can be timed.
+        prefetch: frames that are decoded and segmented, in a second thread, before the tracker asks for
+            them; with 0 the branches take turns, so that each can be timed.
 
     Example:
         >>> tracker = LangTracker.from_pretrained("lite")
         >>> for step in tracker.track(read_frames("clip.mp4"), Query(text="the red car")):
-        ...     print(step.frame.index, step.state, step.fused.box_xyxy)
+        ...     print(step.frame.index, step.decision.state, step.fused.box_xyxy)
     """
 
     def __init__(
@@ -49,12 +38,12 @@ class LangTracker:
         new_tracker: Callable[[], SiamMaskTracker],
         fusion: FusionConfig | None = None,
         weights: Sequence[dict[str, Any]] = (),
-        ahead: int = 2,
+        prefetch: int = 2,
     ) -> None:
         self.segmenter = segmenter
         self.new_tracker = new_tracker
         self.fusion = fusion or FusionConfig()
-        self.ahead = ahead
+        self.prefetch = prefetch
         self.info: dict[str, Any] = {
             "weights": list(weights),
             "settings": {"fusion": asdict(self.fusion)},
@@ -67,22 +56,22 @@ class LangTracker:
         device: str = "cpu",
         fusion: FusionConfig | None = None,
         backend: str = "auto",
-        ahead: int = 2,
+        prefetch: int = 2,
     ) -> LangTracker:
         """Both branches by the name of their weights, or with one branch's checkpoint file.
 
         Args:
             device: as PyTorch names it.
             backend: "openvino" or "torch"; "auto" takes OpenVINO on a CPU, where it is there and works.
-            ahead: see the class.
+            prefetch: see the class.
 
         Raises:
             LangTrackError: unknown name, device or backend, missing or altered file, another network's file.
         """
         branches = load_branches(name, device, backend)
-        return cls(branches.segmenter, branches.new_tracker, fusion, branches.infos, ahead)
+        return cls(branches.segmenter, branches.new_tracker, fusion, branches.infos, prefetch)
 
-    def describe(self, text: str) -> Encoded:
+    def read_text(self, text: str) -> Encoded:
         """Read an expression without any network: its words, and those that are unknown.
 
         Raises:
@@ -91,7 +80,7 @@ class LangTracker:
         _, words, unknown = self.segmenter.vocabulary.read(text)
         return Encoded(text, words, unknown, None)
 
-    def ground(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
+    def segment(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
         """What the language branch says of a single frame.
 
         Args:
@@ -104,7 +93,7 @@ class LangTracker:
 
     def track(
         self, frames: Iterable[Frame], query: Query, *, every: int = 1, backward: bool = False
-    ) -> Iterator[Step]:
+    ) -> Generator[Step]:
         """Follow the target, one `Step` a frame from frame ``query.start`` on.
 
         With a text alone, the language box starts the tracker at the first frame where it is confident
@@ -118,9 +107,13 @@ class LangTracker:
                 passed over: what was there before the frame on which the target is known.
 
         Raises:
-            LangTrackError: for an expression that cannot be read, or a box outside the picture.
+            LangTrackError: with the first step, for an expression that cannot be read, or a box outside the
+                picture.
         """
-        return _each(self.track_all(frames, [query], every=every, backward=backward))
+        target = self._new_target(query)
+        with closing(self._read_and_segment(frames, [target], every, backward)) as segmented:
+            for frame, [language] in segmented:
+                yield target.step(frame, language)
 
     def track_all(
         self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1, backward: bool = False
@@ -130,58 +123,70 @@ class LangTracker:
         Raises:
             LangTrackError: as `track`; no query, or queries that start on different frames.
         """
-        if every < 1:
-            raise LangTrackError(f"The language branch runs on every K-th frame, K from 1 on; got {every}.")
         if len({query.start for query in queries}) != 1:
-            raise LangTrackError(
-                "Several targets are followed together from one start frame, which they share."
-            )
-        targets = [_Target(q, None if q.text is None else self.segmenter.encode(q.text)) for q in queries]
-        return self._steps(frames, targets, every, backward)
+            raise LangTrackError("Targets that are followed together have to share one start frame.")
+        targets = [self._new_target(query) for query in queries]
+        with closing(self._read_and_segment(frames, targets, every, backward)) as segmented:
+            for frame, languages in segmented:
+                yield tuple(target.step(frame, e) for target, e in zip(targets, languages, strict=True))
 
-    def _steps(
-        self, frames: Iterable[Frame], targets: Sequence[_Target], every: int, backward: bool
-    ) -> Generator[tuple[Step, ...]]:
-        grounded = self._grounded(frames, targets, every, backward)
-        with closing(ahead(grounded, self.ahead)) as made:
-            for frame, estimates in made:
-                yield tuple(map(self._step, repeat(frame), targets, estimates))
+    def _new_target(self, query: Query) -> _Target:
+        encoded = None if query.text is None else self.segmenter.encode(query.text)
+        return _Target(query, encoded, self.new_tracker(), self.fusion)
 
-    def _grounded(
+    def _read_and_segment(
         self, frames: Iterable[Frame], targets: Sequence[_Target], every: int, backward: bool
     ) -> Generator[tuple[Frame, list[Estimate | None]]]:
-        """What needs nothing from the frame before: decoding, and for each target the language branch."""
-        start, count = targets[0].query.start, 0
-        for frame in frames:
-            if frame.index > start if backward else frame.index < start:
-                continue
-            asked = count % every == 0
-            yield (
-                frame,
-                [self.segmenter.segment(frame, t.encoded) if asked and t.encoded else None for t in targets],
-            )
-            count += 1
+        """What needs nothing from the frame before, a few frames early: decoding, and the language branch."""
+        if every < 1:
+            raise LangTrackError(f"The language branch runs on every K-th frame, K from 1 on; got {every}.")
+        start = targets[0].query.start
 
-    def _step(self, frame: Frame, target: _Target, grounded: Estimate | None) -> Step:
-        tracked = None
-        if target.tracker is not None:
-            tracked = target.tracker.update(frame)
-        elif target.query.box_xyxy is not None:
-            target.tracker = self.new_tracker()
-            tracked = target.tracker.init(frame, target.query.box_xyxy)
-            target.memory = Memory("tracking")
-        decision = fuse(tracked, grounded, target.memory, self.fusion, frame.size_hw)
-        target.memory = decision.memory
-        if decision.anchor and decision.fused.box_xyxy is not None:
-            if target.tracker is None:
-                target.tracker = self.new_tracker()
-                tracked = target.tracker.init(frame, decision.fused.box_xyxy, exact=False)
+        def segmented() -> Generator[tuple[Frame, list[Estimate | None]]]:
+            count = 0
+            for frame in frames:
+                if frame.index > start if backward else frame.index < start:
+                    continue
+                runs = count % every == 0
+                yield (
+                    frame,
+                    [
+                        self.segmenter.segment(frame, t.encoded) if runs and t.encoded else None
+                        for t in targets
+                    ],
+                )
+                count += 1
+
+        return prefetch(segmented(), self.prefetch)
+
+
+class _Target:
+    """What is followed in one run, and what a frame hands to the next."""
+
+    def __init__(
+        self, query: Query, encoded: Encoded | None, tracker: SiamMaskTracker, fusion: FusionConfig
+    ) -> None:
+        self.query = query
+        self.encoded = encoded
+        self.tracker = tracker
+        self.fusion = fusion
+        self.state = FusionState()
+        self.started = False
+
+    def step(self, frame: Frame, language: Estimate | None) -> Step:
+        """Update the tracker, decide, and start the tracker anew where the decision says so."""
+        tracker = None
+        if self.started:
+            tracker = self.tracker.update(frame)
+        elif self.query.box_xyxy is not None:
+            tracker = self.tracker.init(frame, self.query.box_xyxy)
+            self.started, self.state = True, FusionState("tracking")
+        decision, self.state = decide(language, tracker, self.state, self.fusion)
+        fused = fuse(language, tracker, decision, frame.size_hw)
+        if decision.reanchor and fused.box_xyxy is not None:
+            if self.started:
+                self.tracker.reanchor(frame, fused.box_xyxy)
             else:
-                target.tracker.reanchor(frame, decision.fused.box_xyxy)
-        return Step(frame, tracked, grounded, decision.fused, target.memory.state, decision.reason)
-
-
-def _each(rows: Generator[tuple[Step, ...]]) -> Iterator[Step]:
-    with closing(rows):
-        for row in rows:
-            yield from row
+                tracker = self.tracker.init(frame, fused.box_xyxy, exact=False)
+                self.started = True
+        return Step(frame, language, tracker, fused, decision)

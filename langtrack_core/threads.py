@@ -1,4 +1,4 @@
-"""Work done beside the caller's, in a thread: before it is asked for (`ahead`), or after (`Behind`).
+"""Work in a second thread: before it is asked for (`prefetch`), or after the caller has gone on.
 
 Networks, codecs and array operations let other threads run, so a second thread is a second core. Both keep
 the order, hold a bounded number of items, hand an exception on to the caller, and leave no thread behind.
@@ -23,7 +23,7 @@ class _End:
     pass
 
 
-def ahead(items: Iterable[T], depth: int) -> Generator[T]:
+def prefetch(items: Iterable[T], depth: int) -> Generator[T]:
     """The same items, up to ``depth`` of them made before they are asked for.
 
     Closing it stops the thread after the item that it is making, and closes ``items`` if it is a generator.
@@ -55,7 +55,7 @@ def ahead(items: Iterable[T], depth: int) -> Generator[T]:
             last = _Raised(error)
         made.put(last)
 
-    thread = threading.Thread(target=make, name="langtrack-ahead", daemon=True)
+    thread = threading.Thread(target=make, name="langtrack-prefetch", daemon=True)
     thread.start()
     try:
         while not isinstance(item := made.get(), _End):
@@ -69,7 +69,7 @@ def ahead(items: Iterable[T], depth: int) -> Generator[T]:
         thread.join()
 
 
-class Behind(Generic[T]):
+class BackgroundWorker(Generic[T]):
     """Does ``work`` with each item after the caller has gone on, in order.
 
     What ``work`` raises, the next `put` or `finish` raises; items after that are dropped.
@@ -84,7 +84,7 @@ class Behind(Generic[T]):
         self._free = threading.Semaphore(depth)
         self._error: BaseException | None = None
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="langtrack-behind", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="langtrack-background", daemon=True)
         self._thread.start()
 
     def put(self, item: T) -> None:

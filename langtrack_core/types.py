@@ -1,11 +1,12 @@
-"""The values that cross boundaries: Frame, Query, Estimate, Step. All frozen, checked when made."""
+"""The values that cross boundaries: Frame, Query, Estimate, Decision, Step. All frozen, checked when made."""
 
 from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,56 @@ from numpy.typing import NDArray
 from .geometry import FloatArray
 from .masks import BoolMask, binarise, enclosing_box, enclosing_rectangle, prob_to_u8
 
-Source = Literal["lgm", "siam", "none"]
-"""Who made an estimate: the language-guided module, the Siamese tracker, or nobody (absent)."""
+Branch = Literal["language", "tracker"]
+"""The two branches: the language-guided module, and the Siamese tracker."""
+
+BRANCHES: tuple[Branch, ...] = get_args(Branch)
 
 State = Literal["searching", "tracking", "lost"]
 """searching: never found yet; tracking: the fused box is believed; lost: found before, not now."""
 
 
+class Reason(StrEnum):
+    """Why a frame was decided as it was; files hold the code, `REASON_TEXTS` says it in English."""
+
+    FOUND = "found"
+    FOUND_AGAIN = "found_again"
+    LANGUAGE_UNSURE = "language_unsure"
+    LANGUAGE_NOT_ASKED = "language_not_asked"
+    IMPROBABLE = "improbable"
+    TRACKER_IMPROBABLE = "tracker_improbable"
+    REANCHORED = "reanchored"
+    AGREE = "agree"
+    TRACKER_ONLY = "tracker_only"
+    LANGUAGE_ONLY = "language_only"
+    LANGUAGE_SURER = "language_surer"
+    TRACKER_SURER = "tracker_surer"
+    LANGUAGE_ABSENT = "language_absent"
+    NOTHING_SEEN = "nothing_seen"
+    TRACKER_NOT_STARTED = "tracker_not_started"
+
+
+REASON_TEXTS: dict[Reason, str] = {
+    Reason.FOUND: "found by language",
+    Reason.FOUND_AGAIN: "found again by language",
+    Reason.LANGUAGE_UNSURE: "language not sure enough",
+    Reason.LANGUAGE_NOT_ASKED: "language not asked on this frame",
+    Reason.IMPROBABLE: "both branches improbable",
+    Reason.TRACKER_IMPROBABLE: "tracker improbable",
+    Reason.REANCHORED: "language clearly better for several frames: tracker re-anchored",
+    Reason.AGREE: "branches agree: the tracker's box, the mean of both masks",
+    Reason.TRACKER_ONLY: "tracker alone on this frame",
+    Reason.LANGUAGE_ONLY: "language alone on this frame",
+    Reason.LANGUAGE_SURER: "branches differ, language more probable",
+    Reason.TRACKER_SURER: "branches differ, tracker more probable",
+    Reason.LANGUAGE_ABSENT: "language sees nothing, tracker more probable",
+    Reason.NOTHING_SEEN: "the branch sees nothing",
+    Reason.TRACKER_NOT_STARTED: "tracker not started yet",
+}
+"""What people are shown for a reason: on the page, in pictures and in the documents. No program reads it."""
+
 MAX_CHARACTERS = 500
-"""Longest expression. The longest of the public referring data sets stay below 400."""
+"""Longest expression in characters. The longest of the public referring data sets stay below 400."""
 
 
 class LangTrackError(Exception):
@@ -129,14 +171,12 @@ class Estimate:
         mask_prob: ``(H, W)`` float32 in [0, 1], frame size.
         confidence: calibrated probability in [0, 1] that the IoU with the truth is above 0.5.
         box_xyxy: ``(4,)`` pixels, half-open; None when the target is not there.
-        source: who made it.
         corners_xy: ``(4, 2)`` rotated rectangle of minimum area; None when the target is not there.
     """
 
     mask_prob: NDArray[np.float32]
     confidence: float
     box_xyxy: FloatArray | None
-    source: Source
     corners_xy: FloatArray | None = None
 
     def __post_init__(self) -> None:
@@ -150,16 +190,16 @@ class Estimate:
             raise ValueError(f"box_xyxy must have shape (4,), got {self.box_xyxy.shape}")
 
     @classmethod
-    def absent(cls, size_hw: tuple[int, int], source: Source = "none", confidence: float = 0.0) -> Estimate:
+    def absent(cls, size_hw: tuple[int, int], confidence: float = 0.0) -> Estimate:
         """The target is not there: an empty mask and no box. A value, not an error."""
-        return cls(np.zeros(size_hw, np.float32), confidence, None, source)
+        return cls(np.zeros(size_hw, np.float32), confidence, None)
 
     @classmethod
-    def from_mask(cls, mask_prob: NDArray[np.float32], confidence: float, source: Source) -> Estimate:
+    def from_mask(cls, mask_prob: NDArray[np.float32], confidence: float) -> Estimate:
         """The minimum enclosing rectangles of the positive pixels; absent when there are none."""
         mask_u8 = prob_to_u8(mask_prob)
         mask = binarise(mask_u8)
-        estimate = cls(mask_prob, confidence, enclosing_box(mask), source, enclosing_rectangle(mask))
+        estimate = cls(mask_prob, confidence, enclosing_box(mask), enclosing_rectangle(mask))
         estimate.__dict__.update(mask_u8=mask_u8, mask=mask)  # where the cached properties keep them
         return estimate
 
@@ -178,12 +218,32 @@ class Estimate:
         return binarise(self.mask_u8)
 
 
+@dataclass(frozen=True)
+class Decision:
+    """Which branch is believed on one frame, and why.
+
+    Attributes:
+        source: the branch whose box is taken; None when the target counts as absent.
+        state: after this frame.
+        confidence: of the branch that is believed; where both agree, of the surer one; 0 when absent.
+        agree: both branches ran and their boxes overlap enough: the fused mask is the mean of theirs.
+        reanchor: the tracker starts anew on the language branch's box, for the first time or again.
+        reason: why; `REASON_TEXTS` has it in English.
+    """
+
+    source: Branch | None
+    state: State
+    confidence: float
+    agree: bool
+    reanchor: bool
+    reason: Reason
+
+
 class Step(NamedTuple):
-    """Everything the product knows of one frame; a branch that did not run on it is None."""
+    """Everything that is known of one frame; a branch that did not run on it is None."""
 
     frame: Frame
-    tracked: Estimate | None
-    grounded: Estimate | None
+    language: Estimate | None
+    tracker: Estimate | None
     fused: Estimate
-    state: State
-    reason: str
+    decision: Decision

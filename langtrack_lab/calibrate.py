@@ -1,7 +1,7 @@
 """From raw scores to probabilities: fitted on the dev sets, stored in the checkpoint's metadata.
 
-python -m langtrack_core calibrate lgm --data DEV [--write]
-python -m langtrack_core calibrate siam --data DEV [--write] [--plot FILE.html]
+python -m langtrack_core calibrate language --data DEV [--write]
+python -m langtrack_core calibrate tracker --data DEV [--write] [--plot FILE.html]
 
 An estimate is right when the IoU of its mask with the true one, or of the boxes where no masks are
 annotated, is above 0.5. The language branch is asked every sentence of a
@@ -58,10 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fits ``args.target``, "lgm" or "siam"."""
+    """Fits ``args.target``, "language" or "tracker"."""
     entry = choose(args.weights)[args.target]
     sequences = tracking_sequences(args.data)
-    if args.target == "lgm":
+    if args.target == "language":
         scores, right = language_scores(build_segmenter(entry, args.device).segmenter, sequences)
         bare = Calibration()
         raw = np.array([bare(score) for score in scores])
@@ -201,11 +201,11 @@ def reliability_page(
     """A self-contained HTML page: how often boxes of each probability were right, before and after."""
     centres = np.arange(0.05, 1, 0.1)
     lines = [
-        Line("before", reliability(raw, right), "lgm"),
+        Line("before", reliability(raw, right), "language"),
         Line("calibrated", reliability(fitted, right), "fused"),
         Line("as it should be", centres, "oracle"),
     ]
-    title = f"Reliability of the {'language branch' if branch == 'lgm' else 'tracker'}"
+    title = f"Reliability of the {'language branch' if branch == 'language' else 'tracker'}"
     chart = line_chart(lines, centres, label=title, x_title="probability given")
     notes = [f"error {errors[0]:.3f}", f"error {errors[1]:.3f}", ""]
     return (

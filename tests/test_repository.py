@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import hashlib
-import importlib
 import json
 import re
 import shlex
@@ -255,15 +253,10 @@ def test_readme_commands_are_understood(readme: str) -> None:
     assert commands
     for command in commands:
         arguments = shlex.split(command, comments=True)
-        if arguments[0] in ("track", "weights"):
-            cli._parser().parse_args(arguments)  # leaves with an error on a flag that does not exist
-        else:
-            target = cli.target_of(arguments)
-            assert target is not None, command
-            module = importlib.import_module(cli.DISPATCHED[arguments[0]][target][0])
-            parser = argparse.ArgumentParser()
-            module.add_arguments(parser)
-            parser.parse_args(arguments[2 if target else 1 :])
+        everything = cli.all_commands()
+        name = cli.command_name(arguments, everything)
+        assert name is not None, command
+        cli.parser_of(name, everything).parse_args(arguments[len(name) :])
 
 
 def test_readme_python_imports_public_names(readme: str) -> None:

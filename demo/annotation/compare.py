@@ -22,7 +22,7 @@ from langtrack_core.masks import BoolMask, binarise, enclosing_box, encode_rle, 
 from langtrack_core.run.format import Run
 from langtrack_core.types import Estimate, Frame, LangTrackError
 
-Branch = Literal["lgm", "siam", "fused"]
+Branch = Literal["language", "tracker", "fused"]
 MAX_WORDS = 24
 """Longest expression that is taken apart: each word costs one pass of the language branch."""
 
@@ -30,9 +30,9 @@ MAX_WORDS = 24
 class Grounder(Protocol):
     """What is needed of `LangTracker`: its language branch on a single frame."""
 
-    def describe(self, text: str) -> Any: ...
+    def read_text(self, text: str) -> Any: ...
 
-    def ground(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate: ...
+    def segment(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate: ...
 
 
 # --- agreement of runs -------------------------------------------------------------------------------------
@@ -151,20 +151,20 @@ def attribute(tracker: Grounder, frame: Frame, text: str) -> Attribution:
     Raises:
         LangTrackError: the expression cannot be read, or has more than `MAX_WORDS` words.
     """
-    whole = tracker.ground(frame, text)
+    whole = tracker.segment(frame, text)
     parts = text.split()
     if len(parts) > MAX_WORDS:
         raise LangTrackError(
             f"The expression has {len(parts)} words; up to {MAX_WORDS} are taken apart. Say it shorter."
         )
-    unknown = {word.lower() for word in tracker.describe(text).unknown}
+    unknown = {word.lower() for word in tracker.read_text(text).unknown}
     effects = []
     for index, word in enumerate(parts):
         rest = " ".join(parts[:index] + parts[index + 1 :])
         try:
-            without = tracker.ground(frame, rest)
+            without = tracker.segment(frame, rest)
         except LangTrackError:  # nothing readable is left: this word was all there was
-            without = Estimate.absent(frame.size_hw, "lgm")
+            without = Estimate.absent(frame.size_hw)
         effects.append(
             WordEffect(
                 index,
@@ -226,7 +226,7 @@ def regions(tracker: Grounder, frame: Frame, text: str) -> list[Region]:
     Raises:
         LangTrackError: the expression cannot be read.
     """
-    prob = tracker.ground(frame, text, every_region=True).mask_prob
+    prob = tracker.segment(frame, text, every_region=True).mask_prob
     return split_regions(prob, text)
 
 
@@ -275,7 +275,7 @@ def check_completions(tracker: Grounder, frame: Frame, found: Sequence[Region]) 
     """
     meant: list[int | None] = []
     for region in found:
-        box = tracker.ground(frame, region.text).box_xyxy
+        box = tracker.segment(frame, region.text).box_xyxy
         ious = [0.0 if box is None else box_iou(box, other.box_xyxy) for other in found]
         best = int(np.argmax(ious))
         meant.append(best if ious[best] > 0.3 else None)

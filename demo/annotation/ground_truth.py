@@ -22,7 +22,7 @@ from langtrack_core.box_files import read_boxes
 from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.mask_files import read_mask
 from langtrack_core.masks import BoolMask, decode_rle, enclosing_box, encode_rle, mask_iou
-from langtrack_core.run.format import BRANCHES, BoxOf, Row, Run
+from langtrack_core.run.format import TRACKS, BranchBox, Row, Run
 from langtrack_core.types import LangTrackError, shorten
 from langtrack_lab.metrics import THRESHOLDS, precision, success_curve
 
@@ -199,14 +199,15 @@ def score_run(run: Run, truth: Truth) -> dict[str, Any]:
     """Every branch against the truth, as JSON for a page.
 
     Returns:
-        ``thresholds`` (21); ``frames``, ``absent`` (frame numbers), ``notes``; and ``branches``: for ``lgm``,
-        ``siam`` and ``fused`` the ``counted`` frames, ``auc``, ``precision`` (20 px), ``mean_iou``,
+        ``thresholds`` (21); ``frames``, ``absent`` (frame numbers), ``notes``; and ``branches``: for
+        ``language``,
+        ``tracker`` and ``fused`` the ``counted`` frames, ``auc``, ``precision`` (20 px), ``mean_iou``,
         ``success`` (21 shares), ``overlap`` (box IoU per frame, null where nothing is counted), with masks
         also ``mask_overlap`` and ``mean_mask_iou``; and ``absence``: on how many absent frames the branch
         ran (``of``) and said so (``said_absent``). A figure is null when no frame counts. A branch is not
         counted on frames on which it did not run; one that found nothing has an overlap of 0.
     """
-    branches = {branch: _score_branch(run, truth, branch) for branch in BRANCHES}
+    branches = {branch: _score_branch(run, truth, branch) for branch in TRACKS}
     return {
         "thresholds": [round(float(value), 2) for value in THRESHOLDS],
         "frames": [row.frame for row in run.rows],
@@ -260,8 +261,8 @@ def _mask_overlap(run: Run, truth: Truth, branch: str, place: int, counts: bool)
     return 0.0 if mask is None else mask_iou(mask, true)
 
 
-def _said(row: Row, branch: str) -> BoxOf | None:
-    return {"lgm": row.lgm, "siam": row.siam, "fused": row.fused}[branch]
+def _said(row: Row, branch: str) -> BranchBox | None:
+    return {"language": row.language, "tracker": row.tracker, "fused": row.fused}[branch]
 
 
 def _mean(values: FloatArray) -> float | None:

@@ -16,7 +16,7 @@ from typing import Any
 from langtrack_core.run.format import Run, read_run
 from langtrack_core.types import LangTrackError
 
-from .redecide import WhatIf, changed_frames, replayed
+from .redecide import WhatIf, changed_frames, redecided_run
 from .reviews import Verdicts
 
 FORMAT = "langtrack-project"
@@ -100,7 +100,7 @@ class Target:
             recorded = [segment.run for segment in self.segments]
             whole = merge(recorded)
             if self.what_if is not None:
-                before, whole = whole, merge([replayed(run, self.what_if) for run in recorded])
+                before, whole = whole, merge([redecided_run(run, self.what_if) for run in recorded])
                 whole.manifest["what_if"]["changed"] = changed_frames(before.rows, whole.rows)
             self._merged = key, whole
         return self._merged[1]
@@ -178,8 +178,8 @@ def merge(runs: Sequence[Run]) -> Run:
             "frames": len(ordered),
             "first_frame": ordered[0].frame if ordered else -1,
             "last_frame": ordered[-1].frame if ordered else -1,
-            "state": dict(Counter(row.state for row in ordered)),
-            "source": dict(Counter(row.source for row in ordered)),
+            "state": dict(Counter(row.decision.state for row in ordered)),
+            "source": dict(Counter(row.decision.source or "none" for row in ordered)),
         },
         "edits": edits,
     }

@@ -33,8 +33,6 @@ from .project import FORMAT, MAX_SEGMENTS, MAX_TARGETS, Project, Segment, all_fo
 from .safe_zip import Limits, unpack
 
 RUN_FILES = ("manifest.json", "boxes.csv", "masks.json")
-_STATES = {"searching", "tracking", "lost"}
-_SOURCES = {"lgm", "siam", "none"}
 _MASK_SIZE_LIMIT = 20_000
 """Characters of one run-length mask; a ragged one of a 4K frame stays below."""
 
@@ -177,10 +175,9 @@ def _check_run(run: Run, project: Project) -> None:
     if not run.rows or len(frames) != len(run.rows) or min(frames) < 0 or max(frames) > 10_000_000:
         raise LangTrackError("A boxes.csv of the project is empty, or has a frame twice.")
     for row in run.rows:
-        said = [row.fused, row.lgm, row.siam]
+        said = [row.fused, row.language, row.tracker]
         fine = (
-            math.isfinite(row.time_s) and row.state in _STATES and row.source in _SOURCES
-            and len(row.reason) <= 300
+            math.isfinite(row.time_s)
             and all(one is None or 0 <= one.confidence <= 1 for one in said)
             and all(
                 one is None or one.box_xyxy is None
@@ -192,7 +189,7 @@ def _check_run(run: Run, project: Project) -> None:
             raise LangTrackError(f"Frame {row.frame} of a run in the project is not as LangTrack writes it.")
     for frame, branches in run.masks.items():
         for branch, rle in branches.items():
-            if branch not in ("lgm", "siam", "fused"):
+            if branch not in ("language", "tracker", "fused"):
                 raise LangTrackError(f"A mask of frame {frame} in the project is not as LangTrack writes it.")
             try:
                 check_rle(rle, (height, width))

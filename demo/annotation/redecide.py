@@ -1,24 +1,24 @@
-"""A recorded run once more, without a network: other settings for the decision, and steps to write it again.
+"""A recorded run decided again with other settings, without a network, and steps to write it again.
 
 The decision needs boxes and confidences alone (`fusion.decide`), and a run has kept both. What the branches
 would have said of a frame they were not asked about, or where the tracker would have gone from another start,
-no recording can tell: the result says so in `Replay.notes`.
+no recording can tell: the result says so in `Redecided.notes`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from langtrack_core.fusion import FusionConfig, Memory, decide
+from langtrack_core.fusion import FusionConfig, FusionState, decide
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import RLE, empty_rle, enclosing_rectangle
-from langtrack_core.run.format import BoxOf, Row, Run
-from langtrack_core.types import Estimate, Frame, LangTrackError, Source, State, Step
+from langtrack_core.run.format import BranchBox, Row, Run
+from langtrack_core.types import Branch, Decision, Estimate, Frame, LangTrackError, Reason, State, Step
 
 Rule = Literal["fused", "language", "tracker"]
 """Whose word counts: the decision between both, or one branch's alone (where it is sure enough)."""
@@ -57,7 +57,7 @@ class WhatIf:
                 )
 
     def to_json(self) -> dict[str, Any]:
-        """As `from_json` reads it: one flat object of the fusion's five numbers, every, rule, rectangle."""
+        """As `from_json` reads it: one flat object of the fusion's numbers, every, rule, rectangle."""
         return {**asdict(self.fusion), "every": self.every, "rule": self.rule, "rectangle": self.rectangle}
 
     @classmethod
@@ -96,84 +96,74 @@ class WhatIf:
 
 
 @dataclass(frozen=True)
-class Replay:
+class Redecided:
     """What the decision would have been.
 
     Attributes:
-        rows: one a frame, as in the run but for state, source, reason and fused; ``lgm`` is None where the
+        rows: one a frame, as in the run but for ``decision`` and ``fused``; ``language`` is None where the
             cadence leaves the language branch out.
-        anchors: frames on which the tracker would have been (re)started on the language box.
         changed: frames whose fused box or source differs from the recording.
         notes: what the recording cannot tell, in plain sentences.
     """
 
     rows: list[Row]
-    anchors: list[int]
     changed: int
     notes: tuple[str, ...]
 
 
-def replay(run: Run, what_if: WhatIf) -> Replay:
+def redecide(run: Run, what_if: WhatIf) -> Redecided:
     """Decide on every frame of a run again. Ten thousand frames take a fraction of a second.
 
     With the settings of the run itself the recording comes out again (but for the rounding of its files).
     """
-    given_box = run.manifest.get("box_xyxy") is not None
-    recorded_every = _recorded_every(run)
-    memory = Memory("tracking" if given_box else "searching")
-    started = given_box
+    started = run.manifest.get("box_xyxy") is not None
+    state = FusionState("tracking" if started else "searching")
     rows: list[Row] = []
-    anchors: list[int] = []
     for count, row in enumerate(run.rows):
-        lgm = row.lgm if count % what_if.every == 0 else None
-        siam = row.siam if started else None
+        language = row.language if count % what_if.every == 0 else None
+        tracker = row.tracker if started or what_if.rule != "fused" else None
         if what_if.rule == "fused":
-            choice = decide(siam, lgm, memory, what_if.fusion)
-            memory = choice.memory
-            source, state, reason = choice.source, memory.state, choice.reason
-            if choice.anchor:
+            decision, state = decide(language, tracker, state, what_if.fusion)
+            if decision.reanchor:
                 started = True
-                anchors.append(row.frame)
-                siam = siam or row.siam  # its first look at what it has just learnt
+                tracker = tracker or row.tracker  # its first look at what it has just learnt
         else:
-            siam = row.siam
-            source, state, reason = _one_branch(what_if, siam, lgm, memory.state)
-            memory = Memory(state)
-        said = {"lgm": lgm, "siam": siam}.get(source)
-        fused = BoxOf(None, 0.0) if said is None else said
-        if what_if.rule == "fused" and said is not None:
-            fused = replace(said, confidence=choice.confidence)
-        rows.append(replace(row, state=state, source=source, reason=reason, fused=fused, lgm=lgm, siam=siam))
-    return Replay(rows, anchors, changed_frames(run.rows, rows), _notes(run, what_if, recorded_every))
+            decision = _believe_one(what_if, language, tracker, state.state)
+            state = FusionState(decision.state)
+        result = {"language": language, "tracker": tracker, None: None}[decision.source]
+        fused = BranchBox(None, 0.0) if result is None else BranchBox(result.box_xyxy, decision.confidence)
+        rows.append(Row(row.frame, row.time_s, decision, fused, language, tracker))
+    return Redecided(rows, changed_frames(run.rows, rows), _notes(run, what_if))
 
 
 def changed_frames(before: Sequence[Row], after: Sequence[Row]) -> int:
     """On how many frames, the same ones in both, the fused source or box differs."""
     return sum(
-        a.source != b.source or not _same_box(a.fused.box_xyxy, b.fused.box_xyxy)
+        a.decision.source != b.decision.source or not _same_box(a.fused.box_xyxy, b.fused.box_xyxy)
         for a, b in zip(before, after, strict=True)
     )
 
 
-def replayed(run: Run, what_if: WhatIf) -> Run:
-    """The run as `replay` decides it, whole: rows, the fused masks, and a manifest that records the change.
+def redecided_run(run: Run, what_if: WhatIf) -> Run:
+    """The run as `redecide` decides it, whole: rows, the fused masks, and a manifest that records the change.
 
     The manifest gets ``what_if``: the settings, the notes, and the number of frames that changed.
     """
-    result = replay(run, what_if)
+    result = redecide(run, what_if)
     masks: dict[int, dict[str, RLE]] = {}
     for before, row in zip(run.rows, result.rows, strict=True):
         recorded = run.masks.get(row.frame, {})
-        kept = {
+        branches = {
             name: recorded[name]
-            for name, said in (("lgm", row.lgm), ("siam", row.siam))
-            if said is not None and name in recorded
+            for name, branch in (("language", row.language), ("tracker", row.tracker))
+            if branch is not None and name in recorded
         }
-        same = before.source == row.source and _agreed(before) == _agreed(row)
-        both = _agreed(before) and _agreed(row)  # the mean of both maps, whoever is more probable
-        chosen = recorded.get("fused") if same or both else kept.get(row.source)
-        chosen = chosen or _empty_mask(recorded)
-        masks[row.frame] = {**kept, "fused": chosen} if chosen is not None else kept
+        old, new = before.decision, row.decision
+        same = old.source == new.source and old.agree == new.agree
+        mean = old.agree and new.agree  # of both maps, whichever branch is more probable
+        fused = recorded.get("fused") if same or mean else branches.get(new.source or "")
+        fused = fused or _empty_mask(recorded)
+        masks[row.frame] = {**branches, "fused": fused} if fused is not None else branches
     record = {**what_if.to_json(), "changed": result.changed, "notes": list(result.notes)}
     return Run({**run.manifest, "what_if": record}, result.rows, masks)
 
@@ -200,23 +190,24 @@ def steps_again(run: Run, frames: Iterable[Frame]) -> Iterator[Step]:
     for frame in frames:
         row = rows.get(frame.index)
         if row is not None:
-            fused = _estimate(run, frame, "fused", row.fused, row.source)
-            yield Step(
-                frame,
-                _estimate(run, frame, "siam", row.siam, "siam"),
-                _estimate(run, frame, "lgm", row.lgm, "lgm"),
-                fused or Estimate.absent(frame.size_hw),
-                row.state,  # type: ignore[arg-type]  # checked where the run was read
-                row.reason,
+            language, tracker, fused = (
+                _estimate(run, frame, name, branch)
+                for name, branch in (
+                    ("language", row.language),
+                    ("tracker", row.tracker),
+                    ("fused", row.fused),
+                )
             )
+            fused = fused or Estimate.absent(frame.size_hw)
+            yield Step(frame, language, tracker, fused, row.decision)
         if frame.index >= last:
             return
 
 
-def _estimate(run: Run, frame: Frame, branch: str, said: BoxOf | None, source: str) -> Estimate | None:
-    if said is None:
+def _estimate(run: Run, frame: Frame, name: str, result: BranchBox | None) -> Estimate | None:
+    if result is None:
         return None
-    mask = run.mask(frame.index, branch)
+    mask = run.mask(frame.index, name)
     if mask is None:
         mask = np.zeros(frame.size_hw, np.bool_)
     if mask.shape != frame.size_hw:
@@ -224,36 +215,38 @@ def _estimate(run: Run, frame: Frame, branch: str, said: BoxOf | None, source: s
             f"The run is of another video: its masks are {mask.shape[1]}x{mask.shape[0]}, "
             f"frame {frame.index} is {frame.size_hw[1]}x{frame.size_hw[0]}."
         )
-    maker: Source = source if said.box_xyxy is not None else "none"  # type: ignore[assignment]
-    corners = enclosing_rectangle(mask) if said.box_xyxy is not None else None
-    return Estimate(mask.astype(np.float32), said.confidence, said.box_xyxy, maker, corners)
+    corners = enclosing_rectangle(mask) if result.box_xyxy is not None else None
+    return Estimate(mask.astype(np.float32), result.confidence, result.box_xyxy, corners)
 
 
-def _one_branch(
-    what_if: WhatIf, siam: BoxOf | None, lgm: BoxOf | None, before: State
-) -> tuple[Source, State, str]:
-    """One branch's word alone: absent below the threshold, "lost" once it had been found."""
-    source: Source = "lgm" if what_if.rule == "language" else "siam"
-    said = lgm if source == "lgm" else siam
-    who = "language" if source == "lgm" else "tracker"
+def _believe_one(
+    what_if: WhatIf, language: BranchBox | None, tracker: BranchBox | None, before: State
+) -> Decision:
+    """One branch's word alone: absent below the threshold, "lost" once it has been found."""
+    source: Branch = "language" if what_if.rule == "language" else "tracker"
+    result = language if source == "language" else tracker
     gone: State = "searching" if before == "searching" else "lost"
-    if said is None:
-        return "none", gone, f"{who} not asked on this frame"
-    if said.box_xyxy is None:
-        return "none", gone, f"{who} sees nothing"
-    if said.confidence < what_if.fusion.lost:
-        return "none", gone, f"{who} improbable"
-    return source, "tracking", f"{who} alone, as asked"
+    if result is None:
+        reason = Reason.LANGUAGE_NOT_ASKED if source == "language" else Reason.TRACKER_NOT_STARTED
+    elif result.box_xyxy is None:
+        reason = Reason.NOTHING_SEEN
+    elif result.confidence < what_if.fusion.lost:
+        reason = Reason.LANGUAGE_UNSURE if source == "language" else Reason.TRACKER_IMPROBABLE
+    else:
+        reason = Reason.LANGUAGE_ONLY if source == "language" else Reason.TRACKER_ONLY
+        return Decision(source, "tracking", result.confidence, False, False, reason)
+    return Decision(None, gone, 0.0, False, False, reason)
 
 
-def _notes(run: Run, what_if: WhatIf, recorded_every: int) -> tuple[str, ...]:
+def _notes(run: Run, what_if: WhatIf) -> tuple[str, ...]:
     notes = [PATH_NOTE]
+    recorded_every = _recorded_every(run)
     if what_if.every % recorded_every:
         notes.append(
             f"In this run the language branch was asked on one frame in {recorded_every}; the frames between "
             "stay without it. Run again to ask it more often."
         )
-    if what_if.rule == "language" and all(row.lgm is None for row in run.rows):
+    if what_if.rule == "language" and all(row.language is None for row in run.rows):
         notes.append("This run had no expression, so the language branch says nothing.")
     return tuple(notes)
 
@@ -268,11 +261,6 @@ def _empty_mask(recorded: Mapping[str, RLE]) -> RLE | None:
     for rle in recorded.values():
         return empty_rle(rle["size"])
     return None
-
-
-def _agreed(row: Row) -> bool:
-    """The fused mask of such a frame is the mean of both branches' maps (`fusion.fuse`)."""
-    return row.reason.startswith("branches agree")
 
 
 def _same_box(a: FloatArray | None, b: FloatArray | None) -> bool:
@@ -302,7 +290,7 @@ def corners_of(run: Run, rows: Sequence[Row]) -> list[list[float] | None]:
         if box is None:
             found.append(None)
             continue
-        corners = rotated_rectangle(run, row.frame, row.source)
+        corners = rotated_rectangle(run, row.frame, row.decision.source or "fused")
         if corners is None:
             x1, y1, x2, y2 = box.tolist()
             corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])

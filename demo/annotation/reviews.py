@@ -217,19 +217,19 @@ def doubt(row: Row) -> Doubt:
     one is (two sure branches at different places are the worst case). Where one sees it and the other does
     not: the confidence of the one. A language branch that was not asked says nothing.
     """
-    lgm, siam = row.lgm, row.siam
-    if lgm is None or siam is None:
-        said = lgm or siam
+    language, tracker = row.language, row.tracker
+    if language is None or tracker is None:
+        said = language or tracker
         unsure = 0.0 if said is None or said.box_xyxy is None else 1 - abs(2 * said.confidence - 1)
         return Doubt(row.frame, 0.2 * unsure, "one branch alone, unsure")
-    if lgm.box_xyxy is not None and siam.box_xyxy is not None:
-        apart = 1 - box_iou(lgm.box_xyxy, siam.box_xyxy)
-        sure = min(lgm.confidence, siam.confidence)
+    if language.box_xyxy is not None and tracker.box_xyxy is not None:
+        apart = 1 - box_iou(language.box_xyxy, tracker.box_xyxy)
+        sure = min(language.confidence, tracker.confidence)
         why = "both sure, at different places" if sure >= 0.5 else "branches at different places"
         return Doubt(row.frame, apart * (0.5 + 0.5 * sure), why if apart > 0.5 else "branches nearly agree")
-    if lgm.box_xyxy is None and siam.box_xyxy is None:
+    if language.box_xyxy is None and tracker.box_xyxy is None:
         return Doubt(row.frame, 0.0, "both see nothing")
-    said, who = (siam, "tracker") if lgm.box_xyxy is None else (lgm, "language")
+    said, who = (tracker, "tracker") if language.box_xyxy is None else (language, "language")
     return Doubt(row.frame, 0.75 * said.confidence, f"only the {who} sees it")
 
 

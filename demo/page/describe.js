@@ -2,13 +2,11 @@
 import { isNumber, percent } from "./dom.js";
 import { verdictText } from "./verdicts.js";
 
-const WHO = { lgm: "language", siam: "tracker", none: "nobody" };
-
 function why(player, frame) {
   const value = (column) => player.value(column, frame);
   if (value("state") === null) return "not part of this run";
-  const parts = [(isNumber(value("fused")) ? WHO[value("source")] + " chosen" : value("state")) + ": " + value("reason")];
-  if (value("agree") !== null) parts.push("overlap of the branches " + value("agree").toFixed(2));
+  const parts = [(isNumber(value("fused")) ? value("source") + " chosen" : value("state")) + ": " + player.run.reasons[value("reason")]];
+  if (value("overlap") !== null) parts.push("overlap of the branches " + value("overlap").toFixed(2));
   return parts.join(" · ");
 }
 
@@ -22,11 +20,11 @@ export function describer(player) {
     if (!player.run || frame < 0) return;
     const fused = player.value("fused");
     const state = player.value("state");
-    const language = percent(player.value("lgm"), "not asked");
-    const notes = { mask: language, rectangle: language, tracker: percent(player.value("siam"), "not started") };
+    const language = percent(player.value("language"), "not asked");
+    const notes = { mask: language, rectangle: language, tracker: percent(player.value("tracker"), "not started") };
     notes.fused = isNumber(fused) ? percent(fused) : state === "tracking" ? "absent" : state || "";
     player.panels.forEach((panel) => (panel.querySelector(".lt-note").textContent = notes[panel.dataset.panel]));
-    find(".lt-who").textContent = isNumber(fused) ? WHO[player.value("source")] : "";
+    find(".lt-who").textContent = isNumber(fused) ? player.value("source") : "";
     const text = "frame " + frame + " of " + last + " · " + player.run.time_s[frame].toFixed(2) + " s";
     find(".lt-clock").textContent = text;
     find(".lt-reason").textContent = why(player, frame);
@@ -45,7 +43,7 @@ export function describer(player) {
   function showTip(event) {
     const share = shareAt(event);
     const frame = Math.floor(share * (player.last + 1));
-    const confidences = ["lgm", "siam"].map((branch) => WHO[branch] + " " + percent(player.value(branch, frame), "–")).join(", ");
+    const confidences = ["language", "tracker"].map((branch) => branch + " " + percent(player.value(branch, frame), "–")).join(", ");
     tip.textContent = "Frame " + frame + " · " + confidences + " · " + why(player, frame) + verdictText(player.target.verdicts.frames[frame]);
     const width = slider.clientWidth;
     tip.style.left = Math.max(0, Math.min(width - tip.offsetWidth, share * width - tip.offsetWidth / 2)) + "px";

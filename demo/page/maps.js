@@ -42,12 +42,12 @@ export class Layers {
     return this.#outside(k) || this.cache.bytes(this.#key(k)) !== undefined;
   }
 
-  // "lgm" or "siam" of the run's frame k; null where there is none.
+  // "language" or "tracker" of the run's frame k; null where there is none.
   map(k, branch) {
     const bytes = this.#outside(k) ? undefined : this.cache.bytes(this.#key(k));
     if (!bytes) return null;
     if (k % this.chunk === 0) this.load(k + this.chunk); // the next one, before it is needed
-    const from = ((k % this.chunk) * 2 + (branch === "siam" ? 1 : 0)) * this.size;
+    const from = ((k % this.chunk) * 2 + (branch === "tracker" ? 1 : 0)) * this.size;
     return bytes.subarray(from, from + this.size);
   }
 

@@ -4,7 +4,7 @@ import { HEAT, layMap } from "./overlay.js";
 
 const RED = [255, 45, 45];
 const BLUE = [0, 170, 235];
-const OURS = { lgm: RED, siam: BLUE };
+const OURS = { language: RED, tracker: BLUE };
 const WHITE = [255, 255, 255];
 const DRAFT = [255, 191, 51];
 
@@ -47,8 +47,8 @@ export function painter(player) {
   // The map behind the fused mask: the chosen branch's; where the branches agree, the mean of both (fusion.fuse).
   function fusedMap(target, source) {
     const chosen = mapOf(target, source);
-    if (!chosen || !(player.value("reason", player.frame, target) || "").startsWith("branches agree")) return chosen;
-    const other = mapOf(target, source === "lgm" ? "siam" : "lgm");
+    if (!chosen || !player.value("agree", player.frame, target)) return chosen;
+    const other = mapOf(target, source === "language" ? "tracker" : "language");
     if (mean.length !== chosen.length) mean = new Uint8Array(chosen.length);
     for (let k = 0; k < mean.length; k++) mean[k] = (chosen[k] + other[k] + 1) >> 1;
     return mean;
@@ -92,7 +92,7 @@ export function painter(player) {
   // The fused mask and box; true when the target was found.
   function paintTrack(context, target, colour, alpha) {
     const source = player.value("source", player.frame, target);
-    if (!source || source === "none") return false;
+    if (!source) return false;
     const ink = colour || OURS[source];
     layMask(context, target, fusedMap(target, source), ink, alpha, null);
     frameBox(context, target, "fused", ink);
@@ -101,7 +101,7 @@ export function painter(player) {
 
   const PANELS = {
     mask(context, target) {
-      const map = mapOf(target, "lgm");
+      const map = mapOf(target, "language");
       if (!map) return;
       const { view, threshold } = look;
       const inks = {
@@ -113,11 +113,11 @@ export function painter(player) {
       layMap(context, map, target.layers.width, target.layers.height, threshold, inks[view], rim);
     },
     rectangle(context, target) {
-      frameBox(context, target, "lgm", RED);
+      frameBox(context, target, "language", RED);
     },
     tracker(context, target) {
-      layMask(context, target, mapOf(target, "siam"), BLUE, 0.16, [...BLUE, 0.9]);
-      frameBox(context, target, "siam", BLUE);
+      layMask(context, target, mapOf(target, "tracker"), BLUE, 0.16, [...BLUE, 0.9]);
+      frameBox(context, target, "tracker", BLUE);
     },
     fused(context) {
       const several = player.run.targets.length > 1;

@@ -4,8 +4,7 @@ import { isNumber } from "./dom.js";
 import { VERDICTS } from "./verdicts.js";
 
 const ROWS = { marks: [0, 9], curves: [13, 61], choice: [65, 85], agree: [89, 101] }; // CSS pixels from the top
-const CHOICES = ["lost", "searching", "lgm", "siam"]; // of frames in one column the first of these is shown
-const anchors = (reason) => Boolean(reason) && (reason.includes("re-anchored") || reason.startsWith("found"));
+const CHOICES = ["lost", "searching", "language", "tracker"]; // of frames in one column the first of these is shown
 
 function choiceAt(player, frame) {
   const state = player.value("state", frame);
@@ -21,21 +20,21 @@ function differs({ target }, frame) {
 
 // What a column of pixels shows of its frames: extremes, since a short loss must not vanish.
 function gather(player, from, to) {
-  const column = { choice: null, anchor: false, lgm: null, siam: null, agree: null, verdict: null, differs: false };
+  const column = { choice: null, anchor: false, language: null, tracker: null, agree: null, verdict: null, differs: false };
   const verdicts = player.target.verdicts.frames;
   for (let frame = from; frame < to; frame++) {
     const choice = choiceAt(player, frame);
     if (choice === null) continue;
     if (column.choice === null || CHOICES.indexOf(choice) < CHOICES.indexOf(column.choice)) column.choice = choice;
-    column.anchor ||= anchors(player.value("reason", frame));
-    for (const branch of ["lgm", "siam"]) {
+    column.anchor ||= player.value("reanchor", frame);
+    for (const branch of ["language", "tracker"]) {
       const value = player.value(branch, frame);
       if (value === null) continue;
       const confidence = isNumber(value) ? value : 0;
       const span = column[branch];
       column[branch] = span ? [Math.min(span[0], confidence), Math.max(span[1], confidence)] : [confidence, confidence];
     }
-    const agree = player.value("agree", frame);
+    const agree = player.value("overlap", frame);
     if (agree !== null) column.agree = column.agree === null ? agree : Math.min(column.agree, agree);
     column.verdict ||= verdicts[frame]?.verdict;
     column.differs ||= differs(player, frame);
@@ -67,7 +66,7 @@ function draw(player, canvas) {
   const ink = (name) => style.getPropertyValue("--lt-" + name).trim();
   const context = canvas.getContext("2d");
   const rows = Object.fromEntries(Object.entries(ROWS).map(([name, span]) => [name, span.map((y) => Math.round(y * ratio))]));
-  const fills = { lgm: ink("lgm"), siam: ink("siam"), searching: ink("nobody"), lost: hatch(context, ink("ink"), ratio) };
+  const fills = { language: ink("language"), tracker: ink("tracker"), searching: ink("nobody"), lost: hatch(context, ink("ink"), ratio) };
   const count = player.last + 1;
   const number = Math.min(count, width);
   const columns = Array.from({ length: number }, (_, k) => ({
@@ -104,7 +103,7 @@ function draw(player, canvas) {
     if (column.verdict) block(column, rows.marks, ink(VERDICTS[column.verdict].ink));
     if (column.differs) block(column, [rows.choice[1] + ratio, rows.choice[1] + 3 * ratio], ink("amber"));
   }
-  for (const branch of ["siam", "lgm"]) {
+  for (const branch of ["tracker", "language"]) {
     context.strokeStyle = fills[branch];
     context.lineWidth = 1.75 * ratio;
     context.lineJoin = "round";

@@ -1,8 +1,8 @@
 // Ground truth that was dropped in: figures, success curves and overlap by frame, of each branch.
 import { isNumber, make } from "./dom.js";
 
-const BRANCHES = { lgm: "Language", siam: "Tracker", fused: "Fused" };
-const INKS = { lgm: "lgm", siam: "siam", fused: "amber" }; // --lt-…
+const BRANCHES = { language: "Language", tracker: "Tracker", fused: "Fused" };
+const INKS = { language: "language", tracker: "tracker", fused: "amber" }; // --lt-…
 
 function drawLine({ context, x, y }, points, ink) {
   context.strokeStyle = ink;

@@ -7,8 +7,8 @@ const KNOBS = [
   { name: "start", label: "Found from a confidence of", max: 1, step: 0.01 },
   { name: "lost", label: "Lost below a confidence of", max: 1, step: 0.01 },
   { name: "margin", label: "Language is clearly better by", max: 1, step: 0.01 },
-  { name: "patience", label: "… on so many frames in a row", min: 1, max: 30, step: 1 },
-  { name: "doubt", label: "A contradicted tracker is doubted by", max: 1, step: 0.01 },
+  { name: "reanchor_after", label: "… on so many frames in a row", min: 1, max: 30, step: 1 },
+  { name: "distrust_rate", label: "A contradicted tracker is doubted by", max: 1, step: 0.01 },
   { name: "overlap", label: "Branches agree from an overlap of", max: 1, step: 0.01 },
   { name: "every", label: "Language asked on every … frame", min: 1, max: 30, step: 1 },
 ];

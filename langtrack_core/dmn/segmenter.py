@@ -215,7 +215,7 @@ class DMNSegmenter:
         return mask_prob, _mask_logit(mask_prob) if score_logit is None else float(score_logit)
 
     def segment(self, frame: Frame, encoded: Encoded, *, every_region: bool = False) -> Estimate:
-        """The estimate of one frame, source "lgm"; absent when no pixel is positive.
+        """The estimate of one frame, source "language"; absent when no pixel is positive.
 
         Args:
             every_region: as for `predict`.
@@ -224,7 +224,7 @@ class DMNSegmenter:
             LangTrackError: when the network's output is not finite.
         """
         mask_prob, raw_score = self.predict(frame, encoded, every_region=every_region)
-        return Estimate.from_mask(mask_prob, self.calibration(raw_score), "lgm")
+        return Estimate.from_mask(mask_prob, self.calibration(raw_score))
 
 
 def _enlarged(logits: Tensor, size_hw: tuple[int, int], align_corners: bool) -> NDArray[np.float32]:

@@ -4,8 +4,8 @@
 |---|---|
 | ``manifest.json`` | what was asked of which video, with which weights and settings, and what came of it |
 | ``boxes.csv`` | a row a frame, `COLUMNS`; pixels of the original video, x2 and y2 exclusive |
-| ``masks.json`` | frame number -> branch (``lgm``, ``siam``, ``fused``) -> COCO RLE ``size`` and ``counts`` |
-| ``mask.mp4`` ``rectangle.mp4`` ``siammask.mp4`` ``fused.mp4`` | the panels of `render` |
+| ``masks.json`` | frame number -> ``language``, ``tracker``, ``fused`` -> COCO RLE ``size``, ``counts`` |
+| ``mask.mp4`` ``rectangle.mp4`` ``tracker.mp4`` ``fused.mp4`` | the panels of `render` |
 | ``otb.txt`` ``lasot.txt`` ``got10k.txt`` | the fused box as ``x,y,w,h``, a line a frame, for the toolkits |
 | ``masks/<branch>/%06d.png`` | on request: 0 or 255 |
 
@@ -18,29 +18,33 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from ..geometry import FloatArray, xyxy_to_xywh
 from ..masks import RLE, BoolMask, decode_rle
-from ..types import Estimate, LangTrackError, Step
+from ..types import BRANCHES, Decision, Estimate, LangTrackError, Reason, State, Step
 
 FORMAT = "langtrack-run"
-FORMAT_VERSION = 1
-BRANCHES = ("lgm", "siam", "fused")
+FORMAT_VERSION = 2
+TRACKS = ("language", "tracker", "fused")
+"""What has a mask in ``masks.json``: both branches, and the fused track."""
+
 _BOX = ("x1", "y1", "x2", "y2", "confidence")
 COLUMNS = (
-    *("frame", "time_s", "state", "source", "reason"),
+    *("frame", "time_s", "state", "source", "agree", "reanchor", "reason"),
     *_BOX,
-    *(f"lgm_{name}" for name in _BOX),
-    *(f"siam_{name}" for name in _BOX),
+    *(f"{branch}_{name}" for branch in BRANCHES for name in _BOX),
 )
+"""Columns of ``boxes.csv``. ``source`` is empty when the target is absent; ``agree`` and ``reanchor``
+are 0 or 1; ``reason`` is the code of a `Reason`."""
 
 TOOLKIT_DECIMALS = {"otb.txt": 3, "lasot.txt": 3, "got10k.txt": 4}
+"""Files for other toolkits, with the number of decimals that each of them writes itself."""
 
 
 # --- one frame as text -------------------------------------------------------------------------------------
@@ -48,8 +52,10 @@ TOOLKIT_DECIMALS = {"otb.txt": 3, "lasot.txt": 3, "got10k.txt": 4}
 
 def csv_row(step: Step) -> list[str]:
     """The cells of `COLUMNS` for one step."""
-    row = [str(step.frame.index), f"{step.frame.time_s:.6f}", step.state, step.fused.source, step.reason]
-    for estimate in (step.fused, step.grounded, step.tracked):
+    decision = step.decision
+    row = [str(step.frame.index), f"{step.frame.time_s:.6f}", decision.state, decision.source or ""]
+    row += [str(int(decision.agree)), str(int(decision.reanchor)), decision.reason]
+    for estimate in (step.fused, step.language, step.tracker):
         row += _box_cells(estimate)
     return row
 
@@ -84,8 +90,8 @@ def toolkit_line(box_xyxy: FloatArray | None, decimals: int) -> str:
 
 
 @dataclass(frozen=True)
-class BoxOf:
-    """What one branch said of one frame; ``box_xyxy`` is None where it found nothing."""
+class BranchBox:
+    """What one branch says of one frame; ``box_xyxy`` is None where it finds nothing."""
 
     box_xyxy: FloatArray | None
     confidence: float
@@ -93,16 +99,14 @@ class BoxOf:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of ``boxes.csv``; ``lgm`` and ``siam`` are None where that branch did not run."""
+    """One line of ``boxes.csv``; ``language`` and ``tracker`` are None where that branch did not run."""
 
     frame: int
     time_s: float
-    state: str
-    source: str
-    reason: str
-    fused: BoxOf
-    lgm: BoxOf | None
-    siam: BoxOf | None
+    decision: Decision
+    fused: BranchBox
+    language: BranchBox | None
+    tracker: BranchBox | None
 
 
 @dataclass(frozen=True)
@@ -150,14 +154,34 @@ def read_run(folder: Path | str) -> Run:
 
 
 def _row(cells: Mapping[str, str]) -> Row:
-    def said(prefix: str) -> BoxOf | None:
-        values = [cells[prefix + name] for name in _BOX]
-        if values[4] == "":
-            return None
-        return BoxOf(None if values[0] == "" else np.array(values[:4], dtype=np.float64), float(values[4]))
-
-    fused = said("")
+    fused = _branch_box(cells, "")
     if fused is None:
         raise ValueError(f"frame {cells['frame']} has no confidence")
-    words = (cells["state"], cells["source"], cells["reason"])
-    return Row(int(cells["frame"]), float(cells["time_s"]), *words, fused, said("lgm_"), said("siam_"))
+    decision = Decision(
+        source=_one_of(cells["source"], BRANCHES) if cells["source"] else None,
+        state=_one_of(cells["state"], get_args(State)),
+        confidence=fused.confidence,
+        agree=_flag(cells["agree"]),
+        reanchor=_flag(cells["reanchor"]),
+        reason=Reason(cells["reason"]),
+    )
+    language, tracker = (_branch_box(cells, f"{branch}_") for branch in BRANCHES)
+    return Row(int(cells["frame"]), float(cells["time_s"]), decision, fused, language, tracker)
+
+
+def _branch_box(cells: Mapping[str, str], prefix: str) -> BranchBox | None:
+    values = [cells[prefix + name] for name in _BOX]
+    if values[4] == "":
+        return None
+    box = None if values[0] == "" else np.array(values[:4], dtype=np.float64)
+    return BranchBox(box, float(values[4]))
+
+
+def _one_of(cell: str, allowed: Sequence[Any]) -> Any:
+    if cell not in allowed:
+        raise ValueError(f"expected one of {', '.join(allowed)}, got {cell!r:.40}")
+    return cell
+
+
+def _flag(cell: str) -> bool:
+    return bool(_one_of(cell, ("0", "1")) == "1")

@@ -1,4 +1,4 @@
-"""Writing a run: the files of `runs`, written as the run goes and seen only when the run is whole."""
+"""Writing a run: the files of `run.format`, written as the run goes and seen only when the run is whole."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import platform
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -24,12 +24,13 @@ import numpy as np
 
 from .. import __version__
 from ..masks import encode_rle
-from ..threads import Behind
+from ..threads import BackgroundWorker
 from ..types import LangTrackError, Query, Step
 from ..video import VideoInfo, VideoWriter
 from ..video.pictures import find_pictures
-from .format import BRANCHES, COLUMNS, FORMAT, FORMAT_VERSION, TOOLKIT_DECIMALS, csv_row, toolkit_line
-from .render import PANELS, Style, draw
+from .format import COLUMNS, FORMAT, FORMAT_VERSION, TOOLKIT_DECIMALS, TRACKS, csv_row, toolkit_line
+from .options import RunOptions
+from .render import PANELS, draw
 
 WAITING = 3
 """Frames that a `Recorder` holds at the most before `Recorder.add` waits."""
@@ -84,50 +85,34 @@ class Recorder:
     later. Memory does not grow with the length of the run.
 
     Args:
-        out_dir: must not exist, or be empty, or hold an earlier run if ``overwrite``.
-        info: of the video.
+        out_dir: must not exist, or be empty, or hold an earlier run if ``options.overwrite``.
+        info: the video.
         query: what is followed.
-        tracker_info: goes into the manifest as it is: ``weights`` (names, sha256) and ``settings``.
-        every: on which frames the language branch runs, for the manifest.
-        unknown_words: words of the expression that the vocabulary lacks, for the manifest.
-        png: also write every mask as a PNG.
-        video: write the four MP4 files.
-        style: how the panels look.
+        about: further entries of the manifest: ``weights`` (names, sha256), ``settings``, ``unknown_words``.
+        options: what to write and how.
 
     Raises:
         LangTrackError: the folder cannot be used, the disk is full, no frame came.
-
-    Example:
-        >>> with Recorder(out, info=probe(path), query=query, tracker_info=tracker.info) as recorder:
-        ...     for step in tracker.track(read_frames(path), query):
-        ...         recorder.add(step)
     """
 
     def __init__(
         self,
         out_dir: Path | str,
-        *,
         info: VideoInfo,
         query: Query,
-        tracker_info: Mapping[str, Any],
-        every: int = 1,
-        unknown_words: Sequence[str] = (),
-        png: bool = False,
-        video: bool = True,
-        overwrite: bool = False,
-        style: Style | None = None,
+        about: Mapping[str, Any],
+        options: RunOptions | None = None,
     ) -> None:
-        self.out_dir = check_out_dir(out_dir, overwrite=overwrite)
-        self._info, self._query, self._tracker_info = info, query, dict(tracker_info)
-        self._every, self._unknown_words = every, list(unknown_words)
-        self._png, self._video, self._overwrite, self._style = png, video, overwrite, style or Style()
+        self.options = options or RunOptions()
+        self.out_dir = check_out_dir(out_dir, overwrite=self.options.overwrite)
+        self._info, self._query, self._about = info, query, dict(about)
         self._temp = self._hidden_sibling("partial")
         self._made_parents: list[Path] = []
         self._open = contextlib.ExitStack()
         self._texts: dict[str, TextIO] = {}
         self._writers: dict[str, VideoWriter] = {}
         self._active = False
-        self._behind: Behind[Step] | None = None
+        self._worker: BackgroundWorker[Step] | None = None
         self._count = 0
         self._first_time_s = 0.0
         self._first_frame = self._last_frame = -1
@@ -144,14 +129,14 @@ class Recorder:
                     self._texts[name] = self._open.enter_context(stream)
                 csv.writer(self._texts["boxes.csv"], lineterminator="\n").writerow(COLUMNS)
                 self._texts["masks.json"].write("{")
-                if self._video:
+                if self.options.video:
                     for panel in PANELS:
                         writer = VideoWriter(self._temp / f"{panel}.mp4", self._info.fps)
                         self._writers[panel] = self._open.enter_context(writer)
         except BaseException:
             self._discard()
             raise
-        self._behind = Behind(self._write, WAITING)
+        self._worker = BackgroundWorker(self._write, WAITING)
         self._active = True
         return self
 
@@ -168,9 +153,9 @@ class Recorder:
     def add(self, step: Step) -> None:
         """Write one frame, soon; steps come in the order of the video. An error that this call raises may be
         that of a frame before."""
-        if not self._active or self._behind is None:
+        if not self._active or self._worker is None:
             raise RuntimeError("Recorder.add needs an open Recorder: use it inside its with block")
-        self._behind.put(step)
+        self._worker.put(step)
 
     def _write(self, step: Step) -> None:
         if self._count == 0:
@@ -178,13 +163,13 @@ class Recorder:
         with self._explained():
             self._add_boxes(step)
             self._add_masks(step)
-            for panel in PANELS if self._video else ():
-                picture = draw(step, panel, self._style)
+            for panel in PANELS if self.options.video else ():
+                picture = draw(step, panel, self.options.style)
                 self._writers[panel].write(picture, step.frame.time_s - self._first_time_s)
         self._count += 1
         self._last_frame = step.frame.index
-        self._states[step.state] += 1
-        self._sources[step.fused.source if step.fused.present else "none"] += 1
+        self._states[step.decision.state] += 1
+        self._sources[step.decision.source or "none"] += 1
 
     def finish(self, *, partial: bool = False) -> Path | None:
         """Close everything and bring the folder to its final name.
@@ -195,10 +180,10 @@ class Recorder:
         Returns:
             The final folder; None when a stopped run had no frame to keep.
         """
-        if not self._active or self._behind is None:
+        if not self._active or self._worker is None:
             raise RuntimeError("Recorder.finish needs an open Recorder, and only once")
         try:
-            self._behind.finish()
+            self._worker.finish()
             if self._count == 0 and partial:
                 self._discard()
                 return None
@@ -228,12 +213,12 @@ class Recorder:
 
     def _add_masks(self, step: Step) -> None:
         encoded = {}
-        for branch, estimate in zip(BRANCHES, (step.grounded, step.tracked, step.fused), strict=True):
+        for name, estimate in zip(TRACKS, (step.language, step.tracker, step.fused), strict=True):
             if estimate is None:
                 continue
-            encoded[branch] = encode_rle(estimate.mask)
-            if self._png:
-                path = self._temp / "masks" / branch / f"{step.frame.index:06d}.png"
+            encoded[name] = encode_rle(estimate.mask)
+            if self.options.png:
+                path = self._temp / "masks" / name / f"{step.frame.index:06d}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(cv2.imencode(".png", estimate.mask.astype(np.uint8) * 255)[1].tobytes())
         separator = ",\n" if self._count else "\n"
@@ -257,11 +242,11 @@ class Recorder:
                 "frames_estimate": info.frames_estimate,
             },
             "expression": query.text,
-            "unknown_words": self._unknown_words,
             "box_xyxy": None if query.box_xyxy is None else query.box_xyxy.tolist(),
             "start": query.start,
-            "every": self._every,
-            **self._tracker_info,
+            "every": self.options.every,
+            "direction": self.options.direction,
+            **self._about,
             "counts": {
                 "frames": self._count,
                 "first_frame": self._first_frame,
@@ -286,7 +271,7 @@ class Recorder:
 
     def _publish(self) -> None:
         # Again, since another run may have taken the name meanwhile.
-        check_out_dir(self.out_dir, overwrite=self._overwrite)
+        check_out_dir(self.out_dir, overwrite=self.options.overwrite)
         if not self.out_dir.exists():
             self._temp.rename(self.out_dir)
             return
@@ -301,8 +286,8 @@ class Recorder:
 
     def _discard(self) -> None:
         self._active = False
-        if self._behind is not None:
-            self._behind.drop()
+        if self._worker is not None:
+            self._worker.drop()
         with contextlib.suppress(Exception):  # the files go anyway; a failing close must not hide why
             self._open.__exit__(RuntimeError, RuntimeError("discarded"), None)
         shutil.rmtree(self._temp, ignore_errors=True)

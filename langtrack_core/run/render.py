@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..geometry import FloatArray
 from ..masks import BoolMask
-from ..types import Estimate, Source, Step
+from ..types import Branch, Estimate, Step
 
-Panel = Literal["mask", "rectangle", "siammask", "fused"]
+Panel = Literal["mask", "rectangle", "tracker", "fused"]
 PANELS: tuple[Panel, ...] = get_args(Panel)
 """The language branch's binary mask, its minimum enclosing rectangle, the tracker's box, the fused track."""
 
@@ -31,18 +31,18 @@ class Style:
         rotated: draw the rotated rectangle of minimum area too, thinner than the axis-aligned box.
         labels: write the small label in the corner.
         mask_opacity: of a filled mask's tint, in [0, 1].
-        lgm_rgb: what the language branch made; red, as its rectangle has to be.
-        siam_rgb: what the tracker made; told from red by every common kind of colour vision.
+        language_rgb: colour of what the language branch made; red, as its rectangle has to be.
+        tracker_rgb: colour of what the tracker made; told from red by every common kind of colour vision.
     """
 
     rotated: bool = False
     labels: bool = True
     mask_opacity: float = 0.45
-    lgm_rgb: Colour = (255, 32, 32)
-    siam_rgb: Colour = (0, 190, 255)
+    language_rgb: Colour = (255, 32, 32)
+    tracker_rgb: Colour = (0, 190, 255)
 
-    def colour(self, source: Source) -> Colour:
-        return self.siam_rgb if source == "siam" else self.lgm_rgb
+    def colour(self, branch: Branch) -> Colour:
+        return self.tracker_rgb if branch == "tracker" else self.language_rgb
 
 
 def draw(step: Step, panel: Panel, style: Style | None = None) -> Picture:
@@ -55,11 +55,11 @@ def draw(step: Step, panel: Panel, style: Style | None = None) -> Picture:
     style = style or Style()
     picture = step.frame.rgb.copy()
     if panel == "mask":
-        text = _draw_mask_panel(picture, step.grounded, style)
+        text = _draw_mask_panel(picture, step.language, style)
     elif panel == "rectangle":
-        text = _draw_rectangle_panel(picture, step.grounded, style)
-    elif panel == "siammask":
-        text = _draw_siammask_panel(picture, step.tracked, style)
+        text = _draw_rectangle_panel(picture, step.language, style)
+    elif panel == "tracker":
+        text = _draw_tracker_panel(picture, step.tracker, style)
     elif panel == "fused":
         text = _draw_fused_panel(picture, step, style)
     else:
@@ -72,45 +72,44 @@ def draw(step: Step, panel: Panel, style: Style | None = None) -> Picture:
 # --- panels: each draws in place and returns its label, "" for none ----------------------------------------
 
 
-def _draw_mask_panel(picture: Picture, grounded: Estimate | None, style: Style) -> str:
-    if grounded is None:
+def _draw_mask_panel(picture: Picture, language: Estimate | None, style: Style) -> str:
+    if language is None:
         return "language: not run here"
-    if not grounded.mask.any():
+    if not language.mask.any():
         return "language: absent"
-    _tint(picture, grounded.mask, style.lgm_rgb, style.mask_opacity)
-    _contour(picture, grounded.mask, (255, 255, 255))
+    _tint(picture, language.mask, style.language_rgb, style.mask_opacity)
+    _contour(picture, language.mask, (255, 255, 255))
     return ""
 
 
-def _draw_rectangle_panel(picture: Picture, grounded: Estimate | None, style: Style) -> str:
-    if grounded is None:
+def _draw_rectangle_panel(picture: Picture, language: Estimate | None, style: Style) -> str:
+    if language is None:
         return "language: not run here"
-    if grounded.box_xyxy is None:
+    if language.box_xyxy is None:
         return "language: absent"
-    _rectangles(picture, grounded, style.lgm_rgb, style)
+    _rectangles(picture, language, style.language_rgb, style)
     return ""
 
 
-def _draw_siammask_panel(picture: Picture, tracked: Estimate | None, style: Style) -> str:
-    if tracked is None:
+def _draw_tracker_panel(picture: Picture, tracker: Estimate | None, style: Style) -> str:
+    if tracker is None:
         return "tracker: not running"
-    if tracked.box_xyxy is None:
+    if tracker.box_xyxy is None:
         return "tracker: absent"
-    _contour(picture, tracked.mask, style.siam_rgb)
-    _rectangles(picture, tracked, style.siam_rgb, style)
+    _contour(picture, tracker.mask, style.tracker_rgb)
+    _rectangles(picture, tracker, style.tracker_rgb, style)
     return ""
 
 
 def _draw_fused_panel(picture: Picture, step: Step, style: Style) -> str:
-    fused = step.fused
+    fused, decision = step.fused, step.decision
     frame = f"frame {step.frame.index}"
-    if fused.box_xyxy is None:
-        return f"{step.state} · {frame}"
-    colour = style.colour(fused.source)
+    if decision.source is None:
+        return f"{decision.state} · {frame}"
+    colour = style.colour(decision.source)
     _tint(picture, fused.mask, colour, style.mask_opacity * 0.7)
     _rectangles(picture, fused, colour, style)
-    who = {"lgm": "language", "siam": "tracker", "none": "nobody"}[fused.source]
-    return f"{step.state} · {who} {fused.confidence:.2f} · {frame}"
+    return f"{decision.state} · {decision.source} {fused.confidence:.2f} · {frame}"
 
 
 # --- strokes -----------------------------------------------------------------------------------------------

@@ -1,22 +1,34 @@
-"""One video followed and written to a run folder: what `track` does once and `batch` many times."""
+"""The one way to run a video: decode, follow, write run folders. Command line, batch and page all call it."""
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..geometry import clip_box
 from ..types import Frame, LangTrackError, Query, Step
-from ..video import VideoInfo, probe, read_frames
+from ..video import VideoInfo, probe, read_backward, read_frames
+from .options import RunOptions
 from .recorder import Recorder
-from .render import Style
 
 if TYPE_CHECKING:
     from ..pipeline import LangTracker
+
+
+class Tracker(Protocol):
+    """What a run needs of `LangTracker`."""
+
+    info: Any
+
+    def read_text(self, text: str) -> Any: ...
+
+    def track_all(
+        self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1, backward: bool = False
+    ) -> Generator[tuple[Step, ...]]: ...
 
 
 def load_tracker(weights: str, device: str, backend: str) -> LangTracker:
@@ -27,115 +39,164 @@ def load_tracker(weights: str, device: str, backend: str) -> LangTracker:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A video that has shown that it can give the first frame a query asks for.
+class RunSummary:
+    """What came of one target of a run.
 
     Attributes:
-        frames: from ``query.start`` on; to be read once.
-        damage: filled while reading, with a sentence, when the video ends before its time.
+        folder: of the run.
+        states: number of frames by state.
+        unknown_words: words of the expression that the vocabulary lacks.
+        damage: why the video ended early; None when it did not.
+        stopped: the caller stopped the run before its end.
     """
 
-    info: VideoInfo
-    frames: Iterator[Frame]
-    damage: list[str]
+    folder: Path
+    states: Counter[str]
+    unknown_words: tuple[str, ...] = ()
+    damage: str | None = None
+    stopped: bool = False
 
 
-def open_source(path: Path, query: Query) -> Source:
-    """Everything about a video and a query that can be wrong before a network is loaded.
+def check_video(path: Path | str, query: Query) -> VideoInfo:
+    """Check all of a video and a query that can be wrong before a network is loaded.
 
     Raises:
         LangTrackError: no readable video, a start past its end, a box outside the picture.
     """
     info = probe(path)
+    check_box(query, info)
+    with closing(read_frames(path, start=query.start, on_damage=lambda sentence: None)) as frames:
+        next(frames)
+    return info
+
+
+def check_box(query: Query, info: VideoInfo) -> None:
+    """
+    Raises:
+        LangTrackError: the query's box lies outside the picture.
+    """
     if query.box_xyxy is not None and clip_box(query.box_xyxy, (info.height, info.width)) is None:
         corners = ",".join(f"{value:g}" for value in query.box_xyxy)
         raise LangTrackError(
             f"The box {corners} lies outside the picture, which is {info.width}x{info.height}."
         )
-    damage: list[str] = []
-    frames = read_frames(path, start=query.start, on_damage=damage.append)
-    return Source(info, itertools.chain([next(frames)], frames), damage)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one video.
-
-    Attributes:
-        folder: of the run.
-        states: frames by state.
-        unknown: words of the expression that the vocabulary lacks.
-        damage: why the video ended early; None when it did not.
-    """
-
-    folder: Path
-    states: Counter[str]
-    unknown: tuple[str, ...] = ()
-    damage: str | None = None
-
-
-@dataclass(frozen=True)
-class Output:
-    """What to write of a run, beside what every run folder has.
-
-    Attributes:
-        png: every mask as a PNG.
-        video: the four videos.
-        overwrite: replace an earlier run in the folder.
-        keep_damaged: keep what can be decoded of a video that ends early, instead of refusing it.
-        style: how the panels look.
-    """
-
-    png: bool = False
-    video: bool = True
-    overwrite: bool = False
-    keep_damaged: bool = False
-    style: Style = field(default_factory=Style)
-
-
-def record(
-    tracker: LangTracker,
-    source: Source,
-    query: Query,
-    folder: Path,
+def track_video(
+    tracker: Tracker,
+    video: Path | str,
+    query: Query | str,
     *,
-    every: int = 1,
-    output: Output | None = None,
+    out: Path | str,
+    options: RunOptions | None = None,
     on_step: Callable[[Step], object] = lambda step: None,
-) -> Outcome:
-    """Follow to the end of the video; on any error, a stop included, nothing is left of the run.
+) -> RunSummary:
+    """Follow one target to the end of the video and write a run folder; on any error nothing is left of it.
 
     Args:
-        every: the language branch runs on every so many frames.
-        on_step: called after each frame is written.
+        tracker: a `LangTracker`.
+        video: a video file, an animated picture, or a folder of frames.
+        query: what to follow; a text alone is a referring expression.
+        out: folder of the run, made new.
+        on_step: called after each frame.
 
     Raises:
         LangTrackError: as `LangTracker.track` and `Recorder` do, or for a damaged video.
+
+    Example:
+        >>> run = track_video(LangTracker.from_pretrained("lite"), "clip.mp4", "the red car", out="runs/car")
+        >>> print(run.folder, run.states)
     """
-    output = output or Output()
-    unknown = () if query.text is None else tracker.describe(query.text).unknown
-    states: Counter[str] = Counter()
-    recorder = Recorder(
-        folder,
-        info=source.info,
-        query=query,
-        tracker_info=tracker.info,
-        every=every,
-        unknown_words=unknown,
-        png=output.png,
-        video=output.video,
-        overwrite=output.overwrite,
-        style=output.style,
+    query = Query(text=query) if isinstance(query, str) else query
+    (summary,) = track_targets(
+        tracker, video, {Path(out): query}, options, on_steps=lambda steps: on_step(*steps)
     )
-    with recorder:
-        for step in tracker.track(source.frames, query, every=every):
-            recorder.add(step)
-            states[step.state] += 1
-            on_step(step)
-        if source.damage and not output.keep_damaged:
+    return summary
+
+
+StepSource = Callable[[Path, Sequence[Query], RunOptions], Generator[tuple[Step, ...] | str]]
+"""Gives the steps of all targets frame by frame, and a sentence at the end when the video is damaged."""
+
+
+def track_targets(
+    tracker: Tracker,
+    video: Path | str | VideoInfo,
+    queries: Mapping[Path, Query],
+    options: RunOptions | None = None,
+    *,
+    on_steps: Callable[[tuple[Step, ...]], object] = lambda steps: None,
+    about: Mapping[str, Any] | None = None,
+    source: StepSource | None = None,
+) -> list[RunSummary]:
+    """Follow several targets through one decoding, a run folder each.
+
+    Args:
+        queries: by the output folder; all with the same start frame.
+        on_steps: called after each frame with the targets' steps. When it returns False the run stops there
+            and what is done so far is kept.
+        about: further entries of the manifests.
+        source: gives the steps; `steps_of` the tracker unless told otherwise.
+
+    Returns:
+        A summary for each query, in order; empty when the run was stopped before its first frame.
+
+    Raises:
+        LangTrackError: as `track_video`; nothing is left of any target then.
+    """
+    options = options or RunOptions()
+    info = video if isinstance(video, VideoInfo) else probe(video)
+    for query in queries.values():
+        check_box(query, info)
+    words = [() if q.text is None else tuple(tracker.read_text(q.text).unknown) for q in queries.values()]
+    states: list[Counter[str]] = [Counter() for _ in queries]
+    damage: list[str] = []
+    stopped = False
+    with ExitStack() as files:
+        recorders = []
+        for (out, query), unknown in zip(queries.items(), words, strict=True):
+            entries = {**tracker.info, **(about or {}), "unknown_words": list(unknown)}
+            recorders.append(files.enter_context(Recorder(out, info, query, entries, options)))
+        rows = (source or steps_of(tracker))(info.path, list(queries.values()), options)
+        for row in files.enter_context(closing(rows)):
+            if isinstance(row, str):
+                damage.append(row)
+                continue
+            for step, recorder, count in zip(row, recorders, states, strict=True):
+                recorder.add(step)
+                count[step.decision.state] += 1
+            if on_steps(row) is False:
+                stopped = True
+                break
+        if damage and not options.keep_damaged:
             raise LangTrackError(
-                f"{source.damage[0]} Use --keep-damaged to keep the {states.total()} frames before."
+                f"{damage[0]} Use --keep-damaged to keep the {states[0].total()} frames before."
             )
-        written = recorder.finish(partial=bool(source.damage))
-    assert written is not None  # there is a first frame
-    return Outcome(written, states, unknown, source.damage[0] if source.damage else None)
+        folders = [recorder.finish(partial=stopped or bool(damage)) for recorder in recorders]
+    reason = damage[0] if damage else None
+    return [
+        RunSummary(folder, count, unknown, reason, stopped)
+        for folder, count, unknown in zip(folders, states, words, strict=True)
+        if folder is not None
+    ]
+
+
+def steps_of(tracker: Tracker) -> StepSource:
+    """The steps that a tracker makes of a video's frames."""
+
+    def steps(path: Path, queries: Sequence[Query], options: RunOptions) -> Generator[tuple[Step, ...] | str]:
+        damage: list[str] = []
+        start = queries[0].start
+        if options.backward:
+            frames = read_backward(path, start=start)
+        else:
+            frames = read_frames(path, start=start, on_damage=damage.append)
+        with (
+            closing(frames),
+            closing(
+                tracker.track_all(frames, queries, every=options.every, backward=options.backward)
+            ) as rows,
+        ):
+            yield from rows
+        yield from damage
+
+    return steps

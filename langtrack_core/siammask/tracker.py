@@ -316,7 +316,7 @@ class SiamMaskTracker:
         mask = _bend(mask, self.config.mask_threshold)
         if self.config.edges:
             mask = drawn_to_edges(mask, frame.rgb)
-        return Estimate(mask, self.calibration(score), box, "siam", corners)
+        return Estimate(mask, self.calibration(score), box, corners)
 
     def _related(self, box_xyxy: FloatArray) -> FloatArray:
         """The mask's box as the given one relates to it, its size smoothed over time."""

@@ -10,7 +10,7 @@ decoded from its beginning instead, which is slow and right.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +40,7 @@ def read_backward(
     start: int,
     max_side: int | None = None,
     memory_bytes: int = MEMORY_BYTES,
-) -> Iterator[Frame]:
+) -> Generator[Frame]:
     """The frames ``start``, ``start - 1``, … 0 of a video, each equal to the one that `read_frames` gives.
 
     Args:
@@ -61,7 +61,7 @@ def read_backward(
     return _video_backward(path, start, max_side, memory_bytes)
 
 
-def _video_backward(path: Path, start: int, max_side: int | None, memory_bytes: int) -> Iterator[Frame]:
+def _video_backward(path: Path, start: int, max_side: int | None, memory_bytes: int) -> Generator[Frame]:
     with opened(path) as (container, stream):
         stamps: list[_Stamp] = []
         to_rgb: RGBConverter | None = None

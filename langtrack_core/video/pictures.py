@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ def decode_picture(path: Path, mode: Callable[[Mapping[str, Any]], str | None]) 
     return np.ascontiguousarray(pixels[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1])
 
 
-def picture_frames(paths: Sequence[Path], indices: range, max_side: int | None = None) -> Iterator[Frame]:
+def picture_frames(paths: Sequence[Path], indices: range, max_side: int | None = None) -> Generator[Frame]:
     """The pictures at ``indices``, in that order, forward or backward, at `FOLDER_FPS`.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -67,7 +67,7 @@ def read_frames(
     stride: int = 1,
     start: int = 0,
     on_damage: Callable[[str], None] = log_damage,
-) -> Iterator[Frame]:
+) -> Generator[Frame]:
     """Decode a video lazily, a frame at a time.
 
     Args:
@@ -95,7 +95,7 @@ def read_frames(
 
 def _video_frames(
     path: Path, max_side: int | None, stride: int, start: int, on_damage: Callable[[str], None]
-) -> Iterator[Frame]:
+) -> Generator[Frame]:
     with opened(path) as (container, stream):
         to_rgb: RGBConverter | None = None
         count = 0

@@ -193,7 +193,7 @@ def _install(folder: Path, entry: Entry, name: str | None) -> Entry:
             shutil.copyfile(entry.folder / file, folder / Path(file).name)
     copied = {Path(file).name: sha256_of(folder / Path(file).name) for file in entry.files}
     staged = replace(entry, name=name or "paper", folder=folder, files=copied)
-    if staged.branch == "siam":
+    if staged.branch == "tracker":
         build_tracker(staged, "cpu", "torch")
     else:
         build_segmenter(staged, "cpu", "torch")

@@ -85,12 +85,12 @@ def load_branches(name: str = "lite", device: str = "cpu", backend: str = "auto"
         }
         for branch, entry in chosen.items()
     }
-    language = build_segmenter(chosen["lgm"], device, backend)
-    tracker = build_tracker(chosen["siam"], device, backend)
-    infos["lgm"]["settings"] |= asdict(language.segmenter.config)
-    infos["siam"]["settings"] |= asdict(tracker.new_tracker().config)
-    infos["lgm"]["backend"] = language.backend
-    infos["siam"]["backend"] = tracker.backend
+    language = build_segmenter(chosen["language"], device, backend)
+    tracker = build_tracker(chosen["tracker"], device, backend)
+    infos["language"]["settings"] |= asdict(language.segmenter.config)
+    infos["tracker"]["settings"] |= asdict(tracker.new_tracker().config)
+    infos["language"]["backend"] = language.backend
+    infos["tracker"]["backend"] = tracker.backend
     return Branches(language.segmenter, tracker.new_tracker, tuple(infos.values()))
 
 

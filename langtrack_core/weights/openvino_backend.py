@@ -12,6 +12,7 @@ its use to the makers.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import logging
@@ -118,6 +119,18 @@ def _like(example: Any, tensors: Iterator[Tensor]) -> Any:
 # --- compiling, and what is kept ---------------------------------------------------------------------------
 
 
+@functools.cache
+def _core() -> Any:
+    """The one `openvino.Core` of the process, never freed.
+
+    Its CPU plugin gives the thread that made it another signal stack, for the registers of AMX. Freed in
+    another thread, it would leave that thread without one, and the next SIGTERM would end in a crash.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 class Compiler:
     """Compiles calls of one network.
 
@@ -137,7 +150,7 @@ class Compiler:
         except ImportError as error:
             raise CannotCompile("OpenVINO is not installed") from error
         self.network = network
-        self._core = openvino.Core()
+        self._core = _core()
         able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precision = "bf16" if "BF16" in able else "f32"
         self._settings = {
@@ -299,7 +312,7 @@ class CompiledGrounding:
     @torch.inference_mode()
     def _compile(self, words: int, input_hw: tuple[int, int]) -> Call:
         language = self.network.read(torch.zeros(1, words, dtype=torch.int64), torch.tensor([words]))
-        name = f"lgm{words}-{input_hw[0]}x{input_hw[1]}"
+        name = f"language{words}-{input_hw[0]}x{input_hw[1]}"
         return self._compiler.compile(name, _segment, (_noise(*input_hw), language))
 
     def _prepared(self, words: int, input_hw: tuple[int, int]) -> Call | None:
@@ -342,9 +355,9 @@ class CompiledSiam:
             template = network.template(small)
             response = network.search(template, large)
             seen = network.seen(response, torch.tensor([[0, 12, 12]]))
-        self.template = compiler.compile("siam-template", lambda n, p: n.template(p), (small,))
-        self.search = compiler.compile("siam-search", lambda n, t, p: n.search(t, p), (template, large))
-        self._refine = compiler.compile("siam-refine", lambda n, c, v: n.refinement(c, v), seen)
+        self.template = compiler.compile("tracker-template", lambda n, p: n.template(p), (small,))
+        self.search = compiler.compile("tracker-search", lambda n, t, p: n.search(t, p), (template, large))
+        self._refine = compiler.compile("tracker-refine", lambda n, c, v: n.refinement(c, v), seen)
 
     def refine(self, response: Any, cells: Tensor) -> Tensor:
         """Refined logits ``(1, 127, 127)`` at one cell (1, 3: sample, row, column)."""

@@ -13,13 +13,12 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from ..files import sha256_of
-from ..types import LangTrackError
+from ..types import Branch, LangTrackError
 
 SHIPPED = Path(__file__).parents[2] / "assets" / "weights"
-Branch = Literal["lgm", "siam"]
 
 
 def home() -> Path:
@@ -46,19 +45,19 @@ class Network:
 
 NETWORKS = {
     # Preprocessing of both: RGB, (v - 127) / 128.
-    "dmn-lite": Network("lgm", "lite DMN", "comb_visual.", {}),
-    "siammask-lite": Network("siam", "lite SiamMask", "lateral8.", {"tracker": "lite"}),
+    "dmn-lite": Network("language", "lite DMN", "comb_visual.", {}),
+    "siammask-lite": Network("tracker", "lite SiamMask", "lateral8.", {"tracker": "lite"}),
     # RGB, ImageNet-normalised, longest side 512. The authors trained with PyTorch 0.2 to 0.4, where resizing
     # aligned the corners, and evaluated in training mode.
     "dmn": Network(
-        "lgm",
+        "language",
         "published DMN (DPN-92)",
         "langvis.",
         {"input_size": 512, "recurrence": "published", "align_corners": True, "batch_statistics": True},
     ),
     # BGR, 0 to 255, not normalised.
     "siammask": Network(
-        "siam", "published SiamMask (ResNet-50, sharp)", "features.features.", {"tracker": "davis"}
+        "tracker", "published SiamMask (ResNet-50, sharp)", "features.features.", {"tracker": "davis"}
     ),
 }
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from langtrack_core.run.command import add_run_arguments, run_options
 from langtrack_core.run.track_video import load_tracker
 from langtrack_core.types import LangTrackError
 
@@ -44,15 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=float, default=RetryPolicy.frame_s, metavar="S", help="seconds without a new frame"
     )
-    parser.add_argument("--every", type=int, default=1, metavar="K", help="language on every K-th frame")
-    parser.add_argument("--weights", default="lite", metavar="NAME|FILE")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--backend", choices=("auto", "openvino", "torch"), default="auto")
-    parser.add_argument("--no-video", action="store_true", help="do not write the four videos of each run")
-    parser.add_argument("--png", action="store_true", help="write every mask as a PNG too")
-    parser.add_argument(
-        "--keep-damaged", action="store_true", help="keep what can be decoded of a broken video"
-    )
+    add_run_arguments(parser)
     parser.add_argument("--coco", action="store_true", help="also write coco_video.json")
     parser.add_argument("--yolo", action="store_true", help="also write yolo/ with a label file a frame")
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
@@ -63,14 +58,14 @@ def run(args: argparse.Namespace) -> int:
     from langtrack_core.weights.load import choose
     from langtrack_core.weights.registry import check
 
-    if args.every < 1 or args.timeout <= 0:
-        raise LangTrackError(f"--every and --timeout must be above 0, got {args.every} and {args.timeout:g}.")
+    if args.timeout <= 0:
+        raise LangTrackError(f"--timeout must be above 0, got {args.timeout:g}.")
     load = functools.partial(load_tracker, args.weights, args.device, args.backend)
     runs = args.out.expanduser().resolve() / "runs"
     chosen = choose(args.weights)
-    weights = [check(chosen[branch]) for branch in ("lgm", "siam")]
-    task = Task(load, runs, weights, args.every, args.png, not args.no_video, args.keep_damaged)
-    return run_batch(args, task)
+    weights = [check(chosen[branch]) for branch in ("language", "tracker")]
+    options = replace(run_options(args), overwrite=True)  # a lost worker may have left a run
+    return run_batch(args, Task(load, runs, weights, options))
 
 
 def run_batch(args: argparse.Namespace, task: Task) -> int:
@@ -79,14 +74,8 @@ def run_batch(args: argparse.Namespace, task: Task) -> int:
     out = task.runs.parent
     with Ledger(out) as ledger:
         task.runs.mkdir(exist_ok=True)
-        settings = {
-            "weights": task.weights,
-            "every": task.every,
-            "png": task.png,
-            "video": task.video,
-            "keep_damaged": task.keep_damaged,
-        }
-        check_settings(out, settings)
+        settings = {"weights": task.weights, **asdict(task.options)}
+        check_settings(out, json.loads(json.dumps(settings)))  # as it is read back, with lists for tuples
         remove_partial_runs(task.runs)  # we hold the lock, so nobody else is writing there
         todo = [i for i in items if _is_to_do(ledger.entries.get(i.id), task.runs / i.id, args.retry_failed)]
         try:

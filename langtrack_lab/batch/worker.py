@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from langtrack_core.run.track_video import Output, open_source, record
+from langtrack_core.run.options import RunOptions
+from langtrack_core.run.track_video import track_video
 from langtrack_core.types import LangTrackError, Step
 
 from .manifest import Item
@@ -27,15 +28,13 @@ class Task:
         load: makes the tracker, once in each worker.
         runs: folder of the run folders, which every worker must be able to reach.
         weights: files of each branch with their sha256; ``load`` must have loaded these.
+        options: how every item is run.
     """
 
     load: Callable[[], LangTracker]
     runs: Path
     weights: list[dict[str, str]] = field(default_factory=list)
-    every: int = 1
-    png: bool = False
-    video: bool = True
-    keep_damaged: bool = False
+    options: RunOptions = field(default_factory=lambda: RunOptions(overwrite=True))
 
 
 @dataclass(frozen=True)
@@ -69,18 +68,15 @@ def run_item(
         heartbeat(count)
 
     try:
-        query = item.query()
-        source = open_source(Path(item.video), query)
-        output = Output(task.png, task.video, overwrite=True, keep_damaged=task.keep_damaged)
-        outcome = record(
-            tracker, source, query, task.runs / item.id, every=task.every, output=output, on_step=on_step
+        summary = track_video(
+            tracker, item.video, item.query(), out=task.runs / item.id, options=task.options, on_step=on_step
         )
     except Exception as error:
         if _disk_full(error):
             return Result("full", str(error))
         reason = str(error) if isinstance(error, LangTrackError) else f"{type(error).__name__}: {error}"
         return Result("failed", reason, count, time.perf_counter() - started)
-    return Result("done", outcome.damage or "", count, time.perf_counter() - started, dict(outcome.states))
+    return Result("done", summary.damage or "", count, time.perf_counter() - started, dict(summary.states))
 
 
 def _disk_full(error: BaseException | None) -> bool:

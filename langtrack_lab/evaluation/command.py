@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def load_tracker(weights: str, device: str) -> Tracker:
-    return LangTracker.from_pretrained(weights, device, ahead=0)  # in turn, to be timed
+    return LangTracker.from_pretrained(weights, device, prefetch=0)  # in turn, to be timed
 
 
 def print_summary(summary: Summary) -> None:

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.target == "contrast" and args.pairs is None:
         raise LangTrackError("Say with --pairs which file lists the contrasting sentences.")
-    segmenter = build_segmenter(choose(args.weights)["lgm"], args.device).segmenter
+    segmenter = build_segmenter(choose(args.weights)["language"], args.device).segmenter
     if args.target == "refer":
         print_refer(segmenter, args.data / "refer")
     else:
@@ -98,10 +98,10 @@ def print_absent(tracker: LangTracker, folder: Path, frames: int = ABSENT_FRAMES
     for clip, other in tqdm(pairs, "absent", leave=False):
         shown = itertools.islice(clip.read_frames(), frames)
         for step in tracker.track(shown, Query(other.expressions[0])):
-            sure = step.grounded is not None and step.grounded.present
-            sure = sure and step.grounded.confidence >= tracker.fusion.start  # type: ignore[union-attr]
+            sure = step.language is not None and step.language.present
+            sure = sure and step.language.confidence >= tracker.fusion.start  # type: ignore[union-attr]
             total[clip.name] += 1
-            fused[clip.name] += step.state != "tracking"
+            fused[clip.name] += step.decision.state != "tracking"
             alone[clip.name] += not sure
     print(f"{'clip':<14}{'frames':>8}{'fused':>8}{'language':>10}")
     for name, count in total.items():

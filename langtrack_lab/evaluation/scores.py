@@ -16,8 +16,8 @@ from ..metrics.masks import PRECISION_AT
 from .sequences import Answers, Record
 
 ORACLE = "oracle"
-BRANCHES = ("fused", "lgm", "siam", ORACLE)
-TITLES = {"fused": "fused", "lgm": "language", "siam": "tracker", ORACLE: "oracle"}
+BRANCHES = ("fused", "language", "tracker", ORACLE)
+TITLES = {"fused": "fused", "language": "language", "tracker": "tracker", ORACLE: "oracle"}
 
 
 class Measure(NamedTuple):
@@ -93,8 +93,8 @@ class Scores:
 def scores_of(record: Record, convention: Convention) -> dict[str, Scores]:
     """Figures of every branch, and of the oracle where there are two to choose from."""
     answers = dict(record.answers)
-    if {"lgm", "siam"} <= answers.keys():
-        answers[ORACLE] = _better(record, answers["lgm"], answers["siam"])
+    if {"language", "tracker"} <= answers.keys():
+        answers[ORACLE] = _better(record, answers["language"], answers["tracker"])
     return {name: _scores(record, answers[name], convention) for name in BRANCHES if name in answers}
 
 

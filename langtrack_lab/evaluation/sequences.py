@@ -20,7 +20,7 @@ from langtrack_core.video import read_picture
 from ..metrics import boundary_f
 from .protocol import Item
 
-BRANCHES = ("lgm", "siam", "fused")
+BRANCHES = ("language", "tracker", "fused")
 
 
 class Tracker(Protocol):
@@ -28,7 +28,7 @@ class Tracker(Protocol):
 
     info: dict[str, Any]
 
-    def describe(self, text: str) -> Any: ...
+    def read_text(self, text: str) -> Any: ...
 
     def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Iterator[Step]: ...
 
@@ -73,7 +73,7 @@ class Record:
         truth_xyxy: ``(N, 4)``, nan where there is no box.
         absent: ``(N,)`` the set says that the target is not to be seen.
         states: N words of `types.State`; empty for other trackers.
-        sources: N words of `types.Source`, whose answer the fused one is; empty for other trackers.
+        sources: N names of the branch whose answer the fused one is, or "none"; empty for other trackers.
         answers: by branch; the language branch is not there when nothing was said.
         seconds: of reading pictures and tracking; 0 when unknown.
         peak_mb: most memory of the process so far; 0 when unknown.
@@ -116,19 +116,19 @@ def answer(
     height, width, _ = read_picture(sequence.frames[start]).shape
     size_hw = height, width
     watch = _Watch()
-    asked = [name for name in BRANCHES if name != "lgm" or item.sentence is not None]
+    asked = [name for name in BRANCHES if name != "language" or item.sentence is not None]
     branches = {name: _Listener(item) for name in asked}
     states: list[str] = []
     sources: list[str] = []
     note = ""
     try:
         for step in watch.over(tracker.track(sequence.read_frames(start), item.query(), every=every)):
-            said = {"lgm": step.grounded, "siam": step.tracked, "fused": step.fused}
+            said = {"language": step.language, "tracker": step.tracker, "fused": step.fused}
             truth = sequence.mask(step.frame.index)
             for name, listener in branches.items():
                 listener.hear(said[name], truth)
-            states.append(step.state)
-            sources.append(step.fused.source)
+            states.append(step.decision.state)
+            sources.append(step.decision.source or "none")
             on_frame()
     except LangTrackError as error:
         if item.sentence is None or _readable(tracker, item.sentence):
@@ -164,7 +164,7 @@ def answer(
 
 def _readable(tracker: Tracker, sentence: str) -> bool:
     try:
-        tracker.describe(sentence)
+        tracker.read_text(sentence)
     except LangTrackError:
         return False
     return True

@@ -1,7 +1,7 @@
 """One branch alone, measured on the dev sets: two tables, one number below each.
 
-python -m langtrack_core evaluate siam --data DEV    success AUC of the tracker, started on the first true box
-python -m langtrack_core evaluate lgm --data DEV     mean IoU of the language branch, frame by frame
+python -m langtrack_core evaluate tracker --data DEV      success AUC of the tracker, from the first true box
+python -m langtrack_core evaluate language --data DEV     mean IoU of the language branch, frame by frame
 
 DEV holds ``davis`` (DAVIS layout with sentences) and, for the tracker, ``boxes`` (LaSOT layout).
 """
@@ -33,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the table of ``args.target``, "siam" or "lgm"."""
+    """Prints the table of ``args.target``, "tracker" or "language"."""
     entry = choose(args.weights)[args.target]
-    if args.target == "siam":
+    if args.target == "tracker":
         tracker = build_tracker(entry, args.device).new_tracker()
         print_tracks([follow(tracker, s) for s in tracking_sequences(args.data)])
     else:

@@ -276,7 +276,7 @@ def _gallery(gallery: Gallery) -> str:
 
 def _key() -> str:
     style = Style()
-    colours = (("truth", TRUTH_RGB), ("language", style.lgm_rgb), ("tracker", style.siam_rgb))
+    colours = (("truth", TRUTH_RGB), ("language", style.language_rgb), ("tracker", style.tracker_rgb))
     swatches = "".join(
         f'<span class="swatch" style="background:rgb{rgb}"></span>{name}' for name, rgb in colours
     )

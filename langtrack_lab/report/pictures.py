@@ -16,7 +16,7 @@ from PIL import Image
 from langtrack_core.files import plain_name, write_bytes
 from langtrack_core.masks import BoolMask, decode_rle
 from langtrack_core.run.render import draw, line_width
-from langtrack_core.types import Estimate, Frame, LangTrackError, Source, State, Step
+from langtrack_core.types import Branch, Decision, Estimate, Frame, LangTrackError, Reason, State, Step
 from langtrack_core.video import read_picture
 
 from ..evaluation.protocol import Item, items_of
@@ -115,11 +115,14 @@ def _shot(record: Record, scores: Scores, item: Item, overlap: float) -> Shot:
     if fused.masks and (encoded := fused.masks[place]) is not None:
         answered = decode_rle(encoded).astype(np.float32)
     box = fused.boxes_xyxy[place]
-    source = cast(Source, record.sources[place] if record.sources else "lgm")
+    source = cast(Branch, record.sources[place] if record.sources else "language")
     confidence = float(np.nan_to_num(fused.confidence[place]))
-    estimate = Estimate(answered, confidence, None if np.isnan(box).any() else box, source)
+    estimate = Estimate(answered, confidence, None if np.isnan(box).any() else box)
     state = cast(State, record.states[place] if record.states else "tracking")
-    rgb = draw(Step(Frame(index, 0.0, rgb), None, None, estimate, state, ""), "fused")
+    decision = Decision(
+        source if estimate.present else None, state, confidence, False, False, Reason.LANGUAGE_ONLY
+    )
+    rgb = draw(Step(Frame(index, 0.0, rgb), None, None, estimate, decision), "fused")
     _draw_truth(rgb, item.sequence.mask(index), record.truth_xyxy[place])
     return Shot(record.key, record.sentence or "", index, overlap, rgb)
 

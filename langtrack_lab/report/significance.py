@@ -39,7 +39,7 @@ def verdicts(summaries: Sequence[Summary]) -> list[str]:
                 found.append(gap.sentence(labels[other], labels[ranked[0]], MEASURES[key].title))
     for label, summary in zip(labels, summaries, strict=True):
         for key in JUDGED:
-            for branch in ("lgm", "siam"):
+            for branch in ("language", "tracker"):
                 gap = difference(summary, branch, summary, "fused", key)
                 if gap is not None:
                     names = (f"{label}'s {TITLES[branch]}", f"{label} fused")

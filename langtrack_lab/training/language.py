@@ -1,6 +1,6 @@
 """Training of the lite language branch; the published one's is in `paper`.
 
-    python -m langtrack_core train dmn --preset lite --data DIR --out DIR
+    python -m langtrack_core train language --preset lite --data DIR --out DIR
 
 It is trained with binary cross-entropy and Dice on the mask at strides 16 and 4 (DMN's low and high
 resolution, here at once), and a score that learns to tell whether the mask is right. The backbone starts from

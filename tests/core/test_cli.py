@@ -9,23 +9,26 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from clips import count_frames
-from synthetic import Clip, OracleTracker, moving_object, write_folder, write_mp4
+from fake_branches import oracle_tracker
+from synthetic import Clip, moving_object, write_folder, write_mp4
 from tiny_weights import write_lite
 
 from langtrack_core import cli
-from langtrack_core.run import track_video as recording
+from langtrack_core.pipeline import LangTracker
+from langtrack_core.run import command
 from langtrack_core.run.format import read_run
 from langtrack_core.types import Step
 from langtrack_core.video import VideoWriter
 from langtrack_core.weights import registry as weights
 
-REAL_LOADING = recording.load_tracker
+REAL_LOADING = command.load_tracker
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +46,11 @@ def oracle(clip: Clip, monkeypatch) -> list[tuple[str, str]]:
     """The tracker that knows the truth in place of the networks; the list says how often one was loaded."""
     loaded: list[tuple[str, str]] = []
 
-    def load(weights: str, device: str, backend: str) -> OracleTracker:
+    def load(weights: str, device: str, backend: str) -> LangTracker:
         loaded.append((weights, device))
-        return OracleTracker(clip.masks)
+        return oracle_tracker(clip.masks)
 
-    monkeypatch.setattr(recording, "load_tracker", load)
+    monkeypatch.setattr(command, "load_tracker", load)
     return loaded
 
 
@@ -66,11 +69,16 @@ def test_a_run_from_text(video: Path, clip: Clip, tmp_path: Path, capsys):
     assert "\n" not in summary
     assert 'Followed "the red zebra" through 10 frames of clip.mp4' in summary
     assert "found in 8, lost in 1, still searching in 1" in summary
-    assert "Unknown words: zebra." in summary and "siam oracle (truth)" in summary
+    assert "Unknown words: zebra." in summary and "tracker oracle (truth)" in summary
     assert f"The run is in {tmp_path / 'run'}." in summary
     run = read_run(tmp_path / "run")
     assert run.manifest["unknown_words"] == ["zebra"] and run.manifest["weights"][0]["name"] == "oracle"
-    assert [row.state for row in run.rows] == ["searching", *["tracking"] * 6, "lost", *["tracking"] * 2]
+    assert [row.decision.state for row in run.rows] == [
+        "searching",
+        *["tracking"] * 6,
+        "lost",
+        *["tracking"] * 2,
+    ]
     for row, box in zip(run.rows, clip.boxes_xyxy, strict=True):
         if row.fused.box_xyxy is None:
             assert np.isnan(box).all()
@@ -90,8 +98,8 @@ def test_every_option(clip: Clip, tmp_path: Path, capsys, oracle):
     run = read_run(out)
     assert run.manifest["box_xyxy"] == [1, 2, 30.5, 40] and run.manifest["video"]["kind"] == "folder"
     assert [row.frame for row in run.rows] == list(range(2, 10))
-    assert [row.frame for row in run.rows if row.lgm is not None] == [2, 5, 8]
-    assert not list(out.glob("*.mp4")) and len(list((out / "masks" / "lgm").iterdir())) == 3
+    assert [row.frame for row in run.rows if row.language is not None] == [2, 5, 8]
+    assert not list(out.glob("*.mp4")) and len(list((out / "masks" / "language").iterdir())) == 3
 
 
 def test_overwrite(video: Path, tmp_path: Path, capsys):
@@ -204,7 +212,7 @@ def home(tmp_path_factory) -> Path:
 def tiny(home: Path, tmp_path_factory, monkeypatch) -> None:
     """The real loading and the real loop, with small random networks."""
     monkeypatch.setattr(weights, "SHIPPED", write_lite(tmp_path_factory.mktemp("shipped")))
-    monkeypatch.setattr(recording, "load_tracker", REAL_LOADING)
+    monkeypatch.setattr(command, "load_tracker", REAL_LOADING)
     monkeypatch.setenv("LANGTRACK_HOME", str(home))
 
 
@@ -213,9 +221,12 @@ def test_with_networks_in_place_of_the_oracle(tiny, video: Path, tmp_path: Path,
     assert track(video, out, "--text", "the red zebra", "--box", "10,10,40,40", "--every", "2") == 0
     assert "unknown words, left out: zebra" in capsys.readouterr().err
     run = read_run(out)
-    assert len(run.rows) == 10 and [row.lgm is not None for row in run.rows] == [True, False] * 5
-    assert all(row.siam is not None for row in run.rows)
-    assert {w["branch"]: w["name"] for w in run.manifest["weights"]} == {"lgm": "lite", "siam": "lite"}
+    assert len(run.rows) == 10 and [row.language is not None for row in run.rows] == [True, False] * 5
+    assert all(row.tracker is not None for row in run.rows)
+    assert {w["branch"]: w["name"] for w in run.manifest["weights"]} == {
+        "language": "lite",
+        "tracker": "lite",
+    }
     assert "fusion" in run.manifest["settings"]
 
 
@@ -244,18 +255,18 @@ def test_missing_weights_are_refused(tiny, name: str, message: str, video: Path,
 # --- how it stops ------------------------------------------------------------------------------------------
 
 
-class Stopping(OracleTracker):
-    """Calls ``stop`` after its third frame."""
+def stopping(masks, stop) -> LangTracker:
+    """Knows the truth, and calls ``stop`` on its fourth frame."""
 
-    def __init__(self, masks, stop) -> None:
-        super().__init__(masks)
-        self.stop = stop
+    class Stopping(LangTracker):
+        def track_all(self, *args, **options) -> Iterator[tuple[Step, ...]]:
+            with closing(super().track_all(*args, **options)) as rows:
+                for count, steps in enumerate(rows):
+                    if count == 3:
+                        stop()
+                    yield steps
 
-    def track(self, frames, query, *, every: int = 1) -> Iterator[Step]:
-        for count, step in enumerate(super().track(frames, query, every=every)):
-            if count == 3:
-                self.stop()
-            yield step
+    return oracle_tracker(masks, cls=Stopping)
 
 
 def raising(error: BaseException):
@@ -267,7 +278,7 @@ def raising(error: BaseException):
 
 def test_ctrl_c_leaves_nothing(clip: Clip, video: Path, tmp_path: Path, capsys, monkeypatch):
     stop = raising(KeyboardInterrupt())
-    monkeypatch.setattr(recording, "load_tracker", lambda *_: Stopping(clip.masks, stop))
+    monkeypatch.setattr(command, "load_tracker", lambda *_: stopping(clip.masks, stop))
     assert track(video, tmp_path / "run", "--text", "red", "--png") == 130
     assert "langtrack: stopped" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -276,9 +287,9 @@ def test_ctrl_c_leaves_nothing(clip: Clip, video: Path, tmp_path: Path, capsys, 
 def test_sigterm_leaves_nothing(clip: Clip, video: Path, tmp_path: Path, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(
-        recording,
+        command,
         "load_tracker",
-        lambda *_: Stopping(clip.masks, lambda: os.kill(os.getpid(), signal.SIGTERM)),
+        lambda *_: stopping(clip.masks, lambda: os.kill(os.getpid(), signal.SIGTERM)),
     )
     with pytest.raises(SystemExit) as caught:
         track(video, tmp_path / "run", "--text", "red")
@@ -288,7 +299,7 @@ def test_sigterm_leaves_nothing(clip: Clip, video: Path, tmp_path: Path, monkeyp
 
 def test_a_fault_of_ours_is_one_line_too(clip: Clip, video: Path, tmp_path: Path, capsys, monkeypatch):
     stop = raising(RuntimeError("shapes differ"))
-    monkeypatch.setattr(recording, "load_tracker", lambda *_: Stopping(clip.masks, stop))
+    monkeypatch.setattr(command, "load_tracker", lambda *_: stopping(clip.masks, stop))
     assert track(video, tmp_path / "run", "--text", "red", "--quiet") == 1
     said = capsys.readouterr().err
     assert "internal error (RuntimeError: shapes differ)" in said and said.count("\n") == 1
@@ -302,10 +313,10 @@ def test_a_fault_of_ours_is_one_line_too(clip: Clip, video: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("command", "target", "module"),
-    [(c, t, module) for c, targets in cli.DISPATCHED.items() for t, (module, _) in targets.items()],
+    ("name", "module"),
+    [(name, c.module) for name, c in cli.all_commands().items() if name[0] not in ("track", "weights")],
 )
-def test_train_and_evaluate_hand_over(command: str, target: str, module: str, monkeypatch):
+def test_train_and_evaluate_hand_over(name: tuple[str, ...], module: str, monkeypatch):
     handed: list[argparse.Namespace] = []
 
     def run(args: argparse.Namespace) -> int:
@@ -316,8 +327,8 @@ def test_train_and_evaluate_hand_over(command: str, target: str, module: str, mo
     fake.add_arguments = lambda parser: parser.add_argument("--steps", type=int)  # type: ignore[attr-defined]
     fake.run = run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module, fake)
-    assert cli.main([command, *filter(None, [target]), "--steps", "12"]) == 7
-    assert (handed[0].steps, handed[0].target) == (12, target)
+    assert cli.main([*name, "--steps", "12"]) == 7
+    assert (handed[0].steps, handed[0].target) == (12, "".join(name[1:]))
 
 
 def test_help_and_weights_list_do_not_load_torch(tmp_path: Path):

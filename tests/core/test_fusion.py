@@ -1,26 +1,37 @@
-"""The decision of one frame: whom to believe, when to start, to re-anchor, to give up and to find again."""
+"""The decision of one frame: which branch to believe, when to start, re-anchor, give up and find again."""
 
 import numpy as np
 import pytest
 
-from langtrack_core import fusion
-from langtrack_core.fusion import SURE, Calibration, FusionConfig, Memory, fuse
-from langtrack_core.run.format import BoxOf
-from langtrack_core.types import Estimate, LangTrackError
+from langtrack_core.fusion import (
+    FUSION_LIMITS,
+    MAX_LOG_ODDS,
+    Calibration,
+    FusionConfig,
+    FusionState,
+    decide,
+    fuse,
+)
+from langtrack_core.run.format import BranchBox
+from langtrack_core.types import REASON_TEXTS, Estimate, LangTrackError, Reason
 
 SIZE = (20, 30)
-CONFIG = FusionConfig(start=0.5, lost=0.25, margin=0.15, overlap=0.5, patience=3)
-TRACKING = Memory("tracking")
+CONFIG = FusionConfig(start=0.5, lost=0.25, margin=0.15, overlap=0.5, reanchor_after=3)
+SEARCHING, TRACKING, LOST = (FusionState(state) for state in ("searching", "tracking", "lost"))
 
 
-def seen(source, confidence, left=0):
+def seen(confidence, left=0):
     mask = np.zeros(SIZE, np.float32)
     mask[5:15, left : left + 10] = 1
-    return Estimate.from_mask(mask, confidence, source)
+    return Estimate.from_mask(mask, confidence)
 
 
-def decide(tracked, grounded, memory=TRACKING):
-    return fuse(tracked, grounded, memory, CONFIG, SIZE)
+def decision_of(language, tracker, state=TRACKING, config=CONFIG):
+    return decide(language, tracker, state, config)[0]
+
+
+def fused(language, tracker):
+    return fuse(language, tracker, decision_of(language, tracker), SIZE)
 
 
 def test_calibration_is_the_logistic_function_and_does_not_overflow():
@@ -29,155 +40,160 @@ def test_calibration_is_the_logistic_function_and_does_not_overflow():
     assert calibration(1e6) == 1.0 and calibration(-1e6) == 0.0
 
 
-@pytest.mark.parametrize("field", ["start", "lost", "margin", "overlap", "doubt"])
-def test_settings_outside_their_range_are_refused_by_name(field):
-    with pytest.raises(LangTrackError, match=field):
-        FusionConfig(**{field: 1.5})
+@pytest.mark.parametrize("name", FUSION_LIMITS)
+def test_settings_outside_their_range_are_refused_by_name(name):
+    limit = FUSION_LIMITS[name]
+    for value in (limit.low - limit.step, limit.high + limit.step, float("nan")):
+        with pytest.raises(LangTrackError, match=name):
+            FusionConfig(**{name: value})
 
 
 def test_searching_makes_no_guess():
-    decision = decide(None, seen("lgm", 0.49), Memory())
-    assert not decision.fused.present and not decision.anchor
-    assert decision.memory.state == "searching"
+    decision, state = decide(seen(0.49), None, SEARCHING, CONFIG)
+    assert decision.source is None and not decision.reanchor and state.state == "searching"
+    assert not fuse(seen(0.49), None, decision, SIZE).present
 
 
 def test_a_confident_language_box_starts_the_tracker():
-    decision = decide(None, seen("lgm", 0.5), Memory())
-    assert decision.anchor and decision.fused.source == "lgm"
-    assert decision.memory.state == "tracking"
+    decision, state = decide(seen(0.5), None, SEARCHING, CONFIG)
+    assert decision.reanchor and decision.source == "language"
+    assert decision.state == state.state == "tracking"
 
 
-@pytest.mark.parametrize(("p_siam", "p_lgm", "source"), [(0.8, 0.6, "siam"), (0.6, 0.8, "lgm")])
-def test_where_they_differ_the_more_probable_branch_is_believed(p_siam, p_lgm, source):
-    decision = decide(seen("siam", p_siam), seen("lgm", p_lgm, left=15))
-    assert decision.fused.source == source and decision.memory.state == "tracking"
+@pytest.mark.parametrize(
+    ("p_language", "p_tracker", "source"), [(0.6, 0.8, "tracker"), (0.8, 0.6, "language")]
+)
+def test_where_they_differ_the_more_probable_branch_is_believed(p_language, p_tracker, source):
+    decision = decision_of(seen(p_language, left=15), seen(p_tracker))
+    assert decision.source == source and decision.state == "tracking"
+    assert decision.reason == (Reason.TRACKER_SURER if source == "tracker" else Reason.LANGUAGE_SURER)
 
 
 def test_a_branch_that_sees_nothing_is_not_believed_however_sure_it_is():
-    nothing = Estimate.absent(SIZE, "lgm", confidence=0.99)
-    assert decide(seen("siam", 0.4), nothing).fused.source == "siam"
+    nothing = Estimate.absent(SIZE, confidence=0.99)
+    assert decision_of(nothing, seen(0.4)).source == "tracker"
 
 
 def test_both_improbable_is_lost_and_absent():
-    decision = decide(seen("siam", 0.2), seen("lgm", 0.24))
-    assert decision.memory.state == "lost"
-    assert not decision.fused.present and decision.fused.source == "none" and not decision.fused.mask.any()
+    decision = decision_of(seen(0.24), seen(0.2))
+    assert decision.state == "lost" and decision.source is None and decision.confidence == 0
+    estimate = fused(seen(0.24), seen(0.2))
+    assert not estimate.present and not estimate.mask.any()
 
 
-def test_the_tracker_is_re_anchored_only_after_patience_frames_in_a_row():
-    memory, anchors = TRACKING, []
+def test_the_tracker_is_re_anchored_only_after_so_many_frames_in_a_row():
+    state, reanchored = TRACKING, []
     for _ in range(3):
-        decision = decide(seen("siam", 0.5), seen("lgm", 0.9, left=15), memory)
-        memory = decision.memory
-        anchors.append(decision.anchor)
-    assert anchors == [False, False, True]
-    assert memory.lead == 0
+        decision, state = decide(seen(0.9, left=15), seen(0.5), state, CONFIG)
+        reanchored.append(decision.reanchor)
+    assert reanchored == [False, False, True]
+    assert decision.reason == Reason.REANCHORED and state.language_streak == 0
 
 
-def test_frames_without_language_neither_add_to_the_lead_nor_end_it():
-    memory = decide(seen("siam", 0.5), seen("lgm", 0.9, left=15)).memory
-    memory = decide(seen("siam", 0.5), None, memory).memory
-    assert memory.lead == 1
-    assert decide(seen("siam", 0.9), seen("lgm", 0.9, left=15), memory).memory.lead == 0
+def test_frames_without_language_neither_add_to_the_streak_nor_end_it():
+    _, state = decide(seen(0.9, left=15), seen(0.5), TRACKING, CONFIG)
+    _, state = decide(None, seen(0.5), state, CONFIG)
+    assert state.language_streak == 1
+    assert decide(seen(0.9, left=15), seen(0.9), state, CONFIG)[1].language_streak == 0
 
 
 def test_agreeing_branches_never_re_anchor():
-    memory = TRACKING
+    state = TRACKING
     for _ in range(5):
-        decision = decide(seen("siam", 0.5), seen("lgm", 0.95, left=1), memory)
-        memory = decision.memory
-        assert not decision.anchor
+        decision, state = decide(seen(0.95, left=1), seen(0.5), state, CONFIG)
+        assert decision.agree and not decision.reanchor
 
 
-@pytest.mark.parametrize("finder", ["lgm", "siam"])
+@pytest.mark.parametrize("finder", ["language", "tracker"])
 def test_a_lost_target_is_found_again_by_a_confident_branch_alone(finder):
-    lost = Memory("lost")
-    weak = decide(seen("siam", 0.4), seen("lgm", 0.4), lost)
-    assert weak.memory.state == "lost" and not weak.fused.present
-    found = decide(
-        seen("siam", 0.6 if finder == "siam" else 0.1), seen("lgm", 0.6 if finder == "lgm" else 0.1), lost
+    weak = decision_of(seen(0.4), seen(0.4), LOST)
+    assert weak.state == "lost" and weak.source is None
+    found = decision_of(
+        seen(0.6 if finder == "language" else 0.1), seen(0.6 if finder == "tracker" else 0.1), LOST
     )
-    assert found.memory.state == "tracking" and found.fused.source == finder
-    assert found.anchor == (finder == "lgm")
+    assert found.state == "tracking" and found.source == finder
+    assert found.reanchor == (finder == "language")
 
 
 def test_a_box_alone_is_lost_and_found_by_the_tracker():
-    lost = decide(seen("siam", 0.1), None)
-    assert lost.memory.state == "lost"
-    assert decide(seen("siam", 0.3), None, lost.memory).memory.state == "lost"
-    assert decide(seen("siam", 0.7), None, lost.memory).memory.state == "tracking"
+    lost, state = decide(None, seen(0.1), TRACKING, CONFIG)
+    assert lost.state == "lost"
+    assert decide(None, seen(0.3), state, CONFIG)[0].state == "lost"
+    assert decide(None, seen(0.7), state, CONFIG)[0].state == "tracking"
 
 
-def test_every_decision_says_why():
-    cases = [
-        decide(None, None, Memory()),
-        decide(None, seen("lgm", 0.9), Memory()),
-        decide(seen("siam", 0.9), None),
-        decide(seen("siam", 0.1), seen("lgm", 0.1)),
-        decide(seen("siam", 0.9), seen("lgm", 0.8)),
-        decide(seen("siam", 0.9), Estimate.absent(SIZE, "lgm")),
-    ]
-    assert all(case.reason for case in cases)
-    assert len({case.reason for case in cases}) == len(cases)
+@pytest.mark.parametrize(
+    ("language", "tracker", "state", "reason"),
+    [
+        (None, None, SEARCHING, Reason.LANGUAGE_NOT_ASKED),
+        (seen(0.1), None, SEARCHING, Reason.LANGUAGE_UNSURE),
+        (seen(0.9), None, SEARCHING, Reason.FOUND),
+        (seen(0.9), seen(0.1), LOST, Reason.FOUND_AGAIN),
+        (seen(0.1), seen(0.1), LOST, Reason.IMPROBABLE),
+        (None, seen(0.1), LOST, Reason.TRACKER_IMPROBABLE),
+        (None, seen(0.9), TRACKING, Reason.TRACKER_ONLY),
+        (seen(0.9), None, TRACKING, Reason.LANGUAGE_ONLY),
+        (seen(0.1), seen(0.1, left=15), TRACKING, Reason.IMPROBABLE),
+        (seen(0.8), seen(0.9), TRACKING, Reason.AGREE),
+        (Estimate.absent(SIZE), seen(0.9), TRACKING, Reason.LANGUAGE_ABSENT),
+    ],
+)
+def test_every_decision_says_why(language, tracker, state, reason):
+    assert decision_of(language, tracker, state).reason == reason
+
+
+def test_every_reason_has_its_words():
+    assert REASON_TEXTS.keys() == set(Reason)
+    assert len(set(REASON_TEXTS.values())) == len(Reason)
 
 
 def test_where_the_branches_agree_the_mask_is_the_mean_of_their_maps():
-    decision = decide(seen("siam", 0.8), seen("lgm", 0.6, left=2))
-    assert decision.fused.source == "siam"
-    np.testing.assert_array_equal(decision.fused.box_xyxy, seen("siam", 0.8).box_xyxy)
-    assert decision.fused.mask_prob[8, 5] == 1.0 and decision.fused.mask_prob[8, 11] == 0.5
+    estimate = fused(seen(0.6, left=2), seen(0.8))
+    np.testing.assert_array_equal(estimate.box_xyxy, seen(0.8).box_xyxy)
+    assert estimate.mask_prob[8, 5] == 1.0 and estimate.mask_prob[8, 11] == 0.5
 
 
 def test_where_they_differ_the_chosen_branch_keeps_its_own_mask():
-    decision = decide(seen("siam", 0.8), seen("lgm", 0.6, left=15))
-    np.testing.assert_array_equal(decision.fused.mask, seen("siam", 0.8).mask)
+    np.testing.assert_array_equal(fused(seen(0.6, left=15), seen(0.8)).mask, seen(0.8).mask)
 
 
 def test_the_decision_is_the_same_from_recorded_boxes_as_from_estimates():
     rng = np.random.default_rng(3)
-    memory = replayed = Memory()
+    state = recorded_state = SEARCHING
     for _ in range(200):
-        branches = [seen(s, float(rng.random()), int(rng.integers(20))) for s in ("siam", "lgm")]
-        shown = [b if rng.random() < 0.9 else None for b in branches]
-        kept = [b and BoxOf(b.box_xyxy, b.confidence) for b in shown]
-        decision = decide(*shown, memory=memory)
-        choice = fusion.decide(*kept, replayed, CONFIG)
-        memory, replayed = decision.memory, choice.memory
-        assert memory == replayed
-        assert (choice.reason, choice.anchor) == (decision.reason, decision.anchor)
-        assert choice.source == decision.fused.source
+        branches = [seen(float(rng.random()), int(rng.integers(20))) for _ in range(2)]
+        live = [b if rng.random() < 0.9 else None for b in branches]
+        recorded = [b and BranchBox(b.box_xyxy, b.confidence) for b in live]
+        decision, state = decide(*live, state, CONFIG)
+        again, recorded_state = decide(*recorded, recorded_state, CONFIG)
+        assert again == decision and recorded_state == state
 
 
-def test_where_they_agree_the_box_is_the_trackers():
-    decision = decide(seen("siam", 0.6), seen("lgm", 0.9, left=2))
-    assert decision.fused.source == "siam" and "tracker" in decision.reason
+def test_where_they_agree_the_box_is_the_trackers_and_the_surer_ones_confidence_counts():
+    decision = decision_of(seen(0.9, left=2), seen(0.6))
+    assert decision.agree and decision.source == "tracker" and decision.confidence == 0.9
 
 
 def test_a_tracker_that_language_keeps_contradicting_loses_belief():
     """It was started by a guess, is sure of itself, and language is nearly as sure of another place."""
-    memory = decide(None, seen("lgm", 0.6), Memory()).memory
-    sources = []
+    _, state = decide(seen(0.6), None, SEARCHING, CONFIG)
+    reanchored = False
     for _ in range(12):
-        decision = decide(seen("siam", 0.95), seen("lgm", 0.85, left=15), memory)
-        memory = decision.memory
-        sources.append("anchored" if decision.anchor else decision.fused.source)
-    assert "anchored" in sources
-    trusting = FusionConfig(doubt=0.0)
-    kept = Memory("tracking")
+        decision, state = decide(seen(0.85, left=15), seen(0.95), state, CONFIG)
+        reanchored |= decision.reanchor
+    assert reanchored
+    state = TRACKING
     for _ in range(12):
-        kept = fuse(seen("siam", 0.95), seen("lgm", 0.85, left=15), kept, trusting, SIZE).memory
-    assert kept.support == SURE and kept.lead == 0
+        _, state = decide(seen(0.85, left=15), seen(0.95), state, FusionConfig(distrust_rate=0.0))
+    assert state.log_odds_same_target == MAX_LOG_ODDS and state.language_streak == 0
 
 
 def test_a_box_that_a_person_drew_is_doubted_later_than_one_that_language_found():
-    drawn, found = Memory("tracking"), Memory("tracking", support=0.0)
     frames = {}
-    for name, memory in (("drawn", drawn), ("found", found)):
-        decisions = 0
-        while decisions < 200:
-            decision = decide(seen("siam", 0.95), seen("lgm", 0.8, left=15), memory)
-            memory, decisions = decision.memory, decisions + 1
-            if decision.anchor:
-                break
-        frames[name] = decisions
+    for name, state in (("drawn", TRACKING), ("found", FusionState("tracking", log_odds_same_target=0.0))):
+        count, reanchored = 0, False
+        while not reanchored and count < 200:
+            decision, state = decide(seen(0.8, left=15), seen(0.95), state, CONFIG)
+            reanchored, count = decision.reanchor, count + 1
+        frames[name] = count
     assert frames["found"] < frames["drawn"] < 200

@@ -92,7 +92,7 @@ def test_estimate_from_mask_obeys_the_rule_of_128():
     mask_prob = np.zeros(SIZE, np.float32)
     mask_prob[:, :4] = 128 / 255
     mask_prob[10:14, 20:26] = 129 / 255
-    estimate = Estimate.from_mask(mask_prob, 0.5, "lgm")
+    estimate = Estimate.from_mask(mask_prob, 0.5)
     assert estimate.present
     assert estimate.box_xyxy.tolist() == [20, 10, 26, 14]
     np.testing.assert_array_equal(estimate.mask, raster([20, 10, 26, 14]))
@@ -102,7 +102,7 @@ def test_estimate_from_mask_obeys_the_rule_of_128():
 
 def test_estimate_of_an_empty_mask_is_absent_and_never_a_made_up_box():
     for estimate in (
-        Estimate.from_mask(np.full(SIZE, 0.5, np.float32), 0.9, "siam"),
+        Estimate.from_mask(np.full(SIZE, 0.5, np.float32), 0.9),
         Estimate.absent(SIZE),
     ):
         assert not estimate.present
@@ -115,11 +115,11 @@ def test_estimate_of_an_empty_mask_is_absent_and_never_a_made_up_box():
 @pytest.mark.parametrize(
     "arguments",
     [
-        (np.zeros(SIZE, np.float64), 0.5, None, "lgm"),
-        (np.zeros((*SIZE, 1), np.float32), 0.5, None, "lgm"),
-        (np.zeros(SIZE, np.float32), 1.5, None, "lgm"),
-        (np.zeros(SIZE, np.float32), float("nan"), None, "lgm"),
-        (np.zeros(SIZE, np.float32), 0.5, np.zeros(3), "lgm"),
+        (np.zeros(SIZE, np.float64), 0.5, None),
+        (np.zeros((*SIZE, 1), np.float32), 0.5, None),
+        (np.zeros(SIZE, np.float32), 1.5, None),
+        (np.zeros(SIZE, np.float32), float("nan"), None),
+        (np.zeros(SIZE, np.float32), 0.5, np.zeros(3)),
     ],
 )
 def test_wrong_estimates_cannot_be_made(arguments):

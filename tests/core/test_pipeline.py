@@ -1,8 +1,9 @@
-"""The loop, with branches that do as they are told, and with real networks of random weights."""
+"""The loop, with branches that a test scripts, and with real networks of random weights."""
 
 import numpy as np
 import pytest
 import torch
+from fake_branches import fake_tracker
 from synthetic import moving_object
 
 from langtrack_core.dmn.lite import LiteConfig, LiteDMN
@@ -18,91 +19,67 @@ CLIP = moving_object(12)
 BOX = CLIP.boxes_xyxy[0]
 
 
-class ToldTracker:
-    """Sees the truth with the confidence it is told, and notes when it was (re)started."""
+def scripted(language=lambda t: 0.9, tracker=lambda t: 0.8):
+    """Both branches see the truth, with these confidences by frame."""
 
-    def __init__(self, confidence, starts):
-        self.confidence, self.starts = confidence, starts
+    def truth(frame, confidence):
+        return Estimate.from_mask(CLIP.masks[frame.index].astype(np.float32), confidence(frame.index))
 
-    def init(self, frame, box_xyxy, *, exact=True):
-        self.reanchor(frame, box_xyxy)
-        return self.update(frame)
-
-    def reanchor(self, frame, box_xyxy):
-        self.starts.append((frame.index, tuple(np.asarray(box_xyxy))))
-
-    def update(self, frame):
-        return Estimate.from_mask(
-            CLIP.masks[frame.index].astype(np.float32), self.confidence(frame.index), "siam"
-        )
-
-
-class ToldSegmenter:
-    def __init__(self, confidence):
-        self.confidence, self.asked = confidence, []
-
-    def encode(self, text):
-        return text
-
-    def segment(self, frame, encoded):
-        self.asked.append(frame.index)
-        truth = CLIP.masks[frame.index].astype(np.float32)
-        return Estimate.from_mask(truth, self.confidence(frame.index), "lgm")
-
-
-def told(lgm=lambda t: 0.9, siam=lambda t: 0.8):
-    starts = []
-    tracker = LangTracker(ToldSegmenter(lgm), lambda: ToldTracker(siam, starts), FusionConfig())
-    return tracker, starts
+    return fake_tracker(lambda frame, text: truth(frame, language), lambda frame: truth(frame, tracker))
 
 
 def test_text_alone_searches_until_language_is_sure_and_then_starts_the_tracker_on_its_box():
-    tracker, starts = told(lgm=lambda t: 0.9 if t >= 3 else 0.3)
+    tracker = scripted(lambda t: 0.9 if t >= 3 else 0.3)
     steps = list(tracker.track(CLIP.frames, Query(text="it")))
-    assert [s.state for s in steps[:4]] == ["searching"] * 3 + ["tracking"]
-    assert all(not s.fused.present and s.tracked is None for s in steps[:3])
-    assert starts == [(3, tuple(CLIP.boxes_xyxy[3]))]
+    assert [s.decision.state for s in steps[:4]] == ["searching"] * 3 + ["tracking"]
+    assert all(not s.fused.present and s.tracker is None for s in steps[:3])
+    assert tracker.starts == [(3, tuple(CLIP.boxes_xyxy[3]))]
     assert len(steps) == len(CLIP.frames)
 
 
 def test_a_box_alone_never_asks_the_language_branch():
-    tracker, starts = told()
+    tracker = scripted()
     steps = list(tracker.track(CLIP.frames, Query(box_xyxy=BOX)))
-    assert starts == [(0, tuple(BOX))]
-    assert tracker.segmenter.asked == []
-    assert all(s.grounded is None and s.fused.source == "siam" for s in steps)
+    assert tracker.starts == [(0, tuple(BOX))]
+    assert tracker.segmenter.frames == []
+    assert all(s.language is None and s.decision.source == "tracker" for s in steps)
 
 
 def test_text_and_box_run_both_from_the_first_frame():
-    tracker, _ = told()
+    tracker = scripted()
     steps = list(tracker.track(CLIP.frames, Query(text="it", box_xyxy=BOX)))
-    assert all(s.tracked is not None and s.grounded is not None for s in steps)
+    assert all(s.tracker is not None and s.language is not None for s in steps)
 
 
 def test_language_runs_on_every_kth_frame_counted_from_the_start():
-    tracker, _ = told()
+    tracker = scripted()
     steps = list(tracker.track(CLIP.frames, Query(text="it", start=2), every=3))
-    assert tracker.segmenter.asked == [2, 5, 8, 11]
+    assert tracker.segmenter.frames == [2, 5, 8, 11]
     assert [s.frame.index for s in steps] == list(range(2, 12))
 
 
 def test_lost_and_found_again():
-    tracker, starts = told(lgm=lambda t: 0.1 if 4 <= t < 8 else 0.9, siam=lambda t: 0.8 if t < 4 else 0.1)
-    states = [s.state for s in tracker.track(CLIP.frames, Query(text="it"))]
+    tracker = scripted(language=lambda t: 0.1 if 4 <= t < 8 else 0.9, tracker=lambda t: 0.8 if t < 4 else 0.1)
+    states = [s.decision.state for s in tracker.track(CLIP.frames, Query(text="it"))]
     assert states == ["tracking"] * 4 + ["lost"] * 4 + ["tracking"] * 4
-    assert [index for index, _ in starts] == [0, 8]
+    assert [index for index, _ in tracker.starts] == [0, 8]
 
 
 def test_a_cadence_below_one_is_refused_before_any_frame():
-    tracker, _ = told()
+    tracker = scripted()
     with pytest.raises(LangTrackError, match="got 0"):
-        tracker.track(CLIP.frames, Query(text="it"), every=0)
+        next(tracker.track(unread(), Query(text="it"), every=0))
 
 
 def test_an_expression_that_cannot_be_read_is_refused_before_any_frame():
     tracker = random_tracker()
     with pytest.raises(LangTrackError):
-        tracker.track(CLIP.frames, Query(text="xyzzy"))
+        next(tracker.track(unread(), Query(text="xyzzy")))
+
+
+def unread():
+    raise AssertionError("a frame was read")
+    yield
 
 
 def random_tracker():
@@ -114,16 +91,16 @@ def random_tracker():
     vocabulary = Vocabulary.from_lines(["the", "red", "ellipse", "thing"], "plain")
     config = SegmenterConfig(Preprocessing.lite((96, 96)), largest_region=True, refine_edges=True)
     segmenter = DMNSegmenter(network.eval(), vocabulary, config)
-    siam = LiteNetwork().eval()
-    return LangTracker(segmenter, lambda: SiamMaskTracker(siam, CONFIGS["lite"]), FusionConfig(start=0.0))
+    siamese = LiteNetwork().eval()
+    return LangTracker(segmenter, lambda: SiamMaskTracker(siamese, CONFIGS["lite"]), FusionConfig(start=0.0))
 
 
 def outcome(step):
     parts = []
-    for estimate in (step.tracked, step.grounded, step.fused):
+    for estimate in (step.language, step.tracker, step.fused):
         if estimate is not None:
             parts += [estimate.mask_prob.tobytes(), estimate.confidence, repr(estimate.box_xyxy)]
-    return (step.frame.index, step.state, step.reason, *parts)
+    return (step.frame.index, step.decision, *parts)
 
 
 def test_two_runs_interleaved_give_exactly_what_each_gives_alone():
@@ -145,11 +122,11 @@ def test_two_runs_interleaved_give_exactly_what_each_gives_alone():
 
 
 def test_backward_goes_from_the_start_frame_to_the_first():
-    tracker, starts = told()
+    tracker = scripted()
     steps = list(tracker.track(CLIP.frames[::-1], Query(text="it", start=7), every=3, backward=True))
     assert [s.frame.index for s in steps] == list(range(7, -1, -1))
-    assert tracker.segmenter.asked == [7, 4, 1]
-    assert starts == [(7, tuple(CLIP.boxes_xyxy[7]))]
+    assert tracker.segmenter.frames == [7, 4, 1]
+    assert tracker.starts == [(7, tuple(CLIP.boxes_xyxy[7]))]
 
 
 def test_several_targets_share_one_decoding_and_are_what_each_is_alone():
@@ -168,14 +145,13 @@ def test_several_targets_share_one_decoding_and_are_what_each_is_alone():
         alone = tracker.track(CLIP.frames[:5], query, every=2)
         assert [outcome(s[place]) for s in together] == [outcome(s) for s in alone]
     with pytest.raises(LangTrackError, match="one start frame"):
-        tracker.track_all(CLIP.frames, [Query(text="it"), Query(text="it", start=2)])
+        next(tracker.track_all(CLIP.frames, [Query(text="it"), Query(text="it", start=2)]))
 
 
-def test_one_frame_can_be_grounded_alone_with_all_its_regions():
+def test_one_frame_can_be_segmented_alone_with_all_its_regions():
     tracker = random_tracker()
-    one = tracker.ground(CLIP.frames[0], "the red ellipse")
-    every = tracker.ground(CLIP.frames[0], "the red ellipse", every_region=True)
-    assert one.source == every.source == "lgm"
+    one = tracker.segment(CLIP.frames[0], "the red ellipse")
+    every = tracker.segment(CLIP.frames[0], "the red ellipse", every_region=True)
     assert not (one.mask & ~every.mask).any()
     positive = every.mask_prob > 129 / 255
     assert (one.mask_prob[~positive] == every.mask_prob[~positive]).all()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from langtrack_core.threads import Behind, ahead
+from langtrack_core.threads import BackgroundWorker, prefetch
 
 
 @pytest.fixture(autouse=True)
@@ -26,16 +26,16 @@ def numbers(made: list[int], closed: list[bool], count: int = 100) -> Iterator[i
 
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
-def test_ahead_gives_the_same_items_in_order(depth: int):
+def test_prefetch_gives_the_same_items_in_order(depth: int):
     made, closed = [], []
-    assert list(ahead(numbers(made, closed), depth)) == list(range(100))
+    assert list(prefetch(numbers(made, closed), depth)) == list(range(100))
     assert made == list(range(100)) and closed == [True]
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-def test_ahead_works_in_another_thread_and_only_so_far(depth: int):
+def test_prefetch_works_in_another_thread_and_only_so_far(depth: int):
     made, closed = [], []
-    items = ahead(numbers(made, closed), depth)
+    items = prefetch(numbers(made, closed), depth)
     assert next(items) == 0 and not made[depth + 1 :]
     for _ in range(200):  # the thread gets there, and waits
         if len(made) == depth + 1:
@@ -47,13 +47,13 @@ def test_ahead_works_in_another_thread_and_only_so_far(depth: int):
 
 
 @pytest.mark.parametrize("depth", [0, 2])
-def test_ahead_hands_an_error_on_in_its_place(depth: int):
+def test_prefetch_hands_an_error_on_in_its_place(depth: int):
     def broken() -> Iterator[int]:
         yield 1
         yield 2
         raise ValueError("third")
 
-    items = ahead(broken(), depth)
+    items = prefetch(broken(), depth)
     assert [next(items), next(items)] == [1, 2]
     with pytest.raises(ValueError, match="third"):
         next(items)
@@ -67,7 +67,7 @@ def test_behind_does_all_in_order_and_holds_few():
         gate.wait(10)
         done.append(item)
 
-    behind = Behind(work, 2)
+    behind = BackgroundWorker(work, 2)
     behind.put(0)
     behind.put(1)
     waiting = threading.Thread(target=behind.put, args=(2,))
@@ -88,7 +88,7 @@ def test_behind_hands_an_error_on_and_does_no_more():
             raise OSError("full")
         done.append(item)
 
-    behind = Behind(work, 1)
+    behind = BackgroundWorker(work, 1)
     with pytest.raises(OSError, match="full"):
         for item in range(100):
             behind.put(item)
@@ -106,7 +106,7 @@ def test_behind_drops_what_waits():
         gate.wait(10)
         done.append(item)
 
-    behind = Behind(work, 5)
+    behind = BackgroundWorker(work, 5)
     for item in range(5):
         behind.put(item)
     begun.wait(10)

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
-from app_helpers import FRAMES, SETTINGS, PacedTracker, counting_clip, cut_clip
+from app_helpers import FRAMES, SETTINGS, counting_clip, cut_clip, paced_tracker
 
 import demo.task
 from demo.desk import Desk
@@ -34,7 +34,7 @@ def page(name: str = "page") -> Any:
 
 def backend_at(root: Path, settings: Settings = SETTINGS, keep_s: float = 3600.0) -> Backend:
     line = Line(1, settings.queue_size)
-    return Backend(Desk(PacedTracker(), settings, Sessions(root, keep_s, line=line)), {})
+    return Backend(Desk(paced_tracker(), settings, Sessions(root, keep_s, line=line)), {})
 
 
 @pytest.fixture
@@ -71,10 +71,13 @@ def test_a_run_shows_progress_and_ends_with_every_file(backend: Backend, clip: s
     last = views[-1].player
     target = run_of(views[-1])
     assert target["index"] == list(range(FRAMES)) and target["map"]["frames"] == FRAMES
-    assert target["state"] == ["tracking"] * FRAMES and target["source"] == ["siam"] * FRAMES
-    assert target["agree"] == [1.0] * FRAMES and target["lgm_box"][0] == target["siam_box"][0]
+    assert target["state"] == ["tracking"] * FRAMES
+    assert target["source"] == ["language"] + ["tracker"] * (FRAMES - 1)
+    assert target["reason"] == ["found"] + ["agree"] * (FRAMES - 1)
+    assert target["reanchor"] == [True] + [False] * (FRAMES - 1)
+    assert target["overlap"] == [1.0] * FRAMES and target["language_box"][0] == target["tracker_box"][0]
     names = {"manifest.json", "boxes.csv", "masks.json", "otb.txt", "lasot.txt", "got10k.txt"}
-    names |= {"mask.mp4", "rectangle.mp4", "siammask.mp4", "fused.mp4"}
+    names |= {"mask.mp4", "rectangle.mp4", "tracker.mp4", "fused.mp4"}
     (downloads,) = last["files"]
     assert {file["name"] for file in downloads["files"]} == names
     assert all(file["note"] for file in downloads["files"])
@@ -281,7 +284,7 @@ def test_limits_are_told(tmp_path: Path, clip: str) -> None:
         line = backend.inspect(clip, page())
         assert (said in line) if said else ("24 frames" in line)
     with pytest.raises(LangTrackError, match="Choose a video"):
-        make_task(PacedTracker(), SETTINGS, None, "the car", "", 0, 1)
+        make_task(paced_tracker(), SETTINGS, None, "the car", "", 0, 1)
 
 
 def test_an_error_while_computing_is_one_sentence(
@@ -291,7 +294,7 @@ def test_an_error_while_computing_is_one_sentence(
         raise RuntimeError("secret detail")
         yield
 
-    monkeypatch.setattr(backend.desk.tracker, "track", fail)
+    monkeypatch.setattr(backend.desk.tracker, "track_all", fail)
     end = follow(backend, clip)[-1]
     assert end.player["state"] == "empty" and "Something went wrong" in end.notice
     assert "secret" not in end.notice and "Traceback" not in end.notice

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from app_helpers import FRAMES, SETTINGS, PacedTracker, counting_clip
+from app_helpers import FRAMES, SETTINGS, counting_clip, paced_tracker
 
 from demo.actions import Actions
 from demo.desk import Desk
@@ -22,7 +22,7 @@ def actions(tmp_path_factory: pytest.TempPathFactory) -> Actions:
     """Of a page that has followed a clip."""
     folder = tmp_path_factory.mktemp("actions")
     root = folder / "root"
-    backend = Backend(Desk(PacedTracker(), SETTINGS, Sessions(root, 3600.0)), {})
+    backend = Backend(Desk(paced_tracker(), SETTINGS, Sessions(root, 3600.0)), {})
     clip = counting_clip(root / ("a" * 64) / "grey.mp4")
     backend.begin(str(clip), "the red car", "", 0, 1, PAGE)
     (*_, end) = backend.watch(PAGE)
@@ -45,7 +45,7 @@ def test_verdicts_other_settings_and_agreement_answer_by_number(actions: Actions
     assert given["counts"]["both"] == 3 and given["frames"]["3"]["note"] == "<b>n</b>"
     assert answer(actions, "clear", first=0, last=FRAMES - 1)["verdicts"]["frames"] == {}
     changed = answer(actions, "what_if", settings={"rule": "language"})
-    assert changed["what_if"] and set(changed["columns"]["source"]) == {"lgm"}
+    assert changed["what_if"] and set(changed["columns"]["source"]) == {"language"}
     assert not answer(actions, "what_if", settings=None)["what_if"]
     assert answer(actions, "verdicts_file", form="csv")["download"]["name"] == "verdicts-1.csv"
 

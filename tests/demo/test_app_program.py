@@ -26,9 +26,9 @@ def test_the_program_serves_until_stopped_and_leaves_nothing(number: signal.Sign
     # In place of the real pipeline, so that this test does not wait for torch and weights. Ctrl-C is set as
     # in a terminal: a shell's background jobs, this test's perhaps, ignore it.
     program = (
-        "import signal, sys, types; from app_helpers import PacedTracker; import app\n"
+        "import signal, sys, types; from app_helpers import paced_tracker; import app\n"
         "pipeline = types.ModuleType('langtrack_core.pipeline')\n"
-        "pipeline.LangTracker = types.SimpleNamespace(from_pretrained=lambda *a, **k: PacedTracker())\n"
+        "pipeline.LangTracker = types.SimpleNamespace(from_pretrained=lambda *a, **k: paced_tracker())\n"
         "sys.modules['langtrack_core.pipeline'] = pipeline\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "sys.exit(app.main(sys.argv[1:]))"

@@ -6,21 +6,21 @@ import dataclasses
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 from app_helpers import SETTINGS, Server, chromium, counting_clip, serving
+from fake_branches import fake_tracker
 from playwright.sync_api import Browser, Page, expect
-from synthetic import OracleTracker
 
 from demo import player
 from demo.film import FilmWriter, MapsWriter
 from langtrack_core import probe, read_frames
-from langtrack_core.fusion import FusionConfig, Memory, fuse
-from langtrack_core.types import Estimate, Frame, Query, Step
+from langtrack_core.pipeline import LangTracker
+from langtrack_core.types import Estimate, Frame
 from langtrack_core.video import VideoWriter
 
 pytestmark = pytest.mark.browser
@@ -37,42 +37,27 @@ PIXELS = """(panel) => { const canvas = document.querySelector(`[data-panel="${p
 """What a panel shows, briefly: its white pixels, a sum over all, its first pixel."""
 
 
-class ScriptedTracker(OracleTracker):
+def scripted_tracker(boxes_xywh: np.ndarray) -> LangTracker:
     """The truth of a shipped example, but for `GONE` and `ASTRAY`; "left" in a sentence shifts its mask."""
 
-    def __init__(self, boxes_xywh: np.ndarray) -> None:
-        super().__init__(np.zeros((1, 1, 1), bool), known=["the", "red", "car", "on", "left", "slow"])
-        self.boxes_xywh = boxes_xywh
-
-    def ground(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
-        if frame.index in GONE:
-            return Estimate.absent(frame.size_hw, "lgm", 0.1)
-        shift = -120 if "left" in text or "red" not in text else 0
-        mask = self._mask(frame, shift)
-        return Estimate.from_mask(
-            np.maximum(mask, self._mask(frame, 300)) if every_region else mask, 0.7, "lgm"
-        )
-
-    def track(
-        self, frames: Iterable[Frame], query: Query, *, every: int = 1, backward: bool = False
-    ) -> Iterator[Step]:
-        memory = Memory()
-        for frame in frames:
-            time.sleep(0.1 * (query.text or "").count("slow"))
-            grounded = self.ground(frame, query.text) if query.text and frame.index % every == 0 else None
-            astray = 150 if frame.index in ASTRAY and query.box_xyxy is None else 0
-            tracked = Estimate.from_mask(self._mask(frame, astray), 0.9, "siam")
-            if frame.index in GONE:
-                tracked = Estimate.from_mask(tracked.mask_prob, 0.05, "siam")
-            decision = fuse(tracked, grounded, memory, FusionConfig(), frame.size_hw)
-            memory = decision.memory
-            yield Step(frame, tracked, grounded, decision.fused, memory.state, decision.reason)
-
-    def _mask(self, frame: Frame, shift: int) -> np.ndarray:
-        x, y, width, height = self.boxes_xywh[frame.index].astype(int)
+    def square(frame: Frame, shift: int) -> np.ndarray:
+        x, y, width, height = boxes_xywh[frame.index].astype(int)
         mask = np.zeros(frame.size_hw, np.float32)
         mask[y : y + height, max(0, x + shift) : max(1, x + shift + width)] = 0.9
         return mask
+
+    def language(frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
+        time.sleep(0.1 * text.count("slow"))
+        if frame.index in GONE:
+            return Estimate.absent(frame.size_hw, 0.1)
+        mask = square(frame, -120 if "left" in text or "red" not in text else 0)
+        return Estimate.from_mask(np.maximum(mask, square(frame, 300)) if every_region else mask, 0.7)
+
+    def tracker(frame: Frame) -> Estimate:
+        astray = 150 if frame.index in ASTRAY else 0
+        return Estimate.from_mask(square(frame, astray), 0.05 if frame.index in GONE else 0.9)
+
+    return fake_tracker(language, tracker, known=["the", "red", "car", "on", "left", "slow"])
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +72,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     note = json.loads(shipped.with_suffix(".json").read_text())
     (folder / "examples" / "crossing-cars.json").write_text(json.dumps(note))
     boxes = np.loadtxt(shipped.with_suffix(".groundtruth.txt"), delimiter=",")
-    tracker = ScriptedTracker(boxes[:FRAMES])
+    tracker = scripted_tracker(boxes[:FRAMES])
     settings = dataclasses.replace(SETTINGS, reload_grace_s=30.0)
     with serving(folder / "root", tracker, settings, folder / "examples") as running:
         yield running
@@ -336,7 +321,7 @@ def test_ten_thousand_frames_are_drawn_by_the_column(page: Page, server: Server,
     run |= {
         "index": list(range(frames)),
         "time_s": [k / 12 for k in range(frames)],
-        "lgm": [0.5, 0.9] * (frames // 2),
+        "language": [0.5, 0.9] * (frames // 2),
     }
     run["state"] = ["lost" if k == 7777 else "tracking" for k in range(frames)]
     run["fused"] = ["absent" if k == 7777 else 0.9 for k in range(frames)]

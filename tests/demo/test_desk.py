@@ -57,7 +57,7 @@ def test_a_run_leaves_a_target_a_film_maps_and_files(desk: Desk, me: Session, cl
     assert now["stage"] == "done" and now["frames"] == now["total"] == FRAMES - 4 and now["position"] == 0
     state = target(me)
     assert set(state["run"]) == COLUMNS and state["run"]["index"] == list(range(4, FRAMES))
-    assert state["run"]["lgm"][:3] == [0.8, None, 0.8]
+    assert state["run"]["language"][:3] == [0.8, None, 0.8]
     assert state["edits"][0]["frames"] == [4, FRAMES - 1] and not state["can_undo"] and not state["stale"]
     assert state["settings"] == state["recorded"] and state["settings"]["every"] == 2
     assert {path.name for path in state["files"]} >= {"boxes.csv", "fused.mp4", "manifest.json"}
@@ -168,13 +168,13 @@ def test_an_export_is_of_the_track_as_it_stands(desk: Desk, me: Session, clip: s
     state = target(me)
     assert not state["stale"] and state["bundle"] != old
     run = read_run(state["bundle"].parent / "grey")
-    assert run.manifest["what_if"]["rule"] == "language" and run.manifest["what_if"]["changed"] == FRAMES
+    assert run.manifest["what_if"]["rule"] == "language" and run.manifest["what_if"]["changed"] == FRAMES - 1
     assert len(run.manifest["edits"]) == 2 and run.manifest["weights"]
-    assert {row.source for row in run.rows} == {"lgm", "none"}
+    assert {row.decision.source for row in run.rows} == {"language", None}
     assert [row.frame for row in run.rows] == list(range(FRAMES))
     corners = (state["bundle"].parent / "grey" / "rotated.csv").read_text().splitlines()
     assert corners[2] == "1,,,,,,,," and sorted(map(float, corners[1].split(",")[1::2]))[::3] == [60, 90]
-    assert run.mask(1, "fused").any() == (run.rows[1].source == "lgm")  # type: ignore[union-attr]
+    assert run.mask(1, "fused").any() == (run.rows[1].decision.source == "language")  # type: ignore[union-attr]
     me.workspace.what_if(1, None)  # type: ignore[union-attr]
     assert target(me)["stale"]
 

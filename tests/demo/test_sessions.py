@@ -14,8 +14,8 @@ import pytest
 from app_helpers import (
     FRAMES,
     SETTINGS,
-    PacedTracker,
     eventually,
+    paced_tracker,
 )
 from desk_helpers import opened_desk, upload
 
@@ -44,7 +44,7 @@ def clip(tmp_path: Path) -> str:
 
 
 def test_a_reloaded_page_finds_its_run_and_a_closed_one_ends(tmp_path: Path, clip: str) -> None:
-    desk = Desk(PacedTracker(), SETTINGS, Sessions(tmp_path / "root", 3600.0, 0.3, Line(1, 3)))
+    desk = Desk(paced_tracker(), SETTINGS, Sessions(tmp_path / "root", 3600.0, 0.3, Line(1, 3)))
     sessions = desk.sessions
     first = sessions.get("page-1")
     first.own(Path(clip))

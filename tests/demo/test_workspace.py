@@ -43,13 +43,13 @@ def test_what_if_verdicts_queue_and_truth(desk: Desk, me: Session, clip: str, tm
     space = me.workspace
     assert space is not None
     changed = space.what_if(1, {"rule": "language", "every": 3})
-    assert changed["what_if"] and changed["changed"] == FRAMES and len(changed["notes"]) == 1
-    assert set(changed["columns"]) < COLUMNS and changed["columns"]["lgm"][:4] == [0.8, None, None, 0.8]
+    assert changed["what_if"] and changed["changed"] == FRAMES - 1 and len(changed["notes"]) == 1
+    assert set(changed["columns"]) < COLUMNS and changed["columns"]["language"][:4] == [0.8, None, None, 0.8]
     assert target(me)["run"]["source"] == changed["columns"]["source"]
     with pytest.raises(LangTrackError, match="no what-if setting"):
         space.what_if(1, {"magic": 1})
     back = space.what_if(1, None)
-    assert not back["what_if"] and back["columns"]["source"] == ["siam"] * FRAMES
+    assert not back["what_if"] and back["columns"]["source"] == ["language"] + ["tracker"] * (FRAMES - 1)
 
     given = space.give_verdict(1, 2, 4, "tracker", "<i>")
     assert given["counts"]["tracker"] == 3 and given["frames"]["3"] == {"verdict": "tracker", "note": "<i>"}
@@ -101,7 +101,7 @@ def test_a_saved_project_opens_in_another_session(
     after = target(you)
     for part in ("id", "name", "colour", "edits", "settings", "verdicts", "notes", "changed", "can_undo"):
         assert after[part] == before[part]
-    for column in COLUMNS - {"lgm_corners", "siam_corners", "time_s"}:
+    for column in COLUMNS - {"language_corners", "tracker_corners", "time_s"}:
         assert after["run"][column] == before["run"][column], column
     assert maps_of(after).shape == (FRAMES, 2, HEIGHT, WIDTH) and len(you.workspace.undo(1)["edits"]) == 1  # type: ignore[union-attr]
     if with_video:

@@ -7,21 +7,23 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fake_branches import oracle_tracker
 from playwright.sync_api import Browser, sync_playwright
-from synthetic import Clip, OracleTracker, write_mp4
+from synthetic import Clip, write_mp4
 
 from demo.handlers import Backend
 from demo.layout import build_app, launch_options
 from demo.settings import Settings
 from demo.task import Tracker
+from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Frame, Query, Step
 from langtrack_core.video import VideoWriter
 
@@ -58,32 +60,39 @@ def grey_of(k: int, *, falling: bool = False) -> int:
     return 235 - 8 * k if falling else 40 + 8 * k
 
 
-class PacedTracker(OracleTracker):
-    """Knows a square that moves right. Each "slow" in the expression is a tenth of a second a frame."""
+class PacedTracker(LangTracker):
+    """Each "slow" in an expression is a tenth of a second a frame; notes what was started and closed."""
 
-    def __init__(self) -> None:
-        masks = np.zeros((FRAMES, HEIGHT, WIDTH), bool)
-        for k in range(FRAMES):
-            masks[k, 50:80, 60 + 2 * k : 90 + 2 * k] = True
-        super().__init__(masks, known=("the", "red", "car", "slow"))
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self.started: list[Query] = []
         self.closed: list[Query] = []
         self.frames_done = 0
         self._lock = threading.Lock()
 
-    def track(
-        self, frames: Iterable[Frame], query: Query, *, every: int = 1, backward: bool = False
-    ) -> Iterator[Step]:
+    def track_all(
+        self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1, backward: bool = False
+    ) -> Generator[tuple[Step, ...]]:
         with self._lock:
-            self.started.append(query)
+            self.started.extend(queries)
+        slow = sum((query.text or "").count("slow") for query in queries)
         try:
-            for step in super().track(frames, query, every=every, backward=backward):
-                time.sleep(0.1 * (query.text or "").count("slow"))
-                self.frames_done += 1
-                yield step
+            with closing(super().track_all(frames, queries, every=every, backward=backward)) as rows:
+                for steps in rows:
+                    time.sleep(0.1 * slow)
+                    self.frames_done += 1
+                    yield steps
         finally:
             with self._lock:
-                self.closed.append(query)
+                self.closed.extend(queries)
+
+
+def paced_tracker() -> PacedTracker:
+    """Knows a square that moves right."""
+    masks = np.zeros((FRAMES, HEIGHT, WIDTH), bool)
+    for k in range(FRAMES):
+        masks[k, 50:80, 60 + 2 * k : 90 + 2 * k] = True
+    return oracle_tracker(masks, known=("the", "red", "car", "slow"), cls=PacedTracker)
 
 
 @dataclass
@@ -105,14 +114,14 @@ def serving(
     examples: Path | None = None,
     root_path: str | None = None,
 ) -> Iterator[Server]:
-    """The page on a free port of this machine, with one example; a `PacedTracker` unless told otherwise."""
+    """The page on a free port of this machine, with one example; a `paced_tracker` unless told otherwise."""
     if examples is None:
         examples = root.parent / "examples"
         counting_clip(examples / "grey.mp4")
         (examples / "grey.json").write_text(json.dumps({"expression": "the red car"}))
     before = os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(root)
-    tracker = tracker or PacedTracker()
+    tracker = tracker or paced_tracker()
     page, backend = build_app(tracker, settings, root, examples)
     try:
         _, url, _ = page.launch(

@@ -7,58 +7,55 @@ import os
 import signal
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from fake_branches import fake_tracker
 
-from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step
+from langtrack_core.run.command import run_options
+from langtrack_core.types import Estimate, Frame, LangTrackError
 from langtrack_lab.batch import command
 from langtrack_lab.batch.worker import Task
 
 
-class Puppet:
+def puppet() -> Any:
     """Follows "the box" on a fixed place. Other expressions: "fault", "hang", "die", "die once <file>",
-    "wait <file>" (until it is there), "absent"."""
+    "wait <file>" (until it is there), "refuse", "absent"."""
 
-    info: dict[str, Any] = {"weights": [], "settings": {}}  # noqa: RUF012 - read only
+    def there(frame: Frame) -> Estimate:
+        mask = np.zeros(frame.size_hw, np.float32)
+        mask[4:20, 8:24] = 1
+        return Estimate.from_mask(mask, 0.9)
 
-    def describe(self, text: str) -> Any:
-        return SimpleNamespace(unknown=())
+    def language(frame: Frame, text: str) -> Estimate:
+        _act(text, frame.index)
+        return Estimate.absent(frame.size_hw) if text == "absent" else there(frame)
 
-    def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Iterator[Step]:
-        for frame in frames:
-            self._act(query.text or "", frame.index)
-            mask = np.zeros(frame.size_hw, np.float32)
-            mask[4:20, 8:24] = 1
-            fused = Estimate.from_mask(mask, 0.9, "siam")
-            if query.text == "absent":
-                fused = Estimate.absent(frame.size_hw)
-            state = "tracking" if fused.present else "lost"
-            yield Step(frame, fused, None, fused, state, "as told")
+    return fake_tracker(language, there)
 
-    def _act(self, text: str, frame: int) -> None:
-        if text == "fault" and frame == 1:
-            raise RuntimeError("told to")
-        if text == "refuse":
-            raise LangTrackError("The expression is one that is refused.")
-        while text.startswith("wait") and not Path(text.removeprefix("wait").strip()).exists():
-            time.sleep(0.02)
-        if text == "hang" and frame == 1:
-            time.sleep(600)
-        if text == "die" and frame == 1:
+
+def _act(text: str, frame: int) -> None:
+    if text == "fault" and frame == 1:
+        raise RuntimeError("told to")
+    if text == "refuse":
+        raise LangTrackError("The expression is one that is refused.")
+    while text.startswith("wait") and not Path(text.removeprefix("wait").strip()).exists():
+        time.sleep(0.02)
+    if text == "hang" and frame == 1:
+        time.sleep(600)
+    if text == "die" and frame == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if text.startswith("die once") and frame == 1:
+        flag = Path(text.removeprefix("die once").strip())
+        if not flag.exists():
+            flag.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        if text.startswith("die once") and frame == 1:
-            flag = Path(text.removeprefix("die once").strip())
-            if not flag.exists():
-                flag.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def load() -> Any:
-    return Puppet()
+    return puppet()
 
 
 def load_fails() -> Any:
@@ -85,7 +82,8 @@ def arguments(path: Path, out: Path, *options: str) -> Namespace:
 
 def run(path: Path, out: Path, *options: str, load=load) -> int:
     args = arguments(path, out, *options)
-    return command.run_batch(args, Task(load, (out / "runs").resolve(), video=not args.no_video))
+    options_of_runs = replace(run_options(args), overwrite=True)
+    return command.run_batch(args, Task(load, (out / "runs").resolve(), options=options_of_runs))
 
 
 def index(out: Path) -> dict[str, dict[str, str]]:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from app_helpers import (
     SETTINGS,
-    PacedTracker,
     counting_clip,
+    paced_tracker,
 )
 
 from demo.desk import Desk
@@ -29,7 +29,7 @@ COLUMNS = set(Timeline.__dataclass_fields__)
 @contextmanager
 def opened_desk(tmp_path: Path) -> Iterator[Desk]:
     """Two places and three to wait; afterwards nothing computes and nothing is left."""
-    made = Desk(PacedTracker(), SETTINGS, Sessions(tmp_path / "root", 3600.0, 0.0, Line(2, 3)))
+    made = Desk(paced_tracker(), SETTINGS, Sessions(tmp_path / "root", 3600.0, 0.0, Line(2, 3)))
     yield made
     made.sessions.close()
     assert [thread.name for thread in threading.enumerate() if thread.name == "langtrack-run"] == []

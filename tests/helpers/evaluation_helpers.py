@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from fake_branches import fake_tracker
 from PIL import Image
 from synthetic import Clip, moving_object, write_folder
 
+from langtrack_core.fusion import FusionConfig
 from langtrack_core.geometry import xyxy_to_xywh
 from langtrack_core.masks import BoolMask
-from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step
+from langtrack_core.pipeline import LangTracker
+from langtrack_core.types import Estimate, Frame, Query
 
 RED = (220, 40, 40)
 FRAMES = 12
@@ -64,37 +66,38 @@ def nothing(index: int, truth: BoolMask) -> BoolMask:
     return np.zeros_like(truth)
 
 
-class ColourTracker:
-    """`LangTracker`'s interface. Each branch says what its function makes of the truth; fused is the language
-    branch, or the tracker when nothing was said. Counts the sequences that it was asked."""
+FOLLOW_LANGUAGE = FusionConfig(overlap=1.0, margin=1.0)
+"""Settings with which the fused answer is the language branch's wherever that ran."""
 
-    def __init__(self, lgm: Answer = right, siam: Answer = right, name: str = "colour") -> None:
-        self.lgm, self.siam = lgm, siam
-        self.info: dict[str, Any] = {
-            "weights": [{"branch": "siam", "files": {name: "0" * 64}}],
-            "settings": {},
-        }
-        self.fusion = SimpleNamespace(start=0.5)
+
+def colour_tracker(
+    language: Answer = right,
+    tracker: Answer = right,
+    name: str = "colour",
+    cls: type[LangTracker] | None = None,
+) -> Any:
+    """Each branch says what its function makes of the truth; ``asked`` lists the expressions followed."""
+
+    def estimate(mask: BoolMask) -> Estimate:
+        return Estimate.from_mask(mask.astype(np.float32), 0.9 if mask.any() else 0.1)
+
+    return fake_tracker(
+        lambda frame, text: estimate(language(frame.index, truth_of(frame))),
+        lambda frame: estimate(tracker(frame.index, truth_of(frame))),
+        known=("the", "a", "red", "ellipse", "thing", "another", "sentence"),
+        weights=[{"branch": "tracker", "files": {name: "0" * 64}}],
+        fusion=FOLLOW_LANGUAGE,
+        cls=cls or CountingTracker,
+    )
+
+
+class CountingTracker(LangTracker):
+    """Notes the expression of every sequence in ``asked``."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self.asked: list[str | None] = []
 
-    def describe(self, text: str) -> SimpleNamespace:
-        if "unknown" in text:
-            raise LangTrackError("None of the words is known.")
-        return SimpleNamespace(text=text)
-
-    def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Iterator[Step]:
+    def track(self, frames: Iterable[Frame], query: Query, **options: Any) -> Any:
         self.asked.append(query.text)
-        if query.text is not None:
-            self.describe(query.text)
-        for order, frame in enumerate(frames):
-            truth = truth_of(frame)
-            tracked = _estimate(self.siam(frame.index, truth), "siam")
-            grounded = None
-            if query.text is not None and order % every == 0:
-                grounded = _estimate(self.lgm(frame.index, truth), "lgm")
-            fused = grounded or tracked
-            yield Step(frame, tracked, grounded, fused, "tracking" if fused.present else "lost", "by colour")
-
-
-def _estimate(mask: BoolMask, source: Any) -> Estimate:
-    return Estimate.from_mask(mask.astype(np.float32), 0.9 if mask.any() else 0.1, source)
+        return super().track(frames, query, **options)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask, enclosing_box
-from langtrack_core.types import Estimate, Frame, Query, Step
+from langtrack_core.types import Frame
 
 
 @dataclass(frozen=True)
@@ -105,47 +102,3 @@ def write_mp4(clip: Clip, path: Path) -> Path:
         for packet in stream.encode():
             container.mux(packet)
     return path
-
-
-class OracleTracker:
-    """Has `LangTracker`'s interface and answers with the truth: language on every K-th frame, tracker on all.
-
-    The words of the expression that are not in ``known`` count as unknown.
-    """
-
-    def __init__(self, masks: NDArray[np.bool_], known: Collection[str] = ("the", "red", "ellipse")) -> None:
-        self.masks = masks
-        self.known = known
-        oracle = {"branch": "siam", "name": "oracle", "files": {"truth": "0" * 64}}
-        self.info = {"weights": [oracle], "settings": {}}
-
-    def describe(self, text: str) -> SimpleNamespace:
-        words = tuple(text.lower().split())
-        return SimpleNamespace(text=text, words=words, unknown=tuple(w for w in words if w not in self.known))
-
-    def ground(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
-        truth = self.masks[frame.index].astype(np.float32)
-        return Estimate.from_mask(truth, 0.8 if truth.any() else 0.1, "lgm")
-
-    def track_all(
-        self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1, backward: bool = False
-    ) -> Iterator[tuple[Step, ...]]:
-        copies = zip(itertools.tee(frames, len(queries)), queries, strict=True)
-        steps = [self.track(own, query, every=every, backward=backward) for own, query in copies]
-        return zip(*steps, strict=True)
-
-    def track(
-        self, frames: Iterable[Frame], query: Query, *, every: int = 1, backward: bool = False
-    ) -> Iterator[Step]:
-        found = False
-        for order, frame in enumerate(frames):
-            truth = self.masks[frame.index].astype(np.float32)
-            grounded = None
-            if query.text is not None and order % every == 0:
-                grounded = Estimate.from_mask(truth, 0.8 if truth.any() else 0.1, "lgm")
-            tracked = Estimate.from_mask(truth, 0.9, "siam") if truth.any() else None
-            if tracked is None:
-                state, fused = "lost" if found else "searching", Estimate.absent(frame.size_hw)
-            else:
-                state, fused, found = "tracking", tracked, True
-            yield Step(frame, tracked, grounded, fused, state, "oracle")

@@ -65,6 +65,6 @@ def test_reliability_by_hand_and_drawn():
     said, right = np.array([0.04, 0.12, 0.14, 0.97, 0.99]), np.array([0.0, 1.0, 0.0, 1.0, 1.0])
     shares = reliability(said, right)
     assert shares[[0, 1, 9]].tolist() == [0.0, 0.5, 1.0] and np.isnan(shares[2:9]).all()
-    page = reliability_page("siam", said, said, right, (0.2, 0.1))
+    page = reliability_page("tracker", said, said, right, (0.2, 0.1))
     assert "Reliability of the tracker" in page and "error 0.100" in page and page.count("<path") >= 3
     assert "http" not in page

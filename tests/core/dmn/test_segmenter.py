@@ -117,7 +117,6 @@ def test_mask_has_frame_size_and_follows_the_expression():
     segmenter = DMNSegmenter(ColourNetwork(), VOCABULARY, PLAIN)
     frame = frame_with((255, 0, 0), (24, 16, 60, 40))
     estimate = segmenter.segment(frame, segmenter.encode("the red"))
-    assert estimate.source == "lgm"
     assert estimate.mask_prob.shape == (64, 96)
     assert estimate.mask_prob.dtype == np.float32
     np.testing.assert_allclose(estimate.box_xyxy, (24, 16, 60, 40), atol=4)

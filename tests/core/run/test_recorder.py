@@ -14,10 +14,12 @@ import av
 import numpy as np
 import pytest
 from clips import count_frames
+from fake_branches import oracle_tracker
 from pycocotools import mask as coco_mask
-from synthetic import Clip, OracleTracker, moving_object, write_folder, write_mp4
+from synthetic import Clip, moving_object, write_folder, write_mp4
 
 from langtrack_core.run.format import COLUMNS, read_run, toolkit_line
+from langtrack_core.run.options import RunOptions
 from langtrack_core.run.recorder import Recorder, check_out_dir, video_sha256
 from langtrack_core.run.render import PANELS
 from langtrack_core.types import LangTrackError, Query
@@ -37,12 +39,13 @@ def source(clip: Clip, tmp_path_factory) -> Path:
     return write_mp4(clip, tmp_path_factory.mktemp("clip") / "clip.mp4")
 
 
-def record(clip: Clip, source: Path, out: Path, query: Query, every: int = 1, **options) -> Path:
-    tracker = OracleTracker(clip.masks)
+def record(
+    clip: Clip, source: Path, out: Path, query: Query, every: int = 1, unknown_words=(), **options
+) -> Path:
+    tracker = oracle_tracker(clip.masks)
     frames = read_frames(source, start=query.start)
-    with Recorder(
-        out, info=probe(source), query=query, tracker_info=INFO, every=every, **options
-    ) as recorder:
+    about = {**INFO, "unknown_words": list(unknown_words)}
+    with Recorder(out, probe(source), query, about, RunOptions(every, **options)) as recorder:
         for step in tracker.track(frames, query, every=every):
             recorder.add(step)
     return out
@@ -60,10 +63,10 @@ def names(folder: Path) -> set[str]:
 
 def test_files_have_the_promised_names(whole_run: Path):
     plain = {"manifest.json", "boxes.csv", "masks.json", "otb.txt", "lasot.txt", "got10k.txt"}
-    videos = {f"{panel}.mp4" for panel in ("mask", "rectangle", "siammask", "fused")}
-    pngs = {f"masks/lgm/{t:06d}.png" for t in range(0, 9, 2)}
+    videos = {f"{panel}.mp4" for panel in ("mask", "rectangle", "tracker", "fused")}
+    pngs = {f"masks/language/{t:06d}.png" for t in range(0, 9, 2)}
     pngs |= {f"masks/fused/{t:06d}.png" for t in range(9)}
-    pngs |= {f"masks/siam/{t:06d}.png" for t in range(9) if t not in ABSENT}
+    pngs |= {f"masks/tracker/{t:06d}.png" for t in range(9)}
     assert names(whole_run) == plain | videos | pngs
     assert [p.name for p in whole_run.parent.iterdir()] == ["run"]
 
@@ -71,8 +74,9 @@ def test_files_have_the_promised_names(whole_run: Path):
 def test_csv_has_the_promised_columns_and_a_row_a_frame(whole_run: Path, clip: Clip):
     lines = (whole_run / "boxes.csv").read_text().splitlines()
     assert lines[0] == (
-        "frame,time_s,state,source,reason,x1,y1,x2,y2,confidence,"
-        "lgm_x1,lgm_y1,lgm_x2,lgm_y2,lgm_confidence,siam_x1,siam_y1,siam_x2,siam_y2,siam_confidence"
+        "frame,time_s,state,source,agree,reanchor,reason,x1,y1,x2,y2,confidence,"
+        "language_x1,language_y1,language_x2,language_y2,language_confidence,"
+        "tracker_x1,tracker_y1,tracker_x2,tracker_y2,tracker_confidence"
     )
     rows = list(csv.DictReader(lines))
     assert [int(row["frame"]) for row in rows] == list(range(9))
@@ -80,21 +84,27 @@ def test_csv_has_the_promised_columns_and_a_row_a_frame(whole_run: Path, clip: C
     for t, row in enumerate(rows):
         boxed = [row[name] for name in ("x1", "y1", "x2", "y2")]
         if t in ABSENT:
-            assert (boxed, row["state"], row["source"]) == ([""] * 4, "lost", "none")
-            assert all(row[f"siam_{name}"] == "" for name in ("x1", "y2", "confidence"))
+            assert (boxed, row["state"], row["source"]) == ([""] * 4, "lost", "")
+            assert row["tracker_x1"] == row["tracker_y2"] == "" and row["tracker_confidence"] == "0.1000"
+            assert row["reason"] == ("improbable" if t % 2 == 0 else "tracker_improbable")
         else:
             assert [float(v) for v in boxed] == clip.boxes_xyxy[t].tolist()
-            assert (row["state"], row["source"], row["confidence"]) == ("tracking", "siam", "0.9000")
+            found = t in (0, ABSENT[-1] + 1)  # by the language branch, on which the tracker starts anew
+            source = ("language", "0.8000") if found else ("tracker", "0.9000")
+            assert (row["source"], row["confidence"]) == source and row["state"] == "tracking"
+            assert row["reanchor"] == str(int(found)) and row["agree"] == str(int(t == 2 or t == 8))
         if t % 2:  # the language branch ran on every second frame
-            assert row["lgm_x1"] == row["lgm_confidence"] == ""
-    assert rows[4]["lgm_x1"] == "" and rows[4]["lgm_confidence"] == "0.1000"  # it ran and found nothing
+            assert row["language_x1"] == row["language_confidence"] == ""
+    assert (
+        rows[4]["language_x1"] == "" and rows[4]["language_confidence"] == "0.1000"
+    )  # it ran and found nothing
 
 
 def test_masks_are_coco_rle_for_each_branch(whole_run: Path, clip: Clip):
     masks = json.loads((whole_run / "masks.json").read_text())
     assert list(masks) == [str(t) for t in range(9)]
-    assert set(masks["0"]) == {"lgm", "siam", "fused"} and set(masks["1"]) == {"siam", "fused"}
-    assert set(masks["4"]) == {"lgm", "fused"}
+    assert set(masks["0"]) == {"language", "tracker", "fused"} and set(masks["1"]) == {"tracker", "fused"}
+    assert set(masks["4"]) == {"language", "tracker", "fused"}
     for t in range(9):
         rle = masks[str(t)]["fused"]
         assert rle["size"] == [64, 96] and isinstance(rle["counts"], str)
@@ -122,7 +132,7 @@ def test_manifest_says_what_was_done(whole_run: Path, source: Path):
         "first_frame": 0,
         "last_frame": 8,
         "state": {"tracking": 7, "lost": 2},
-        "source": {"siam": 7, "none": 2},
+        "source": {"language": 2, "tracker": 5, "none": 2},
     }
     assert {"langtrack", "python", "torch", "numpy", "av"} <= set(manifest["versions"])
     assert str(source.parent) not in (whole_run / "manifest.json").read_text()  # no path of this machine
@@ -141,11 +151,19 @@ def test_videos_are_browser_h264_with_every_frame(whole_run: Path):
 def test_a_run_reads_back_as_it_was(whole_run: Path, clip: Clip):
     run = read_run(whole_run)
     assert run.manifest["expression"] == "the red zebra" and len(run.rows) == 9
-    steps = OracleTracker(clip.masks).track(clip.frames, Query(text="the red zebra"), every=2)
+    steps = oracle_tracker(clip.masks).track(clip.frames, Query(text="the red zebra"), every=2)
     for row, step in zip(run.rows, steps, strict=True):
-        assert (row.frame, row.state, row.reason) == (step.frame.index, step.state, step.reason)
-        said = {"lgm": row.lgm, "siam": row.siam, "fused": row.fused}
-        for branch, estimate in (("lgm", step.grounded), ("siam", step.tracked), ("fused", step.fused)):
+        assert row.frame == step.frame.index and (
+            row.decision.source,
+            row.decision.reason,
+            row.decision.agree,
+        ) == (step.decision.source, step.decision.reason, step.decision.agree)
+        said = {"language": row.language, "tracker": row.tracker, "fused": row.fused}
+        for branch, estimate in (
+            ("language", step.language),
+            ("tracker", step.tracker),
+            ("fused", step.fused),
+        ):
             back, mask = said[branch], run.mask(row.frame, branch)
             if estimate is None:
                 assert back is None and mask is None
@@ -208,9 +226,9 @@ def test_a_folder_of_frames_has_a_hash_of_its_own(clip: Clip, tmp_path: Path):
 def test_nothing_is_left_after_an_exception(error, clip: Clip, source: Path, tmp_path: Path):
     out = tmp_path / "new" / "deep" / "run"
     query = Query(text="red")
-    recorder = Recorder(out, info=probe(source), query=query, tracker_info=INFO, png=True)
+    recorder = Recorder(out, probe(source), query, INFO, RunOptions(png=True))
     with pytest.raises(type(error)), recorder:
-        for step in OracleTracker(clip.masks).track(clip.frames[:3], query):
+        for step in oracle_tracker(clip.masks).track(clip.frames[:3], query):
             recorder.add(step)
         raise error
     assert list(tmp_path.iterdir()) == []
@@ -218,9 +236,9 @@ def test_nothing_is_left_after_an_exception(error, clip: Clip, source: Path, tmp
 
 def test_a_cancelled_run_keeps_what_is_done(clip: Clip, source: Path, tmp_path: Path):
     query = Query(text="red")
-    recorder = Recorder(tmp_path / "run", info=probe(source), query=query, tracker_info=INFO)
+    recorder = Recorder(tmp_path / "run", probe(source), query, INFO)
     with pytest.raises(GeneratorExit), recorder:
-        for step in OracleTracker(clip.masks).track(clip.frames[:4], query):
+        for step in oracle_tracker(clip.masks).track(clip.frames[:4], query):
             recorder.add(step)
         assert recorder.finish(partial=True) == tmp_path / "run"
         raise GeneratorExit
@@ -231,16 +249,14 @@ def test_a_cancelled_run_keeps_what_is_done(clip: Clip, source: Path, tmp_path: 
 
 
 def test_a_run_cancelled_before_its_first_frame_leaves_nothing(source: Path, tmp_path: Path):
-    with Recorder(
-        tmp_path / "run", info=probe(source), query=Query(text="red"), tracker_info=INFO
-    ) as recorder:
+    with Recorder(tmp_path / "run", probe(source), Query(text="red"), INFO) as recorder:
         assert recorder.finish(partial=True) is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_no_frame_at_all_is_an_error(source: Path, tmp_path: Path):
     query = Query(text="red", start=99)
-    recorder = Recorder(tmp_path / "run", info=probe(source), query=query, tracker_info=INFO)
+    recorder = Recorder(tmp_path / "run", probe(source), query, INFO)
     with pytest.raises(LangTrackError, match=r"clip\.mp4 gave no frame from 99 on"), recorder:
         pass
     assert list(tmp_path.iterdir()) == []
@@ -248,11 +264,9 @@ def test_no_frame_at_all_is_an_error(source: Path, tmp_path: Path):
 
 def test_memory_does_not_grow_with_the_run(clip: Clip, source: Path, tmp_path: Path):
     query = Query(text="red")
-    steps = list(OracleTracker(clip.masks).track(clip.frames, query))
+    steps = list(oracle_tracker(clip.masks).track(clip.frames, query))
     sizes = []
-    with Recorder(
-        tmp_path / "run", info=probe(source), query=query, tracker_info=INFO, video=False
-    ) as recorder:
+    with Recorder(tmp_path / "run", probe(source), query, INFO, RunOptions(video=False)) as recorder:
         tracemalloc.start()
         for index in range(1200):
             step = steps[index % 3]
@@ -265,8 +279,8 @@ def test_memory_does_not_grow_with_the_run(clip: Clip, source: Path, tmp_path: P
 
 
 def test_add_needs_the_with_block(clip: Clip, source: Path, tmp_path: Path):
-    recorder = Recorder(tmp_path / "run", info=probe(source), query=Query(text="red"), tracker_info=INFO)
-    step = next(OracleTracker(clip.masks).track(clip.frames, Query(text="red")))
+    recorder = Recorder(tmp_path / "run", probe(source), Query(text="red"), INFO)
+    step = next(oracle_tracker(clip.masks).track(clip.frames, Query(text="red")))
     with pytest.raises(RuntimeError, match="with block"):
         recorder.add(step)
     assert list(tmp_path.iterdir()) == []
@@ -287,9 +301,9 @@ def test_a_full_disk_is_one_sentence_and_no_files(after_frames, clip, source, tm
     monkeypatch.setattr(Path, "write_bytes", full)
     with (
         pytest.raises(LangTrackError, match="the disk is full") as caught,
-        Recorder(tmp_path / "run", info=probe(source), query=query, tracker_info=INFO, png=True) as recorder,
+        Recorder(tmp_path / "run", probe(source), query, INFO, RunOptions(png=True)) as recorder,
     ):
-        for step in OracleTracker(clip.masks).track(clip.frames, query):
+        for step in oracle_tracker(clip.masks).track(clip.frames, query):
             recorder.add(step)
     assert "\n" not in str(caught.value) and len(written) == 3 * after_frames + 1
     assert list(tmp_path.iterdir()) == []
@@ -300,10 +314,10 @@ def test_a_folder_with_files_is_refused(clip: Clip, source: Path, tmp_path: Path
     out.mkdir()
     record(clip, source, out, Query(text="red"), video=False)  # an empty folder is fine
     with pytest.raises(LangTrackError, match="already holds files"):
-        record(clip, source, out, Query(text="other"), video=False)
+        record(clip, source, out, Query(text="the"), video=False)
     assert read_run(out).manifest["expression"] == "red"
-    record(clip, source, out, Query(text="other"), video=False, overwrite=True)
-    assert read_run(out).manifest["expression"] == "other"
+    record(clip, source, out, Query(text="the"), video=False, overwrite=True)
+    assert read_run(out).manifest["expression"] == "the"
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
@@ -311,11 +325,9 @@ def test_a_failed_overwrite_keeps_the_earlier_run(clip: Clip, source: Path, tmp_
     out = record(clip, source, tmp_path / "run", Query(text="red"), video=False)
     with (
         pytest.raises(ZeroDivisionError),
-        Recorder(
-            out, info=probe(source), query=Query(text="new"), tracker_info=INFO, overwrite=True
-        ) as recorder,
+        Recorder(out, probe(source), Query(text="ellipse"), INFO, RunOptions(overwrite=True)) as recorder,
     ):
-        recorder.add(next(OracleTracker(clip.masks).track(clip.frames, Query(text="new"))))
+        recorder.add(next(oracle_tracker(clip.masks).track(clip.frames, Query(text="ellipse"))))
         raise ZeroDivisionError
     assert read_run(out).manifest["expression"] == "red"
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
@@ -337,9 +349,9 @@ def test_a_file_in_the_way_is_named(tmp_path: Path):
 
 def test_two_runs_to_one_folder_do_not_mix(clip: Clip, source: Path, tmp_path: Path):
     query = Query(text="red")
-    steps = list(OracleTracker(clip.masks).track(clip.frames, query))
+    steps = list(oracle_tracker(clip.masks).track(clip.frames, query))
     first, second = (
-        Recorder(tmp_path / "run", info=probe(source), query=replace(query, text=text), tracker_info=INFO)
+        Recorder(tmp_path / "run", probe(source), replace(query, text=text), INFO)
         for text in ("first", "second")
     )
     with pytest.raises(LangTrackError, match="already holds files"), second, first:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from synthetic import OracleTracker, moving_object
+from fake_branches import oracle_tracker
+from synthetic import moving_object
 
 from langtrack_core.masks import box_to_mask
 from langtrack_core.run.render import PANELS, Panel, Style, draw, line_width
-from langtrack_core.types import Estimate, Frame, Query, Step
+from langtrack_core.types import Branch, Decision, Estimate, Frame, Query, Reason, State, Step
 
 SIZE_HW = (240, 320)
 BOX = np.array([100.0, 80.0, 180.0, 160.0])
@@ -18,11 +19,15 @@ PLAIN = Style(labels=False)
 def step_with(estimate: Estimate | None, rgb_value: int = 90, **changes) -> Step:
     frame = Frame(7, 0.28, np.full((*SIZE_HW, 3), rgb_value, np.uint8))
     fused = estimate or Estimate.absent(SIZE_HW)
-    return Step(frame, estimate, estimate, fused, "tracking", "test")._replace(**changes)
+    return Step(frame, estimate, estimate, fused, decision(fused, **changes))
 
 
-def box_estimate(source: str, box: np.ndarray = BOX) -> Estimate:
-    return Estimate.from_mask(box_to_mask(box, SIZE_HW).astype(np.float32), 0.75, source)
+def decision(fused: Estimate, source: Branch = "language", state: State = "tracking") -> Decision:
+    return Decision(source if fused.present else None, state, fused.confidence, False, False, Reason.FOUND)
+
+
+def box_estimate(box: np.ndarray = BOX) -> Estimate:
+    return Estimate.from_mask(box_to_mask(box, SIZE_HW).astype(np.float32), 0.75)
 
 
 @pytest.mark.parametrize("panel", PANELS)
@@ -31,17 +36,17 @@ def test_every_panel_keeps_the_size_and_leaves_the_frame_alone(panel: Panel, siz
     rgb = np.random.default_rng(1).integers(0, 256, (*size_hw, 3)).astype(np.uint8)
     before = rgb.copy()
     mask = np.ones(size_hw, np.float32)
-    for estimate in (Estimate.from_mask(mask, 0.5, "lgm"), Estimate.absent(size_hw), None):
+    for estimate in (Estimate.from_mask(mask, 0.5), Estimate.absent(size_hw), None):
         fused = estimate or Estimate.absent(size_hw)
-        step = Step(Frame(0, 0.0, rgb), estimate, estimate, fused, "tracking", "test")
+        step = Step(Frame(0, 0.0, rgb), estimate, estimate, fused, decision(fused))
         picture = draw(step, panel, Style(rotated=True))
         assert picture.shape == rgb.shape and picture.dtype == np.uint8
         assert np.array_equal(rgb, before) and not np.shares_memory(picture, rgb)
 
 
 def test_rectangle_is_solid_red_on_the_box_edge_and_nowhere_else():
-    picture = draw(step_with(box_estimate("lgm")), "rectangle", PLAIN)
-    red = (picture == Style().lgm_rgb).all(axis=2)
+    picture = draw(step_with(box_estimate()), "rectangle", PLAIN)
+    red = (picture == Style().language_rgb).all(axis=2)
     x1, y1, x2, y2 = BOX.astype(int)
     for edge in (red[y1, x1:x2], red[y2 - 1, x1:x2], red[y1:y2, x1], red[y1:y2, x2 - 1]):
         assert edge.all()
@@ -52,14 +57,14 @@ def test_rectangle_is_solid_red_on_the_box_edge_and_nowhere_else():
 
 def test_box_at_the_border_of_the_picture_is_drawn_whole():
     height, width = SIZE_HW
-    whole = box_estimate("lgm", np.array([0.0, 0.0, width, height]))
-    red = (draw(step_with(whole), "rectangle", PLAIN) == Style().lgm_rgb).all(axis=2)
+    whole = box_estimate(np.array([0.0, 0.0, width, height]))
+    red = (draw(step_with(whole), "rectangle", PLAIN) == Style().language_rgb).all(axis=2)
     assert red[1, 3:-3].all() and red[-2, 3:-3].all() and red[3:-3, 1].all() and red[3:-3, -2].all()
 
 
 def test_mask_panel_changes_the_mask_and_its_outline_only():
     clip = moving_object(2, SIZE_HW)
-    step = next(OracleTracker(clip.masks).track(clip.frames, Query(text="red")))
+    step = next(oracle_tracker(clip.masks).track(clip.frames, Query(text="red")))
     picture = draw(step, "mask", PLAIN)
     changed = (picture != step.frame.rgb).any(axis=2)
     inside = clip.masks[0]
@@ -71,18 +76,18 @@ def test_mask_panel_changes_the_mask_and_its_outline_only():
     assert not (changed & ~grown).any()
 
 
-@pytest.mark.parametrize("source", ["lgm", "siam"])
+@pytest.mark.parametrize("source", ["language", "tracker"])
 def test_fused_has_the_colour_of_its_source(source):
-    picture = draw(step_with(box_estimate(source)), "fused", PLAIN)
+    picture = draw(step_with(box_estimate(), source=source), "fused", PLAIN)
     assert tuple(picture[int(BOX[1]), 140]) == Style().colour(source)
-    assert Style().colour("lgm") != Style().colour("siam")
+    assert Style().colour("language") != Style().colour("tracker")
     assert (picture[120, 140] != 90).any()  # its mask is tinted
 
 
 def test_rotated_rectangle_is_drawn_on_request_and_thinner():
     clip = moving_object(1, SIZE_HW, seed=0)  # a tilted ellipse: the two rectangles differ
-    step = next(OracleTracker(clip.masks).track(clip.frames, Query(text="red")))
-    assert step.grounded is not None and step.grounded.corners_xy is not None
+    step = next(oracle_tracker(clip.masks).track(clip.frames, Query(text="red")))
+    assert step.language is not None and step.language.corners_xy is not None
     upright, both = (draw(step, "rectangle", Style(labels=False, rotated=r)) for r in (False, True))
     extra = (upright != both).any(axis=2)
     assert 20 < np.count_nonzero(extra) < 4 * np.hypot(*SIZE_HW)

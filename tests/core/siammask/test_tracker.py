@@ -191,7 +191,6 @@ def test_confidence_is_the_calibrated_score():
     raw = started().update(frame(1))
     calibrated = started(calibration=lambda score: score / 4).update(frame(1))
     assert calibrated.confidence == raw.confidence / 4
-    assert raw.source == "siam"
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (2, 300), (5000, 3)])

@@ -102,7 +102,7 @@ def test_calibration_travels_in_the_checkpoint(shipped: Path):
 
 def test_infos_say_which_files_with_which_hash(shipped: Path):
     infos = loading.load_branches("lite").infos
-    assert [(info["branch"], info["name"]) for info in infos] == [("lgm", "lite"), ("siam", "lite")]
+    assert [(info["branch"], info["name"]) for info in infos] == [("language", "lite"), ("tracker", "lite")]
     for info in infos:
         for name, digest in info["files"].items():
             assert digest == hashlib.sha256((shipped / name).read_bytes()).hexdigest()
@@ -268,7 +268,7 @@ def test_add_then_use_by_name(shipped: Path, published_siammask, tmp_path: Path,
     branches = loading.load_branches("paper")
     assert [info["name"] for info in branches.infos] == ["lite", "paper"]  # the other branch stays lite
     assert branches.new_tracker().config == CONFIGS["vot2018"]
-    stored = tmp_path / "home" / "weights" / "paper" / "siam"
+    stored = tmp_path / "home" / "weights" / "paper" / "tracker"
     assert {p.name for p in all_files(tmp_path / "home")} == {"SiamMask_VOT.pth", "entry.json"}
     assert str(tmp_path) not in (stored / "entry.json").read_text()
 
@@ -293,7 +293,7 @@ def test_add_published_dmn_with_its_vocabulary(shipped: Path, tmp_path: Path):
     words = tmp_path / "words.txt"
     words.write_text("\n".join(f"word{i}" for i in range(14)) + "\n")  # <unk> and <pad> make it 16
     entry = add(str(source), vocabulary=words)
-    assert (entry.name, entry.branch, set(entry.files)) == ("paper", "lgm", {"dmn.pth", "words.txt"})
+    assert (entry.name, entry.branch, set(entry.files)) == ("paper", "language", {"dmn.pth", "words.txt"})
     branches = loading.load_branches("paper")
     assert branches.segmenter.vocabulary.words[:2] == ("word0", "word1")
     config = branches.segmenter.network.config
@@ -310,7 +310,7 @@ def test_a_failed_add_keeps_the_earlier_one(shipped: Path, tmp_path: Path):
     save_file(as_stored(LiteNetwork().state_dict()) | {"extra": torch.zeros(1)}, path)
     with pytest.raises(LangTrackError, match="extra"):
         add(str(path), name="mine")
-    assert loading.choose("mine")["siam"] == before and weights.check(before)
+    assert loading.choose("mine")["tracker"] == before and weights.check(before)
     assert {p.name for p in all_files(tmp_path / "home")} == {"mine.safetensors", "entry.json"}
 
 
@@ -366,7 +366,7 @@ def test_a_url_is_fetched_only_over_https_with_a_hash(shipped: Path, tmp_path: P
 
     monkeypatch.setattr(urllib.request, "urlopen", fake)
     digest = hashlib.sha256(data).hexdigest()
-    url = "https://example.org/a/siam.safetensors?x=1"
+    url = "https://example.org/a/tracker.safetensors?x=1"
     for source, sha256 in ((url, None), ("http://example.org/x", digest), ("file:///etc/passwd", digest)):
         with pytest.raises(LangTrackError, match="https://"):
             add(source, name="mine", sha256=sha256)
@@ -375,7 +375,7 @@ def test_a_url_is_fetched_only_over_https_with_a_hash(shipped: Path, tmp_path: P
         add(url, name="mine", sha256="0" * 64)
     assert all_files(tmp_path / "home") == []
     entry = add(url, name="mine", sha256=digest.upper())
-    assert entry.source == url and entry.files == {"siam.safetensors": digest}
+    assert entry.source == url and entry.files == {"tracker.safetensors": digest}
     assert loading.load_branches("mine").infos[1]["name"] == "mine"
 
 
@@ -397,7 +397,7 @@ def test_verify_hashes_again(shipped: Path, tmp_path: Path, capsys):
     add(str(shipped / "siammask-lite.safetensors"), name="mine")
     assert verify() == 0
     capsys.readouterr()
-    copied = tmp_path / "home" / "weights" / "mine" / "siam" / "siammask-lite.safetensors"
+    copied = tmp_path / "home" / "weights" / "mine" / "tracker" / "siammask-lite.safetensors"
     copied.write_bytes(copied.read_bytes() + b"x")
     assert main(["weights", "verify"]) == 1
     out = capsys.readouterr().out.splitlines()
@@ -422,15 +422,15 @@ _OF_NO_NETWORK = '{"name": "m", "network": "x", "files": {"a": ""}, "licence": "
 def test_a_damaged_entry_is_in_the_way_of_its_own_name_alone(
     text: str, shipped: Path, tmp_path: Path, capsys
 ):
-    folder = tmp_path / "home" / "weights" / "mine" / "siam"
+    folder = tmp_path / "home" / "weights" / "mine" / "tracker"
     folder.mkdir(parents=True)
     (folder / "entry.json").write_text(text)
     assert {entry.name for entry in loading.choose("lite").values()} == {"lite"}
     with pytest.raises(LangTrackError, match=r"entry\.json"):
         loading.choose("mine")
-    assert any(line.split()[:3] == ["mine", "siam", "damaged:"] for line in table().splitlines())
+    assert any(line.split()[:3] == ["mine", "tracker", "damaged:"] for line in table().splitlines())
     assert (verify("lite"), verify("mine"), verify()) == (0, 1, 1)
-    assert "mine siam: " in capsys.readouterr().out
+    assert "mine tracker: " in capsys.readouterr().out
 
 
 def test_what_is_shipped_is_sealed():

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_branches import decided
 
 from demo.annotation.compare import (
     MAX_WORDS,
@@ -20,7 +21,7 @@ from demo.annotation.compare import (
     split_regions,
 )
 from langtrack_core.masks import encode_rle, mask_iou
-from langtrack_core.run.format import BoxOf, Row, Run
+from langtrack_core.run.format import BranchBox, Row, Run
 from langtrack_core.types import Estimate, Frame, LangTrackError
 
 SIZE = (40, 60)
@@ -34,7 +35,7 @@ def blob(x: int, y: int = 5, w: int = 10, h: int = 10) -> np.ndarray:
 
 
 def run_of(masks: dict[int, np.ndarray | None]) -> Run:
-    rows = [Row(k, k / 25, "tracking", "lgm", "", BoxOf(None, 0.5), None, None) for k in masks]
+    rows = [Row(k, k / 25, decided("language"), BranchBox(None, 0.5), None, None) for k in masks]
     encoded = {k: {} if m is None else {"fused": encode_rle(m)} for k, m in masks.items()}
     return Run({}, rows, encoded)
 
@@ -81,21 +82,21 @@ class Grounder:
     def __init__(self, places: tuple[int, ...] = (2, 25, 48)) -> None:
         self.places = places
 
-    def describe(self, text: str) -> Any:
+    def read_text(self, text: str) -> Any:
         known = {"the", "red", "car", "left", "right", "middle", "on", "in"}
         words = text.lower().split()
         if not set(words) & known:
             raise LangTrackError("no known word")
         return SimpleNamespace(unknown=tuple(w for w in words if w not in known))
 
-    def ground(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
-        self.describe(text)
+    def segment(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
+        self.read_text(text)
         if every_region:
             mask = np.any([blob(x) for x in self.places], axis=0)
         else:
             which = -1 if "right" in text else 1 if "red" in text else 0
             mask = blob(self.places[which])
-        return Estimate.from_mask(mask.astype(np.float32) * 0.9, 0.8 if "car" in text else 0.3, "lgm")
+        return Estimate.from_mask(mask.astype(np.float32) * 0.9, 0.8 if "car" in text else 0.3)
 
 
 def test_the_word_that_moves_the_mask_is_found() -> None:

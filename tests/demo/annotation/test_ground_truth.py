@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_branches import decided
 from PIL import Image
 
 from demo.annotation.ground_truth import read_truth, score_run
 from langtrack_core.masks import encode_rle
-from langtrack_core.run.format import BoxOf, Row, Run
+from langtrack_core.run.format import BranchBox, Row, Run
 from langtrack_core.types import LangTrackError
 from langtrack_lab.metrics import success_auc
 
@@ -38,14 +40,14 @@ def run_of(
     rows, masks = [], {}
     for place, frame in enumerate(frames):
         x, y, w, h = box_of(frame)
-        exact = BoxOf(np.array([x, y, x + w, y + h], float), 0.9)
-        beside = BoxOf(
+        exact = BranchBox(np.array([x, y, x + w, y + h], float), 0.9)
+        beside = BranchBox(
             None if frame in absent else np.array([x + shift, y, x + shift + w, y + h], float), 0.8
         )
-        lgm = beside if place % every == 0 else None
-        rows.append(Row(frame, frame / 25, "tracking", "siam", "", exact, lgm, exact))
+        language = beside if place % every == 0 else None
+        rows.append(Row(frame, frame / 25, decided("tracker"), exact, language, exact))
         mask = encode_rle(mask_of(frame).astype(bool))
-        masks[frame] = {"siam": mask, "fused": mask, **({"lgm": mask} if lgm else {})}
+        masks[frame] = {"tracker": mask, "fused": mask, **({"language": mask} if language else {})}
     return Run({"video": {"width": WIDTH, "height": HEIGHT}, "complete": complete}, rows, masks)
 
 
@@ -69,7 +71,7 @@ def write_masks(folder: Path, frames: range, *, first: int = 0, value: int = 255
 def test_boxes_with_any_separator(tmp_path: Path, join: str) -> None:
     run = run_of(range(10))
     report = score_run(run, read_truth(write_boxes(tmp_path / "gt.txt", range(10), join=join), run))
-    for branch in ("lgm", "siam", "fused"):
+    for branch in ("language", "tracker", "fused"):
         said = report["branches"][branch]
         assert said["counted"] == 10 and said["mean_iou"] == 1 and said["precision"] == 1
         assert said["auc"] == pytest.approx(20 / 21, abs=1e-4) and said["overlap"] == [1.0] * 10
@@ -94,23 +96,39 @@ def test_absent_frames_are_not_counted_but_told(tmp_path: Path) -> None:
     run = run_of(range(10), absent=(3, 4, 8))
     report = score_run(run, read_truth(write_boxes(tmp_path / "gt.txt", range(10), absent=gone), run))
     assert report["absent"] == [2, 3, 4, 5]
-    lgm, siam = report["branches"]["lgm"], report["branches"]["siam"]
-    assert lgm["counted"] == siam["counted"] == 6
-    assert lgm["absence"] == {"of": 4, "said_absent": 2} and siam["absence"] == {"of": 4, "said_absent": 0}
-    assert lgm["overlap"] == [1.0, 1.0, None, None, None, None, 1.0, 1.0, 0.0, 1.0]  # 8: there, and missed
-    assert lgm["mean_iou"] == pytest.approx(5 / 6, abs=1e-4)
+    language, tracker = report["branches"]["language"], report["branches"]["tracker"]
+    assert language["counted"] == tracker["counted"] == 6
+    assert language["absence"] == {"of": 4, "said_absent": 2} and tracker["absence"] == {
+        "of": 4,
+        "said_absent": 0,
+    }
+    assert language["overlap"] == [
+        1.0,
+        1.0,
+        None,
+        None,
+        None,
+        None,
+        1.0,
+        1.0,
+        0.0,
+        1.0,
+    ]  # 8: there, and missed
+    assert language["mean_iou"] == pytest.approx(5 / 6, abs=1e-4)
 
 
 def test_a_branch_is_not_counted_where_it_did_not_run(tmp_path: Path) -> None:
     run = run_of(range(9), shift=10, every=3)
     report = score_run(run, read_truth(write_boxes(tmp_path / "gt.txt", range(9)), run))
-    lgm = report["branches"]["lgm"]
-    assert lgm["counted"] == 3 and [v is None for v in lgm["overlap"]] == [k % 3 != 0 for k in range(9)]
+    language = report["branches"]["language"]
+    assert language["counted"] == 3 and [v is None for v in language["overlap"]] == [
+        k % 3 != 0 for k in range(9)
+    ]
     iou = 10 / 30
-    assert lgm["mean_iou"] == pytest.approx(iou, abs=1e-3) and lgm["precision"] == 1
-    assert lgm["auc"] == pytest.approx(success_auc([iou] * 3), abs=1e-4)
-    box_alone = Run(run.manifest, [Row(*[*vars(r).values()][:6], None, r.siam) for r in run.rows], {})
-    nothing = score_run(box_alone, read_truth(tmp_path / "gt.txt", box_alone))["branches"]["lgm"]
+    assert language["mean_iou"] == pytest.approx(iou, abs=1e-3) and language["precision"] == 1
+    assert language["auc"] == pytest.approx(success_auc([iou] * 3), abs=1e-4)
+    box_alone = Run(run.manifest, [replace(r, language=None) for r in run.rows], {})
+    nothing = score_run(box_alone, read_truth(tmp_path / "gt.txt", box_alone))["branches"]["language"]
     assert nothing["counted"] == 0 and nothing["auc"] is None and nothing["success"] is None
 
 
@@ -119,10 +137,10 @@ def test_masks_of_grey_or_of_object_numbers(tmp_path: Path, value: int) -> None:
     run = run_of(range(6), shift=10)
     paths = write_masks(tmp_path / "m", range(6), value=value, absent=(2,))
     report = score_run(run, read_truth(paths, run))
-    siam = report["branches"]["siam"]
-    assert report["absent"] == [2] and siam["counted"] == 5
-    assert siam["mean_mask_iou"] == 1 and siam["mask_overlap"][2] is None
-    assert report["branches"]["lgm"]["mean_iou"] == pytest.approx(1 / 3, abs=1e-3)
+    tracker = report["branches"]["tracker"]
+    assert report["absent"] == [2] and tracker["counted"] == 5
+    assert tracker["mean_mask_iou"] == 1 and tracker["mask_overlap"][2] is None
+    assert report["branches"]["language"]["mean_iou"] == pytest.approx(1 / 3, abs=1e-3)
 
 
 def test_a_zip_of_masks_in_a_folder_with_a_systems_own_files(tmp_path: Path) -> None:
@@ -142,8 +160,8 @@ def test_sparse_masks_go_by_their_numbers(tmp_path: Path) -> None:
     run = run_of(range(20))
     truth = read_truth(write_masks(tmp_path / "m", range(0, 20, 5)), run)
     assert truth.annotated.sum() == 4 and "4 of 20 frames have a mask" in truth.notes[0]
-    siam = score_run(run, truth)["branches"]["siam"]
-    assert siam["counted"] == 4 and siam["mean_mask_iou"] == 1
+    tracker = score_run(run, truth)["branches"]["tracker"]
+    assert tracker["counted"] == 4 and tracker["mean_mask_iou"] == 1
 
 
 def test_palette_masks_with_several_objects(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import OracleTracker, moving_object, write_mp4
+from fake_branches import oracle_tracker
+from synthetic import moving_object, write_mp4
 
 from demo.annotation.project import COLOURS, MAX_TARGETS, Project, Segment, merge
 from demo.annotation.project_zip import open_bundle, write_bundle
 from demo.annotation.redecide import WhatIf
 from langtrack_core.fusion import FusionConfig
+from langtrack_core.run.options import RunOptions
 from langtrack_core.run.recorder import Recorder
 from langtrack_core.types import LangTrackError, Query
 from langtrack_core.video import probe, read_backward, read_frames
@@ -30,12 +32,10 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def segment(folder: Path, video: Path, query: Query, *, backward: bool = False, frames: int = 99) -> Segment:
-    tracker = OracleTracker(CLIP.masks)
+    tracker = oracle_tracker(CLIP.masks, known=None)
     source = read_backward(video, start=query.start) if backward else read_frames(video, start=query.start)
-    about = {**tracker.info, "direction": "backward" if backward else "forward", "edit": 0}
-    with Recorder(
-        folder, info=probe(video), query=query, tracker_info=about, video=False, overwrite=True
-    ) as recorder:
+    options = RunOptions(backward=backward, video=False, overwrite=True)
+    with Recorder(folder, probe(video), query, {**tracker.info, "edit": 0}, options) as recorder:
         for _, step in zip(range(frames), tracker.track(source, query, backward=backward), strict=False):
             recorder.add(step)
     return Segment.read(folder)
@@ -97,7 +97,8 @@ def test_other_settings_change_the_folded_track_and_are_recorded(project: Projec
     before = target.run()
     target.what_if = WhatIf(FusionConfig(start=1.0), rule="language")
     after = target.run()
-    assert {row.source for row in after.rows} == {"lgm"} and {row.source for row in before.rows} == {"siam"}
+    assert {row.decision.source for row in after.rows} == {"language"}
+    assert "tracker" in {row.decision.source for row in before.rows}
     said = after.manifest["what_if"]
     assert said["changed"] == 12  # of the track's frames, not of the runs'
     assert said["rule"] == "language" and len(said["notes"]) == 1
@@ -150,7 +151,7 @@ def assert_same(a: Project, b: Project) -> None:
         )
         assert x.run().manifest == y.run().manifest and x.run().masks == y.run().masks
         for r, s in zip(x.run().rows, y.run().rows, strict=True):
-            assert (r.frame, r.state, r.source, r.reason) == (s.frame, s.state, s.source, s.reason)
+            assert (r.frame, r.decision) == (s.frame, s.decision)
             np.testing.assert_equal(r.fused.box_xyxy, s.fused.box_xyxy)
 
 
@@ -222,7 +223,7 @@ def swap(name: str, old: bytes, new: bytes) -> Callable[[dict[str, bytes]], None
 
 
 def counts(text: str) -> Callable[[dict[str, bytes]], None]:
-    return edit("runs/1-0/masks.json", lambda said: said["3"]["siam"].update(counts=text))
+    return edit("runs/1-0/masks.json", lambda said: said["3"]["tracker"].update(counts=text))
 
 
 BOXES, MASKS, MANIFEST = "runs/1-0/boxes.csv", "runs/1-0/masks.json", "runs/1-0/manifest.json"
@@ -259,19 +260,19 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, bytes]], None], str]] = {
     "nan": (swap("project.json", b'"id": 1', b'"id": NaN'), "not valid JSON"),
     "nan in a mask": (swap(MASKS, b'"size": [48', b'"size": [NaN'), "not valid JSON"),
     "nan in a box": (
-        swap(BOXES, b"3,0.120000,tracking,siam,oracle,", b"3,nan,tracking,siam,oracle,"),
+        swap(BOXES, b"3,0.120000,tracking,tracker,", b"3,nan,tracking,tracker,"),
         "Frame 3",
     ),
-    "a state": (swap(BOXES, b"tracking", b"<script>"), "Frame 0 of a run"),
+    "a state": (swap(BOXES, b"tracking", b"<script>"), "not as a run of LangTrack has it"),
     "a frame twice": (swap(BOXES, b"\n3,", b"\n4,"), "a frame twice"),
     "columns": (swap(BOXES, b"frame,", b"frames,"), "not as a run of LangTrack has it"),
     "a short row": (swap(BOXES, b"\n3,", b"\n3,1\n3,"), "not as a run|twice|Frame 3"),
     "a mask's size": (
-        edit(MASKS, lambda m: m["3"]["siam"].update(size=[10**5, 10**5])),
-        "mask of frame 3",
+        edit(MASKS, lambda m: m["3"]["tracker"].update(size=[10**5, 10**5])),
+        "does not fit its video",
     ),
-    "a branch": (edit(MASKS, lambda m: m["3"].update(x=m["3"].pop("siam"))), "mask of frame 3"),
-    "a mask that is none": (edit(MASKS, lambda m: m["3"].update(siam=[])), "mask of frame 3"),
+    "a branch": (edit(MASKS, lambda m: m["3"].update(x=m["3"].pop("tracker"))), "mask of frame 3"),
+    "a mask that is none": (edit(MASKS, lambda m: m["3"].update(tracker=[])), "mask of frame 3"),
     "masks that are none": (put(MASKS, b"[1, 2]"), "not as a run of LangTrack has it"),
     "too long runs": (counts("ooooooooooooooooooo"), "mask of frame 3 in the project is damaged"),
     "runs too many": (counts("PPPPPPPPP0" * 3), "damaged"),

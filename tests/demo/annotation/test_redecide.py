@@ -4,60 +4,59 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_branches import decided, fake_tracker
 from synthetic import moving_object, write_folder
 
-from demo.annotation.redecide import PATH_NOTE, WhatIf, corners_of, replay, replayed, steps_again
+from demo.annotation.redecide import (
+    PATH_NOTE,
+    Redecided,
+    WhatIf,
+    corners_of,
+    redecide,
+    redecided_run,
+    steps_again,
+)
 from langtrack_core.fusion import FusionConfig
 from langtrack_core.masks import encode_rle, mask_iou
-from langtrack_core.pipeline import LangTracker
-from langtrack_core.run.format import BoxOf, Row, Run, read_run
+from langtrack_core.run.format import BranchBox, Row, Run, read_run
+from langtrack_core.run.options import RunOptions
 from langtrack_core.run.recorder import Recorder
-from langtrack_core.types import Estimate, LangTrackError, Query
+from langtrack_core.types import Estimate, Frame, LangTrackError, Query
 from langtrack_core.video import probe, read_frames
 
 CLIP = moving_object(24)
 HEIGHT, WIDTH = CLIP.frames[0].size_hw
 
 
-class Branch:
-    """Either branch: the truth, shifted by a whim of the frame, with that frame's confidence. Where it was
-    started plays no part, so a replay can know everything."""
+def whim(seed: int) -> Callable[[Frame], Estimate]:
+    """The truth, shifted by a whim of the frame, with that frame's confidence. Where a branch was started
+    plays no part, so that a recording can know everything."""
+    rng = np.random.default_rng(seed)
+    confidence = rng.uniform(0, 1, len(CLIP.frames)).round(4)
+    shift = rng.choice([0, 0, 25], len(CLIP.frames))
 
-    def __init__(self, source: str, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        self.source = source
-        self.confidence = rng.uniform(0, 1, len(CLIP.frames)).round(4)
-        self.shift = rng.choice([0, 0, 25], len(CLIP.frames))
-        self.target = None
+    def answer(frame: Frame) -> Estimate:
+        mask = np.roll(CLIP.masks[frame.index], shift[frame.index], axis=1)
+        return Estimate.from_mask(mask.astype(np.float32), confidence[frame.index])
 
-    def encode(self, text: str) -> str:
-        return text
-
-    def init(self, frame, box_xyxy, *, exact=True) -> None: ...
-
-    def update(self, frame) -> Estimate:
-        mask = np.roll(CLIP.masks[frame.index], self.shift[frame.index], axis=1)
-        return Estimate.from_mask(mask.astype(np.float32), self.confidence[frame.index], self.source)
-
-    def segment(self, frame, encoded) -> Estimate:
-        return self.update(frame)
+    return answer
 
 
 def recorded(
     folder: Path, seed: int, query: Query, every: int = 1, fusion: FusionConfig | None = None
 ) -> Run:
-    tracker = LangTracker(Branch("lgm", seed), lambda: Branch("siam", seed + 100), fusion)  # type: ignore[arg-type]
+    language = whim(seed)
+    tracker = fake_tracker(lambda frame, text: language(frame), whim(seed + 100), fusion=fusion)
     clip = folder / "clip"
     if not clip.exists():
         write_folder(CLIP, clip)
     out = folder / f"run-{seed}-{every}-{fusion is None}"
-    with Recorder(
-        out, info=probe(clip), query=query, tracker_info=tracker.info, every=every, video=False
-    ) as recorder:
+    with Recorder(out, probe(clip), query, tracker.info, RunOptions(every, video=False)) as recorder:
         for step in tracker.track(CLIP.frames, query, every=every):
             recorder.add(step)
     return read_run(out)
@@ -66,8 +65,8 @@ def recorded(
 def same(a: Run, b: Run) -> None:
     """All that a run says; the tracker's first look on a frame is recorded in both."""
     for x, y in zip(a.rows, b.rows, strict=True):
-        assert (x.frame, x.state, x.source, x.reason) == (y.frame, y.state, y.source, y.reason)
-        for one, other in ((x.fused, y.fused), (x.lgm, y.lgm), (x.siam, y.siam)):
+        assert (x.frame, x.decision) == (y.frame, y.decision)
+        for one, other in ((x.fused, y.fused), (x.language, y.language), (x.tracker, y.tracker)):
             assert (one is None) == (other is None)
             if one is not None and other is not None:
                 assert one.confidence == other.confidence
@@ -83,72 +82,78 @@ def test_with_its_own_settings_a_run_comes_out_as_it_was(tmp_path: Path, seed: i
     run = recorded(tmp_path, seed, query, every=2)
     what_if = WhatIf.of_run(run)
     assert what_if == WhatIf(FusionConfig(), every=2)
-    result = replay(run, what_if)
+    result = redecide(run, what_if)
     assert result.changed == 0 and result.notes == (PATH_NOTE,)
-    same(replayed(run, what_if), run)
+    same(redecided_run(run, what_if), run)
     assert all(
-        replayed(run, what_if).mask(row.frame, "fused").tolist() == run.mask(row.frame, "fused").tolist()  # type: ignore[union-attr]
+        redecided_run(run, what_if).mask(row.frame, "fused").tolist() == run.mask(row.frame, "fused").tolist()  # type: ignore[union-attr]
         for row in run.rows
     )
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(
-    "fusion", [FusionConfig(start=0.2, lost=0.1), FusionConfig(patience=1, margin=0.0, lost=0.4)]
+    "fusion", [FusionConfig(start=0.2, lost=0.1), FusionConfig(reanchor_after=1, margin=0.0, lost=0.4)]
 )
 def test_other_settings_give_what_a_real_run_with_them_gives(
     tmp_path: Path, seed: int, fusion: FusionConfig
 ) -> None:
     """The tracker is started on the first frame by a box, so no setting can start it elsewhere."""
     run, real = recorded(tmp_path, seed, BOTH), recorded(tmp_path, seed, BOTH, 3, fusion)
-    again = replayed(run, WhatIf(fusion, every=3))
+    again = redecided_run(run, WhatIf(fusion, every=3))
     same(again, real)
     for row in real.rows:
-        if not row.reason.startswith("branches agree"):  # there the mean of two maps, which are not kept
+        if not row.decision.agree:  # there the mean of two maps, which are not kept
             assert mask_iou(again.mask(row.frame, "fused"), real.mask(row.frame, "fused")) == 1  # type: ignore[arg-type]
-    assert again.manifest["what_if"]["patience"] == fusion.patience
+    assert again.manifest["what_if"]["reanchor_after"] == fusion.reanchor_after
     assert run.manifest.get("what_if") is None  # the run itself stays
+
+
+def first_anchor(result: Redecided) -> int:
+    return next(row.frame for row in result.rows if row.decision.reanchor)
 
 
 def test_a_later_start_hides_the_tracker_until_then(tmp_path: Path) -> None:
     run = recorded(tmp_path, 1, TEXT)
-    strict = replay(run, WhatIf(FusionConfig(start=0.9)))
-    first = strict.anchors[0]
-    assert first > replay(run, WhatIf()).anchors[0]
-    assert all(row.siam is None and row.source == "none" for row in strict.rows if row.frame < first)
+    strict = redecide(run, WhatIf(FusionConfig(start=0.9)))
+    first = first_anchor(strict)
+    assert first > first_anchor(redecide(run, WhatIf()))
+    assert all(
+        row.tracker is None and row.decision.source is None for row in strict.rows if row.frame < first
+    )
 
 
-@pytest.mark.parametrize(("rule", "source"), [("language", "lgm"), ("tracker", "siam")])
+@pytest.mark.parametrize(("rule", "source"), [("language", "language"), ("tracker", "tracker")])
 def test_one_branch_alone(tmp_path: Path, rule: str, source: str) -> None:
     run = recorded(tmp_path, 2, BOTH)
-    result = replay(run, WhatIf(rule=rule))  # type: ignore[arg-type]
-    assert {row.source for row in result.rows} == {source, "none"}
+    result = redecide(run, WhatIf(rule=rule))  # type: ignore[arg-type]
+    assert {row.decision.source for row in result.rows} == {source, None}
     for row in result.rows:
         said = getattr(row, source)
-        assert (row.source == source) == (said.confidence >= 0.25)
-        assert row.state in ("tracking", "searching", "lost")
-    states = [row.state for row in result.rows]
+        assert (row.decision.source == source) == (said.confidence >= 0.25)
+        assert row.decision.state in ("tracking", "searching", "lost")
+    states = [row.decision.state for row in result.rows]
     assert "searching" not in states[states.index("tracking") :]
 
 
 def test_what_the_recording_cannot_know_is_said(tmp_path: Path) -> None:
     run = recorded(tmp_path, 0, TEXT, every=2)
-    (_, note) = replay(run, WhatIf(every=3)).notes
+    (_, note) = redecide(run, WhatIf(every=3)).notes
     assert "one frame in 2" in note
-    assert len(replay(run, WhatIf(every=4)).notes) == 1
+    assert len(redecide(run, WhatIf(every=4)).notes) == 1
     box_only = recorded(tmp_path, 5, Query(box_xyxy=CLIP.boxes_xyxy[0]))
-    assert "no expression" in replay(box_only, WhatIf(rule="language")).notes[-1]
+    assert "no expression" in redecide(box_only, WhatIf(rule="language")).notes[-1]
 
 
 def test_ten_thousand_frames_take_less_than_a_second_of_computing() -> None:
     rng = np.random.default_rng(0)
     boxes = np.sort(rng.uniform(0, 300, (10_000, 2, 2)), axis=1).reshape(-1, 4)
     rows = [
-        Row(k, k / 25, "tracking", "siam", "", BoxOf(b, 0.5), BoxOf(b, p), BoxOf(b + 9, q))
+        Row(k, k / 25, decided("tracker"), BranchBox(b, 0.5), BranchBox(b, p), BranchBox(b + 9, q))
         for k, (b, p, q) in enumerate(zip(boxes, *rng.uniform(0, 1, (2, 10_000)), strict=True))
     ]
     begun = time.process_time()
-    assert len(replay(Run({}, rows, {}), WhatIf(every=2)).rows) == 10_000
+    assert len(redecide(Run({}, rows, {}), WhatIf(every=2)).rows) == 10_000
     # Processor time, not wall time: five times what an idle machine needs.
     assert time.process_time() - begun < 2.5
 
@@ -160,8 +165,8 @@ def test_ten_thousand_frames_take_less_than_a_second_of_computing() -> None:
         ({"start": 1.5}, r"start must be in \[0, 1\]"),
         ({"every": 0}, "every must be"),
         ({"every": 1.5}, "every must be a whole number"),
-        ({"patience": True}, "patience must be a finite number"),
-        ({"patience": 0}, "patience must be 1 or more"),
+        ({"reanchor_after": True}, "reanchor_after must be a finite number"),
+        ({"reanchor_after": 0}, r"reanchor_after must be in \[1, 30\]"),
         ({"rule": "magic"}, "rule must be one of fused, language, tracker"),
         ({"rule": ["fused"]}, "rule must be one of"),
         ({"rectangle": "round"}, "rectangle must be one of"),
@@ -175,14 +180,14 @@ def test_settings_from_outside_are_checked(said: object, why: str) -> None:
 
 
 def test_settings_survive_json() -> None:
-    what_if = WhatIf(FusionConfig(start=0.3, patience=5), every=4, rule="tracker", rectangle="rotated")
+    what_if = WhatIf(FusionConfig(start=0.3, reanchor_after=5), every=4, rule="tracker", rectangle="rotated")
     assert WhatIf.from_json(what_if.to_json()) == what_if
     assert WhatIf.from_json({}) == WhatIf()
 
 
 def test_a_masks_size_is_kept_where_nothing_is_chosen(tmp_path: Path) -> None:
     run = recorded(tmp_path, 3, TEXT)
-    none = replayed(run, WhatIf(FusionConfig(start=1.0, lost=1.0)))
+    none = redecided_run(run, WhatIf(FusionConfig(start=1.0, lost=1.0)))
     for row in none.rows:
         mask = none.mask(row.frame, "fused")
         assert mask is not None and mask.shape == (HEIGHT, WIDTH) and not mask.any()
@@ -192,9 +197,7 @@ def test_a_masks_size_is_kept_where_nothing_is_chosen(tmp_path: Path) -> None:
 def test_steps_again_write_the_same_run(tmp_path: Path) -> None:
     run = recorded(tmp_path, 4, BOTH, every=2)
     clip = tmp_path / "clip"
-    with Recorder(
-        tmp_path / "again", info=probe(clip), query=BOTH, tracker_info={}, every=2, video=False
-    ) as recorder:
+    with Recorder(tmp_path / "again", probe(clip), BOTH, {}, RunOptions(2, video=False)) as recorder:
         for step in steps_again(run, read_frames(clip)):
             recorder.add(step)
     again = read_run(tmp_path / "again")

@@ -7,9 +7,10 @@ import json
 
 import numpy as np
 import pytest
+from fake_branches import decided
 
 from demo.annotation.reviews import Verdict, Verdicts, doubt, review_queue
-from langtrack_core.run.format import BoxOf, Row, Run
+from langtrack_core.run.format import BranchBox, Row, Run
 from langtrack_core.types import LangTrackError
 
 NASTY = ['<script>alert("x")</script>', "=1+1, with a comma", "two\nlines", 'a "quote"', "ümläut 猫", " "]
@@ -103,22 +104,31 @@ def test_wrong_ranges_are_refused(given: tuple, why: str) -> None:
 # --- the queue ---------------------------------------------------------------------------------------------
 
 
-def row(frame: int, shift: float | None, lgm: float = 0.9, siam: float = 0.9) -> Row:
+def row(frame: int, shift: float | None, language: float = 0.9, tracker: float = 0.9) -> Row:
     """The tracker's box is ``shift`` pixels beside the language's, or not there at all."""
     box = np.array([10.0, 10, 30, 30])
     other = None if shift is None else box + np.array([shift, 0, shift, 0])
-    return Row(frame, frame / 25, "tracking", "lgm", "", BoxOf(box, lgm), BoxOf(box, lgm), BoxOf(other, siam))
+    return Row(
+        frame,
+        frame / 25,
+        decided("language"),
+        BranchBox(box, language),
+        BranchBox(box, language),
+        BranchBox(other, tracker),
+    )
 
 
 def test_doubt_rises_with_disagreement_and_with_how_sure_both_are() -> None:
-    agreeing, near, far, unsure = row(0, 0), row(1, 5), row(2, 40), row(3, 40, siam=0.1)
+    agreeing, near, far, unsure = row(0, 0), row(1, 5), row(2, 40), row(3, 40, tracker=0.1)
     scores = [doubt(one).score for one in (agreeing, near, unsure, far)]
     assert scores == sorted(scores) and scores[0] == 0 and len(set(scores)) == 4
     assert doubt(far).why == "both sure, at different places"
     assert doubt(row(4, None)) == (4, pytest.approx(0.75 * 0.9), "only the language sees it")
-    alone = Row(5, 0.2, "tracking", "siam", "", BoxOf(None, 0.5), None, BoxOf(np.ones(4), 0.5))
+    alone = Row(5, 0.2, decided("tracker"), BranchBox(None, 0.5), None, BranchBox(np.ones(4), 0.5))
     assert 0 < doubt(alone).score < 0.3
-    nothing = Row(6, 0.2, "lost", "none", "", BoxOf(None, 0.0), BoxOf(None, 0.1), BoxOf(None, 0.1))
+    nothing = Row(
+        6, 0.2, decided(None, "lost"), BranchBox(None, 0.0), BranchBox(None, 0.1), BranchBox(None, 0.1)
+    )
     assert doubt(nothing).score == 0
 
 

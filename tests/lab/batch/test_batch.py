@@ -89,7 +89,7 @@ def test_a_full_disk_stops_the_batch_without_blaming_an_item(clip: Path, tmp_pat
     runs = tmp_path / "out" / "runs"
     with Ledger(runs.parent) as ledger:
         runs.mkdir()
-        pool = LocalPool(Task(batch_helpers.load, runs, video=False), 1)
+        pool = LocalPool(Task(batch_helpers.load, runs), 1)
         policy = scheduler.RetryPolicy(free_bytes=1 << 60)
         try:
             with pytest.raises(scheduler.BatchAborted, match="1 items are still to do; make room"):

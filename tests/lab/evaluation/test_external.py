@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from evaluation_helpers import FRAMES, ColourTracker, moved, right, truth_of, write_dev
+from evaluation_helpers import FRAMES, colour_tracker, moved, truth_of, write_dev
 
 from langtrack_core.geometry import xyxy_to_xywh
 from langtrack_core.masks import enclosing_box
@@ -33,7 +33,7 @@ def ours(dev: Path, tmp_path_factory) -> Results:
     items = items_of(protocol, dev)
     place = ResultFolder(tmp_path_factory.mktemp("out"), protocol, {}, items, data=dev, label="ours")
     for item in items:
-        place.save(item, answer(ColourTracker(siam=moved), item))
+        place.save(item, answer(colour_tracker(tracker=moved), item))
     return read_results(place.path)
 
 
@@ -162,7 +162,7 @@ class ColourSegmenter:
             mask = np.roll(mask, 10, axis=1)
         if "red" not in encoded.text:
             mask = np.zeros_like(mask)
-        return Estimate.from_mask(mask.astype(np.float32), 0.9 if mask.any() else 0.1, "lgm")
+        return Estimate.from_mask(mask.astype(np.float32), 0.9 if mask.any() else 0.1)
 
 
 @pytest.fixture
@@ -215,7 +215,11 @@ def test_contrast_on_a_frame_of_a_clip(dev: Path, tmp_path: Path, capsys):
 def test_absent_counts_where_nothing_is_said_to_be_there(dev: Path, tmp_path: Path, capsys):
     tree = write_dev(tmp_path / "dev", absent=())
     (tree / "davis" / "expressions.json").write_text('{"alpha": ["a car"], "beta": ["another car"]}')
-    half = ColourTracker(lambda i, truth: truth if i < 3 else np.zeros_like(truth), right)
+
+    def half_right(index, truth):
+        return truth if index < 3 else np.zeros_like(truth)
+
+    half = colour_tracker(half_right, half_right)
     small_sets.print_absent(half, tree, frames=6)
     lines = capsys.readouterr().out.splitlines()
     # The two cars are kin: each is asked about gamma alone, gamma about both.

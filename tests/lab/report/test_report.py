@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_helpers import ColourTracker, moved, nothing, write_dev
+from evaluation_helpers import colour_tracker, moved, nothing, write_dev
 from PIL import Image
 
 from langtrack_core import cli
@@ -27,9 +27,9 @@ def measured(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("measured")
     dev = write_dev(root / "dev")
     runs = [
-        ("sentence", ColourTracker(), "<script>alert(1)</script>"),
-        ("sentence", ColourTracker(moved, nothing, name="worse"), "worse"),
-        ("box", ColourTracker(), "boxed"),
+        ("sentence", colour_tracker(), "<script>alert(1)</script>"),
+        ("sentence", colour_tracker(moved, nothing, name="worse"), "worse"),
+        ("box", colour_tracker(), "boxed"),
     ]
     patch = pytest.MonkeyPatch()
     for init, tracker, label in runs:

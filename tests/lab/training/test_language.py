@@ -283,5 +283,5 @@ def test_a_run_starts_from_given_weights_or_says_what_is_wrong(data, tmp_path):
 
 
 def test_the_preset_lite_asks_for_its_data(tmp_path, capsys):
-    assert main(["train", "dmn", "--out", str(tmp_path)]) == 1
+    assert main(["train", "language", "--out", str(tmp_path)]) == 1
     assert "needs --data" in capsys.readouterr().err

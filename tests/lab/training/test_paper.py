@@ -107,7 +107,9 @@ def train(sets, tmp_path):
     def command(*flags, steps=2, where=("otb", "lasot")):
         data = [word for name in where for word in (f"--{name}", str(sets / name))]
         common = ["--preset", "paper", "--out", str(tmp_path / "out"), "--workers", "0"]
-        return main(["train", "dmn", *common, *data, *(["--steps", str(steps)] if steps else []), *flags])
+        return main(
+            ["train", "language", *common, *data, *(["--steps", str(steps)] if steps else []), *flags]
+        )
 
     return command
 

@@ -157,14 +157,14 @@ def test_the_second_stage_begins_with_the_weights_of_the_first(data, tmp_path):
     network = LiteNetwork()
     save_weights(tmp_path / WEIGHTS, network.state_dict(), {})
     flags = ["--data", str(data), "--out", str(tmp_path), "--steps", "1", "--batch", "1", "--workers", "0"]
-    assert main(["train", "siammask", "--stage", "refine", *flags]) == 0
+    assert main(["train", "tracker", "--stage", "refine", *flags]) == 0
     first, second = load_file(tmp_path / WEIGHTS), load_file(tmp_path / "refine" / WEIGHTS)
     assert torch.equal(first["cls.head.0.weight"], second["cls.head.0.weight"])
     LiteNetwork().load_state_dict(second)
 
 
 def test_only_lite_is_trained(tmp_path, capsys):
-    assert main(["train", "siammask", "--preset", "paper", "--data", ".", "--out", str(tmp_path)]) == 1
+    assert main(["train", "tracker", "--preset", "paper", "--data", ".", "--out", str(tmp_path)]) == 1
     assert "published SiamMask weights are used as they are" in capsys.readouterr().err
 
 

@@ -1,0 +1,142 @@
+"""``langtrack track VIDEO``: follow one target through one video and write a run folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..types import Query
+from .options import RunOptions
+from .recorder import check_out_dir
+from .render import Style
+from .track_video import RunSummary, check_video, load_tracker, track_video
+
+if TYPE_CHECKING:
+    from ..pipeline import LangTracker
+    from ..video import VideoInfo
+
+PROG = "langtrack"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Follow what --text describes, what --box encloses on the first frame, or both."
+    parser.add_argument(
+        "video", metavar="VIDEO", type=Path, help="a video file, a GIF, or a folder of frames"
+    )
+    parser.add_argument(
+        "--text", metavar="TEXT", help='what to follow, for example "the white car on the left"'
+    )
+    parser.add_argument(
+        "--box",
+        type=_box,
+        metavar="x1,y1,x2,y2",
+        help="box on the first frame, in pixels, x2 and y2 exclusive",
+    )
+    parser.add_argument("--start", type=_count(0), default=0, metavar="N", help="first frame, from 0")
+    add_run_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run, made new")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `RunOptions` and of the networks, for every command that runs videos."""
+    parser.add_argument(
+        "--every", type=_count(1), default=1, metavar="K", help="run the language branch on every K-th frame"
+    )
+    parser.add_argument(
+        "--weights", default="lite", metavar="NAME|FILE", help="lite (default), paper, or a checkpoint"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
+    parser.add_argument(
+        "--backend",
+        choices=("auto", "openvino", "torch"),
+        default="auto",
+        help="what runs the networks; auto: OpenVINO on a CPU where it works, else PyTorch",
+    )
+    parser.add_argument("--png", action="store_true", help="write every mask as a PNG too")
+    parser.add_argument("--no-video", action="store_true", help="do not write the four videos")
+    parser.add_argument("--rotated", action="store_true", help="draw the rotated rectangles too")
+    parser.add_argument(
+        "--keep-damaged", action="store_true", help="keep what can be decoded of a video that ends early"
+    )
+
+
+def run_options(args: argparse.Namespace) -> RunOptions:
+    """The options that the flags of `add_run_arguments` say."""
+    return RunOptions(
+        every=args.every,
+        png=args.png,
+        video=not args.no_video,
+        keep_damaged=args.keep_damaged,
+        style=Style(rotated=args.rotated),
+    )
+
+
+def _box(text: str) -> np.ndarray:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4:
+        raise argparse.ArgumentTypeError(f"expected four numbers x1,y1,x2,y2, got {text!r}")
+    return np.array(numbers)
+
+
+def _count(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check everything that can be checked, load, follow, write."""
+    from tqdm import tqdm
+
+    query = Query(args.text, args.box, args.start)
+    options = replace(run_options(args), overwrite=args.overwrite)
+    check_out_dir(args.out, overwrite=args.overwrite)
+    info = check_video(args.video, query)
+    tracker = load_tracker(args.weights, args.device, args.backend)
+    _warn_of_unknown_words(tracker, query)
+    total = info.frames_estimate and max(1, info.frames_estimate - query.start)
+    with tqdm(total=total, unit="frame", disable=args.quiet, dynamic_ncols=True) as bar:
+        summary = track_video(
+            tracker, args.video, query, out=args.out, options=options, on_step=lambda step: bar.update()
+        )
+    if summary.damage:
+        print(f"{PROG}: {summary.damage}", file=sys.stderr)
+    if not args.quiet:
+        print(_report(info, query, summary, tracker.info))
+    return 0
+
+
+def _warn_of_unknown_words(tracker: LangTracker, query: Query) -> None:
+    """Before the run, which may be long."""
+    unknown = () if query.text is None else tracker.read_text(query.text).unknown
+    if unknown:
+        print(f"{PROG}: unknown words, left out: {', '.join(unknown)}", file=sys.stderr)
+
+
+def _report(info: VideoInfo, query: Query, summary: RunSummary, tracker_info: dict) -> str:
+    target = f'"{query.text}"' if query.text is not None else "the box"
+    states = summary.states
+    parts = [
+        f"Followed {target} through {states.total()} frames of {info.path.name}: "
+        f"found in {states['tracking']}, lost in {states['lost']}, still searching in {states['searching']}."
+    ]
+    if summary.unknown_words:
+        parts.append(f"Unknown words: {', '.join(summary.unknown_words)}.")
+    used = [f"{w['branch']} {w['name']} ({', '.join(w['files'])})" for w in tracker_info["weights"]]
+    parts.append(f"Weights: {'; '.join(used)}.")
+    parts.append(f"The run is in {summary.folder}.")
+    return " ".join(parts)

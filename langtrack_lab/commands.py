@@ -1,0 +1,28 @@
+"""Commands of the laboratory, which `langtrack_core.cli` lists when this package is there."""
+
+from langtrack_core.cli import Command
+
+COMMANDS = {
+    ("batch",): Command("langtrack_lab.batch.command", "many videos, a run folder each and one index"),
+    ("train", "language"): Command("langtrack_lab.training.language", "train the language branch", True),
+    ("train", "tracker"): Command("langtrack_lab.training.tracker", "train the tracker", True),
+    ("evaluate",): Command("langtrack_lab.evaluation.command", "the whole tracker over a data set"),
+    ("evaluate", "language"): Command(
+        "langtrack_lab.evaluation.single_branch", "the language branch alone, frame by frame"
+    ),
+    ("evaluate", "tracker"): Command(
+        "langtrack_lab.evaluation.single_branch", "the tracker alone, from the true first box"
+    ),
+    ("evaluate", "refer"): Command(
+        "langtrack_lab.evaluation.probes", "the language branch on single pictures"
+    ),
+    ("evaluate", "absent"): Command(
+        "langtrack_lab.evaluation.probes", "sentences that name what is not there"
+    ),
+    ("evaluate", "contrast"): Command(
+        "langtrack_lab.evaluation.probes", "sentences that tell two things apart"
+    ),
+    ("report",): Command("langtrack_lab.report.command", "result folders, side by side"),
+    ("calibrate", "language"): Command("langtrack_lab.calibrate", "the language branch's confidence"),
+    ("calibrate", "tracker"): Command("langtrack_lab.calibrate", "the tracker's confidence"),
+}

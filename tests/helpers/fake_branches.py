@@ -1,0 +1,122 @@
+"""Branches that do as a test says, for the real loop of `LangTracker`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from langtrack_core.dmn.segmenter import Encoded
+from langtrack_core.fusion import FusionConfig
+from langtrack_core.pipeline import LangTracker
+from langtrack_core.types import Branch, Decision, Estimate, Frame, LangTrackError, Reason, State
+
+Language = Callable[[Frame, str], Estimate]
+"""What the language branch says of a frame, asked for an expression."""
+
+Tracker = Callable[[Frame], Estimate]
+"""What the tracker sees on a frame."""
+
+
+class FakeSegmenter:
+    """The language branch; notes on which frames it ran.
+
+    Args:
+        answer: what it says. Takes ``every_region`` too when it has that parameter.
+        known: words of its vocabulary, all others are unknown; None: every word is known.
+    """
+
+    def __init__(self, answer: Language, known: Collection[str] | None = None) -> None:
+        self.answer = answer
+        self.known = known
+        self.vocabulary = SimpleNamespace(read=self._read)
+        self.frames: list[int] = []
+
+    def _read(self, text: str) -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
+        words = tuple(text.lower().split())
+        unknown = () if self.known is None else tuple(w for w in words if w not in self.known)
+        if len(unknown) == len(words):
+            raise LangTrackError(f"None of the words of {text!r} is known.")
+        return [0] * len(words), words, unknown
+
+    def encode(self, text: str) -> Encoded:
+        _, words, unknown = self._read(text)
+        return Encoded(text, words, unknown, None)
+
+    def segment(self, frame: Frame, encoded: Encoded, *, every_region: bool = False) -> Estimate:
+        self.frames.append(frame.index)
+        if every_region:
+            return self.answer(frame, encoded.text, every_region=True)  # type: ignore[call-arg]
+        return self.answer(frame, encoded.text)
+
+
+class FakeSiamese:
+    """The tracker; notes when it was started and re-anchored, and on which box."""
+
+    def __init__(self, answer: Tracker, starts: list[tuple[int, tuple[float, ...]]] | None = None) -> None:
+        self.answer = answer
+        self.starts = [] if starts is None else starts
+        self.box: tuple[float, ...] | None = None
+
+    def init(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool = True) -> Estimate:
+        self.reanchor(frame, box_xyxy)
+        return self.answer(frame)
+
+    def reanchor(self, frame: Frame, box_xyxy: ArrayLike) -> None:
+        self.box = tuple(np.asarray(box_xyxy).tolist())
+        self.starts.append((frame.index, self.box))
+
+    def update(self, frame: Frame) -> Estimate:
+        return self.answer(frame)
+
+
+def fake_tracker(
+    language: Language,
+    tracker: Tracker,
+    *,
+    known: Collection[str] | None = None,
+    weights: Collection[dict[str, Any]] = (),
+    fusion: FusionConfig | None = None,
+    cls: type[LangTracker] = LangTracker,
+) -> Any:
+    """A real `LangTracker` around fake branches; ``starts`` lists the frames and boxes it started on."""
+    starts: list[tuple[int, tuple[float, ...]]] = []
+    made = cls(
+        FakeSegmenter(language, known),  # type: ignore[arg-type]
+        lambda: FakeSiamese(tracker, starts),  # type: ignore[arg-type, return-value]
+        fusion,
+        list(weights),
+    )
+    made.starts = starts  # type: ignore[attr-defined]
+    return made
+
+
+ORACLE_WEIGHTS = [{"branch": "tracker", "name": "oracle", "files": {"truth": "0" * 64}}]
+"""What a run's manifest says of the weights of `oracle_tracker`."""
+
+
+def oracle_tracker(
+    masks: NDArray[np.bool_],
+    known: Collection[str] | None = ("the", "red", "ellipse"),
+    cls: type[LangTracker] = LangTracker,
+) -> Any:
+    """Both branches answer with the truth."""
+
+    def truth(frame: Frame) -> NDArray[np.float32]:
+        return masks[frame.index].astype(np.float32)
+
+    def language(frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
+        return Estimate.from_mask(truth(frame), 0.8 if masks[frame.index].any() else 0.1)
+
+    def tracker(frame: Frame) -> Estimate:
+        return Estimate.from_mask(truth(frame), 0.9 if masks[frame.index].any() else 0.1)
+
+    return fake_tracker(language, tracker, known=known, weights=ORACLE_WEIGHTS, cls=cls)
+
+
+def decided(source: Branch | None, state: State = "tracking") -> Decision:
+    """A decision for rows of a made-up run."""
+    return Decision(source, state, 0.5, False, False, Reason.TRACKER_ONLY)
