@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from .pipeline import LangTracker as LangTracker
     from .run.format import read_run as read_run
     from .run.options import RunOptions as RunOptions
-    from .run.render import draw as draw
     from .run.track_video import track_video as track_video
     from .types import Estimate as Estimate
     from .types import Frame as Frame
@@ -45,7 +44,6 @@ _HOME = {
     "track_video": "run.track_video",
     "RunOptions": "run.options",
     "read_run": "run.format",
-    "draw": "run.render",
 }
 __all__ = list(_HOME)
 
