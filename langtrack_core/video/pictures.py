@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ FOLDER_FPS = Fraction(25)
 """Frame rate of a folder of pictures, which says nothing of its own."""
 
 PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
+
+_FRAME_FOLDERS = ("img", "imgs", "frames", "images", "JPEGImages")
+"""Where data sets keep the frames of a clip, whose own folder is easily taken for theirs."""
 
 _SIGNATURE = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|BM|GIF8|II[*+]\0|MM\0[*+]|P[1-6]\s|RIFF....WEBP|....ftypavif", re.DOTALL
@@ -53,14 +57,23 @@ def pictures_in(folder: Path) -> list[Path]:
     Files whose name starts with a dot are no pictures: some archives bring a "._0001.jpg" beside each.
 
     Raises:
-        LangTrackError: no folder, or one without pictures.
+        LangTrackError: no folder, one without pictures, or one with two pictures of one name, which are a
+            frame and its mask or the like.
     """
     if not folder.is_dir():
         raise LangTrackError(f"The folder of pictures {folder} is missing.")
-    found = [file for file in folder.iterdir() if is_picture(file) and file.is_file()]
-    if not found:
-        raise LangTrackError(f"The folder {folder} holds no pictures; JPEG or PNG frames are needed.")
-    return sorted(found, key=lambda file: natural_key(file.name))
+    pictures = [file for file in folder.iterdir() if is_picture(file) and file.is_file()]
+    if not pictures:
+        inner = next((name for name in _FRAME_FOLDERS if (folder / name).is_dir()), None)
+        hint = f"take its folder {inner}." if inner else "JPEG or PNG frames are needed."
+        raise LangTrackError(f"The folder {folder} holds no pictures; {hint}")
+    pictures.sort(key=lambda file: natural_key(file.name))
+    for one, other in pairwise(sorted(pictures, key=lambda file: file.stem)):
+        if one.stem == other.stem:
+            raise LangTrackError(
+                f"The folder {folder} holds both {one.name} and {other.name}; move one kind elsewhere."
+            )
+    return pictures
 
 
 def is_picture(path: Path) -> bool:

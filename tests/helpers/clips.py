@@ -90,7 +90,7 @@ def flat(pix_fmt: str, *values: int, size_wh: tuple[int, int] = (64, 48)) -> av.
 
 
 def save(path: Path, *indices: int) -> Path:
-    path.mkdir(exist_ok=True)
+    path.mkdir(parents=True, exist_ok=True)
     for index in indices:
         Image.fromarray(numbered(index)).save(path / f"{index}.png")
     return path

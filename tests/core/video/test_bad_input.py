@@ -104,6 +104,20 @@ def test_folder_with_a_broken_or_odd_picture_names_it(tmp_path: Path) -> None:
         list(read_frames(folder))
 
 
+def test_a_folder_of_frames_and_masks_is_refused(tmp_path: Path) -> None:
+    folder = save(tmp_path / "frames", 1, 2)
+    assert len(list(read_frames(folder))) == 2
+    Image.fromarray(numbered(1)).save(folder / "2.jpg")
+    with pytest.raises(LangTrackError, match=r"2\.jpg.*2\.png"):
+        probe(folder)
+
+
+def test_the_folder_inside_is_named(tmp_path: Path) -> None:
+    save(tmp_path / "Deer" / "img", 1, 2)
+    with pytest.raises(LangTrackError, match=r"Deer.*img"):
+        probe(tmp_path / "Deer")
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_a_video_that_ends_early_gives_its_frames_and_a_warning(
     tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
