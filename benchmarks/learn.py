@@ -39,9 +39,9 @@ class Language(language.LanguageTrainer):
     def __init__(self, args: argparse.Namespace, recipe: language.LanguageRecipe, settings: Settings) -> None:
         torch.manual_seed(0)
         network, vocabulary = language.untrained()
-        network.to(memory_format=torch.channels_last)
         teacher = language.imagenet_backbone()
-        super().__init__(network, vocabulary, teacher, recipe, settings, args.data, args.dev)
+        names = language.classifier_names(teacher)
+        super().__init__(network, vocabulary, teacher, names, recipe, settings, args.data, args.dev)
 
     def measure(self) -> dict[str, float]:
         assert self.dev is not None

@@ -1,9 +1,8 @@
-"""Where training pictures of the lite language branch come from, each with what is known of it."""
+"""Where the training pictures of the lite language branch come from, each with what is known of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Sequence as Many
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,56 +16,60 @@ from ..datasets import Instance, Picture, davis_sequences, saliency_pictures
 from ..expressions.photos import AnnotatedObject
 from ..expressions.words import NOUNS, category_of
 
-UNNAMED = ("object", "thing", "main object")
-"""Of a salient thing that the classifier does not name."""
+Rgb = NDArray[np.uint8]
 
-NAMED_FROM, NAMED_ALIKE = 32, 0.35
-"""A photo's object gets ImageNet's name too when it is this many pixels wide and high, and the name this near
-to its category's."""
+NameOf = Callable[[Rgb], tuple[str, ...]]
+"""Gives the names of the one thing in a picture, () when unsure."""
+
+Similarity = Callable[[str, str], float]
+"""Says how similar two expressions are, word by word, from -1 to 1."""
+
+UNNAMED = ("object", "thing", "main object")
+"""The names of a salient thing that the classifier does not name."""
+
+MIN_NAMED_SIZE = 32
+"""Smallest width and height in pixels of a photo's object that the classifier names: it takes 224 pixels, and
+of fewer than 32 it guesses."""
+
+MIN_NAME_SIMILARITY = 0.35
+"""Least similarity of the classifier's name to the object's category: a car's crop may show its grille."""
+
+RARELY_WITH_PEOPLE = frozenset(
+    ("zebra", "giraffe", "airplane", "train", "bear", "toilet", "microwave", "broccoli")
+)
+"""Categories that hardly any picture of people shows, for pictures where nobody looked for anything else."""
 
 
 @dataclass(frozen=True)
-class Shot:
+class AnnotatedImage:
     """A picture in memory with what is known of it.
 
     Attributes:
         absent: COCO categories that it surely does not show.
-        open: it shows little but its one object, so that anything unlike that is likely not there.
+        single_object: it shows little but its one object, so that anything unlike that is likely not there.
     """
 
-    rgb: NDArray[np.uint8]
-    things: tuple[AnnotatedObject, ...]
+    rgb: Rgb
+    objects: tuple[AnnotatedObject, ...]
     absent: frozenset[str] = frozenset()
-    open: bool = False
+    single_object: bool = False
 
 
-def _crop(rgb: NDArray[np.uint8], instance: Instance) -> NDArray[np.uint8]:
+def _crop(rgb: Rgb, instance: Instance) -> Rgb:
     """An object with a little of what is around it."""
     x1, y1, x2, y2 = instance.box_xyxy.astype(int)
     pad_y, pad_x = (y2 - y1) // 8, (x2 - x1) // 8
     return rgb[max(0, y1 - pad_y) : y2 + pad_y, max(0, x1 - pad_x) : x2 + pad_x]
 
 
-# What hardly any picture of people holds.
-_RARELY_WITH_PEOPLE = frozenset(
-    ("zebra", "giraffe", "airplane", "train", "bear", "toilet", "microwave", "broccoli")
-)
-
-
 class PhotoSource:
     """COCO-like pictures: categories known, sentences made.
 
     Args:
-        name_of: a further name for what a crop shows ("bald eagle" for a bird), () when unsure.
-        alike: how near two names are, -1 to 1: a car's crop may show its grille.
+        name_of: gives further names for what a crop shows ("bald eagle" for a bird).
     """
 
-    def __init__(
-        self,
-        pictures: list[Picture],
-        name_of: Callable[[NDArray[np.uint8]], tuple[str, ...]],
-        alike: Callable[[str, str], float],
-    ) -> None:
+    def __init__(self, pictures: list[Picture], name_of: NameOf, similarity: Similarity) -> None:
         self.pictures = [p for p in pictures if any(i.has_mask for i in p.instances)]
         counts: dict[str, int] = {}
         for picture in self.pictures:
@@ -87,39 +90,39 @@ class PhotoSource:
             rgb = None
             for index, instance in enumerate(picture.instances):
                 category, (x1, y1, x2, y2) = instance.category, instance.box_xyxy.astype(int)
-                if category == "person" or not instance.has_mask or min(x2 - x1, y2 - y1) < NAMED_FROM:
+                too_small = min(x2 - x1, y2 - y1) < MIN_NAMED_SIZE
+                if category == "person" or not instance.has_mask or too_small:
                     continue
                 rgb = read_picture(picture.path) if rgb is None else rgb
-                near = tuple(n for n in name_of(_crop(rgb, instance)) if alike(n, category) > NAMED_ALIKE)
-                if near:
-                    self.names[picture.path, index] = (*NOUNS.get(category, (category,)), *near)
+                names = name_of(_crop(rgb, instance))
+                names = tuple(n for n in names if similarity(n, category) > MIN_NAME_SIMILARITY)
+                if names:
+                    self.names[picture.path, index] = (*NOUNS.get(category, (category,)), *names)
 
-    def draw(self, rng: np.random.Generator) -> Shot:
-        return self._shot(self.pictures[rng.choice(len(self.pictures), p=self.weights)])
+    def draw(self, rng: np.random.Generator) -> AnnotatedImage:
+        return self._read(self.pictures[rng.choice(len(self.pictures), p=self.weights)])
 
-    def draw_like(self, rng: np.random.Generator, category: str) -> Shot | None:
-        """A picture of that category, with nothing else in it told; None when there is none."""
+    def draw_category(self, rng: np.random.Generator, category: str) -> AnnotatedImage | None:
+        """A picture of that category, with the objects of that category alone; None when there is none."""
         pictures = self.by_category.get(category)
         if not pictures:
             return None
-        shot = self._shot(pictures[rng.integers(len(pictures))])
-        return replace(shot, things=tuple(t for t in shot.things if t.category == category))
+        image = self._read(pictures[rng.integers(len(pictures))])
+        return replace(image, objects=tuple(o for o in image.objects if o.category == category))
 
-    def _shot(self, picture: Picture) -> Shot:
+    def _read(self, picture: Picture) -> AnnotatedImage:
         rgb = read_picture(picture.path)
-        size_hw = rgb.shape[:2]
-        things = tuple(
+        objects = tuple(
             AnnotatedObject(
-                i.category,
-                i.mask(size_hw),
+                instance.category,
+                instance.mask(rgb.shape[:2]),
                 self.names.get((picture.path, index), ()),
-                category_complete=picture.is_complete(i.category),
+                category_complete=picture.is_complete(instance.category),
             )
-            for index, i in enumerate(picture.instances)
+            for index, instance in enumerate(picture.instances)
         )
-        shown = {i.category for i in picture.instances}
         known = frozenset(self.categories) if picture.complete is None else picture.complete
-        return Shot(rgb, things, known - shown)
+        return AnnotatedImage(rgb, objects, known - {i.category for i in picture.instances})
 
 
 class PeopleSource:
@@ -128,13 +131,13 @@ class PeopleSource:
     def __init__(self, pictures: list[Picture]) -> None:
         self.pictures = [p for p in pictures if 1 <= len(p.instances) <= 7]  # crowds are boxed loosely
 
-    def draw(self, rng: np.random.Generator) -> Shot:
+    def draw(self, rng: np.random.Generator) -> AnnotatedImage:
         picture = self.pictures[rng.integers(len(self.pictures))]
         rgb = read_picture(picture.path)
-        things = tuple(
+        objects = tuple(
             AnnotatedObject("person", i.mask(rgb.shape[:2]), box_only=True) for i in picture.instances
         )
-        return Shot(rgb, things, _RARELY_WITH_PEOPLE)
+        return AnnotatedImage(rgb, objects, RARELY_WITH_PEOPLE)
 
 
 class ClipSource:
@@ -143,43 +146,40 @@ class ClipSource:
     def __init__(self, folder: Path) -> None:
         self.sequences = davis_sequences(folder)
 
-    def draw(self, rng: np.random.Generator) -> Shot:
+    def draw(self, rng: np.random.Generator) -> AnnotatedImage:
         sequence = self.sequences[rng.integers(len(self.sequences))]
         i = int(rng.integers(len(sequence.frames)))
         category = category_of(sequence.expressions[0]) or sequence.name
         mask = sequence.mask(i)
         assert mask is not None  # DAVIS annotates every frame
-        thing = AnnotatedObject(category, mask, sentences=sequence.expressions, category_complete=False)
-        return Shot(read_picture(sequence.frames[i]), (thing,), open=True)
+        target = AnnotatedObject(category, mask, sentences=sequence.expressions, category_complete=False)
+        return AnnotatedImage(read_picture(sequence.frames[i]), (target,), single_object=True)
 
 
 class SalientSource:
     """Pictures of one salient object, named by an ImageNet classifier where it is sure, else an "object".
 
     Args:
-        words: now and then one of them, at random, stands for the name.
-        vague: how often.
+        weak_names: share of the draws where a word of ``words``, at random, stands for the name.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        name_of: Callable[[NDArray[np.uint8]], tuple[str, ...]],
-        words: Many[str] = (),
-        vague: float = 0.0,
+        self, folder: Path, name_of: NameOf, words: Sequence[str] = (), weak_names: float = 0.0
     ) -> None:
-        self.words, self.vague = words, vague
-        self.shots: list[tuple[Picture, tuple[str, ...]]] = []
-        for picture in saliency_pictures(folder):
-            names = name_of(_crop(read_picture(picture.path), picture.instances[0]))
-            self.shots.append((picture, names or UNNAMED))
-        self.names = sorted({names for _, names in self.shots} - {UNNAMED}) or [("zebra",)]
+        self.words, self.weak_names = words, weak_names
+        self.pictures = saliency_pictures(folder)
+        self.names_by_picture = [
+            name_of(_crop(read_picture(p.path), p.instances[0])) or UNNAMED for p in self.pictures
+        ]
+        self.names = sorted(set(self.names_by_picture) - {UNNAMED}) or [("zebra",)]
 
-    def draw(self, rng: np.random.Generator) -> Shot:
-        picture, names = self.shots[rng.integers(len(self.shots))]
+    def draw(self, rng: np.random.Generator) -> AnnotatedImage:
+        index = int(rng.integers(len(self.pictures)))
+        picture, names = self.pictures[index], self.names_by_picture[index]
         rgb = read_picture(picture.path)
-        vague = bool(self.words) and rng.random() < self.vague
-        if vague:
+        weak_name = bool(self.words) and rng.random() < self.weak_names
+        if weak_name:
             names = (self.words[int(rng.integers(len(self.words)))],)
-        thing = AnnotatedObject(names[0], picture.instances[0].mask(rgb.shape[:2]), names, weak_name=vague)
-        return Shot(rgb, (thing,), open=True)
+        mask = picture.instances[0].mask(rgb.shape[:2])
+        target = AnnotatedObject(names[0], mask, names, weak_name=weak_name)
+        return AnnotatedImage(rgb, (target,), single_object=True)

@@ -1,19 +1,25 @@
 """Augmentation: what makes a picture harder to recognise, or another picture of the same things.
 
-Each function takes ``rgb``, ``(H, W, 3)`` uint8, and where it draws by chance a generator, and gives a new
-picture. ``alpha`` and ``mask`` are ``(H, W)`` float32 in [0, 1].
+Each function takes a picture, ``rgb`` ``(H, W, 3)`` uint8 or an `AnnotatedImage`, and where chance plays a
+part a generator; it gives a new picture. ``alpha`` and ``mask`` are ``(H, W)`` float32 in [0, 1].
 """
 
 from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from langtrack_core.geometry import FloatArray
-from langtrack_core.masks import BoolMask
+from langtrack_core.masks import BoolMask, enclosing_box
 
-Rgb = NDArray[np.uint8]
+from ..expressions.photos import mirror
+from .annotated_images import AnnotatedImage, Rgb
+
 Alpha = NDArray[np.float32]
 
 
@@ -98,7 +104,7 @@ def jpeg(rgb: Rgb, rng: np.random.Generator, lowest: int, highest: int) -> Rgb:
 # --- other things in the picture ---------------------------------------------------------------------------
 
 
-def paste(rgb: Rgb, patch: NDArray, alpha: Alpha) -> Rgb:
+def blend(rgb: Rgb, patch: NDArray, alpha: Alpha) -> Rgb:
     """A patch of the picture's size over it, as far as ``alpha`` lets it."""
     return (rgb + alpha[:, :, None] * (patch.astype(np.float32) - rgb)).round().astype(np.uint8)
 
@@ -142,3 +148,85 @@ def pole(size: int, rng: np.random.Generator, box: FloatArray) -> BoolMask:
     middle = (size - 1) / 2 + box[:2] + rng.uniform(-0.35, 0.35, 2) * box[2:]
     y, x = np.mgrid[:size, :size]
     return np.abs((x - middle[0]) * across[0] + (y - middle[1]) * across[1]) < width / 2
+
+
+# --- whole pictures with their objects ---------------------------------------------------------------------
+
+
+def random_crop(image: AnnotatedImage, rng: np.random.Generator, size_hw: tuple[int, int]) -> AnnotatedImage:
+    """A random window of the picture, of nearly these proportions, mirrored half of the time."""
+    h, w = image.rgb.shape[:2]
+    focus = image.objects[rng.integers(len(image.objects))] if image.objects else None
+    # Human sentences know where things are: those pictures are cut less.
+    described = any(o.sentences for o in image.objects)
+    scale = float(rng.uniform(0.75 if described else 0.45, 1.1))
+    aspect = size_hw[1] / size_hw[0] * float(np.exp(rng.uniform(-0.2, 0.2)))
+    win_w, win_h = scale * (w * h * aspect) ** 0.5, scale * (w * h / aspect) ** 0.5
+    reach = min(1.0, 1.3 * w / win_w, 1.3 * h / win_h)  # not too much of what is outside
+    win_w, win_h = win_w * reach, win_h * reach
+    x0 = rng.uniform(min(0, w - win_w), max(0, w - win_w))
+    y0 = rng.uniform(min(0, h - win_h), max(0, h - win_h))
+    box = None if focus is None else enclosing_box(focus.mask)
+    if box is not None:  # most of the object in focus stays in
+        slack_x, slack_y = 0.15 * (box[2] - box[0]), 0.15 * (box[3] - box[1])
+        x0 = min(max(x0, box[2] - slack_x - win_w), box[0] + slack_x)
+        y0 = min(max(y0, box[3] - slack_y - win_h), box[1] + slack_y)
+    flip = rng.random() < 0.5
+    sx, sy = size_hw[1] / win_w, size_hw[0] / win_h
+    matrix = np.array([[sx, 0, -x0 * sx], [0, sy, -y0 * sy]])
+    if flip:
+        matrix[0] = -sx, 0, size_hw[1] + x0 * sx
+    interpolation = cv2.INTER_AREA if max(sx, sy) < 0.8 else cv2.INTER_LINEAR
+    border = tuple(float(v) for v in image.rgb.reshape(-1, 3).mean(0))
+    rgb = cv2.warpAffine(image.rgb, matrix, size_hw[::-1], flags=interpolation, borderValue=border)
+
+    def warped(mask: BoolMask) -> BoolMask:
+        return cv2.warpAffine(mask.view(np.uint8), matrix, size_hw[::-1], flags=cv2.INTER_LINEAR) > 0
+
+    objects = tuple(
+        replace(
+            o,
+            mask=warped(o.mask),
+            sentences=tuple(mirror(s) for s in o.sentences) if flip else o.sentences,
+        )
+        for o in image.objects
+    )
+    return replace(image, rgb=np.asarray(rgb, np.uint8), objects=objects)
+
+
+def paste_object(image: AnnotatedImage, rng: np.random.Generator, other: AnnotatedImage) -> AnnotatedImage:
+    """Put one object of another picture into this one; what it hides is taken from the masks under it."""
+    candidates = [o for o in other.objects if o.mask.mean() > 0.01 and o.category and not o.box_only]
+    if not candidates:
+        return image
+    thing = candidates[rng.integers(len(candidates))]
+    box = enclosing_box(thing.mask)
+    if box is None:
+        return image
+    x1, y1, x2, y2 = box.astype(int)
+    height, width = image.rgb.shape[:2]
+    scale = float(rng.uniform(0.15, 0.55)) * min(height, width) / max(x2 - x1, y2 - y1)
+    w, h = max(4, int((x2 - x1) * scale)), max(4, int((y2 - y1) * scale))
+    patch = np.asarray(cv2.resize(other.rgb[y1:y2, x1:x2], (w, h), interpolation=cv2.INTER_AREA), np.uint8)
+    if rng.random() < 0.3:
+        patch = shift_hue(patch, rng)
+    shape = cv2.resize(thing.mask[y1:y2, x1:x2].astype(np.float32), (w, h), interpolation=cv2.INTER_AREA)
+    alpha = np.asarray(cv2.GaussianBlur(cv2.erode(shape, np.ones((3, 3))), (3, 3), 0), np.float32)
+    left, top = int(rng.integers(0, max(1, width - w))), int(rng.integers(0, max(1, height - h)))
+    window = np.s_[top : min(height, top + h), left : min(width, left + w)]
+    rgb, hidden = image.rgb.copy(), np.zeros((height, width), bool)
+    area = rgb[window].shape[:2]
+    alpha, patch = alpha[: area[0], : area[1]], patch[: area[0], : area[1]]
+    rgb[window] = blend(rgb[window], patch, alpha)
+    hidden[window] = alpha > 0.5
+    below = tuple(replace(o, mask=o.mask & ~hidden) for o in image.objects)
+    absent = image.absent - {thing.category}
+    # Nothing of its kind in the other picture came along.
+    sentences = without_places(thing.sentences)
+    thing = replace(thing, mask=hidden, sentences=sentences, category_complete=True)
+    return replace(image, rgb=rgb, objects=(*below, thing), absent=absent)
+
+
+def without_places(sentences: Sequence[str]) -> tuple[str, ...]:
+    """The sentences without those whose place is right in the object's own picture only."""
+    return tuple(s for s in sentences if not re.search(r"\b(left|right|middle)\b", s))

@@ -12,23 +12,22 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from timm.data import ImageNetInfo
 from torch import Tensor
 
 from langtrack_core.dmn.lite import Backbone, LiteDMN, Segmentation, Visual, lift
 from langtrack_core.dmn.segmenter import LITE_SHAPES_HW, Preprocessing
-from langtrack_core.dmn.vocabulary import Vocabulary, plain_tokens
-from langtrack_core.masks import mask_iou
+from langtrack_core.dmn.vocabulary import Vocabulary
+from langtrack_core.masks import BoolMask, mask_iou
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import read_picture
 from langtrack_core.weights.checkpoint import read_checkpoint
@@ -52,17 +51,24 @@ from . import (
     tune_malloc,
 )
 from . import add_arguments as add_common_arguments
-from .language_samples import SampleStream, collate
+from .annotated_images import NameOf, Rgb
+from .augment import jitter_mildly
+from .language_samples import SampleStream
 from .losses import cross_entropy, dice_loss, distillation_loss, projection_loss
-from .words import tell
+from .words import SynonymSwap, init_word_heads, word_ids, word_similarity
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "weights"
-LOOK = Preprocessing.lite()
+
+BRANCH_FILES = ("dmn-lite.safetensors", "dmn-lite-backbone.safetensors")
+
 SHAPE_SHARES = (0.07, 0.13, 0.1, 0.3, 0.4)
 """How often a step takes each of `LITE_SHAPES_HW`: videos are wide."""
-BRANCH_FILES = ("dmn-lite.safetensors", "dmn-lite-backbone.safetensors")
-LONGEST = 16
-"""Words of a sentence that are read."""
+
+MASK_STRIDE = 4
+"""Pixels of the picture for one of a training mask, as in the network's own mask."""
+
+MIN_NAME_PROBABILITY = 0.35
+"""Least probability of ImageNet's classifier at which its name for a thing is used."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +81,13 @@ class LanguageRecipe(LiteRecipe):
         absent_weight: of the mask of an absent thing. Its score teaches that it is absent; taught too
             well, the mask fears every word that it never met.
         scenes: share of rendered pictures.
-        tiled: share of the others that are two or four pictures in one.
-        vague: share of salient things that a word at random names.
+        mosaics: share of the others that are two or four pictures in one.
+        weak_names: share of salient things that a word at random names.
         low_weight: of the mask at stride 16; that at stride 4 has 1.
         cross_weight, score_weight: of the cross-entropy (Dice has 1), and of the score's.
         dice_smooth: share of the cells, see `dice_loss`; an absent thing asks for an empty mask.
-        kin: share of nouns that become a near word, of similarity ``kin_least`` at the least.
-        noise, dropped: deviation added to word vectors, and share of words left out.
+        synonyms: share of nouns that become a word of similarity ``min_synonym_similarity`` or more.
+        word_noise, dropped_words: deviation added to word vectors, and share of words left out.
     """
 
     steps: int = 2400
@@ -90,20 +96,23 @@ class LanguageRecipe(LiteRecipe):
     classes_weight: float = 1.0
     queries: int = 4
     scenes: float = 0.06
-    tiled: float = 0.2
-    vague: float = 0.25
+    mosaics: float = 0.2
+    weak_names: float = 0.25
     low_weight: float = 0.4
     cross_weight: float = 2.0
     score_weight: float = 0.3
     dice_smooth: float = 0.002
     absent_weight: float = 0.15
-    kin: float = 0.25
-    kin_least: float = 0.5
-    noise: float = 0.03
-    dropped: float = 0.04
+    synonyms: float = 0.25
+    min_synonym_similarity: float = 0.5
+    word_noise: float = 0.03
+    dropped_words: float = 0.04
 
 
 PRESETS = {"lite": LanguageRecipe()}
+
+
+# --- running -----------------------------------------------------------------------------------------------
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -133,82 +142,25 @@ def run(args: argparse.Namespace) -> int:
         network, vocabulary = untrained()
         if args.init:
             load_branch(network, Path(args.init))
-        network.to(context.device).to(memory_format=torch.channels_last)
-        trainer = LanguageTrainer(
-            network, vocabulary, imagenet_backbone(), recipe, settings, args.data, args.dev
-        )
+        network.to(context.device)
+        teacher = imagenet_backbone().to(context.device)
+        names = classifier_names(teacher)
+        trainer = LanguageTrainer(network, vocabulary, teacher, names, recipe, settings, args.data, args.dev)
         if fit(trainer, settings, context) and context.is_main:
-            print(f"{settings.out / 'dmn-lite.safetensors'}: {recipe.steps} steps")
+            print(f"{settings.out / BRANCH_FILES[0]}: {recipe.steps} steps")
     return 0
-
-
-# --- words -------------------------------------------------------------------------------------------------
-
-
-def word_ids(vocabulary: Vocabulary, sentences: list[str]) -> tuple[Tensor, Tensor]:
-    """Sentences to word ids ``(N, LONGEST)`` and lengths ``(N,)``; one without a known word reads as "a"."""
-    ids = torch.zeros(len(sentences), LONGEST, dtype=torch.int64)
-    lengths = torch.ones(len(sentences), dtype=torch.int64)
-    for row, sentence in enumerate(sentences):
-        try:
-            words = vocabulary.read(sentence).ids[:LONGEST]
-        except LangTrackError:
-            words = (vocabulary.ids["a"],)
-        ids[row, : len(words)] = torch.tensor(words)
-        lengths[row] = len(words)
-    return ids, lengths
-
-
-class Kin:
-    """Puts a near word in the place of a noun now and then: "rhino" must work if only "elephant" was seen.
-
-    Args:
-        vectors: ``(V, D)`` word table, rows of length 1.
-        nouns: ids of the words that may be replaced.
-        share: how often.
-        least: similarity of words that count as near.
-    """
-
-    def __init__(self, vectors: Tensor, nouns: list[int], share: float, least: float) -> None:
-        self.share = share
-        count = min(8, len(vectors))
-        self.near = torch.arange(len(vectors))[:, None].repeat(1, count)
-        similarity, near = (vectors[nouns] @ vectors.T).topk(count)
-        self.near[nouns] = torch.where(similarity > least, near, self.near[nouns])
-
-    def __call__(self, ids: Tensor, rng: np.random.Generator) -> Tensor:
-        which = torch.from_numpy(rng.integers(self.near.shape[1], size=(*ids.shape, 1)))
-        chosen = self.near[ids].gather(-1, which)[..., 0]
-        return torch.where(torch.from_numpy(rng.random(ids.shape) < self.share), chosen, ids)
-
-
-_SMALL = {"a", "the", "in", "on", "at", "of", "with", "and", "its", "to", "over", "from", "up", "off"}
-
-
-def likeness(vectors: Tensor, vocabulary: Vocabulary) -> Callable[[str, str], float]:
-    """How near the two nearest words of two expressions are, articles and the like left out."""
-
-    def rows(text: str) -> Tensor:
-        ids = vocabulary.ids
-        return vectors[[ids[w] for w in plain_tokens(text) if w in ids and w not in _SMALL]]
-
-    def alike(a: str, b: str) -> float:
-        similarity = rows(a) @ rows(b).T
-        return float(similarity.max()) if similarity.numel() else 0.0
-
-    return alike
 
 
 # --- the network, ready to be trained ----------------------------------------------------------------------
 
 
 def untrained() -> tuple[LiteDMN, Vocabulary]:
-    """The network with ImageNet's backbone and told what words of place and colour mean, and its words."""
+    """The network with ImageNet's backbone, its heads set for words of place and colour; and its words."""
     table = load_file(WEIGHTS / "words-lite.safetensors")
     network = LiteDMN(table["words"] / 127, table["classes"] / 127)
     network.backbone = imagenet_backbone()
     vocabulary = Vocabulary.from_file(WEIGHTS / "words-lite.txt", "plain")
-    tell(network, vocabulary)
+    init_word_heads(network, vocabulary)
     return network, vocabulary
 
 
@@ -223,51 +175,84 @@ def imagenet_backbone() -> Backbone:
     return backbone
 
 
-def classifier_names(backbone: Backbone) -> Callable[[NDArray[np.uint8]], tuple[str, ...]]:
+def classifier_names(backbone: Backbone) -> NameOf:
     """What ImageNet calls the one thing in a picture, () when the classifier is not sure."""
     info = ImageNetInfo()
     names = [info.index_to_description(i, detailed=False).split(", ") for i in range(info.num_classes())]
-    look = Preprocessing.lite((224, 224))
-    device = backbone.net.classifier.weight.device
+    preprocessing = Preprocessing.lite((224, 224))
+    device = backbone.eval().net.classifier.weight.device
 
     @torch.inference_mode()
-    def name_of(rgb: NDArray[np.uint8]) -> tuple[str, ...]:
-        prob = backbone.net(look(rgb, device)).softmax(1)[0]
+    def name_of(rgb: Rgb) -> tuple[str, ...]:
+        prob = backbone.net(preprocessing(rgb, device)).softmax(1)[0]
         best = int(prob.argmax())
-        return tuple(n.lower() for n in names[best][:2]) if prob[best] > 0.35 else ()
+        return tuple(n.lower() for n in names[best][:2]) if prob[best] > MIN_NAME_PROBABILITY else ()
 
     return name_of
+
+
+def load_branch(network: LiteDMN, folder: Path) -> None:
+    """Load what `save_branch` wrote.
+
+    Raises:
+        LangTrackError: a file is missing or does not fit.
+    """
+    state: dict[str, Tensor] = {}
+    for name in BRANCH_FILES:
+        state |= read_checkpoint(folder / name)[0]
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise LangTrackError(f"{folder} holds no weights of the lite language branch: {error}") from error
+
+
+def save_branch(network: LiteDMN, out: Path) -> None:
+    """Write the files to ship, the backbone apart from what was trained so that each stays small."""
+    state = network.state_dict()
+    metadata = {"network": "dmn-lite", "arguments": json.dumps(network.arguments())}
+    backbone = {name: value for name, value in state.items() if name.startswith("backbone.")}
+    trained = {name: value for name, value in state.items() if name not in backbone}
+    for name, part in zip(BRANCH_FILES, (trained, backbone), strict=True):
+        save_weights(out / name, part, metadata)
 
 
 # --- training ----------------------------------------------------------------------------------------------
 
 
-class Words(NamedTuple):
-    """The language of a batch: Q sentences for each of B pictures, N = B Q in all.
+class LanguageSample(NamedTuple):
+    """A picture with Q sentences; or, collated, B pictures with N = B Q sentences, picture by picture.
 
-    ``ids`` (N, LONGEST), ``lengths`` (N,), ``noise`` (N, LONGEST, D) to add to the word vectors, ``dropped``
-    (N, LONGEST) bool, words whose vector becomes zero.
+    Attributes:
+        image: ``(3, H, W)``, collated ``(B, 3, H, W)``, uint8.
+        masks: ``(Q, 1, H / 4, W / 4)`` uint8, 0 to 255.
+        box_only: ``(Q,)`` bool, the mask is but a filled box.
+        weak_name: ``(Q,)`` bool, a word at random names the target.
+        ids, lengths: ``(Q, MAX_WORDS)`` and ``(Q,)`` words of the sentences.
+        noise: ``(Q, MAX_WORDS, D)`` to add to the word vectors.
+        dropped: ``(Q, MAX_WORDS)`` bool, words whose vector becomes zero.
     """
 
+    image: Tensor
+    masks: Tensor
+    box_only: Tensor
+    weak_name: Tensor
     ids: Tensor
     lengths: Tensor
     noise: Tensor
     dropped: Tensor
 
-
-class TrainingBatch(NamedTuple):
-    """``image`` (B, 3, H, W) in the network's range, ``masks`` (N, 1, h, w) in [0, 1] at stride 4,
-    ``boxed`` (N,) whether a mask is but a filled box, ``vague`` (N,) whether a word at random names it."""
-
-    image: Tensor
-    words: Words
-    masks: Tensor
-    boxed: Tensor
-    vague: Tensor
+    def network_image(self) -> Tensor:
+        """``(B, 3, H, W)`` float32 in the network's range."""
+        return (self.image.float() - 127) / 128
 
 
 class LanguageTrainer(Trainer):
-    """The lite network on photos, clips and rendered scenes."""
+    """The lite network on photos, clips and rendered scenes.
+
+    Args:
+        teacher: the backbone whose classes ours is held to; of evaluation mode from here on.
+        name_of: names the objects of photos; `classifier_names` of the teacher.
+    """
 
     name = "language"
     network: LiteDMN
@@ -277,29 +262,32 @@ class LanguageTrainer(Trainer):
         network: LiteDMN,
         vocabulary: Vocabulary,
         teacher: Backbone,
+        name_of: NameOf,
         recipe: LanguageRecipe,
         settings: Settings,
         data: Path,
         dev: Path | None = None,
     ) -> None:
-        self.network, self.vocabulary, self.seed, self.dev = network, vocabulary, settings.seed, dev
+        self.network = network.to(memory_format=torch.channels_last)
+        self.vocabulary, self.seed, self.dev = vocabulary, settings.seed, dev
         self.recipe: LanguageRecipe = recipe
         self._freeze()
-        self.teacher = teacher.to(network.words.device).requires_grad_(False).eval()
+        self.teacher = teacher.requires_grad_(False).eval()
+        vectors = network.words.cpu()
         self.stream = SampleStream(
             data,
-            classifier_names(self.teacher),
-            likeness(network.words.cpu(), vocabulary),
+            name_of,
+            word_similarity(vectors, vocabulary),
             queries=recipe.queries,
             scenes=recipe.scenes,
-            tiled=recipe.tiled,
+            mosaics=recipe.mosaics,
             words=tuple(word for word in vocabulary.words if len(word) > 3),
-            vague=recipe.vague,
+            weak_names=recipe.weak_names,
         )
-        nouns = {word for names in NOUNS.values() for name in names for word in name.split()}
-        nouns |= {word for _, names in self.stream.salient.shots for name in names for word in name.split()}
-        ids = sorted(vocabulary.ids[w] for w in nouns - set(COLOURS) if w in vocabulary.ids)
-        self.kin = Kin(network.words.cpu(), ids, recipe.kin, recipe.kin_least)
+        names = [name for names in (*NOUNS.values(), *self.stream.salient.names_by_picture) for name in names]
+        nouns = {word for name in names for word in name.split()} - set(COLOURS)
+        ids = sorted(vocabulary.ids[word] for word in nouns if word in vocabulary.ids)
+        self.synonyms = SynonymSwap(vectors, ids, recipe.synonyms, recipe.min_synonym_similarity)
 
     def _freeze(self) -> None:
         """Exclude from learning what the recipe does not train of the backbone."""
@@ -315,51 +303,60 @@ class LanguageTrainer(Trainer):
         self.network.train()
         self.network.backbone.eval()  # its batch norms keep ImageNet's statistics
 
-    def sample(self, index: int) -> TrainingBatch:
-        """One picture as a batch; all of a step have one shape."""
-        shape = np.random.default_rng((self.seed, index // self.recipe.batch, 1)).choice(
-            len(LITE_SHAPES_HW), p=SHAPE_SHARES
-        )
+    def sample(self, index: int) -> LanguageSample:
+        """One picture; all of a step have one shape."""
+        step = index // self.recipe.batch
+        shape = np.random.default_rng((self.seed, step, 1)).choice(len(LITE_SHAPES_HW), p=SHAPE_SHARES)
         rng = np.random.default_rng((self.seed, index))
-        image, sentences, *masks = collate([self.stream.sample(rng, LITE_SHAPES_HW[shape])])
+        rgb, queries = self.stream.draw(rng, LITE_SHAPES_HW[shape])
+        rgb = jitter_mildly(rgb, rng)
+        sentences, targets = zip(*queries, strict=True)
         ids, lengths = word_ids(self.vocabulary, sentences)
         noise = rng.standard_normal((*ids.shape, self.network.words.shape[1]), np.float32)
-        dropped = torch.from_numpy(rng.random(ids.shape) < self.recipe.dropped) & (lengths[:, None] > 2)
-        words = Words(self.kin(ids, rng), lengths, self.recipe.noise * torch.from_numpy(noise), dropped)
-        return TrainingBatch(image, words, *masks)
+        dropped = torch.from_numpy(rng.random(ids.shape) < self.recipe.dropped_words) & (lengths[:, None] > 2)
+        return LanguageSample(
+            torch.from_numpy(rgb).permute(2, 0, 1),
+            torch.stack([_small_mask(target.mask) for target in targets]),
+            torch.tensor([target.box_only for target in targets]),
+            torch.tensor([target.weak_name for target in targets]),
+            self.synonyms(ids, rng),
+            lengths,
+            self.recipe.word_noise * torch.from_numpy(noise),
+            dropped,
+        )
 
-    def collate(self, samples: list[TrainingBatch]) -> TrainingBatch:
-        images, words, *masks = zip(*samples, strict=True)
-        language = Words(*(torch.cat(column) for column in zip(*words, strict=True)))
-        image = torch.cat(images).contiguous(memory_format=torch.channels_last)
-        return TrainingBatch(image, language, *(torch.cat(column) for column in masks))
+    def collate(self, samples: list[LanguageSample]) -> LanguageSample:
+        images, *columns = zip(*samples, strict=True)
+        image = torch.stack(images).contiguous(memory_format=torch.channels_last)
+        return LanguageSample(image, *(torch.cat(column) for column in columns))
 
-    def forward(self, batch: TrainingBatch, visual: Visual) -> Segmentation:
-        network, words = self.network, batch.words
-        longest = int(words.lengths.max())
+    def forward(self, batch: LanguageSample, visual: Visual) -> Segmentation:
+        network = self.network
+        longest = int(batch.lengths.max())
         # With noise and with words left out now and then no single word decides.
-        vectors = network.words[words.ids] + words.noise
-        vectors = vectors.masked_fill(words.dropped[..., None], 0.0)[:, :longest]
+        vectors = network.words[batch.ids] + batch.noise
+        vectors = vectors.masked_fill(batch.dropped[..., None], 0.0)[:, :longest]
         picture = torch.arange(len(batch.image), device=batch.image.device)
-        language = network.read_vectors(vectors, words.lengths)
+        language = network.read_vectors(vectors, batch.lengths)
         return network.ground(visual, language, picture.repeat_interleave(self.recipe.queries))
 
-    def losses(self, batch: TrainingBatch) -> dict[str, LossTerm]:
-        visual = self.network.look(batch.image)
+    def losses(self, batch: LanguageSample) -> dict[str, LossTerm]:
+        image = batch.network_image()
+        visual = self.network.look(image)
         terms = self._mask_losses(self.forward(batch, visual), batch)
         if self.recipe.backbone_rate > 0:
             with torch.no_grad():
-                teacher = self.teacher(batch.image).class_log_prob
+                teacher = self.teacher(image).class_log_prob
             distance = distillation_loss(teacher, visual.class_log_prob)
             terms["classes"] = LossTerm.mean(distance, self.recipe.classes_weight)
         return terms
 
-    def _mask_losses(self, out: Segmentation, batch: TrainingBatch) -> dict[str, LossTerm]:
-        """Terms of the loss on masks and scores; the batch holds N sentences."""
-        recipe, target, boxed = self.recipe, batch.masks, batch.boxed
+    def _mask_losses(self, out: Segmentation, batch: LanguageSample) -> dict[str, LossTerm]:
+        """Terms of the loss on masks and scores."""
+        recipe, target = self.recipe, batch.masks.float() / 255
         terms: dict[str, LossTerm] = {}
         absent = target.amax((1, 2, 3)) == 0
-        shape_weight = torch.where(absent, recipe.absent_weight, 1.0) * ~boxed
+        shape_weight = torch.where(absent, recipe.absent_weight, 1.0) * ~batch.box_only
         low_target = F.interpolate(target, size=out.low_logits.shape[-2:], mode="area")
         for name, weight, logits, goal in (
             ("low", recipe.low_weight, out.low_logits, low_target),
@@ -369,26 +366,26 @@ class LanguageTrainer(Trainer):
             # Positives are few: they weigh twice.
             cross = (cross_entropy(logits, goal) * (1 + goal)).mean((1, 2, 3))
             terms[f"bce_{name}"] = LossTerm.mean(cross * shape_weight, recipe.cross_weight * weight)
-            smooth = recipe.dice_smooth * goal[0].numel()
-            dice = dice_loss(logits, goal, smooth)
+            dice = dice_loss(logits, goal, recipe.dice_smooth * goal[0].numel())
             terms[f"dice_{name}"] = LossTerm.mean(dice * shape_weight, weight)
             box = projection_loss(logits, goal, recipe.dice_smooth)
-            terms[f"box_{name}"] = LossTerm.mean(box * boxed, weight)
+            terms[f"box_{name}"] = LossTerm.mean(box * batch.box_only, weight)
         with torch.no_grad():
             prediction, truth = out.mask_logits > 0, target > 0.5
             inter = (prediction & truth).sum((1, 2, 3))
             union = (prediction | truth).sum((1, 2, 3))
             right = (inter / union.clamp(min=1) > 0.5).float()
         score = cross_entropy(out.score_logit.float(), right)
-        terms["score"] = LossTerm.mean(score * ~(boxed | batch.vague), recipe.score_weight)
+        terms["score"] = LossTerm.mean(score * ~(batch.box_only | batch.weak_name), recipe.score_weight)
         return terms
 
-    def pictures(self, batch: TrainingBatch) -> list[Tensor]:
+    def pictures(self, batch: LanguageSample) -> list[Tensor]:
         """The first sentence of each of the first four pictures."""
+        visual = self.network.look(batch.network_image())
         first = slice(None, None, self.recipe.queries)
-        prob = self.forward(batch, self.network.look(batch.image)).mask_logits.float().sigmoid()[first, 0]
-        images = (batch.image * 128 + 127) / 255
-        return [side_by_side(*three) for three in zip(images[:4], batch.masks[first, 0], prob, strict=False)]
+        prob = self.forward(batch, visual).mask_logits.float().sigmoid()[first, 0]
+        rows = zip(batch.image[:4] / 255, batch.masks[first, 0] / 255, prob, strict=False)
+        return [side_by_side(*row) for row in rows]
 
     def measure(self) -> dict[str, float]:
         return measure(self.network, self.vocabulary, self.dev) if self.dev else {}
@@ -397,47 +394,29 @@ class LanguageTrainer(Trainer):
         save_branch(self.network, folder)
 
 
+def _small_mask(mask: BoolMask) -> Tensor:
+    """``(1, H / 4, W / 4)`` uint8: the share of each cell that the mask covers, 255 for all of it."""
+    size_wh = mask.shape[1] // MASK_STRIDE, mask.shape[0] // MASK_STRIDE
+    small = cv2.resize(mask.astype(np.float32) * 255, size_wh, interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(np.rint(small).astype(np.uint8))[None]
+
+
 @torch.inference_mode()
 def measure(network: LiteDMN, vocabulary: Vocabulary, folder: Path, stride: int = 10) -> dict[str, float]:
     """Mean IoU by sequence over every `stride`-th frame and every sentence."""
-    found = {}
-    device = network.words.device
+    figures = {}
+    device, preprocessing = network.words.device, Preprocessing.lite()
     for sequence in davis_sequences(folder):
-        ids, lengths = (t.to(device) for t in word_ids(vocabulary, list(sequence.expressions)))
+        ids, lengths = (t.to(device) for t in word_ids(vocabulary, sequence.expressions))
         language = network.read(ids[:, : int(lengths.max())], lengths)
         picture = torch.zeros(len(ids), dtype=torch.int64, device=device)
-        values = []
+        ious = []
         for index in range(0, len(sequence.frames), stride):
             truth = sequence.mask(index)
             assert truth is not None  # the DAVIS layout has a mask for every frame
-            visual = network.look(LOOK(read_picture(sequence.frames[index]), device))
+            visual = network.look(preprocessing(read_picture(sequence.frames[index]), device))
             mask_logits = lift(network.ground(visual, language, picture).mask_logits)
             logits = F.interpolate(mask_logits, size=truth.shape, mode="bilinear")[:, 0].cpu().numpy()
-            values += [mask_iou(mask, truth) for mask in logits > 0]
-        found[sequence.name] = float(np.mean(values))
-    return found
-
-
-def load_branch(network: LiteDMN, folder: Path) -> None:
-    """What `save_branch` wrote.
-
-    Raises:
-        LangTrackError: a file is missing or does not fit.
-    """
-    state: dict[str, Tensor] = {}
-    for name in BRANCH_FILES:
-        state |= read_checkpoint(folder / name)[0]
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise LangTrackError(f"{folder} holds no weights of the lite language branch: {error}") from error
-
-
-def save_branch(network: LiteDMN, out: Path) -> None:
-    """The files to ship, the backbone apart from what was trained so that each stays small."""
-    state = network.state_dict()
-    metadata = {"network": "dmn-lite", "arguments": json.dumps(network.arguments())}
-    backbone = {name: value for name, value in state.items() if name.startswith("backbone.")}
-    trained = {name: value for name, value in state.items() if name not in backbone}
-    for name, part in zip(BRANCH_FILES, (trained, backbone), strict=True):
-        save_weights(out / name, part, metadata)
+            ious += [mask_iou(mask, truth) for mask in logits > 0]
+        figures[sequence.name] = float(np.mean(ious))
+    return figures

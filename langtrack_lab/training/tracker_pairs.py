@@ -284,7 +284,7 @@ class PairSampler:
         alpha = np.asarray(cv2.warpAffine(shape.astype(np.float32), matrix, mask.shape), np.float32)
         if rng.random() < 0.5:  # behind the target
             alpha = alpha * (1 - mask)
-        return augment.paste(crop, patch, alpha), mask * (1 - alpha)
+        return augment.blend(crop, patch, alpha), mask * (1 - alpha)
 
     def _random_photo(self, rng: np.random.Generator) -> tuple[Picture, Instance]:
         recipe = self.recipe

@@ -1,10 +1,13 @@
-"""What the lite language branch is told before it is trained: where "left" lies, and what "red" looks like.
+"""The words of the lite language branch: what it starts with, and how sentences are read in training.
 
-Learnt from sentences alone, both were still unknown after a thousand steps (docs/NOTEBOOK.md, L6 and L7). The
-training goes on from here and may change them.
+Where "left" is and what "red" looks like is put into the network before it is trained: learnt from sentences
+alone, both were still unknown after a thousand steps (docs/NOTEBOOK.md, L6 and L7). The training goes on from
+here and may change them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -14,10 +17,14 @@ from torch import Tensor
 
 from langtrack_core.dmn.blocks import RGB_GAIN
 from langtrack_core.dmn.lite import LiteDMN
-from langtrack_core.dmn.vocabulary import Vocabulary
+from langtrack_core.dmn.vocabulary import Vocabulary, plain_tokens
+from langtrack_core.types import LangTrackError
 
 from ..colours import COLOURS
 from ..expressions.words import NOUNS
+from .annotated_images import Similarity
+
+# --- what the heads start with ------------------------------------------------------------------------------
 
 PLACE_LOGITS: dict[str, tuple[float, ...]] = {
     "left": (-1.5, 0, 0, 0, 0),
@@ -35,12 +42,15 @@ the top to 1: the words of `place_words`, one by one, and "front", since what is
 OWN_COLOUR, OTHER_COLOUR = 2.0, -0.5
 """What a colour word adds to the logit of a cell that has its colour, and of one that has another."""
 
-SILENT = {"the", "a", "in", "on", "of", "side", "wearing", "shirt", "person", "walking", "road", "ball"}
+SILENT_WORDS = set(
+    ["the", "a", "in", "on", "of", "side", "wearing", "shirt", "person", "walking", "road", "ball"]
+)
+"""Frequent words that, like the nouns, say nothing of place and colour."""
 
 
-def tell(network: LiteDMN, vocabulary: Vocabulary, seed: int = 0) -> None:
+def init_word_heads(network: LiteDMN, vocabulary: Vocabulary, seed: int = 0) -> None:
     """Set `say_place`, `say_colour` and the colour bins; words outside the vocabulary are left out."""
-    _tell_words(network, network.say_place.weight, PLACE_LOGITS, vocabulary, seed)
+    _init_head(network, network.say_place.weight, PLACE_LOGITS, vocabulary, seed)
     _learn_shades(network.colours.assign, seed)
     bins = network.config.colours
     names = {
@@ -48,25 +58,25 @@ def tell(network: LiteDMN, vocabulary: Vocabulary, seed: int = 0) -> None:
         for i, colour in enumerate(COLOURS.values())
         for word in colour.words
     }
-    _tell_words(network, network.say_colour.weight, names, vocabulary, seed)
+    _init_head(network, network.say_colour.weight, names, vocabulary, seed)
 
 
-def _tell_words(
+def _init_head(
     network: LiteDMN, weight: Tensor, table: dict[str, tuple[float, ...]], vocabulary: Vocabulary, seed: int
 ) -> None:
     """Ridge regression: the listed words say this, common nouns and words at random say nothing."""
     words, ids = network.words, vocabulary.ids
-    told = {ids[word]: value for word, value in table.items() if word in ids}
-    if not told:
+    listed = {ids[word]: value for word, value in table.items() if word in ids}
+    if not listed:
         return
-    nouns = {word for names in NOUNS.values() for name in names for word in name.split()} | SILENT
+    nouns = {word for names in NOUNS.values() for name in names for word in name.split()} | SILENT_WORDS
     common = [ids[word] for word in sorted(nouns) if word in ids]
     others = torch.randint(len(words), (4000,), generator=torch.Generator().manual_seed(seed))
-    x = torch.cat([words[list(told)], words[common], words[others]])
+    x = torch.cat([words[list(listed)], words[common], words[others]])
     y = torch.zeros(len(x), weight.shape[0], device=x.device)
-    y[: len(told)] = torch.tensor(list(told.values()))
+    y[: len(listed)] = torch.tensor(list(listed.values()))
     counts = torch.ones(len(x), 1, device=x.device)
-    counts[: len(told)], counts[len(told) : len(told) + len(common)] = 400.0, 30.0
+    counts[: len(listed)], counts[len(listed) : len(listed) + len(common)] = 400.0, 30.0
     ridge = 0.5 * torch.eye(x.shape[1], device=x.device)
     solved = torch.linalg.solve(x.T @ (counts * x) + ridge, x.T @ (counts * y))
     with torch.no_grad():
@@ -95,3 +105,65 @@ def _lab(rgb: Tensor) -> Tensor:
     """``(N, 3)``, 0 to 255, to CIE Lab."""
     scaled = (rgb / 255).numpy()[None].astype(np.float32)
     return torch.from_numpy(cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB)[0])
+
+
+# --- words in training -------------------------------------------------------------------------------------
+
+MAX_WORDS = 16
+"""Words of a sentence that are read; hardly any training sentence has more."""
+
+FUNCTION_WORDS = {
+    "a", "the", "in", "on", "at", "of", "with", "and", "its", "to", "over", "from", "up", "off",
+}  # fmt: skip
+"""Words that say nothing about how similar two expressions are."""
+
+
+def word_ids(vocabulary: Vocabulary, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Word ids ``(N, MAX_WORDS)`` and lengths ``(N,)`` of sentences; "a" where no word is known."""
+    ids = torch.zeros(len(sentences), MAX_WORDS, dtype=torch.int64)
+    lengths = torch.ones(len(sentences), dtype=torch.int64)
+    for row, sentence in enumerate(sentences):
+        try:
+            words = vocabulary.read(sentence).ids[:MAX_WORDS]
+        except LangTrackError:
+            words = (vocabulary.ids["a"],)
+        ids[row, : len(words)] = torch.tensor(words)
+        lengths[row] = len(words)
+    return ids, lengths
+
+
+class SynonymSwap:
+    """Puts a similar word in the place of a noun now and then: "rhino" must work if only "elephant" was seen.
+
+    Args:
+        vectors: ``(V, D)`` word table, rows of length 1.
+        nouns: ids of the words that may be replaced.
+        share: how often.
+        min_similarity: of words that may stand for each other.
+    """
+
+    def __init__(self, vectors: Tensor, nouns: list[int], share: float, min_similarity: float) -> None:
+        self.share = share
+        count = min(8, len(vectors))
+        self.similar = torch.arange(len(vectors))[:, None].repeat(1, count)
+        similarity, similar = (vectors[nouns] @ vectors.T).topk(count)
+        self.similar[nouns] = torch.where(similarity > min_similarity, similar, self.similar[nouns])
+
+    def __call__(self, ids: Tensor, rng: np.random.Generator) -> Tensor:
+        choice = torch.from_numpy(rng.integers(self.similar.shape[1], size=(*ids.shape, 1)))
+        swapped = self.similar[ids].gather(-1, choice)[..., 0]
+        return torch.where(torch.from_numpy(rng.random(ids.shape) < self.share), swapped, ids)
+
+
+def word_similarity(vectors: Tensor, vocabulary: Vocabulary) -> Similarity:
+    """The similarity of the two most similar words of two expressions, articles and the like left out."""
+
+    def rows(text: str) -> Tensor:
+        ids = vocabulary.ids
+        return vectors[[ids[w] for w in plain_tokens(text) if w in ids and w not in FUNCTION_WORDS]]
+
+    def similarity(a: str, b: str) -> float:
+        products = rows(a) @ rows(b).T
+        return float(products.max()) if products.numel() else 0.0
+
+    return similarity

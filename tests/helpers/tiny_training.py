@@ -22,7 +22,6 @@ from langtrack_core.dmn.lite import Backbone, LiteConfig, LiteDMN
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.siammask.network import LiteNetwork
 from langtrack_lab.training import DistributedContext, Settings, fit, init_distributed
-from langtrack_lab.training import language as language_training
 from langtrack_lab.training.language import LanguageRecipe, LanguageTrainer
 from langtrack_lab.training.tracker import TrackerRecipe, TrackerTrainer
 
@@ -77,20 +76,15 @@ def write_data(root: Path) -> Path:
 
 
 def language_trainer(data: Path, out: Path, **recipe) -> tuple[LanguageTrainer, Settings]:
-    """A small `LiteDMN` with a random backbone; no classifier names the salient pictures."""
+    """A small `LiteDMN` with a random backbone; every salient thing is a disc."""
     torch.manual_seed(0)
     words = torch.nn.functional.normalize(torch.randn(len(WORDS), 12), dim=1)
     classes = torch.nn.functional.normalize(torch.randn(1000, 12), dim=1)
     network = LiteDMN(words, classes, LiteConfig(channels=16, hidden=16, filters=2, skip8=8, skip4=8))
     settings = Settings(out, seed=5, workers=0, save_every=2, measure_every=1000)
     small = LanguageRecipe(**{"steps": 4, "batch": 4, "queries": 1, "precision": "float32"} | recipe)
-    vocabulary = Vocabulary(WORDS, "plain")
-    names = language_training.classifier_names
-    language_training.classifier_names = lambda backbone: lambda rgb: ("disc",)
-    try:
-        return LanguageTrainer(network, vocabulary, Backbone(), small, settings, data), settings
-    finally:
-        language_training.classifier_names = names
+    vocabulary, name_of = Vocabulary(WORDS, "plain"), lambda rgb: ("disc",)
+    return LanguageTrainer(network, vocabulary, Backbone(), name_of, small, settings, data), settings
 
 
 def tracker_trainer(data: Path, out: Path, **recipe) -> tuple[TrackerTrainer, Settings]:

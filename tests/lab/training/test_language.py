@@ -17,9 +17,11 @@ from langtrack_core.types import LangTrackError
 from langtrack_lab.expressions.photos import AnnotatedObject
 from langtrack_lab.training import fit
 from langtrack_lab.training import language as training
-from langtrack_lab.training.annotated_images import UNNAMED, Shot
-from langtrack_lab.training.language_samples import SampleStream, collate, dye, paste, reframe
+from langtrack_lab.training.annotated_images import UNNAMED, AnnotatedImage
+from langtrack_lab.training.augment import paste_object, random_crop, shift_hue
+from langtrack_lab.training.language_samples import SampleStream
 from langtrack_lab.training.losses import projection_loss
+from langtrack_lab.training.words import MAX_WORDS, SynonymSwap, word_ids
 
 GREY = np.full((80, 120, 3), 128, np.uint8)
 WIDE = (96, 160)
@@ -31,26 +33,28 @@ def block(x, y, w, h, size_hw=(80, 120)):
     return mask
 
 
-def test_reframing_keeps_picture_and_mask_together():
+def test_cropping_keeps_picture_and_mask_together():
     rgb = np.zeros((80, 120, 3), np.uint8)
     mask = block(30, 20, 40, 30)
     rgb[mask] = 255
     for seed in range(20):
-        shot = reframe(np.random.default_rng(seed), Shot(rgb, (AnnotatedObject("dog", mask),)), WIDE)
-        assert shot.rgb.shape == (*WIDE, 3)
-        bright = shot.rgb[..., 0] > 127
-        (thing,) = shot.things
+        photo = AnnotatedImage(rgb, (AnnotatedObject("dog", mask),))
+        image = random_crop(photo, np.random.default_rng(seed), WIDE)
+        assert image.rgb.shape == (*WIDE, 3)
+        bright = image.rgb[..., 0] > 127
+        (thing,) = image.objects
         assert thing.mask.any()
         inter, union = (bright & thing.mask).sum(), (bright | thing.mask).sum()
         assert inter / union > 0.9
 
 
-def test_reframing_nearly_keeps_the_proportions():
+def test_cropping_nearly_keeps_the_proportions():
     rgb, mask = np.zeros((200, 200, 3), np.uint8), block(80, 80, 40, 40, (200, 200))
     for seed in range(20):
         for size_hw in LITE_SHAPES_HW:
-            shot = reframe(np.random.default_rng(seed), Shot(rgb, (AnnotatedObject("disc", mask),)), size_hw)
-            rows, columns = (np.flatnonzero(shot.things[0].mask.any(axis)) for axis in (1, 0))
+            photo = AnnotatedImage(rgb, (AnnotatedObject("disc", mask),))
+            image = random_crop(photo, np.random.default_rng(seed), size_hw)
+            rows, columns = (np.flatnonzero(image.objects[0].mask.any(axis)) for axis in (1, 0))
             if rows[0] > 0 and rows[-1] < size_hw[0] - 1 and columns[0] > 0 and columns[-1] < size_hw[1] - 1:
                 assert 0.75 < len(rows) / len(columns) < 1.33
 
@@ -58,25 +62,27 @@ def test_reframing_nearly_keeps_the_proportions():
 def test_pasting_hides_what_is_under_it():
     rng = np.random.default_rng(3)
     below = AnnotatedObject("dog", np.ones(WIDE, bool))
-    other = Shot(np.full((80, 120, 3), 250, np.uint8), (AnnotatedObject("cat", block(30, 20, 60, 40)),))
+    other = AnnotatedImage(
+        np.full((80, 120, 3), 250, np.uint8), (AnnotatedObject("cat", block(30, 20, 60, 40)),)
+    )
     absent = frozenset(("cat", "cow"))
-    shot = paste(rng, Shot(np.zeros((*WIDE, 3), np.uint8), (below,), absent), other)
-    dog, cat = shot.things
+    image = paste_object(AnnotatedImage(np.zeros((*WIDE, 3), np.uint8), (below,), absent), rng, other)
+    dog, cat = image.objects
     assert cat.mask.any() and not (dog.mask & cat.mask).any()
-    assert shot.rgb[cat.mask].mean() > 100  # it may have been dyed
-    assert shot.absent == {"cow"}
+    assert image.rgb[cat.mask].mean() > 100  # its hue may be another
+    assert image.absent == {"cow"}
 
 
 def test_what_has_only_a_box_is_never_pasted():
-    shot = Shot(GREY, (AnnotatedObject("cat", block(5, 20, 20, 20)),))
-    boxed = Shot(GREY, (AnnotatedObject("person", block(30, 20, 60, 40), box_only=True),))
-    assert paste(np.random.default_rng(0), shot, boxed) is shot
+    image = AnnotatedImage(GREY, (AnnotatedObject("cat", block(5, 20, 20, 20)),))
+    box_only = AnnotatedImage(GREY, (AnnotatedObject("person", block(30, 20, 60, 40), box_only=True),))
+    assert paste_object(image, np.random.default_rng(0), box_only) is image
 
 
-def test_dye_changes_the_hue():
+def test_another_hue_is_clearly_another():
     red = np.full((4, 4, 3), (200, 30, 30), np.uint8)
     for seed in range(5):
-        hue = cv2.cvtColor(dye(np.random.default_rng(seed), red), cv2.COLOR_RGB2HSV)[0, 0, 0]
+        hue = cv2.cvtColor(shift_hue(red, np.random.default_rng(seed)), cv2.COLOR_RGB2HSV)[0, 0, 0]
         assert 15 < hue < 165  # red is at 0 and at 180
 
 
@@ -87,83 +93,81 @@ def data(tmp_path_factory):
 
 def test_samples_are_seeded_and_have_the_promised_form(data):
     stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: 0.0)
-    first = [stream.sample(np.random.default_rng((5, i)), WIDE) for i in range(12)]
-    again = [stream.sample(np.random.default_rng((5, i)), WIDE) for i in range(12)]
-    for a, b in zip(first, again, strict=True):
-        np.testing.assert_array_equal(a.image, b.image)
-        assert a.sentences == b.sentences
-    images, sentences, masks, boxed, vague = collate(first)
-    assert images.shape == (12, 3, *WIDE) and images.min() >= -1 and images.max() <= 1
-    assert len(sentences) == len(boxed) == len(vague) == 48 and masks.shape == (48, 1, 24, 40)
-    assert masks.min() >= 0 and masks.max() <= 1 and masks.flatten(1).any(1).float().mean() > 0.4
+    first = [stream.draw(np.random.default_rng((5, i)), WIDE) for i in range(12)]
+    again = [stream.draw(np.random.default_rng((5, i)), WIDE) for i in range(12)]
+    for (rgb, queries), (same_rgb, same_queries) in zip(first, again, strict=True):
+        np.testing.assert_array_equal(rgb, same_rgb)
+        assert [q.sentence for q in queries] == [q.sentence for q in same_queries]
+        assert rgb.shape == (*WIDE, 3) and rgb.dtype == np.uint8 and len(queries) == 4
+    masks = [q.target.mask for _, queries in first for q in queries]
+    assert {mask.shape for mask in masks} == {WIDE} and np.mean([mask.any() for mask in masks]) > 0.4
 
 
-def test_of_pictures_side_by_side_only_what_is_surely_the_only_one_is_asked_for(data):
-    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: float(a == b), tiled=1.0)
+def test_in_mosaics_only_what_is_surely_the_only_one_is_asked_for(data):
+    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: float(a == b))
     mask = block(30, 20, 40, 40)
-
-    def told(other, thing):
-        return stream._told(other, thing)
-
-    disc = AnnotatedObject("frisbee", mask)
-    assert told(Shot(GREY, (AnnotatedObject("dog", mask),), frozenset(("frisbee",))), disc)
-    assert not told(Shot(GREY, (AnnotatedObject("dog", mask),)), disc)  # nobody looked for discs there
-    assert told(Shot(GREY, (disc,)), disc)
-    assert not told(Shot(GREY, (replace(disc, category_complete=False),)), disc)
-    assert not told(Shot(GREY, (), frozenset(("frisbee",))), AnnotatedObject("object", mask, UNNAMED))
+    disc, dog = AnnotatedObject("frisbee", mask), AnnotatedObject("dog", mask)
+    assert stream.kind_is_known(AnnotatedImage(GREY, (dog,), frozenset(("frisbee",))), disc)
+    assert not stream.kind_is_known(AnnotatedImage(GREY, (dog,)), disc)  # nobody looked for discs there
+    assert stream.kind_is_known(AnnotatedImage(GREY, (disc,)), disc)
+    incomplete = replace(disc, category_complete=False)
+    assert not stream.kind_is_known(AnnotatedImage(GREY, (incomplete,)), disc)
+    unnamed = AnnotatedObject("object", mask, UNNAMED)
+    assert not stream.kind_is_known(AnnotatedImage(GREY, (), frozenset(("frisbee",))), unnamed)
 
 
-def test_the_masks_of_pictures_side_by_side_stay_with_their_pictures(data):
-    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: float(a == b), tiled=1.0)
+def test_the_masks_of_a_mosaic_stay_with_their_pictures(data):
+    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: float(a == b))
     for seed in range(8):
-        shot = stream._tiles(np.random.default_rng(seed), WIDE)
-        assert shot.rgb.shape == (*WIDE, 3) and 2 <= len(shot.things) <= 4
-        for thing in shot.things:
+        image = stream.mosaic(np.random.default_rng(seed), WIDE)
+        assert image.rgb.shape == (*WIDE, 3) and 2 <= len(image.objects) <= 4
+        for thing in image.objects:
             if not thing.box_only and thing.mask.sum() > 100:
-                red, green, _ = shot.rgb[thing.mask].mean(0)
+                red, green, _ = image.rgb[thing.mask].mean(0)
                 assert red > 1.5 * green  # discs are red, grass is green
 
 
-def test_photographed_things_get_imagenets_names_that_are_near(data):
-    def alike(a, b):
+def test_photographed_things_get_imagenets_names_that_are_similar(data):
+    def similarity(a, b):
         return 0.5 if (a, b) == ("flying disc", "frisbee") else 0.0
 
-    stream = SampleStream(data, lambda rgb: ("flying disc", "plate"), alike)
-    names = {names for names in stream.photos.names.values()}
+    stream = SampleStream(data, lambda rgb: ("flying disc", "plate"), similarity)
     assert len(stream.photos.names) == 4
-    assert all("flying disc" in given and "plate" not in given and "frisbee" in given for given in names)
+    for names in stream.photos.names.values():
+        assert {"flying disc", "frisbee"} <= set(names) and "plate" not in names
 
 
-def test_foreign_sentences_name_what_is_not_there(data):
-    def alike(a, b):
+def test_absent_sentences_name_what_is_not_there(data):
+    def similarity(a, b):
         return float("disc" in a and "disc" in b)
 
-    stream = SampleStream(data, lambda rgb: ("disc",), alike)
-    rng = np.random.default_rng(0)
-    shown = block(5, 20, 20, 20)
-    whole = Shot(GREY, (AnnotatedObject("dog", shown),), frozenset(("frisbee",)))
-    assert any("frisbee" in (stream._foreign(rng, whole) or "") for _ in range(20))
-    partly = Shot(GREY, (AnnotatedObject("dog", shown),))
-    assert {stream._foreign(rng, partly) for _ in range(20)} == {None}
-    salient = Shot(GREY, (AnnotatedObject("disc", shown, ("disc",)),), open=True)
-    assert all("disc" not in (stream._foreign(rng, salient) or "") for _ in range(20))
+    stream = SampleStream(data, lambda rgb: ("disc",), similarity)
+    rng, mask = np.random.default_rng(0), block(5, 20, 20, 20)
+
+    def sentences(*args, **kwargs):
+        image = AnnotatedImage(GREY, *args, **kwargs)
+        return [stream.absent_sentence(rng, image) for _ in range(20)]
+
+    whole = sentences((AnnotatedObject("dog", mask),), frozenset(("frisbee",)))
+    assert any("frisbee" in (sentence or "") for sentence in whole)
+    assert set(sentences((AnnotatedObject("dog", mask),))) == {None}
+    salient = sentences((AnnotatedObject("disc", mask, ("disc",)),), single_object=True)
+    assert all("disc" not in (sentence or "") for sentence in salient)
 
 
 # --- the trainer -------------------------------------------------------------------------------------------
 
 
 def test_words_are_read_as_the_branch_reads_them():
-    ids, lengths = training.word_ids(
-        Vocabulary(WORDS, "plain"), ["The red disc's grass!", "zebra", "a " * 40]
-    )
+    ids, lengths = word_ids(Vocabulary(WORDS, "plain"), ["The red disc's grass!", "zebra", "a " * 40])
     assert ids[0, : lengths[0]].tolist() == [0, 1, 2, 5]
     assert ids[1, : lengths[1]].tolist() == [WORDS.index("a")]  # no known word
-    assert lengths[2] == ids.shape[1] == training.LONGEST
+    assert lengths[2] == ids.shape[1] == MAX_WORDS
 
 
-def test_kin_take_the_place_of_nouns_alone():
+def test_synonyms_take_the_place_of_nouns_alone():
     vectors = torch.nn.functional.normalize(torch.tensor([[1.0, 0], [1, 0.1], [0, 1]]), dim=1)
-    always = training.Kin(vectors, [0], share=1.0, least=0.5)
+    always = SynonymSwap(vectors, [0], share=1.0, min_similarity=0.5)
     ids = torch.tensor([[0, 1, 2]]).repeat(50, 1)
     changed = always(ids, np.random.default_rng(0))
     assert set(changed[:, 0].tolist()) == {0, 1}  # near enough, unlike the third
@@ -186,33 +190,30 @@ def test_a_batch_is_its_samples(data, tmp_path):
     trainer, _ = language_trainer(data, tmp_path, queries=2)
     samples = [trainer.sample(i) for i in (3, 1)]
     batch = trainer.collate(samples)
-    assert batch.image.shape[2:] in LITE_SHAPES_HW
     h, w = batch.image.shape[2:]
+    assert (h, w) in LITE_SHAPES_HW and batch.network_image().abs().max() <= 1
     assert batch.image.shape == (2, 3, h, w) and batch.masks.shape == (4, 1, h // 4, w // 4)
-    assert batch.words.ids.shape == batch.words.dropped.shape == (4, training.LONGEST)
-    again = trainer.sample(3)
-    assert torch.equal(again.image, samples[0].image) and torch.equal(
-        again.words.noise, samples[0].words.noise
-    )
+    assert batch.ids.shape == batch.dropped.shape == (4, MAX_WORDS)
+    assert len(batch.box_only) == len(batch.weak_name) == len(batch.lengths) == len(batch.noise) == 4
+    assert all(map(torch.equal, trainer.sample(3), samples[0]))
 
 
 def test_four_samples_are_learnt_by_heart(data, tmp_path):
-    trainer, settings = language_trainer(
-        data, tmp_path, steps=80, rate=0.01, kin=0.0, noise=0.0, dropped=0.0, ema=0.0, backbone_rate=0.0
-    )
-    # A small picture, and a look at it taken once, are enough here: the backbone does not learn.
+    plain = {"synonyms": 0.0, "word_noise": 0.0, "dropped_words": 0.0, "ema": 0.0, "backbone_rate": 0.0}
+    trainer, settings = language_trainer(data, tmp_path, steps=80, rate=0.01, **plain)
+    # A small picture, encoded once, is enough here: the backbone does not learn.
     whole = trainer.collate([trainer.sample(i) for i in range(4)])
-    image = F.interpolate(whole.image, WIDE, mode="area")
-    masks = F.interpolate(whole.masks, (WIDE[0] // 4, WIDE[1] // 4), mode="area")
-    four = training.TrainingBatch(image, whole.words, masks, torch.zeros_like(whole.boxed), whole.vague)
+    image = F.interpolate(whole.image.float(), WIDE, mode="area").byte()
+    masks = F.interpolate(whole.masks.float(), (WIDE[0] // 4, WIDE[1] // 4), mode="area").byte()
+    four = whole._replace(image=image, masks=masks, box_only=torch.zeros_like(whole.box_only))
     trainer.train_mode()
-    look = trainer.network.look(image)
-    trainer.network.look = lambda image: look
+    visual = trainer.network.look(four.network_image())
+    trainer.network.look = lambda image: visual
     trainer.sample, trainer.collate = lambda index: index, lambda indices: four
     losses = [sum(step.values()) for step in recorded(trainer, settings)]
     assert losses[-1] < 0.5 * losses[0], losses
-    found = trainer.forward(four, look).mask_logits > 0
-    assert (found & (masks > 0.5)).sum() / (found | (masks > 0.5)).sum() > 0.5
+    prediction, truth = trainer.forward(four, visual).mask_logits > 0, masks > 127
+    assert (prediction & truth).sum() / (prediction | truth).sum() > 0.5
 
 
 def test_a_resumed_training_has_the_losses_and_weights_of_an_unbroken_one(data, tmp_path):
@@ -240,7 +241,7 @@ def test_figures_and_pictures_of_the_dev_set(data, tmp_path):
     assert (tmp_path / "best" / "dmn-lite.safetensors").exists()
     scalars, pictures = tensorboard_content(tmp_path / "tensorboard")
     assert {"dev/disc", "run/waiting for data"} <= scalars
-    h, w = trainer.sample(0).image.shape[2:]
+    h, w = trainer.sample(0).image.shape[1:]
     assert pictures == {"input, target, prediction": (3 * w, h)}
 
 
