@@ -1,9 +1,9 @@
-"""What a batch costs: throughput of one and two workers, overhead of an item, storage, and a plan.
+"""Costs of a batch: speed of one and two workers, time per item, storage, and an estimate.
 
 python -m benchmarks.batch [--clips 8] [--ray] [--frames 300]
 
-Measured are frames a second and seconds an item on this machine with the shipped examples, networks loaded;
-computed from them, and marked so, is what a million clips would take.
+Lines that begin with "measured" are of this machine with the shipped examples, after the networks are loaded.
+Lines that begin with "computed" are estimates for a million clips from these figures.
 """
 
 from __future__ import annotations
@@ -79,14 +79,14 @@ def _expression(clip: Path) -> str:
 
 
 class Cost(NamedTuple):
-    """Frames a second of a machine, and bytes a frame of what is written."""
+    """Speed of one machine in frames a second, and bytes that are written for each frame."""
 
     rate: float
     frame_bytes: float
 
 
 def measure(items: list[Item], out: Path, workers: int, *, video: bool) -> Cost:
-    """Over all workers."""
+    """The cost of these items, with all workers together."""
     entries, seconds = _run(items, out, workers, None, video=video)
     frames = sum(entry.frames for entry in entries.values())
     size = sum(p.stat().st_size for p in (out / "runs").rglob("*") if p.is_file())
@@ -95,7 +95,7 @@ def measure(items: list[Item], out: Path, workers: int, *, video: bool) -> Cost:
 
 
 def overhead(items: list[Item], out: Path, ray: str | None) -> float:
-    """Seconds an item, one worker."""
+    """Seconds for each item with one worker."""
     _, seconds = _run(items, out, 1, ray, video=False)
     shutil.rmtree(out)
     return seconds / len(items)
@@ -104,48 +104,48 @@ def overhead(items: list[Item], out: Path, ray: str | None) -> float:
 def _run(
     items: list[Item], out: Path, workers: int, ray: str | None, *, video: bool
 ) -> tuple[dict[str, Entry], float]:
-    """All items, and the seconds from the moment that every worker had loaded its networks."""
+    """Runs all items: their entries, and the seconds since every worker had loaded its networks."""
     runs = out / "runs"
     options = RunOptions(video=video, overwrite=True)
     task = Task(functools.partial(load_tracker, "lite", "cpu", "auto"), runs, options=options)
-    waiting = _Ready()
+    start = _CommonStart()
     with Ledger(out) as ledger:
         runs.mkdir()
         pool: Pool = LocalPool(task, workers) if ray is None else RayPool(task, workers, ray)
         try:
-            run_items(items, waiting.around(pool), ledger, runs)
+            run_items(items, start.wrap(pool), ledger, runs)
         finally:
             pool.close()  # type: ignore[attr-defined]
         failed = [entry for entry in ledger.entries.values() if entry.status == "failed"]
         if failed:
             sys.exit(f"{failed[0].id} failed: {failed[0].reason}")
-        return ledger.entries, time.perf_counter() - waiting.since
+        return ledger.entries, time.perf_counter() - start.since
 
 
-class _Ready:
-    """Holds a pool's workers back until all are ready, and takes the time from there."""
+class _CommonStart:
+    """Delays the first items of a pool until all workers are ready, and notes that time."""
 
     def __init__(self) -> None:
         self.since = 0.0
 
-    def around(self, pool: Any) -> Any:
-        poll, held = pool.poll, []
+    def wrap(self, pool: Any) -> Any:
+        poll, events = pool.poll, []
 
         def all_at_once(timeout_s: float) -> list[Any]:
             if self.since:
                 return poll(timeout_s)
-            held.extend(poll(timeout_s))
-            if len(held) < len(pool):
+            events.extend(poll(timeout_s))
+            if len(events) < len(pool):
                 return []
             self.since = time.perf_counter()
-            return held
+            return events
 
         pool.poll = all_at_once
         return pool
 
 
 def plan(what: str, cost: Cost, frames: int) -> None:
-    """A million clips on machines like this one."""
+    """Prints the estimate for a million clips on machines like this one."""
     hours = MILLION * frames / cost.rate / 3600
     terabytes = MILLION * frames * cost.frame_bytes / 1e12
     print(f"computed  {MILLION:,} clips of {frames} frames, {what}: {hours:,.0f} machine hours,")

@@ -1,12 +1,12 @@
-"""Milliseconds per stage, share of the machine's peak, and memory, on the shipped 640x360 example clip.
+"""Milliseconds of each stage, share of the machine's peak, and memory, on the shipped 640x360 example clip.
 
     make bench            (or .venv/bin/python -m benchmarks.bench --backend torch --every 2)
     make bench ARGS="--long 2000"     memory on a long run
 
 Each stage is timed alone over the whole clip after a warm-up: wall time, and the processor time of all
-threads, which other work on the machine disturbs less. The last lines are the product's own loop, without and
-with the run folder. The share of the peak is that of the networks' multiplications and additions, counted in
-PyTorch, against the fastest matrix product that PyTorch reaches here in the same precision.
+threads, which other work on the machine disturbs less. The last lines time the whole tracker, without and
+with a run folder. The share of the peak compares the networks' multiplications and additions, counted in
+PyTorch, with the fastest matrix product that PyTorch reaches on this machine in the same precision.
 """
 
 from __future__ import annotations
@@ -39,32 +39,33 @@ from langtrack_core.video import probe, read_frames
 
 CLIP = Path(__file__).resolve().parent.parent / "assets" / "examples" / "crossing-cars.mp4"
 TEXT = "the red car"
-WARM_UP = 5  # frames that are not counted: caches fill, threads start
+WARM_UP = 5
+"""Number of first frames that are not counted: caches fill and threads start there."""
 
 
 class Times(NamedTuple):
-    """Of each frame, in milliseconds: wall, and processor time of all threads."""
+    """Milliseconds of each frame: wall time, and processor time of all threads."""
 
     wall: list[float]
     cpu: list[float]
 
 
 def timed(items: Iterable[Any]) -> Times:
-    """How long each item of a stream took to come."""
-    taken = Times([], [])
+    """Times between the items of a stream."""
+    times = Times([], [])
     iterator = iter(items)
     while True:
         wall, cpu = time.perf_counter(), time.process_time()
         try:
             next(iterator)
         except StopIteration:
-            return taken
-        taken.wall.append((time.perf_counter() - wall) * 1000)
-        taken.cpu.append((time.process_time() - cpu) * 1000)
+            return times
+        times.wall.append((time.perf_counter() - wall) * 1000)
+        times.cpu.append((time.process_time() - cpu) * 1000)
 
 
 def show(name: str, times: Times, flops: float = 0.0, peak: float = 0.0) -> None:
-    """One line; means over all frames, since a stage may do more on some than on others."""
+    """Prints a line. Means are over all frames, since a stage may do more on some than on others."""
     wall, cpu = (np.array(values[WARM_UP:]) for values in times)
     share = f"{flops / 1e9:>8.2f} GFLOP {flops / (wall.mean() / 1000) / peak:>6.1%} of peak" if peak else ""
     print(
@@ -74,7 +75,7 @@ def show(name: str, times: Times, flops: float = 0.0, peak: float = 0.0) -> None
 
 
 def matmul_peak(dtype: torch.dtype, device: str, size: int = 1536, repeats: int = 8) -> float:
-    """Operations a second of the fastest of some square matrix products, all threads."""
+    """Operations a second of the fastest of some square matrix products, with all threads."""
     a, b = (torch.randn(size, size).to(device, dtype) for _ in range(2))
     fastest = float("inf")
     for _ in range(repeats):
@@ -91,20 +92,20 @@ def flops_of(run: Callable[[], object]) -> float:
 
 
 def network_flops(tracker: LangTracker) -> tuple[float, float]:
-    """A frame of the language branch and one of the tracker, from the networks in PyTorch."""
+    """Operations for a frame of the language branch and of the tracker, counted in PyTorch."""
     segmenter = tracker.segmenter
     language: Any = getattr(segmenter.network, "network", segmenter.network)  # inside the compiled one
-    tracker: Any = tracker.new_tracker().network
-    tracker = getattr(tracker, "network", tracker)
+    visual: Any = tracker.new_tracker().network
+    visual = getattr(visual, "network", visual)
     ids = torch.tensor(segmenter.vocabulary.read(TEXT)[0], device=segmenter.device)
-    image = segmenter.preprocessing(next(read_frames(CLIP)).rgb, segmenter.device)
+    image = segmenter.config.preprocessing(next(read_frames(CLIP)).rgb, segmenter.device)
     crops = [torch.zeros(1, 3, size, size, device=segmenter.device) for size in (TEMPLATE_SIZE, SEARCH_SIZE)]
 
     def track() -> None:
-        tracker.refine(tracker.search(template, crops[1]), torch.tensor([[0, 12, 12]]))
+        visual.refine(visual.search(template, crops[1]), torch.tensor([[0, 12, 12]]))
 
     with torch.no_grad():
-        encoded, template = language.encode(ids), tracker.template(crops[0])
+        encoded, template = language.encode(ids), visual.template(crops[0])
     return flops_of(lambda: language.segment(image, encoded)), flops_of(track)
 
 
@@ -114,7 +115,7 @@ def peak_memory_mb() -> float:
 
 
 def bench(weights: str, device: str, backend: str, every: int) -> None:
-    """All lines of one backend."""
+    """Prints all lines of one backend."""
     start = time.perf_counter()
     tracker = LangTracker.from_pretrained(weights, device, backend=backend)
     loaded = time.perf_counter() - start
@@ -122,7 +123,7 @@ def bench(weights: str, device: str, backend: str, every: int) -> None:
     print(f"\n{used['name']} {used['version']}, {used['precision']}; loaded in {loaded:.1f} s")
     peak = matmul_peak(getattr(torch, used["precision"]), device)
     print(f"fastest matrix product {peak / 1e9:.0f} GFLOP/s")
-    language_flops, visual_flops = network_flops(tracker)
+    language_flops, tracker_flops = network_flops(tracker)
 
     encoded = tracker.segmenter.encode(TEXT)
     pictures = list(read_frames(CLIP))
@@ -130,7 +131,7 @@ def bench(weights: str, device: str, backend: str, every: int) -> None:
     show("language branch", language, language_flops, peak)
     follower = tracker.new_tracker()
     follower.init(pictures[0], first_box())
-    show("visual branch", timed(map(follower.update, pictures[1:])), visual_flops, peak)
+    show("tracker branch", timed(map(follower.update, pictures[1:])), tracker_flops, peak)
     del pictures
 
     query = Query(text=TEXT)
@@ -149,7 +150,7 @@ def first_box() -> np.ndarray:
 
 
 def repeated(count: int) -> Iterator[Frame]:
-    """The clip over and over, to and fro, so that nothing jumps."""
+    """The clip forward and backward again and again, so that nothing jumps."""
     pictures = list(read_frames(CLIP))
     turn = 2 * len(pictures) - 2
     for index in range(count):
@@ -159,7 +160,7 @@ def repeated(count: int) -> Iterator[Frame]:
 
 
 def bench_long(weights: str, device: str, backend: str, count: int) -> None:
-    """Peak memory at quarters of a long run with everything written."""
+    """Prints the peak memory at each quarter of a long run that writes all files."""
     tracker = LangTracker.from_pretrained(weights, device, backend=backend)
     query = Query(text=TEXT)
     start = time.perf_counter()

@@ -1,11 +1,12 @@
-"""Visitors come, follow, correct, cancel, reload and leave, for minutes; then memory and files are as before.
+"""Visitors use the page for minutes, in all ways; afterwards memory and files have to be as before.
 
     .venv/bin/python -m benchmarks.soak --minutes 30
 
-Everything goes through what the page stands on (`demo.desk`): the line, the sessions, the real networks. The
-first visit of each kind is warm-up: caches fill, threads start. After it, and at the end, these are counted:
-resident memory, open files, threads, and files below the server's folder. Fails when any but the memory has
-grown, or the memory by more than `GROWTH_MB`.
+Visitors follow, correct, compare, cancel, reload and leave. All calls go to what the page itself uses
+(`demo.desk`), with the job queue, the sessions and the real networks. The first visit of each kind is a
+warm-up: caches fill and threads start. Resident memory, open files, threads, and files below the server's
+folder are counted after it and at the end. The program fails when the memory has grown by more than
+`GROWTH_MB`, or any of the others at all.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ from langtrack_core.types import LangTrackError
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 GROWTH_MB = 60.0
-"""Pools of memory that are not given back at once make the figure swing by some tens of megabytes."""
+"""Megabytes that the memory may grow by: allocators keep some tens of megabytes at one time or another."""
 
 
 class Count(NamedTuple):
-    """What must not grow."""
+    """Figures of this process that must not grow."""
 
     memory_mb: float
     open_files: int
@@ -50,7 +51,7 @@ class Count(NamedTuple):
 
 def count(root: Path) -> Count:
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # what is free but not given back is no leak
+    ctypes.CDLL(None).malloc_trim(0)  # free memory that the allocator keeps is no leak
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return Count(
         pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
@@ -67,14 +68,14 @@ def done(work: Work) -> None:
 
 
 def upload(root: Path, example: str, visit: int) -> Path:
-    """A visitor's own copy: all of them have the same file name."""
+    """Copies an example for one visitor; all copies have the same file name."""
     folder = root / f"upload-{visit}"
     folder.mkdir()
     return Path(shutil.copy(EXAMPLES / f"{example}.mp4", folder / "clip.mp4"))
 
 
 def annotator(desk: Desk, me: Session, clip: Path) -> None:
-    """Follow, try other settings, judge, save; correct in both directions; undo; export."""
+    """Follows, tries other settings, judges and saves; corrects backward and takes it back."""
     done(desk.follow(me, str(clip), "the red car", "", 0, 5))
     space = me.workspace
     assert space is not None
@@ -88,7 +89,7 @@ def annotator(desk: Desk, me: Session, clip: Path) -> None:
 
 
 def impatient(desk: Desk, me: Session, clip: Path) -> None:
-    """Clicks twenty times, cancels, and leaves while the next one computes."""
+    """Clicks twenty times, cancels, and leaves while the next run computes."""
     for _ in range(20):
         with contextlib.suppress(LangTrackError):  # one run a page
             desk.follow(me, str(clip), "the car", "", 0, 3)
@@ -100,7 +101,7 @@ def impatient(desk: Desk, me: Session, clip: Path) -> None:
 
 
 def comparer(desk: Desk, me: Session, clip: Path) -> None:
-    """Two sentences; the page is reloaded meanwhile."""
+    """Compares two sentences, and reloads the page meanwhile."""
     work = desk.compare(me, str(clip), ["the car on the left", "the blue car"], 0, 10)
     desk.sessions.leave("visitor")
     assert desk.sessions.resume("visitor", me.token) is me
@@ -110,7 +111,7 @@ def comparer(desk: Desk, me: Session, clip: Path) -> None:
 
 
 def caller(desk: Desk, me: Session, clip: Path) -> None:
-    """A program: submits, cancels, fetches."""
+    """Uses the programming interface: submits, cancels, fetches the results."""
     api = Endpoints(desk)
     run = api.submit(str(clip), "the car", "", 0, 5)["run"]
     while api.progress(run)["frames"] < 10:
@@ -139,7 +140,7 @@ def main() -> int:
             kind = VISITS[visit % len(VISITS)]
             clip = upload(root, examples[visit % len(examples)], visit)
             me = desk.sessions.get("visitor")
-            me.uploads.add(clip)
+            me.own(clip)
             kind(desk, me, clip)
             desk.sessions.drop("visitor")
             shutil.rmtree(clip.parent)

@@ -35,7 +35,8 @@ FPS = 25
 EXAMPLES_DIR = Path(__file__).resolve().parent.parent / "assets" / "examples"
 
 Keys = list[tuple[float, float, float, float]]
-"""Times in seconds, foot x and y and height in pixels; straight between them, gently at the ends."""
+"""Times in seconds, with x and y of the foot and the height in pixels; paths between them are straight, and
+smooth at the keys."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Example:
 
 
 def _path(keys: Keys, n_frames: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """``(n_frames, 2)`` feet and ``(n_frames,)`` heights along the keys."""
+    """Feet ``(n_frames, 2)`` and heights ``(n_frames,)`` along the keys."""
     times, xs, ys, heights = (np.array(column, np.float64) for column in zip(*keys, strict=True))
     t = np.arange(n_frames) / FPS
     reach = np.hanning(2 * FPS // 3 + 1)
@@ -88,13 +89,12 @@ def _object(
     category: str,
     colour: str,
     keys: Keys,
-    *,
     variant: float,
-    ground: bool = True,
 ) -> MovingObject:
+    """An object on the ground, on a path along the keys."""
     foot, height = _path(keys, n)
     style = replace(random_style(rng, colour), variant=variant)
-    return moving_object(category, colour, style, foot, height, on_ground=ground)
+    return moving_object(category, colour, style, foot, height)
 
 
 def _crossing_cars(rng: np.random.Generator, n: int) -> list[MovingObject]:

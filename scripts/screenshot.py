@@ -1,4 +1,4 @@
-"""Make the README's pictures of the app: serve it, run shipped examples, photograph the results.
+"""Make the README's pictures of the page: serve it, follow shipped examples, take screenshots.
 
     python scripts/screenshot.py [--out assets] [--only NAME …]
 
@@ -26,18 +26,22 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 EXAMPLES = ROOT / "assets" / "examples"
-MOST_BYTES = 500_000
+MAX_BYTES = 500_000
+"""Largest size of a picture file, so that the README loads quickly."""
 
 
 @dataclass(frozen=True)
-class Shot:
-    """One picture.
+class Screenshot:
+    """One picture of the page.
 
     Attributes:
-        example: name of a clip in assets/examples; None photographs the page as it opens.
-        at: which moment of the run, 0 to 1.
-        tab: the tool that is open below the player.
-        keys: pressed before the picture is taken.
+        name: stem of the file's name.
+        example: name of a clip in assets/examples; None for the page as it opens.
+        width, height: size of the browser's window, in pixels.
+        at: moment of the run that is shown, 0 to 1.
+        dark: whether the page is in its dark colours.
+        tab: name of the tool that is open below the player.
+        keys: keys that are pressed before the picture is taken.
     """
 
     name: str
@@ -50,16 +54,16 @@ class Shot:
     keys: tuple[str, ...] = ()
 
 
-SHOTS = (
-    Shot("app", "boats-left-right", height=1100),
-    Shot("app-timeline", "dog-comes-back", height=1200, at=0.4, dark=True, tab="whatif", keys=("h",)),
-    Shot("app-phone", "crossing-cars", width=360, height=900, at=0.3),
+SCREENSHOTS = (
+    Screenshot("app", "boats-left-right", height=1100),
+    Screenshot("app-timeline", "dog-comes-back", height=1200, at=0.4, dark=True, tab="whatif", keys=("h",)),
+    Screenshot("app-phone", "crossing-cars", width=360, height=900, at=0.3),
 )
 
 
 def main() -> int:
     flags = _flags()
-    chosen = [shot for shot in SHOTS if not flags.only or shot.name in flags.only]
+    chosen = [shot for shot in SCREENSHOTS if not flags.only or shot.name in flags.only]
     with tempfile.TemporaryDirectory(prefix="langtrack-") as root:
         os.environ["GRADIO_TEMP_DIR"] = root
         from demo.layout import build_app, launch_options
@@ -71,7 +75,7 @@ def main() -> int:
         options = launch_options(Settings(), EXAMPLES)
         _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **options)
         try:
-            pictures = _photograph(url, chosen)
+            pictures = _screenshots(url, chosen)
         finally:
             backend.sessions.close()
             page.close()
@@ -82,7 +86,7 @@ def main() -> int:
     return 0
 
 
-def _photograph(url: str, shots: Sequence[Shot]) -> list[bytes]:
+def _screenshots(url: str, shots: Sequence[Screenshot]) -> list[bytes]:
     from playwright.sync_api import sync_playwright
 
     program = shutil.which("chromium")
@@ -109,7 +113,7 @@ def _photograph(url: str, shots: Sequence[Shot]) -> list[bytes]:
     return pictures
 
 
-def _follow(page: Page, shot: Shot) -> None:
+def _follow(page: Page, shot: Screenshot) -> None:
     page.locator(f'.lt-card[data-name="{shot.example}"]').click()
     page.wait_for_selector('.lt-player[data-state="done"][data-frame]', timeout=600_000)
     last = int(page.locator(".lt-range").get_attribute("max") or 0)
@@ -119,20 +123,20 @@ def _follow(page: Page, shot: Shot) -> None:
     page.locator(".lt-player").focus()
     for key in shot.keys:
         page.keyboard.press(key)
-    seen = "#top" if shot.width > 640 else ".lt-player"  # on a phone the player is below the form
-    page.locator(seen).evaluate("part => part.scrollIntoView()")
+    part = "#top" if shot.width > 640 else ".lt-player"  # on a phone the player is below the form
+    page.locator(part).evaluate("part => part.scrollIntoView()")
 
 
 def _small_png(picture: bytes) -> bytes:
-    """The picture as PNG below `MOST_BYTES`: with 256 colours where it has to be."""
+    """The picture as a PNG below `MAX_BYTES`, with 256 colours where more do not fit."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
     palette = image.quantize(256, method=Image.Quantize.FASTOCTREE)  # the one that keeps rare colours
     for variant in (image, image.quantize(palette=palette), palette):
         packed = io.BytesIO()
         variant.save(packed, "PNG", optimize=True)
-        if packed.tell() < MOST_BYTES:
+        if packed.tell() < MAX_BYTES:
             return packed.getvalue()
-    sys.exit(f"the picture stays above {MOST_BYTES} bytes; give it a smaller width and height")
+    sys.exit(f"the picture stays above {MAX_BYTES} bytes; give it a smaller width and height")
 
 
 def _flags() -> argparse.Namespace:
@@ -141,7 +145,7 @@ def _flags() -> argparse.Namespace:
     )
     parser.add_argument("--weights", default="lite")
     parser.add_argument("--out", type=Path, default=ROOT / "assets", help="folder for the pictures")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help=", ".join(shot.name for shot in SHOTS))
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=", ".join(s.name for s in SCREENSHOTS))
     return parser.parse_args()
 
 
