@@ -53,11 +53,13 @@ def scripted_tracker(boxes_xywh: np.ndarray) -> LangTracker:
         mask = square(frame, -120 if "left" in text or "red" not in text else 0)
         return Estimate.from_mask(np.maximum(mask, square(frame, 300)) if every_region else mask, 0.7)
 
-    def tracker(frame: Frame) -> Estimate:
-        astray = 150 if frame.index in ASTRAY else 0
-        return Estimate.from_mask(square(frame, astray), 0.05 if frame.index in GONE else 0.9)
+    def drawn(frame: Frame, shift: int = 0) -> Estimate:
+        return Estimate.from_mask(square(frame, shift), 0.05 if frame.index in GONE else 0.9)
 
-    return fake_tracker(language, tracker, known=["the", "red", "car", "on", "left", "slow"])
+    def tracker(frame: Frame) -> Estimate:
+        return drawn(frame, 150 if frame.index in ASTRAY else 0)
+
+    return fake_tracker(language, tracker, drawn=drawn, known=["the", "red", "car", "on", "left", "slow"])
 
 
 @pytest.fixture(scope="module")

@@ -56,13 +56,20 @@ class FakeSegmenter:
 class FakeSiamese:
     """The tracker; notes when it was started and re-anchored, and on which box."""
 
-    def __init__(self, answer: Tracker, starts: list[tuple[int, tuple[float, ...]]] | None = None) -> None:
+    def __init__(
+        self,
+        answer: Tracker,
+        starts: list[tuple[int, tuple[float, ...]]] | None = None,
+        drawn: Tracker | None = None,
+    ) -> None:
         self.answer = answer
+        self.drawn = drawn or answer
         self.starts = [] if starts is None else starts
         self.box: tuple[float, ...] | None = None
 
     def init(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool = True) -> Estimate:
         self.reanchor(frame, box_xyxy)
+        self.answer = self.drawn if exact else self.answer
         return self.answer(frame)
 
     def reanchor(self, frame: Frame, box_xyxy: ArrayLike) -> None:
@@ -77,16 +84,21 @@ def fake_tracker(
     language: Language,
     tracker: Tracker,
     *,
+    drawn: Tracker | None = None,
     known: Collection[str] | None = None,
     weights: Collection[dict[str, Any]] = (),
     fusion: FusionConfig | None = None,
     cls: type[LangTracker] = LangTracker,
 ) -> Any:
-    """A real `LangTracker` around fake branches; ``starts`` lists the frames and boxes it started on."""
+    """A real `LangTracker` around fake branches; ``starts`` lists the frames and boxes it started on.
+
+    Args:
+        drawn: what the tracker sees when it was started on a box that a person drew; ``tracker`` by default.
+    """
     starts: list[tuple[int, tuple[float, ...]]] = []
     made = cls(
         FakeSegmenter(language, known),  # type: ignore[arg-type]
-        lambda: FakeSiamese(tracker, starts),  # type: ignore[arg-type, return-value]
+        lambda: FakeSiamese(tracker, starts, drawn),  # type: ignore[arg-type, return-value]
         fusion,
         list(weights),
     )

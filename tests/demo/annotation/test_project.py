@@ -269,7 +269,7 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, bytes]], None], str]] = {
     "a short row": (swap(BOXES, b"\n3,", b"\n3,1\n3,"), "not as a run|twice|Frame 3"),
     "a mask's size": (
         edit(MASKS, lambda m: m["3"]["tracker"].update(size=[10**5, 10**5])),
-        "does not fit its video",
+        "mask of frame 3 in the project is damaged",
     ),
     "a branch": (edit(MASKS, lambda m: m["3"].update(x=m["3"].pop("tracker"))), "mask of frame 3"),
     "a mask that is none": (edit(MASKS, lambda m: m["3"].update(tracker=[])), "mask of frame 3"),
