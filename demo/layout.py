@@ -158,7 +158,14 @@ def build_app(
             )
             watched.failure(backend.failed, None, shown, **quick)
         stage.act(actions.act, None, stage, trigger_mode="multiple", **quick)
-        stage.look(actions.look, None, stage, concurrency_limit=settings.concurrency, **ours)
+        stage.look(
+            actions.look,
+            None,
+            stage,
+            trigger_mode="multiple",
+            concurrency_limit=settings.concurrency,
+            **ours,
+        )
         stage.stop(backend.cancel, None, shown, api_name="stop", **quick)
         api: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
         call.click(backend.track, asked, [report, archive], api_name="track", **api)
