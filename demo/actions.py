@@ -7,13 +7,13 @@ into the line like a run, and its `Backend.watch` tells the rest. Everything in 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from langtrack_core.checks import whole_number
 from langtrack_core.types import LangTrackError
 
 from . import player
@@ -212,10 +212,7 @@ def _reply(said: Said, answer: Mapping[str, Any]) -> Any:
 
 
 def _number(said: Said, name: str) -> int:
-    value = said.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value % 1:
-        raise LangTrackError(f"{name.capitalize()} must be a whole number, got {value!r:.40}.")
-    return int(value)
+    return whole_number(said.get(name), name.capitalize())
 
 
 def _place(said: Said) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from langtrack_core.checks import whole_number
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_frames
 
@@ -22,7 +23,7 @@ from .hosting import on_gpu
 from .opening import Opening
 from .sessions import Session, Sessions
 from .settings import Settings
-from .task import Task, Tracker, make_comparison, make_task, parse_box, whole_number
+from .task import Task, Tracker, make_comparison, make_task, parse_box
 from .work import closed_after
 from .workspace import Workspace
 

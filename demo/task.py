@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from langtrack_core.checks import whole_number
 from langtrack_core.files import plain_name
-from langtrack_core.geometry import FloatArray, clip_box
-from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step
+from langtrack_core.geometry import FloatArray
+from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step, check_box
 from langtrack_core.video import VideoInfo, probe
 
 from .settings import Settings
@@ -150,10 +151,10 @@ def make_task(
     box_xyxy = parse_box(box)
     if not words and box_xyxy is None:
         raise LangTrackError("Say what to follow, for example “the white car on the left”.")
-    first = whole_number(start if start is not None else 0, "The start frame", 0, None)
+    first = whole_number(start if start is not None else 0, "The start frame")
     query = Query(words or None, box_xyxy, first)
-    if box_xyxy is not None and clip_box(box_xyxy, (info.height, info.width)) is None:
-        raise LangTrackError(f"The box {box} lies outside the {info.width}x{info.height} picture.")
+    if box_xyxy is not None:
+        check_box(box_xyxy, (info.height, info.width))
     unknown = tracker.read_text(words).unknown if words else ()
     stride = whole_number(every if every is not None else 1, "The language cadence", 1, MAX_EVERY)
     return Task(info, plain_name(info.path.stem, "clip"), query, stride, tuple(unknown))
@@ -196,21 +197,6 @@ def parse_box(text: str | None) -> FloatArray | None:
     if len(numbers) != 4 or not all(math.isfinite(number) for number in numbers):
         raise LangTrackError("The box needs four numbers x1,y1,x2,y2 in pixels, for example 120,80,260,190.")
     return np.array(numbers)
-
-
-def whole_number(value: object, what: str, low: int = 0, high: int | None = None) -> int:
-    """
-    Raises:
-        LangTrackError: not a whole number from ``low`` to ``high``; ``what`` begins the sentence.
-    """
-    try:
-        number = float(value)  # type: ignore[arg-type]  # what is no number raises
-    except (TypeError, ValueError):
-        number = math.nan
-    if not number.is_integer() or number < low or (high is not None and number > high):
-        span = f"a whole number from {low}" + (f" to {high}" if high is not None else " up")
-        raise LangTrackError(f"{what} must be {span}, got {value!r:.40}.")
-    return int(number)
 
 
 def without_paths(text: str) -> str:

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from .geometry import FloatArray
+from .geometry import FloatArray, clip_box
 from .masks import BoolMask, binarise, enclosing_box, enclosing_rectangle, prob_to_u8
 
 Branch = Literal["language", "tracker"]
@@ -103,6 +103,36 @@ def shorten(text: str) -> str:
     return printable if len(printable) <= 80 else printable[:79] + "…"
 
 
+def check_box(box_xyxy: ArrayLike, size_hw: tuple[int, int] | None = None) -> FloatArray:
+    """A box from outside as ``(4,)`` numbers.
+
+    Args:
+        size_hw: of the picture in which some of it has to lie.
+
+    Raises:
+        LangTrackError: not four finite numbers, without an area, in shares of the picture instead of pixels,
+            or outside the picture.
+    """
+    try:
+        box = np.asarray(box_xyxy, dtype=np.float64)
+    except (TypeError, ValueError):
+        box = np.empty(0)
+    if box.shape != (4,) or not np.isfinite(box).all():
+        raise LangTrackError(f"A box is four finite numbers x1,y1,x2,y2, got {box_xyxy!s:.80}.")
+    corners = ",".join(f"{value:g}" for value in box)
+    if box[2] <= box[0] or box[3] <= box[1]:
+        raise LangTrackError(f"A box x1,y1,x2,y2 needs x2 > x1 and y2 > y1, got {corners}.")
+    if box.min() >= 0 and box.max() <= 1 and (box % 1).any():
+        raise LangTrackError(
+            f"A box is in pixels, but {corners} looks like shares of the picture; multiply them by its size."
+        )
+    if size_hw is not None and clip_box(box, size_hw) is None:
+        raise LangTrackError(
+            f"The box {corners} lies outside the picture, which is {size_hw[1]}x{size_hw[0]}."
+        )
+    return box
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One decoded picture.
@@ -150,17 +180,7 @@ class Query:
         if self.start < 0:
             raise LangTrackError(f"The start frame must be 0 or more, got {self.start}.")
         if self.box_xyxy is not None:
-            try:
-                box = np.asarray(self.box_xyxy, dtype=np.float64)
-            except (TypeError, ValueError):
-                box = np.empty(0)
-            if box.shape != (4,) or not np.isfinite(box).all():
-                raise LangTrackError(f"A box is four finite numbers x1,y1,x2,y2, got {self.box_xyxy}.")
-            if box[2] <= box[0] or box[3] <= box[1]:
-                raise LangTrackError(
-                    f"A box x1,y1,x2,y2 needs x2 > x1 and y2 > y1, got {','.join(f'{v:g}' for v in box)}."
-                )
-            object.__setattr__(self, "box_xyxy", box)
+            object.__setattr__(self, "box_xyxy", check_box(self.box_xyxy))
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,13 @@ no recording can tell: the result says so in `Redecided.notes`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from langtrack_core.checks import finite_number, whole_number
 from langtrack_core.fusion import FusionConfig, FusionState, decide
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import RLE, empty_rle, enclosing_rectangle
@@ -48,8 +48,7 @@ class WhatIf:
     rectangle: Rectangle = "enclosing"
 
     def __post_init__(self) -> None:
-        if isinstance(self.every, bool) or not 1 <= self.every <= MAX_EVERY:
-            raise LangTrackError(f"every must be a whole number from 1 to {MAX_EVERY}, got {self.every}.")
+        whole_number(self.every, "every", 1, MAX_EVERY)
         for name, allowed in (("rule", get_args(Rule)), ("rectangle", get_args(Rectangle))):
             if getattr(self, name) not in allowed:
                 raise LangTrackError(
@@ -77,11 +76,11 @@ class WhatIf:
                     f"There is no what-if setting {str(name)[:40]!r}; there are {', '.join(sorted(known))}."
                 )
         for name, default in numbers.items():
-            value = _number(name, said.get(name, default))
-            numbers[name] = _whole(name, value) if isinstance(default, int) else value
+            check = whole_number if isinstance(default, int) else finite_number
+            numbers[name] = check(said.get(name, default), name)
         return cls(
             FusionConfig(**numbers),
-            _whole("every", _number("every", said.get("every", 1))),
+            whole_number(said.get("every", 1), "every", 1, MAX_EVERY),
             said.get("rule", "fused"),
             said.get("rectangle", "enclosing"),
         )
@@ -265,18 +264,6 @@ def _empty_mask(recorded: Mapping[str, RLE]) -> RLE | None:
 
 def _same_box(a: FloatArray | None, b: FloatArray | None) -> bool:
     return a is b or (a is not None and b is not None and a.tolist() == b.tolist())
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise LangTrackError(f"{name} must be a finite number, got {value!r:.40}.")
-    return value
-
-
-def _whole(name: str, value: float) -> int:
-    if value != int(value):
-        raise LangTrackError(f"{name} must be a whole number, got {value:g}.")
-    return int(value)
 
 
 def corners_of(run: Run, rows: Sequence[Row]) -> list[list[float] | None]:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
+from langtrack_core.checks import whole_number
 from langtrack_core.geometry import box_iou
 from langtrack_core.run.format import Row, Run
 from langtrack_core.types import LangTrackError
@@ -186,10 +187,7 @@ class Verdicts:
 
 
 def _frame(value: Any) -> int:
-    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    if isinstance(value, bool) or not whole or not 0 <= value <= MAX_FRAME:
-        raise LangTrackError(f"A frame is a whole number from 0 up, got {value!r:.40}.")
-    return int(value)
+    return whole_number(value, "A frame", 0, MAX_FRAME)
 
 
 def _checked(says: Any, note: Any) -> None:

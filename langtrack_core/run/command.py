@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import whole_argument
 from ..types import Query
 from .options import RunOptions
 from .recorder import check_out_dir
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="x1,y1,x2,y2",
         help="box on the first frame, in pixels, x2 and y2 exclusive",
     )
-    parser.add_argument("--start", type=_count(0), default=0, metavar="N", help="first frame, from 0")
+    parser.add_argument("--start", type=whole_argument(0), default=0, metavar="N", help="first frame, from 0")
     add_run_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run, made new")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")
@@ -48,7 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `RunOptions` and of the networks, for every command that runs videos."""
     parser.add_argument(
-        "--every", type=_count(1), default=1, metavar="K", help="run the language branch on every K-th frame"
+        "--every",
+        type=whole_argument(1),
+        default=1,
+        metavar="K",
+        help="run the language branch on every K-th frame",
     )
     parser.add_argument(
         "--weights", default="lite", metavar="NAME|FILE", help="lite (default), paper, or a checkpoint"
@@ -87,15 +91,6 @@ def _box(text: str) -> np.ndarray:
     if len(numbers) != 4:
         raise argparse.ArgumentTypeError(f"expected four numbers x1,y1,x2,y2, got {text!r}")
     return np.array(numbers)
-
-
-def _count(least: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, got {text!r}")
-        return int(text)
-
-    return parse
 
 
 def run(args: argparse.Namespace) -> int:

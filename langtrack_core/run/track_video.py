@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..geometry import clip_box
-from ..types import Frame, LangTrackError, Query, Step
+from ..types import Frame, LangTrackError, Query, Step, check_box
 from ..video import VideoInfo, probe, read_backward, read_frames
 from .options import RunOptions
 from .recorder import Recorder
@@ -64,22 +63,11 @@ def check_video(path: Path | str, query: Query) -> VideoInfo:
         LangTrackError: no readable video, a start past its end, a box outside the picture.
     """
     info = probe(path)
-    check_box(query, info)
+    if query.box_xyxy is not None:
+        check_box(query.box_xyxy, (info.height, info.width))
     with closing(read_frames(path, start=query.start, on_damage=lambda sentence: None)) as frames:
         next(frames)
     return info
-
-
-def check_box(query: Query, info: VideoInfo) -> None:
-    """
-    Raises:
-        LangTrackError: the query's box lies outside the picture.
-    """
-    if query.box_xyxy is not None and clip_box(query.box_xyxy, (info.height, info.width)) is None:
-        corners = ",".join(f"{value:g}" for value in query.box_xyxy)
-        raise LangTrackError(
-            f"The box {corners} lies outside the picture, which is {info.width}x{info.height}."
-        )
 
 
 def track_video(
@@ -146,7 +134,8 @@ def track_targets(
     options = options or RunOptions()
     info = video if isinstance(video, VideoInfo) else probe(video)
     for query in queries.values():
-        check_box(query, info)
+        if query.box_xyxy is not None:
+            check_box(query.box_xyxy, (info.height, info.width))
     words = [() if q.text is None else tuple(tracker.read_text(q.text).unknown) for q in queries.values()]
     states: list[Counter[str]] = [Counter() for _ in queries]
     damage: list[str] = []

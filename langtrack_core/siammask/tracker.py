@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..geometry import FloatArray, box_iou, clip_box, cxcywh_to_xyxy, xyxy_to_cxcywh
 from ..guided_filter import drawn_to_edges
 from ..masks import POSITIVE_ABOVE
-from ..types import Estimate, Frame, LangTrackError
+from ..types import Estimate, Frame, LangTrackError, check_box
 from .crops import crop, paste
 from .network import (
     ANCHORS,
@@ -189,16 +189,8 @@ class SiamMaskTracker:
 
     def _learn(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool) -> _Target:
         """Forgets the target before, and learns this one."""
-        box = np.asarray(box_xyxy, dtype=np.float64)
-        shown = ",".join(f"{v:g}" for v in box.ravel())
-        if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] <= box[:2]).any():
-            raise LangTrackError(f"A box x1,y1,x2,y2 needs x2 > x1 and y2 > y1, got {shown}.")
-        inside = clip_box(box, frame.size_hw)
-        if inside is None:
-            height, width = frame.size_hw
-            raise LangTrackError(
-                f"The box {shown} lies outside frame {frame.index}, which is {width}x{height}."
-            )
+        inside = clip_box(check_box(box_xyxy, frame.size_hw), frame.size_hw)
+        assert inside is not None
         box_cxcywh = xyxy_to_cxcywh(inside)
         centre, size = box_cxcywh[:2], np.maximum(box_cxcywh[2:], 2.0)
         self._padding = np.asarray(cv2.mean(frame.rgb)[:3]).astype(np.uint8)  # cut off, as published

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from langtrack_core.checks import whole_argument
 from langtrack_core.files import write_text
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import LangTrackError
@@ -46,9 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="RESULTS", help="where result folders go")
     parser.add_argument("--sentences", choices=SENTENCES, default="first", help="of each sequence")
-    parser.add_argument("--frames", type=_count, metavar="N", help="only the first N frames of each sequence")
     parser.add_argument(
-        "--every", type=_count, default=1, metavar="K", help="run the language branch on every K-th frame"
+        "--frames", type=whole_argument(1), metavar="N", help="only the first N frames of each sequence"
+    )
+    parser.add_argument(
+        "--every",
+        type=whole_argument(1),
+        default=1,
+        metavar="K",
+        help="run the language branch on every K-th frame",
     )
     parser.add_argument("--weights", default="lite", metavar="NAME|FILE", help="lite, paper, or a checkpoint")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
@@ -102,9 +109,3 @@ def _guessed(folder: Path) -> str:
     if kind is None:
         raise LangTrackError(f"What kind of data set {folder} is cannot be told; say it with --kind.")
     return kind
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
-    return int(text)

@@ -121,7 +121,7 @@ def test_overwrite(video: Path, tmp_path: Path, capsys):
         (["--box", "50,10,40,30"], "needs x2 > x1 and y2 > y1, got 50,10,40,30"),
         (["--box", "10,10,10,30"], "needs x2 > x1"),
         (["--box", "nan,1,2,3"], "four finite numbers"),
-        (["--box", "96,0,120,30"], "The box 96,0,120,30 lies outside the picture, which is 96x64"),
+        (["--box", "96,0,120,30"], "96,0,120,30 lies outside the picture, which is 96x64"),
         (["--box", "-40,-40,-1,-1"], "lies outside the picture"),
         (["--text", ""], "The expression is empty"),
         (["--text", " \t"], "The expression is empty"),

@@ -140,7 +140,7 @@ def test_update_before_init_names_the_missing_call():
 )
 def test_boxes_without_a_part_in_the_picture_are_refused(box):
     tracker = SiamMaskTracker(CannedNetwork(), CONFIGS["davis"])
-    with pytest.raises(LangTrackError, match=r"outside frame 0, which is 854x480|needs x2 > x1"):
+    with pytest.raises(LangTrackError, match=r"outside .* 854x480|x2 > x1|four finite"):
         tracker.init(frame(), box)
     with pytest.raises(LangTrackError, match="no target yet"):
         tracker.update(frame())

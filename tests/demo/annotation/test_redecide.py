@@ -165,7 +165,7 @@ def test_ten_thousand_frames_take_less_than_a_second_of_computing() -> None:
         ({"start": 1.5}, r"start must be in \[0, 1\]"),
         ({"every": 0}, "every must be"),
         ({"every": 1.5}, "every must be a whole number"),
-        ({"reanchor_after": True}, "reanchor_after must be a finite number"),
+        ({"reanchor_after": True}, "reanchor_after must be a whole number"),
         ({"reanchor_after": 0}, r"reanchor_after must be in \[1, 30\]"),
         ({"rule": "magic"}, "rule must be one of fused, language, tracker"),
         ({"rule": ["fused"]}, "rule must be one of"),
