@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -15,6 +16,17 @@ from typing import IO
 def hidden_sibling(path: Path) -> Path:
     """A new name in the same folder for what is to become ``path`` when it is whole."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
+def remove_leftovers(folder: Path, name: str = "") -> None:
+    """Remove what a killed process left under hidden names in a folder: all of it, or that of one name."""
+    pattern = rf"\.{re.escape(name) or '.+'}\.[0-9a-f]{{8}}\.part"
+    for path in folder.glob(".*.part"):
+        if re.fullmatch(pattern, path.name):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

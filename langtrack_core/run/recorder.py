@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import shutil
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -23,11 +22,12 @@ import cv2
 import numpy as np
 
 from .. import __version__
+from ..files import hidden_sibling, sha256_of
 from ..masks import encode_rle
 from ..threads import BackgroundWorker
 from ..types import LangTrackError, Query, Step
 from ..video import VideoInfo, VideoWriter
-from ..video.pictures import find_pictures
+from ..video.pictures import pictures_in
 from .format import COLUMNS, FORMAT, FORMAT_VERSION, TOOLKIT_DECIMALS, TRACKS, csv_row, toolkit_line
 from .options import RunOptions
 from .render import PANELS, draw
@@ -71,10 +71,9 @@ def _is_run(folder: Path) -> bool:
 def video_sha256(path: Path) -> str:
     """Hash of a video file; of a folder, that of its pictures' lines ``<sha256>  <name>`` in order."""
     if path.is_dir():
-        listing = "".join(f"{video_sha256(p)}  {p.name}\n" for p in find_pictures(path) or ())
+        listing = "".join(f"{sha256_of(p)}  {p.name}\n" for p in pictures_in(path))
         return hashlib.sha256(listing.encode()).hexdigest()
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 class Recorder:
@@ -106,7 +105,7 @@ class Recorder:
         self.options = options or RunOptions()
         self.out_dir = check_out_dir(out_dir, overwrite=self.options.overwrite)
         self._info, self._query, self._about = info, query, dict(about)
-        self._temp = self._hidden_sibling("partial")
+        self._temp = hidden_sibling(self.out_dir)
         self._made_parents: list[Path] = []
         self._open = contextlib.ExitStack()
         self._texts: dict[str, TextIO] = {}
@@ -259,9 +258,6 @@ class Recorder:
 
     # --- the folder ----------------------------------------------------------------------------------------
 
-    def _hidden_sibling(self, purpose: str) -> Path:
-        return self.out_dir.with_name(f".{self.out_dir.name}.{purpose}-{uuid.uuid4().hex[:8]}")
-
     def _make_folder(self) -> None:
         missing = [p for p in self.out_dir.parents if not p.exists()]
         for parent in reversed(missing):
@@ -275,7 +271,7 @@ class Recorder:
         if not self.out_dir.exists():
             self._temp.rename(self.out_dir)
             return
-        old = self._hidden_sibling("old")
+        old = hidden_sibling(self.out_dir)
         self.out_dir.rename(old)
         try:
             self._temp.rename(self.out_dir)

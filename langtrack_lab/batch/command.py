@@ -19,6 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from langtrack_core.files import remove_leftovers
 from langtrack_core.run.command import add_run_arguments, run_options
 from langtrack_core.run.track_video import load_tracker
 from langtrack_core.types import LangTrackError
@@ -29,7 +30,7 @@ from .manifest import Item, read_manifest
 from .process_pool import LocalPool
 from .ray_pool import RayPool
 from .scheduler import BatchAborted, RetryPolicy, run_items
-from .worker import Task, remove_partial_runs
+from .worker import Task
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +77,7 @@ def run_batch(args: argparse.Namespace, task: Task) -> int:
         task.runs.mkdir(exist_ok=True)
         settings = {"weights": task.weights, **asdict(task.options)}
         check_settings(out, json.loads(json.dumps(settings)))  # as it is read back, with lists for tuples
-        remove_partial_runs(task.runs)  # we hold the lock, so nobody else is writing there
+        remove_leftovers(task.runs)  # we hold the lock, so nobody else is writing there
         todo = [i for i in items if _is_to_do(ledger.entries.get(i.id), task.runs / i.id, args.retry_failed)]
         try:
             if todo:
@@ -93,7 +94,7 @@ def run_batch(args: argparse.Namespace, task: Task) -> int:
                     )
         finally:
             exporters.write_index(out / "index.csv", items, ledger.entries)
-            remove_partial_runs(task.runs)
+            remove_leftovers(task.runs)
         done = [item for item in items if ledger.entries[item.id].status == "done"]
         if args.coco:
             exporters.write_coco_video(out / "coco_video.json", done, task.runs)

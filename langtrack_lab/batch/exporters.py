@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from langtrack_core.files import text_file
+from langtrack_core.files import hidden_sibling, text_file
 from langtrack_core.geometry import xyxy_to_cxcywh, xyxy_to_xywh
 from langtrack_core.run.format import Run, read_run
 
@@ -108,8 +108,7 @@ def write_yolo(folder: Path, items: Iterable[Item], runs: Path) -> None:
     A class for every expression, in the order of the manifest, listed in ``classes.txt``; an empty file where
     the target is absent, as YOLO has it for pictures without objects.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = hidden_sibling(folder)
     names: dict[str, int] = {}
     try:
         for item in items:

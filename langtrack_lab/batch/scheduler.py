@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from langtrack_core.files import remove_leftovers
 from langtrack_core.types import LangTrackError
 
 from .ledger import Entry, Ledger
 from .manifest import Item
-from .worker import Event, Result, remove_partial_runs
+from .worker import Event, Result
 
 
 class Pool(Protocol):
@@ -106,7 +107,7 @@ def run_items(
         ready.discard(slot)
         if item is None:
             return
-        remove_partial_runs(runs, item.id)
+        remove_leftovers(runs, item.id)
         if again and attempts < policy.attempts:
             del busy[slot]
             waiting.append((item, attempts + 1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -85,13 +84,6 @@ def _disk_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
-
-
-def remove_partial_runs(runs: Path, item_id: str = "*") -> None:
-    """Remove what a killed worker left half-written (`Recorder` hides it beside the final folder)."""
-    for pattern in (f".{item_id}.partial-*", f".{item_id}.old-*"):
-        for folder in runs.glob(pattern):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Event(NamedTuple):

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from langtrack_core.files import plain_name, replacing, sha256_of, text_file, write_bytes, write_text
+from langtrack_core.files import (
+    hidden_sibling,
+    plain_name,
+    remove_leftovers,
+    replacing,
+    sha256_of,
+    text_file,
+    write_bytes,
+    write_text,
+)
 
 
 @pytest.mark.parametrize("write", [replacing, text_file])
@@ -43,3 +52,13 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 )
 def test_names_that_every_system_takes(text: str, name: str) -> None:
     assert plain_name(text, "clip") == name
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    mine, yours = hidden_sibling(tmp_path / "a"), hidden_sibling(tmp_path / "a.b")
+    for folder in (mine, yours, tmp_path / "a", tmp_path / ".a.part"):
+        folder.mkdir()
+    remove_leftovers(tmp_path, "a")
+    assert {p.name for p in tmp_path.iterdir()} == {yours.name, "a", ".a.part"}
+    remove_leftovers(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"a", ".a.part"}
