@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from langtrack_core.box_files import read_boxes
 from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.mask_files import read_mask
-from langtrack_core.masks import BoolMask, decode_rle, enclosing_box, encode_rle, mask_iou
+from langtrack_core.masks import RLE, BoolMask, decode_rle, enclosing_box, encode_rle, mask_iou
 from langtrack_core.run.format import TRACKS, BranchBox, Row, Run
 from langtrack_core.types import LangTrackError, shorten
 from langtrack_lab.metrics import THRESHOLDS, precision, success_curve
@@ -38,13 +38,15 @@ class Truth:
         absent: ``(N,)`` bool: the target is not to be seen.
         annotated: ``(N,)`` bool.
         masks: COCO run lengths by place in the run; empty for a file of boxes.
+        voids: likewise, the pixels that count nowhere; only of masks that have some.
         notes: how the truth was read and aligned, in plain sentences.
     """
 
     boxes_xyxy: FloatArray
     absent: NDArray[np.bool_]
     annotated: NDArray[np.bool_]
-    masks: dict[int, dict[str, Any]]
+    masks: dict[int, RLE]
+    voids: dict[int, RLE]
     notes: tuple[str, ...]
 
     def mask(self, place: int) -> BoolMask | None:
@@ -100,7 +102,7 @@ def _from_boxes(path: Path, clip: _Clip) -> Truth:
     places, note = _aligned(len(boxes), clip, "line")
     own = boxes[places]
     absent: NDArray[np.bool_] = np.asarray(np.isnan(own).any(axis=1))
-    return Truth(own, absent, np.ones(len(clip.frames), np.bool_), {}, (note,))
+    return Truth(own, absent, np.ones(len(clip.frames), np.bool_), {}, {}, (note,))
 
 
 def _aligned(count: int, clip: _Clip, what: str) -> tuple[list[int], str]:
@@ -150,13 +152,18 @@ def _from_masks(paths: Sequence[Path], clip: _Clip) -> Truth:
     boxes = np.full((len(frames), 4), np.nan)
     absent = np.zeros(len(frames), np.bool_)
     annotated = np.zeros(len(frames), np.bool_)
-    masks: dict[int, dict[str, Any]] = {}
+    masks: dict[int, RLE] = {}
+    voids: dict[int, RLE] = {}
+    void_pixels = 0
     objects: set[int] = set()
     for path, place in zip(ordered, place_of, strict=True):
         if place is None:
             continue
-        mask, _, values = read_mask(path, size_hw=clip.size_hw)
+        mask, void, values = read_mask(path, size_hw=clip.size_hw)
         objects.update(values)
+        if void.any():
+            voids[place] = encode_rle(void)
+            void_pixels += int(np.count_nonzero(void))
         box = enclosing_box(mask)
         annotated[place], absent[place] = True, box is None
         if box is not None:
@@ -164,7 +171,9 @@ def _from_masks(paths: Sequence[Path], clip: _Clip) -> Truth:
         masks[place] = encode_rle(mask)
     if len(objects) > 1:
         notes.append(f"The masks hold {len(objects)} objects; all of them count as the target.")
-    return Truth(boxes, absent, annotated, masks, tuple(notes))
+    if void_pixels:
+        notes.append(f"{void_pixels:,} void pixels, of value 255 beside the objects, are not counted.")
+    return Truth(boxes, absent, annotated, masks, voids, tuple(notes))
 
 
 def _places(ordered: Sequence[Path], clip: _Clip) -> tuple[list[int | None], list[str]]:
@@ -258,6 +267,8 @@ def _mask_overlap(run: Run, truth: Truth, branch: str, place: int, counts: bool)
     if true is None:
         return math.nan
     mask = run.mask(run.rows[place].frame, branch)
+    if mask is not None and place in truth.voids:
+        mask &= ~decode_rle(truth.voids[place])
     return 0.0 if mask is None else mask_iou(mask, true)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from langtrack_core.box_files import read_boxes
 from langtrack_core.geometry import FloatArray
-from langtrack_core.mask_files import read_mask
+from langtrack_core.mask_files import MaskPicture, read_mask
 from langtrack_core.masks import BoolMask, enclosing_box
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video.pictures import FOLDER_FPS, is_picture, pictures_in, read_picture
@@ -72,8 +72,13 @@ class Sequence:
 
     def mask(self, index: int) -> BoolMask | None:
         """The target's pixels in a frame, ``(H, W)`` bool; None where there is no annotation."""
+        annotation = self.annotation(index)
+        return None if annotation is None else annotation.mask
+
+    def annotation(self, index: int) -> MaskPicture | None:
+        """The target's pixels in a frame, and those that nobody is to judge; None without annotation."""
         path = self.masks[index] if self.masks else None
-        return None if path is None else read_mask(path, self.object_id).mask
+        return None if path is None else read_mask(path, self.object_id)
 
     @cached_property
     def boxes_xyxy(self) -> FloatArray:

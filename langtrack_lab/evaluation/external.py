@@ -169,7 +169,7 @@ def _answers(item: Item, regions: list[Region], size_hw: tuple[int, int]) -> Ans
         if mask is None and box is not None:
             mask = box_to_mask(box, size_hw)
         masks.append(None if mask is None or not mask.any() else encode_rle(mask))
-        rows.append(compared(mask, item.sequence.mask(item.start + place)))
+        rows.append(compared(mask, item.sequence.annotation(item.start + place)))
     return Answers(boxes, unknown, tuple(masks), *np.array(rows, float).reshape(-1, 3).T)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langtrack_core.geometry import FloatArray
+from langtrack_core.mask_files import MaskPicture
 from langtrack_core.masks import BoolMask, encode_rle
 from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step
 from langtrack_core.video import read_picture
@@ -124,7 +125,7 @@ def answer(
     try:
         for step in watch.over(tracker.track(sequence.read_frames(start), item.query(), every=every)):
             said = {"language": step.language, "tracker": step.tracker, "fused": step.fused}
-            truth = sequence.mask(step.frame.index)
+            truth = sequence.annotation(step.frame.index)
             for name, listener in branches.items():
                 listener.hear(said[name], truth)
             states.append(step.decision.state)
@@ -137,7 +138,7 @@ def answer(
         branches = {name: _Listener(item) for name in asked}
         for index in range(start, len(sequence.frames)):
             for listener in branches.values():
-                listener.hear(Estimate.absent(size_hw), sequence.mask(index))
+                listener.hear(Estimate.absent(size_hw), sequence.annotation(index))
             states.append("searching")
             sources.append("none")
             on_frame()
@@ -202,7 +203,7 @@ class _Listener:
         self._masks: list[dict[str, Any] | None] = []
         self._compared: list[tuple[float, float, float]] = []
 
-    def hear(self, estimate: Estimate | None, truth: BoolMask | None) -> None:
+    def hear(self, estimate: Estimate | None, truth: MaskPicture | None) -> None:
         self._confidence.append(np.nan if estimate is None else estimate.confidence)
         if estimate is not None:
             self._last = estimate
@@ -219,14 +220,18 @@ class _Listener:
         return Answers(boxes, np.array(self._confidence).round(6), tuple(self._masks), inter, union, boundary)
 
 
-def compared(mask: BoolMask | None, truth: BoolMask | None) -> tuple[float, float, float]:
-    """Of one frame: pixels of intersection and union, and F; nan without truth. None is an empty mask."""
+def compared(mask: BoolMask | None, truth: MaskPicture | None) -> tuple[float, float, float]:
+    """Pixels of intersection and union in one frame, and F; nan without truth. None is an empty mask.
+
+    Void pixels of the truth count nowhere, as in DAVIS.
+    """
     if truth is None:
         return np.nan, np.nan, np.nan
     if mask is None:
-        mask = np.zeros_like(truth)
-    if mask.shape != truth.shape:
-        sizes = " and ".join(f"{w}x{h}" for h, w in (mask.shape, truth.shape))
+        mask = np.zeros_like(truth.mask)
+    if mask.shape != truth.mask.shape:
+        sizes = " and ".join(f"{w}x{h}" for h, w in (mask.shape, truth.mask.shape))
         raise LangTrackError(f"A picture and its mask differ in size ({sizes}); they have to be equal.")
-    inter, union = float(np.count_nonzero(mask & truth)), float(np.count_nonzero(mask | truth))
-    return inter, union, boundary_f(mask, truth)
+    mask = mask & ~truth.void
+    intersection, union = np.count_nonzero(mask & truth.mask), np.count_nonzero(mask | truth.mask)
+    return float(intersection), float(union), boundary_f(mask, truth.mask)

@@ -143,6 +143,19 @@ def test_masks_of_grey_or_of_object_numbers(tmp_path: Path, value: int) -> None:
     assert report["branches"]["language"]["mean_iou"] == pytest.approx(1 / 3, abs=1e-3)
 
 
+def test_void_pixels_count_nowhere(tmp_path: Path) -> None:
+    run = run_of(range(3))
+    for k, path in enumerate(write_masks(tmp_path / "m", range(3), value=1)):
+        values = mask_of(k)
+        x, y, _, h = map(int, box_of(k))
+        values[y : y + h, x : x + 5] = 255  # the tracker's masks reach into it
+        values[0, :7] = 255
+        Image.fromarray(values).save(path)
+    truth = read_truth(sorted((tmp_path / "m").iterdir()), run)
+    assert truth.boxes_xyxy[0].tolist() == [10, 6, 25, 21] and "246 void pixels" in truth.notes[-1]
+    assert score_run(run, truth)["branches"]["tracker"]["mask_overlap"] == [1.0, 1.0, 1.0]
+
+
 def test_a_zip_of_masks_in_a_folder_with_a_systems_own_files(tmp_path: Path) -> None:
     run = run_of(range(5))
     archive = tmp_path / "masks.zip"

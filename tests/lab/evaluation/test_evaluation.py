@@ -13,6 +13,7 @@ from evaluation_helpers import CountingTracker, colour_tracker, moved, nothing, 
 from tiny_weights import write_lite
 
 from langtrack_core import cli
+from langtrack_core.mask_files import MaskPicture
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights import registry as weights
@@ -20,7 +21,7 @@ from langtrack_lab.evaluation import command
 from langtrack_lab.evaluation import results as folder
 from langtrack_lab.evaluation.protocol import Protocol, items_of
 from langtrack_lab.evaluation.results import ResultFolder, read_results
-from langtrack_lab.evaluation.sequences import answer
+from langtrack_lab.evaluation.sequences import answer, compared
 from langtrack_lab.evaluation.tables import (
     Summary,
     as_csv,
@@ -64,6 +65,14 @@ def test_the_truth_is_perfect(dev: Path, tmp_path: Path):
     assert summary.overall("fused", "boxes").keys() == {
         "auc", "precision", "normalised", "normalised_auc", "ao", "sr50", "sr75", "referral"
     }  # fmt: skip
+
+
+def test_void_pixels_count_nowhere():
+    truth, void = np.zeros((2, 20, 30), bool)
+    truth[5:15, 10:20], void[5:15, 20:24] = True, True
+    answer = truth | void
+    assert compared(answer, MaskPicture(truth, void, (1,))) == (100, 100, 1.0)
+    assert compared(answer, MaskPicture(truth, np.zeros_like(void), (1,)))[:2] == (100, 140)
 
 
 def test_nothing_is_right_only_where_nothing_is(dev: Path, tmp_path: Path):
