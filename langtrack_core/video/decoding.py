@@ -20,17 +20,23 @@ from av.stream import Disposition
 from ..types import LangTrackError
 from .pictures import FOLDER_FPS, check_size
 
-_DEMUXERS = (
+DEMUXERS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,mxf,nut,ivf,dv,rm,m4v,h264,hevc,mjpeg,"
     "yuv4mpegpipe,"
-    "mp3,aac,wav,flac,aiff,ac3,amr"  # so that a sound file is called a sound file
+    "mp3,aac,wav,flac,aiff,ac3,amr"
 )
+"""FFmpeg's readers of containers that may open a file. Those of sound are there so that a message can say
+that a file holds sound only; those that open other files or hosts (playlists, scripts) are left out."""
 
 log_damage: Callable[[str], None] = logging.getLogger(__name__).warning
 """What happens to a sentence on damage where the caller does not say anything else."""
 
 
 def existing(path: str | os.PathLike[str]) -> Path:
+    """
+    Raises:
+        LangTrackError: there is nothing at the path, or an empty file.
+    """
     path = Path(path)
     if not path.exists():
         raise LangTrackError(f"There is no file or folder {path}; check the path.")
@@ -40,6 +46,10 @@ def existing(path: str | os.PathLike[str]) -> Path:
 
 
 def check_start(path: Path, start: int, count: int) -> None:
+    """
+    Raises:
+        LangTrackError: a video of ``count`` frames has no frame ``start``.
+    """
     if start >= count:
         frames = "1 frame" if count == 1 else f"{count} frames"
         raise LangTrackError(
@@ -53,7 +63,9 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
     try:
         # An absolute path, since FFmpeg reads "name:rest" as a protocol.
         container = av.open(
-            str(path.absolute()), options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
+            str(path.absolute()),
+            options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file"},
+            metadata_errors="replace",  # old files have titles in other encodings than UTF-8
         )
     except PermissionError as error:
         raise LangTrackError(f"{path.name} may not be read; check its permissions.") from error
@@ -66,7 +78,8 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
             raise LangTrackError(f"{path.name} holds sound but no pictures; a video is needed.")
         if not streams:
             raise LangTrackError(f"{path.name} holds no video.")
-        stream = streams[0]
+        best = container.streams.best("video")  # by FFmpeg: the default one of several
+        stream = best if isinstance(best, av.VideoStream) and best in streams else streams[0]
         if stream.codec_context is None:
             raise LangTrackError(f"No decoder knows the format of {path.name}; export it as H.264.")
         check_size(path, stream.codec_context.width, stream.codec_context.height)
@@ -90,7 +103,7 @@ def decoded(
     stream: av.VideoStream,
     on_damage: Callable[[str], None] = log_damage,
 ) -> Iterator[tuple[float, av.VideoFrame]]:
-    """All frames that decode, each with its time; what does not is left out, and told of at the end."""
+    """All pictures that decode, each with its time in seconds; what does not is reported at the end."""
     clock = _Clock(1 / frame_rate(stream))
     count = 0
     damaged = False
@@ -126,6 +139,7 @@ def decoded(
 
 
 def frame_rate(stream: av.VideoStream) -> Fraction:
+    """Frames a second, exact; the average where it varies, `FOLDER_FPS` where the file claims none."""
     for rate in (stream.average_rate, stream.guessed_rate):
         if rate and 0 < rate <= 1000:  # above, it is a clock and not a frame rate
             return rate
@@ -133,6 +147,7 @@ def frame_rate(stream: av.VideoStream) -> Fraction:
 
 
 def duration_s(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
+    """Length in seconds as the file claims it; None when it does not."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return container.duration / av.time_base if container.duration else None

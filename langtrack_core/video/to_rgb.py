@@ -14,7 +14,7 @@ from ..types import LangTrackError
 from .pictures import RGB, fitted_wh, over_black
 
 _UNTAGGED = (2, 3)
-"""AVCOL_SPC_UNSPECIFIED and AVCOL_SPC_RESERVED."""
+"""FFmpeg's colour spaces that say nothing: AVCOL_SPC_UNSPECIFIED and AVCOL_SPC_RESERVED."""
 
 
 class RGBConverter:
@@ -109,5 +109,6 @@ _TO_SRGB = {
     int(ColorTrc.SMPTE2084): _curve_to_srgb(_pq_light(_SIGNAL)),
     int(ColorTrc.ARIB_STD_B67): _curve_to_srgb(_hlg_light(_SIGNAL)),
 }
-"""Shown as it is, HDR looks pale and grey. The brightness is put right, channel by channel; the wide
-primaries are not (a conversion by FFmpeg takes seconds to set up), so strong colours stay a little pale."""
+"""The sRGB value for each of the 256 values of an HDR curve; without it HDR looks pale and grey. Brightness
+is converted channel by channel. The wide primaries are not, since FFmpeg's conversion takes seconds to set
+up, so strong colours stay a little pale."""

@@ -24,8 +24,9 @@ from ..files import hidden_sibling
 from ..types import LangTrackError
 from .pictures import RGB
 
-_RESERVED = 64 * 1024
-"""Bytes that must fit at the start."""
+RESERVED_BYTES = 64 * 1024
+"""Bytes that are written before the first frame, so that a full disk is noticed before a run and not after
+it. The header of a file and its first frames take about that much."""
 
 
 class VideoWriter:
@@ -51,10 +52,11 @@ class VideoWriter:
     """
 
     _CLOCK_HZ = 90_000
-    """Time stamps are at least this fine, and a whole number of ticks to a frame period."""
+    """Fewest ticks a second of the time stamps: MPEG's clock, which the usual frame rates divide."""
 
     _SNAP_S = 0.00075
-    """Times this close to a multiple of the frame period are meant to be it: WebM rounds to milliseconds."""
+    """Seconds by which a time may miss a multiple of the frame period and still be taken for it: WebM rounds
+    to milliseconds, so it misses by up to half of one."""
 
     def __init__(self, path: str | os.PathLike[str], fps: Fraction | float, *, crf: int = 20) -> None:
         self.path = Path(path)
@@ -74,7 +76,7 @@ class VideoWriter:
         self._part = hidden_sibling(self.path)
         with self._explained():
             # Found full here, a disk costs nobody a run; and PyAV leaks the file if its header does not fit.
-            self._part.write_bytes(bytes(_RESERVED))
+            self._part.write_bytes(bytes(RESERVED_BYTES))
             self._container = av.open(
                 str(self._part.absolute()), "w", format="mp4", options={"movflags": "+faststart"}
             )
