@@ -292,7 +292,7 @@ def _outcome(work: Work, value: dict[str, Any]) -> str:
         return notice("warning", "The saved run was saved without its video, so there is nothing to show.")
     if work.kind == "open":
         return notice("good", "The saved run is open.")
-    found, of = player.found(value)
+    found, frames_of_track = value.get("found", (0, 0))
     if found == 0:
         return notice("warning", "Not found in any frame. Try other words, or give a box on the start frame.")
-    return notice("good", f"Found in {found} of {of} frames.")
+    return notice("good", f"Found in {found} of {frames_of_track} frames.")

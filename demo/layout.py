@@ -17,7 +17,8 @@ from .endpoints import Endpoints
 from .examples import CARDS_JS, Example, cards, load_examples
 from .handlers import Backend
 from .line import Line
-from .player import PAGE, player, program_route
+from .page_data import page_style, program_route
+from .player import player
 from .sessions import Sessions
 from .settings import Settings
 from .task import MAX_EVERY, Tracker
@@ -186,7 +187,7 @@ def launch_options(settings: Settings, examples_dir: Path) -> Mapping[str, Any]:
     return {
         "theme": theme(),
         # In the head, not as css=: Gradio rewrites that and loses the container queries.
-        "head": f"<style>{(PAGE / 'style.css').read_text(encoding='utf-8')}</style>",
+        "head": f"<style>{page_style()}</style>",
         "max_file_size": f"{settings.max_file_mb}mb",
         "allowed_paths": [str(examples_dir)],
         "app_kwargs": {"routes": [program_route()]},

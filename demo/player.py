@@ -3,37 +3,31 @@
 Its value is one JSON object, its ``state`` one of:
     empty    nothing yet: the four views explain themselves
     running  ``title``, and the fields of `Desk.progress` with the picture in base64
-    done     ``film`` (the clip's frames), ``maps`` (a file per target), ``run`` (JSON text: the numbers of
-             every frame of every target), ``files`` (per target) to download
+    done     ``player_video`` (the clip's frames), ``maps`` (a file per target), ``run`` (JSON text: the
+             numbers of every frame of every target), ``files`` (per target) to download, ``found``: on how
+             many frames the newest target was found, and how many its track has
 ``token`` is what the page keeps to find its session again after a reload.
 
-Its property ``reply`` answers one question of the page, see `actions`. The template never contains a value,
-so nothing from outside is ever parsed as HTML or as a template.
+Its property ``reply`` answers one question of the page, see `actions`; ``page`` is that of `page_data`. The
+template never contains a value, so nothing from outside is ever parsed as HTML or as a template.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.staticfiles import StaticFiles
-
-from langtrack_core.types import REASON_TEXTS
 
 from .film import CHUNK
+from .page_data import PAGE, page_data
 
-PAGE = Path(__file__).parent / "page"
 LOADER = """
 // Gradio gives this component an event for each name in quotes here: 'act', 'look', 'work', 'stop'.
-import(props.program.url).then(
+import(props.page.program.url).then(
   ({ mount }) => mount({ element, props, trigger, upload, watch }),
   (error) => {
     element.querySelector('.lt-title').textContent = 'A part of this page did not arrive. Reload the page.';
@@ -56,8 +50,8 @@ FILE_NOTES = {
     "got10k.txt": "boxes for GOT-10k's toolkit",
 }
 """What stands beside each download, in the order of the list."""
-TOLD: tuple[str, ...] = ("id", "name", "colour", "expression", "edits", "can_undo", "stale", "verdicts")
-TOLD += ("settings", "recorded", "what_if", "changed", "notes")
+TARGET_FIELDS: tuple[str, ...] = ("id", "name", "colour", "expression", "edits", "can_undo", "stale")
+TARGET_FIELDS += ("verdicts", "settings", "recorded", "what_if", "changed", "notes")
 """What the page gets of a target's state, beside its columns."""
 
 
@@ -70,28 +64,8 @@ def player() -> gr.HTML:
         elem_id="player",
         label="Result",
         reply=None,
-        program=gr.FileData(path="main.js", url=f"{program_path()}/main.js").model_dump(),
+        page=page_data(),
     )
-
-
-def program_path() -> str:
-    """The address of ``page/`` on the server, which changes with its content.
-
-    A browser keeps modules by their addresses, so after an upgrade it must not meet an old address again. The
-    modules import each other by relative addresses, so the new path holds for all of them.
-    """
-    content = b"".join(path.read_bytes() for path in sorted(PAGE.glob("*.js")))
-    return f"/page-{hashlib.sha256(content).hexdigest()[:12]}"
-
-
-def program_route() -> Route:
-    """Serves the modules; for the server's ``app_kwargs``. A `Mount` fails behind a proxy's path."""
-    files = StaticFiles(directory=PAGE)
-
-    async def module(request: Request) -> Response:
-        return await files.get_response(request.path_params["name"], request.scope)
-
-    return Route(f"{program_path()}/{{name}}", module)
 
 
 def running(progress: Mapping[str, Any], token: str) -> dict[str, Any]:
@@ -109,18 +83,19 @@ def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[
     """
     targets = state["targets"]
     video = state["video"]
+    confidences = targets[-1]["run"]["fused"]
     run = {
         "size": [video["width"], video["height"]],
         "fps": video["fps"],
         "frames": state["film"]["frames"],
-        "reasons": REASON_TEXTS,
         "targets": [_numbers(target) for target in targets],
     }
     return {
         "state": "done",
         "token": token,
         "newest": newest,
-        "film": _served(state["film"]["file"]),
+        "found": [sum(confidence != "absent" for confidence in confidences), len(confidences)],
+        "player_video": _served(state["film"]["file"]),
         "maps": [_served(target["maps"]["file"]) for target in targets],
         "run": json.dumps(run, separators=(",", ":")),
         "files": [_downloads(target) for target in targets],
@@ -131,19 +106,13 @@ def download(path: Path, note: str = "") -> dict[str, Any]:
     return {"name": path.name, "note": note, "bytes": path.stat().st_size, "file": _served(path)}
 
 
-def found(value: Mapping[str, Any]) -> tuple[int, int]:
-    """Frames with the object, and all, of the target that came last."""
-    said = json.loads(value["run"])["targets"][-1]["fused"] if value["state"] == "done" else []
-    return sum(one != "absent" for one in said), len(said)
-
-
 def _numbers(target: Mapping[str, Any]) -> dict[str, Any]:
     """What the page knows of a target: columns with an entry per frame of its track, and what stands once."""
     maps = target["maps"]
     width, height = maps["size"]
     frames = len(target["run"]["index"])
     layers = {"width": width, "height": height, "chunk": CHUNK, "frames": frames, "offsets": maps["offsets"]}
-    return {**{name: target[name] for name in TOLD}, **target["run"], "map": layers}
+    return {**{name: target[name] for name in TARGET_FIELDS}, **target["run"], "map": layers}
 
 
 def _downloads(target: Mapping[str, Any]) -> dict[str, Any]:

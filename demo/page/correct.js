@@ -4,7 +4,7 @@ import { make, titleOf } from "./dom.js";
 const MIN_SIDE = 2; // pixels of the clip; a smaller box was a click
 
 export function correctTool(player, server) {
-  const { draft, find, film } = player;
+  const { draft, find, video } = player;
   const boxField = find(".lt-box");
   const sentence = find(".lt-sentence");
 
@@ -27,7 +27,7 @@ export function correctTool(player, server) {
 
   function toggleDrawing() {
     if (draft.on) return setDrawing(false);
-    film.pause();
+    video.pause();
     setDrawing(true);
     player.notify("Drag a box around the object, in any of the four views.", "tip");
   }
@@ -64,7 +64,7 @@ export function correctTool(player, server) {
       if (!box || box[2] - box[0] < MIN_SIDE || box[3] - box[1] < MIN_SIDE) return setBox(null);
       player.notify("");
       player.openTool("correct");
-      setTimeout(() => setDrawing(false)); // the click that ends the drag must not start the film
+      setTimeout(() => setDrawing(false)); // the click that ends the drag must not start the video
     });
   }
 
@@ -93,6 +93,7 @@ export function correctTool(player, server) {
     );
   }
 
+  sentence.maxLength = player.page.max_characters;
   player.on("frame target", describe);
   player.on("target", list);
   player.on("run", () => {

@@ -5,7 +5,7 @@ import { verdictText } from "./verdicts.js";
 function why(player, frame) {
   const value = (column) => player.value(column, frame);
   if (value("state") === null) return "not part of this run";
-  const parts = [(isNumber(value("fused")) ? value("source") + " chosen" : value("state")) + ": " + player.run.reasons[value("reason")]];
+  const parts = [(value("source") ? value("source") + " chosen" : value("state")) + ": " + player.page.reasons[value("reason")]];
   if (value("overlap") !== null) parts.push("overlap of the branches " + value("overlap").toFixed(2));
   return parts.join(" · ");
 }
@@ -24,7 +24,7 @@ export function describer(player) {
     const notes = { mask: language, rectangle: language, tracker: percent(player.value("tracker"), "not started") };
     notes.fused = isNumber(fused) ? percent(fused) : state === "tracking" ? "absent" : state || "";
     player.panels.forEach((panel) => (panel.querySelector(".lt-note").textContent = notes[panel.dataset.panel]));
-    find(".lt-who").textContent = isNumber(fused) ? player.value("source") : "";
+    find(".lt-who").textContent = player.value("source") || "";
     const text = "frame " + frame + " of " + last + " · " + player.run.time_s[frame].toFixed(2) + " s";
     find(".lt-clock").textContent = text;
     find(".lt-reason").textContent = why(player, frame);

@@ -1,6 +1,6 @@
 // Buttons, mouse, touch and keyboard of the player.
 export function controls(player, { judge, nextDisagreement, stopDrawing }) {
-  const { all, film, find, panels, root } = player;
+  const { all, find, panels, root, video } = player;
   const slider = find(".lt-range");
 
   const STEPS = {
@@ -14,7 +14,7 @@ export function controls(player, { judge, nextDisagreement, stopDrawing }) {
     whole: () => player.setRange(null, null),
   };
   all("[data-do]").forEach((button) => button.addEventListener("click", () => player.run && STEPS[button.dataset.do]()));
-  find(".lt-speed select").addEventListener("change", (event) => (film.playbackRate = Number(event.target.value)));
+  find(".lt-speed select").addEventListener("change", (event) => (video.playbackRate = Number(event.target.value)));
 
   function zoom(panel) {
     const big = !panel.classList.contains("lt-big");

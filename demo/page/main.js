@@ -23,10 +23,10 @@ const channels = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at 
 // The numbers of a run, as the page uses them.
 function runOf(value, cache, onFailure) {
   const run = JSON.parse(value.run);
-  run.src = value.film.url;
+  run.src = value.player_video.url;
   run.time_s = clockOf(run.targets, run.frames, run.fps);
   run.targets.forEach((target, k) => {
-    target.rows = new Int32Array(run.frames).fill(-1); // of each of the film's frames in the target's columns
+    target.rows = new Int32Array(run.frames).fill(-1); // of each of the video's frames in the target's columns
     target.index.forEach((frame, row) => (target.rows[frame] = row));
     target.layers = new Layers(value.maps[k].url, target.map, cache, onFailure);
     target.ink = channels(target.colour);
@@ -38,8 +38,8 @@ function runOf(value, cache, onFailure) {
 // `component` is what Gradio hands to a component's program: element, props, trigger, upload, watch.
 export function mount(component) {
   const { element, props, trigger, watch } = component;
-  const player = new Player(element.querySelector(".lt-player"));
-  const { film, find, root } = player;
+  const player = new Player(element.querySelector(".lt-player"), props.page);
+  const { video, find, root } = player;
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
   const cache = new ChunkCache();
 
@@ -63,9 +63,9 @@ export function mount(component) {
     find(".lt-targets").replaceChildren();
   }
 
-  // The same clip as before: the page stays at its frame and with its target, and the film is not loaded anew.
+  // The same clip as before: the page stays at its frame and with its target, and the video is not loaded anew.
   function open(value) {
-    const same = player.run !== null && player.run.src === value.film.url;
+    const same = player.run !== null && player.run.src === value.player_video.url;
     const [frame, id] = player.run === null ? [0, null] : [Math.max(0, player.here), player.target.id];
     if (!same) leave();
     const run = runOf(value, cache, () => player.notify("The masks of these frames could not be fetched; boxes and numbers are complete."));
@@ -76,11 +76,11 @@ export function mount(component) {
     player.choose(player.active);
     if (same) return player.present();
     const begin = Math.min(player.last, Math.max(frame, player.target.index[0]));
-    film.src = run.src;
-    film.addEventListener("loadedmetadata", () => (film.currentTime = player.middleOf(begin)), { once: true });
-    film.load();
+    video.src = run.src;
+    video.addEventListener("loadedmetadata", () => (video.currentTime = player.middleOf(begin)), { once: true });
+    video.load();
     if (!document.activeElement.matches("input, textarea, select")) root.focus({ preventScroll: true }); // its keys work at once
-    if (!calm.matches && !frame) film.addEventListener("canplay", () => root.dataset.state === "done" && film.play().catch(() => {}), { once: true });
+    if (!calm.matches && !frame) video.addEventListener("canplay", () => root.dataset.state === "done" && video.play().catch(() => {}), { once: true });
   }
 
   function listTargets() {
@@ -101,7 +101,7 @@ export function mount(component) {
     const value = props.value || { state: "empty" };
     if (value.token) sessionStorage.setItem("langtrack", value.token);
     if (value.state === "empty") leave();
-    film.pause();
+    video.pause();
     if (value.state === "empty" || (value.stage === "waiting" && !player.run)) delete root.dataset.painted;
     if (value.state === "running" && root.dataset.state !== "running" && root.getBoundingClientRect().top > window.innerHeight * 0.6)
       root.scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" }); // on a narrow page it is below the form

@@ -13,7 +13,7 @@ export const HEAT = (() => {
 const sheet = document.createElement("canvas");
 let fine = new Uint8Array(0);
 
-// Bilinear. Pixel centres, as in the film: the map's corners are the picture's.
+// Bilinear. Pixel centres, as in the video: the map's corners are the picture's.
 function refine(map, width, height) {
   if (fine.length !== 4 * width * height) fine = new Uint8Array(4 * width * height);
   for (let y = 0; y < 2 * height; y++) {

@@ -1,10 +1,7 @@
-// The four pictures of a frame, painted from the film's frame, the maps and the boxes.
+// The four pictures of a frame, painted from the video's frame, the maps and the boxes.
 import { isNumber } from "./dom.js";
 import { HEAT, layMap } from "./overlay.js";
 
-const RED = [255, 45, 45];
-const BLUE = [0, 170, 235];
-const OURS = { language: RED, tracker: BLUE };
 const WHITE = [255, 255, 255];
 const DRAFT = [255, 191, 51];
 
@@ -31,20 +28,21 @@ function plate(context, text, x, y, colour) {
 
 // Paints the panels whenever they change; gives what others need to paint a target into a canvas of their own.
 export function painter(player) {
-  const { film, look, panels } = player;
-  const still = document.createElement("canvas"); // the film's frame, for painting again while it stands still
+  const { video, look, panels } = player;
+  const { colours } = player.page;
+  const still = document.createElement("canvas"); // the video's frame, for painting again while it stands still
   let mean = new Uint8Array(0);
 
   function keepFrame() {
-    const grow = Math.max(1, Math.round(640 / film.videoWidth)); // a tiny clip still gets sharp lines
-    resize(still, film.videoWidth * grow, film.videoHeight * grow);
-    still.getContext("2d").drawImage(film, 0, 0, still.width, still.height);
+    const grow = Math.max(1, Math.round(640 / video.videoWidth)); // a tiny clip still gets sharp lines
+    resize(still, video.videoWidth * grow, video.videoHeight * grow);
+    still.getContext("2d").drawImage(video, 0, 0, still.width, still.height);
   }
 
   const scaleOf = ({ width, height }) => [width / player.run.size[0], height / player.run.size[1]];
   const mapOf = (target, branch) => target.layers.map(target.rows[player.frame], branch);
 
-  // The map behind the fused mask: the chosen branch's; where the branches agree, the mean of both (fusion.fuse).
+  // The map behind the fused mask: that of the source; where the branches agree, the mean of both (fusion.fuse).
   function fusedMap(target, source) {
     const chosen = mapOf(target, source);
     if (!chosen || !player.value("agree", player.frame, target)) return chosen;
@@ -93,7 +91,7 @@ export function painter(player) {
   function paintTrack(context, target, colour, alpha) {
     const source = player.value("source", player.frame, target);
     if (!source) return false;
-    const ink = colour || OURS[source];
+    const ink = colour || colours[source];
     layMask(context, target, fusedMap(target, source), ink, alpha, null);
     frameBox(context, target, "fused", ink);
     return true;
@@ -105,7 +103,7 @@ export function painter(player) {
       if (!map) return;
       const { view, threshold } = look;
       const inks = {
-        mask: (value) => (value > threshold ? [...RED, 0.45] : [0, 0, 0, 0]),
+        mask: (value) => (value > threshold ? [...colours.language, 0.45] : [0, 0, 0, 0]),
         binary: (value) => (value > threshold ? [...WHITE, 1] : [0, 0, 0, 1]),
         heat: (value) => [...HEAT[value], 0.35 + (0.6 * value) / 255],
       };
@@ -113,11 +111,11 @@ export function painter(player) {
       layMap(context, map, target.layers.width, target.layers.height, threshold, inks[view], rim);
     },
     rectangle(context, target) {
-      frameBox(context, target, "language", RED);
+      frameBox(context, target, "language", colours.language);
     },
     tracker(context, target) {
-      layMask(context, target, mapOf(target, "tracker"), BLUE, 0.16, [...BLUE, 0.9]);
-      frameBox(context, target, "tracker", BLUE);
+      layMask(context, target, mapOf(target, "tracker"), colours.tracker, 0.16, [...colours.tracker, 0.9]);
+      frameBox(context, target, "tracker", colours.tracker);
     },
     fused(context) {
       const several = player.run.targets.length > 1;

@@ -10,22 +10,24 @@
 //   look    the pictures have to be painted again
 //   tool    the tab of another tool is open
 export class Player {
-  run = null; // see `player.done` in player.py; time_s has an entry per frame of the film
+  run = null; // see `player.done` in player.py; time_s has an entry per frame of the video
   active = 0; // which of its targets is shown
-  frame = -1; // number of the frame in the panels; the film begins with the clip's frame 0
+  frame = -1; // number of the frame in the panels; the video begins with the clip's frame 0
   goal = null; // frame that a seek is on its way to
-  range = { from: null, to: null }; // frames, both included; null, null: the whole film
+  range = { from: null, to: null }; // frames, both included; null, null: the whole video
   look = { view: "mask", threshold: 128, rotated: false }; // rotated rectangles: also a what-if setting
   draft = { on: false, frame: -1, box: null }; // a box that is drawn, in pixels of the clip
   hints = { frame: -1, boxes: [] }; // regions that the words could mean: {box, label}
   tool = "files"; // whose tab is open
   #listeners = {};
 
-  constructor(root) {
+  // `page` is what Python knows and sends once: see page_data.py.
+  constructor(root, page) {
     this.root = root;
-    this.film = this.find(".lt-film");
+    this.page = page;
+    this.video = this.find(".lt-video");
     this.panels = this.all(".lt-panel");
-    this.#followFilm();
+    this.#followVideo();
   }
 
   // --- the page -------------------------------------------------------------------------------------------
@@ -96,8 +98,8 @@ export class Player {
     this.frame = -1;
     this.goal = null;
     delete this.root.dataset.frame;
-    this.film.pause();
-    this.film.removeAttribute("src");
+    this.video.pause();
+    this.video.removeAttribute("src");
     this.emit("run");
   }
 
@@ -113,7 +115,7 @@ export class Player {
     this.emit("range");
   }
 
-  // --- the film -------------------------------------------------------------------------------------------
+  // --- the video ------------------------------------------------------------------------------------------
 
   // Seeking to the middle of a frame's time hits no frame's edge.
   middleOf(frame) {
@@ -131,9 +133,9 @@ export class Player {
     return low;
   }
 
-  present(seconds = this.film.currentTime) {
-    const { film, root, run, range } = this;
-    if (!run || film.readyState < 2 || root.dataset.state !== "done") return;
+  present(seconds = this.video.currentTime) {
+    const { video, root, run, range } = this;
+    if (!run || video.readyState < 2 || root.dataset.state !== "done") return;
     const frame = this.#frameAt(seconds);
     // A frame is painted when its maps are there, so that no panel is ever ahead of another.
     if (!run.targets.every((target) => target.layers.ready(target.rows[frame]))) {
@@ -146,51 +148,51 @@ export class Player {
     this.emit("frame");
     this.panels.forEach((panel) => (panel.dataset.frame = frame));
     root.dataset.frame = frame;
-    if (this.goal !== null && !film.seeking) film.currentTime = this.middleOf(this.goal);
-    else if (!film.paused && range.to !== null && (frame >= range.to || frame < range.from)) film.currentTime = this.middleOf(range.from);
+    if (this.goal !== null && !video.seeking) video.currentTime = this.middleOf(this.goal);
+    else if (!video.paused && range.to !== null && (frame >= range.to || frame < range.from)) video.currentTime = this.middleOf(range.from);
   }
 
   seek(frame) {
     if (!this.run) return;
-    this.film.pause();
+    this.video.pause();
     this.goal = Math.max(0, Math.min(this.last, frame));
     if (this.goal === this.frame) this.goal = null;
-    else if (!this.film.seeking) this.film.currentTime = this.middleOf(this.goal); // else it follows the seek on its way
+    else if (!this.video.seeking) this.video.currentTime = this.middleOf(this.goal); // else it follows the seek on its way
   }
 
   playOrPause() {
-    const { film, frame, range, run } = this;
+    const { video, frame, range, run } = this;
     if (!run) return;
-    if (!film.paused) return void film.pause();
-    if (range.to !== null && (frame < range.from || frame >= range.to)) film.currentTime = this.middleOf(range.from);
-    else if (frame >= this.last) film.currentTime = 0;
-    film.play().catch(() => {});
+    if (!video.paused) return void video.pause();
+    if (range.to !== null && (frame < range.from || frame >= range.to)) video.currentTime = this.middleOf(range.from);
+    else if (frame >= this.last) video.currentTime = 0;
+    video.play().catch(() => {});
   }
 
-  #followFilm() {
-    const { film, root } = this;
+  #followVideo() {
+    const { video, root } = this;
     const markPlaying = (playing) => {
       root.dataset.playing = playing;
       this.find('[data-do="play"]').setAttribute("aria-label", playing ? "Pause" : "Play");
     };
-    film.loop = true;
-    film.addEventListener("seeked", () => this.present());
-    film.addEventListener("loadeddata", () => this.present());
-    film.addEventListener("play", () => markPlaying(true));
-    film.addEventListener("pause", () => markPlaying(false));
-    film.addEventListener("error", () => {
+    video.loop = true;
+    video.addEventListener("seeked", () => this.present());
+    video.addEventListener("loadeddata", () => this.present());
+    video.addEventListener("play", () => markPlaying(true));
+    video.addEventListener("pause", () => markPlaying(false));
+    video.addEventListener("error", () => {
       if (this.run) this.find(".lt-reason").textContent = "This browser cannot play the result; the files below are complete.";
     });
-    const everyFrame = film.requestVideoFrameCallback
+    const everyFrame = video.requestVideoFrameCallback
       ? (now, { mediaTime }) => {
           this.present(mediaTime);
-          film.requestVideoFrameCallback(everyFrame);
+          video.requestVideoFrameCallback(everyFrame);
         }
       : () => {
-          if (!film.paused) this.present();
+          if (!video.paused) this.present();
           if (root.isConnected) requestAnimationFrame(everyFrame);
         };
-    if (film.requestVideoFrameCallback) film.requestVideoFrameCallback(everyFrame);
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(everyFrame);
     else requestAnimationFrame(everyFrame);
   }
 }

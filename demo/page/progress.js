@@ -2,14 +2,11 @@
 import { duration } from "./dom.js";
 import { paintLive } from "./paint.js";
 
-const STAGES = { waiting: "Waiting for a free place", opening: "Opening the clip", following: "Following", writing: "Writing the files", stopping: "Stopping after this frame" };
-const KINDS = { correct: "Correcting", compare: "Comparing", export: "Making the files", open: "Opening the saved run" };
-
-export function showProgress({ find, root, panels }, { stage, kind, frames, total, position, fps, left_s, picture }) {
+export function showProgress({ find, page, root, panels }, { stage, kind, frames, total, position, fps, left_s, picture }) {
   const bar = find(".lt-bar");
   if (total) bar.value = Math.min(1, frames / total);
   else bar.removeAttribute("value");
-  const what = (stage === "following" && KINDS[kind]) || STAGES[stage] || "";
+  const what = stage === "following" ? page.kinds[kind] : page.stages[stage];
   const ahead = position > 1 ? ": " + (position - 1) + " ahead of you" : "";
   const count = frames ? ", frame " + frames + (total ? " of " + total : "") : "…";
   find(".lt-stage").textContent = what + (stage === "waiting" ? ahead + "…" : count);

@@ -3,7 +3,7 @@
 import { isNumber } from "./dom.js";
 import { VERDICTS } from "./verdicts.js";
 
-const ROWS = { marks: [0, 9], curves: [13, 61], choice: [65, 85], agree: [89, 101] }; // CSS pixels from the top
+const ROWS = { marks: [0, 9], curves: [13, 61], choice: [65, 85], overlap: [89, 101] }; // CSS pixels from the top
 const CHOICES = ["lost", "searching", "language", "tracker"]; // of frames in one column the first of these is shown
 
 function choiceAt(player, frame) {
@@ -20,13 +20,13 @@ function differs({ target }, frame) {
 
 // What a column of pixels shows of its frames: extremes, since a short loss must not vanish.
 function gather(player, from, to) {
-  const column = { choice: null, anchor: false, language: null, tracker: null, agree: null, verdict: null, differs: false };
+  const column = { choice: null, reanchor: false, language: null, tracker: null, overlap: null, verdict: null, differs: false };
   const verdicts = player.target.verdicts.frames;
   for (let frame = from; frame < to; frame++) {
     const choice = choiceAt(player, frame);
     if (choice === null) continue;
     if (column.choice === null || CHOICES.indexOf(choice) < CHOICES.indexOf(column.choice)) column.choice = choice;
-    column.anchor ||= player.value("reanchor", frame);
+    column.reanchor ||= player.value("reanchor", frame);
     for (const branch of ["language", "tracker"]) {
       const value = player.value(branch, frame);
       if (value === null) continue;
@@ -34,8 +34,8 @@ function gather(player, from, to) {
       const span = column[branch];
       column[branch] = span ? [Math.min(span[0], confidence), Math.max(span[1], confidence)] : [confidence, confidence];
     }
-    const agree = player.value("overlap", frame);
-    if (agree !== null) column.agree = column.agree === null ? agree : Math.min(column.agree, agree);
+    const overlap = player.value("overlap", frame);
+    if (overlap !== null) column.overlap = column.overlap === null ? overlap : Math.min(column.overlap, overlap);
     column.verdict ||= verdicts[frame]?.verdict;
     column.differs ||= differs(player, frame);
   }
@@ -66,7 +66,7 @@ function draw(player, canvas) {
   const ink = (name) => style.getPropertyValue("--lt-" + name).trim();
   const context = canvas.getContext("2d");
   const rows = Object.fromEntries(Object.entries(ROWS).map(([name, span]) => [name, span.map((y) => Math.round(y * ratio))]));
-  const fills = { language: ink("language"), tracker: ink("tracker"), searching: ink("nobody"), lost: hatch(context, ink("ink"), ratio) };
+  const fills = { language: ink("language-ink"), tracker: ink("tracker-ink"), searching: ink("nobody"), lost: hatch(context, ink("ink"), ratio) };
   const count = player.last + 1;
   const number = Math.min(count, width);
   const columns = Array.from({ length: number }, (_, k) => ({
@@ -96,9 +96,9 @@ function draw(player, canvas) {
       context.globalAlpha = 1;
     }
     if (column.choice) block(column, rows.choice, fills[column.choice]);
-    if (column.agree !== null) {
-      const [top, bottom] = rows.agree;
-      block(column, [bottom - Math.max(ratio, (bottom - top) * column.agree), bottom], ink("good"));
+    if (column.overlap !== null) {
+      const [top, bottom] = rows.overlap;
+      block(column, [bottom - Math.max(ratio, (bottom - top) * column.overlap), bottom], ink("good"));
     }
     if (column.verdict) block(column, rows.marks, ink(VERDICTS[column.verdict].ink));
     if (column.differs) block(column, [rows.choice[1] + ratio, rows.choice[1] + 3 * ratio], ink("amber"));
@@ -124,7 +124,7 @@ function draw(player, canvas) {
     context.stroke();
   }
   for (const column of columns) {
-    if (!column.anchor) continue;
+    if (!column.reanchor) continue;
     const x = (column.left + column.right) / 2;
     const y = rows.choice[0];
     context.fillStyle = ink("ink");

@@ -2,7 +2,7 @@
 import { isNumber, make } from "./dom.js";
 
 const BRANCHES = { language: "Language", tracker: "Tracker", fused: "Fused" };
-const INKS = { language: "language", tracker: "tracker", fused: "amber" }; // --lt-…
+const INKS = { language: "language-ink", tracker: "tracker-ink", fused: "amber" }; // --lt-…
 
 function drawLine({ context, x, y }, points, ink) {
   context.strokeStyle = ink;

@@ -1,7 +1,7 @@
 // What a verdict is called, and its colour (`--lt-…`).
 export const VERDICTS = {
-  language: { ink: "language", text: "language right" },
-  tracker: { ink: "tracker", text: "tracker right" },
+  language: { ink: "language-ink", text: "language right" },
+  tracker: { ink: "tracker-ink", text: "tracker right" },
   both: { ink: "good", text: "both right" },
   neither: { ink: "ink", text: "neither right" },
   absent: { ink: "soft", text: "absent" },

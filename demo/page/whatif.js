@@ -1,21 +1,11 @@
 // What if the fusion had other settings: every change is decided anew by the server, without any network.
 import { make } from "./dom.js";
 
-const KNOBS = [
-  { name: "rule", label: "Believe", choices: { fused: "the fusion of both", language: "language", tracker: "tracker" } },
-  { name: "rectangle", label: "Rectangle", choices: { enclosing: "upright", rotated: "rotated" } },
-  { name: "start", label: "Found from a confidence of", max: 1, step: 0.01 },
-  { name: "lost", label: "Lost below a confidence of", max: 1, step: 0.01 },
-  { name: "margin", label: "Language is clearly better by", max: 1, step: 0.01 },
-  { name: "reanchor_after", label: "… on so many frames in a row", min: 1, max: 30, step: 1 },
-  { name: "distrust_rate", label: "A contradicted tracker is doubted by", max: 1, step: 0.01 },
-  { name: "overlap", label: "Branches agree from an overlap of", max: 1, step: 0.01 },
-  { name: "every", label: "Language asked on every … frame", min: 1, max: 30, step: 1 },
-];
 const MAX_WAIT_MS = 4000; // for an answer; a lost one must not block the next question
 
 export function whatIfTool(player, server) {
   const { find } = player;
+  const knobs = player.page.settings;
   let wish = null; // settings that wait for the server
   let busy = false;
 
@@ -46,7 +36,7 @@ export function whatIfTool(player, server) {
     player.emit("track");
   }
 
-  function knob({ name, label, choices, min, max, step }) {
+  function knobOf({ name, label, choices, low, high, step }) {
     const field = make(choices ? "fieldset" : "label", "", { class: choices ? "lt-choice" : "lt-knob", "data-knob": name });
     if (choices) {
       field.append(make("legend", label));
@@ -59,7 +49,7 @@ export function whatIfTool(player, server) {
       }
       return field;
     }
-    const slider = make("input", "", { type: "range", min: min || 0, max, step });
+    const slider = make("input", "", { type: "range", min: low, max: high, step });
     const output = make("output");
     slider.addEventListener("input", () => {
       output.textContent = slider.value;
@@ -71,7 +61,7 @@ export function whatIfTool(player, server) {
 
   function describe() {
     const { target } = player;
-    for (const { name, choices } of KNOBS) {
+    for (const { name, choices } of knobs) {
       const field = find(`[data-knob="${name}"]`);
       const value = target.settings[name];
       field.classList.toggle("lt-moved", value !== target.recorded[name]);
@@ -86,7 +76,7 @@ export function whatIfTool(player, server) {
     find('[data-ask="reset"]').disabled = !target.what_if;
   }
 
-  find(".lt-knobs").append(...KNOBS.map(knob));
+  find(".lt-knobs").append(...knobs.map(knobOf));
   player.on("track", describe);
   player.onAsk("reset", () => {
     wish = null;

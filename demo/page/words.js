@@ -115,7 +115,10 @@ export function wordsTool(player, server, { still, paintTrack }) {
     player.emit("look");
   }
 
-  player.on("run", () => (player.hints = { frame: -1, boxes: [] }));
+  player.on("run", () => {
+    player.hints = { frame: -1, boxes: [] };
+    if (!player.run) [answer, find(".lt-regions")].forEach((place) => place.replaceChildren());
+  });
   player.on("target", listGrid);
   player.on("frame track tool", paintGrid);
   player.onAsk("words", askWords);

@@ -14,7 +14,7 @@ import pytest
 from app_helpers import FRAMES, Server, chromium, counting_clip, eventually, grey_of, serving
 from playwright.sync_api import Browser, Page, Route, expect
 
-from demo.player import PAGE, program_path
+from demo.page_data import PAGE, page_data, program_path
 from langtrack_core import LangTracker, probe, read_frames
 from langtrack_core.video import VideoWriter
 
@@ -248,20 +248,20 @@ def test_every_module_of_the_page_stands_alone(browser: Browser, server: Server)
 def test_a_component_that_is_mounted_again_has_a_state_of_its_own(open_page: Callable[..., Page]) -> None:
     page = open_page()
     titles = page.evaluate(
-        """async (address) => {
-            const { mount } = await import(address);
+        """async (page) => {
+            const { mount } = await import(page.program.url);
             const again = ["first run", "second run"].map((title) => {
                 const element = document.querySelector("#player").cloneNode(true);
                 element.querySelector(".lt-knobs").replaceChildren();
                 document.body.append(element);
                 const value = { state: "running", title, stage: "opening" };
-                mount({ element, props: { value }, trigger() {}, upload() {}, watch() {} });
+                mount({ element, props: { page, value }, trigger() {}, upload() {}, watch() {} });
                 return element });
             return [document.querySelector("#player"), ...again].map((element) => [
                 element.querySelector(".lt-title").textContent,
                 element.querySelector(".lt-player").dataset.state,
                 element.querySelector(".lt-knob") !== null]) }""",
-        f"{program_path()}/main.js",
+        page_data(),
     )
     assert titles == [
         ["What you get: four views of one run", "empty", True],

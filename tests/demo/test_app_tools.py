@@ -36,6 +36,14 @@ PIXELS = """(panel) => { const canvas = document.querySelector(`[data-panel="${p
   return {white, sum, first: bytes[0]} }"""
 """What a panel shows, briefly: its white pixels, a sum over all, its first pixel."""
 
+INKS = """(branches) => branches.map((branch) => {
+  const style = getComputedStyle(document.querySelector('.lt-player'));
+  const context = document.createElement('canvas').getContext('2d');
+  context.fillStyle = style.getPropertyValue(`--lt-${branch}-ink`);
+  context.fillRect(0, 0, 1, 1);
+  return context.getImageData(0, 0, 1, 1).data.slice(0, 3).join() })"""
+"""The colours of the branches on the page."""
+
 
 def scripted_tracker(boxes_xywh: np.ndarray) -> LangTracker:
     """The truth of a shipped example, but for `GONE` and `ASTRAY`; "left" in a sentence shifts its mask."""
@@ -142,7 +150,7 @@ def test_the_timeline_tells_gaps_and_jumps_to_a_click(page: Page) -> None:
         const row = strip.getContext('2d').getImageData(0, 75 * devicePixelRatio, strip.width, 1).data;
         for (let k = 0; k < row.length; k += 4) inks.add(row.slice(k, k + 3).join());
         return [...inks] }""")
-    assert {"0,137,199", "229,38,43"} <= set(inks)  # the tracker's blue and the language branch's red
+    assert set(page.evaluate(INKS, ["language", "tracker"])) <= set(inks)
 
 
 def test_the_mask_as_heat_map_binary_and_at_another_threshold(page: Page) -> None:
@@ -336,7 +344,7 @@ def test_ten_thousand_frames_are_drawn_by_the_column(page: Page, server: Server,
     }
     value = player.done(long, session.token)
     root = server.backend.sessions.root
-    for place in (value["film"], *value["maps"]):  # Gradio hands out what lies below its folder
+    for place in (value["player_video"], *value["maps"]):  # Gradio hands out what lies below its folder
         path = root / Path(place["path"]).name
         path.write_bytes(Path(place["path"]).read_bytes())
         place["path"] = str(path)

@@ -1,0 +1,107 @@
+"""What the page has to know and Python already does: each fact has its home here or in `langtrack_core`.
+
+The page gets it once, with the player: `page_data` for the program, `page_style` for the style sheet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
+
+from langtrack_core.fusion import FUSION_LIMITS, Limit
+from langtrack_core.run.render import Style
+from langtrack_core.types import MAX_CHARACTERS, REASON_TEXTS
+
+from .annotation.redecide import Rectangle, Rule
+from .task import MAX_EVERY
+from .work import Kind, Stage
+
+PAGE = Path(__file__).parent / "page"
+
+STAGE_TEXTS: dict[Stage, str] = {
+    "waiting": "Waiting for a free place",
+    "opening": "Opening the clip",
+    "following": "Following",
+    "writing": "Writing the files",
+    "stopping": "Stopping after this frame",
+}
+KIND_TEXTS: dict[Kind, str] = {
+    "follow": "Following",
+    "correct": "Correcting",
+    "compare": "Comparing",
+    "export": "Making the files",
+    "open": "Opening the saved run",
+}
+"""What is shown instead of “Following” while such work computes."""
+
+RULE_TEXTS: dict[Rule, str] = {"fused": "the fusion of both", "language": "language", "tracker": "tracker"}
+RECTANGLE_TEXTS: dict[Rectangle, str] = {"enclosing": "upright", "rotated": "rotated"}
+SLIDERS = {
+    "start": "Found from a confidence of",
+    "lost": "Lost below a confidence of",
+    "margin": "Language is clearly better by",
+    "reanchor_after": "… on so many frames in a row",
+    "distrust_rate": "A contradicted tracker is doubted by",
+    "overlap": "Branches agree from an overlap of",
+    "every": "Language asked on every … frame",
+}
+"""Labels of the sliders for what-if settings, in the order of the page."""
+SLIDER_LIMITS = {**FUSION_LIMITS, "every": Limit(1, MAX_EVERY, 1)}
+
+
+def page_data() -> dict[str, Any]:
+    """The facts that the program of the page uses, as one JSON object."""
+    style = Style()
+    return {
+        "program": gr.FileData(path="main.js", url=f"{program_path()}/main.js").model_dump(),
+        "colours": {"language": style.language_rgb, "tracker": style.tracker_rgb},
+        "settings": _settings(),
+        "reasons": {reason.value: text for reason, text in REASON_TEXTS.items()},
+        "stages": STAGE_TEXTS,
+        "kinds": KIND_TEXTS,
+        "max_characters": MAX_CHARACTERS,
+    }
+
+
+def page_style() -> str:
+    """The style sheet; the colours of the branches are variables in it."""
+    style = Style()
+    colours = {"language": style.language_rgb, "tracker": style.tracker_rgb}
+    variables = "".join(f"--lt-{name}: rgb{rgb}; " for name, rgb in colours.items())
+    return f":root {{ {variables}}}\n" + (PAGE / "style.css").read_text(encoding="utf-8")
+
+
+def program_path() -> str:
+    """The address of ``page/`` on the server, which changes with its content.
+
+    A browser keeps modules by their addresses, so after an upgrade it must not meet an old address again. The
+    modules import each other by relative addresses, so the new path holds for all of them.
+    """
+    content = b"".join(path.read_bytes() for path in sorted(PAGE.glob("*.js")))
+    return f"/page-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def program_route() -> Route:
+    """Serves the modules; for the server's ``app_kwargs``. A `Mount` fails behind a proxy's path."""
+    files = StaticFiles(directory=PAGE)
+
+    async def module(request: Request) -> Response:
+        return await files.get_response(request.path_params["name"], request.scope)
+
+    return Route(f"{program_path()}/{{name}}", module)
+
+
+def _settings() -> list[dict[str, Any]]:
+    """The what-if settings in the order of the page: ``name``, ``label``, and ``choices`` or the limits."""
+    return [
+        {"name": "rule", "label": "Believe", "choices": RULE_TEXTS},
+        {"name": "rectangle", "label": "Rectangle", "choices": RECTANGLE_TEXTS},
+        *({"name": name, "label": label, **SLIDER_LIMITS[name]._asdict()} for name, label in SLIDERS.items()),
+    ]
