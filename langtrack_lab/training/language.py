@@ -4,7 +4,7 @@
 
 It is trained with binary cross-entropy and Dice on the mask at strides 16 and 4 (DMN's low and high
 resolution, here at once), and a score that learns to tell whether the mask is right. The backbone starts from
-ImageNet and learns slowly; what it says of ImageNet's classes is held to what it said before (distillation,
+ImageNet and learns slowly; its ImageNet classes are held to those of the backbone as it was (distillation,
 Hinton et al., arXiv:1503.02531), since the class evidence has to know things that no training picture shows.
 """
 
@@ -77,7 +77,7 @@ class LanguageRecipe(LiteRecipe):
 
     Attributes:
         batch: pictures a step, ``queries`` sentences each.
-        classes_weight: of the distance between what the backbone says of ImageNet's classes and what it said.
+        classes_weight: of the distance between the backbone's and the teacher's ImageNet classes.
         absent_weight: of the mask of an absent thing. Its score teaches that it is absent; taught too
             well, the mask fears every word that it never met.
         scenes: share of rendered pictures.

@@ -27,7 +27,7 @@ class LossTerm(NamedTuple):
 
     @classmethod
     def mean(cls, values: Tensor, weight: float = 1.0, where: Tensor | None = None) -> LossTerm:
-        """``weight`` times the mean of ``values``, of those ``where`` (bool, same shape) alone if given."""
+        """``weight`` times the mean of ``values``, of those ``where`` (bool, same shape) alone."""
         values = values.float()
         if where is None:
             divisor = values.new_tensor(float(values.numel()))

@@ -160,7 +160,7 @@ def run(args: argparse.Namespace) -> int:
             network = build_network(name, args.out, start, stage_recipe).to(context.device)
             trainer = PaperTrainer(name, network, start.vocabulary, stage_recipe, stage, data[name])
             if not fit(trainer, stage, context):
-                return 0  # a signal came, and the loop has said so
+                return 0  # a signal came
         best = args.out / stages[-1] / "best" / WEIGHTS
         if context.is_main:
             print(f"{best}; to use it: weights add {best} --vocabulary {start.vocabulary_path}")
@@ -171,7 +171,7 @@ def stage_data(name: str, args: argparse.Namespace, recipe: PaperRecipe) -> Stag
     """The pairs of a stage.
 
     Raises:
-        LangTrackError: a folder was not given, or holds too little.
+        LangTrackError: a folder is missing, or holds too little.
     """
     for flag in ("referit",) if name == "referit" else ("otb", "lasot"):
         if getattr(args, flag) is None:

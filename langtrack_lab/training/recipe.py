@@ -68,7 +68,7 @@ class Settings:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What all trainings take; flags that are not given leave the recipe as it is."""
+    """Add the flags of all trainings; without a flag the recipe stays as it is."""
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for checkpoint and weights; the run goes on there"
     )

@@ -251,7 +251,7 @@ def test_the_backbone_learns_slowly_and_is_held_to_its_classes(data, tmp_path):
     trainer.teacher.load_state_dict(network.backbone.state_dict())
     before = {name: value.clone() for name, value in network.backbone.net.state_dict().items()}
     first, second = recorded(trainer, settings)
-    assert abs(first["classes"]) < 1e-5 < abs(second["classes"])  # at first it says what it said
+    assert abs(first["classes"]) < 1e-5 < abs(second["classes"])  # at first it is the teacher
     after = network.backbone.net.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert any(name.startswith("blocks.3") for name in moved)
@@ -279,7 +279,7 @@ def test_a_run_starts_from_given_weights_or_says_what_is_wrong(data, tmp_path):
     assert torch.equal(other.network.out_low.weight, expected)
     with pytest.raises(LangTrackError, match=r"dmn-lite\.safetensors"):
         training.load_branch(other.network, tmp_path / "nowhere")
-    with pytest.raises(LangTrackError, match="holds no weights of the lite language branch"):
+    with pytest.raises(LangTrackError, match="no weights of the lite language branch"):
         training.load_branch(training.untrained()[0], tmp_path / "kept")
 
 

@@ -88,7 +88,7 @@ def test_sigterm_saves_and_the_same_command_goes_on_as_if_unbroken(tmp_path, cap
     before = signal.getsignal(signal.SIGTERM)
     first = Line(signals=2)
     assert fit(first, settings(tmp_path / "broken", every=100)) is False
-    assert "Stopped after step 3; the same command goes on from there." in capsys.readouterr().out
+    assert "Stopped after step 3" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGTERM) == before
     assert state(tmp_path / "broken")["step"] == 3 and first.seen == [0, 1, 2]
     second = Line()
@@ -125,15 +125,15 @@ def test_another_recipe_or_seed_does_not_go_on(tmp_path):
     fit(Line(), settings(tmp_path))
     other = Line()
     other.recipe = CommonRecipe(steps=6, batch=4, rate=0.05, precision="float32")
-    with pytest.raises(LangTrackError, match=r"other settings \(batch\): choose another --out"):
+    with pytest.raises(LangTrackError, match=r"other settings \(batch\)"):
         fit(other, settings(tmp_path))
     with pytest.raises(LangTrackError, match=r"\(seed\)"):
         fit(Line(), Settings(tmp_path, seed=4))
 
 
-def test_a_damaged_checkpoint_is_told(tmp_path):
+def test_a_damaged_checkpoint_is_reported(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"PK not really")
-    with pytest.raises(LangTrackError, match=r"checkpoint\.pt is no checkpoint to go on from: remove it"):
+    with pytest.raises(LangTrackError, match=r"checkpoint\.pt is no checkpoint"):
         fit(Line(), settings(tmp_path))
 
 
@@ -149,7 +149,7 @@ def test_the_weights_of_the_best_figure_are_kept_apart(tmp_path):
 
 
 def test_a_batch_that_the_processes_cannot_share_is_refused(tmp_path):
-    with pytest.raises(LangTrackError, match="batch of 2 cannot be shared by 3 processes: give --batch 3"):
+    with pytest.raises(LangTrackError, match=r"batch of 2 .* 3 processes: give --batch 3"):
         fit(Line(), settings(tmp_path), DistributedContext(0, 3))
 
 
@@ -260,18 +260,18 @@ def test_averages_are_lent_to_the_network():
 
 
 def test_side_by_side_shows_input_target_and_prediction():
-    shown = side_by_side(torch.full((3, 4, 6), 0.5), torch.ones(2, 3), torch.zeros(4, 6))
-    assert shown.shape == (3, 4, 18)
-    assert [shown[:, :, x : x + 6].unique().tolist() for x in (0, 6, 12)] == [[0.5], [1.0], [0.0]]
+    row = side_by_side(torch.full((3, 4, 6), 0.5), torch.ones(2, 3), torch.zeros(4, 6))
+    assert row.shape == (3, 4, 18)
+    assert [row[:, :, x : x + 6].unique().tolist() for x in (0, 6, 12)] == [[0.5], [1.0], [0.0]]
 
 
 def test_flags_change_the_recipe_and_nonsense_is_refused(tmp_path):
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    given = ["--out", str(tmp_path), "--rate", "0.5", "--every", "7"]
-    recipe, chosen = settings_of(parser.parse_args(given), CommonRecipe())
+    flags = ["--out", str(tmp_path), "--rate", "0.5", "--every", "7"]
+    recipe, run = settings_of(parser.parse_args(flags), CommonRecipe())
     assert recipe == CommonRecipe(rate=0.5)
-    assert (chosen.save_every, chosen.measure_every, chosen.seed) == (7, 7, 0)
+    assert (run.save_every, run.measure_every, run.seed) == (7, 7, 0)
     for flag, value in (("--steps", "0"), ("--batch", "-1"), ("--every", "0"), ("--seed", "-1")):
         with pytest.raises(LangTrackError, match=flag):
-            settings_of(parser.parse_args([*given, flag, value]), CommonRecipe())
+            settings_of(parser.parse_args([*flags, flag, value]), CommonRecipe())
