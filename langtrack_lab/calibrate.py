@@ -28,7 +28,8 @@ from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.masks import binarise, enclosing_box, mask_iou, prob_to_u8
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import LangTrackError
-from langtrack_core.weights.load import build_segmenter, build_tracker, choose, read_checkpoint
+from langtrack_core.weights.checkpoint import Checkpoint
+from langtrack_core.weights.load import build_segmenter, build_tracker, choose
 
 from .datasets import Sequence
 from .evaluation.same_kind import alike
@@ -59,14 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fits ``args.target``, "language" or "tracker"."""
-    entry = choose(args.weights)[args.target]
+    chosen = choose(args.weights)[args.target]
     sequences = tracking_sequences(args.data)
     if args.target == "language":
-        scores, right = language_scores(build_segmenter(entry, args.device).segmenter, sequences)
+        scores, right = language_scores(build_segmenter(chosen, args.device).segmenter, sequences)
         bare = Calibration()
         raw = np.array([bare(score) for score in scores])
     else:
-        tracker = build_tracker(entry, args.device).new_tracker()
+        tracker = build_tracker(chosen, args.device).new_tracker()
         uncalibrated = SiamMaskTracker(tracker.network, tracker.config, device=args.device)
         scores, right = tracker_scores(uncalibrated, sequences)
         raw = scores
@@ -81,8 +82,8 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.plot, reliability_page(args.target, raw, fitted, right, errors))
         print(f"reliability drawn in {args.plot}")
     if args.write:
-        store(entry.checkpoint, calibration)
-        print(f"stored in {entry.checkpoint}; now seal: python -m langtrack_core weights seal")
+        store(chosen.entry.path, calibration)
+        print(f"stored in {chosen.entry.path}; now seal: python -m langtrack_core weights seal")
     return 0
 
 
@@ -220,6 +221,6 @@ def store(checkpoint: Path, calibration: Calibration) -> None:
     """Write the calibration into a safetensors file's metadata; float16 tensors stay as they are."""
     if checkpoint.suffix != ".safetensors":
         raise LangTrackError(f"A calibration can be stored in .safetensors only, not in {checkpoint}.")
-    state, metadata = read_checkpoint(checkpoint)
-    metadata["calibration"] = json.dumps([calibration.slope, calibration.intercept])
-    save_weights(checkpoint, state, metadata)
+    stored = Checkpoint.read(checkpoint)
+    fitted = {"calibration": json.dumps([calibration.slope, calibration.intercept])}
+    save_weights(checkpoint, stored.tensors, {**stored.metadata, **fitted})

@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from ..files import sha256_of
+from ..files import sha256_of, write_text
 from ..types import LangTrackError
-from .load import build_segmenter, build_tracker, entry_of_file
+from .load import Chosen, build_segmenter, build_tracker, choose_file
 from .registry import BRING_YOUR_OWN, NETWORKS, Entry, check, damaged, entries, home
 
 _URL_TIMEOUT_S = 30
@@ -103,12 +103,7 @@ def seal() -> int:
     missing = [name for entry in shipped for name in entry.missing]
     index = {n: sha256_of(e.folder / n) for e in shipped for n in e.files if n not in missing}
     final = shipped[0].folder / "index.json"
-    temporary = final.with_name(f".index-{uuid.uuid4().hex[:8]}")
-    try:
-        temporary.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(final)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(final, json.dumps(index, indent=2) + "\n")
     print(f"Sealed {len(index)} files in {final}" + (f"; missing: {', '.join(missing)}" if missing else ""))
     return 1 if missing else 0
 
@@ -143,10 +138,10 @@ def add(
                 raise LangTrackError(
                     f"{source} has the sha256 {sha256_of(checkpoint)}, expected {sha256.lower()}; not added."
                 )
-            entry = entry_of_file(checkpoint, vocabulary)
+            chosen = choose_file(checkpoint, vocabulary)
             if "://" in source:
-                entry = replace(entry, source=source)
-            return _install(folder, entry, name)
+                chosen = chosen._replace(entry=replace(chosen.entry, source=source))
+            return _install(folder, chosen, name)
     except OSError as error:
         raise LangTrackError(
             f"{error.filename or source} cannot be used: {error.strerror or error}."
@@ -182,25 +177,22 @@ def _download(url: str, sha256: str | None, folder: Path) -> Path:
     return target
 
 
-def _install(folder: Path, entry: Entry, name: str | None) -> Entry:
+def _install(folder: Path, chosen: Chosen, name: str | None) -> Entry:
     """Copy the files, build the network once, which checks every key and shape, and rename the folder."""
+    entry = chosen.entry
     if name is None and entry.network not in BRING_YOUR_OWN:
-        raise LangTrackError(
-            f"{entry.checkpoint.name} is a {NETWORKS[entry.network].title}; give it a --name."
-        )
+        raise LangTrackError(f"{entry.path.name} is a {NETWORKS[entry.network].title}; give it a --name.")
     for file in entry.files:
         if (entry.folder / file).parent != folder:
             shutil.copyfile(entry.folder / file, folder / Path(file).name)
     copied = {Path(file).name: sha256_of(folder / Path(file).name) for file in entry.files}
     staged = replace(entry, name=name or "paper", folder=folder, files=copied)
-    if staged.branch == "tracker":
-        build_tracker(staged, "cpu", "torch")
-    else:
-        build_segmenter(staged, "cpu", "torch")
+    build = build_tracker if staged.branch == "tracker" else build_segmenter
+    build(chosen._replace(entry=staged), "cpu", "torch")
     stored = {
         key: getattr(staged, key) for key in ("name", "network", "files", "licence", "source", "settings")
     }
-    (folder / "entry.json").write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / "entry.json", json.dumps(stored, indent=2) + "\n")
     final = home() / "weights" / staged.name / staged.branch
     final.parent.mkdir(exist_ok=True)
     older = folder.with_name(f"{folder.name}-older")

@@ -1,7 +1,7 @@
-"""Weights: one table of what there is, where it lies and what it must hash to. `loading` reads the files.
+"""Weights: one table of what there is, where it is and what it must hash to. `load` reads the files.
 
-``lite`` lies in ``assets/weights``, its hashes in ``index.json`` there (written by ``weights seal`` after a
-training). ``paper``, or any other name, is what the user adds (`weights_command`): a copy in
+``lite`` is in ``assets/weights``, its hashes in ``index.json`` there (written by ``weights seal`` after a
+training). ``paper``, or any other name, is what the user adds (`command`): a copy in
 ``<home>/weights/<name>/<branch>`` with an ``entry.json`` that holds the hashes. A checkpoint can also be used
 where it lies.
 """
@@ -89,8 +89,13 @@ class Entry:
         return NETWORKS[self.network].branch
 
     @property
-    def checkpoint(self) -> Path:
+    def path(self) -> Path:
+        """Of the checkpoint."""
         return self.folder / next(iter(self.files))
+
+    @property
+    def all_settings(self) -> dict[str, Any]:
+        return {**NETWORKS[self.network].settings, **self.settings}
 
     @property
     def missing(self) -> list[str]:

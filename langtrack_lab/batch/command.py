@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     load = functools.partial(load_tracker, args.weights, args.device, args.backend)
     runs = args.out.expanduser().resolve() / "runs"
     chosen = choose(args.weights)
-    weights = [check(chosen[branch]) for branch in ("language", "tracker")]
+    weights = [check(chosen[branch].entry) for branch in ("language", "tracker")]
     options = replace(run_options(args), overwrite=True)  # a lost worker may have left a run
     return run_batch(args, Task(load, runs, weights, options))
 

@@ -34,12 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the table of ``args.target``, "tracker" or "language"."""
-    entry = choose(args.weights)[args.target]
+    chosen = choose(args.weights)[args.target]
     if args.target == "tracker":
-        tracker = build_tracker(entry, args.device).new_tracker()
+        tracker = build_tracker(chosen, args.device).new_tracker()
         print_tracks([follow(tracker, s) for s in tracking_sequences(args.data)])
     else:
-        segmenter = build_segmenter(entry, args.device).segmenter
+        segmenter = build_segmenter(chosen, args.device).segmenter
         print_language(segmenter, davis_sequences(args.data / "davis"))
     return 0
 

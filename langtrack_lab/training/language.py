@@ -30,7 +30,7 @@ from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.masks import BoolMask, mask_iou
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import read_picture
-from langtrack_core.weights.checkpoint import read_checkpoint
+from langtrack_core.weights.checkpoint import Checkpoint
 
 from ..colours import COLOURS
 from ..datasets import davis_sequences
@@ -199,7 +199,7 @@ def load_branch(network: LiteDMN, folder: Path) -> None:
     """
     state: dict[str, Tensor] = {}
     for name in BRANCH_FILES:
-        state |= read_checkpoint(folder / name)[0]
+        state |= Checkpoint.read(folder / name).tensors
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

@@ -43,7 +43,7 @@ from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.files import sha256_of, write_text
 from langtrack_core.masks import mask_iou
 from langtrack_core.types import LangTrackError
-from langtrack_core.weights.checkpoint import read_checkpoint
+from langtrack_core.weights.checkpoint import Checkpoint
 from langtrack_core.weights.registry import NETWORKS, check, entries
 
 from . import (
@@ -257,7 +257,7 @@ def initial_weights(
     named = [entry for entry in entries() if (entry.name, entry.network) == (init, "dmn")]
     if named:
         entry = named[0]
-        checkpoint, path = entry.checkpoint, entry.folder / list(entry.files)[1]
+        checkpoint, path = entry.path, entry.folder / list(entry.files)[1]
         check(entry)
     elif Path(init).is_file():
         checkpoint, path = Path(init), args.vocabulary
@@ -268,7 +268,7 @@ def initial_weights(
             f"There are no weights of the published DMN called {init!r}: add them (weights add FILE "
             "--vocabulary FILE), give a file, or start from nothing with --init random."
         )
-    state = published_state(read_checkpoint(checkpoint)[0])
+    state = published_state(Checkpoint.read(checkpoint).tensors)
     description = f"{checkpoint.name} {sha256_of(checkpoint)}"
     return InitialWeights(state, Vocabulary.from_file(path), path, description)
 
@@ -314,7 +314,7 @@ def weights_before(name: str, out: Path) -> Mapping[str, Tensor]:
     for earlier in reversed(names[: names.index(name)]):
         path = out / earlier / "best" / WEIGHTS
         if path.is_file():
-            return published_state(read_checkpoint(path)[0])
+            return published_state(Checkpoint.read(path).tensors)
     return {}
 
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from langtrack_core.siammask.network import REFINED_SIZE, LiteNetwork, normalise
 from langtrack_core.types import LangTrackError
-from langtrack_core.weights.checkpoint import read_checkpoint
+from langtrack_core.weights.checkpoint import Checkpoint
 
 from . import (
     LiteRecipe,
@@ -117,7 +117,7 @@ def trained_network(path: Path) -> LiteNetwork:
     """
     network = LiteNetwork()
     try:
-        network.load_state_dict(read_checkpoint(path)[0])
+        network.load_state_dict(Checkpoint.read(path).tensors)
     except RuntimeError as error:
         raise LangTrackError(f"{path} does not hold a lite SiamMask to start from.") from error
     return network

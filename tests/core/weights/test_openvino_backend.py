@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -18,15 +19,10 @@ from langtrack_core.geometry import box_iou, xywh_to_xyxy
 from langtrack_core.masks import mask_iou
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_frames
-from langtrack_core.weights import openvino_backend as compiled
+from langtrack_core.weights import openvino_backend, openvino_compiler
 from langtrack_core.weights.load import load_branches
-from langtrack_core.weights.openvino_backend import (
-    WORDS,
-    CannotCompile,
-    CompiledGrounding,
-    Compiler,
-    on_backend,
-)
+from langtrack_core.weights.openvino_backend import WORD_COUNTS, CompiledLiteDMN, on_backend, smooth_noise
+from langtrack_core.weights.openvino_compiler import CannotCompile, Compiler
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "assets" / "examples"
 
@@ -123,15 +119,15 @@ def tiny(seed: int = 0) -> LiteDMN:
 
 
 @pytest.fixture(scope="module")
-def grounding(home: Path) -> CompiledGrounding:
+def grounding(home: Path) -> CompiledLiteDMN:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANGTRACK_HOME", str(home))
-        return CompiledGrounding(tiny(), SMALL_HW)
+        return CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
 
 
-@pytest.mark.parametrize("count", [1, WORDS[0], WORDS[0] + 1, WORDS[-1] + 1])
-def test_expressions_of_any_length(grounding: CompiledGrounding, count: int):
-    image = compiled._noise(*SMALL_HW)
+@pytest.mark.parametrize("count", [1, WORD_COUNTS[0], WORD_COUNTS[0] + 1, WORD_COUNTS[-1] + 1])
+def test_expressions_of_any_length(grounding: CompiledLiteDMN, count: int):
+    image = smooth_noise(*SMALL_HW)
     ids = torch.arange(count) % 50
     with torch.inference_mode():
         expected = grounding.network.segment(image, grounding.network.encode(ids))
@@ -141,8 +137,8 @@ def test_expressions_of_any_length(grounding: CompiledGrounding, count: int):
         assert torch.allclose(theirs, mine, atol=0.05 * float(theirs.abs().max()) + 0.05)
 
 
-def test_a_picture_of_another_shape_is_compiled_when_it_comes(grounding: CompiledGrounding):
-    ids, image = torch.tensor([3, 1, 4]), compiled._noise(96, 64)
+def test_a_picture_of_another_shape_is_compiled_when_it_comes(grounding: CompiledLiteDMN):
+    ids, image = torch.tensor([3, 1, 4]), smooth_noise(96, 64)
     with torch.inference_mode():
         expected = grounding.network.segment(image, grounding.network.encode(ids))[0]
         found = grounding.segment(image, grounding.encode(ids))[0]
@@ -151,23 +147,27 @@ def test_a_picture_of_another_shape_is_compiled_when_it_comes(grounding: Compile
 
 
 def test_only_the_last_shapes_stay_in_memory(home: Path, monkeypatch):
-    monkeypatch.setattr(compiled, "KEPT", 2)
-    tidy = CompiledGrounding(tiny(), SMALL_HW)
+    compiled, compile_call = [], Compiler.compile
+
+    def noted(self, name, *rest):
+        compiled.append(name)
+        return compile_call(self, name, *rest)
+
+    monkeypatch.setattr(Compiler, "compile", noted)
+    monkeypatch.setattr(openvino_backend, "SHAPES_IN_MEMORY", 2)
+    tidy = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
     encoded = tidy.encode(torch.tensor([3, 1, 4]))
-    shapes = [SMALL_HW, (64, 128), SMALL_HW, (96, 64)]
     with torch.inference_mode():
-        for shape in shapes:
-            assert tidy.segment(compiled._noise(*shape), encoded)[0].shape[2:] == (
-                shape[0] // 4,
-                shape[1] // 4,
-            )
-    assert list(tidy._calls) == [(WORDS[0], *SMALL_HW), (WORDS[0], 96, 64)]
+        for height, width in (SMALL_HW, (64, 128), SMALL_HW, (96, 64), SMALL_HW, (64, 128)):
+            mask_logits, _ = tidy.segment(smooth_noise(height, width), encoded)
+            assert mask_logits.shape[2:] == (height // 4, width // 4)
+    assert compiled == ["dmn-8-64x96", "dmn-8-64x128", "dmn-8-96x64", "dmn-8-64x128"]
 
 
 def test_a_shape_that_cannot_be_converted_runs_in_pytorch(home: Path, monkeypatch, caplog):
-    late = CompiledGrounding(tiny(), SMALL_HW)
+    late = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
     no_conversion(monkeypatch)
-    ids, image = torch.tensor([3, 1, 4]), compiled._noise(64, 64)
+    ids, image = torch.tensor([3, 1, 4]), smooth_noise(64, 64)
     with torch.inference_mode(), caplog.at_level(logging.WARNING):
         encoded = late.encode(ids)
         found = [late.segment(image, encoded)[0] for _ in range(2)][-1]
@@ -176,54 +176,69 @@ def test_a_shape_that_cannot_be_converted_runs_in_pytorch(home: Path, monkeypatc
     assert caplog.text.count("PyTorch runs instead") == 1
 
 
-# --- the store ---------------------------------------------------------------------------------------------
+# --- what is kept on disk ----------------------------------------------------------------------------------
 
 
 def no_conversion(monkeypatch) -> None:
-    def refuse(*_: object) -> None:
-        raise CannotCompile("converted again")
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("converted again")
 
-    monkeypatch.setattr(Compiler, "_convert", refuse)
+    monkeypatch.setattr(torch.jit, "trace", refuse)
 
 
-def test_the_second_start_converts_nothing(grounding: CompiledGrounding, monkeypatch):
+def test_the_second_start_converts_nothing(grounding: CompiledLiteDMN, monkeypatch):
     no_conversion(monkeypatch)
-    again = CompiledGrounding(tiny(), SMALL_HW)
-    image, ids = compiled._noise(*SMALL_HW), torch.tensor([3, 1, 4])
+    again = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
+    image, ids = smooth_noise(*SMALL_HW), torch.tensor([3, 1, 4])
     for mine, theirs in zip(
         again.segment(image, again.encode(ids)), grounding.segment(image, grounding.encode(ids)), strict=True
     ):
         assert torch.equal(mine, theirs)
-    with pytest.raises(CannotCompile):  # other weights, same sizes
-        CompiledGrounding(tiny(seed=1), SMALL_HW)
+    with pytest.raises(CannotCompile, match="converted again"):
+        CompiledLiteDMN(tiny(seed=1), ["of another"], SMALL_HW)
 
 
-def test_a_damaged_store_is_written_anew(tmp_path: Path, monkeypatch):
+def test_without_files_the_result_is_the_same_to_the_bit(
+    grounding: CompiledLiteDMN, tmp_path: Path, monkeypatch
+):
+    """A file where the folder should be: nothing can be saved, and what was converted runs at once."""
+    (tmp_path / "openvino").write_text("not a folder")
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
-    CompiledGrounding(tiny(), SMALL_HW)
-    (stored,) = (tmp_path / "compiled").iterdir()
-    whole = stored.read_bytes()
-    stored.write_bytes(whole[:-100])
-    CompiledGrounding(tiny(), SMALL_HW)
-    assert len(stored.read_bytes()) >= len(whole) - 100
+    unsaved = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
+    assert unsaved.backend["name"] == "openvino"
+    assert [p.name for p in tmp_path.iterdir()] == ["openvino"]
+    image, ids = smooth_noise(*SMALL_HW), torch.tensor([3, 1, 4])
+    with torch.inference_mode():
+        mine, theirs = (one.segment(image, one.encode(ids))[0] for one in (unsaved, grounding))
+    assert torch.equal(mine, theirs)
+
+
+@pytest.fixture
+def copied(grounding: CompiledLiteDMN, home: Path, tmp_path: Path, monkeypatch) -> Path:
+    """The folder of models of a home of its own, with that of `grounding` in it."""
+    (model,) = home.glob("openvino/dmn-8-64x96-*")
+    shutil.copytree(model, tmp_path / "openvino" / model.name)
+    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
+    return tmp_path / "openvino"
+
+
+@pytest.mark.parametrize("suffix", [".xml", ".bin", ".blob", ".safetensors"])
+def test_damaged_files_are_written_anew(suffix: str, copied: Path, monkeypatch):
+    (damaged,) = copied.glob(f"*/*{suffix}")
+    damaged.chmod(0o644)
+    damaged.write_bytes(damaged.read_bytes()[:-1000])
+    CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
     no_conversion(monkeypatch)
-    CompiledGrounding(tiny(), SMALL_HW)
-    assert [p.name for p in (tmp_path / "compiled").iterdir()] == [stored.name]
+    CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
+    assert len(list(copied.iterdir())) == 1
 
 
-def test_a_store_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch):
-    (tmp_path / "compiled").write_text("a file where the folder should be")
-    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
-    assert CompiledGrounding(tiny(), SMALL_HW).backend["name"] == "openvino"
-    assert [p.name for p in tmp_path.iterdir()] == ["compiled"]
-
-
-def test_the_store_forgets_the_oldest(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(compiled, "STORE_LIMIT_BYTES", 250)
-    for name in ("a", "b", "c"):
-        compiled._write(tmp_path / f"{name}.bin", bytes(100))
-    assert compiled._read(tmp_path / "c.bin") == bytes(100)
-    assert len(list(tmp_path.iterdir())) == 1  # 132 bytes each
+def test_models_that_were_not_used_for_longest_are_deleted(copied: Path, monkeypatch):
+    monkeypatch.setattr(openvino_compiler, "SAVED_MODELS", 2)
+    for shape in ((64, 64), SMALL_HW, (96, 64)):
+        CompiledLiteDMN(tiny(), ["of tiny"], shape)
+    left = sorted(path.name.rpartition("-")[0] for path in copied.iterdir())
+    assert left == ["dmn-8-64x96", "dmn-8-96x64"]
 
 
 # --- which one runs ----------------------------------------------------------------------------------------
@@ -241,18 +256,18 @@ def test_without_openvino_pytorch_runs_and_says_so(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "openvino", None)
     network = tiny()
     with caplog.at_level(logging.WARNING):
-        running = on_backend("auto", "cpu", network, lambda: CompiledGrounding(network, SMALL_HW))
+        running = on_backend("auto", "cpu", network, lambda: CompiledLiteDMN(network, ["of tiny"], SMALL_HW))
     assert "OpenVINO is not installed" in caplog.text
     assert running.network is network and running.backend["note"] == "OpenVINO is not installed"
     with pytest.raises(LangTrackError, match="not installed; use --backend torch"):
-        on_backend("openvino", "cpu", network, lambda: CompiledGrounding(network, SMALL_HW))
+        on_backend("openvino", "cpu", network, lambda: CompiledLiteDMN(network, ["of tiny"], SMALL_HW))
 
 
 def test_what_cannot_be_converted_runs_in_pytorch(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     network = tiny()
     network.segment = lambda image, language: (torch.linalg.pinv(image[0, 0])[None, None], image.sum())
-    running = on_backend("auto", "cpu", network, lambda: CompiledGrounding(network, SMALL_HW))
+    running = on_backend("auto", "cpu", network, lambda: CompiledLiteDMN(network, ["of tiny"], SMALL_HW))
     assert running.network is network and "cannot convert" in running.backend["note"]
 
 

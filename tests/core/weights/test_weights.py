@@ -310,7 +310,7 @@ def test_a_failed_add_keeps_the_earlier_one(shipped: Path, tmp_path: Path):
     save_file(as_stored(LiteNetwork().state_dict()) | {"extra": torch.zeros(1)}, path)
     with pytest.raises(LangTrackError, match="extra"):
         add(str(path), name="mine")
-    assert loading.choose("mine")["tracker"] == before and weights.check(before)
+    assert loading.choose("mine")["tracker"].entry == before and weights.check(before)
     assert {p.name for p in all_files(tmp_path / "home")} == {"mine.safetensors", "entry.json"}
 
 
@@ -425,7 +425,7 @@ def test_a_damaged_entry_is_in_the_way_of_its_own_name_alone(
     folder = tmp_path / "home" / "weights" / "mine" / "tracker"
     folder.mkdir(parents=True)
     (folder / "entry.json").write_text(text)
-    assert {entry.name for entry in loading.choose("lite").values()} == {"lite"}
+    assert {chosen.entry.name for chosen in loading.choose("lite").values()} == {"lite"}
     with pytest.raises(LangTrackError, match=r"entry\.json"):
         loading.choose("mine")
     assert any(line.split()[:3] == ["mine", "tracker", "damaged:"] for line in table().splitlines())

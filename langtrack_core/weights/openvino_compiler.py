@@ -1,0 +1,281 @@
+"""Calls of a network on a CPU: converted from its PyTorch module by OpenVINO, and kept on disk.
+
+PyTorch stays the reference and the way onto a GPU; here the very same calls are traced, converted and
+compiled (bfloat16 where the processor has it). Nothing knows a layer by name, so the networks may change. A
+converted model is saved in OpenVINO's own format, with an example of what PyTorch gave: it has to give the
+same each time it is loaded. OpenVINO keeps what it compiled beside it (its ``CACHE_DIR``). Whatever goes
+wrong with the files only costs the conversion, a few seconds.
+
+Conversion goes through OpenVINO's front end and not through ``openvino.convert_model``, which would report
+its use to the makers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import inspect
+import os
+import shutil
+import uuid
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .registry import home
+
+SAVED_MODELS = 12
+"""Models that stay on disk, the last used ones; one takes at most 50 MB. The tracker has three, the language
+branch one for each picture shape and length of expression that came up."""
+
+PRECISIONS = {"bf16": ("bfloat16", 0.2), "f32": ("float32", 1e-3)}
+"""OpenVINO's name of a precision, the one everybody knows, and how far a call may be from PyTorch (root mean
+square, as a share) before something is wrong with it. On noise bfloat16 comes to 0.1; the tests say what
+masks come to."""
+
+
+TENSOR: Any = ...
+"""Stands for a tensor where the nesting of (named) tuples is described."""
+
+Example = dict[str, list[Tensor]]
+"""Of one call: the tensors of its "input", and those of PyTorch's "output"."""
+
+
+class CannotCompile(Exception):
+    """OpenVINO is not installed, or does not give what PyTorch gives; the text says which."""
+
+
+# --- one call ----------------------------------------------------------------------------------------------
+
+
+class Call:
+    """One function of a network with fixed shapes, compiled. May be called from several threads.
+
+    Args:
+        compiled: of OpenVINO.
+        result: how the tensors that it gives are nested, each of them a `TENSOR`.
+    """
+
+    def __init__(self, compiled: Any, result: Any) -> None:
+        self._compiled, self._result = compiled, result
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Tensors, in tuples nested as the function takes them; the same way out."""
+        try:
+            request = self._idle.get_nowait()
+        except Empty:
+            request = self._compiled.create_infer_request()
+        # NumPy copies where PyTorch's threads would meet: beside the other branch they wait, and spin.
+        inputs = [np.ascontiguousarray(tensor.detach().numpy()) for tensor in _leaves(arguments)]
+        outputs = request.infer(inputs, share_inputs=True)  # the outputs are copies
+        self._idle.put(request)
+        return _nested(self._result, iter([torch.from_numpy(value) for value in outputs.to_tuple()]))
+
+
+class _Traced(nn.Module):
+    """A function with the network inside, of flat tensors, as tracing wants it."""
+
+    def __init__(self, network: nn.Module, function: Callable[..., Any], example: Any) -> None:
+        super().__init__()
+        self.network, self.function, self.example = network, function, example
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(_leaves(self.function(self.network, *_nested(self.example, iter(inputs)))))
+
+
+def _leaves(tree: Any) -> Iterator[Tensor]:
+    if isinstance(tree, Tensor):
+        yield tree
+    else:
+        for branch in tree:
+            yield from _leaves(branch)
+
+
+def _nested(example: Any, tensors: Iterator[Tensor]) -> Any:
+    """The next tensors, nested as those of the example are."""
+    if example is TENSOR or isinstance(example, Tensor):
+        return next(tensors)
+    branches = [_nested(branch, tensors) for branch in example]
+    return type(example)(*branches) if hasattr(example, "_fields") else tuple(branches)
+
+
+# --- converting, and what is kept --------------------------------------------------------------------------
+
+
+@functools.cache
+def _core() -> Any:
+    """The one `openvino.Core` of the process, never freed.
+
+    Its CPU plugin gives the thread that made it another signal stack, for the registers of AMX. Freed in
+    another thread, it would leave that thread without one, and the next SIGTERM would end in a crash.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
+class Compiler:
+    """Compiles calls of one network.
+
+    Args:
+        network: in evaluation mode, on the CPU.
+        hashes: of the files that its weights are from.
+
+    Attributes:
+        backend: for the manifest: name, version and precision.
+
+    Raises:
+        CannotCompile: OpenVINO is not there.
+    """
+
+    def __init__(self, network: nn.Module, hashes: Iterable[str]) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise CannotCompile("OpenVINO is not installed") from error
+        self._network = network
+        self._core = _core()
+        able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        precision = "bf16" if "BF16" in able else "f32"
+        self._settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": precision,
+            # Both branches run at once; and two threads of one call spend a third more in waiting.
+            "INFERENCE_NUM_THREADS": max(1, torch.get_num_threads() // 2),
+            "ENABLE_CPU_PINNING": False,  # both branches' threads would be pinned to the same core
+        }
+        self.backend = {
+            "name": "openvino",
+            "version": importlib.metadata.version("openvino"),
+            "precision": PRECISIONS[precision][0],
+        }
+        self._tolerance = PRECISIONS[precision][1]
+        # With the network's own source: who edits it and keeps the weights must not run what it was before.
+        sources = sorted(Path(inspect.getfile(type(network))).parent.glob("*.py"))
+        parts = [openvino.get_version(), torch.__version__, *hashes, *(p.read_text("utf-8") for p in sources)]
+        self._key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+    def compile(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        arguments: Callable[[], tuple[Any, ...]],
+        result: Any,
+    ) -> Call:
+        """A function of the network, called as ``function(network, *arguments())``, for these shapes.
+
+        Args:
+            name: of the function and its shapes, for the saved model.
+            arguments: makes an example; called only when there is no saved model.
+            result: see `Call`.
+
+        Raises:
+            CannotCompile: the conversion fails, or gives something else than PyTorch.
+        """
+        folder = home() / "openvino" / f"{name}-{self._key}"
+        saved = self._load(folder, result)
+        if saved is not None:
+            return saved
+        with torch.inference_mode():
+            inputs = arguments()
+            example = {
+                "input": list(_leaves(inputs)),
+                "output": list(_leaves(function(self._network, *inputs))),
+            }
+        try:
+            model = self._convert(function, inputs)
+        except Exception as error:  # the front end raises what its dozens of translators raise
+            reason = str(error).strip().splitlines()[-1][:200] if str(error).strip() else ""
+            raise CannotCompile(f"OpenVINO cannot convert {name}: {type(error).__name__} {reason}") from error
+        _save(folder, model, example)
+        return self._load(folder, result) or self._compared(model, example, result)
+
+    def _load(self, folder: Path, result: Any) -> Call | None:
+        """The saved model, None when there is none, or it is broken."""
+        try:
+            model = self._core.read_model(folder / "model.xml")
+            _keep_divisions(model)
+            call = self._compared(model, _read_example(folder), result, CACHE_DIR=str(folder))
+            os.utime(folder)
+            return call
+        except (RuntimeError, OSError, SafetensorError, CannotCompile):
+            return None
+
+    def _compared(self, model: Any, example: Example, result: Any, **settings: str) -> Call:
+        """The compiled model, after it has given what PyTorch gave."""
+        compiled = self._core.compile_model(model, "CPU", self._settings | settings)
+        outputs = Call(compiled, (TENSOR,) * len(example["output"]))(*example["input"])
+        for ours, theirs in zip(outputs, example["output"], strict=True):
+            error = (ours - theirs).square().mean().sqrt() / (theirs.square().mean().sqrt() + 1)
+            if not error <= self._tolerance:
+                raise CannotCompile(f"OpenVINO is off by {float(error):.2f}")
+        return Call(compiled, result)
+
+    def _convert(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        from openvino import PartialShape
+        from openvino.frontend import FrontEndManager
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+        with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of shapes that become constants, as they are meant to
+            inputs = tuple(tensor.clone() for tensor in _leaves(arguments))  # no inference tensors
+            traced = torch.jit.trace(_Traced(self._network, function, arguments), inputs, check_trace=False)
+            decoder = TorchScriptPythonDecoder(traced, example_input=inputs)
+            frontend = FrontEndManager().load_by_framework("pytorch")
+            model = frontend.convert(frontend.load(decoder))
+        for port, tensor in zip(model.inputs, inputs, strict=True):
+            port.get_node().set_partial_shape(PartialShape(list(tensor.shape)))
+        model.validate_nodes_and_infer_types()
+        return model
+
+
+def _save(folder: Path, model: Any, example: Example) -> None:
+    """Whole or not at all; files that cannot be written are no error. Deletes those unused for longest."""
+    import openvino
+
+    partial = folder.with_name(f".{uuid.uuid4().hex}")
+    with contextlib.suppress(OSError, RuntimeError, SafetensorError):
+        try:
+            partial.mkdir(parents=True)
+            openvino.save_model(model, partial / "model.xml", compress_to_fp16=False)
+            flat = {f"{kind}{i}": t.contiguous() for kind, ts in example.items() for i, t in enumerate(ts)}
+            save_file(flat, partial / "example.safetensors")
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        saved = sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for old in saved[SAVED_MODELS:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _read_example(folder: Path) -> Example:
+    flat = load_file(folder / "example.safetensors")
+    example: Example = {"input": [], "output": []}
+    for kind, tensors in example.items():
+        while f"{kind}{len(tensors)}" in flat:
+            tensors.append(flat[f"{kind}{len(tensors)}"])
+    return example
+
+
+def _keep_divisions(model: Any) -> None:
+    """Mark the divisions of a model that was read from a file as the front end does those that it converts.
+
+    The files do not keep the mark. Without it a division becomes a product with the reciprocal, which in
+    bfloat16 is another number: the language branch's logits would differ by up to 0.015 from those on the
+    first start.
+    """
+    for operation in model.get_ops():
+        if operation.get_type_name() == "Divide":
+            operation.get_rt_info()["nonconvertable_divide_0"] = ""
