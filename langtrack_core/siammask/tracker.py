@@ -172,7 +172,7 @@ class SiamMaskTracker:
         Raises:
             LangTrackError: as `init`.
         """
-        self._learn(frame, box_xyxy, exact=False)
+        self._learn(frame, box_xyxy, exact=exact)
 
     def update(self, frame: Frame) -> Estimate:
         """Finds the target in the next frame.
