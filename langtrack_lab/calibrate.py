@@ -32,20 +32,20 @@ from langtrack_core.weights.checkpoint import Checkpoint
 from langtrack_core.weights.load import build_segmenter, build_tracker, choose
 
 from .datasets import Sequence
-from .evaluation.same_kind import alike
+from .evaluation.same_kind import same_kind
 from .evaluation.single_branch import follow, tracking_sequences
 from .report.charts import Line, legend, line_chart
 from .report.page import page_style
 from .training import save_weights
 
 LANGUAGE_STRIDE = 8
-"""Neighbouring frames say the same twice."""
+"""The language branch gets every eighth frame of a clip: neighbouring frames are nearly the same."""
 
 OWN_PER_FOREIGN = 4
-"""Sentences that fit, for each that does not: people mostly ask for what is there."""
+"""Sentences that fit the clip, for each that does not: people mostly ask for what is there."""
 
 FOREIGN_FRAMES = 8
-"""Of each other clip; together about a seventh of the frames."""
+"""Number of frames of each other clip on which the tracker has no target; about a seventh of all frames."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +95,7 @@ def language_scores(
     for sequence in tqdm(sequences, "language", leave=False):
         truth = sequence.boxes_xyxy
         own = [segmenter.encode(text) for text in sequence.expressions]
-        others = [other for other in sequences if not alike(other, sequence)]
+        others = [other for other in sequences if not same_kind(other, sequence)]
         foreign = [segmenter.encode(text) for other in others for text in other.expressions]
         guests = itertools.cycle(foreign)
         asked = 0
@@ -133,7 +133,7 @@ def tracker_scores(tracker: SiamMaskTracker, sequences: list[Sequence]) -> tuple
         counted = ~np.isnan(ious)
         scores.append(track.confidences[counted])
         right.append(ious[counted] > 0.5)
-        foreign = foreign_scores(tracker, sequence, [o for o in sequences if not alike(o, sequence)])
+        foreign = foreign_scores(tracker, sequence, [o for o in sequences if not same_kind(o, sequence)])
         scores.append(foreign)
         right.append(np.zeros(len(foreign), bool))
     return np.concatenate(scores), np.concatenate(right).astype(np.float64)

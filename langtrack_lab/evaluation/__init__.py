@@ -1,11 +1,12 @@
-"""Measuring, from one branch on one clip to a benchmark under its protocol.
+"""Evaluation, from one branch on one clip to a benchmark under its protocol.
 
-branches    one branch alone on the dev sets: `evaluate language`, `evaluate tracker`
-command     the whole tracker over a data set, resumable: `evaluate --data … --kind … --init … --out …`
-protocol    what is asked: sequence, sentence, what is given at the start
-record      what the tracker answered on one sequence, with the truth beside it
-folder      records on disk, one file a sequence, never mixed
-scores      records to figures, by branch
-others      result files of other trackers
-small_sets  single pictures, absent objects, contrasting sentences
+command        the whole tracker over a data set, resumable: `evaluate --data … --kind … --init … --out …`
+protocol       what is measured: sequences, sentences, and what the tracker gets on the first frame
+sequences      runs the tracker on one sequence and keeps its predictions beside the truth
+results        result folders on disk, a file for each sequence; different protocols never mix
+scores         figures of each branch from these predictions
+tables         result folders as text, Markdown, CSV and JSON
+external       result files of other trackers
+single_branch  one branch alone on the dev sets: `evaluate language`, `evaluate tracker`
+probes         single photos, absent objects, contrasting sentences
 """

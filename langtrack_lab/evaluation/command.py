@@ -22,7 +22,7 @@ from langtrack_core.types import LangTrackError
 from ..datasets import KINDS, guess_kind
 from .protocol import DEV, DEV_PARTS, INITS, SENTENCES, Protocol, items_of
 from .results import ResultFolder, read_results
-from .sequences import Tracker, answer
+from .sequences import Tracker, run_sequence
 from .tables import (
     Summary,
     as_csv,
@@ -72,12 +72,12 @@ def run(args: argparse.Namespace) -> int:
     info = {**tracker.info, "device": args.device}
     folder = ResultFolder(args.out, protocol, info, items, data=args.data, label=label)
     missing = [item for item in items if not folder.has(item)]
-    print(f"{protocol.words}: {len(items) - len(missing)} of {len(items)} are in {folder.path} already.")
+    print(f"{protocol.title}: {len(items) - len(missing)} of {len(items)} are in {folder.path} already.")
     frames = sum(len(item.sequence.frames) - item.start for item in missing)
     with tqdm(total=frames, unit="frame", disable=not missing) as bar:
         for item in missing:
             bar.set_postfix_str(item.key)
-            folder.save(item, answer(tracker, item, args.every, bar.update))
+            folder.save(item, run_sequence(tracker, item, args.every, bar.update))
     summary = summarise(read_results(folder.path))
     print_summary(summary)
     write_text(folder.path / "summary.csv", as_csv([summary]))

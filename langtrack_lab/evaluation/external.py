@@ -33,7 +33,7 @@ from ..datasets import ONE_BASED
 from ..metrics.boxes import stack_boxes
 from .protocol import Init, Item, items_of
 from .results import Results
-from .sequences import Answers, Record, compared
+from .sequences import Predictions, Record, compared
 
 FORMS = ("otb", "lasot", "got10k", "vot")
 
@@ -42,7 +42,7 @@ _GIVEN = 1.0
 
 
 class Region(NamedTuple):
-    """One answer: a box ``(4,)`` xyxy from 0 and, where there is one, the mask ``(H, W)`` in it."""
+    """One prediction: a box ``(4,)`` xyxy from 0 and, where the file has one, a mask ``(H, W)``."""
 
     box: FloatArray | None = None
     mask: BoolMask | None = None
@@ -58,15 +58,16 @@ def read_other(
     origin: int | None = None,
     data: Path | None = None,
 ) -> Results:
-    """Another tracker's answers to what ``like`` was asked.
+    """Predictions of another tracker on what ``like`` was measured on.
 
     Args:
-        name: what it is called.
-        folder: with its files.
-        like: gives the data set and the protocol, but for ``init``: what that tracker was given.
-        form: one of `FORMS`; told by the files when None.
-        origin: from which number its files count pixels; as the truth of the data set when None.
-        data: the data set's folder, where it is not where ``like`` was measured.
+        name: name of the tracker in reports.
+        folder: folder of its files.
+        like: results with the same data set and protocol, but for ``init``.
+        init: what that tracker got on the first frame.
+        form: one of `FORMS`; found from the files when None.
+        origin: number of the first pixel in its files; as in the truth of the data set when None.
+        data: folder of the data set, when it has moved since ``like`` was measured.
 
     Raises:
         LangTrackError: no file fits a sequence, or one is malformed or too short.
@@ -153,16 +154,16 @@ def _record(item: Item, path: Path, form: str, origin: int) -> Record:
         absent=sequence.absent_frames[start:],
         states=(),
         sources=(),
-        answers={"fused": _answers(item, regions, (height, width))},
+        predictions={"fused": _predictions(item, regions, (height, width))},
         seconds=_seconds(path, sequence.name, len(regions)),
     )
 
 
-def _answers(item: Item, regions: list[Region], size_hw: tuple[int, int]) -> Answers:
+def _predictions(item: Item, regions: list[Region], size_hw: tuple[int, int]) -> Predictions:
     boxes = stack_boxes([region.box for region in regions])
     unknown = np.full(len(regions), np.nan)
     if not item.sequence.masks:
-        return Answers(boxes, unknown)
+        return Predictions(boxes, unknown)
     masks: list[dict[str, Any] | None] = []
     rows = []
     for place, (box, mask) in enumerate(regions):
@@ -170,7 +171,7 @@ def _answers(item: Item, regions: list[Region], size_hw: tuple[int, int]) -> Ans
             mask = box_to_mask(box, size_hw)
         masks.append(None if mask is None or not mask.any() else encode_rle(mask))
         rows.append(compared(mask, item.sequence.annotation(item.start + place)))
-    return Answers(boxes, unknown, tuple(masks), *np.array(rows, float).reshape(-1, 3).T)
+    return Predictions(boxes, unknown, tuple(masks), *np.array(rows, float).reshape(-1, 3).T)
 
 
 def _vot_regions(path: Path, origin: int, size_hw: tuple[int, int], truth_xyxy: FloatArray) -> list[Region]:
@@ -186,7 +187,7 @@ def _vot_regions(path: Path, origin: int, size_hw: tuple[int, int], truth_xyxy: 
 
 
 def _vot_region(line: str, origin: int, size_hw: tuple[int, int], truth_xyxy: FloatArray) -> Region:
-    """ValueError for anything else."""
+    """The region of a line in VOT's form; ValueError for any other text."""
     if line.startswith("m"):
         mask = _vot_mask([int(n) for n in numbers_in(line[1:])], size_hw)
         return Region(enclosing_box(mask), mask)
@@ -223,7 +224,7 @@ def _vot_mask(numbers: list[int], size_hw: tuple[int, int]) -> BoolMask:
 
 
 def _seconds(path: Path, name: str, frames: int) -> float:
-    """Of tracking; 0 where no usable times lie beside the results."""
+    """Time of tracking; 0 when there are no usable times beside the results."""
     for times in (path.with_name(f"{name}_time.txt"), path.parent / "times" / f"{name}_time.txt"):
         try:
             values = np.genfromtxt(times, delimiter=",", ndmin=2)[:, 0]

@@ -1,12 +1,12 @@
-"""Three small questions that a benchmark of clips does not ask.
+"""Three small tests that a benchmark of clips does not cover.
 
-python -m langtrack_core evaluate refer --data DEV                   does the sentence find its box on a photo
-python -m langtrack_core evaluate absent --data DEV                  is "not there" said of what is not there
-python -m langtrack_core evaluate contrast --data DEV --pairs FILE   is the meant one of two things taken
+python -m langtrack_core evaluate refer --data DEV                   is the box of a sentence found on a photo
+python -m langtrack_core evaluate absent --data DEV                  is an absent object reported as absent
+python -m langtrack_core evaluate contrast --data DEV --pairs FILE   is the right one of two objects found
 
 DEV holds ``refer`` (images, expressions.json), ``davis`` and ``boxes``. FILE is a JSON list; each entry has
-``expression``, the box of what is meant and of what is not (``box_xyxy``, ``other_box_xyxy``; or ``mask`` and
-``other_mask``, pictures), and either ``picture`` or ``clip`` and ``frame``. Paths are relative to DEV.
+``expression``, the boxes of the right and of the other object (``box_xyxy``, ``other_box_xyxy``; or ``mask``
+and ``other_mask``, pictures), and either ``picture`` or ``clip`` and ``frame``. Paths are relative to DEV.
 """
 
 from __future__ import annotations
@@ -31,12 +31,14 @@ from langtrack_core.weights.load import build_segmenter, choose
 
 from ..datasets import Referral, open_dataset
 from ..datasets.files import read_json
-from .same_kind import alike
+from .same_kind import same_kind
 from .single_branch import tracking_sequences
 
 RIGHT_OVER = 0.5
+"""A box counts as right when its IoU with the true one is over this, as is usual for RefCOCO."""
+
 ABSENT_FRAMES = 60
-"""Of each clip for each foreign sentence."""
+"""Number of frames of a clip that are searched for each sentence about an absent object."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the answer to ``args.target``."""
+    """Runs the test ``args.target`` and prints its figures."""
     if args.target == "absent":
         print_absent(LangTracker.from_pretrained(args.weights, args.device), args.data, args.frames)
         return 0
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def print_refer(segmenter: DMNSegmenter, folder: Path) -> None:
-    """Share of sentences whose box overlaps the true one by more than half, and the mean overlap."""
+    """Prints the share of sentences whose box is right, and the mean IoU with the true box."""
     ious = []
     referrals = [r for r in open_dataset("refer-boxes", folder) if isinstance(r, Referral)]
     for referral in tqdm(referrals, "refer", leave=False):
@@ -84,17 +86,17 @@ def print_refer(segmenter: DMNSegmenter, folder: Path) -> None:
     print(f"{len(ious)} sentences: accuracy at IoU {RIGHT_OVER} {right:.3f}, mean IoU {np.mean(ious):.3f}")
 
 
-# --- what is not there -------------------------------------------------------------------------------------
+# --- absent objects ----------------------------------------------------------------------------------------
 
 
 def print_absent(tracker: LangTracker, folder: Path, frames: int = ABSENT_FRAMES) -> None:
-    """Share of frames on which the fused answer, and the language branch alone, is that nothing is there.
+    """Prints the share of frames on which the fused track, and the language branch alone, reports absence.
 
-    Every clip is asked the first sentence of every other clip that shows nothing of the same kind.
+    Every clip is searched for the first sentence of every other clip that shows nothing of the same kind.
     """
     clips = tracking_sequences(folder)
     fused, alone, total = Counter[str](), Counter[str](), Counter[str]()
-    pairs = [(clip, other) for clip in clips for other in clips if not alike(clip, other)]
+    pairs = [(clip, other) for clip in clips for other in clips if not same_kind(clip, other)]
     for clip, other in tqdm(pairs, "absent", leave=False):
         shown = itertools.islice(clip.read_frames(), frames)
         for step in tracker.track(shown, Query(other.expressions[0])):
@@ -114,7 +116,7 @@ def print_absent(tracker: LangTracker, folder: Path, frames: int = ABSENT_FRAMES
 
 
 def print_contrast(segmenter: DMNSegmenter, folder: Path, pairs: Path) -> None:
-    """Share of the sentences whose mask overlaps what is meant better than what is not; the others listed."""
+    """Prints the share of sentences whose mask overlaps the right object more than the other."""
     entries = read_json(pairs, "a list of contrasting sentences")
     clips = {clip.name: clip.frames for clip in tracking_sequences(folder)} if _any_clip(entries) else {}
     wrong = []
@@ -123,11 +125,11 @@ def print_contrast(segmenter: DMNSegmenter, folder: Path, pairs: Path) -> None:
             path = folder / entry["picture"] if "picture" in entry else clips[entry["clip"]][entry["frame"]]
             expression = entry["expression"]
             frame = Frame(0, 0.0, read_picture(path))
-            meant, other = (_region(entry, which, folder, frame.size_hw) for which in ("", "other_"))
+            target, other = (_region(entry, which, folder, frame.size_hw) for which in ("", "other_"))
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise LangTrackError(f"Entry {number} of {pairs} cannot be used: {error!r}.") from error
         mask = segmenter.segment(frame, segmenter.encode(expression)).mask
-        overlaps = mask_iou(mask, meant), mask_iou(mask, other)
+        overlaps = mask_iou(mask, target), mask_iou(mask, other)
         if not (mask.any() and overlaps[0] > overlaps[1]):
             wrong.append(f"{expression} ({path.name}): {overlaps[0]:.2f} against {overlaps[1]:.2f}")
     if not entries:

@@ -1,6 +1,6 @@
-"""What is asked of a tracker: which sequences, which sentences, and what is given on the first frame.
+"""What a tracker is measured on: sequences, sentences, and what it gets on the first frame.
 
-A sentence, a box, or both are three protocols; figures of one are never put beside those of another.
+It gets a sentence, a box, or both. These are three protocols, and their figures are never in one table.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Protocol:
     Attributes:
         kind: of the data set, a key of `datasets.KINDS`, or "dev" for a folder with `DEV_PARTS` in it.
         split: the set's own name of a part; None for all of it.
-        init: what is given on the first frame.
+        init: what the tracker gets on the first frame.
         sentences: "first" of each sequence, or "all" of them, each a run of its own.
         frames: of every sequence at most so many, from its beginning; None for all.
         every: the language branch runs on every so many frames.
@@ -53,12 +53,12 @@ class Protocol:
 
     @property
     def convention(self) -> Convention:
-        """Which frames count for success and precision; see `metrics.conventions`."""
+        """The rule which frames count for success and precision; see `metrics.conventions`."""
         return _CONVENTIONS.get(self.kind, PLAIN)
 
     @property
-    def words(self) -> str:
-        """Of one line, for people."""
+    def title(self) -> str:
+        """The protocol in one line: the heading of its tables."""
         given = {"sentence": "by sentence only", "box": "by box only", "both": "by box and sentence"}[
             self.init
         ]
@@ -82,8 +82,8 @@ class Item:
     Attributes:
         key: unique in its protocol; the sequence's name, with a number for a further sentence.
         sequence: cut to the protocol's frames.
-        sentence: None when nothing is said.
-        init: what is given.
+        sentence: None when the tracker gets none.
+        init: what the tracker gets on the first frame.
     """
 
     key: str
@@ -109,8 +109,8 @@ class Item:
 
     @cached_property
     def digest(self) -> str:
-        """Of everything about the data that decides the answer or its figures: names and sizes of the files,
-        boxes, absences, the sentence."""
+        """Hash of all data that decide the predictions or their figures: names and sizes of the files, boxes,
+        absences, the sentence."""
         s = self.sequence
         seen: dict[str, Any] = {
             "key": self.key,
@@ -127,7 +127,7 @@ class Item:
 
 
 def items_of(protocol: Protocol, folder: Path) -> list[Item]:
-    """Everything that the protocol asks on the data set in ``folder``.
+    """All runs of the protocol on the data set in ``folder``.
 
     Raises:
         LangTrackError: the data set cannot be read, is empty, or lacks a sentence that the protocol needs.
@@ -157,7 +157,7 @@ def items_of(protocol: Protocol, folder: Path) -> list[Item]:
 
 
 def shortened(sequence: Sequence, frames: int | None) -> Sequence:
-    """Its first frames."""
+    """The sequence cut to its first frames."""
     if frames is None or frames >= len(sequence.frames):
         return sequence
     return replace(

@@ -1,8 +1,9 @@
-"""Records on disk: a folder for each way to measure, a file for each sequence, there whole or not at all.
+"""Records on disk: a folder for each way to measure, and in it a file for each sequence.
 
-The folder's name ends with a hash of everything that decides an answer: the protocol, the hashes of the
-weights, the tracker's settings, the code. Whatever changes one of these writes into another folder. A file's
-name ends with a hash of its sequence's data; what has changed there is measured anew.
+A folder's name ends with a hash of everything that decides the predictions: the protocol, the hashes of the
+weights, the tracker's settings, the code. When one of these changes, the records go into another folder. A
+file's name ends with a hash of its sequence's data, so that changed data are measured again. A file is
+written completely or not at all.
 
     OUT/dev-sentence-3f2a91c0/run.json
     OUT/dev-sentence-3f2a91c0/sequences/bear-09a41c77d3e1.json
@@ -28,10 +29,10 @@ from langtrack_core.masks import check_rle
 from langtrack_core.types import LangTrackError
 
 from .protocol import Item, Protocol
-from .sequences import Answers, Record
+from .sequences import Predictions, Record
 
 FORMAT = "langtrack-results"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 RUN = "run.json"
 
 _CORE = Path(langtrack_core.__file__).resolve().parent
@@ -42,10 +43,10 @@ class Results:
     """A result folder read back.
 
     Attributes:
-        folder: where it lies.
-        run: what ``run.json`` says.
-        records: of the sequences that are done.
-        missing: keys of those that are not.
+        folder: its path.
+        run: content of ``run.json``.
+        records: records of the sequences that are done.
+        missing: keys of the items that are not done.
     """
 
     folder: Path
@@ -63,13 +64,13 @@ class Results:
 
 
 class ResultFolder:
-    """Where one way to measure keeps its records.
+    """The folder of the records of one way to measure.
 
     Args:
-        out: parent of the folder, made if need be.
-        protocol: what is asked.
+        out: parent of the folder, made when missing.
+        protocol: what is measured.
         tracker_info: weights with their hashes, and settings.
-        items: everything that is asked; listed in ``run.json``.
+        items: all runs of the protocol; listed in ``run.json``.
         data: the data set's folder, noted for pictures in reports; no part of the hash.
         label: what the tracker is called in reports; no part of the hash.
 
@@ -123,7 +124,7 @@ class ResultFolder:
 
 
 def file_name(item: Item) -> str:
-    """Of an item's record; changes when anything about its data does."""
+    """File name of an item's record, which changes with the item's data."""
     return f"{plain_name(item.key, 'item')}-{item.digest[:12]}.json"
 
 
@@ -131,7 +132,7 @@ def read_results(folder: Path) -> Results:
     """Read a folder of `ResultFolder`; what is not done yet is listed as missing.
 
     Raises:
-        LangTrackError: it is none, or a file in it is damaged.
+        LangTrackError: it is no such folder, or a file in it is damaged.
     """
     folder = Path(folder)
     path = folder / RUN
@@ -155,7 +156,7 @@ def read_results(folder: Path) -> Results:
 
 
 def find_results(folder: Path) -> list[Path]:
-    """The folder itself, or those in it, that hold results.
+    """The folder itself when it holds results, or else the folders in it that do.
 
     Raises:
         LangTrackError: there are none.
@@ -168,12 +169,12 @@ def find_results(folder: Path) -> list[Path]:
     return found
 
 
-# --- what the code is --------------------------------------------------------------------------------------
+# --- hash of the code --------------------------------------------------------------------------------------
 
 
 @cache
 def code_hash(package: Path = _CORE) -> str:
-    """Hash of the tracker's code, any of which may change an answer, without comments and docstrings."""
+    """Hash of the tracker's code, any of which may change a prediction, without comments and docstrings."""
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -193,7 +194,7 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def _as_json(record: Record) -> dict[str, Any]:
-    answers = {
+    predictions = {
         branch: {
             "boxes_xyxy": _rows(a.boxes_xyxy),
             "confidence": _numbers(a.confidence),
@@ -202,13 +203,13 @@ def _as_json(record: Record) -> dict[str, Any]:
             "unions": _numbers(a.unions),
             "boundaries": _numbers(a.boundaries),
         }
-        for branch, a in record.answers.items()
+        for branch, a in record.predictions.items()
     }
     return {
         **{name: getattr(record, name) for name in _PLAIN},
         "truth_xyxy": _rows(record.truth_xyxy),
         "absent": record.absent.astype(int).tolist(),
-        "answers": answers,
+        "predictions": predictions,
     }
 
 
@@ -221,8 +222,8 @@ _PLAIN = (
 def _from_json(data: dict[str, Any]) -> Record:
     size = [int(n) for n in data["size_hw"]]
     count = len(data["truth_xyxy"])
-    answers = {}
-    for branch, a in data["answers"].items():
+    predictions = {}
+    for branch, a in data["predictions"].items():
         masks = tuple(None if m is None else {"size": size, "counts": m} for m in a["masks"])
         for mask in filter(None, masks):
             check_rle(mask)
@@ -231,11 +232,11 @@ def _from_json(data: dict[str, Any]) -> Record:
         if len(numbers[0]) != count or not set(lengths) <= {0, count}:
             raise ValueError(f"the {branch} branch has not {count} frames")
         boxes = _boxes(a["boxes_xyxy"], count)
-        answers[branch] = Answers(boxes, numbers[0], masks, *numbers[1:])
+        predictions[branch] = Predictions(boxes, numbers[0], masks, *numbers[1:])
     plain = {name: data[name] for name in _PLAIN}
     plain |= {name: tuple(plain[name]) for name in ("attributes", "size_hw", "states", "sources")}
     truth = _boxes(data["truth_xyxy"], count)
-    return Record(**plain, truth_xyxy=truth, absent=np.array(data["absent"], bool), answers=answers)
+    return Record(**plain, truth_xyxy=truth, absent=np.array(data["absent"], bool), predictions=predictions)
 
 
 def _rows(boxes: FloatArray) -> list[list[float] | None]:

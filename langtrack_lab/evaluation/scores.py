@@ -13,7 +13,7 @@ from langtrack_core.geometry import FloatArray
 from ..metrics import GOT10K, Convention, davis_statistics, referral_overlaps, referring_scores, score_boxes
 from ..metrics.boxes import box_ious
 from ..metrics.masks import PRECISION_AT
-from .sequences import Answers, Record
+from .sequences import Predictions, Record
 
 ORACLE = "oracle"
 BRANCHES = ("fused", "language", "tracker", ORACLE)
@@ -60,7 +60,7 @@ MEASURES: dict[str, Measure] = {
         for t in PRECISION_AT
     },
     "referral": Measure(
-        "VOT", "VOT referral: overlap, 1 where target and answer are both absent, 0 where one is", True
+        "VOT", "VOT referral: overlap, 1 where target and prediction are both absent, 0 where one is", True
     ),
 }
 
@@ -92,10 +92,10 @@ class Scores:
 
 def scores_of(record: Record, convention: Convention) -> dict[str, Scores]:
     """Figures of every branch, and of the oracle where there are two to choose from."""
-    answers = dict(record.answers)
-    if {"language", "tracker"} <= answers.keys():
-        answers[ORACLE] = _better(record, answers["language"], answers["tracker"])
-    return {name: _scores(record, answers[name], convention) for name in BRANCHES if name in answers}
+    predictions = dict(record.predictions)
+    if {"language", "tracker"} <= predictions.keys():
+        predictions[ORACLE] = _better(record, predictions["language"], predictions["tracker"])
+    return {name: _scores(record, predictions[name], convention) for name in BRANCHES if name in predictions}
 
 
 def overall(scores: Iterable[Scores]) -> dict[str, float]:
@@ -129,10 +129,10 @@ def by_sequence(pairs: Iterable[tuple[Record, Scores]], key: str) -> dict[str, f
     return {name: float(np.mean(values)) for name, values in gathered.items()}
 
 
-def _scores(record: Record, answers: Answers, convention: Convention) -> Scores:
+def _scores(record: Record, predictions: Predictions, convention: Convention) -> Scores:
     given = record.init != "sentence"
     values: dict[str, Value] = {}
-    boxes, truth = answers.boxes_xyxy, record.truth_xyxy
+    boxes, truth = predictions.boxes_xyxy, record.truth_xyxy
     curves: dict[str, FloatArray] = {}
     overlaps = box_ious(boxes, np.where(record.absent[:, None], np.nan, truth))
     if not np.isnan(overlaps[1 if given else 0 :]).all():
@@ -147,9 +147,9 @@ def _scores(record: Record, answers: Answers, convention: Convention) -> Scores:
         values["ao"] = Value(got.average_overlap, got.counted)
         values["sr50"] = Value(got.success_rate(0.5), got.counted)
         values["sr75"] = Value(got.success_rate(0.75), got.counted)
-    if len(answers.unions):
-        overlaps = answers.mask_ious
-        values |= _of_masks(answers, given)
+    if len(predictions.unions):
+        overlaps = predictions.mask_ious
+        values |= _of_masks(predictions, given)
         referral = overlaps
     else:
         referral = referral_overlaps(boxes, truth, record.absent)
@@ -159,11 +159,11 @@ def _scores(record: Record, answers: Answers, convention: Convention) -> Scores:
     return Scores(values, overlaps=overlaps, **curves)
 
 
-def _of_masks(answers: Answers, given: bool) -> dict[str, Value]:
+def _of_masks(predictions: Predictions, given: bool) -> dict[str, Value]:
     """DAVIS leaves the first and the last frame out when an annotation was given."""
     values: dict[str, Value] = {}
     kept = slice(1, -1) if given else slice(None)
-    j, f = answers.mask_ious[kept], answers.boundaries[kept]
+    j, f = predictions.mask_ious[kept], predictions.boundaries[kept]
     if not np.isnan(j).all():
         of_j, of_f = davis_statistics(j), davis_statistics(f)
         counted = int(np.count_nonzero(~np.isnan(j)))
@@ -172,9 +172,9 @@ def _of_masks(answers: Answers, given: bool) -> dict[str, Value]:
             values[name] = Value(of.mean, counted)
             values[f"{name}_recall"] = Value(of.recall, counted)
             values[f"{name}_decay"] = Value(of.decay, counted)
-    union = answers.unions[~np.isnan(answers.unions)]
+    union = predictions.unions[~np.isnan(predictions.unions)]
     if union.size:
-        table = referring_scores(answers.intersections, answers.unions)
+        table = referring_scores(predictions.intersections, predictions.unions)
         values["mean_iou"] = Value(table.mean_iou, union.size)
         values["overall_iou"] = Value(table.overall_iou, float(union.sum()))
         for threshold, share in zip(PRECISION_AT, table.precision_at, strict=True):
@@ -182,17 +182,19 @@ def _of_masks(answers: Answers, given: bool) -> dict[str, Value]:
     return values
 
 
-def _better(record: Record, a: Answers, b: Answers) -> Answers:
-    """On each frame the answer that overlaps more, ``a`` where they are equal; chosen for the boxes by their
-    boxes and for the masks by their masks, so that it is the bound of both kinds of figures."""
+def _better(record: Record, a: Predictions, b: Predictions) -> Predictions:
+    """On each frame the prediction that overlaps more, ``a`` where they are equal.
+
+    Boxes are chosen by their overlap and masks by theirs, so that it is the bound of both kinds of figures.
+    """
     by_box = [referral_overlaps(x.boxes_xyxy, record.truth_xyxy, record.absent) for x in (a, b)]
     take = by_box[1] > by_box[0]
     boxes = np.where(take[:, None], b.boxes_xyxy, a.boxes_xyxy)
     confidence = np.where(take, b.confidence, a.confidence)
     if not len(a.unions):
-        return Answers(boxes, confidence)
+        return Predictions(boxes, confidence)
     take = b.mask_ious > a.mask_ious
-    return Answers(
+    return Predictions(
         boxes,
         confidence,
         tuple(y if t else x for t, x, y in zip(take, a.masks, b.masks, strict=True)),

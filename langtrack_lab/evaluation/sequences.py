@@ -1,4 +1,4 @@
-"""What a tracker answered on one sequence, branch by branch, with the truth beside it."""
+"""Runs a tracker on one sequence and keeps the predictions of each branch, with the truth beside them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BRANCHES = ("language", "tracker", "fused")
 
 
 class Tracker(Protocol):
-    """What of `LangTracker` is needed here."""
+    """The part of `LangTracker` that an evaluation needs."""
 
     info: dict[str, Any]
 
@@ -35,15 +35,15 @@ class Tracker(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
-    """What one branch said; N frames.
+class Predictions:
+    """Predictions of one branch on N frames.
 
     Attributes:
-        boxes_xyxy: ``(N, 4)`` pixels, nan where it said that the target is absent.
-        confidence: ``(N,)``, nan on frames on which it did not run; there its last answer stands, and none
-            before the first.
-        masks: N masks as COCO run lengths, None for an empty one; no masks at all where the truth has none.
-        intersections, unions: ``(N,)`` pixels, of its mask and the true one; nan without annotation.
+        boxes_xyxy: ``(N, 4)`` pixels, nan where it reported the target absent.
+        confidence: ``(N,)``, nan on frames on which the branch did not run; its last prediction counts there,
+            and absence before the first.
+        masks: N masks as COCO run lengths, None for an empty one; empty where the truth has no masks.
+        intersections, unions: ``(N,)`` pixels of its mask and the true one; nan without annotation.
         boundaries: ``(N,)`` F of DAVIS, nan without annotation.
     """
 
@@ -65,20 +65,20 @@ class Answers:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One item answered. Frames before ``start`` are not in it; N is counted from there.
+    """Predictions and truth of one item, for the N frames from ``start`` on.
 
     Attributes:
-        key, name, sentence, init, attributes: of the item.
-        start: frame of the sequence with which N begins.
-        size_hw: of the pictures.
+        key, name, sentence, init, attributes: those of the item.
+        start: first frame of the sequence that is measured.
+        size_hw: height and width of the pictures.
         truth_xyxy: ``(N, 4)``, nan where there is no box.
-        absent: ``(N,)`` the set says that the target is not to be seen.
+        absent: ``(N,)``, true where the data set says that the target cannot be seen.
         states: N words of `types.State`; empty for other trackers.
         sources: N names of the branch whose answer the fused one is, or "none"; empty for other trackers.
-        answers: by branch; the language branch is not there when nothing was said.
-        seconds: of reading pictures and tracking; 0 when unknown.
-        peak_mb: most memory of the process so far; 0 when unknown.
-        note: why nothing was answered, "" when all went well.
+        predictions: by branch; the language branch is missing when there was no sentence.
+        seconds: time for reading pictures and tracking; 0 when unknown.
+        peak_mb: peak memory of the process; 0 when unknown.
+        note: reason why the sentence could not be read, "" when it could.
     """
 
     key: str
@@ -92,7 +92,7 @@ class Record:
     absent: NDArray[np.bool_]
     states: tuple[str, ...]
     sources: tuple[str, ...]
-    answers: Mapping[str, Answers]
+    predictions: Mapping[str, Predictions]
     seconds: float = 0.0
     peak_mb: float = 0.0
     note: str = ""
@@ -103,12 +103,12 @@ class Record:
         return len(self.truth_xyxy) / self.seconds if self.seconds > 0 else np.nan
 
 
-def answer(
+def run_sequence(
     tracker: Tracker, item: Item, every: int = 1, on_frame: Callable[[], object] = lambda: None
 ) -> Record:
     """Run the tracker on one item.
 
-    An expression that cannot be read is an answer too: that nothing is there, on every frame.
+    A sentence that cannot be read counts as absent on every frame.
 
     Args:
         on_frame: called after each frame.
@@ -116,18 +116,18 @@ def answer(
     sequence, start = item.sequence, item.start
     height, width, _ = read_picture(sequence.frames[start]).shape
     size_hw = height, width
-    watch = _Watch()
-    asked = [name for name in BRANCHES if name != "language" or item.sentence is not None]
-    branches = {name: _Listener(item) for name in asked}
+    stopwatch = _Stopwatch()
+    names = [name for name in BRANCHES if name != "language" or item.sentence is not None]
+    branches = {name: _Collector(item) for name in names}
     states: list[str] = []
     sources: list[str] = []
     note = ""
     try:
-        for step in watch.over(tracker.track(sequence.read_frames(start), item.query(), every=every)):
-            said = {"language": step.language, "tracker": step.tracker, "fused": step.fused}
+        for step in stopwatch.timed(tracker.track(sequence.read_frames(start), item.query(), every=every)):
+            estimates = {"language": step.language, "tracker": step.tracker, "fused": step.fused}
             truth = sequence.annotation(step.frame.index)
-            for name, listener in branches.items():
-                listener.hear(said[name], truth)
+            for name, collector in branches.items():
+                collector.add(estimates[name], truth)
             states.append(step.decision.state)
             sources.append(step.decision.source or "none")
             on_frame()
@@ -135,15 +135,15 @@ def answer(
         if item.sentence is None or _readable(tracker, item.sentence):
             raise
         note = str(error)
-        branches = {name: _Listener(item) for name in asked}
+        branches = {name: _Collector(item) for name in names}
         for index in range(start, len(sequence.frames)):
-            for listener in branches.values():
-                listener.hear(Estimate.absent(size_hw), sequence.annotation(index))
+            for collector in branches.values():
+                collector.add(Estimate.absent(size_hw), sequence.annotation(index))
             states.append("searching")
             sources.append("none")
             on_frame()
     if len(states) != len(sequence.frames) - start:
-        raise ValueError(f"{item.key}: {len(states)} answers for {len(sequence.frames) - start} frames")
+        raise ValueError(f"{item.key}: {len(states)} predictions for {len(sequence.frames) - start} frames")
     return Record(
         key=item.key,
         name=sequence.name,
@@ -156,8 +156,8 @@ def answer(
         absent=sequence.absent_frames[start:],
         states=tuple(states),
         sources=tuple(sources),
-        answers={name: listener.answers() for name, listener in branches.items()},
-        seconds=watch.seconds,
+        predictions={name: collector.predictions() for name, collector in branches.items()},
+        seconds=stopwatch.seconds,
         peak_mb=_peak_mb(),
         note=note,
     )
@@ -176,24 +176,24 @@ def _peak_mb() -> float:
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-class _Watch:
-    """Times a tracker, not what is done between its steps (what its own threads do then is free)."""
+class _Stopwatch:
+    """Measures the time of the tracker's steps, without the work that is done between them."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def over(self, steps: Iterator[Step]) -> Iterator[Step]:
+    def timed(self, steps: Iterator[Step]) -> Iterator[Step]:
         while True:
-            began = time.perf_counter()
+            start_s = time.perf_counter()
             step = next(steps, None)
-            self.seconds += time.perf_counter() - began
+            self.seconds += time.perf_counter() - start_s
             if step is None:
                 return
             yield step
 
 
-class _Listener:
-    """Collects what one branch says, and compares its masks while they are there."""
+class _Collector:
+    """Collects the predictions of one branch, and compares its masks before they are thrown away."""
 
     def __init__(self, item: Item) -> None:
         self.with_masks = bool(item.sequence.masks)
@@ -203,7 +203,7 @@ class _Listener:
         self._masks: list[dict[str, Any] | None] = []
         self._compared: list[tuple[float, float, float]] = []
 
-    def hear(self, estimate: Estimate | None, truth: MaskPicture | None) -> None:
+    def add(self, estimate: Estimate | None, truth: MaskPicture | None) -> None:
         self._confidence.append(np.nan if estimate is None else estimate.confidence)
         if estimate is not None:
             self._last = estimate
@@ -214,14 +214,16 @@ class _Listener:
             self._masks.append(None if mask is None else encode_rle(mask))
             self._compared.append(compared(mask, truth))
 
-    def answers(self) -> Answers:
+    def predictions(self) -> Predictions:
         inter, union, boundary = np.array(self._compared, float).reshape(-1, 3).T
         boxes = np.array(self._boxes, float).reshape(-1, 4).round(4)
-        return Answers(boxes, np.array(self._confidence).round(6), tuple(self._masks), inter, union, boundary)
+        return Predictions(
+            boxes, np.array(self._confidence).round(6), tuple(self._masks), inter, union, boundary
+        )
 
 
 def compared(mask: BoolMask | None, truth: MaskPicture | None) -> tuple[float, float, float]:
-    """Pixels of intersection and union in one frame, and F; nan without truth. None is an empty mask.
+    """Pixels of intersection and union, and F, of one frame; nan without truth. None is an empty mask.
 
     Void pixels of the truth count nowhere, as in DAVIS.
     """

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class Track:
-    """What the tracker said of the frames after the one it was started on.
+    """Predictions of the tracker on the frames after the one it was started on.
 
     Attributes:
         predicted: a box for each frame, None where it had none.
@@ -73,7 +73,7 @@ def tracking_sequences(folder: Path) -> list[Sequence]:
 
 
 def follow(tracker: SiamMaskTracker, sequence: Sequence) -> Track:
-    """Starts on the first true box and follows to the end; the frame it was given is not counted."""
+    """Starts on the first true box and follows to the end; that first frame is not counted."""
     truth = sequence.boxes_xyxy
     annotated = np.flatnonzero(~np.isnan(truth).any(axis=1))
     if len(annotated) == 0:

@@ -23,7 +23,7 @@ MASK_COLUMNS = (
     *("mean_iou", "overall_iou", "p50", "p60", "p70", "p80", "p90"),
 )
 SHORT = ("auc", "precision", "normalised", "ao", "jf", "j", "f", "mean_iou", "overall_iou", "p50", "referral")
-"""What fits on a line of text."""
+"""Measures that fit on a line of text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,16 +80,18 @@ def summarise(results: Results) -> Summary:
 
 
 def by_protocol(summaries: Iterable[Summary]) -> dict[str, list[Summary]]:
-    """Those that may stand in one table together, by the words for what they have in common: the protocol and
-    the sequences. Least given first."""
+    """Groups of summaries that can be in one table: they have the same protocol and the same sequences.
+
+    A group's key is the title of its protocol. Those that start with the least information come first.
+    """
     groups: dict[tuple[str, frozenset[str]], list[Summary]] = {}
     for summary in sorted(summaries, key=lambda s: INITS.index(s.results.protocol.init)):
         sequences = frozenset(summary.results.run["sequences"])
-        groups.setdefault((summary.results.protocol.words, sequences), []).append(summary)
+        groups.setdefault((summary.results.protocol.title, sequences), []).append(summary)
     named: dict[str, list[Summary]] = {}
-    for (words, _), group in groups.items():
-        number = sum(name == words or name.startswith(f"{words}, set ") for name in named)
-        named[f"{words}, set {number + 1}" if number else words] = group
+    for (title, _), group in groups.items():
+        number = sum(name == title or name.startswith(f"{title}, set ") for name in named)
+        named[f"{title}, set {number + 1}" if number else title] = group
     return named
 
 
@@ -106,7 +108,7 @@ def distinct_labels(summaries: Sequence[Summary]) -> list[str]:
 
 
 Row = tuple[tuple[str, ...], dict[str, float]]
-"""What a row is called, cell by cell, and its figures by key of `MEASURES`."""
+"""Name cells of a row, and its figures by key of `MEASURES`."""
 
 
 def branch_rows(summaries: Sequence[Summary]) -> list[Row]:
@@ -151,7 +153,7 @@ def shown(value: float | None, decimals: int = 3) -> str:
 
 
 def as_text(head: Sequence[str], rows: Sequence[Row]) -> str:
-    """Columns of even width."""
+    """A table as text, with aligned columns."""
     keys = columns_of(rows)
     lines = [[*head, *(MEASURES[k].title for k in keys)]]
     lines += [[*names, *(shown(figures.get(k)) for k in keys)] for names, figures in rows]
@@ -213,7 +215,7 @@ def as_csv(summaries: Sequence[Summary]) -> str:
     head = ("protocol", "tracker", "branch", "sequence", "sentence", "frames", "fps")
     writer.writerow([*head, *MEASURES])
     for label, summary in zip(distinct_labels(summaries), summaries, strict=True):
-        protocol = summary.results.protocol.words
+        protocol = summary.results.protocol.title
         for branch in summary.scores:
             for record, scores in summary.pairs(branch):
                 names = [record.key, record.sentence or "", len(record.truth_xyxy), shown(record.fps, 2)]

@@ -1,8 +1,8 @@
-"""Result folders side by side: one HTML page without any other file, tables, pictures.
+"""A report on result folders: one HTML page that needs no other file, tables, and pictures.
 
-command   `report RESULTS… --out report.html`
-page      the page; page.css and page.js go into it
-charts    curves as SVG
-pictures  worst and best frames
-verdicts  what differs by more than chance, in words
+command       `report RESULTS… --out report.html`
+page          the HTML page; page.css and page.js go into it
+charts        curves as SVG
+pictures      worst and best frames
+significance  sentences about differences that are larger than chance
 """

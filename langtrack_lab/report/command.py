@@ -102,8 +102,8 @@ def run(args: argparse.Namespace) -> int:
 def markdown(summaries: Sequence[Summary]) -> str:
     """A heading and a table for each protocol, then attributes, speed and memory."""
     parts = []
-    for words, group in by_protocol(summaries).items():
-        parts.append(f"**{words}**\n\n{as_markdown(('tracker', 'branch'), branch_rows(group))}")
+    for title, group in by_protocol(summaries).items():
+        parts.append(f"**{title}**\n\n{as_markdown(('tracker', 'branch'), branch_rows(group))}")
         attributes = attribute_rows(group)
         if attributes:
             parts.append(as_markdown(("attribute", "tracker", "sequences"), attributes, bold=False))
@@ -114,7 +114,7 @@ def markdown(summaries: Sequence[Summary]) -> str:
 def _write(out: Path, summaries: Sequence[Summary], count: int, data: Path | None) -> None:
     if out.suffix.lower() not in (".html", ".htm"):
         raise LangTrackError(f"The report is an HTML page; give --out a name such as {out.stem}.html.")
-    galleries = {words: _gallery(group[0], count, data) for words, group in by_protocol(summaries).items()}
+    galleries = {title: _gallery(group[0], count, data) for title, group in by_protocol(summaries).items()}
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, page(summaries, galleries))
@@ -125,7 +125,7 @@ def _write(out: Path, summaries: Sequence[Summary], count: int, data: Path | Non
 
 
 def _gallery(summary: Summary, count: int, data: Path | None) -> Gallery:
-    """Without the data a report is still worth having."""
+    """The pictures, or a note why there are none: without the data the report is still worth having."""
     try:
         return Gallery(*shots(summary, count, data))
     except LangTrackError as error:

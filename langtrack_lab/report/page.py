@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs no other file. Whatever came from outside is escaped."""
+"""The report as one HTML page that needs no other file. All text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def page(summaries: Sequence[Summary], galleries: Mapping[str, Gallery]) -> str:
     """The whole page.
 
     Args:
-        galleries: by the words of a protocol; of the first tracker in its table.
+        galleries: pictures of the first tracker of a table, by the title of its protocol.
     """
     groups = by_protocol(summaries)
     sections = "".join(
-        _section(words, group, galleries.get(words, Gallery())) for words, group in groups.items()
+        _section(title, group, galleries.get(title, Gallery())) for title, group in groups.items()
     )
     count = "one way to measure" if len(groups) == 1 else f"{len(groups)} ways to measure"
     runs = "one result" if len(summaries) == 1 else f"{len(summaries)} results"
@@ -93,13 +93,13 @@ def _asset(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 
 
-def _section(words: str, group: Sequence[Summary], gallery: Gallery) -> str:
-    parts = [f"<h2>{escape(words)}</h2>", f'<p class="soft">{_counts(group)} {_rule(group)}</p>']
+def _section(title: str, group: Sequence[Summary], gallery: Gallery) -> str:
+    parts = [f"<h2>{escape(title)}</h2>", f'<p class="soft">{_counts(group)} {_rule(group)}</p>']
     parts += [_missing(s, label) for s, label in zip(group, distinct_labels(group), strict=True)]
     parts += ["<h3>By branch</h3>", _branch_table(group)]
-    said = verdicts(group)
-    if said:
-        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
+    sentences = verdicts(group)
+    if sentences:
+        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
         parts.append(f'<h3>Noise or not</h3><ul class="verdicts">{items}</ul>')
     parts.append(_plots(group))
     attributes = attribute_rows(group)
@@ -156,7 +156,10 @@ def _branch_table(group: Sequence[Summary]) -> str:
 
 
 def _tables(head: Sequence[str], rows: Sequence[Row], *, best: bool = False) -> str:
-    """One for boxes and one for masks, each with the rows that have any; names are said in full once."""
+    """A table of the box figures and one of the mask figures, each with the rows that have any.
+
+    Names that both would show stand in the first alone.
+    """
     parts: list[str] = []
     for caption, wanted in (("boxes", BOX_COLUMNS), ("masks", MASK_COLUMNS)):
         kept = [row for row in rows if any(key in row[1] for key in wanted)]
@@ -169,7 +172,7 @@ def _tables(head: Sequence[str], rows: Sequence[Row], *, best: bool = False) -> 
 
 
 def _table(caption: str, head: Sequence[str], rows: Sequence[Row], keys: Sequence[str], *, best: bool) -> str:
-    """Sortable; with ``best`` the best figure of each column is bold, the oracle out of the contest."""
+    """A sortable table; with ``best`` the best figure of each column is bold, the oracle's left aside."""
     tops = {key: shown(best_of(rows, key)) for key in keys} if best and len(rows) > 1 else {}
     heads = [_head(name, "", number=name in _NUMBERS) for name in head]
     heads += [_head(MEASURES[key].title, MEASURES[key].about, number=True) for key in keys]
@@ -255,8 +258,8 @@ def _time(entries: Sequence[tuple[str, str, Record, Scores]]) -> tuple[float, st
         size_wh=(1080, 240),
         states=record.states,
     )
-    said = f' <span class="soft">"{escape(record.sentence)}"</span>' if record.sentence else ""
-    head = f"{escape(record.key)}{said}: mean overlap {shown(mean)}"
+    quoted = f' <span class="soft">"{escape(record.sentence)}"</span>' if record.sentence else ""
+    head = f"{escape(record.key)}{quoted}: mean overlap {shown(mean)}"
     return mean, f"<details><summary>{head}</summary><div>{chart}{legend(lines)}</div></details>"
 
 

@@ -1,4 +1,4 @@
-"""Worst and best frames, with what was answered and what is true."""
+"""Pictures of the worst and the best frames, with the prediction and the truth."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from ..evaluation.tables import Summary
 
 TRUTH_RGB = (0, 200, 60)
 WIDTH = 420
-"""Of a picture in the page, in pixels."""
+"""Width of a picture in the page, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """One frame worth seeing.
+    """One frame for the report.
 
     Attributes:
-        key, sentence: of the record.
+        key, sentence: those of the record.
         frame: index in the sequence.
-        overlap: of the fused answer with the truth.
-        rgb: ``(H, W, 3)`` uint8, answer and truth drawn in.
+        overlap: overlap of the fused prediction with the truth.
+        rgb: ``(H, W, 3)`` uint8, with prediction and truth drawn in.
     """
 
     key: str
@@ -49,11 +49,11 @@ class Shot:
 
     @property
     def caption(self) -> str:
-        said = f' "{self.sentence}"' if self.sentence else ""
-        return f"{self.key}{said}, frame {self.frame}: overlap {self.overlap:.2f}"
+        quoted = f' "{self.sentence}"' if self.sentence else ""
+        return f"{self.key}{quoted}, frame {self.frame}: overlap {self.overlap:.2f}"
 
     def jpeg(self, width: int | None = WIDTH) -> bytes:
-        """At most so wide, None for as it is."""
+        """The picture as JPEG, at most ``width`` pixels wide; in full size when None."""
         picture = Image.fromarray(self.rgb)
         if width is not None and picture.width > width:
             picture = picture.resize((width, round(picture.height * width / picture.width)))
@@ -66,8 +66,8 @@ def shots(summary: Summary, count: int, data: Path | None = None) -> tuple[list[
     """The worst and the best frames of the fused track, at most one of each for a sequence.
 
     Args:
-        count: of each, at most; and at most for half of the sequences.
-        data: the data set's folder; where it was measured unless given.
+        count: at most this many of each, and for at most half of the sequences.
+        data: folder of the data set, when it has moved since the measurement.
 
     Raises:
         LangTrackError: the data set is not there any more, or not the one that was measured.
@@ -93,7 +93,7 @@ def shots(summary: Summary, count: int, data: Path | None = None) -> tuple[list[
 
 
 def save_shots(worst: list[Shot], best: list[Shot], folder: Path) -> list[Path]:
-    """``worst-1-bear-12.jpg`` and so on, in full size."""
+    """Writes ``worst-1-bear-12.jpg`` and so on, in full size."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for kind, found in (("worst", worst), ("best", best)):
@@ -109,7 +109,7 @@ def _shot(record: Record, scores: Scores, item: Item, overlap: float) -> Shot:
     places = np.flatnonzero(np.isclose(np.nan_to_num(scores.overlaps, nan=-1.0), overlap))
     place = int(places[len(places) // 2])
     index = record.start + place
-    fused = record.answers["fused"]
+    fused = record.predictions["fused"]
     rgb = read_picture(item.sequence.frames[index])
     answered = np.zeros(rgb.shape[:2], np.float32)
     if fused.masks and (encoded := fused.masks[place]) is not None:
@@ -128,7 +128,7 @@ def _shot(record: Record, scores: Scores, item: Item, overlap: float) -> Shot:
 
 
 def _draw_truth(rgb: NDArray[np.uint8], mask: BoolMask | None, box: NDArray[np.floating]) -> None:
-    """A green outline, in place."""
+    """Draws the truth as a green outline, in place."""
     width = max(1, line_width(rgb.shape[:2]) // 2)
     if mask is not None:
         contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

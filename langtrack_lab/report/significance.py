@@ -1,4 +1,4 @@
-"""What differs by more than chance, in plain words."""
+"""Sentences about differences that are larger than chance."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ..evaluation.tables import Summary, distinct_labels
 from ..metrics import Difference, paired_bootstrap
 
 JUDGED = ("auc", "jf")
-"""Measures that are compared: boxes, and masks where there are any."""
+"""Measures that are compared: one of boxes, and one of masks where there are any."""
 
 
 def difference(
     first: Summary, first_branch: str, second: Summary, second_branch: str, key: str
 ) -> Difference | None:
-    """Over the sequences that both have; None when there are none."""
+    """The difference over the sequences that both have; None when there are none."""
     a, b = (
         by_sequence(summary.pairs(branch), key)
         for summary, branch in ((first, first_branch), (second, second_branch))

@@ -21,7 +21,7 @@ from langtrack_lab.evaluation import command
 from langtrack_lab.evaluation import results as folder
 from langtrack_lab.evaluation.protocol import Protocol, items_of
 from langtrack_lab.evaluation.results import ResultFolder, read_results
-from langtrack_lab.evaluation.sequences import answer, compared
+from langtrack_lab.evaluation.sequences import compared, run_sequence
 from langtrack_lab.evaluation.tables import (
     Summary,
     as_csv,
@@ -46,7 +46,7 @@ def evaluated(tracker: LangTracker, dev: Path, out: Path, protocol: Protocol = S
     place = ResultFolder(out, protocol, tracker.info, items, data=dev, label="ours")
     for item in items:
         if not place.has(item):
-            place.save(item, answer(tracker, item, protocol.every))
+            place.save(item, run_sequence(tracker, item, protocol.every))
     return summarise(read_results(place.path))
 
 
@@ -128,7 +128,7 @@ def test_a_box_is_given_on_the_first_frame_that_has_one(dev: Path, tmp_path: Pat
 
 def test_language_answers_stand_until_the_next(dev: Path, tmp_path: Path):
     summary = evaluated(colour_tracker(), dev, tmp_path, Protocol("dev", every=4))
-    language = summary.records[0].answers["language"]
+    language = summary.records[0].predictions["language"]
     assert np.isnan(language.confidence).tolist() == [i % 4 != 0 for i in range(12)]
     assert (language.boxes_xyxy[1] == language.boxes_xyxy[0]).all() and summary.overall("language")["j"] < 1.0
 
@@ -207,16 +207,16 @@ def test_records_come_back_as_they_were(dev: Path, tmp_path: Path):
     protocol = Protocol("dev")
     items = items_of(protocol, dev)
     place = ResultFolder(tmp_path, protocol, {}, items, data=dev, label="ours")
-    made = answer(colour_tracker(moved), items[0])
+    made = run_sequence(colour_tracker(moved), items[0])
     place.save(items[0], made)
     read = read_results(place.path).records[0]
     assert (read.key, read.states, read.sources, read.size_hw) == (
         made.key, made.states, made.sources, made.size_hw
     )  # fmt: skip
-    for name, answers in made.answers.items():
+    for name, predictions in made.predictions.items():
         for field in ("boxes_xyxy", "confidence", "intersections", "unions", "boundaries"):
-            np.testing.assert_array_equal(getattr(read.answers[name], field), getattr(answers, field))
-        assert read.answers[name].masks == answers.masks
+            np.testing.assert_array_equal(getattr(read.predictions[name], field), getattr(predictions, field))
+        assert read.predictions[name].masks == predictions.masks
 
 
 @pytest.mark.parametrize("spoilt", ["{", "[]", '{"format": "other"}', '{"key": "alpha"}'])

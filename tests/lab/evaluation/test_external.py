@@ -17,7 +17,7 @@ from langtrack_lab.evaluation import probes as small_sets
 from langtrack_lab.evaluation.external import read_other
 from langtrack_lab.evaluation.protocol import Protocol, items_of
 from langtrack_lab.evaluation.results import ResultFolder, Results, read_results
-from langtrack_lab.evaluation.sequences import answer
+from langtrack_lab.evaluation.sequences import run_sequence
 from langtrack_lab.evaluation.tables import summarise
 
 
@@ -33,7 +33,7 @@ def ours(dev: Path, tmp_path_factory) -> Results:
     items = items_of(protocol, dev)
     place = ResultFolder(tmp_path_factory.mktemp("out"), protocol, {}, items, data=dev, label="ours")
     for item in items:
-        place.save(item, answer(colour_tracker(tracker=moved), item))
+        place.save(item, run_sequence(colour_tracker(tracker=moved), item))
     return read_results(place.path)
 
 
@@ -41,7 +41,9 @@ def lines_of(results: Results, key: str, origin: int) -> list[str]:
     """Boxes as ``x,y,w,h``; nan where absent."""
     record = next(r for r in results.records if r.key == key)
     shift = np.array([origin, origin, 0, 0])
-    return [",".join(f"{v:g}" for v in xyxy_to_xywh(b) + shift) for b in record.answers["fused"].boxes_xyxy]
+    return [
+        ",".join(f"{v:g}" for v in xyxy_to_xywh(b) + shift) for b in record.predictions["fused"].boxes_xyxy
+    ]
 
 
 def write_form(folder: Path, results: Results, form: str, origin: int) -> Path:
@@ -78,7 +80,7 @@ def test_every_text_form_gives_the_same_figures(ours: Results, tmp_path: Path, f
 
 def test_boxes_count_as_filled_where_the_truth_is_masks(ours: Results, dev: Path, tmp_path: Path):
     theirs = read_other("theirs", write_form(tmp_path, ours, "otb", 0), ours, "box")
-    alpha, gamma = theirs.records[0].answers["fused"], theirs.records[2].answers["fused"]
+    alpha, gamma = theirs.records[0].predictions["fused"], theirs.records[2].predictions["fused"]
     x1, y1, x2, y2 = alpha.boxes_xyxy[3].astype(int)
     truth = items_of(Protocol("dev"), dev)[0].sequence.mask(3)
     assert alpha.intersections[3] == truth[y1:y2, x1:x2].sum()
@@ -95,7 +97,7 @@ def test_masks_as_vot_writes_them(ours: Results, dev: Path, tmp_path: Path):
 
     for record in ours.records:
         regions = []
-        for encoded in record.answers["fused"].masks or [None] * FRAMES:
+        for encoded in record.predictions["fused"].masks or [None] * FRAMES:
             mask = None if encoded is None else np.ascontiguousarray(decode_rle(encoded), np.uint8)
             regions.append(Special(0) if mask is None else Mask(mask, optimize=True))
         (tmp_path / record.key).mkdir()
@@ -113,8 +115,8 @@ def test_polygons_times_and_what_is_missing(ours: Results, tmp_path: Path):
     results = read_other("theirs", tmp_path, ours, "box")
     assert results.missing == ("alpha", "beta")
     (record,) = results.records
-    assert record.answers["fused"].boxes_xyxy[1].tolist() == [2, 4, 9, 9]
-    assert record.answers["fused"].boxes_xyxy[0].tolist() == record.truth_xyxy[0].tolist()
+    assert record.predictions["fused"].boxes_xyxy[1].tolist() == [2, 4, 9, 9]
+    assert record.predictions["fused"].boxes_xyxy[0].tolist() == record.truth_xyxy[0].tolist()
     assert record.fps == pytest.approx(20)
 
 
@@ -233,7 +235,7 @@ def test_boxes_enclose(ours: Results):
     """What is written in text forms is the box of the mask."""
     from langtrack_core.masks import decode_rle
 
-    fused = ours.records[0].answers["fused"]
+    fused = ours.records[0].predictions["fused"]
     for box, encoded in zip(fused.boxes_xyxy, fused.masks, strict=True):
         expected = None if encoded is None else enclosing_box(decode_rle(encoded))
         assert np.isnan(box).all() if expected is None else (box == expected).all()
