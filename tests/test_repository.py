@@ -18,7 +18,9 @@ from clips import count_frames
 from importlinter.cli import lint_imports
 from packaging.requirements import Requirement
 
+import langtrack_core
 from langtrack_core import cli
+from langtrack_core.types import REASON_TEXTS
 from langtrack_core.video import probe, read_frames
 from scripts.make_examples import EXAMPLES, EXAMPLES_DIR, FPS, SIZE_HW, ground_truth, render_example
 
@@ -80,8 +82,6 @@ def test_import_is_light() -> None:
 
 
 def test_public_names_are_few_and_there() -> None:
-    import langtrack_core
-
     assert 1 <= len(langtrack_core.__all__) <= 12
     for name in langtrack_core.__all__:
         assert hasattr(langtrack_core, name)
@@ -208,9 +208,25 @@ def test_one_example_leaves_the_picture_and_returns() -> None:
 # --- README ------------------------------------------------------------------------------------------------
 
 
+DOCUMENTS = [
+    ROOT / "README.md",
+    *sorted(path for path in (ROOT / "docs").glob("*.md") if path.stem != "NOTEBOOK"),
+]
+
+
 @pytest.fixture(scope="module")
 def readme() -> str:
     return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(params=DOCUMENTS, ids=lambda path: path.name)
+def document(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+def test_readme_is_short_and_links_the_whole_manual(readme: str) -> None:
+    assert len(readme.splitlines()) <= 200
+    assert all(f"](docs/{path.name})" in readme for path in DOCUMENTS[1:])
 
 
 def test_front_matter_is_what_a_space_needs(readme: str) -> None:
@@ -223,17 +239,20 @@ def test_front_matter_is_what_a_space_needs(readme: str) -> None:
     assert _requirements("requirements.txt")["gradio"].specifier.contains(fields["sdk_version"])
 
 
-def test_readme_links_and_pictures_are_there(readme: str) -> None:
-    targets = re.findall(r"\]\(([^)\s]+)\)", readme) + re.findall(r'(?:src|href)="([^"]+)"', readme)
-    local = [t for t in targets if not re.match(r"[a-z]+:", t)]
-    assert any(t.endswith(".png") for t in local)
-    headings = {
-        re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-")
-        for h in re.findall(r"^#+ (.+)$", readme, re.M)
-    }
-    for target in local:
-        path, _, anchor = target.partition("#")
-        assert (ROOT / path).exists() if path else anchor in headings, f"README points to {target}"
+def _anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", h).strip().lower().replace(" ", "-") for h in headings}
+
+
+def test_links_and_pictures_are_there(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    for target in (t for t in targets if not re.match(r"[a-z]+:", t)):
+        name, _, anchor = target.partition("#")
+        path = document.parent / name if name else document
+        assert path.exists(), f"{document.name} points to {target}"
+        if anchor:
+            assert anchor in _anchors(path.read_text(encoding="utf-8")), f"{document.name} points to {target}"
 
 
 def test_readme_names_make_targets_that_exist(readme: str) -> None:
@@ -248,10 +267,9 @@ def _blocks(readme: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", readme, re.S)
 
 
-def test_readme_commands_are_understood(readme: str) -> None:
-    commands = re.findall(r"-m langtrack_core (.+)", "\n".join(_blocks(readme, "sh")))
-    assert commands
-    for command in commands:
+def test_commands_are_understood(document: Path) -> None:
+    blocks = _blocks(document.read_text(encoding="utf-8"), "sh")
+    for command in re.findall(r"-m langtrack_core (.+)", "\n".join(blocks)):
         arguments = shlex.split(command, comments=True)
         everything = cli.all_commands()
         name = cli.command_name(arguments, everything)
@@ -259,13 +277,19 @@ def test_readme_commands_are_understood(readme: str) -> None:
         cli.parser_of(name, everything).parse_args(arguments[len(name) :])
 
 
-def test_readme_python_imports_public_names(readme: str) -> None:
-    import langtrack_core
-
-    for block in _blocks(readme, "python"):
+def test_python_imports_public_names(document: Path) -> None:
+    for block in _blocks(document.read_text(encoding="utf-8"), "python"):
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.ImportFrom) and node.module == "langtrack_core":
                 assert {alias.name for alias in node.names} <= set(langtrack_core.__all__)
+
+
+def test_the_manual_has_every_reason() -> None:
+    """The table of codes is that of the program."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.+) \|$", (ROOT / "docs" / "formats.md").read_text(encoding="utf-8"), re.M
+    )
+    assert {(str(reason), text) for reason, text in REASON_TEXTS.items()} <= set(rows)
 
 
 def test_continuous_integration_runs_the_tests() -> None:
