@@ -71,11 +71,8 @@ def page_data() -> dict[str, Any]:
 
 
 def page_style() -> str:
-    """The style sheet; the colours of the branches are variables in it."""
-    style = Style()
-    colours = {"language": style.language_rgb, "tracker": style.tracker_rgb}
-    variables = "".join(f"--lt-{name}: rgb{rgb}; " for name, rgb in colours.items())
-    return f":root {{ {variables}}}\n" + (PAGE / "style.css").read_text(encoding="utf-8")
+    """The style sheet, with the colours of the branches as variables."""
+    return Style().css() + (PAGE / "style.css").read_text(encoding="utf-8")
 
 
 def program_path() -> str:

@@ -75,7 +75,7 @@ def page(summaries: Sequence[Summary], galleries: Mapping[str, Gallery]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>LangTrack evaluation</title><style>{_asset('page.css')}</style></head><body>"
+        f"<title>LangTrack evaluation</title><style>{page_style()}</style></head><body>"
         "<h1>LangTrack evaluation</h1>"
         f'<p class="soft">{runs}, {count}. What is given on the first frame (a sentence, a box, or both) '
         "makes another task, so figures of one never stand in the table of another. Click the head of a "
@@ -85,8 +85,8 @@ def page(summaries: Sequence[Summary], galleries: Mapping[str, Gallery]) -> str:
 
 
 def page_style() -> str:
-    """The style sheet of our pages, light and dark."""
-    return _asset("page.css")
+    """The style sheet of our pages, light and dark, with the colours of the branches as variables."""
+    return Style().css() + _asset("page.css")
 
 
 def _asset(name: str) -> str:
