@@ -50,7 +50,7 @@ export class Player {
 
   // One line above the open tool: what was done, or what is wrong.
   notify(text, kind = "error") {
-    const line = this.find(".lt-said");
+    const line = this.find(".lt-message");
     line.textContent = text || "";
     line.dataset.kind = text ? kind : "";
   }

@@ -32,7 +32,7 @@ export function truthTool(player, server) {
   function tableOf(branches) {
     const figure = (value) => (isNumber(value) ? value.toFixed(3) : "–");
     const masks = Object.values(branches).some((branch) => isNumber(branch.mean_mask_iou));
-    const columns = ["Success AUC", "Precision 20 px", "Mean box IoU", ...(masks ? ["Mean mask IoU"] : []), "Absent told"];
+    const columns = ["Success AUC", "Precision 20 px", "Mean box IoU", ...(masks ? ["Mean mask IoU"] : []), "Absence recognised"];
     const table = make("table");
     const head = make("tr");
     head.append(...["Branch", ...columns].map((text) => make("th", text, { scope: "col" })));

@@ -223,7 +223,7 @@ def test_a_box_drawn_on_a_frame_corrects_from_there_and_is_undone(page: Page) ->
     go(page, 30)
     page.locator("#lt-tab-correct").click()
     page.locator('[data-ask="correct"]').click()
-    expect(page.locator(".lt-said")).to_contain_text("Draw a box")
+    expect(page.locator(".lt-message")).to_contain_text("Draw a box")
     page.locator('[data-ask="draw"]').click()
     screen = page.locator('[data-panel="fused"] canvas').bounding_box()
     assert screen
