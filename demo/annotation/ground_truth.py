@@ -100,9 +100,9 @@ class _Clip(NamedTuple):
 def _from_boxes(path: Path, clip: _Clip) -> Truth:
     boxes = read_boxes(path)
     places, note = _aligned(len(boxes), clip, "line")
-    own = boxes[places]
-    absent: NDArray[np.bool_] = np.asarray(np.isnan(own).any(axis=1))
-    return Truth(own, absent, np.ones(len(clip.frames), np.bool_), {}, {}, (note,))
+    boxes = boxes[places]
+    absent: NDArray[np.bool_] = np.asarray(np.isnan(boxes).any(axis=1))
+    return Truth(boxes, absent, np.ones(len(clip.frames), np.bool_), {}, {}, (note,))
 
 
 def _aligned(count: int, clip: _Clip, what: str) -> tuple[list[int], str]:
@@ -130,8 +130,8 @@ def _unpacked(archive: Path) -> Iterator[list[Path]]:
         masks = [Path(folder) / "masks" / name for name in names if not _ignored(name.parts)]
         wrong = [path.name for path in masks if path.suffix.lower() != ".png"]
         if wrong or not masks:
-            said = f"but it holds {shorten(wrong[0])}" if wrong else "but there are none in it"
-            raise LangTrackError(f"A ZIP of ground truth holds mask PNGs alone, {said}.")
+            content = f"but it holds {shorten(wrong[0])}" if wrong else "but there are none in it"
+            raise LangTrackError(f"A ZIP of ground truth holds mask PNGs alone, {content}.")
         folders = {path.parent for path in masks}
         if len(folders) > 1:
             raise LangTrackError(
@@ -227,18 +227,17 @@ def score_run(run: Run, truth: Truth) -> dict[str, Any]:
 
 
 def _score_branch(run: Run, truth: Truth, branch: str) -> dict[str, Any]:
-    said = [_said(row, branch) for row in run.rows]
-    counts = np.array([answer is not None for answer in said], np.bool_) & truth.annotated & ~truth.absent
-    boxes = [None if answer is None else answer.box_xyxy for answer in said]
+    estimates = [_estimate(row, branch) for row in run.rows]
+    ran = np.array([estimate is not None for estimate in estimates], np.bool_)
+    counts = ran & truth.annotated & ~truth.absent
+    boxes = [None if estimate is None else estimate.box_xyxy for estimate in estimates]
     overlap = np.array(
         [
             np.nan if not count else 0.0 if box is None else box_iou(box, true)
             for count, box, true in zip(counts, boxes, truth.boxes_xyxy, strict=True)
         ]
     )
-    gone = [
-        answer for answer, absent in zip(said, truth.absent, strict=True) if absent and answer is not None
-    ]
+    where_absent = [e for e, absent in zip(estimates, truth.absent, strict=True) if absent and e is not None]
     report: dict[str, Any] = {
         "counted": int(counts.sum()),
         "auc": None,
@@ -246,7 +245,10 @@ def _score_branch(run: Run, truth: Truth, branch: str) -> dict[str, Any]:
         "mean_iou": _mean(overlap),
         "success": None,
         "overlap": _listed(overlap),
-        "absence": {"of": len(gone), "said_absent": sum(answer.box_xyxy is None for answer in gone)},
+        "absence": {
+            "of": len(where_absent),
+            "said_absent": sum(estimate.box_xyxy is None for estimate in where_absent),
+        },
     }
     if counts.any():
         curve = success_curve(overlap)
@@ -272,7 +274,7 @@ def _mask_overlap(run: Run, truth: Truth, branch: str, place: int, counts: bool)
     return 0.0 if mask is None else mask_iou(mask, true)
 
 
-def _said(row: Row, branch: str) -> BranchBox | None:
+def _estimate(row: Row, branch: str) -> BranchBox | None:
     return {"language": row.language, "tracker": row.tracker, "fused": row.fused}[branch]
 
 

@@ -7,10 +7,11 @@
 | vot | ``DIR/NAME/NAME_001.txt``, ``NAME_<object>_001.txt`` | a region or a code |
 
 A region of VOT is ``x,y,w,h``, a polygon ``x1,y1,x2,y2,…``, or a mask ``m`` and ``x,y,w,h,run,run,…``, from
-pixel 0; of its codes 1 says that the region was given, others that there is none. Elsewhere pixels count as
-in the truth of the data set, from 1 in those of Matlab's times. A line stands for each frame of the sequence
-from its first; nan, or a box without an area, is "absent". Where the truth is masks a box counts as filled,
-as in VOT. Seconds are read from ``NAME/NAME_time.txt`` or ``times/NAME_time.txt`` where they are.
+pixel 0. Of its codes 1 stands for the region the tracker was started with, the others for none. Elsewhere
+pixels count as in the truth of the data set, from 1 in those of Matlab's times. A line stands for each frame
+of the sequence from its first; nan, or a box without an area, is "absent". Where the truth is masks a box
+counts as filled, as in VOT. Seconds are read from ``NAME/NAME_time.txt`` or ``times/NAME_time.txt`` where
+they are.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ from .sequences import Predictions, Record, compared
 
 FORMS = ("otb", "lasot", "got10k", "vot")
 
-_GIVEN = 1.0
-"""VOT's code on the frame whose region was given."""
+_START = 1.0
+"""VOT's code for the frame whose region the tracker was started with."""
 
 
 class Region(NamedTuple):
@@ -48,7 +49,7 @@ class Region(NamedTuple):
     mask: BoolMask | None = None
 
 
-def read_other(
+def read_external(
     name: str,
     folder: Path,
     like: Results,
@@ -193,7 +194,7 @@ def _vot_region(line: str, origin: int, size_hw: tuple[int, int], truth_xyxy: Fl
         return Region(enclosing_box(mask), mask)
     numbers = numbers_in(line)
     if len(numbers) == 1:
-        known = numbers[0] == _GIVEN and not np.isnan(truth_xyxy).any()
+        known = numbers[0] == _START and not np.isnan(truth_xyxy).any()
         return Region(truth_xyxy.copy()) if known else Region()
     if len(numbers) > 4 and len(numbers) % 2 == 0:
         xs, ys = numbers[::2], numbers[1::2]

@@ -19,7 +19,7 @@ from pathlib import Path
 from langtrack_core.files import write_text
 from langtrack_core.types import LangTrackError
 
-from ..evaluation.external import FORMS, read_other
+from ..evaluation.external import FORMS, read_external
 from ..evaluation.protocol import INITS
 from ..evaluation.results import find_results, read_results
 from ..evaluation.tables import (
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     folders = [folder for path in args.results for folder in find_results(path)]
     own = [read_results(folder) for folder in dict.fromkeys(f.resolve() for f in folders)]
     others = [
-        read_other(
+        read_external(
             name,
             folder,
             own[0],

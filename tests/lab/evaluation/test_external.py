@@ -14,7 +14,7 @@ from langtrack_core.geometry import xyxy_to_xywh
 from langtrack_core.masks import enclosing_box
 from langtrack_core.types import Estimate, LangTrackError
 from langtrack_lab.evaluation import probes as small_sets
-from langtrack_lab.evaluation.external import read_other
+from langtrack_lab.evaluation.external import read_external
 from langtrack_lab.evaluation.protocol import Protocol, items_of
 from langtrack_lab.evaluation.results import ResultFolder, Results, read_results
 from langtrack_lab.evaluation.sequences import run_sequence
@@ -68,8 +68,8 @@ def write_form(folder: Path, results: Results, form: str, origin: int) -> Path:
 def test_every_text_form_gives_the_same_figures(ours: Results, tmp_path: Path, form: str, origin: int):
     folder = write_form(tmp_path / "theirs", ours, form, origin)
     told = None if form == "lasot" else form  # tabs in NAME.txt are otb's form too
-    theirs = summarise(read_other("theirs", folder, ours, "box", origin=origin))
-    named = summarise(read_other("theirs", folder, ours, "box", form=told, origin=origin))
+    theirs = summarise(read_external("theirs", folder, ours, "box", origin=origin))
+    named = summarise(read_external("theirs", folder, ours, "box", form=told, origin=origin))
     expected = summarise(ours).overall("fused")
     boxes = ("auc", "precision", "normalised", "ao", "sr50")
     for summary in (theirs, named):
@@ -79,7 +79,7 @@ def test_every_text_form_gives_the_same_figures(ours: Results, tmp_path: Path, f
 
 
 def test_boxes_count_as_filled_where_the_truth_is_masks(ours: Results, dev: Path, tmp_path: Path):
-    theirs = read_other("theirs", write_form(tmp_path, ours, "otb", 0), ours, "box")
+    theirs = read_external("theirs", write_form(tmp_path, ours, "otb", 0), ours, "box")
     alpha, gamma = theirs.records[0].predictions["fused"], theirs.records[2].predictions["fused"]
     x1, y1, x2, y2 = alpha.boxes_xyxy[3].astype(int)
     truth = items_of(Protocol("dev"), dev)[0].sequence.mask(3)
@@ -102,7 +102,7 @@ def test_masks_as_vot_writes_them(ours: Results, dev: Path, tmp_path: Path):
             regions.append(Special(0) if mask is None else Mask(mask, optimize=True))
         (tmp_path / record.key).mkdir()
         write_trajectory(str(tmp_path / record.key / f"{record.key}_object1_001.txt"), regions)
-    theirs = summarise(read_other("theirs", tmp_path, ours, "box")).overall("fused", "davis")
+    theirs = summarise(read_external("theirs", tmp_path, ours, "box")).overall("fused", "davis")
     expected = summarise(ours).overall("fused", "davis")
     assert theirs == pytest.approx(expected)
 
@@ -112,7 +112,7 @@ def test_polygons_times_and_what_is_missing(ours: Results, tmp_path: Path):
     folder.mkdir()
     (folder / "gamma_001.txt").write_text("1\n" + "4,4,9,5,7,9,2,8\n" * (FRAMES - 1))
     (folder / "gamma_time.txt").write_text("0.05\n" * FRAMES)
-    results = read_other("theirs", tmp_path, ours, "box")
+    results = read_external("theirs", tmp_path, ours, "box")
     assert results.missing == ("alpha", "beta")
     (record,) = results.records
     assert record.predictions["fused"].boxes_xyxy[1].tolist() == [2, 4, 9, 9]
@@ -131,7 +131,7 @@ def test_polygons_times_and_what_is_missing(ours: Results, tmp_path: Path):
 def test_malformed_files_name_themselves(ours: Results, tmp_path: Path, text: str, message: str):
     (tmp_path / "alpha.txt").write_text(text)
     with pytest.raises(LangTrackError, match=message):
-        read_other("theirs", tmp_path, ours, "box")
+        read_external("theirs", tmp_path, ours, "box")
 
 
 @pytest.mark.parametrize("mask", ["m0,0,9,9,5,99", "m0,0,-3,9,1", "m1,2", "m0,0,99999999,99999999,1"])
@@ -139,14 +139,14 @@ def test_impossible_masks_are_refused(ours: Results, tmp_path: Path, mask: str):
     (tmp_path / "alpha").mkdir()
     (tmp_path / "alpha" / "alpha_001.txt").write_text("1\n" + f"{mask}\n" * (FRAMES - 1))
     with pytest.raises(LangTrackError, match=r"Line 2 of .* is not a region in vot form"):
-        read_other("theirs", tmp_path, ours, "box")
+        read_external("theirs", tmp_path, ours, "box")
 
 
 def test_no_files_at_all(ours: Results, tmp_path: Path):
     with pytest.raises(LangTrackError, match=r"in no known form; expected alpha\.txt"):
-        read_other("theirs", tmp_path, ours, "box")
+        read_external("theirs", tmp_path, ours, "box")
     with pytest.raises(LangTrackError, match="no folder"):
-        read_other("theirs", tmp_path / "nowhere", ours, "box")
+        read_external("theirs", tmp_path / "nowhere", ours, "box")
 
 
 # --- refer, absent, contrast -------------------------------------------------------------------------------
