@@ -18,7 +18,7 @@ from langtrack_core.video import read_frames
 
 from .annotation.compare import attribute, check_completions, regions
 from .annotation.project import Target
-from .follow import Export, Follow, steps_on
+from .follow import Export, Follow, step_source
 from .hosting import on_gpu
 from .opening import Opening
 from .sessions import Session, Sessions
@@ -40,7 +40,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         tracker = self.tracker
-        self._rounds = steps_on(tracker)
+        self._source = step_source(tracker)
         self._attribute = on_gpu(partial(attribute, tracker), lambda frame, text: len(text.split()))
         self._regions = on_gpu(partial(_regions, tracker), lambda frame, text: 4)
 
@@ -252,7 +252,7 @@ class Desk:
                 workspace,
                 passes,
                 self.settings,
-                rounds=self._rounds,
+                source=self._source,
                 kind=kind,
                 edits=edits,
                 videos=videos,

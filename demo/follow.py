@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,16 @@ from langtrack_core.run.format import Run
 from langtrack_core.run.options import RunOptions
 from langtrack_core.run.recorder import Recorder
 from langtrack_core.run.render import PANELS, Style, draw
+from langtrack_core.run.track_video import StepSource, steps_of, track_targets
 from langtrack_core.types import LangTrackError, Query, Step
-from langtrack_core.video import read_backward, read_frames
+from langtrack_core.video import VideoInfo, read_frames
 
 from .annotation.project import Segment
 from .annotation.redecide import corners_of, steps_again
 from .film import FilmWriter, MapsWriter, even_size
 from .hosting import on_gpu
 from .settings import Settings
-from .task import Task, Tracker
+from .task import Task, Tracker, frames_expected
 from .timeline import Timeline
 from .work import Dropped, Kind, Pace, Work, closed_after
 from .workspace import Addition, Workspace
@@ -36,7 +37,8 @@ PREVIEW_SIDE = 480
 """Longest side in pixels of one of the four pictures of the live view, which come as one JPEG of 60 kB."""
 
 
-Rounds = Callable[[Task], Iterator[tuple[Step, ...] | str]]
+UNKNOWN_LENGTH = 1000
+"""Frames that a GPU is asked for when the file does not say how many it has."""
 
 
 class _Nothing(Exception):
@@ -50,7 +52,7 @@ class Follow(Work):
 
     Args:
         passes: in order, each with the targets (by id) that its queries are for.
-        rounds: of `steps_on` the tracker.
+        source: the `step_source` of the tracker.
         edits: the number of this piece of work, for each target.
         videos: write the four videos too, and offer the files for download.
     """
@@ -62,7 +64,7 @@ class Follow(Work):
         passes: Sequence[tuple[Task, Sequence[int]]],
         settings: Settings,
         *,
-        rounds: Rounds,
+        source: StepSource,
         kind: Kind,
         edits: Mapping[int, int],
         videos: bool,
@@ -74,7 +76,7 @@ class Follow(Work):
         self.workspace = workspace
         self.unknown = passes[0][0].unknown
         self._tracker = tracker
-        self._rounds = rounds
+        self._source = source
         self._passes = passes
         self._edits = edits
         self._videos = videos
@@ -104,55 +106,56 @@ class Follow(Work):
     def _one_pass(self, number: int, task: Task, targets: Sequence[int]) -> list[Addition]:
         self._film_before(task)
         info, queries = task.info, task.queries
-        places = range(len(queries))
+        folders = [self.folder / _run_name(task, number, place) for place in range(len(queries))]
         timelines = [Timeline() for _ in queries]
-        damage: list[str] = []
         with ExitStack() as files:
-            recorders = [files.enter_context(self._recorder(task, number, k, targets[k])) for k in places]
-            paths = [self.folder / f"maps-{number}-{k}.u8.gz" for k in places]
+            paths = [self.folder / f"maps-{number}-{place}.u8.gz" for place in range(len(queries))]
             maps = [files.enter_context(MapsWriter(path, info.width, info.height)) for path in paths]
             film = self._film_of_pass(task, files)
-            for found in files.enter_context(closed_after(self._rounds(task))):
-                if isinstance(found, str):
-                    damage.append(found)
-                    continue
-                self._check_length(found[0])
-                for step, recorder, timeline, writer in zip(found, recorders, timelines, maps, strict=True):
-                    recorder.add(step)
+
+            def on_steps(steps: tuple[Step, ...]) -> bool:
+                self._check_length(steps[0])
+                for step, timeline, writer in zip(steps, timelines, maps, strict=True):
                     timeline.add(step)
                     writer.add(step)
                 if film is not None:
-                    film.add(found[0].frame)
+                    film.add(steps[0].frame)
                 if self.stopped():
-                    break
-                picture = preview(found[0]) if self._pace.picture_due() else None
+                    return False
+                picture = preview(steps[0]) if self._pace.picture_due() else None
                 self.tell(self._pace.advance("following", self.progress, picture))
-            stopped = self.stopped()
-            frames = timelines[0].index
-            if not frames and stopped:
-                raise _Nothing
-            if not frames:
-                raise LangTrackError(f"{info.path.name} gave no frame from {task.query.start} on.")
-            self.tell(replace(self.progress, stage="writing"))
-            folders = [recorder.finish(partial=stopped or bool(damage)) for recorder in recorders]
+                return True
+
+            summaries = track_targets(
+                self._tracker,
+                info,
+                dict(zip(folders, queries, strict=True)),
+                RunOptions(every=task.every, backward=task.backward, video=self._videos, keep_damaged=True),
+                on_steps=on_steps,
+                about={
+                    folder: {"edit": self._edits[target]}
+                    for folder, target in zip(folders, targets, strict=True)
+                },
+                source=self._steps,
+            )
+        if not summaries and self.stopped():
+            raise _Nothing
+        if not summaries:
+            raise LangTrackError(f"{info.path.name} gave no frame from {task.query.start} on.")
         if film is not None:
-            self._film = film.path, frames[-1] + 1, not stopped
-        self.warning = damage[0] if damage else self.warning
-        segments = [Segment.read(folder) for folder in folders if folder is not None]
+            self._film = film.path, timelines[0].index[-1] + 1, not summaries[0].stopped
+        self.warning = summaries[0].damage or self.warning
+        segments = [Segment.read(summary.folder) for summary in summaries]
         edits = [self._edits[target] for target in targets]
         written = [writer.maps for writer in maps]
         return list(map(Addition, targets, segments, timelines, written, edits))
 
-    def _recorder(self, task: Task, number: int, place: int, target: int) -> Recorder:
-        query = task.queries[place]
-        unknown = () if query.text is None else self._tracker.read_text(query.text).unknown
-        return Recorder(
-            self.folder / (f"{task.name}-{number}-{place}" if number or place else task.name),
-            task.info,
-            query,
-            {**self._tracker.info, "edit": self._edits[target], "unknown_words": list(unknown)},
-            RunOptions(every=task.every, backward=task.backward, video=self._videos),
-        )
+    def _steps(
+        self, info: VideoInfo, queries: Sequence[Query], options: RunOptions
+    ) -> Generator[tuple[Step, ...] | str]:
+        with closing(self._source(info, queries, options)) as steps:
+            yield from steps
+        self.tell(replace(self.progress, stage="writing"))
 
     def _check_length(self, step: Step) -> None:
         settings = self.settings
@@ -253,26 +256,19 @@ class Export(Work):
         self.workspace.set_files(self.target, files, bundle, self._made_of)
 
 
-def steps_on(tracker: Tracker) -> Rounds:
-    """A step of each target for every frame of a task, with a GPU on loan where there are such.
+def step_source(tracker: Tracker) -> StepSource:
+    """The steps of `track_targets`, computed with a GPU on loan where there are such."""
 
-    A sentence follows at the end when the clip is damaged.
-    """
+    def frames(info: VideoInfo, queries: Sequence[Query], options: RunOptions) -> int:
+        expected = frames_expected(info, queries[0].start, backward=options.backward)
+        return (expected or UNKNOWN_LENGTH) * len(queries)
 
-    def rounds(task: Task) -> Iterator[tuple[Step, ...] | str]:
-        damage: list[str] = []
-        path, start = task.info.path, task.query.start
-        if task.backward:
-            frames = read_backward(path, start=start)
-        else:
-            frames = read_frames(path, start=start, on_damage=damage.append)
-        with closed_after(frames):
-            steps = tracker.track_all(frames, task.queries, every=task.every, backward=task.backward)
-            with closed_after(steps):
-                yield from steps
-        yield from damage
+    return on_gpu(steps_of(tracker), frames)
 
-    return on_gpu(rounds, lambda task: (task.frames_expected or 1000) * len(task.queries))
+
+def _run_name(task: Task, number: int, place: int) -> str:
+    """Name of a target's run folder in a job's; the first one has the clip's name alone."""
+    return f"{task.name}-{number}-{place}" if number or place else task.name
 
 
 def _write_corners(path: Path, run: Run) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,11 +39,11 @@ class Tracker(Protocol):
 
     def track(
         self, frames: Iterable[Frame], query: Query, *, every: int = 1, backward: bool = False
-    ) -> Iterator[Step]: ...
+    ) -> Generator[Step]: ...
 
     def track_all(
         self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1, backward: bool = False
-    ) -> Iterator[tuple[Step, ...]]: ...
+    ) -> Generator[tuple[Step, ...]]: ...
 
     def segment(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate: ...
 
@@ -74,16 +74,21 @@ class Task:
 
     @property
     def frames_expected(self) -> int | None:
-        if self.backward:
-            return self.query.start + 1
-        total = self.info.frames_estimate
-        return None if total is None else max(total - self.query.start, 1)
+        return frames_expected(self.info, self.query.start, backward=self.backward)
 
     @property
     def title(self) -> str:
         """What is followed, for people."""
         said = [f"“{query.text}”" if query.text else "The object in your box" for query in self.queries]
         return ", ".join(said)
+
+
+def frames_expected(info: VideoInfo, start: int, *, backward: bool) -> int | None:
+    """Frames of a pass from ``start`` on; None when the file does not say how many it has."""
+    if backward:
+        return start + 1
+    total = info.frames_estimate
+    return None if total is None else max(total - start, 1)
 
 
 def open_video(path: str | None, settings: Settings) -> VideoInfo:

@@ -102,7 +102,7 @@ def track_video(
     return summary
 
 
-StepSource = Callable[[Path, Sequence[Query], RunOptions], Generator[tuple[Step, ...] | str]]
+StepSource = Callable[[VideoInfo, Sequence[Query], RunOptions], Generator[tuple[Step, ...] | str]]
 """Gives the steps of all targets frame by frame, and a sentence at the end when the video is damaged."""
 
 
@@ -113,7 +113,7 @@ def track_targets(
     options: RunOptions | None = None,
     *,
     on_steps: Callable[[tuple[Step, ...]], object] = lambda steps: None,
-    about: Mapping[str, Any] | None = None,
+    about: Mapping[Path, Mapping[str, Any]] | None = None,
     source: StepSource | None = None,
 ) -> list[RunSummary]:
     """Follow several targets through one decoding, a run folder each.
@@ -122,7 +122,7 @@ def track_targets(
         queries: by the output folder; all with the same start frame.
         on_steps: called after each frame with the targets' steps. When it returns False the run stops there
             and what is done so far is kept.
-        about: further entries of the manifests.
+        about: further entries of the manifests, by the output folder.
         source: gives the steps; `steps_of` the tracker unless told otherwise.
 
     Returns:
@@ -143,9 +143,9 @@ def track_targets(
     with ExitStack() as files:
         recorders = []
         for (out, query), unknown in zip(queries.items(), words, strict=True):
-            entries = {**tracker.info, **(about or {}), "unknown_words": list(unknown)}
+            entries = {**tracker.info, **(about or {}).get(out, {}), "unknown_words": list(unknown)}
             recorders.append(files.enter_context(Recorder(out, info, query, entries, options)))
-        rows = (source or steps_of(tracker))(info.path, list(queries.values()), options)
+        rows = (source or steps_of(tracker))(info, list(queries.values()), options)
         for row in files.enter_context(closing(rows)):
             if isinstance(row, str):
                 damage.append(row)
@@ -172,13 +172,15 @@ def track_targets(
 def steps_of(tracker: Tracker) -> StepSource:
     """The steps that a tracker makes of a video's frames."""
 
-    def steps(path: Path, queries: Sequence[Query], options: RunOptions) -> Generator[tuple[Step, ...] | str]:
+    def steps(
+        info: VideoInfo, queries: Sequence[Query], options: RunOptions
+    ) -> Generator[tuple[Step, ...] | str]:
         damage: list[str] = []
         start = queries[0].start
         if options.backward:
-            frames = read_backward(path, start=start)
+            frames = read_backward(info.path, start=start)
         else:
-            frames = read_frames(path, start=start, on_damage=damage.append)
+            frames = read_frames(info.path, start=start, on_damage=damage.append)
         with (
             closing(frames),
             closing(
