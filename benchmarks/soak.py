@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.soak --minutes 30
 
 Visitors follow, correct, compare, cancel, reload and leave. All calls go to what the page itself uses
-(`demo.desk`), with the job queue, the sessions and the real networks. The first visit of each kind is a
+(`demo.service`), with the job queue, the sessions and the real networks. The first visit of each kind is a
 warm-up: caches fill and threads start. Resident memory, open files, threads, and files below the server's
 folder are counted after it and at the end. The program fails when the memory has grown by more than
 `GROWTH_MB`, or any of the others at all.
@@ -26,12 +26,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from demo.desk import Desk
-from demo.endpoints import Endpoints
-from demo.line import Line
+from demo.api import Endpoints
+from demo.job import Work
+from demo.job_queue import Line
+from demo.service import Desk
 from demo.sessions import Session, Sessions
 from demo.settings import Settings
-from demo.work import Work
 from langtrack_core import LangTracker
 from langtrack_core.types import LangTrackError
 

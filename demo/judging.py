@@ -15,7 +15,7 @@ from .annotation.compare import Branch, agreement
 from .annotation.ground_truth import read_truth, score_run
 from .annotation.project import Project
 from .annotation.reviews import Verdicts, review_queue
-from .task import without_paths
+from .track_request import without_paths
 
 MAX_VERDICT_FILE = 20_000_000
 """Bytes of a file of verdicts that is read."""

@@ -11,18 +11,18 @@ import gradio as gr
 
 from langtrack_core.types import MAX_CHARACTERS, LangTrackError
 
-from .actions import Actions
-from .desk import Desk
-from .endpoints import Endpoints
+from .api import Endpoints
 from .examples import CARDS_JS, Example, cards, load_examples
-from .handlers import Backend
-from .line import Line
+from .job_queue import Line
 from .page_data import page_style, program_route
+from .page_events import Backend
 from .player import player
+from .service import Desk
 from .sessions import Sessions
 from .settings import Settings
-from .task import MAX_EVERY, Tracker
 from .theme import theme
+from .tool_events import Actions
+from .track_request import MAX_EVERY, Tracker
 
 HEADER = """
 <div class="lt-top">

@@ -20,8 +20,8 @@ from langtrack_core.run.render import Style
 from langtrack_core.types import MAX_CHARACTERS, REASON_TEXTS
 
 from .annotation.redecide import Rectangle, Rule
-from .task import MAX_EVERY
-from .work import Kind, Stage
+from .job import Kind, Stage
+from .track_request import MAX_EVERY
 
 PAGE = Path(__file__).parent / "page"
 

@@ -22,8 +22,8 @@ from typing import Any
 
 import gradio as gr
 
-from .film import CHUNK
 from .page_data import PAGE, page_data
+from .player_video import CHUNK
 
 LOADER = """
 // Gradio gives this component an event for each name in quotes here: 'act', 'look', 'work', 'stop'.

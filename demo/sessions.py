@@ -20,8 +20,8 @@ from typing import TypeVar
 
 from langtrack_core.types import LangTrackError
 
-from .line import Line
-from .work import Work
+from .job import Work
+from .job_queue import Line
 from .workspace import Workspace
 
 AnyWork = TypeVar("AnyWork", bound=Work)

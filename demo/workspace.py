@@ -19,8 +19,8 @@ from langtrack_core.video import VideoInfo
 from .annotation.project import MAX_TARGETS, Project, Segment, Target, checked_colour, checked_name, owners
 from .annotation.project_zip import write_bundle
 from .annotation.redecide import WhatIf
-from .film import Maps, merged_maps
 from .judging import Judging, verdicts_state
+from .player_video import Maps, merged_maps
 from .timeline import Timeline, decided_columns
 
 

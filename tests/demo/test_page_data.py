@@ -6,8 +6,8 @@ import json
 from typing import get_args
 
 from demo.annotation.redecide import Rectangle, Rule, WhatIf
+from demo.job import Kind, Stage
 from demo.page_data import page_data, page_style
-from demo.work import Kind, Stage
 from langtrack_core.types import Reason
 
 

@@ -17,13 +17,13 @@ from app_helpers import (
     eventually,
     paced_tracker,
 )
-from desk_helpers import opened_desk, upload
+from service_helpers import opened_desk, upload
 
 import demo.hosting
-from demo.desk import Desk
-from demo.endpoints import Endpoints
+from demo.api import Endpoints
 from demo.hosting import check_mcp, device, on_gpu, on_zero_gpu, seconds_for
-from demo.line import Line
+from demo.job_queue import Line
+from demo.service import Desk
 from demo.sessions import Sessions
 from langtrack_core.types import LangTrackError
 

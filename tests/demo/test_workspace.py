@@ -12,9 +12,9 @@ from app_helpers import (
     HEIGHT,
     WIDTH,
 )
-from desk_helpers import COLUMNS, done, film_of, maps_of, opened_desk, target, upload
+from service_helpers import COLUMNS, done, film_of, maps_of, opened_desk, target, upload
 
-from demo.desk import Desk
+from demo.service import Desk
 from demo.sessions import Session
 from langtrack_core.types import LangTrackError
 

@@ -19,10 +19,10 @@ from fake_branches import oracle_tracker
 from playwright.sync_api import Browser, sync_playwright
 from synthetic import Clip, write_mp4
 
-from demo.handlers import Backend
 from demo.layout import build_app, launch_options
+from demo.page_events import Backend
 from demo.settings import Settings
-from demo.task import Tracker
+from demo.track_request import Tracker
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Frame, Query, Step
 from langtrack_core.video import VideoWriter

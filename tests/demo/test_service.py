@@ -20,12 +20,12 @@ from app_helpers import (
     eventually,
     grey_of,
 )
-from desk_helpers import COLUMNS, done, film_of, maps_of, opened_desk, target, upload
+from service_helpers import COLUMNS, done, film_of, maps_of, opened_desk, target, upload
 
-from demo.desk import Desk
-from demo.film import MapsWriter
+from demo.player_video import MapsWriter
+from demo.service import Desk
 from demo.sessions import Session
-from demo.task import make_comparison
+from demo.track_request import make_comparison
 from langtrack_core.run.format import read_run
 from langtrack_core.types import LangTrackError
 

@@ -18,13 +18,13 @@ from langtrack_core.video import read_frames
 
 from .annotation.compare import attribute, check_completions, regions
 from .annotation.project import Target
-from .follow import Export, Follow, step_source
 from .hosting import on_gpu
-from .opening import Opening
+from .job import closed_after
+from .open_job import Opening
 from .sessions import Session, Sessions
 from .settings import Settings
-from .task import Task, Tracker, make_comparison, make_task, parse_box
-from .work import closed_after
+from .track_job import Export, Follow, step_source
+from .track_request import Task, Tracker, make_comparison, make_task, parse_box
 from .workspace import Workspace
 
 CANCEL_WAIT_S = 5.0

@@ -12,9 +12,9 @@ from typing import Any
 
 from langtrack_core.types import LangTrackError
 
-from .desk import Desk
-from .follow import Follow
+from .service import Desk
 from .sessions import Session
+from .track_job import Follow
 
 
 class Endpoints:

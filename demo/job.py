@@ -21,7 +21,7 @@ from typing import Literal, TypeVar
 from langtrack_core.types import LangTrackError
 
 from .settings import Settings
-from .task import without_paths
+from .track_request import without_paths
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from fake_branches import fake_tracker
 from playwright.sync_api import Browser, Page, expect
 
 from demo import player
-from demo.film import FilmWriter, MapsWriter
+from demo.player_video import FilmWriter, MapsWriter
 from langtrack_core import probe, read_frames
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Estimate, Frame

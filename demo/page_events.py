@@ -18,13 +18,13 @@ import gradio as gr
 from langtrack_core.types import LangTrackError
 
 from . import player
-from .desk import Desk
 from .examples import Example
-from .follow import Follow
+from .job import Work
+from .service import Desk
 from .sessions import Session, Sessions
 from .settings import Settings
-from .task import open_video
-from .work import Work
+from .track_job import Follow
+from .track_request import open_video
 
 
 class View(NamedTuple):

@@ -25,12 +25,12 @@ from langtrack_core.video import VideoInfo, read_frames
 
 from .annotation.project import Segment
 from .annotation.redecide import corners_of, steps_again
-from .film import FilmWriter, MapsWriter, even_size
 from .hosting import on_gpu
+from .job import Dropped, Kind, Pace, Work, closed_after
+from .player_video import FilmWriter, MapsWriter, even_size
 from .settings import Settings
-from .task import Task, Tracker, frames_expected
 from .timeline import Timeline
-from .work import Dropped, Kind, Pace, Work, closed_after
+from .track_request import Task, Tracker, frames_expected
 from .workspace import Addition, Workspace
 
 PREVIEW_SIDE = 480

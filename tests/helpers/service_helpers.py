@@ -16,11 +16,11 @@ from app_helpers import (
     paced_tracker,
 )
 
-from demo.desk import Desk
-from demo.line import Line
+from demo.job import Work
+from demo.job_queue import Line
+from demo.service import Desk
 from demo.sessions import Session, Sessions
 from demo.timeline import Timeline
-from demo.work import Work
 from langtrack_core.video import read_frames
 
 COLUMNS = set(Timeline.__dataclass_fields__)

@@ -17,12 +17,12 @@ from langtrack_core.video import read_frames
 from .annotation.project import Project, Segment
 from .annotation.project_zip import open_bundle
 from .annotation.safe_zip import Limits
-from .film import FilmWriter, Maps, MapsWriter
+from .job import Dropped, Kind, Pace, Work, closed_after
+from .player_video import FilmWriter, Maps, MapsWriter
 from .sessions import Session
 from .settings import Settings
-from .task import open_video
 from .timeline import Timeline
-from .work import Dropped, Kind, Pace, Work, closed_after
+from .track_request import open_video
 from .workspace import Addition, Workspace
 
 

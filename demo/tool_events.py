@@ -17,9 +17,9 @@ from langtrack_core.checks import whole_number
 from langtrack_core.types import LangTrackError
 
 from . import player
-from .handlers import Backend, View, notice
+from .job import Work
+from .page_events import Backend, View, notice
 from .sessions import Session
-from .work import Work
 from .workspace import Workspace
 
 Said = Mapping[str, Any]

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from app_helpers import FRAMES, SETTINGS, counting_clip, cut_clip, paced_tracker
 
-import demo.task
-from demo.desk import Desk
+import demo.track_request
 from demo.examples import load_examples
-from demo.handlers import Backend, Filled, View, notice
-from demo.line import Line
+from demo.job_queue import Line
+from demo.page_events import Backend, Filled, View, notice
+from demo.service import Desk
 from demo.sessions import Sessions
 from demo.settings import Settings
-from demo.task import make_task, parse_box, without_paths
+from demo.track_request import make_task, parse_box, without_paths
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import VideoInfo, probe
 
@@ -138,7 +138,7 @@ def test_the_start_is_held_against_the_frames_that_there_are(
     def too_few(path: str) -> VideoInfo:
         return dataclasses.replace(probe(path), frames_estimate=3)
 
-    monkeypatch.setattr(demo.task, "probe", too_few)
+    monkeypatch.setattr(demo.track_request, "probe", too_few)
     backend.begin(*asked(clip, start=FRAMES - 2), page())
     assert run_of(list(backend.watch(page()))[-1])["index"] == [FRAMES - 2, FRAMES - 1]
     backend.begin(*asked(clip, start=FRAMES), page())

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from app_helpers import FRAMES, SETTINGS, counting_clip, paced_tracker
 
-from demo.actions import Actions
-from demo.desk import Desk
-from demo.handlers import Backend, View
+from demo.page_events import Backend, View
+from demo.service import Desk
 from demo.sessions import Sessions
+from demo.tool_events import Actions
 
 PAGE: Any = SimpleNamespace(session_hash="page")
 
