@@ -26,10 +26,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from demo.api import Endpoints
-from demo.job import Work
-from demo.job_queue import Line
-from demo.service import Desk
+from demo.api import Api
+from demo.job import Job
+from demo.job_queue import JobQueue
+from demo.service import Service
 from demo.sessions import Session, Sessions
 from demo.settings import Settings
 from langtrack_core import LangTracker
@@ -61,7 +61,7 @@ def count(root: Path) -> Count:
     )
 
 
-def done(work: Work) -> None:
+def done(work: Job) -> None:
     work.wait()
     if work.error is not None:
         raise RuntimeError(work.error)
@@ -74,54 +74,54 @@ def upload(root: Path, example: str, visit: int) -> Path:
     return Path(shutil.copy(EXAMPLES / f"{example}.mp4", folder / "clip.mp4"))
 
 
-def annotator(desk: Desk, me: Session, clip: Path) -> None:
+def annotator(service: Service, me: Session, clip: Path) -> None:
     """Follows, tries other settings, judges and saves; corrects backward and takes it back."""
-    done(desk.follow(me, str(clip), "the red car", "", 0, 5))
+    done(service.follow(me, str(clip), "the red car", "", 0, 5))
     space = me.workspace
     assert space is not None
     space.what_if(1, {"every": 10, "rule": "language"})
     space.give_verdict(1, 3, 9, "tracker", "a note")
     space.queue(1)
     space.save_bundle(with_video=True, max_video_mb=100)
-    done(desk.correct(me, 1, 10, "the blue car", "", "backward", 5))
+    done(service.correct(me, 1, 10, "the blue car", "", "backward", 5))
     space.undo(1)
     space.state()
 
 
-def impatient(desk: Desk, me: Session, clip: Path) -> None:
+def impatient(service: Service, me: Session, clip: Path) -> None:
     """Clicks twenty times, cancels, and leaves while the next run computes."""
     for _ in range(20):
         with contextlib.suppress(LangTrackError):  # one run a page
-            desk.follow(me, str(clip), "the car", "", 0, 3)
+            service.follow(me, str(clip), "the car", "", 0, 3)
     assert me.work is not None
     while me.work.progress.frames < 5 and not me.work.over:
         time.sleep(0.02)
-    desk.cancel(me)
-    desk.follow(me, str(clip), "the car", "", 0, 3)
+    service.cancel(me)
+    service.follow(me, str(clip), "the car", "", 0, 3)
 
 
-def comparer(desk: Desk, me: Session, clip: Path) -> None:
+def comparer(service: Service, me: Session, clip: Path) -> None:
     """Compares two sentences, and reloads the page meanwhile."""
-    work = desk.compare(me, str(clip), ["the car on the left", "the blue car"], 0, 10)
-    desk.sessions.leave("visitor")
-    assert desk.sessions.resume("visitor", me.token) is me
+    work = service.compare(me, str(clip), ["the car on the left", "the blue car"], 0, 10)
+    service.sessions.leave("visitor")
+    assert service.sessions.resume("visitor", me.token) is me
     done(work)
     assert me.workspace is not None
     me.workspace.agreement()
 
 
-def caller(desk: Desk, me: Session, clip: Path) -> None:
+def caller(service: Service, me: Session, clip: Path) -> None:
     """Uses the programming interface: submits, cancels, fetches the results."""
-    api = Endpoints(desk)
+    api = Api(service)
     run = api.submit(str(clip), "the car", "", 0, 5)["run"]
     while api.progress(run)["frames"] < 10:
         time.sleep(0.02)
     api.cancel(run)
     api.results(run)
-    desk.sessions.end(run)
+    service.sessions.end(run)
 
 
-VISITS: tuple[Callable[[Desk, Session, Path], None], ...] = (annotator, impatient, comparer, caller)
+VISITS: tuple[Callable[[Service, Session, Path], None], ...] = (annotator, impatient, comparer, caller)
 
 
 def main() -> int:
@@ -133,16 +133,16 @@ def main() -> int:
     examples = sorted(path.stem for path in EXAMPLES.glob("*.mp4"))
     with tempfile.TemporaryDirectory(prefix="langtrack-soak-") as folder:
         root = Path(folder)
-        desk = Desk(tracker, Settings(), Sessions(root / "sessions", 3600.0, 5.0, Line(1, 8)))
+        service = Service(tracker, Settings(), Sessions(root / "sessions", 3600.0, 5.0, JobQueue(1, 8)))
         before: Count | None = None
         end = next_line = time.monotonic() + flags.minutes * 60
         for visit in itertools.count():
             kind = VISITS[visit % len(VISITS)]
             clip = upload(root, examples[visit % len(examples)], visit)
-            me = desk.sessions.get("visitor")
+            me = service.sessions.get("visitor")
             me.own(clip)
-            kind(desk, me, clip)
-            desk.sessions.drop("visitor")
+            kind(service, me, clip)
+            service.sessions.drop("visitor")
             shutil.rmtree(clip.parent)
             if before is None and visit + 1 >= len(VISITS):
                 before = count(root)
@@ -154,7 +154,7 @@ def main() -> int:
                 show(f"{(flags.minutes * 60 - end + time.monotonic()) / 60:.0f} min", visit + 1, count(root))
             if before is not None and time.monotonic() > end:
                 break
-        desk.sessions.close()
+        service.sessions.close()
         assert before is not None
         after = count(root)
         show("end", visit + 1, after)

@@ -12,19 +12,19 @@ from typing import Any
 
 from langtrack_core.types import LangTrackError
 
-from .service import Desk
+from .service import Service
 from .sessions import Session
-from .track_job import Follow
+from .track_job import TrackJob
 
 
-class Endpoints:
+class Api:
     """What the named endpoints do; the docstrings are their documentation.
 
     Every LangTrackError is one sentence for the caller.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, service: Service) -> None:
+        self.service = service
 
     def submit(
         self,
@@ -48,15 +48,15 @@ class Endpoints:
             ``unknown_words``: words that are left out.
         """
         key = f"run-{secrets.token_hex(16)}"
-        session = self.desk.sessions.get(key)
+        session = self.service.sessions.get(key)
         try:
-            job = self.desk.follow(session, video, text, box, start, every)
+            job = self.service.follow(session, video, text, box, start, every)
         except BaseException:
-            self.desk.sessions.drop(key)
+            self.service.sessions.drop(key)
             raise
         if video:
             session.own(Path(video))
-        position = self.desk.sessions.line.position(job)
+        position = self.service.sessions.line.position(job)
         return {"run": session.token, "position": position, "unknown_words": list(job.unknown)}
 
     def progress(self, run: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Endpoints:
             "failed"; ``position`` in the line; ``frames`` done and ``total`` (null when the file does not
             say); ``fps``; ``left_s`` or null; ``error`` and ``warning``: a sentence or null.
         """
-        said = self.desk.progress(self._session(run))
+        said = self.service.progress(self._session(run))
         return {key: value for key, value in said.items() if key not in ("kind", "title")}
 
     def cancel(self, run: str) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Endpoints:
         Returns:
             As progress.
         """
-        self.desk.cancel(self._session(run))
+        self.service.cancel(self._session(run))
         return self.progress(run)
 
     def results(self, run: str) -> tuple[dict[str, Any], str]:
@@ -97,7 +97,7 @@ class Endpoints:
         """
         session = self._session(run)
         job = session.work
-        if not isinstance(job, Follow) or not job.over:
+        if not isinstance(job, TrackJob) or not job.over:
             raise LangTrackError("The run is not over yet; ask for its progress.")
         if job.error is not None:
             raise LangTrackError(job.error)
@@ -117,7 +117,7 @@ class Endpoints:
         return report, str(targets[0]["bundle"])
 
     def _session(self, run: str) -> Session:
-        session = self.desk.sessions.find(run)
+        session = self.service.sessions.find(run)
         if session is None:
             raise LangTrackError("There is no such run: its id is wrong, or its time is over.")
         return session

@@ -48,11 +48,11 @@ class Progress:
         return max(self.total - self.frames, 0) / self.fps
 
 
-class Dropped(Exception):
+class JobAborted(Exception):
     """Leaves the work the way an error does, so that no file stays."""
 
 
-class Work:
+class Job:
     """Something that takes long. `cancel` and `wait` are safe at any time, from any thread.
 
     Subclasses give `compute`, which looks at `stopped` after every frame.
@@ -87,7 +87,7 @@ class Work:
         """Do it.
 
         Raises:
-            Dropped: nobody is there any more.
+            JobAborted: nobody is there any more.
         """
         raise NotImplementedError
 
@@ -138,13 +138,13 @@ class Work:
         """Whether to stop now and keep what is done.
 
         Raises:
-            Dropped: to stop and keep nothing.
+            JobAborted: to stop and keep nothing.
         """
         if self._dropped:
-            raise Dropped
+            raise JobAborted
         return self._cancelled.is_set()
 
-    def tell(self, progress: Progress) -> None:
+    def report(self, progress: Progress) -> None:
         """Once cancelled, the page is told that it stops and no more."""
         with self._lock:
             if not self._cancelled.is_set():
@@ -154,9 +154,9 @@ class Work:
         try:
             self.compute()
             if self._dropped:
-                raise Dropped
+                raise JobAborted
             self.outcome = "cancelled" if self._cancelled.is_set() else "done"
-        except Dropped:
+        except JobAborted:
             log.info("work was dropped: its page has gone")
             self.outcome = "cancelled"
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -167,7 +167,7 @@ class Work:
             self._over.set()
 
 
-class Pace:
+class RateMeter:
     """Frames done, frames a second over the last two seconds, and whether a picture is due."""
 
     def __init__(self, total: int | None, preview_hz: float) -> None:

@@ -19,7 +19,7 @@ class Waiting(Protocol):
     def wait(self, timeout_s: float | None = None) -> bool: ...
 
 
-class Line:
+class JobQueue:
     """At most ``places`` jobs compute, at most ``size`` wait. Whether anybody watches a job plays no part.
 
     Args:

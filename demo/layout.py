@@ -11,17 +11,17 @@ import gradio as gr
 
 from langtrack_core.types import MAX_CHARACTERS, LangTrackError
 
-from .api import Endpoints
+from .api import Api
 from .examples import CARDS_JS, Example, cards, load_examples
-from .job_queue import Line
+from .job_queue import JobQueue
 from .page_data import page_style, program_route
-from .page_events import Backend
+from .page_events import PageEvents
 from .player import player
-from .service import Desk
+from .service import Service
 from .sessions import Sessions
 from .settings import Settings
 from .theme import theme
-from .tool_events import Actions
+from .tool_events import ToolEvents
 from .track_request import MAX_EVERY, Tracker
 
 HEADER = """
@@ -72,7 +72,7 @@ def _refuse_addresses(video: gr.Video) -> None:
 
 def build_app(
     tracker: Tracker, settings: Settings, root: Path, examples_dir: Path
-) -> tuple[gr.Blocks, Backend]:
+) -> tuple[gr.Blocks, PageEvents]:
     """The page and what is behind it.
 
     Args:
@@ -83,11 +83,11 @@ def build_app(
     """
     examples = load_examples(examples_dir)
     keep_s = int(settings.keep_hours * 3600)
-    line = Line(settings.concurrency, settings.queue_size)
-    backend = Backend(
-        Desk(tracker, settings, Sessions(root, keep_s, settings.reload_grace_s, line)), examples
+    line = JobQueue(settings.concurrency, settings.queue_size)
+    events = PageEvents(
+        Service(tracker, settings, Sessions(root, keep_s, settings.reload_grace_s, line)), examples
     )
-    actions, calls = Actions(backend), Endpoints(backend.desk)
+    actions, calls = ToolEvents(events), Api(events.service)
     with gr.Blocks(
         title="LangTrack", analytics_enabled=False, fill_width=True, delete_cache=(min(600, keep_s), keep_s)
     ) as page:
@@ -143,21 +143,21 @@ def build_app(
         form: list[Any] = [video, text, box, start, about]
         ours: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         quick: dict[str, Any] = {**ours, "queue": False}
-        video.change(backend.inspect, video, about, **quick)
+        video.change(events.inspect, video, about, **quick)
         begun = [
-            gr.on([run.click, text.submit], backend.begin, asked, shown, **quick),
+            gr.on([run.click, text.submit], events.begin, asked, shown, **quick),
             stage.work(actions.work, None, shown, **quick),
-            page.load(backend.arrive, token, [*form, *shown], js=TOKEN_JS, **quick),
+            page.load(events.on_load, token, [*form, *shown], js=TOKEN_JS, **quick),
         ]
         if shelf is not None:
-            filled = shelf.click(backend.fill_example, None, form, **quick)
-            begun.append(filled.success(backend.begin, asked, shown, **quick))
+            filled = shelf.click(events.fill_example, None, form, **quick)
+            begun.append(filled.success(events.begin, asked, shown, **quick))
         begun.append(saved.upload(actions.open_saved, saved, shown, **quick))
         for event in begun:
             watched = event.success(
-                backend.watch, None, shown, trigger_mode="multiple", concurrency_limit=None, **ours
+                events.watch, None, shown, trigger_mode="multiple", concurrency_limit=None, **ours
             )
-            watched.failure(backend.failed, None, shown, **quick)
+            watched.failure(events.failed, None, shown, **quick)
         stage.act(actions.act, None, stage, trigger_mode="multiple", **quick)
         stage.look(
             actions.look,
@@ -167,9 +167,9 @@ def build_app(
             concurrency_limit=settings.concurrency,
             **ours,
         )
-        stage.stop(backend.cancel, None, shown, api_name="stop", **quick)
+        stage.stop(events.cancel, None, shown, api_name="stop", **quick)
         api: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
-        call.click(backend.track, asked, [report, archive], api_name="track", **api)
+        call.click(events.track, asked, [report, archive], api_name="track", **api)
         for function, given, answer in (
             (calls.submit, asked, report),
             (calls.progress, of, report),
@@ -177,9 +177,9 @@ def build_app(
             (calls.results, of, [report, archive]),
         ):
             call.click(_in_a_sentence(function), given, answer, api_name=function.__name__, **api)
-        page.unload(backend.leave)
+        page.unload(events.on_unload)
     page.queue(max_size=settings.queue_size, default_concurrency_limit=8)
-    return page, backend
+    return page, events
 
 
 def launch_options(settings: Settings, examples_dir: Path) -> Mapping[str, Any]:

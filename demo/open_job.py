@@ -17,16 +17,16 @@ from langtrack_core.video import read_frames
 from .annotation.project import Project, Segment
 from .annotation.project_zip import open_bundle
 from .annotation.safe_zip import Limits
-from .job import Dropped, Kind, Pace, Work, closed_after
-from .player_video import FilmWriter, Maps, MapsWriter
+from .job import Job, JobAborted, Kind, RateMeter, closed_after
+from .player_video import Maps, MapsWriter, PlayerVideoWriter
 from .sessions import Session
 from .settings import Settings
 from .timeline import Timeline
 from .track_request import open_video
-from .workspace import Addition, Workspace
+from .workspace import SegmentResult, Workspace
 
 
-class Opening(Work):
+class OpenProjectJob(Job):
     """A project's ZIP becomes the session's workspace. Nothing changes when it is refused or cancelled.
 
     A bundle holds masks, not the maps of 0 to 255 that they were made of, so the maps of an opened project
@@ -58,20 +58,20 @@ class Opening(Work):
             raise LangTrackError("The project holds more frames than this server takes.")
         self.progress = replace(self.progress, total=total)
         workspace = Workspace(self.folder, opened.video, info, Project(saved.video))
-        pace = Pace(total, self.settings.preview_hz)
+        pace = RateMeter(total, self.settings.preview_hz)
         for target in saved.targets:
             workspace.take_over(target)
             found = []
             for number, segment in enumerate(target.segments):
                 maps = self._maps(segment, saved.video, f"maps-{target.id}-{number}.u8.gz", pace)
                 edit = segment.run.manifest.get("edit", number)
-                found.append(Addition(target.id, segment, Timeline.of_run(segment.run), maps, edit))
+                found.append(SegmentResult(target.id, segment, Timeline.of_run(segment.run), maps, edit))
             workspace.add_segments(found)
         if opened.video is not None:
             self._film(workspace, opened.video)
         self.session.adopt(workspace)
 
-    def _maps(self, segment: Segment, video: Mapping[str, Any], name: str, pace: Pace) -> Maps:
+    def _maps(self, segment: Segment, video: Mapping[str, Any], name: str, pace: RateMeter) -> Maps:
         with MapsWriter(self.folder / name, video["width"], video["height"]) as writer:
             for row in segment.run.rows:
                 writer.add_maps(
@@ -80,7 +80,7 @@ class Opening(Work):
                     )
                 )
                 self._go_on()
-                self.tell(pace.advance("opening", self.progress, None))
+                self.report(pace.advance("opening", self.progress, None))
         return writer.maps
 
     def _film(self, workspace: Workspace, video: Path) -> None:
@@ -88,7 +88,7 @@ class Opening(Work):
         path = self.folder / "film.mp4"
         count = 0
         with (
-            FilmWriter(path, workspace.info, self.settings.player_side) as film,
+            PlayerVideoWriter(path, workspace.info, self.settings.player_side) as film,
             closed_after(read_frames(video, on_damage=lambda text: None)) as frames,
         ):
             for frame in frames:
@@ -101,7 +101,7 @@ class Opening(Work):
 
     def _go_on(self) -> None:
         if self.stopped():  # half a project is of no use
-            raise Dropped
+            raise JobAborted
 
 
 def _small(run: Run, frame: int, branch: str, size_wh: tuple[int, int]) -> Any:

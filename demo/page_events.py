@@ -1,4 +1,4 @@
-"""What the page's events do: plain functions and generators over a `Desk`, tested without a server.
+"""What the page's events do: plain functions and generators over a `Service`, tested without a server.
 
 Whatever takes long is two events: one checks the request and brings it on its way, and answers at once;
 `watch` then shows how far it is. So wrong input never waits, twenty clicks make one run, and a page that was
@@ -19,11 +19,11 @@ from langtrack_core.types import LangTrackError
 
 from . import player
 from .examples import Example
-from .job import Work
-from .service import Desk
+from .job import Job
+from .service import Service
 from .sessions import Session, Sessions
 from .settings import Settings
-from .track_job import Follow
+from .track_job import TrackJob
 from .track_request import open_video
 
 
@@ -46,20 +46,20 @@ class Filled(NamedTuple):
 
 
 @dataclass
-class Backend:
+class PageEvents:
     """What all handlers share; everything of one visitor is in its `Session`."""
 
-    desk: Desk
+    service: Service
     examples: dict[str, Example]
     _watched: set[tuple[str | None, int]] = field(default_factory=set)
 
     @property
     def sessions(self) -> Sessions:
-        return self.desk.sessions
+        return self.service.sessions
 
     @property
     def settings(self) -> Settings:
-        return self.desk.settings
+        return self.service.settings
 
     # --- the form -------------------------------------------------------------------------------------------
 
@@ -67,7 +67,7 @@ class Backend:
         """A line about the chosen video, or what is wrong with it, beside the upload."""
         if not path:
             return ""
-        self.remember(path, request)
+        self.claim_upload(path, request)
         try:
             info = open_video(path, self.settings)
         except LangTrackError as error:
@@ -98,16 +98,16 @@ class Backend:
         request: gr.Request,
     ) -> View:
         """Check the request and bring it on its way."""
-        session = self.remember(path, request)
+        session = self.claim_upload(path, request)
         try:
-            work = self.desk.follow(session, path, text, box, start, every, fresh=True)
+            work = self.service.follow(session, path, text, box, start, every, fresh=True)
         except LangTrackError as error:
             return View(notice=notice("error", str(error)))
-        return self.begun(session, work)
+        return self.started_view(session, work)
 
-    def begun(self, session: Session, work: Work) -> View:
+    def started_view(self, session: Session, work: Job) -> View:
         """The page while the work waits for its turn."""
-        said = self.desk.progress(session)
+        said = self.service.progress(session)
         return View(
             player=player.running(said, session.token),
             notice=_unknown_words(work),
@@ -132,23 +132,23 @@ class Backend:
         try:
             seen: dict[str, Any] = {}
             while not work.wait(1.0 / self.settings.preview_hz):
-                now = self.desk.progress(session, picture=True)
+                now = self.service.progress(session, picture=True)
                 if now != seen:
                     seen = now
                     yield View(player=player.running(now, session.token))
             work.delivered = True
-            yield self.ended(session, work)
+            yield self.finished_view(session, work)
         finally:
             self._watched.discard(key)
 
     def cancel(self, request: gr.Request) -> View:
         """Stop the session's work, or take it out of the line, and show what was done so far."""
         session = self.sessions.get(request.session_hash)
-        if not self.desk.cancel(session):
+        if not self.service.cancel(session):
             return View(notice=notice("warning", "The run stops as soon as its frame is done."))
-        return View() if session.work is None else self.ended(session, session.work)
+        return View() if session.work is None else self.finished_view(session, session.work)
 
-    def arrive(self, token: str | None, request: gr.Request) -> tuple[Any, ...]:
+    def on_load(self, token: str | None, request: gr.Request) -> tuple[Any, ...]:
         """A page was opened or reloaded: with the token of a session that is still there, it goes on."""
         session = self.sessions.resume(request.session_hash, token)
         if session is None:
@@ -161,9 +161,9 @@ class Backend:
         view = (
             View()
             if work is None
-            else self.begun(session, work)
+            else self.started_view(session, work)
             if not work.over
-            else self.ended(session, work)
+            else self.finished_view(session, work)
         )
         return (*form, *view)
 
@@ -176,7 +176,7 @@ class Backend:
             View(player=self.page_of(session), notice=notice("error", "That did not work. Try again."))
         )
 
-    def leave(self, request: gr.Request) -> None:
+    def on_unload(self, request: gr.Request) -> None:
         """The tab was closed or reloaded."""
         self.sessions.leave(request.session_hash)
 
@@ -206,14 +206,14 @@ class Backend:
             ``frames``, ``found`` (frames with the object), ``unknown_words``, ``seconds`` and ``warning``:
             None, or a sentence when the video is damaged or ends early; the files are of what could be read.
         """
-        session = self.remember(video, request)
+        session = self.claim_upload(video, request)
         try:
-            work = self.desk.follow(session, video, text, box, start, every, fresh=True)
+            work = self.service.follow(session, video, text, box, start, every, fresh=True)
         except LangTrackError as error:
             raise gr.Error(str(error), print_exception=False) from None
         try:
             while not work.wait(1.0 / self.settings.preview_hz):
-                now = self.desk.progress(session)
+                now = self.service.progress(session)
                 yield {name: now[name] for name in ("stage", "frames", "total", "fps", "left_s")}, None
             if work.outcome != "done" or session.workspace is None:
                 raise gr.Error(work.error or "The run was cancelled.", print_exception=False)
@@ -236,7 +236,7 @@ class Backend:
 
     # --- shared ---------------------------------------------------------------------------------------------
 
-    def remember(self, path: str | None, request: gr.Request) -> Session:
+    def claim_upload(self, path: str | None, request: gr.Request) -> Session:
         session = self.sessions.get(request.session_hash)
         if path:
             session.own(Path(path))
@@ -252,7 +252,7 @@ class Backend:
                     return player.done(state, session.token, newest=newest)
         return player.EMPTY
 
-    def ended(self, session: Session, work: Work) -> View:
+    def finished_view(self, session: Session, work: Job) -> View:
         """The page when its work is over."""
         value = self.page_of(session, newest=work.kind in ("follow", "compare"))
         if work.error is not None:
@@ -272,14 +272,14 @@ def idle(view: View) -> View:
     return view._replace(run_button=gr.update(interactive=True))
 
 
-def _unknown_words(work: Work) -> str:
-    if not (isinstance(work, Follow) and work.unknown):
+def _unknown_words(work: Job) -> str:
+    if not (isinstance(work, TrackJob) and work.unknown):
         return ""
     words = ", ".join(f"“{word}”" for word in work.unknown)
     return notice("warning", f"Words that LangTrack does not know and leaves out: {words}.")
 
 
-def _outcome(work: Work, value: dict[str, Any]) -> str:
+def _outcome(work: Job, value: dict[str, Any]) -> str:
     cancelled = work.outcome == "cancelled"
     frames = work.progress.frames
     if cancelled and (frames == 0 or work.kind in ("export", "open")):

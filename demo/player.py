@@ -2,7 +2,7 @@
 
 Its value is one JSON object, its ``state`` one of:
     empty    nothing yet: the four views explain themselves
-    running  ``title``, and the fields of `Desk.progress` with the picture in base64
+    running  ``title``, and the fields of `Service.progress` with the picture in base64
     done     ``player_video`` (the clip's frames), ``maps`` (a file per target), ``run`` (JSON text: the
              numbers of every frame of every target), ``files`` (per target) to download, ``found``: on how
              many frames the newest target was found, and how many its track has
@@ -69,7 +69,7 @@ def player() -> gr.HTML:
 
 
 def running(progress: Mapping[str, Any], token: str) -> dict[str, Any]:
-    """While work waits or computes; ``progress`` is that of `Desk.progress`."""
+    """While work waits or computes; ``progress`` is that of `Service.progress`."""
     picture = progress.get("picture")
     encoded = base64.b64encode(picture).decode() if picture else None
     return {**progress, "state": "running", "token": token, "picture": encoded}

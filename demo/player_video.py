@@ -33,7 +33,7 @@ FILM_CRF = 24
 Picture = NDArray[np.uint8]
 
 
-class FilmWriter(VideoWriter):
+class PlayerVideoWriter(VideoWriter):
     """The clip's frames, at most ``side`` pixels on the longest side, at their own times."""
 
     def __init__(self, path: Path, info: VideoInfo, side: int) -> None:
@@ -43,7 +43,7 @@ class FilmWriter(VideoWriter):
     def add(self, frame: Frame) -> None:
         self.write(_shrunk(frame.rgb, self.size_wh), frame.time_s)
 
-    def __enter__(self) -> FilmWriter:
+    def __enter__(self) -> PlayerVideoWriter:
         return self
 
 

@@ -1,6 +1,6 @@
 """Everything that handlers and the API ask for, checked and brought on its way; nothing here knows Gradio.
 
-A request makes a piece of `Work` in the visitor's session, which enters the line and starts by itself.
+A request makes a piece of `Job` in the visitor's session, which enters the line and starts by itself.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from .annotation.compare import attribute, check_completions, regions
 from .annotation.project import Target
 from .hosting import on_gpu
 from .job import closed_after
-from .open_job import Opening
+from .open_job import OpenProjectJob
 from .sessions import Session, Sessions
 from .settings import Settings
-from .track_job import Export, Follow, step_source
-from .track_request import Task, Tracker, make_comparison, make_task, parse_box
+from .track_job import ExportJob, TrackJob, step_source
+from .track_request import Tracker, TrackRequest, check_comparison, check_request, parse_box
 from .workspace import Workspace
 
 CANCEL_WAIT_S = 5.0
 
 
 @dataclass
-class Desk:
+class Service:
     """The parts that all visitors share; what belongs to one is in the `Session` that is handed in."""
 
     tracker: Tracker
@@ -58,19 +58,19 @@ class Desk:
         name: str | None = None,
         colour: str | None = None,
         fresh: bool = False,
-    ) -> Follow:
+    ) -> TrackJob:
         """Follow a target from the start; with the session's video it joins those that are there.
 
         Args:
             path: of the upload.
-            text, box, start, every: see `task.make_task`.
+            text, box, start, every: see `check_request`.
             name, colour: of the target, made up when left out.
             fresh: begin a new workspace, also with the same video.
 
         Raises:
             LangTrackError: one sentence for the user; nothing was begun then.
         """
-        task = make_task(self.tracker, self.settings, path, text, box, start, every)
+        task = check_request(self.tracker, self.settings, path, text, box, start, every)
         return self._begin(session, task, [name], colour, "follow", fresh=fresh)
 
     def compare(
@@ -80,13 +80,13 @@ class Desk:
         texts: Sequence[str],
         start: float | None = 0,
         every: float | None = 1,
-    ) -> Follow:
+    ) -> TrackJob:
         """Follow several expressions through one decoding, a target each, named by its expression.
 
         Raises:
             LangTrackError: one sentence for the user; nothing was begun then.
         """
-        task = make_comparison(self.tracker, self.settings, path, texts, start, every)
+        task = check_comparison(self.tracker, self.settings, path, texts, start, every)
         names = [(query.text or "")[:80] for query in task.queries]
         return self._begin(session, task, list(names), None, "compare")
 
@@ -99,7 +99,7 @@ class Desk:
         box: str | None,
         direction: str = "forward",
         every: float | None = None,
-    ) -> Follow:
+    ) -> TrackJob:
         """Run again from a frame, with a new box or a new sentence; the other frames stay as they are.
 
         Args:
@@ -132,23 +132,25 @@ class Desk:
         cadence = before.get("every", 1) if every is None else every
         if workspace.video is None:
             raise LangTrackError("The video is not here; open it together with the project to go on.")
-        task = make_task(self.tracker, self.settings, str(workspace.video), words, box, at, cadence)
+        task = check_request(self.tracker, self.settings, str(workspace.video), words, box, at, cadence)
         passes = [replace(task, backward=way == "backward") for way in _ways(direction)]
         return self._enter(session, workspace, [(one, [owner.id]) for one in passes], "correct", videos=False)
 
-    def export(self, session: Session, target: int) -> Export:
+    def export(self, session: Session, target: int) -> ExportJob:
         """Make the files of a track as it stands: corrections and other settings included."""
         workspace = self._workspace(session)
         number = whole_number(target, "The target")
         self._check_room(workspace.folder)
 
-        return session.new_work(lambda: Export(workspace, number, self.settings), self.sessions.line)
+        return session.new_work(lambda: ExportJob(workspace, number, self.settings), self.sessions.line)
 
-    def open_bundle(self, session: Session, path: Path) -> Opening:
+    def open_bundle(self, session: Session, path: Path) -> OpenProjectJob:
         """Open a saved project; it becomes the session's workspace when it is done."""
         self._check_room(self.sessions.root)
 
-        return session.new_work(lambda: Opening(session, Path(path), self.settings), self.sessions.line)
+        return session.new_work(
+            lambda: OpenProjectJob(session, Path(path), self.settings), self.sessions.line
+        )
 
     # --- while it computes ----------------------------------------------------------------------------------
 
@@ -213,13 +215,13 @@ class Desk:
     def _begin(
         self,
         session: Session,
-        task: Task,
+        task: TrackRequest,
         names: list[str | None],
         colour: str | None,
         kind: Literal["follow", "compare"],
         *,
         fresh: bool = False,
-    ) -> Follow:
+    ) -> TrackJob:
         self._check_room(self.sessions.root)
         session.check_free()
         workspace, video = session.workspace, task.info.path
@@ -240,14 +242,14 @@ class Desk:
         self,
         session: Session,
         workspace: Workspace,
-        passes: Sequence[tuple[Task, list[int]]],
+        passes: Sequence[tuple[TrackRequest, list[int]]],
         kind: Literal["follow", "compare", "correct"],
         *,
         videos: bool,
-    ) -> Follow:
+    ) -> TrackJob:
         edits = {number: workspace.next_edit(number) for _, numbers in passes for number in numbers}
         return session.new_work(
-            lambda: Follow(
+            lambda: TrackJob(
                 self.tracker,
                 workspace,
                 passes,

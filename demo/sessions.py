@@ -20,11 +20,11 @@ from typing import TypeVar
 
 from langtrack_core.types import LangTrackError
 
-from .job import Work
-from .job_queue import Line
+from .job import Job
+from .job_queue import JobQueue
 from .workspace import Workspace
 
-AnyWork = TypeVar("AnyWork", bound=Work)
+AnyWork = TypeVar("AnyWork", bound=Job)
 
 
 class Session:
@@ -41,7 +41,7 @@ class Session:
         self.token = secrets.token_urlsafe(24)
         self.lock = threading.Lock()
         self.uploads: dict[Path, int | None] = {}
-        self.work: Work | None = None
+        self.work: Job | None = None
         self.workspace: Workspace | None = None
         self.last_used = time.monotonic()
         self.closed = False
@@ -65,7 +65,7 @@ class Session:
         if self.busy:
             raise LangTrackError("A run is going on in this page. Wait for it, or cancel it first.")
 
-    def new_work(self, make: Callable[[], AnyWork], line: Line) -> AnyWork:
+    def new_work(self, make: Callable[[], AnyWork], line: JobQueue) -> AnyWork:
         """Make the session's one unfinished piece of work and let it stand in line.
 
         Raises:
@@ -122,9 +122,9 @@ class Sessions:
         line: where jobs wait for their turn; one place when there is none given.
     """
 
-    def __init__(self, root: Path, keep_s: float, grace_s: float = 0.0, line: Line | None = None) -> None:
+    def __init__(self, root: Path, keep_s: float, grace_s: float = 0.0, line: JobQueue | None = None) -> None:
         self.root = root
-        self.line = line or Line(1, 16)
+        self.line = line or JobQueue(1, 16)
         self._keep_s = keep_s
         self._grace_s = grace_s
         self._lock = threading.Lock()

@@ -2,7 +2,7 @@
 
 The page sends one event with ``{"do": name, "n": number, …}``. What is quick (`act`), or looks at one frame
 (`look`), is answered in the player's property ``reply`` with the same number; what takes long (`work`) goes
-into the line like a run, and its `Backend.watch` tells the rest. Everything in an event comes from outside.
+into the line like a run, and `PageEvents.watch` tells the rest. Everything in an event comes from outside.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from langtrack_core.checks import whole_number
 from langtrack_core.types import LangTrackError
 
 from . import player
-from .job import Work
-from .page_events import Backend, View, notice
+from .job import Job
+from .page_events import PageEvents, View, notice
 from .sessions import Session
 from .workspace import Workspace
 
@@ -27,12 +27,12 @@ MAX_FILES = 5000
 """Pictures of masks that are taken at once."""
 
 
-class Actions:
+class ToolEvents:
     """The tools of one server. Every method of a name below answers one question of the page."""
 
-    def __init__(self, backend: Backend) -> None:
-        self.backend = backend
-        self.desk = backend.desk
+    def __init__(self, events: PageEvents) -> None:
+        self.events = events
+        self.service = events.service
         self._acts: dict[str, Callable[[Workspace, Said], dict[str, Any]]] = {
             "verdict": self._verdict,
             "clear": self._clear,
@@ -46,16 +46,18 @@ class Actions:
             "agreement": lambda space, said: {"agreement": space.agreement()},
         }
         self._looks: dict[str, Callable[[Session, Said], dict[str, Any]]] = {
-            "words": lambda who, said: self.desk.words(who, _number(said, "target"), _number(said, "frame")),
-            "regions": lambda who, said: self.desk.regions(
+            "words": lambda who, said: self.service.words(
+                who, _number(said, "target"), _number(said, "frame")
+            ),
+            "regions": lambda who, said: self.service.regions(
                 who, _number(said, "target"), _number(said, "frame")
             ),
         }
-        self._works: dict[str, Callable[[Session, Said], Work]] = {
+        self._works: dict[str, Callable[[Session, Said], Job]] = {
             "correct": self._correct,
             "add": self._add,
             "compare": self._compare,
-            "export": lambda who, said: self.desk.export(who, _number(said, "target")),
+            "export": lambda who, said: self.service.export(who, _number(said, "target")),
         }
 
     # --- events ---------------------------------------------------------------------------------------------
@@ -63,7 +65,7 @@ class Actions:
     def act(self, event: gr.EventData, request: gr.Request) -> Any:
         """Something quick with the visitor's workspace."""
         said = _said(event)
-        session = self.backend.sessions.get(request.session_hash)
+        session = self.events.sessions.get(request.session_hash)
         try:
             workspace = session.workspace
             if workspace is None:
@@ -79,7 +81,7 @@ class Actions:
     def look(self, event: gr.EventData, request: gr.Request) -> Any:
         """A closer look at one frame, with the networks."""
         said = _said(event)
-        session = self.backend.sessions.get(request.session_hash)
+        session = self.events.sessions.get(request.session_hash)
         try:
             return _reply(said, _chosen(self._looks, said)(session, said))
         except LangTrackError as error:
@@ -88,25 +90,25 @@ class Actions:
     def work(self, event: gr.EventData, request: gr.Request) -> View:
         """Bring something long on its way; watching it is the next event's."""
         said = _said(event)
-        session = self.backend.sessions.get(request.session_hash)
+        session = self.events.sessions.get(request.session_hash)
         try:
-            return self.backend.begun(session, _chosen(self._works, said)(session, said))
+            return self.events.started_view(session, _chosen(self._works, said)(session, said))
         except LangTrackError as error:
             return View(player=_reply(said, {"error": str(error)}))
 
     def open_saved(self, path: str | None, request: gr.Request) -> View:
         """A saved run was uploaded."""
-        session = self.backend.remember(path, request)
+        session = self.events.claim_upload(path, request)
         try:
-            return self.backend.begun(session, self.desk.open_bundle(session, Path(path or "")))
+            return self.events.started_view(session, self.service.open_bundle(session, Path(path or "")))
         except LangTrackError as error:
             return View(notice=notice("error", str(error)))
 
     # --- long -----------------------------------------------------------------------------------------------
 
-    def _correct(self, session: Session, said: Said) -> Work:
+    def _correct(self, session: Session, said: Said) -> Job:
         text = _text(said, "text")
-        return self.desk.correct(
+        return self.service.correct(
             session,
             _number(said, "target"),
             _number(said, "frame"),
@@ -115,15 +117,15 @@ class Actions:
             _text(said, "direction"),
         )
 
-    def _add(self, session: Session, said: Said) -> Work:
-        return self.desk.follow(
+    def _add(self, session: Session, said: Said) -> Job:
+        return self.service.follow(
             session, self._video(session), _text(said, "text"), _text(said, "box"), _number(said, "frame")
         )
 
-    def _compare(self, session: Session, said: Said) -> Work:
+    def _compare(self, session: Session, said: Said) -> Job:
         texts = said.get("texts")
         lines = [str(line) for line in texts] if isinstance(texts, list) else []
-        return self.desk.compare(session, self._video(session), lines)
+        return self.service.compare(session, self._video(session), lines)
 
     def _video(self, session: Session) -> str | None:
         workspace = session.workspace
@@ -135,7 +137,7 @@ class Actions:
         """What changes the tracks themselves gives the page its whole value anew."""
         change = {"undo": workspace.undo, "remove": workspace.remove}[said["do"]]
         change(_number(said, "target"))
-        return gr.update(value=self.backend.page_of(session))
+        return gr.update(value=self.events.page_of(session))
 
     def _verdict(self, space: Workspace, said: Said) -> dict[str, Any]:
         first, last = _number(said, "first"), _number(said, "last")
@@ -168,7 +170,9 @@ class Actions:
 
     def _save(self, space: Workspace, said: Said) -> dict[str, Any]:
         with_video = space.video is not None
-        return {"download": player.download(space.save_bundle(with_video, self.desk.settings.max_bundle_mb))}
+        return {
+            "download": player.download(space.save_bundle(with_video, self.service.settings.max_bundle_mb))
+        }
 
     def _truth(self, space: Workspace, said: Said) -> dict[str, Any]:
         return space.truth(_number(said, "target"), said["paths"])
@@ -186,7 +190,7 @@ class Actions:
 
         Gradio keeps uploads in ``root/<hash>/name``; other folders there belong to sessions.
         """
-        root = self.backend.sessions.root.resolve()
+        root = self.events.sessions.root.resolve()
         upload = Path(str(path)).resolve()
         inside = upload.is_relative_to(root) and len(upload.relative_to(root).parts) == 2
         if not inside or upload.parent.name.startswith("session-") or not upload.is_file():

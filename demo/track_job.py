@@ -26,12 +26,12 @@ from langtrack_core.video import VideoInfo, read_frames
 from .annotation.project import Segment
 from .annotation.redecide import corners_of, steps_again
 from .hosting import on_gpu
-from .job import Dropped, Kind, Pace, Work, closed_after
-from .player_video import FilmWriter, MapsWriter, even_size
+from .job import Job, JobAborted, Kind, RateMeter, closed_after
+from .player_video import MapsWriter, PlayerVideoWriter, even_size
 from .settings import Settings
 from .timeline import Timeline
-from .track_request import Task, Tracker, frames_expected
-from .workspace import Addition, Workspace
+from .track_request import Tracker, TrackRequest, frames_expected
+from .workspace import SegmentResult, Workspace
 
 PREVIEW_SIDE = 480
 """Longest side in pixels of one of the four pictures of the live view, which come as one JPEG of 60 kB."""
@@ -45,7 +45,7 @@ class _Nothing(Exception):
     """Stopped before the first frame of a pass; its empty files go."""
 
 
-class Follow(Work):
+class TrackJob(Job):
     """One or more passes over a video; each of their targets gets a segment for every pass.
 
     The workspace changes at the end, all at once: work that fails leaves it as it was.
@@ -61,7 +61,7 @@ class Follow(Work):
         self,
         tracker: Tracker,
         workspace: Workspace,
-        passes: Sequence[tuple[Task, Sequence[int]]],
+        passes: Sequence[tuple[TrackRequest, Sequence[int]]],
         settings: Settings,
         *,
         source: StepSource,
@@ -80,14 +80,14 @@ class Follow(Work):
         self._passes = passes
         self._edits = edits
         self._videos = videos
-        self._pace = Pace(total, settings.preview_hz)
+        self._pace = RateMeter(total, settings.preview_hz)
         self._film: tuple[Path, int, bool] | None = None
 
     def compute(self) -> None:
         workspace = self.workspace
         if workspace.film is not None:
             self._film = workspace.film, workspace.film_frames, workspace.film_whole
-        done: list[Addition] = []
+        done: list[SegmentResult] = []
         with suppress(_Nothing):
             for number, (task, targets) in enumerate(self._passes):
                 if not self.stopped():
@@ -103,7 +103,7 @@ class Follow(Work):
             for one, (paths, bundle) in zip(done, files, strict=False):
                 workspace.set_files(one.target, paths, bundle)
 
-    def _one_pass(self, number: int, task: Task, targets: Sequence[int]) -> list[Addition]:
+    def _one_pass(self, number: int, task: TrackRequest, targets: Sequence[int]) -> list[SegmentResult]:
         self._film_before(task)
         info, queries = task.info, task.queries
         folders = [self.folder / _run_name(task, number, place) for place in range(len(queries))]
@@ -123,7 +123,7 @@ class Follow(Work):
                 if self.stopped():
                     return False
                 picture = preview(steps[0]) if self._pace.picture_due() else None
-                self.tell(self._pace.advance("following", self.progress, picture))
+                self.report(self._pace.advance("following", self.progress, picture))
                 return True
 
             summaries = track_targets(
@@ -148,14 +148,14 @@ class Follow(Work):
         segments = [Segment.read(summary.folder) for summary in summaries]
         edits = [self._edits[target] for target in targets]
         written = [writer.maps for writer in maps]
-        return list(map(Addition, targets, segments, timelines, written, edits))
+        return list(map(SegmentResult, targets, segments, timelines, written, edits))
 
     def _steps(
         self, info: VideoInfo, queries: Sequence[Query], options: RunOptions
     ) -> Generator[tuple[Step, ...] | str]:
         with closing(self._source(info, queries, options)) as steps:
             yield from steps
-        self.tell(replace(self.progress, stage="writing"))
+        self.report(replace(self.progress, stage="writing"))
 
     def _check_length(self, step: Step) -> None:
         settings = self.settings
@@ -167,24 +167,24 @@ class Follow(Work):
 
     # --- the film: every frame of the clip from the first on, made once -------------------------------------
 
-    def _film_before(self, task: Task) -> None:
+    def _film_before(self, task: TrackRequest) -> None:
         """A backward pass shows frames that no film may have yet."""
         if not task.backward or (self._film is not None and self._film[1] > task.query.start):
             return
-        with FilmWriter(self._film_path(), task.info, self.settings.player_side) as film:
+        with PlayerVideoWriter(self._film_path(), task.info, self.settings.player_side) as film:
             self._fill(film, task, task.query.start + 1)
         self._film = film.path, task.query.start + 1, False
 
-    def _film_of_pass(self, task: Task, files: ExitStack) -> FilmWriter | None:
+    def _film_of_pass(self, task: TrackRequest, files: ExitStack) -> PlayerVideoWriter | None:
         """The film to go on with; the frames before the start frame are in it already."""
         if task.backward or (self._film is not None and self._film[2]):
             return None
-        film = FilmWriter(self._film_path(), task.info, self.settings.player_side)
+        film = PlayerVideoWriter(self._film_path(), task.info, self.settings.player_side)
         files.enter_context(film)
         self._fill(film, task, task.query.start)
         return film
 
-    def _fill(self, film: FilmWriter, task: Task, end: int) -> None:
+    def _fill(self, film: PlayerVideoWriter, task: TrackRequest, end: int) -> None:
         """The frames 0 to ``end`` - 1."""
         if end == 0:
             return
@@ -200,7 +200,7 @@ class Follow(Work):
         return self.folder / f"film-{secrets.token_hex(4)}.mp4"
 
 
-class Export(Work):
+class ExportJob(Job):
     """A target's track as it stands, corrections and what-if included, as a run folder with its videos."""
 
     kind: Kind = "export"
@@ -237,7 +237,7 @@ class Export(Work):
                 every=manifest.get("every", 1), style=Style(rotated=what_if.get("rectangle") == "rotated")
             ),
         )
-        pace = Pace(len(run.rows), self.settings.preview_hz)
+        pace = RateMeter(len(run.rows), self.settings.preview_hz)
         with (
             recorder,
             closed_after(read_frames(info.path, start=start, on_damage=_quiet)) as frames,
@@ -246,9 +246,9 @@ class Export(Work):
             for step in steps:
                 recorder.add(step)
                 if self.stopped():  # half an export is of no use
-                    raise Dropped
+                    raise JobAborted
                 picture = preview(step) if pace.picture_due() else None
-                self.tell(pace.advance("writing", self.progress, picture))
+                self.report(pace.advance("writing", self.progress, picture))
         folder = self.folder / plain_name(info.path.stem, "clip")
         if what_if.get("rectangle") == "rotated":
             _write_corners(folder / "rotated.csv", run)
@@ -266,7 +266,7 @@ def step_source(tracker: Tracker) -> StepSource:
     return on_gpu(steps_of(tracker), frames)
 
 
-def _run_name(task: Task, number: int, place: int) -> str:
+def _run_name(task: TrackRequest, number: int, place: int) -> str:
     """Name of a target's run folder in a job's; the first one has the clip's name alone."""
     return f"{task.name}-{number}-{place}" if number or place else task.name
 

@@ -1,4 +1,4 @@
-"""From what a page or a caller sent to a checked `Task`, or to one sentence that says what to change."""
+"""From what a page or a caller sent to a `TrackRequest`, or to one sentence that says what to change."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Tracker(Protocol):
 
 
 @dataclass(frozen=True)
-class Task:
+class TrackRequest:
     """A checked request.
 
     Attributes:
@@ -128,7 +128,7 @@ def open_video(path: str | None, settings: Settings) -> VideoInfo:
     return info
 
 
-def make_task(
+def check_request(
     tracker: Tracker,
     settings: Settings,
     path: str | None,
@@ -136,7 +136,7 @@ def make_task(
     box: str | None,
     start: float | None,
     every: float | None,
-) -> Task:
+) -> TrackRequest:
     """Check everything that can be checked before computing.
 
     Whether the clip reaches the start frame cannot: files claim wrong numbers of frames, so decoding tells.
@@ -162,26 +162,26 @@ def make_task(
         check_box(box_xyxy, (info.height, info.width))
     unknown = tracker.read_text(words).unknown if words else ()
     stride = whole_number(every if every is not None else 1, "The language cadence", 1, MAX_EVERY)
-    return Task(info, plain_name(info.path.stem, "clip"), query, stride, tuple(unknown))
+    return TrackRequest(info, plain_name(info.path.stem, "clip"), query, stride, tuple(unknown))
 
 
-def make_comparison(
+def check_comparison(
     tracker: Tracker,
     settings: Settings,
     path: str | None,
     texts: Sequence[str],
     start: float | None,
     every: float | None,
-) -> Task:
+) -> TrackRequest:
     """Several expressions on one video, each a target of its own; blank ones are left out.
 
     Raises:
-        LangTrackError: as `make_task`; less than two different expressions, or more than `MAX_COMPARED`.
+        LangTrackError: as `check_request`; less than two different expressions, or more than `MAX_COMPARED`.
     """
     words = list(dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and text.strip()))
     if not 2 <= len(words) <= MAX_COMPARED:
         raise LangTrackError(f"Give 2 to {MAX_COMPARED} different expressions to compare, got {len(words)}.")
-    tasks = [make_task(tracker, settings, path, text, "", start, every) for text in words]
+    tasks = [check_request(tracker, settings, path, text, "", start, every) for text in words]
     unknown = tuple(dict.fromkeys(word for task in tasks for word in task.unknown))
     return replace(tasks[0], others=tuple(task.query for task in tasks[1:]), unknown=unknown)
 

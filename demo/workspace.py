@@ -1,6 +1,6 @@
 """The video that one visitor works on: targets, corrections, verdicts and settings, as the page shows them.
 
-Computes nothing that takes long: whatever needs the networks or the whole video is a job (`desk`).
+Computes nothing that takes long: whatever needs the networks or the whole video is a job (`service`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from .player_video import Maps, merged_maps
 from .timeline import Timeline, decided_columns
 
 
-class Addition(NamedTuple):
-    """What a run left for a target; ``edit`` as in `Piece`."""
+class SegmentResult(NamedTuple):
+    """What a run left for a target; ``edit`` as in `SegmentView`."""
 
     target: int
     segment: Segment
@@ -35,7 +35,7 @@ class Addition(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Piece:
+class SegmentView:
     """What one run or correction left for the page, beside the run itself.
 
     Attributes:
@@ -61,7 +61,7 @@ class Files:
 
 @dataclass
 class _Extras:
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[SegmentView] = field(default_factory=list)
     files: Files | None = None
 
 
@@ -90,7 +90,7 @@ class Workspace(Judging):
 
     # --- what jobs bring ------------------------------------------------------------------------------------
 
-    def add_segments(self, found: Sequence[Addition]) -> None:
+    def add_segments(self, found: Sequence[SegmentResult]) -> None:
         """Runs and corrections are done. All of them are taken, or none.
 
         Raises:
@@ -98,13 +98,13 @@ class Workspace(Judging):
             OSError: their maps could not be put together.
         """
         with self.lock:
-            changed: dict[int, tuple[list[Segment], list[Piece]]] = {}
+            changed: dict[int, tuple[list[Segment], list[SegmentView]]] = {}
             for target, segment, timeline, maps, edit in found:
                 segments, pieces = changed.setdefault(
                     target, ([*self.project.target(target).segments], [*self._of(target).pieces])
                 )
                 segments.append(segment)
-                pieces.append(Piece(edit, timeline, maps, maps))
+                pieces.append(SegmentView(edit, timeline, maps, maps))
             for target, (segments, pieces) in changed.items():
                 for place in range(len(self._of(target).pieces), len(pieces)):
                     pieces[place] = _with_whole_maps(segments, pieces, place)
@@ -320,7 +320,7 @@ class Workspace(Judging):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _with_whole_maps(segments: Sequence[Segment], pieces: Sequence[Piece], place: int) -> Piece:
+def _with_whole_maps(segments: Sequence[Segment], pieces: Sequence[SegmentView], place: int) -> SegmentView:
     """The piece with the maps of the track up to it, where they can be shown: at the end of an edit."""
     piece = pieces[place]
     goes_on = place + 1 < len(pieces) and pieces[place + 1].edit == piece.edit

@@ -17,12 +17,12 @@ from app_helpers import FRAMES, SETTINGS, counting_clip, cut_clip, paced_tracker
 
 import demo.track_request
 from demo.examples import load_examples
-from demo.job_queue import Line
-from demo.page_events import Backend, Filled, View, notice
-from demo.service import Desk
+from demo.job_queue import JobQueue
+from demo.page_events import Filled, PageEvents, View, notice
+from demo.service import Service
 from demo.sessions import Sessions
 from demo.settings import Settings
-from demo.track_request import make_task, parse_box, without_paths
+from demo.track_request import check_request, parse_box, without_paths
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import VideoInfo, probe
 
@@ -32,14 +32,14 @@ def page(name: str = "page") -> Any:
     return SimpleNamespace(session_hash=name)
 
 
-def backend_at(root: Path, settings: Settings = SETTINGS, keep_s: float = 3600.0) -> Backend:
-    line = Line(1, settings.queue_size)
-    return Backend(Desk(paced_tracker(), settings, Sessions(root, keep_s, line=line)), {})
+def events_at(root: Path, settings: Settings = SETTINGS, keep_s: float = 3600.0) -> PageEvents:
+    line = JobQueue(1, settings.queue_size)
+    return PageEvents(Service(paced_tracker(), settings, Sessions(root, keep_s, line=line)), {})
 
 
 @pytest.fixture
-def backend(tmp_path: Path) -> Backend:
-    return backend_at(tmp_path / "root")
+def events(tmp_path: Path) -> PageEvents:
+    return events_at(tmp_path / "root")
 
 
 @pytest.fixture
@@ -51,18 +51,18 @@ def asked(clip: str, text: str = "the red car", box: str = "", start: float = 0,
     return clip, text, box, start, every
 
 
-def follow(backend: Backend, clip: str, text: str = "the red car", who: Any = None) -> list[View]:
+def follow(events: PageEvents, clip: str, text: str = "the red car", who: Any = None) -> list[View]:
     who = who or page()
-    begun = backend.begin(*asked(clip, text), who)
+    begun = events.begin(*asked(clip, text), who)
     assert begun.player["state"] == "running" and not begun.run_button["interactive"]
-    return list(backend.watch(who))
+    return list(events.watch(who))
 
 
 # --- a run -------------------------------------------------------------------------------------------------
 
 
-def test_a_run_shows_progress_and_ends_with_every_file(backend: Backend, clip: str) -> None:
-    views = follow(backend, clip, "the slow car")
+def test_a_run_shows_progress_and_ends_with_every_file(events: PageEvents, clip: str) -> None:
+    views = follow(events, clip, "the slow car")
     states = [view.player["state"] for view in views]
     assert states[-1] == "done" and set(states[:-1]) == {"running"}
     following = [view.player for view in views[:-1] if view.player["stage"] == "following"]
@@ -87,27 +87,27 @@ def test_a_run_shows_progress_and_ends_with_every_file(backend: Backend, clip: s
     assert views[-1].run_button["interactive"]
 
 
-def test_unknown_words_are_named_and_the_run_goes_on(backend: Backend, clip: str) -> None:
-    begun = backend.begin(*asked(clip, "the <b>zorp</b> car"), page())
+def test_unknown_words_are_named_and_the_run_goes_on(events: PageEvents, clip: str) -> None:
+    begun = events.begin(*asked(clip, "the <b>zorp</b> car"), page())
     assert "“&lt;b&gt;zorp&lt;/b&gt;”" in begun.notice and "<b>" not in begun.notice
-    views = list(backend.watch(page()))
+    views = list(events.watch(page()))
     assert views[-1].player["state"] == "done" and "zorp" in views[-1].notice
 
 
-def test_a_box_alone_and_a_later_start(backend: Backend, clip: str) -> None:
-    backend.begin(*asked(clip, "", "70 50 100 80", 5, 3), page())
-    run = run_of(list(backend.watch(page()))[-1])
+def test_a_box_alone_and_a_later_start(events: PageEvents, clip: str) -> None:
+    events.begin(*asked(clip, "", "70 50 100 80", 5, 3), page())
+    run = run_of(list(events.watch(page()))[-1])
     assert run["index"] == list(range(5, FRAMES)) and run["time_s"][0] == pytest.approx(5 / 12, abs=1e-3)
-    query = backend.desk.tracker.started[-1]  # type: ignore[attr-defined]
+    query = events.service.tracker.started[-1]  # type: ignore[attr-defined]
     assert query.text is None and np.array_equal(query.box_xyxy, [70, 50, 100, 80])
 
 
-def test_cancel_stops_the_computing_and_keeps_what_is_done(backend: Backend, clip: str) -> None:
-    backend.begin(*asked(clip, "the slow car"), page())
-    views = backend.watch(page())
+def test_cancel_stops_the_computing_and_keeps_what_is_done(events: PageEvents, clip: str) -> None:
+    events.begin(*asked(clip, "the slow car"), page())
+    views = events.watch(page())
     next(view for view in views if view.player["frames"] >= 2)
-    ended = backend.cancel(page())
-    tracker: Any = backend.desk.tracker
+    ended = events.cancel(page())
+    tracker: Any = events.service.tracker
     assert len(tracker.closed) == 1 and tracker.frames_done < FRAMES
     done = tracker.frames_done
     assert "Cancelled after" in ended.notice
@@ -116,89 +116,91 @@ def test_cancel_stops_the_computing_and_keeps_what_is_done(backend: Backend, cli
     assert tracker.frames_done == done and not threading_runs()
 
 
-def test_a_clip_that_ends_early_is_followed_to_there_with_a_warning(backend: Backend, tmp_path: Path) -> None:
-    end = follow(backend, str(cut_clip(tmp_path / "upload" / "cut.mp4")))[-1]
+def test_a_clip_that_ends_early_is_followed_to_there_with_a_warning(
+    events: PageEvents, tmp_path: Path
+) -> None:
+    end = follow(events, str(cut_clip(tmp_path / "upload" / "cut.mp4")))[-1]
     frames = len(run_of(end)["index"])
     assert 0 < frames < FRAMES and f"Found in {frames} of {frames} frames" in end.notice
     assert "lt-warning" in end.notice and f"cut.mp4 ends early: {frames} frames could be read" in end.notice
     assert manifest_of(end)["complete"] is False
 
 
-def test_the_manifest_tells_a_whole_run_from_a_cancelled_one(backend: Backend, clip: str) -> None:
-    assert manifest_of(follow(backend, clip)[-1])["complete"] is True
-    backend.begin(*asked(clip, "the slow car"), page())
-    views = backend.watch(page())
+def test_the_manifest_tells_a_whole_run_from_a_cancelled_one(events: PageEvents, clip: str) -> None:
+    assert manifest_of(follow(events, clip)[-1])["complete"] is True
+    events.begin(*asked(clip, "the slow car"), page())
+    views = events.watch(page())
     next(view for view in views if view.player["frames"] >= 2)
-    assert manifest_of(backend.cancel(page()))["complete"] is False
+    assert manifest_of(events.cancel(page()))["complete"] is False
 
 
 def test_the_start_is_held_against_the_frames_that_there_are(
-    backend: Backend, clip: str, monkeypatch: pytest.MonkeyPatch
+    events: PageEvents, clip: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def too_few(path: str) -> VideoInfo:
         return dataclasses.replace(probe(path), frames_estimate=3)
 
     monkeypatch.setattr(demo.track_request, "probe", too_few)
-    backend.begin(*asked(clip, start=FRAMES - 2), page())
-    assert run_of(list(backend.watch(page()))[-1])["index"] == [FRAMES - 2, FRAMES - 1]
-    backend.begin(*asked(clip, start=FRAMES), page())
-    end = list(backend.watch(page()))[-1]
+    events.begin(*asked(clip, start=FRAMES - 2), page())
+    assert run_of(list(events.watch(page()))[-1])["index"] == [FRAMES - 2, FRAMES - 1]
+    events.begin(*asked(clip, start=FRAMES), page())
+    end = list(events.watch(page()))[-1]
     assert "Start frame 24 is past the end: grey.mp4 has 24 frames" in end.notice
     assert 'role="alert"' in end.notice and end.player["state"] == "empty" and end.run_button["interactive"]
 
 
-def test_a_run_that_waits_can_be_cancelled(backend: Backend, clip: str) -> None:
-    backend.begin(*asked(clip, "the slow slow car"), page("first"))
-    begun = backend.begin(*asked(clip), page())
+def test_a_run_that_waits_can_be_cancelled(events: PageEvents, clip: str) -> None:
+    events.begin(*asked(clip, "the slow slow car"), page("first"))
+    begun = events.begin(*asked(clip), page())
     assert begun.player["stage"] == "waiting" and begun.player["position"] == 1
-    ended = backend.cancel(page())
+    ended = events.cancel(page())
     assert ended.player["state"] == "empty" and "before the first frame" in ended.notice
-    assert list(backend.watch(page()))[-1] == ended
-    backend.leave(page("first"))
-    assert [query.text for query in backend.desk.tracker.started] == ["the slow slow car"]  # type: ignore[attr-defined]
+    assert list(events.watch(page()))[-1] == ended
+    events.on_unload(page("first"))
+    assert [query.text for query in events.service.tracker.started] == ["the slow slow car"]  # type: ignore[attr-defined]
 
 
-def test_a_reloaded_page_finds_its_run_and_its_form_again(backend: Backend, clip: str) -> None:
-    begun = backend.begin(*asked(clip, "the slow car"), page("before"))
-    views = backend.watch(page("before"))
+def test_a_reloaded_page_finds_its_run_and_its_form_again(events: PageEvents, clip: str) -> None:
+    begun = events.begin(*asked(clip, "the slow car"), page("before"))
+    views = events.watch(page("before"))
     next(views)
     views.close()  # the page has gone, and comes back at once
-    arrived = backend.arrive(begun.player["token"], page("after"))
+    arrived = events.on_load(begun.player["token"], page("after"))
     form, view = Filled(*arrived[:5]), View(*arrived[5:])
     assert form.video == clip and view.player["state"] == "running"
-    end = list(backend.watch(page("after")))[-1]
-    assert end.player["state"] == "done" and len(backend.desk.tracker.started) == 1  # type: ignore[attr-defined]
-    again = backend.arrive(begun.player["token"], page("third"))
+    end = list(events.watch(page("after")))[-1]
+    assert end.player["state"] == "done" and len(events.service.tracker.started) == 1  # type: ignore[attr-defined]
+    again = events.on_load(begun.player["token"], page("third"))
     assert Filled(*again[:5]).text == "the slow car" and View(*again[5:]).player["state"] == "done"
-    assert backend.arrive("a wrong token", page("stranger")) == (*Filled(), *View())
+    assert events.on_load("a wrong token", page("stranger")) == (*Filled(), *View())
 
 
-def test_leaving_stops_the_run_and_removes_every_file(backend: Backend, clip: str) -> None:
-    backend.inspect(clip, page())
-    backend.begin(*asked(clip, "the slow car"), page())
-    views = backend.watch(page())
+def test_leaving_stops_the_run_and_removes_every_file(events: PageEvents, clip: str) -> None:
+    events.inspect(clip, page())
+    events.begin(*asked(clip, "the slow car"), page())
+    views = events.watch(page())
     next(views)
-    backend.leave(page())  # without a grace in these tests
+    events.on_unload(page())  # without a grace in these tests
     assert not threading_runs() and not Path(clip).exists()
-    assert list((backend.sessions.root).rglob("*")) == []
+    assert list((events.sessions.root).rglob("*")) == []
     list(views)
 
 
-def test_twenty_clicks_make_one_run(backend: Backend, clip: str) -> None:
-    views = [backend.begin(*asked(clip, "the slow car"), page()) for _ in range(20)]
+def test_twenty_clicks_make_one_run(events: PageEvents, clip: str) -> None:
+    views = [events.begin(*asked(clip, "the slow car"), page()) for _ in range(20)]
     assert ["state" in view.player for view in views] == [True] + [False] * 19
     assert all("A run is going on" in view.notice for view in views[1:])
     for _ in range(20):
-        list(backend.watch(page()))
-    assert len(backend.desk.tracker.started) == 1  # type: ignore[attr-defined]
+        list(events.watch(page()))
+    assert len(events.service.tracker.started) == 1  # type: ignore[attr-defined]
 
 
-def test_two_pages_do_not_disturb_each_other(backend: Backend, clip: str, tmp_path: Path) -> None:
+def test_two_pages_do_not_disturb_each_other(events: PageEvents, clip: str, tmp_path: Path) -> None:
     other = str(counting_clip(tmp_path / "other" / "grey.mp4", falling=True))
     ends: dict[str, View] = {}
 
     def visit(name: str, path: str, text: str) -> None:
-        ends[name] = follow(backend, path, text, page(name))[-1]
+        ends[name] = follow(events, path, text, page(name))[-1]
 
     threads = [
         threading.Thread(target=visit, args=("a", clip, "the slow car")),
@@ -211,31 +213,31 @@ def test_two_pages_do_not_disturb_each_other(backend: Backend, clip: str, tmp_pa
     assert [run_of(ends[name])["expression"] for name in "ab"] == ["the slow car", "the slow red car"]
     bundles = [bundle_of(ends[name]) for name in "ab"]
     assert bundles[0].name == bundles[1].name and bundles[0].parent != bundles[1].parent
-    backend.leave(page("a"))
+    events.on_unload(page("a"))
     assert not bundles[0].exists() and bundles[1].exists() and Path(other).exists()
 
 
-def test_only_the_newest_run_is_kept(backend: Backend, clip: str) -> None:
+def test_only_the_newest_run_is_kept(events: PageEvents, clip: str) -> None:
     for _ in range(3):
-        follow(backend, clip)
-    (session,) = backend.sessions.root.iterdir()
+        follow(events, clip)
+    (session,) = events.sessions.root.iterdir()
     assert len(list(session.iterdir())) == 1
 
 
-def test_an_upload_that_two_pages_use_stays_for_the_second(backend: Backend, clip: str) -> None:
-    backend.inspect(clip, page("a"))
-    backend.inspect(clip, page("b"))
-    backend.leave(page("a"))
+def test_an_upload_that_two_pages_use_stays_for_the_second(events: PageEvents, clip: str) -> None:
+    events.inspect(clip, page("a"))
+    events.inspect(clip, page("b"))
+    events.on_unload(page("a"))
     assert Path(clip).exists()
-    backend.leave(page("b"))
+    events.on_unload(page("b"))
     assert not Path(clip).exists()
 
 
 def test_who_never_says_goodbye_is_swept(tmp_path: Path, clip: str) -> None:
-    backend = backend_at(tmp_path / "root", keep_s=0.0)
-    follow(backend, clip, who=page("a"))
-    backend.sessions.get("b")
-    assert len(backend.sessions) == 1 and not Path(clip).exists()
+    events = events_at(tmp_path / "root", keep_s=0.0)
+    follow(events, clip, who=page("a"))
+    events.sessions.get("b")
+    assert len(events.sessions) == 1 and not Path(clip).exists()
 
 
 # --- bad input ---------------------------------------------------------------------------------------------
@@ -258,19 +260,19 @@ def test_who_never_says_goodbye_is_swept(tmp_path: Path, clip: str) -> None:
     ],
 )
 def test_wrong_input_is_told_in_a_sentence(
-    backend: Backend, clip: str, text: str, box: str, start: float, every: float, said: str
+    events: PageEvents, clip: str, text: str, box: str, start: float, every: float, said: str
 ) -> None:
-    view = backend.begin(*asked(clip, text, box, start, every), page())
+    view = events.begin(*asked(clip, text, box, start, every), page())
     assert said in view.notice and 'role="alert"' in view.notice
-    assert list(backend.watch(page())) == [View()]
+    assert list(events.watch(page())) == [View()]
 
 
 def test_a_text_file_named_mp4_is_refused_without_telling_where_it_lies(
-    backend: Backend, tmp_path: Path
+    events: PageEvents, tmp_path: Path
 ) -> None:
     fake = tmp_path / "holiday.mp4"
     fake.write_text("this is not a video")
-    for said in (backend.inspect(str(fake), page()), backend.begin(*asked(str(fake)), page()).notice):
+    for said in (events.inspect(str(fake), page()), events.begin(*asked(str(fake)), page()).notice):
         assert "holiday.mp4" in said and 'role="alert"' in said and str(tmp_path) not in said
 
 
@@ -280,40 +282,40 @@ def test_limits_are_told(tmp_path: Path, clip: str) -> None:
         (Settings(max_side=100), "160x90"),
         (Settings(max_file_mb=1), None),
     ]:
-        backend = backend_at(tmp_path / "root", limits)
-        line = backend.inspect(clip, page())
+        events = events_at(tmp_path / "root", limits)
+        line = events.inspect(clip, page())
         assert (said in line) if said else ("24 frames" in line)
     with pytest.raises(LangTrackError, match="Choose a video"):
-        make_task(paced_tracker(), SETTINGS, None, "the car", "", 0, 1)
+        check_request(paced_tracker(), SETTINGS, None, "the car", "", 0, 1)
 
 
 def test_an_error_while_computing_is_one_sentence(
-    backend: Backend, clip: str, monkeypatch: pytest.MonkeyPatch
+    events: PageEvents, clip: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> Any:
         raise RuntimeError("secret detail")
         yield
 
-    monkeypatch.setattr(backend.desk.tracker, "track_all", fail)
-    end = follow(backend, clip)[-1]
+    monkeypatch.setattr(events.service.tracker, "track_all", fail)
+    end = follow(events, clip)[-1]
     assert end.player["state"] == "empty" and "Something went wrong" in end.notice
     assert "secret" not in end.notice and "Traceback" not in end.notice
-    (session,) = backend.sessions.root.iterdir()
+    (session,) = events.sessions.root.iterdir()
     assert [path for path in session.rglob("*") if path.is_file()] == []
 
 
 def test_a_full_line_is_told_and_leaves_no_waiting_run(tmp_path: Path, clip: str) -> None:
-    backend = backend_at(tmp_path / "root", dataclasses.replace(SETTINGS, queue_size=1))
-    views = [backend.begin(*asked(clip, "the slow slow car"), page(str(k))) for k in range(3)]
+    events = events_at(tmp_path / "root", dataclasses.replace(SETTINGS, queue_size=1))
+    views = [events.begin(*asked(clip, "the slow slow car"), page(str(k))) for k in range(3)]
     assert "state" in views[0].player and "state" in views[1].player
     assert "waiting" in views[2].notice and 'role="alert"' in views[2].notice
-    backend.sessions.close()
+    events.sessions.close()
     assert not threading_runs()
 
 
-def test_what_broke_leaves_the_page_ready(backend: Backend, clip: str) -> None:
-    backend.begin(*asked(clip), page())
-    view = backend.failed(page())
+def test_what_broke_leaves_the_page_ready(events: PageEvents, clip: str) -> None:
+    events.begin(*asked(clip), page())
+    view = events.failed(page())
     assert 'role="alert"' in view.notice and view.run_button["interactive"]
 
 
@@ -359,9 +361,9 @@ def test_examples_are_a_folder_listing(tmp_path: Path) -> None:
         load_examples(tmp_path)
 
 
-def test_an_unknown_example_is_refused(backend: Backend) -> None:
+def test_an_unknown_example_is_refused(events: PageEvents) -> None:
     with pytest.raises(gr.Error, match="no such example"):
-        backend.fill_example(SimpleNamespace(_data={"name": "../../etc/passwd"}))  # type: ignore[arg-type]
+        events.fill_example(SimpleNamespace(_data={"name": "../../etc/passwd"}))  # type: ignore[arg-type]
 
 
 def run_of(view: View) -> dict[str, Any]:

@@ -20,25 +20,25 @@ from app_helpers import (
     eventually,
     grey_of,
 )
-from service_helpers import COLUMNS, done, film_of, maps_of, opened_desk, target, upload
+from service_helpers import COLUMNS, done, film_of, maps_of, opened_service, target, upload
 
 from demo.player_video import MapsWriter
-from demo.service import Desk
+from demo.service import Service
 from demo.sessions import Session
-from demo.track_request import make_comparison
+from demo.track_request import check_comparison
 from langtrack_core.run.format import read_run
 from langtrack_core.types import LangTrackError
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with opened_desk(tmp_path) as made:
+def service(tmp_path: Path) -> Iterator[Service]:
+    with opened_service(tmp_path) as made:
         yield made
 
 
 @pytest.fixture
-def me(desk: Desk) -> Session:
-    return desk.sessions.get("me")
+def me(service: Service) -> Session:
+    return service.sessions.get("me")
 
 
 @pytest.fixture
@@ -49,11 +49,11 @@ def clip(tmp_path: Path) -> str:
 # --- runs --------------------------------------------------------------------------------------------------
 
 
-def test_a_run_leaves_a_target_a_film_maps_and_files(desk: Desk, me: Session, clip: str) -> None:
-    work = desk.follow(me, clip, "the red zorp", "", 4, 2)
-    assert desk.progress(me)["title"] == "“the red zorp”" and work.unknown == ("zorp",)
+def test_a_run_leaves_a_target_a_film_maps_and_files(service: Service, me: Session, clip: str) -> None:
+    work = service.follow(me, clip, "the red zorp", "", 4, 2)
+    assert service.progress(me)["title"] == "“the red zorp”" and work.unknown == ("zorp",)
     done(work)
-    now = desk.progress(me)
+    now = service.progress(me)
     assert now["stage"] == "done" and now["frames"] == now["total"] == FRAMES - 4 and now["position"] == 0
     state = target(me)
     assert set(state["run"]) == COLUMNS and state["run"]["index"] == list(range(4, FRAMES))
@@ -71,11 +71,11 @@ def test_a_run_leaves_a_target_a_film_maps_and_files(desk: Desk, me: Session, cl
 
 
 def test_a_correction_forward_keeps_what_was_before_and_undo_brings_it_back(
-    desk: Desk, me: Session, clip: str
+    service: Service, me: Session, clip: str
 ) -> None:
-    done(desk.follow(me, clip, "the red car", ""))
+    done(service.follow(me, clip, "the red car", ""))
     first = target(me)
-    work = done(desk.correct(me, 1, 10, "the car", "", "forward"))
+    work = done(service.correct(me, 1, 10, "the car", "", "forward"))
     assert work.kind == "correct" and work.progress.total == FRAMES - 10
     state = target(me)
     assert state["run"]["index"] == list(range(FRAMES)) and state["stale"] and state["can_undo"]
@@ -89,9 +89,9 @@ def test_a_correction_forward_keeps_what_was_before_and_undo_brings_it_back(
         me.workspace.undo(1)  # type: ignore[union-attr]
 
 
-def test_a_correction_in_both_directions_is_undone_as_one(desk: Desk, me: Session, clip: str) -> None:
-    done(desk.follow(me, clip, "the red car", "", 8))
-    done(desk.correct(me, 1, 12, None, "70,50,100,80", "both", 3))
+def test_a_correction_in_both_directions_is_undone_as_one(service: Service, me: Session, clip: str) -> None:
+    done(service.follow(me, clip, "the red car", "", 8))
+    done(service.correct(me, 1, 12, None, "70,50,100,80", "both", 3))
     state = target(me)
     assert state["run"]["index"] == list(range(FRAMES))  # back to frames that the first run never saw
     assert [edit["direction"] for edit in state["edits"]] == ["forward", "forward", "backward"]
@@ -124,16 +124,18 @@ def test_a_correction_in_both_directions_is_undone_as_one(desk: Desk, me: Sessio
         ((None, 5, "the car", "", "both"), "The target must be"),
     ],
 )
-def test_corrections_are_checked(desk: Desk, me: Session, clip: str, given: tuple, why: str) -> None:
-    done(desk.follow(me, clip, "the red car", ""))
+def test_corrections_are_checked(service: Service, me: Session, clip: str, given: tuple, why: str) -> None:
+    done(service.follow(me, clip, "the red car", ""))
     with pytest.raises(LangTrackError, match=why):
-        desk.correct(me, *given)
-    assert desk.progress(me)["stage"] == "done" and len(target(me)["edits"]) == 1
+        service.correct(me, *given)
+    assert service.progress(me)["stage"] == "done" and len(target(me)["edits"]) == 1
 
 
-def test_several_targets_in_one_video_and_a_new_video_after_them(desk: Desk, me: Session, clip: str) -> None:
-    done(desk.follow(me, clip, "the red car", "", name="Red", colour="#FF0000"))
-    done(desk.follow(me, clip, "", "70,50,100,80", 3))
+def test_several_targets_in_one_video_and_a_new_video_after_them(
+    service: Service, me: Session, clip: str
+) -> None:
+    done(service.follow(me, clip, "the red car", "", name="Red", colour="#FF0000"))
+    done(service.follow(me, clip, "", "70,50,100,80", 3))
     state = me.workspace.state()  # type: ignore[union-attr]
     assert state["targets"][0]["name"] == "Red" and state["targets"][0]["colour"] == "#ff0000"
     assert state["targets"][1]["expression"] is None and state["targets"][1]["name"] == "Target 2"
@@ -142,29 +144,29 @@ def test_several_targets_in_one_video_and_a_new_video_after_them(desk: Desk, me:
     assert target(me, 2)["name"] == "<b>other</b>"
     left = work.remove(1)  # type: ignore[union-attr]
     assert [t["id"] for t in left["targets"]] == [2] and film_of(me)
-    done(desk.follow(me, clip, "the car", "", fresh=True))
+    done(service.follow(me, clip, "the car", "", fresh=True))
     assert me.workspace is not work and not work.folder.exists()  # type: ignore[union-attr]
 
 
-def test_comparing_expressions_decodes_once(desk: Desk, me: Session, clip: str) -> None:
-    done(desk.compare(me, clip, ["the red car", " ", "the car", "the red car"], 0, 2))
+def test_comparing_expressions_decodes_once(service: Service, me: Session, clip: str) -> None:
+    done(service.compare(me, clip, ["the red car", " ", "the car", "the red car"], 0, 2))
     state = me.workspace.state()  # type: ignore[union-attr]
     assert [t["name"] for t in state["targets"]] == ["the red car", "the car"]
-    assert len(desk.tracker.started) == 2  # type: ignore[attr-defined]
+    assert len(service.tracker.started) == 2  # type: ignore[attr-defined]
     found = me.workspace.agreement()  # type: ignore[union-attr]
     assert found["matrix"] == [[1.0, 1.0], [1.0, 1.0]] and found["targets"] == [1, 2]
     for texts in ([], ["one"], ["a", "a"], [f"{k}" for k in range(7)], [None, 3]):
         with pytest.raises(LangTrackError, match="2 to 6 different expressions"):
-            make_comparison(desk.tracker, SETTINGS, clip, texts, 0, 1)  # type: ignore[arg-type]
+            check_comparison(service.tracker, SETTINGS, clip, texts, 0, 1)  # type: ignore[arg-type]
 
 
-def test_an_export_is_of_the_track_as_it_stands(desk: Desk, me: Session, clip: str) -> None:
-    done(desk.follow(me, clip, "the red car", ""))
+def test_an_export_is_of_the_track_as_it_stands(service: Service, me: Session, clip: str) -> None:
+    done(service.follow(me, clip, "the red car", ""))
     old = target(me)["bundle"]
-    done(desk.correct(me, 1, 10, "the car", "", "backward"))
+    done(service.correct(me, 1, 10, "the car", "", "backward"))
     me.workspace.what_if(1, {"rule": "language", "every": 2, "rectangle": "rotated"})  # type: ignore[union-attr]
     assert target(me)["stale"]
-    done(desk.export(me, 1))
+    done(service.export(me, 1))
     state = target(me)
     assert not state["stale"] and state["bundle"] != old
     run = read_run(state["bundle"].parent / "grey")
@@ -183,47 +185,47 @@ def test_an_export_is_of_the_track_as_it_stands(desk: Desk, me: Session, clip: s
 
 
 def test_cancel_keeps_what_is_done_and_the_next_run_completes_the_film(
-    desk: Desk, me: Session, clip: str
+    service: Service, me: Session, clip: str
 ) -> None:
-    work = desk.follow(me, clip, "the slow car", "")
+    work = service.follow(me, clip, "the slow car", "")
     assert eventually(lambda: work.progress.frames >= 3)
-    assert desk.progress(me, picture=True)["picture"].startswith(b"\xff\xd8")
-    assert desk.progress(me)["fps"] > 0 and desk.progress(me)["left_s"] is not None
-    assert desk.cancel(me) and work.outcome == "cancelled"
+    assert service.progress(me, picture=True)["picture"].startswith(b"\xff\xd8")
+    assert service.progress(me)["fps"] > 0 and service.progress(me)["left_s"] is not None
+    assert service.cancel(me) and work.outcome == "cancelled"
     state = target(me)
     frames = len(state["run"]["index"])
     assert 3 <= frames < FRAMES and state["edits"][0]["complete"] is False and len(film_of(me)) == frames
-    done(desk.correct(me, 1, frames, "the car", "", "forward"))
+    done(service.correct(me, 1, frames, "the car", "", "forward"))
     assert target(me)["run"]["index"] == list(range(FRAMES)) and len(film_of(me)) == FRAMES
 
 
-def test_cancelling_a_correction_keeps_its_frames(desk: Desk, me: Session, clip: str) -> None:
-    done(desk.follow(me, clip, "the red car", ""))
-    work = desk.correct(me, 1, 20, "the slow car", "", "backward")
+def test_cancelling_a_correction_keeps_its_frames(service: Service, me: Session, clip: str) -> None:
+    done(service.follow(me, clip, "the red car", ""))
+    work = service.correct(me, 1, 20, "the slow car", "", "backward")
     assert eventually(lambda: work.progress.frames >= 2)
-    assert desk.cancel(me)
+    assert service.cancel(me)
     state = target(me)
     first, last = state["edits"][1]["frames"]
     assert last == 20 and 0 < first < 20 and state["run"]["index"] == list(range(FRAMES))
 
 
-def test_cancelled_before_its_first_frame_leaves_nothing(desk: Desk, me: Session, clip: str) -> None:
-    others = [desk.sessions.get(name) for name in "ab"]
+def test_cancelled_before_its_first_frame_leaves_nothing(service: Service, me: Session, clip: str) -> None:
+    others = [service.sessions.get(name) for name in "ab"]
     for other in others:
-        desk.follow(other, clip, "the slow car", "")
-    work = desk.follow(me, clip, "the car", "")
-    assert desk.progress(me)["stage"] == "waiting" and desk.progress(me)["position"] == 1
-    assert desk.cancel(me) and work.outcome == "cancelled" and desk.progress(me)["position"] == 0
+        service.follow(other, clip, "the slow car", "")
+    work = service.follow(me, clip, "the car", "")
+    assert service.progress(me)["stage"] == "waiting" and service.progress(me)["position"] == 1
+    assert service.cancel(me) and work.outcome == "cancelled" and service.progress(me)["position"] == 0
     assert me.workspace.state()["targets"] == []  # type: ignore[union-attr]
-    assert all(desk.cancel(other) for other in others)
-    done(desk.follow(me, clip, "the car", ""))
+    assert all(service.cancel(other) for other in others)
+    done(service.follow(me, clip, "the car", ""))
     assert [t["id"] for t in me.workspace.state()["targets"]] == [2]  # type: ignore[union-attr]
 
 
 def test_a_run_that_fails_changes_nothing(
-    desk: Desk, me: Session, clip: str, monkeypatch: pytest.MonkeyPatch
+    service: Service, me: Session, clip: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done(desk.follow(me, clip, "the red car", ""))
+    done(service.follow(me, clip, "the red car", ""))
     before = target(me)
     files = sorted(me.folder.rglob("*"))
 
@@ -231,35 +233,35 @@ def test_a_run_that_fails_changes_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(MapsWriter, "add", full)
-    work = desk.correct(me, 1, 5, "the car", "", "both")
+    work = service.correct(me, 1, 5, "the car", "", "both")
     assert work.wait(20) and work.outcome == "failed"
     assert work.error == "The server could not read or write a file: its disk is full."
     assert target(me) == before and sorted(me.folder.rglob("*")) == files
     monkeypatch.setattr(MapsWriter, "add", lambda *args: 1 / 0)
-    work = desk.correct(me, 1, 5, "the car", "", "forward")
+    work = service.correct(me, 1, 5, "the car", "", "forward")
     assert work.wait(20) and "Something went wrong" in str(work.error)
     assert sorted(me.folder.rglob("*")) == files
 
 
-def test_a_disk_that_is_nearly_full_begins_nothing(desk: Desk, me: Session, clip: str) -> None:
-    poor = Desk(desk.tracker, type(SETTINGS)(min_free_mb=10**9), desk.sessions)
+def test_a_disk_that_is_nearly_full_begins_nothing(service: Service, me: Session, clip: str) -> None:
+    poor = Service(service.tracker, type(SETTINGS)(min_free_mb=10**9), service.sessions)
     with pytest.raises(LangTrackError, match="disk is nearly full"):
         poor.follow(me, clip, "the car", "")
     assert me.workspace is None and me.work is None
 
 
 def test_a_damaged_clip_is_followed_to_its_end_with_a_warning(
-    desk: Desk, me: Session, tmp_path: Path
+    service: Service, me: Session, tmp_path: Path
 ) -> None:
-    work = done(desk.follow(me, str(cut_clip(tmp_path / "cut.mp4")), "the car", ""))
+    work = done(service.follow(me, str(cut_clip(tmp_path / "cut.mp4")), "the car", ""))
     assert "cut.mp4 ends early" in str(work.warning)
     assert target(me)["edits"][0]["complete"] is False
 
 
-def test_limits_hold_while_decoding(desk: Desk, me: Session, clip: str) -> None:
-    strict = Desk(desk.tracker, type(SETTINGS)(max_seconds=1, preview_hz=20), desk.sessions)
+def test_limits_hold_while_decoding(service: Service, me: Session, clip: str) -> None:
+    strict = Service(service.tracker, type(SETTINGS)(max_seconds=1, preview_hz=20), service.sessions)
     with pytest.raises(LangTrackError, match="takes up to 1"):
         strict.follow(me, clip, "the car", "")
-    few = Desk(desk.tracker, type(SETTINGS)(max_frames=10, preview_hz=20), desk.sessions)
+    few = Service(service.tracker, type(SETTINGS)(max_frames=10, preview_hz=20), service.sessions)
     with pytest.raises(LangTrackError, match="24 frames; this server takes up to 10"):
         few.follow(me, clip, "the car", "")

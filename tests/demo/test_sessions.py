@@ -17,20 +17,20 @@ from app_helpers import (
     eventually,
     paced_tracker,
 )
-from service_helpers import opened_desk, upload
+from service_helpers import opened_service, upload
 
 import demo.hosting
-from demo.api import Endpoints
+from demo.api import Api
 from demo.hosting import check_mcp, device, on_gpu, on_zero_gpu, seconds_for
-from demo.job_queue import Line
-from demo.service import Desk
+from demo.job_queue import JobQueue
+from demo.service import Service
 from demo.sessions import Sessions
 from langtrack_core.types import LangTrackError
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with opened_desk(tmp_path) as made:
+def service(tmp_path: Path) -> Iterator[Service]:
+    with opened_service(tmp_path) as made:
         yield made
 
 
@@ -43,19 +43,19 @@ def clip(tmp_path: Path) -> str:
 
 
 def test_a_reloaded_page_finds_its_run_and_a_closed_one_ends(tmp_path: Path, clip: str) -> None:
-    desk = Desk(paced_tracker(), SETTINGS, Sessions(tmp_path / "root", 3600.0, 0.3, Line(1, 3)))
-    sessions = desk.sessions
+    service = Service(paced_tracker(), SETTINGS, Sessions(tmp_path / "root", 3600.0, 0.3, JobQueue(1, 3)))
+    sessions = service.sessions
     first = sessions.get("page-1")
     first.own(Path(clip))
-    work = desk.follow(first, clip, "the slow slow car", "")
+    work = service.follow(first, clip, "the slow slow car", "")
     assert eventually(lambda: work.progress.frames > 0)
     sessions.leave("page-1")
     empty = sessions.get("page-2")
     assert sessions.resume("page-2", "wrong") is None and sessions.resume("page-2", None) is None
     assert sessions.resume("page-2", first.token) is first and sessions.get("page-2") is first
     assert empty is not first and len(sessions) == 1
-    done_before = desk.tracker.frames_done  # type: ignore[attr-defined]
-    assert eventually(lambda: desk.tracker.frames_done > done_before + 4)  # type: ignore[attr-defined]
+    done_before = service.tracker.frames_done  # type: ignore[attr-defined]
+    assert eventually(lambda: service.tracker.frames_done > done_before + 4)  # type: ignore[attr-defined]
     assert not work.over  # it goes on, well beyond the time in which a page may come back
 
     assert sessions.resume("page-3", first.token) is first  # a duplicated tab
@@ -69,7 +69,7 @@ def test_a_reloaded_page_finds_its_run_and_a_closed_one_ends(tmp_path: Path, cli
 
 
 def test_a_clip_that_somebody_else_has_just_uploaded_stays(tmp_path: Path, clip: str) -> None:
-    sessions = Sessions(tmp_path / "root", 3600.0, 0.3, Line(1, 3))
+    sessions = Sessions(tmp_path / "root", 3600.0, 0.3, JobQueue(1, 3))
     sessions.get("page-1").own(Path(clip))
     again = tmp_path / "arriving"
     again.write_bytes(Path(clip).read_bytes())
@@ -81,20 +81,22 @@ def test_a_clip_that_somebody_else_has_just_uploaded_stays(tmp_path: Path, clip:
     assert not Path(clip).exists()
 
 
-def test_one_run_a_session_and_a_full_line(desk: Desk, clip: str) -> None:
-    sessions = [desk.sessions.get(f"{k}") for k in range(6)]
-    works = [desk.follow(session, clip, "the slow car", "") for session in sessions[:5]]  # 2 compute, 3 wait
+def test_one_run_a_session_and_a_full_line(service: Service, clip: str) -> None:
+    sessions = [service.sessions.get(f"{k}") for k in range(6)]
+    works = [
+        service.follow(session, clip, "the slow car", "") for session in sessions[:5]
+    ]  # 2 compute, 3 wait
     for _ in range(20):
         with pytest.raises(LangTrackError, match="A run is going on in this page"):
-            desk.follow(sessions[0], clip, "the car", "")
+            service.follow(sessions[0], clip, "the car", "")
     with pytest.raises(LangTrackError, match="3 others are waiting"):
-        desk.follow(sessions[5], clip, "the car", "")
+        service.follow(sessions[5], clip, "the car", "")
     assert sessions[5].workspace is None and sessions[5].work is None
     assert not sessions[5].folder.exists() or list(sessions[5].folder.rglob("*")) == []
-    assert [desk.sessions.line.position(work) for work in works] == [0, 0, 1, 2, 3]
-    desk.cancel(sessions[2])
-    assert [desk.sessions.line.position(work) for work in works] == [0, 0, 0, 1, 2]
-    desk.cancel(sessions[0])
+    assert [service.sessions.line.position(work) for work in works] == [0, 0, 1, 2, 3]
+    service.cancel(sessions[2])
+    assert [service.sessions.line.position(work) for work in works] == [0, 0, 0, 1, 2]
+    service.cancel(sessions[0])
     assert eventually(lambda: works[3].started) and not works[4].started
 
 
@@ -113,7 +115,7 @@ def test_the_line_serves_in_order() -> None:
             self.over = True
             self._end.set()
 
-    line, jobs = Line(1, 10), [Told() for _ in range(5)]
+    line, jobs = JobQueue(1, 10), [Told() for _ in range(5)]
     for job in jobs:
         line.enter(job)
     assert eventually(lambda: jobs[0].started)
@@ -130,8 +132,8 @@ def test_the_line_serves_in_order() -> None:
 # --- the API and hosting -----------------------------------------------------------------------------------
 
 
-def test_submit_progress_cancel_results(desk: Desk, clip: str) -> None:
-    api = Endpoints(desk)
+def test_submit_progress_cancel_results(service: Service, clip: str) -> None:
+    api = Api(service)
     begun = api.submit(clip, "the red zorp", "", 0, 1)
     assert begun["unknown_words"] == ["zorp"] and begun["position"] in (0, 1)
     assert eventually(lambda: api.progress(begun["run"])["stage"] == "done")
@@ -172,13 +174,13 @@ def test_submit_progress_cancel_results(desk: Desk, clip: str) -> None:
         (("{clip}", "x" * 501, ""), "at most 500 characters"),
     ],
 )
-def test_what_the_api_refuses(desk: Desk, clip: str, given: tuple, why: str) -> None:
-    api = Endpoints(desk)
+def test_what_the_api_refuses(service: Service, clip: str, given: tuple, why: str) -> None:
+    api = Api(service)
     given = tuple(clip if one == "{clip}" else one for one in given)
     with pytest.raises(LangTrackError, match=why) as caught:
         api.submit(*given)
     assert "/nowhere" not in str(caught.value)
-    assert len(desk.sessions) == 0
+    assert len(service.sessions) == 0
     for call in (api.progress, api.cancel, api.results):
         for run in ("", "me", None, "ü", "a" * 10_000):
             with pytest.raises(LangTrackError, match="no such run"):

@@ -9,38 +9,38 @@ from typing import Any
 import pytest
 from app_helpers import FRAMES, SETTINGS, counting_clip, paced_tracker
 
-from demo.page_events import Backend, View
-from demo.service import Desk
+from demo.page_events import PageEvents, View
+from demo.service import Service
 from demo.sessions import Sessions
-from demo.tool_events import Actions
+from demo.tool_events import ToolEvents
 
 PAGE: Any = SimpleNamespace(session_hash="page")
 
 
 @pytest.fixture(scope="module")
-def actions(tmp_path_factory: pytest.TempPathFactory) -> Actions:
+def actions(tmp_path_factory: pytest.TempPathFactory) -> ToolEvents:
     """Of a page that has followed a clip."""
     folder = tmp_path_factory.mktemp("actions")
     root = folder / "root"
-    backend = Backend(Desk(paced_tracker(), SETTINGS, Sessions(root, 3600.0)), {})
+    events = PageEvents(Service(paced_tracker(), SETTINGS, Sessions(root, 3600.0)), {})
     clip = counting_clip(root / ("a" * 64) / "grey.mp4")
-    backend.begin(str(clip), "the red car", "", 0, 1, PAGE)
-    (*_, end) = backend.watch(PAGE)
+    events.begin(str(clip), "the red car", "", 0, 1, PAGE)
+    (*_, end) = events.watch(PAGE)
     assert end.player["state"] == "done"
-    return Actions(backend)
+    return ToolEvents(events)
 
 
 def event(do: Any, **said: Any) -> Any:
     return SimpleNamespace(_data={"do": do, "n": 7, "target": 1, **said})
 
 
-def answer(actions: Actions, do: Any, **said: Any) -> dict[str, Any]:
+def answer(actions: ToolEvents, do: Any, **said: Any) -> dict[str, Any]:
     reply = actions.act(event(do, **said), PAGE)["reply"]
     assert reply["n"] == 7
     return reply
 
 
-def test_verdicts_other_settings_and_agreement_answer_by_number(actions: Actions) -> None:
+def test_verdicts_other_settings_and_agreement_answer_by_number(actions: ToolEvents) -> None:
     given = answer(actions, "verdict", first=2, last=4, says="both", note="<b>n</b>")["verdicts"]
     assert given["counts"]["both"] == 3 and given["frames"]["3"]["note"] == "<b>n</b>"
     assert answer(actions, "clear", first=0, last=FRAMES - 1)["verdicts"]["frames"] == {}
@@ -50,14 +50,14 @@ def test_verdicts_other_settings_and_agreement_answer_by_number(actions: Actions
     assert answer(actions, "verdicts_file", form="csv")["download"]["name"] == "verdicts-1.csv"
 
 
-def test_a_correction_another_target_and_undo_go_through_the_line(actions: Actions) -> None:
+def test_a_correction_another_target_and_undo_go_through_the_line(actions: ToolEvents) -> None:
     for said in (
         {"do": "correct", "box": "10,10,60,60", "direction": "forward"},
         {"do": "add", "text": "the car"},
     ):
         begun = actions.work(event(frame=6, **said), PAGE)
         assert begun.player["state"] == "running"
-        (*_, end) = actions.backend.watch(PAGE)
+        (*_, end) = actions.events.watch(PAGE)
         assert end.player["state"] == "done"
     assert len(end.player["maps"]) == 2 and end.player["newest"]
     assert answer(actions, "agreement")["agreement"]["targets"] == [1, 2]
@@ -69,10 +69,10 @@ def test_a_correction_another_target_and_undo_go_through_the_line(actions: Actio
     assert [word["word"] for word in looked["words"]] == ["the", "red", "car"]
 
 
-def test_a_refused_correction_leaves_what_is_drawn_on_the_page(actions: Actions) -> None:
+def test_a_refused_correction_leaves_what_is_drawn_on_the_page(actions: ToolEvents) -> None:
     refused = actions.work(event("correct", frame=6, box="", direction="forward"), PAGE)
     assert "Draw a box" in refused.player["reply"]["error"]
-    assert list(actions.backend.watch(PAGE)) == [View()]  # no value anew, which would clear the drawing
+    assert list(actions.events.watch(PAGE)) == [View()]  # no value anew, which would clear the drawing
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_a_refused_correction_leaves_what_is_drawn_on_the_page(actions: Actions)
         ("truth", {"paths": "x"}),
     ],
 )
-def test_what_no_page_sends_is_one_sentence(actions: Actions, do: Any, said: dict[str, Any]) -> None:
+def test_what_no_page_sends_is_one_sentence(actions: ToolEvents, do: Any, said: dict[str, Any]) -> None:
     error = answer(actions, do, **said)["error"]
     assert error.endswith(".") and "Traceback" not in error
 
 
-def test_only_uploads_are_read(actions: Actions, tmp_path: Path) -> None:
-    root = actions.backend.sessions.root
+def test_only_uploads_are_read(actions: ToolEvents, tmp_path: Path) -> None:
+    root = actions.events.sessions.root
     others = root / "session-other" / "boxes.csv"
     others.parent.mkdir()
     others.write_text("0,0,1,1")
@@ -127,7 +127,7 @@ def test_only_uploads_are_read(actions: Actions, tmp_path: Path) -> None:
     assert scored["branches"]["fused"]["counted"] == FRAMES
 
 
-def test_a_page_without_a_run_is_told_so(actions: Actions) -> None:
+def test_a_page_without_a_run_is_told_so(actions: ToolEvents) -> None:
     stranger: Any = SimpleNamespace(session_hash="stranger")
     for do in ("verdict", "undo", "save", "truth"):
         assert actions.act(event(do), stranger)["reply"]["error"] == "Follow something first."

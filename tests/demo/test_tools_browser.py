@@ -17,7 +17,7 @@ from fake_branches import fake_tracker
 from playwright.sync_api import Browser, Page, expect
 
 from demo import player
-from demo.player_video import FilmWriter, MapsWriter
+from demo.player_video import MapsWriter, PlayerVideoWriter
 from langtrack_core import probe, read_frames
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Estimate, Frame
@@ -316,14 +316,14 @@ def test_ten_thousand_frames_are_drawn_by_the_column(page: Page, server: Server,
     frames = 10_000
     info = probe(counting_clip(tmp_path / "tiny.mp4", frames=2))
     grey = np.full((32, 32, 3), 128, np.uint8)
-    with FilmWriter(tmp_path / "film.mp4", info, 32) as film:
+    with PlayerVideoWriter(tmp_path / "film.mp4", info, 32) as film:
         film.size_wh = (32, 32)
         for k in range(frames):
             film.add(Frame(k, k / 12, grey))
     with MapsWriter(tmp_path / "maps.gz", 32, 32) as maps:
         for _ in range(frames):
             maps.add_maps(np.zeros((2, 32, 32), np.uint8))
-    session = next(one for one in server.backend.sessions._all() if one.workspace)
+    session = next(one for one in server.events.sessions._all() if one.workspace)
     assert session.workspace is not None
     state = session.workspace.state()
     target = state["targets"][0]
@@ -343,12 +343,12 @@ def test_ten_thousand_frames_are_drawn_by_the_column(page: Page, server: Server,
         "targets": [{**target, "run": run, "maps": files}],
     }
     value = player.done(long, session.token)
-    root = server.backend.sessions.root
+    root = server.events.sessions.root
     for place in (value["player_video"], *value["maps"]):  # Gradio hands out what lies below its folder
         path = root / Path(place["path"]).name
         path.write_bytes(Path(place["path"]).read_bytes())
         place["path"] = str(path)
-    server.backend.page_of = lambda session, newest=False: value  # type: ignore[method-assign]
+    server.events.page_of = lambda session, newest=False: value  # type: ignore[method-assign]
     page.reload()
     expect(page.locator(DONE)).to_be_visible(timeout=60_000)
     expect(page.locator(".lt-range")).to_have_attribute("max", str(frames - 1))

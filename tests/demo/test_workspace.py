@@ -12,22 +12,22 @@ from app_helpers import (
     HEIGHT,
     WIDTH,
 )
-from service_helpers import COLUMNS, done, film_of, maps_of, opened_desk, target, upload
+from service_helpers import COLUMNS, done, film_of, maps_of, opened_service, target, upload
 
-from demo.service import Desk
+from demo.service import Service
 from demo.sessions import Session
 from langtrack_core.types import LangTrackError
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with opened_desk(tmp_path) as made:
+def service(tmp_path: Path) -> Iterator[Service]:
+    with opened_service(tmp_path) as made:
         yield made
 
 
 @pytest.fixture
-def me(desk: Desk) -> Session:
-    return desk.sessions.get("me")
+def me(service: Service) -> Session:
+    return service.sessions.get("me")
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def clip(tmp_path: Path) -> str:
 # --- the annotator's tools ---------------------------------------------------------------------------------
 
 
-def test_what_if_verdicts_queue_and_truth(desk: Desk, me: Session, clip: str, tmp_path: Path) -> None:
-    done(desk.follow(me, clip, "the red car", ""))
+def test_what_if_verdicts_queue_and_truth(service: Service, me: Session, clip: str, tmp_path: Path) -> None:
+    done(service.follow(me, clip, "the red car", ""))
     space = me.workspace
     assert space is not None
     changed = space.what_if(1, {"rule": "language", "every": 3})
@@ -69,35 +69,35 @@ def test_what_if_verdicts_queue_and_truth(desk: Desk, me: Session, clip: str, tm
     assert space.truth(1, [tmp_path / "gt.txt"])["branches"]["fused"]["mean_iou"] == 0
 
 
-def test_a_closer_look_at_one_frame(desk: Desk, me: Session, clip: str) -> None:
-    done(desk.follow(me, clip, "the red car", ""))
-    words = desk.words(me, 1, 3)
+def test_a_closer_look_at_one_frame(service: Service, me: Session, clip: str) -> None:
+    done(service.follow(me, clip, "the red car", ""))
+    words = service.words(me, 1, 3)
     assert [word["word"] for word in words["words"]] == ["the", "red", "car"] and words["decisive"] is None
-    found = desk.regions(me, 1, 3, "the car")
+    found = service.regions(me, 1, 3, "the car")
     assert found["count"] == 1 and found["regions"][0]["means"] == 0
     assert found["regions"][0]["box_xyxy"] == [66, 50, 96, 80]
     with pytest.raises(LangTrackError, match="past the end"):
-        desk.words(me, 1, 300)
-    done(desk.follow(me, clip, "", "70,50,100,80"))
+        service.words(me, 1, 300)
+    done(service.follow(me, clip, "", "70,50,100,80"))
     with pytest.raises(LangTrackError, match="by its box alone"):
-        desk.regions(me, 2, 3)
+        service.regions(me, 2, 3)
     with pytest.raises(LangTrackError, match="Follow something first"):
-        desk.words(desk.sessions.get("other"), 1, 0)
+        service.words(service.sessions.get("other"), 1, 0)
 
 
 @pytest.mark.parametrize("with_video", [True, False])
 def test_a_saved_project_opens_in_another_session(
-    desk: Desk, me: Session, clip: str, with_video: bool, tmp_path: Path
+    service: Service, me: Session, clip: str, with_video: bool, tmp_path: Path
 ) -> None:
-    done(desk.follow(me, clip, "the red car", ""))
-    done(desk.correct(me, 1, 10, "the car", "", "both"))
+    done(service.follow(me, clip, "the red car", ""))
+    done(service.correct(me, 1, 10, "the car", "", "both"))
     me.workspace.give_verdict(1, 2, 4, "tracker", "<i>")  # type: ignore[union-attr]
     me.workspace.what_if(1, {"rule": "language"})  # type: ignore[union-attr]
     saved = shutil.copy(me.workspace.save_bundle(with_video, 10), tmp_path / "p.zip")  # type: ignore[union-attr]
     before = target(me)
-    desk.sessions.drop("me")
-    you = desk.sessions.get("you")
-    done(desk.open_bundle(you, Path(saved)))
+    service.sessions.drop("me")
+    you = service.sessions.get("you")
+    done(service.open_bundle(you, Path(saved)))
     after = target(you)
     for part in ("id", "name", "colour", "edits", "settings", "verdicts", "notes", "changed", "can_undo"):
         assert after[part] == before[part]
@@ -106,20 +106,20 @@ def test_a_saved_project_opens_in_another_session(
     assert maps_of(after).shape == (FRAMES, 2, HEIGHT, WIDTH) and len(you.workspace.undo(1)["edits"]) == 1  # type: ignore[union-attr]
     if with_video:
         assert len(film_of(you)) == FRAMES
-        done(desk.correct(you, 1, 3, "the car", "", "forward"))
+        done(service.correct(you, 1, 3, "the car", "", "forward"))
         assert len(target(you)["edits"]) == 2
     else:
         assert you.workspace.film is None  # type: ignore[union-attr]
         with pytest.raises(LangTrackError, match="The video is not here"):
-            desk.correct(you, 1, 3, "the car", "", "forward")
+            service.correct(you, 1, 3, "the car", "", "forward")
 
 
 def test_a_bad_project_leaves_the_workspace_as_it_was(
-    desk: Desk, me: Session, clip: str, tmp_path: Path
+    service: Service, me: Session, clip: str, tmp_path: Path
 ) -> None:
-    done(desk.follow(me, clip, "the red car", ""))
+    done(service.follow(me, clip, "the red car", ""))
     files = sorted(me.folder.rglob("*"))
     (tmp_path / "bad.zip").write_bytes(b"PK no")
-    work = desk.open_bundle(me, tmp_path / "bad.zip")
+    work = service.open_bundle(me, tmp_path / "bad.zip")
     assert work.wait(20) and work.outcome == "failed" and "not a ZIP" in str(work.error)
     assert target(me)["id"] == 1 and sorted(me.folder.rglob("*")) == files

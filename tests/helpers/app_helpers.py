@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, sync_playwright
 from synthetic import Clip, write_mp4
 
 from demo.layout import build_app, launch_options
-from demo.page_events import Backend
+from demo.page_events import PageEvents
 from demo.settings import Settings
 from demo.track_request import Tracker
 from langtrack_core.pipeline import LangTracker
@@ -100,7 +100,7 @@ class Server:
     url: str
     root: Path
     tracker: Any
-    backend: Backend
+    events: PageEvents
 
     def sessions(self) -> list[Path]:
         return sorted(self.root.glob("session-*"))
@@ -122,7 +122,7 @@ def serving(
     before = os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(root)
     tracker = tracker or paced_tracker()
-    page, backend = build_app(tracker, settings, root, examples)
+    page, events = build_app(tracker, settings, root, examples)
     try:
         _, url, _ = page.launch(
             server_name="127.0.0.1",
@@ -131,9 +131,9 @@ def serving(
             root_path=root_path,
             **launch_options(settings, examples),
         )
-        yield Server(url, root, tracker, backend)
+        yield Server(url, root, tracker, events)
     finally:
-        backend.sessions.close()
+        events.sessions.close()
         page.close()
         if before is None:
             del os.environ["GRADIO_TEMP_DIR"]

@@ -1,4 +1,4 @@
-"""What the tests of the page's work share: a desk over a tracker that waits, one visitor, one clip."""
+"""What the tests of the page's work share: a service over a tracker that waits, one visitor, one clip."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from app_helpers import (
     paced_tracker,
 )
 
-from demo.job import Work
-from demo.job_queue import Line
-from demo.service import Desk
+from demo.job import Job
+from demo.job_queue import JobQueue
+from demo.service import Service
 from demo.sessions import Session, Sessions
 from demo.timeline import Timeline
 from langtrack_core.video import read_frames
@@ -27,9 +27,9 @@ COLUMNS = set(Timeline.__dataclass_fields__)
 
 
 @contextmanager
-def opened_desk(tmp_path: Path) -> Iterator[Desk]:
+def opened_service(tmp_path: Path) -> Iterator[Service]:
     """Two places and three to wait; afterwards nothing computes and nothing is left."""
-    made = Desk(paced_tracker(), SETTINGS, Sessions(tmp_path / "root", 3600.0, 0.0, Line(2, 3)))
+    made = Service(paced_tracker(), SETTINGS, Sessions(tmp_path / "root", 3600.0, 0.0, JobQueue(2, 3)))
     yield made
     made.sessions.close()
     assert [thread.name for thread in threading.enumerate() if thread.name == "langtrack-run"] == []
@@ -40,7 +40,7 @@ def upload(tmp_path: Path) -> str:
     return str(counting_clip(tmp_path / "upload" / "grey.mp4"))
 
 
-def done(work: Work) -> Work:
+def done(work: Job) -> Job:
     assert work.wait(60)
     assert work.error is None
     return work
