@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..fusion import Calibration
-from ..guided_filter import drawn_to_edges
+from ..guided_filter import refine_edges
 from ..masks import POSITIVE_ABOVE, binarise, largest_component, prob_to_u8
 from ..types import Estimate, Frame, LangTrackError
 from .vocabulary import Vocabulary
@@ -209,7 +209,7 @@ class DMNSegmenter:
         mask_prob = _enlarged(logits[0, 0].float().cpu(), frame.size_hw, preprocessing.align_corners)
         mask_prob = _sigmoid_of(mask_prob)
         if self.config.refine_edges:
-            mask_prob = drawn_to_edges(mask_prob, frame.rgb)
+            mask_prob = refine_edges(mask_prob, frame.rgb)
         if self.config.largest_region and not every_region:
             mask_prob = _largest_region(mask_prob)
         return mask_prob, _mask_logit(mask_prob) if score_logit is None else float(score_logit)

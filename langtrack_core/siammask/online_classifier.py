@@ -1,12 +1,12 @@
-"""What tells this target from its surroundings, learnt while tracking.
+"""A linear classifier that tells the target from its surroundings, trained while tracking.
 
-The network compares with the first frame and knows nothing of what else is in the scene. `Appearance` is a
-linear filter over the network's search features, fitted by ridge regression to be 1 on the target and 0
+The network compares with the first frame and knows nothing of what else is in the scene. `OnlineClassifier`
+is a linear filter over the network's search features, fitted by ridge regression to be 1 on the target and 0
 elsewhere, on the first frame and on a growing memory of later ones (Danelljan et al., "ATOM",
-arXiv:1811.07628; beside a Siamese tracker: Zhou et al., arXiv:1909.02959). A neighbour of the same kind
-that stood beside the target is thus known as "not it".
+arXiv:1811.07628; beside a Siamese tracker: Zhou et al., arXiv:1909.02959). A neighbour of the same kind that
+stood beside the target, a distractor, is thus known as "not it".
 
-Features come at stride 8 and are averaged in pairs: cell j of a row lies at the crop's pixel 16 j + 4.
+Features come at stride 8 and are averaged in pairs: cell j of a row is centred on the crop's pixel 16 j + 4.
 """
 
 from __future__ import annotations
@@ -22,28 +22,53 @@ from ..geometry import FloatArray
 from .network import GRID, SEARCH_SIZE, STRIDE
 
 CELL = 2 * STRIDE
-KERNEL = 5
+"""Side of a cell of the averaged features, in pixels of the search crop."""
+
+FILTER_SIZE = 5
+"""The filter has this many cells a side: 80 pixels, a little more than a target takes of the search crop."""
+
 RIDGE = 0.1
-WIDTH = 0.25
-"""Width of the bell that the filter is fitted to, as a share of the target's side."""
+"""Weight of the squared filter in the regression. Features have unit power, so that this holds for every
+network."""
+
+LABEL_WIDTH = 0.25
+"""Standard deviation of the Gaussian that the filter is fitted to, as a share of the target's side."""
 
 MEMORY = 20
-FIRST_SHARE = 0.3
-"""Weight that the first frame's views keep: what the user pointed at."""
+"""Samples that are kept, the first frame's views among them; the time that a fit takes grows with them."""
 
-RATE = 0.02
-FIRST_STEPS, STEPS = 40, 2
-EVERY, RIVAL_EVERY = 5, 3
-SURE = 0.4
-"""Score under which nothing is learnt."""
+FIRST_FRAME_SHARE = 0.3
+"""The weight of the first frame's views stays above this share of all: the user pointed at these pixels."""
 
-RIVAL_SHARE, RIVAL_DISTANCE = 0.5, 0.7
-"""A rival scores over this share of the target, so far from it (in shares of the target's side)."""
+LEARNING_RATE = 0.02
+"""Weight of a new sample as a share of all, and twice as much for one with a distractor."""
+
+FIRST_ITERATIONS = 40
+"""Steps of conjugate gradients on the first frame, where the filter starts from zero."""
+
+ITERATIONS = 2
+"""Steps of conjugate gradients after each new sample: it starts from the filter before, and 1 ms is
+enough."""
+
+LEARN_EVERY = 5
+"""A sample is taken on one frame out of so many: neighbouring frames show the same."""
+
+LEARN_EVERY_WITH_DISTRACTOR = 3
+"""The same while a distractor is in sight, when there is more to learn."""
+
+LEAST_SCORE = 0.4
+"""Nothing is learnt from a frame on which the target scores less: it may not be the target."""
+
+DISTRACTOR_SHARE = 0.5
+"""What scores over this share of the target's score is a distractor,"""
+
+DISTRACTOR_DISTANCE = 0.7
+"""if it is farther from the target than this share of the target's side."""
 
 _Array = NDArray[np.float32]
 
 
-class Appearance:
+class OnlineClassifier:
     """The filter of one target and the samples that it is fitted to.
 
     Args:
@@ -52,117 +77,118 @@ class Appearance:
     """
 
     def __init__(self, features: Sequence[Tensor], side: float) -> None:
-        self.first = len(features)
-        first = np.stack([_pooled(feature) for feature in features])
-        count, channels, height, width = first.shape
+        first = np.stack([_averaged(feature) for feature in features])
+        self._first, channels, height, width = first.shape
         self._samples: _Array = np.zeros((MEMORY, channels, height + 4, width + 4), np.float32)
         self._labels: _Array = np.zeros((MEMORY, height, width), np.float32)
         self._weights: _Array = np.zeros(MEMORY, np.float32)
-        self._samples[:count, :, 2:-2, 2:-2] = first
-        self._labels[:count] = _bell(np.zeros(2), side, (height, width))
-        self._weights[:count] = 1.0 / count
-        self.count, self._turn = count, 0
-        self._filter: _Array = np.zeros((KERNEL * KERNEL, channels), np.float32)
-        self._fit(FIRST_STEPS)
+        self._samples[: self._first, :, 2:-2, 2:-2] = first
+        self._labels[: self._first] = _gaussian_label(np.zeros(2), side, (height, width))
+        self._weights[: self._first] = 1.0 / self._first
+        self._count, self._frames = self._first, 0
+        self._filter: _Array = np.zeros((FILTER_SIZE * FILTER_SIZE, channels), np.float32)
+        self._fit(FIRST_ITERATIONS)
 
     def scores(self, feature: Tensor) -> FloatArray:
         """``(25, 25)``: about 1 where the target is, about 0 elsewhere, for each cell of the grid."""
-        sample = np.pad(_pooled(feature), ((0, 0), (2, 2), (2, 2)))
-        response = _correlate(self._filter, sample[None])[0]
-        return _to_grid(response)
+        sample = np.pad(_averaged(feature), ((0, 0), (2, 2), (2, 2)))
+        return _to_grid(correlate(self._filter, sample[None])[0])
 
-    def maybe_learn(
+    def learn(
         self, feature: Tensor, scores: FloatArray, cell: tuple[int, int], box_cxcywh: FloatArray
     ) -> None:
-        """Learns from a frame now and then, more often and more from one with a rival; not when in doubt.
+        """Train on a frame now and then, more often and more with a distractor in sight; not when in doubt.
 
         Args:
-            scores: what `scores` gave.
+            scores: what `scores` gave for this frame.
             cell: row and column of the grid where the target was found.
             box_cxcywh: its box in crop pixels, from the middle of the crop.
         """
-        self._turn += 1
+        self._frames += 1
         row, column = np.mgrid[:GRID, :GRID]
         side = float(np.sqrt(box_cxcywh[2] * box_cxcywh[3]))
-        elsewhere = np.hypot(row - cell[0], column - cell[1]) * STRIDE > RIVAL_DISTANCE * side
-        best = scores[cell]
-        rival = elsewhere.any() and scores[elsewhere].max() > RIVAL_SHARE * best
-        if best > SURE and self._turn % (RIVAL_EVERY if rival else EVERY) == 0:
-            self._take(feature, box_cxcywh[:2], side, 2 * RATE if rival else RATE)
-            self._fit(STEPS)
+        elsewhere = np.hypot(row - cell[0], column - cell[1]) * STRIDE > DISTRACTOR_DISTANCE * side
+        score = scores[cell]
+        distractor = elsewhere.any() and scores[elsewhere].max() > DISTRACTOR_SHARE * score
+        every = LEARN_EVERY_WITH_DISTRACTOR if distractor else LEARN_EVERY
+        if score > LEAST_SCORE and self._frames % every == 0:
+            rate = 2 * LEARNING_RATE if distractor else LEARNING_RATE
+            self._remember(feature, box_cxcywh[:2], side, rate)
+            self._fit(ITERATIONS)
 
-    def _take(self, feature: Tensor, centre_xy: FloatArray, side: float, rate: float) -> None:
-        """Into the memory, with a weight of ``rate`` of the whole, in the place of the least weighty."""
-        if self.count < len(self._weights):
-            place = self.count
-            self.count += 1
+    def _remember(self, feature: Tensor, centre_xy: FloatArray, side: float, rate: float) -> None:
+        """Put a sample into the memory, in the place of the one with the least weight when it is full."""
+        if self._count < MEMORY:
+            place = self._count
+            self._count += 1
         else:
-            place = self.first + int(np.argmin(self._weights[self.first :]))
-        self._samples[place, :, 2:-2, 2:-2] = _pooled(feature)
-        self._labels[place] = _bell(centre_xy, side, self._labels.shape[1:])
+            place = self._first + int(np.argmin(self._weights[self._first :]))
+        self._samples[place, :, 2:-2, 2:-2] = _averaged(feature)
+        self._labels[place] = _gaussian_label(centre_xy, side, self._labels.shape[1:])
         self._weights *= 1 - rate
         self._weights[place] = rate
-        first = self._weights[: self.first].sum()
-        if first < FIRST_SHARE:  # what the user pointed at keeps its say
-            self._weights[: self.first] *= FIRST_SHARE / first
-            self._weights[self.first :] *= (1 - FIRST_SHARE) / self._weights[self.first :].sum()
+        first = self._weights[: self._first].sum()
+        if first < FIRST_FRAME_SHARE:
+            self._weights[: self._first] *= FIRST_FRAME_SHARE / first
+            self._weights[self._first :] *= (1 - FIRST_FRAME_SHARE) / self._weights[self._first :].sum()
 
     def _fit(self, iterations: int) -> None:
         """Some steps of conjugate gradients towards the best filter."""
-        samples, labels = self._samples[: self.count], self._labels[: self.count]
-        weights = self._weights[: self.count, None, None]
+        samples, labels = self._samples[: self._count], self._labels[: self._count]
+        weights = self._weights[: self._count, None, None]
 
         def normal(w: _Array) -> _Array:
-            return _gather(weights * _correlate(w, samples), samples) + RIDGE * w
+            return correlate_transposed(weights * correlate(w, samples), samples) + RIDGE * w
 
-        residual = _gather(weights * labels, samples) - normal(self._filter)
+        residual = correlate_transposed(weights * labels, samples) - normal(self._filter)
         direction, squared = residual.copy(), float((residual**2).sum())
         for _ in range(iterations):
             if squared < 1e-10:
                 break
-            turned = normal(direction)
-            step = squared / float((direction * turned).sum())
+            image = normal(direction)
+            step = squared / float((direction * image).sum())
             self._filter = self._filter + step * direction
-            residual = residual - step * turned
+            residual = residual - step * image
             before, squared = squared, float((residual**2).sum())
             direction = residual + squared / before * direction
 
 
-def _pooled(feature: Tensor) -> _Array:
+def _averaged(feature: Tensor) -> _Array:
+    """``(C, 16, 16)`` means of 2x2 cells, scaled to unit power."""
     pooled = F.avg_pool2d(feature.float(), 2)[0]
     pooled = pooled / pooled.square().sum(0).mean().sqrt().clamp(min=1e-6)
     return np.ascontiguousarray(pooled.cpu().numpy())
 
 
-def _bell(centre_xy: FloatArray, side: float, size_hw: tuple[int, ...]) -> _Array:
+def _gaussian_label(centre_xy: FloatArray, side: float, size_hw: tuple[int, ...]) -> _Array:
+    """1 at the target's centre, in crop pixels from the middle, and falling to 0 around it."""
     place = (np.asarray(centre_xy) + (SEARCH_SIZE - 1) / 2 - CELL / 4) / CELL
-    sigma = max(WIDTH * side / CELL, 0.5)
+    sigma = max(LABEL_WIDTH * side / CELL, 0.5)
     y, x = (
         np.exp(-((np.arange(n) - c) ** 2) / (2 * sigma**2)) for n, c in zip(size_hw, place[::-1], strict=True)
     )
     return np.outer(y, x).astype(np.float32)
 
 
-def _correlate(w: _Array, samples: _Array) -> _Array:
-    """``(N, H, W)``: the filter over padded samples ``(N, C, H + 4, W + 4)``."""
+def correlate(w: _Array, samples: _Array) -> _Array:
+    """``(N, H, W)``: the filter ``(25, C)`` over padded samples ``(N, C, H + 4, W + 4)``."""
     n, channels, height, width = samples.shape
-    parts = (w @ samples.reshape(n, channels, -1)).reshape(n, KERNEL, KERNEL, height, width)
-    h, v = height - KERNEL + 1, width - KERNEL + 1
-    return np.sum(
-        [parts[:, i, j, i : i + h, j : j + v] for i in range(KERNEL) for j in range(KERNEL)], axis=0
-    )
+    parts = (w @ samples.reshape(n, channels, -1)).reshape(n, FILTER_SIZE, FILTER_SIZE, height, width)
+    h, v = height - FILTER_SIZE + 1, width - FILTER_SIZE + 1
+    cells = [(i, j) for i in range(FILTER_SIZE) for j in range(FILTER_SIZE)]
+    return np.sum([parts[:, i, j, i : i + h, j : j + v] for i, j in cells], axis=0)
 
 
-def _gather(values: _Array, samples: _Array) -> _Array:
-    """The transpose of `_correlate` in ``w``: ``(25, C)``."""
+def correlate_transposed(values: _Array, samples: _Array) -> _Array:
+    """The transpose of `correlate` in ``w``: ``(25, C)``."""
     n, channels, height, width = samples.shape
     h, v = values.shape[1:]
-    spread = np.zeros((n, KERNEL, KERNEL, height, width), np.float32)
-    for i in range(KERNEL):
-        for j in range(KERNEL):
+    spread = np.zeros((n, FILTER_SIZE, FILTER_SIZE, height, width), np.float32)
+    for i in range(FILTER_SIZE):
+        for j in range(FILTER_SIZE):
             spread[:, i, j, i : i + h, j : j + v] = values
     flat = samples.reshape(n, channels, -1).transpose(0, 2, 1)
-    return np.matmul(spread.reshape(n, KERNEL * KERNEL, -1), flat).sum(0)
+    return np.matmul(spread.reshape(n, FILTER_SIZE * FILTER_SIZE, -1), flat).sum(0)
 
 
 def _to_grid(response: _Array) -> FloatArray:

@@ -6,9 +6,9 @@ not tell a pixel's centre from its corner, which leaves the crops up to a pixel 
 runs through the centres of the outermost pixels, given as indices. Everything in an `Estimate` follows the
 product's half-open convention instead.
 
-The lite tracker adds four things, which the published presets leave off: an `Appearance` learnt while
-tracking, masks drawn to the picture's edges, the relation of the given box to the mask's, and a box whose
-size changes slowly.
+The lite tracker adds four things, which the published presets leave off: an `OnlineClassifier`, trained while
+tracking; masks refined to the edges of the picture; a box that is corrected, so that it encloses the same
+parts of the target as the given one did; and a box whose size changes slowly.
 """
 
 from __future__ import annotations
@@ -22,21 +22,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ..geometry import FloatArray, box_iou, clip_box, cxcywh_to_xyxy, xyxy_to_cxcywh
-from ..guided_filter import drawn_to_edges
+from ..guided_filter import refine_edges
 from ..masks import POSITIVE_ABOVE
 from ..types import Estimate, Frame, LangTrackError, check_box
+from .anchors import WINDOW, change_penalty, decode
 from .crops import crop, paste
-from .network import (
-    ANCHORS,
-    ANCHORS_WH,
-    GRID,
-    SEARCH_SIZE,
-    STRIDE,
-    TEMPLATE_SIZE,
-    SiamMask,
-    Template,
-)
-from .online_classifier import Appearance
+from .network import ANCHORS, GRID, SEARCH_SIZE, TEMPLATE_SIZE, SiamMask, Template
+from .online_classifier import OnlineClassifier
 
 
 @dataclass(frozen=True)
@@ -50,12 +42,13 @@ class TrackerConfig:
         mask_threshold: probability above which a pixel belongs to the target.
         context: margin around the target in the crops, as a share of width plus height.
         min_mask_area: masks with no region larger than this (pixels of the video) count as empty.
-        appearance: weight, in [0, 1], of what was learnt while tracking against the network's own score.
-        relation: in [0, 1], how far the mask's box is moved and stretched as it would have to be on the first
-            frame to become the given box: a person with the kite, a car without its shadow.
-        box_rate: in (0, 1], how far the size of the given-out box follows the mask's; 1 follows at once.
-        edges: the given-out mask is drawn to the edges of the picture. Its box is not: on dev the boxes'
-            mean AUC fell from 0.813 to 0.808 with it.
+        classifier_weight: weight, in [0, 1], of the online classifier's score against the network's own.
+        box_correction: in [0, 1], how far the mask's box is moved and stretched as it would have to be on the
+            first frame to become the given box: a person with the kite, a car without its shadow.
+        box_rate: in [0, 1], how far the size of the box follows the mask's from frame to frame; 1 at once.
+        refine_edges: move the mask's border to the edges of the picture. The box stays that of the mask
+        before:
+            on dev the boxes' mean AUC fell from 0.813 to 0.808 with the refined one.
     """
 
     penalty_k: float
@@ -64,13 +57,14 @@ class TrackerConfig:
     mask_threshold: float
     context: float = 0.5
     min_mask_area: float = 100.0
-    appearance: float = 0.0
-    relation: float = 0.0
+    classifier_weight: float = 0.0
+    box_correction: float = 0.0
     box_rate: float = 1.0
-    edges: bool = False
+    refine_edges: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("window_influence", "lr", "mask_threshold", "appearance", "relation", "box_rate"):
+        shares = ("window_influence", "lr", "mask_threshold")
+        for name in (*shares, "classifier_weight", "box_correction", "box_rate"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise LangTrackError(f"{name} must be in [0, 1], got {getattr(self, name)}.")
         if self.penalty_k < 0 or self.context < 0:
@@ -83,26 +77,32 @@ CONFIGS = {
     # The published configurations for the DAVIS and the VOT checkpoints.
     "davis": TrackerConfig(penalty_k=0.04, window_influence=0.4, lr=1.0, mask_threshold=0.35),
     "vot2018": TrackerConfig(penalty_k=0.10, window_influence=0.41, lr=0.32, mask_threshold=0.15),
-    # Chosen on the eight dev sequences; window 0.3 to 0.5 and appearance 0.5 to 0.85 hardly differ there
-    # (docs/NOTEBOOK.md, V2 to V6).
+    # Chosen on the dev sequences (docs/NOTEBOOK.md, V2 to V7), where a window influence of 0.3 to 0.5 and a
+    # classifier weight of 0.5 to 0.85 hardly differ.
     "lite": TrackerConfig(
         penalty_k=0.08, window_influence=0.4, lr=0.25, mask_threshold=0.45,
-        appearance=0.7, relation=1.0, box_rate=0.5, edges=True,
+        classifier_weight=0.7, box_correction=1.0, box_rate=0.5, refine_edges=True,
     ),
 }  # fmt: skip
 
-VIEWS = ((1.0, False, 0.0), (1.0, True, 0.0), (1.0, False, 2.0), (1.2, False, 0.0), (0.85, True, 0.0))
-"""Zoom, mirrored, blur (pixels) of the first frame's views that the appearance is first learnt from."""
+FIRST_VIEWS = ((1.0, False, 0.0), (1.0, True, 0.0), (1.0, False, 2.0), (1.2, False, 0.0), (0.85, True, 0.0))
+"""The online classifier is first trained on these views of the first frame: zoom, mirrored, and standard
+deviation of a blur in pixels. One view alone would tie it to that exact size and sharpness."""
 
-RELATION_ZOOMS = (0.9, 1.0, 1.1)
-"""Sizes of the first frame's crop at which the mask's box is compared with the given one."""
+CORRECTION_ZOOMS = (0.9, 1.0, 1.1)
+"""The box correction is the mean over these zooms of the first frame: one mask alone is a few pixels off,
+which cost up to 0.045 of a clip's AUC."""
 
-KNOWN = 0.3
-"""What the appearance gives a target that is well known by it, at least; less lowers the score."""
+FAMILIAR_SCORE = 0.3
+"""From this score of the online classifier on, the network's score counts in full; below, it shrinks in
+proportion. On dev 95 % of the right masks have 0.42 or more, a look-alike behind a pole 0.15 to 0.25."""
+
+LEAST_SCORE_TO_LEARN = 0.5
+"""The online classifier learns from frames on which the network's score is above this probability."""
 
 
 def uncalibrated(raw_score: float) -> float:
-    """What a network without a calibration is given: its raw score is a probability already."""
+    """The calibration of a network without one: its raw score is a probability already."""
     return raw_score
 
 
@@ -142,9 +142,9 @@ class SiamMaskTracker:
         self._target: _Target | None = None
         self._template: Template | None = None
         self._padding: NDArray[np.uint8] | None = None
-        self._appearance: Appearance | None = None
-        self._relation: FloatArray | None = None  # shift in shares of the mask's box, log of the stretch
-        self._box_wh: FloatArray | None = None
+        self._classifier: OnlineClassifier | None = None
+        self._correction: FloatArray | None = None  # shift in shares of the mask's box, log of the stretch
+        self._box_wh: FloatArray | None = None  # of the last estimate
 
     def init(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool = True) -> Estimate:
         """Learns the target from one frame, and gives what the tracker sees on that very frame.
@@ -178,9 +178,9 @@ class SiamMaskTracker:
         """Finds the target in the next frame.
 
         Returns:
-            ``mask_prob`` is the network's probability, bent so that the configured threshold falls where the
-            product's masks become positive. The box and the rotated rectangle enclose the largest region of
-            the mask, or are the regressed box when it is empty.
+            ``mask_prob`` is the network's probability, remapped so that the configured threshold falls where
+            the product's masks become positive. The box and the rotated rectangle enclose the largest region
+            of the mask, or are the regressed box when it is empty.
         """
         if self._target is None:
             raise LangTrackError("The tracker has no target yet: call init(frame, box_xyxy) before update.")
@@ -198,11 +198,12 @@ class SiamMaskTracker:
         with torch.inference_mode():
             self._template = self.network.template(self._to_input(picture))
         self._target = target = _Target(centre, size)
-        self._appearance = self._relation = self._box_wh = None
-        if self.config.appearance:
-            self._appearance = self._learn_views(frame, target)
-        if self.config.relation and exact:
-            self._relation = self.config.relation * self._related_views(frame, target, box_cxcywh)
+        self._classifier = self._correction = self._box_wh = None
+        if self.config.classifier_weight:
+            self._classifier = self._new_classifier(frame, target)
+        if self.config.box_correction and exact:
+            correction = self._measure_correction(frame, target, box_cxcywh)
+            self._correction = self.config.box_correction * correction
         return target
 
     def _look(self, frame: Frame, before: _Target) -> tuple[Estimate, _Target]:
@@ -215,22 +216,23 @@ class SiamMaskTracker:
             response = self.network.search(self._template, self._to_input(picture))
             scores = response.cls[0].reshape(2, -1).softmax(0)[1].double().cpu().numpy()
             boxes = decode(response.loc[0].double().cpu().numpy())
-            fused, known = scores, None
-            if self._appearance is not None:
-                known = self._appearance.scores(response.feature)
-                share = self.config.appearance
-                fused = (1 - share) * scores + share * np.tile(known.clip(0, 1).ravel(), ANCHORS)
-            best, penalty = self._choose(fused, boxes, before.size_wh * scale)
+            combined, familiar = scores, None
+            if self._classifier is not None:
+                familiar = self._classifier.scores(response.feature)
+                weight = self.config.classifier_weight
+                combined = (1 - weight) * scores + weight * np.tile(familiar.clip(0, 1).ravel(), ANCHORS)
+            best, penalty = self._choose(combined, boxes, before.size_wh * scale)
             _, row, column = np.unravel_index(best, (ANCHORS, GRID, GRID))
             logits = self.network.refine(response, torch.tensor([[0, row, column]]))[0]
             mask = logits.float().sigmoid().cpu().numpy()
 
-        score = found = float(scores[best])
-        if self._appearance is not None and known is not None:
-            score *= min(1.0, max(0.0, float(known[row, column]) / KNOWN))
-            if found > 0.5:
-                self._appearance.maybe_learn(response.feature, known, (int(row), int(column)), boxes[:, best])
-        follow = penalty * found * self.config.lr
+        score = network_score = float(scores[best])
+        if self._classifier is not None and familiar is not None:
+            score *= min(1.0, max(0.0, float(familiar[row, column]) / FAMILIAR_SCORE))
+            if network_score > LEAST_SCORE_TO_LEARN:
+                cell = int(row), int(column)
+                self._classifier.learn(response.feature, familiar, cell, boxes[:, best])
+        follow = penalty * network_score * self.config.lr
         centre = before.centre_xy + boxes[:2, best] / scale
         size = before.size_wh * (1 - follow) + boxes[2:, best] / scale * follow
         corner_xy = before.centre_xy - side / 2
@@ -241,13 +243,13 @@ class SiamMaskTracker:
         regressed = cxcywh_to_xyxy([*centre, *size])
         return self._estimate(frame, mask, regressed, score), _Target(centre, size)
 
-    def _learn_views(self, frame: Frame, target: _Target) -> Appearance:
-        """What the target and its surroundings look like on the frame that it was given on."""
+    def _new_classifier(self, frame: Frame, target: _Target) -> OnlineClassifier:
+        """Trained on what the target and its surroundings look like on the first frame."""
         assert self._template is not None and self._padding is not None
         size = target.size_wh
         side = SEARCH_SIZE / TEMPLATE_SIZE * self._context_side(size)
         features = []
-        for zoom, mirrored, blur in VIEWS:
+        for zoom, mirrored, blur in FIRST_VIEWS:
             picture = crop(frame.rgb, target.centre_xy, round(side / zoom), SEARCH_SIZE, self._padding)
             if mirrored:
                 picture = np.ascontiguousarray(picture[:, ::-1])
@@ -255,20 +257,19 @@ class SiamMaskTracker:
                 picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), blur), np.uint8)
             with torch.inference_mode():
                 features.append(self.network.search(self._template, self._to_input(picture)).feature)
-        return Appearance(features, float(np.sqrt(size.prod())) * SEARCH_SIZE / side)
+        return OnlineClassifier(features, float(np.sqrt(size.prod())) * SEARCH_SIZE / side)
 
-    def _related_views(self, frame: Frame, target: _Target, box_cxcywh: FloatArray) -> FloatArray:
+    def _measure_correction(self, frame: Frame, target: _Target, box_cxcywh: FloatArray) -> FloatArray:
         """How far the mask's box is from the given one: shift in its widths and heights, log of the stretch.
 
-        The mean over a few sizes of the crop, since every mask is off by a few pixels; masks that are
-        something else altogether do not count.
+        The mean over `CORRECTION_ZOOMS`; masks that are something else altogether do not count.
         """
         changes = []
-        for zoom in RELATION_ZOOMS:
+        for zoom in CORRECTION_ZOOMS:
             estimate, _ = self._look(frame, replace(target, size_wh=target.size_wh * zoom))
-            seen = estimate.box_xyxy
-            if seen is not None and box_iou(seen, cxcywh_to_xyxy(box_cxcywh)) > 0.1:
-                x, y, w, h = xyxy_to_cxcywh(seen)
+            mask_box = estimate.box_xyxy
+            if mask_box is not None and box_iou(mask_box, cxcywh_to_xyxy(box_cxcywh)) > 0.1:
+                x, y, w, h = xyxy_to_cxcywh(mask_box)
                 changes.append([*(box_cxcywh[:2] - (x, y)) / (w, h), *np.log(box_cxcywh[2:] / (w, h))])
             self._box_wh = None
         return np.mean(changes, axis=0) if changes else np.zeros(4)
@@ -282,9 +283,7 @@ class SiamMaskTracker:
 
     def _choose(self, scores: FloatArray, boxes: FloatArray, size_wh: FloatArray) -> tuple[int, float]:
         """Index of the best of all anchors, and its penalty; boxes and the last size in crop pixels."""
-        scale_change = _change(_side(*boxes[2:]) / _side(*size_wh))
-        ratio_change = _change((size_wh[0] / size_wh[1]) / (boxes[2] / boxes[3]))
-        penalty = np.exp(-(scale_change * ratio_change - 1) * self.config.penalty_k)
+        penalty = change_penalty(boxes, size_wh, self.config.penalty_k)
         influence = self.config.window_influence
         best = int(np.argmax(penalty * scores * (1 - influence) + WINDOW * influence))
         return best, float(penalty[best])
@@ -303,20 +302,20 @@ class SiamMaskTracker:
             # Whole pixel squares: the corners of each pixel instead of its centre.
             squares = (outline[:, None] + np.array([(0, 0), (0, 1), (1, 0), (1, 1)])).reshape(-1, 2)
             enclosing = np.concatenate([squares.min(0), squares.max(0)]).astype(np.float64)
-            box = clip_box(self._related(enclosing), frame.size_hw)
+            box = clip_box(self._corrected(enclosing), frame.size_hw)
             corners = cv2.boxPoints(cv2.minAreaRect(squares.astype(np.float32))).astype(np.float64)
-        mask = _bend(mask, self.config.mask_threshold)
-        if self.config.edges:
-            mask = drawn_to_edges(mask, frame.rgb)
+        mask = _remap_threshold(mask, self.config.mask_threshold)
+        if self.config.refine_edges:
+            mask = refine_edges(mask, frame.rgb)
         return Estimate(mask, self.calibration(score), box, corners)
 
-    def _related(self, box_xyxy: FloatArray) -> FloatArray:
-        """The mask's box as the given one relates to it, its size smoothed over time."""
+    def _corrected(self, box_xyxy: FloatArray) -> FloatArray:
+        """The mask's box with the correction, its size smoothed over time."""
         x, y, w, h = xyxy_to_cxcywh(box_xyxy)
         centre, size = np.array([x, y]), np.array([w, h])
-        if self._relation is not None:
-            centre = centre + self._relation[:2] * size
-            size = size * np.exp(self._relation[2:])
+        if self._correction is not None:
+            centre = centre + self._correction[:2] * size
+            size = size * np.exp(self._correction[2:])
         if self._box_wh is not None:
             size = self._box_wh * (size / self._box_wh) ** self.config.box_rate
         self._box_wh = size
@@ -326,8 +325,8 @@ class SiamMaskTracker:
 # --- masks -----------------------------------------------------------------------------------------------
 
 
-def _bend(mask: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
-    """Moves ``threshold`` to the value over which a pixel is positive, linearly on both sides of it."""
+def _remap_threshold(mask: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+    """Move ``threshold`` to the value above which a pixel is positive, linearly on both sides of it."""
     positive_over = (POSITIVE_ABOVE + 0.5) / 255.0
     steep_above = (1 - positive_over) / max(1 - threshold, 1e-6)
     steep_below = positive_over / max(threshold, 1e-6)
@@ -335,8 +334,8 @@ def _bend(mask: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
     above += np.float32(positive_over - threshold * steep_above)
     below = mask * np.float32(steep_below)
     # The two lines cross at the threshold: which of them counts is which is lower, or higher, everywhere.
-    bent = (np.minimum if steep_below > steep_above else np.maximum)(above, below, out=below)
-    return np.clip(bent, 0.0, 1.0, out=bent)
+    remapped = (np.minimum if steep_below > steep_above else np.maximum)(above, below, out=below)
+    return np.clip(remapped, 0.0, 1.0, out=remapped)
 
 
 def _largest_outline(positive: NDArray[np.bool_], min_area: float) -> NDArray[np.int32] | None:
@@ -346,37 +345,3 @@ def _largest_outline(positive: NDArray[np.bool_], min_area: float) -> NDArray[np
     if not areas or max(areas) <= min_area:
         return None
     return np.asarray(outlines[int(np.argmax(areas))], np.int32).reshape(-1, 2)
-
-
-# --- anchors and penalties ---------------------------------------------------------------------------------
-
-WINDOW = np.tile(np.outer(np.hanning(GRID), np.hanning(GRID)).ravel(), ANCHORS)
-"""Cosine window over the grid, for each anchor: ``(ANCHORS * GRID * GRID,)``."""
-
-_OFFSETS = (np.arange(GRID) - GRID // 2) * float(STRIDE)
-ANCHORS_CXCYWH = np.stack(
-    [
-        np.tile(np.tile(_OFFSETS, GRID), ANCHORS),
-        np.tile(np.repeat(_OFFSETS, GRID), ANCHORS),
-        np.repeat(ANCHORS_WH[:, 0], GRID * GRID),
-        np.repeat(ANCHORS_WH[:, 1], GRID * GRID),
-    ]
-)
-"""``(4, ANCHORS * GRID * GRID)``: centre from the middle of the search crop, and size, in crop pixels."""
-
-
-def decode(loc: FloatArray) -> FloatArray:
-    """Box head ``(4 * ANCHORS, GRID, GRID)`` to ``(4, ANCHORS * GRID * GRID)`` boxes like the anchors."""
-    dx, dy, dw, dh = loc.reshape(4, -1)
-    cx, cy, w, h = ANCHORS_CXCYWH
-    return np.stack([dx * w + cx, dy * h + cy, np.exp(dw) * w, np.exp(dh) * h])
-
-
-def _change(ratio: FloatArray) -> FloatArray:
-    return np.maximum(ratio, 1.0 / ratio)
-
-
-def _side(w: FloatArray, h: FloatArray) -> FloatArray:
-    """Side of the square of the same area as the box with its context of half of width plus height."""
-    margin = (w + h) * 0.5
-    return np.sqrt((w + margin) * (h + margin))

@@ -21,8 +21,8 @@ from torch import Tensor
 from langtrack_core.geometry import FloatArray, xyxy_to_cxcywh
 from langtrack_core.mask_files import read_mask
 from langtrack_core.masks import BoolMask, enclosing_box
+from langtrack_core.siammask.anchors import ANCHORS_CXCYWH
 from langtrack_core.siammask.network import SEARCH_SIZE, TEMPLATE_SIZE
-from langtrack_core.siammask.tracker import ANCHORS_CXCYWH
 from langtrack_core.video import read_picture
 
 from ..datasets import (

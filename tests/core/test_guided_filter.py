@@ -1,10 +1,10 @@
-"""Masks drawn to the picture's edges: exact where the colours tell, untouched where they do not."""
+"""Masks refined to the picture's edges: exact where the colours tell, untouched where they do not."""
 
 import cv2
 import numpy as np
 import pytest
 
-from langtrack_core.guided_filter import drawn_to_edges
+from langtrack_core.guided_filter import refine_edges
 from langtrack_core.masks import mask_iou
 
 
@@ -37,18 +37,18 @@ def scene(size_hw: tuple[int, int], radius: int) -> tuple[np.ndarray, np.ndarray
 def test_a_coarse_mask_finds_the_borders_of_the_colours(size_hw, radius):
     rgb, mask = scene(size_hw, radius)
     coarse = blurred(mask, max(4, size_hw[1] // 80))
-    drawn = drawn_to_edges(coarse, rgb)
-    assert drawn.shape == size_hw and drawn.dtype == np.float32
-    assert drawn.min() >= 0 and drawn.max() <= 1
-    wrong_before, wrong_after = (1 - mask_iou(found > 0.5, mask) for found in (coarse, drawn))
+    refined = refine_edges(coarse, rgb)
+    assert refined.shape == size_hw and refined.dtype == np.float32
+    assert refined.min() >= 0 and refined.max() <= 1
+    wrong_before, wrong_after = (1 - mask_iou(found > 0.5, mask) for found in (coarse, refined))
     assert wrong_before > 0.02 and wrong_after < 0.75 * wrong_before
 
 
 def test_where_the_colours_tell_nothing_the_mask_stays():
     mask = cv2.circle(np.zeros((180, 320), np.uint8), (160, 90), 40, 1, -1)
     coarse = blurred(mask, 4)
-    drawn = drawn_to_edges(coarse, np.full((180, 320, 3), 90, np.uint8))
-    assert mask_iou(drawn > 0.5, coarse > 0.5) > 0.93
+    refined = refine_edges(coarse, np.full((180, 320, 3), 90, np.uint8))
+    assert mask_iou(refined > 0.5, coarse > 0.5) > 0.93
 
 
 def test_what_is_given_is_not_changed_and_far_away_nothing_is():
@@ -56,21 +56,21 @@ def test_what_is_given_is_not_changed_and_far_away_nothing_is():
     coarse = blurred(mask, 8)
     coarse[-20:, -20:] = 0.2  # faint, and far from the object
     kept, picture = coarse.copy(), rgb.copy()
-    drawn = drawn_to_edges(coarse, rgb)
+    refined = refine_edges(coarse, rgb)
     np.testing.assert_array_equal(coarse, kept)
     np.testing.assert_array_equal(rgb, picture)
-    np.testing.assert_array_equal(drawn[-40:, -40:], coarse[-40:, -40:])
+    np.testing.assert_array_equal(refined[-40:, -40:], coarse[-40:, -40:])
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1])
 def test_an_empty_mask_stays_empty(value):
     rgb, _ = scene((60, 80), 10)
     empty = np.full((60, 80), value, np.float32)
-    np.testing.assert_array_equal(drawn_to_edges(empty, rgb), empty)
+    np.testing.assert_array_equal(refine_edges(empty, rgb), empty)
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 50), (2, 3), (5, 4)])
 def test_tiny_pictures(size_hw):
     rgb = np.full((*size_hw, 3), 128, np.uint8)
-    drawn = drawn_to_edges(np.ones(size_hw, np.float32), rgb)
-    assert drawn.shape == size_hw and drawn == pytest.approx(1.0, abs=1e-3)
+    refined = refine_edges(np.ones(size_hw, np.float32), rgb)
+    assert refined.shape == size_hw and refined == pytest.approx(1.0, abs=1e-3)

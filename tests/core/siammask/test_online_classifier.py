@@ -1,13 +1,15 @@
-"""The filter that is learnt while tracking."""
+"""The classifier that is trained while tracking."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from langtrack_core.siammask.online_classifier import FIRST_SHARE, MEMORY, Appearance, _correlate, _gather
+from langtrack_core.siammask import online_classifier
+from langtrack_core.siammask.online_classifier import OnlineClassifier, correlate, correlate_transposed
 
 CHANNELS = 12
 SIDE = 64.0
+BOX = np.array([0.0, 0.0, SIDE, SIDE])  # of the target, in the middle of the crop
 
 
 def scene(*things):
@@ -33,48 +35,55 @@ def cell_at(row, column):
     return round(row - 15.875 + 12), round(column - 15.875 + 12)
 
 
-def test_the_filter_is_a_correlation_and_gathering_its_transpose():
+def test_the_filter_is_a_correlation_with_its_transpose():
     random = np.random.default_rng(0)
     samples = random.standard_normal((3, CHANNELS, 20, 20)).astype(np.float32)
     w = random.standard_normal((25, CHANNELS)).astype(np.float32)
-    response = _correlate(w, samples)
+    response = correlate(w, samples)
     kernel = torch.from_numpy(w.T.reshape(1, CHANNELS, 5, 5).copy())
     assert np.allclose(response, F.conv2d(torch.from_numpy(samples), kernel)[:, 0], atol=1e-4)
     values = random.standard_normal(response.shape).astype(np.float32)
-    assert np.isclose((response * values).sum(), (w * _gather(values, samples)).sum(), rtol=1e-4)
+    assert np.isclose((response * values).sum(), (w * correlate_transposed(values, samples)).sum(), rtol=1e-4)
 
 
 def test_the_target_scores_one_wherever_it_is_and_the_ground_nothing():
     target, _ = patterns()
-    appearance = Appearance([scene((target, 16, 16))], SIDE)
-    scores = appearance.scores(scene((target, 20, 11)))
+    classifier = OnlineClassifier([scene((target, 16, 16))], SIDE)
+    scores = classifier.scores(scene((target, 20, 11)))
     assert np.abs(np.array(np.unravel_index(scores.argmax(), scores.shape)) - cell_at(20, 11)).max() <= 1
     assert 0.7 < scores.max() < 1.3
     assert scores[cell_at(9, 22)] < 0.2
 
 
-def test_a_rival_that_stood_beside_the_target_is_known_as_such():
-    target, rival = patterns()
-    naive = Appearance([scene((target, 16, 16))], SIDE)
-    taught = Appearance([scene((target, 16, 16))], SIDE)
-    box = np.array([0.0, 0.0, SIDE, SIDE])
-    seen = scene((target, 16, 16), (rival, 16, 24))
+def test_a_distractor_that_stood_beside_the_target_is_known_as_such():
+    target, distractor = patterns()
+    untrained, trained = (OnlineClassifier([scene((target, 16, 16))], SIDE) for _ in range(2))
+    both = scene((target, 16, 16), (distractor, 16, 24))
     for _ in range(30):
-        taught.maybe_learn(seen, taught.scores(seen), (12, 12), box)
-    elsewhere = scene((rival, 22, 10))
-    assert taught.scores(elsewhere).max() < 0.8 * naive.scores(elsewhere).max()
-    assert taught.scores(scene((target, 22, 10))).max() > 0.7
+        trained.learn(both, trained.scores(both), (12, 12), BOX)
+    elsewhere = scene((distractor, 22, 10))
+    assert trained.scores(elsewhere).max() < 0.8 * untrained.scores(elsewhere).max()
+    assert trained.scores(scene((target, 22, 10))).max() > 0.7
 
 
-def test_nothing_is_learnt_in_doubt_and_the_first_views_keep_their_say():
-    target, rival = patterns()
-    appearance = Appearance([scene((target, 16, 16))] * 2, SIDE)
-    box = np.array([0.0, 0.0, SIDE, SIDE])
+def test_nothing_is_learnt_in_doubt():
+    target, distractor = patterns()
+    classifier = OnlineClassifier([scene((target, 16, 16))], SIDE)
+    before = classifier.scores(scene((target, 16, 16)))
     for _ in range(20):
-        appearance.maybe_learn(scene((rival, 16, 16)), np.full((25, 25), 0.1), (12, 12), box)
-    assert appearance.count == 2
-    for _ in range(400):
-        appearance._take(scene((target, 16, 16)), box[:2], SIDE, 0.04)
-    assert appearance.count == MEMORY
-    assert np.isclose(appearance._weights[:2].sum(), FIRST_SHARE, atol=0.02)
-    assert np.isclose(appearance._weights.sum(), 1.0, atol=1e-3)
+        classifier.learn(scene((distractor, 16, 16)), np.full((25, 25), 0.1), (12, 12), BOX)
+    assert np.array_equal(classifier.scores(scene((target, 16, 16))), before)
+
+
+def test_the_first_frame_keeps_its_say_however_much_else_is_learnt(monkeypatch):
+    target, other = patterns()
+    sure = np.zeros((25, 25))
+    sure[12, 12] = 1.0  # as if the target were there
+    scores = []
+    for share in (0.0, online_classifier.FIRST_FRAME_SHARE):
+        monkeypatch.setattr(online_classifier, "FIRST_FRAME_SHARE", share)
+        classifier = OnlineClassifier([scene((target, 16, 16), (other, 16, 24))], SIDE)
+        for _ in range(1000):
+            classifier.learn(scene((other, 16, 16), (target, 16, 24)), sure, (12, 12), BOX)
+        scores.append(classifier.scores(scene((target, 16, 16)))[12, 12])
+    assert scores[0] < 0.8 * scores[1]

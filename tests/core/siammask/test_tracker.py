@@ -166,7 +166,7 @@ def test_a_second_init_forgets_the_first():
 
 def test_later_boxes_relate_to_the_mask_as_the_given_one_did():
     given = [260, 100, 500, 420]  # the mask fills a part of it
-    config = replace(CONFIGS["davis"], relation=1.0)
+    config = replace(CONFIGS["davis"], box_correction=1.0)
     tracker = SiamMaskTracker(Steady(), config)
     for exact in (True, False, True):
         box = tracker.init(frame(), given, exact=exact).box_xyxy
