@@ -166,7 +166,8 @@ def build_tracker(chosen: Chosen, device: str, backend: str = "auto") -> Tracker
     Raises:
         LangTrackError: a file is missing or altered, or holds another network.
     """
-    from ..siammask.network import LiteNetwork, PaperNetwork, convert_published
+    from ..siammask.lite import LiteNetwork
+    from ..siammask.paper import PaperNetwork, convert_published
     from ..siammask.tracker import CONFIGS, SiamMaskTracker, uncalibrated
     from .openvino_backend import CompiledLiteNetwork, on_backend
 

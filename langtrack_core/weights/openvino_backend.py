@@ -96,7 +96,7 @@ class CompiledLiteDMN:
 
 
 class CompiledLiteNetwork:
-    """`siammask.network.LiteNetwork` for `SiamMaskTracker`, one crop at a time.
+    """`siammask.lite.LiteNetwork` for `SiamMaskTracker`, one crop at a time.
 
     Args:
         hashes: of the files that the weights are from.
@@ -118,7 +118,7 @@ class CompiledLiteNetwork:
             return network.template(*to_template()), smooth_noise(SEARCH_SIZE, SEARCH_SIZE)
 
         def to_refine() -> tuple[Any, ...]:
-            return network.seen(network.search(*to_search()), torch.tensor([[0, 12, 12]]))
+            return network.refinement_inputs(network.search(*to_search()), torch.tensor([[0, 12, 12]]))
 
         three = TENSOR, TENSOR, TENSOR
         template, response = Template(TENSOR, three), Response(TENSOR, TENSOR, TENSOR, three, TENSOR)
@@ -134,7 +134,7 @@ class CompiledLiteNetwork:
 
     def refine(self, response: Any, cells: Tensor) -> Tensor:
         """Refined logits ``(1, 127, 127)`` at one cell (1, 3: sample, row, column)."""
-        return self._refine(*self.network.seen(response, cells))
+        return self._refine(*self.network.refinement_inputs(response, cells))
 
 
 def smooth_noise(height: int, width: int) -> Tensor:

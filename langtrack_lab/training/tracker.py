@@ -22,7 +22,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from langtrack_core.siammask.network import REFINED_SIZE, LiteNetwork, normalise
+from langtrack_core.siammask.lite import LiteNetwork, normalise
+from langtrack_core.siammask.network import REFINED_SIZE
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import Checkpoint
 

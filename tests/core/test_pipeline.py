@@ -11,7 +11,7 @@ from langtrack_core.dmn.segmenter import DMNSegmenter, Preprocessing, SegmenterC
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.fusion import FusionConfig
 from langtrack_core.pipeline import LangTracker
-from langtrack_core.siammask.network import LiteNetwork
+from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.tracker import CONFIGS, SiamMaskTracker
 from langtrack_core.types import Estimate, LangTrackError, Query
 

@@ -20,7 +20,7 @@ import torch
 
 from langtrack_core.dmn.lite import Backbone, LiteConfig, LiteDMN
 from langtrack_core.dmn.vocabulary import Vocabulary
-from langtrack_core.siammask.network import LiteNetwork
+from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_lab.training import DistributedContext, Settings, fit, init_distributed
 from langtrack_lab.training.language import LanguageRecipe, LanguageTrainer
 from langtrack_lab.training.tracker import TrackerRecipe, TrackerTrainer

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from langtrack_core.dmn.lite import LiteConfig, LiteDMN
-from langtrack_core.siammask.network import LiteNetwork
+from langtrack_core.siammask.lite import LiteNetwork
 
 WORDS = ("the", "red", "ellipse", "on", "left")
 _SMALL = LiteConfig(channels=16, hidden=16, filters=2, skip8=8, skip4=8)

@@ -11,14 +11,9 @@ import pytest
 import torch
 from golden_inputs import GOLDEN, filled, waves
 
-from langtrack_core.siammask.network import (
-    GRID,
-    REFINED_SIZE,
-    LiteNetwork,
-    PaperNetwork,
-    convert_published,
-    correlate,
-)
+from langtrack_core.siammask.lite import LiteNetwork
+from langtrack_core.siammask.network import GRID, REFINED_SIZE, correlate
+from langtrack_core.siammask.paper import PaperNetwork, convert_published
 from langtrack_core.types import LangTrackError
 
 
@@ -143,6 +138,6 @@ def test_a_lite_cell_sees_its_own_window(lite):
     with torch.inference_mode():
         pyramids = [lite.embed(p)[0] for p in (picture, changed)]
         near, far = torch.tensor([[0, 0, 24]]), torch.tensor([[0, 24, 0]])
-        window = lite.refinement._windows
-        assert torch.equal(window(pyramids[0][0], far, 4, 64), window(pyramids[1][0], far, 4, 64))
-        assert not torch.equal(window(pyramids[0][0], near, 4, 64), window(pyramids[1][0], near, 4, 64))
+        views = lite.refinement.views
+        assert torch.equal(views(pyramids[0], far)[0], views(pyramids[1], far)[0])
+        assert not torch.equal(views(pyramids[0], near)[0], views(pyramids[1], near)[0])

@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 from tiny_weights import WORDS, as_stored, write_lite
 
 from langtrack_core.cli import main
-from langtrack_core.siammask.network import PUBLISHED_PREFIXES, LiteNetwork, PaperNetwork
+from langtrack_core.siammask.lite import LiteNetwork
+from langtrack_core.siammask.paper import PUBLISHED_PREFIXES, PaperNetwork
 from langtrack_core.siammask.tracker import CONFIGS, uncalibrated
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights import load as loading

@@ -13,7 +13,8 @@ from langtrack_core.geometry import xyxy_to_cxcywh
 from langtrack_core.masks import enclosing_box
 from langtrack_core.siammask.anchors import ANCHORS_CXCYWH, decode
 from langtrack_core.siammask.crops import paste
-from langtrack_core.siammask.network import ANCHORS_WH, GRID, LiteNetwork
+from langtrack_core.siammask.lite import LiteNetwork
+from langtrack_core.siammask.network import ANCHORS_WH, GRID
 from langtrack_core.types import LangTrackError
 from langtrack_lab.training import fit, save_weights
 from langtrack_lab.training.losses import anchor_box_loss, anchor_class_loss
