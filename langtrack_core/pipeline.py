@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
-from .dmn.segmenter import DMNSegmenter, Encoded
+from .dmn.segmenter import DMNSegmenter, EncodedText
 from .fusion import FusionConfig, FusionState, decide, fuse
 from .siammask.tracker import SiamMaskTracker
 from .threads import prefetch
@@ -71,14 +71,14 @@ class LangTracker:
         branches = load_branches(name, device, backend)
         return cls(branches.segmenter, branches.new_tracker, fusion, branches.infos, prefetch)
 
-    def read_text(self, text: str) -> Encoded:
+    def read_text(self, text: str) -> EncodedText:
         """Read an expression without any network: its words, and those that are unknown.
 
         Raises:
             LangTrackError: it is empty, too long, or has no known word.
         """
         _, words, unknown = self.segmenter.vocabulary.read(text)
-        return Encoded(text, words, unknown, None)
+        return EncodedText(text, words, unknown, None)
 
     def segment(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
         """What the language branch says of a single frame.
@@ -164,7 +164,7 @@ class _Target:
     """What is followed in one run, and what a frame hands to the next."""
 
     def __init__(
-        self, query: Query, encoded: Encoded | None, tracker: SiamMaskTracker, fusion: FusionConfig
+        self, query: Query, encoded: EncodedText | None, tracker: SiamMaskTracker, fusion: FusionConfig
     ) -> None:
         self.query = query
         self.encoded = encoded

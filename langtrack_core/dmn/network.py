@@ -64,7 +64,7 @@ class DMNConfig:
     batch_statistics: bool = False
 
 
-class Language(NamedTuple):
+class WordFeatures(NamedTuple):
     """What one expression says, worked out once and used for every frame.
 
     ``embedded`` is (T, embedding), ``hidden`` (T, hidden), ``filters`` (T, K, 2688 + 8) in (0, 1).
@@ -128,12 +128,12 @@ class LanguageModule(nn.Module):
         filter_size = VISUAL_CHANNELS + SPATIAL_CHANNELS
         self.filters = nn.Linear(config.embedding + config.hidden, config.filters * filter_size)
 
-    def forward(self, ids: Tensor) -> Language:
+    def forward(self, ids: Tensor) -> WordFeatures:
         T = len(ids)
         embedded = self.embedding(ids)  # (T, embedding)
         hidden = self.recurrence(embedded[:, None])[:, 0]  # (T, hidden)
         filters = torch.sigmoid(self.filters(torch.cat([embedded, hidden], dim=1)))
-        return Language(embedded, hidden, filters.view(T, -1, VISUAL_CHANNELS + SPATIAL_CHANNELS))
+        return WordFeatures(embedded, hidden, filters.view(T, -1, VISUAL_CHANNELS + SPATIAL_CHANNELS))
 
 
 # --- upsampling module -------------------------------------------------------------------------------------
@@ -187,13 +187,13 @@ class DMN(nn.Module):
     def vocabulary_size(self) -> int:
         return self.config.vocabulary_size
 
-    def encode(self, ids: Tensor) -> Language:
+    def encode(self, ids: Tensor) -> WordFeatures:
         """Word ids ``(T,)`` int64, T >= 1, to the language tensors."""
         if ids.ndim != 1 or len(ids) == 0:
             raise ValueError(f"ids must be (T,) with T >= 1, got {tuple(ids.shape)}")
         return self.language(ids)
 
-    def segment(self, image: Tensor, language: Language) -> tuple[Tensor, None]:
+    def segment(self, image: Tensor, language: WordFeatures) -> tuple[Tensor, None]:
         """Mask logits ``(1, 1, h', w')`` of one picture ``(1, 3, h, w)``, and no score: DMN has none."""
         if image.ndim != 4 or image.shape[:2] != (1, 3):
             raise ValueError(f"image must be (1, 3, h, w), got {tuple(image.shape)}")
@@ -207,7 +207,7 @@ class DMN(nn.Module):
         """Picture ``(1, 3, h, w)`` and word ids ``(T,)`` to mask logits ``(1, 1, h', w')``, for training."""
         return self.segment(image, self.encode(ids))[0]
 
-    def mix(self, visual: Tensor, language: Language) -> Tensor:
+    def mix(self, visual: Tensor, language: WordFeatures) -> Tensor:
         """I_5 ``(1, 2688, H, W)`` and the language to ``(T, mixed, H, W)``, one joint picture per word.
 
         The published mixing convolves, for each word, the concatenation of [visual, coordinates, embedding,

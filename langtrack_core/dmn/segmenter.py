@@ -129,7 +129,7 @@ UNCALIBRATED = Calibration()
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
+class EncodedText:
     """An expression, read once.
 
     Attributes:
@@ -171,7 +171,7 @@ class DMNSegmenter:
         self.device = torch.device(device)
 
     @torch.inference_mode()
-    def encode(self, text: str) -> Encoded:
+    def encode(self, text: str) -> EncodedText:
         """Read an expression; once per query, for all frames.
 
         Raises:
@@ -179,11 +179,11 @@ class DMNSegmenter:
         """
         ids, words, unknown = self.vocabulary.read(text)
         language = self.network.encode(torch.tensor(ids, dtype=torch.int64, device=self.device))
-        return Encoded(text, words, unknown, language)
+        return EncodedText(text, words, unknown, language)
 
     @torch.inference_mode()
     def predict(
-        self, frame: Frame, encoded: Encoded, *, every_region: bool = False
+        self, frame: Frame, encoded: EncodedText, *, every_region: bool = False
     ) -> tuple[NDArray[np.float32], float]:
         """The mask and the raw score, before calibration.
 
@@ -214,7 +214,7 @@ class DMNSegmenter:
             mask_prob = _largest_region(mask_prob)
         return mask_prob, _mask_logit(mask_prob) if score_logit is None else float(score_logit)
 
-    def segment(self, frame: Frame, encoded: Encoded, *, every_region: bool = False) -> Estimate:
+    def segment(self, frame: Frame, encoded: EncodedText, *, every_region: bool = False) -> Estimate:
         """The estimate of one frame, source "language"; absent when no pixel is positive.
 
         Args:

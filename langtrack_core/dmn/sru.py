@@ -6,6 +6,8 @@ v3 onwards differ); parameter layout of the release that DMN used, so that its c
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -33,8 +35,8 @@ class SRUCell(nn.Module):
     def forward(self, x: Tensor, sizes: list[int] | None = None) -> Tensor:
         """``(T, N, n_in)`` to hidden states ``(T, N, n_out)``, starting from a zero cell.
 
-        With ``sizes``, sequences of several lengths, longest first: x is ``(sum(sizes), n_in)``, the first
-        step of all of them, then the second of those ``sizes[1]`` that have one, and so on.
+        With ``sizes``, sequences of several lengths in the order of `WordRows`: x is ``(sum(sizes), n_in)``,
+        the first step of all of them, then the second of those ``sizes[1]`` that have one, and so on.
         """
         # (n_in, n_out, k) to k blocks side by side, so that each projection is contiguous.
         weight = self.weight.view(-1, self.n_out, self.projections).transpose(1, 2).flatten(1)
@@ -71,3 +73,41 @@ class SRU(nn.Module):
         for cell in self.rnn_lst:
             x = cell(x, sizes)
         return x
+
+
+class WordRows(NamedTuple):
+    """Pairs of an expression and a word, in the order in which the recurrence takes them: the first words of
+    all expressions, then the second words of those that have one, and so on.
+
+    The longest expression comes first, so that each step goes on from a leading part of the rows before it.
+    Three expressions of 2, 1 and 3 words:
+
+        step          0  0  0  1  1  2
+        expression    2  0  1  2  0  2
+        word          0  0  0  1  1  2
+
+    The counts are 3, 2, 1, and the last words of the three expressions are in the rows 4, 2 and 5.
+
+    Attributes:
+        expression, word: ``(R,)`` indices of each row.
+        counts: rows of each step.
+        last_row: ``(N,)`` the row of each expression's last word.
+    """
+
+    expression: Tensor
+    word: Tensor
+    counts: list[int]
+    last_row: Tensor
+
+    @classmethod
+    def of(cls, last: Tensor, words: int) -> WordRows:
+        """For the index ``(N,)`` of each expression's last word, of ``words`` at the most."""
+        if len(last) == 1:  # with all padding words, whatever the length: OpenVINO's models have fixed shapes
+            order, counts = torch.zeros_like(last), [1] * words
+        else:
+            order = last.argsort(descending=True)
+            counts = [int((last >= word).sum()) for word in range(words)]
+        expression = torch.cat([order[:count] for count in counts])
+        word = torch.cat([order.new_full((count,), word) for word, count in enumerate(counts)])
+        first_rows = torch.tensor([sum(counts[:step]) for step in range(words)], device=last.device)
+        return cls(expression, word, counts, first_rows[last] + order.argsort())

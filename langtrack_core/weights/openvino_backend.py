@@ -57,7 +57,7 @@ class CompiledLiteDMN:
             return Padded(0, self.network.encode(ids))
         filled = torch.zeros(1, words, dtype=torch.int64)
         filled[0, : len(ids)] = ids
-        return Padded(words, self.network.read(filled, torch.tensor([len(ids)])))
+        return Padded(words, self.network.encode_text(filled, torch.tensor([len(ids)])))
 
     def segment(self, image: Tensor, padded: Padded) -> tuple[Tensor, Tensor | None]:
         """See `dmn.segmenter.GroundingNetwork.segment`."""
@@ -68,7 +68,9 @@ class CompiledLiteDMN:
         height, width = input_hw
 
         def arguments() -> tuple[Any, ...]:
-            language = self.network.read(torch.zeros(1, words, dtype=torch.int64), torch.tensor([words]))
+            language = self.network.encode_text(
+                torch.zeros(1, words, dtype=torch.int64), torch.tensor([words])
+            )
             return smooth_noise(height, width), language
 
         name = f"dmn-{words}-{height}x{width}"

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from timm.data import ImageNetInfo
 from torch import Tensor
 
-from langtrack_core.dmn.lite import Backbone, LiteDMN, Segmentation, Visual, lift
+from langtrack_core.dmn.lite import Backbone, ImageFeatures, LiteDMN, Segmentation, raise_peak_logits
 from langtrack_core.dmn.segmenter import LITE_SHAPES_HW, Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.masks import BoolMask, mask_iou
@@ -330,19 +330,19 @@ class LanguageTrainer(Trainer):
         image = torch.stack(images).contiguous(memory_format=torch.channels_last)
         return LanguageSample(image, *(torch.cat(column) for column in columns))
 
-    def forward(self, batch: LanguageSample, visual: Visual) -> Segmentation:
+    def forward(self, batch: LanguageSample, visual: ImageFeatures) -> Segmentation:
         network = self.network
         longest = int(batch.lengths.max())
         # With noise and with words left out now and then no single word decides.
         vectors = network.words[batch.ids] + batch.noise
         vectors = vectors.masked_fill(batch.dropped[..., None], 0.0)[:, :longest]
         picture = torch.arange(len(batch.image), device=batch.image.device)
-        language = network.read_vectors(vectors, batch.lengths)
-        return network.ground(visual, language, picture.repeat_interleave(self.recipe.queries))
+        language = network.encode_vectors(vectors, batch.lengths)
+        return network.segment_batch(visual, language, picture.repeat_interleave(self.recipe.queries))
 
     def losses(self, batch: LanguageSample) -> dict[str, LossTerm]:
         image = batch.network_image()
-        visual = self.network.look(image)
+        visual = self.network.encode_image(image)
         terms = self._mask_losses(self.forward(batch, visual), batch)
         if self.recipe.backbone_rate > 0:
             with torch.no_grad():
@@ -381,7 +381,7 @@ class LanguageTrainer(Trainer):
 
     def pictures(self, batch: LanguageSample) -> list[Tensor]:
         """The first sentence of each of the first four pictures."""
-        visual = self.network.look(batch.network_image())
+        visual = self.network.encode_image(batch.network_image())
         first = slice(None, None, self.recipe.queries)
         prob = self.forward(batch, visual).mask_logits.float().sigmoid()[first, 0]
         rows = zip(batch.image[:4] / 255, batch.masks[first, 0] / 255, prob, strict=False)
@@ -408,14 +408,14 @@ def measure(network: LiteDMN, vocabulary: Vocabulary, folder: Path, stride: int 
     device, preprocessing = network.words.device, Preprocessing.lite()
     for sequence in davis_sequences(folder):
         ids, lengths = (t.to(device) for t in word_ids(vocabulary, sequence.expressions))
-        language = network.read(ids[:, : int(lengths.max())], lengths)
+        language = network.encode_text(ids[:, : int(lengths.max())], lengths)
         picture = torch.zeros(len(ids), dtype=torch.int64, device=device)
         ious = []
         for index in range(0, len(sequence.frames), stride):
             truth = sequence.mask(index)
             assert truth is not None  # the DAVIS layout has a mask for every frame
-            visual = network.look(preprocessing(read_picture(sequence.frames[index]), device))
-            mask_logits = lift(network.ground(visual, language, picture).mask_logits)
+            visual = network.encode_image(preprocessing(read_picture(sequence.frames[index]), device))
+            mask_logits = raise_peak_logits(network.segment_batch(visual, language, picture).mask_logits)
             logits = F.interpolate(mask_logits, size=truth.shape, mode="bilinear")[:, 0].cpu().numpy()
             ious += [mask_iou(mask, truth) for mask in logits > 0]
         figures[sequence.name] = float(np.mean(ious))

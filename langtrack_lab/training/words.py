@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from langtrack_core.dmn.blocks import RGB_GAIN
-from langtrack_core.dmn.lite import LiteDMN
+from langtrack_core.dmn.lite import HEAD_SCALE, LiteDMN
 from langtrack_core.dmn.vocabulary import Vocabulary, plain_tokens
 from langtrack_core.types import LangTrackError
 
@@ -49,16 +49,16 @@ SILENT_WORDS = set(
 
 
 def init_word_heads(network: LiteDMN, vocabulary: Vocabulary, seed: int = 0) -> None:
-    """Set `say_place`, `say_colour` and the colour bins; words outside the vocabulary are left out."""
-    _init_head(network, network.say_place.weight, PLACE_LOGITS, vocabulary, seed)
-    _learn_shades(network.colours.assign, seed)
+    """Set `place_head`, `colour_head` and the colour bins; words outside the vocabulary are left out."""
+    _init_head(network, network.place_head.weight, PLACE_LOGITS, vocabulary, seed)
+    _learn_shades(network.colour_bins.assign, seed)
     bins = network.config.colours
     names = {
         word: tuple(OWN_COLOUR if j == i else OTHER_COLOUR for j in range(bins))
         for i, colour in enumerate(COLOURS.values())
         for word in colour.words
     }
-    _init_head(network, network.say_colour.weight, names, vocabulary, seed)
+    _init_head(network, network.colour_head.weight, names, vocabulary, seed)
 
 
 def _init_head(
@@ -80,7 +80,7 @@ def _init_head(
     ridge = 0.5 * torch.eye(x.shape[1], device=x.device)
     solved = torch.linalg.solve(x.T @ (counts * x) + ridge, x.T @ (counts * y))
     with torch.no_grad():
-        weight.copy_(solved.T / LiteDMN.said_gain)
+        weight.copy_(solved.T / HEAD_SCALE)
 
 
 def _learn_shades(assign: torch.nn.Sequential, seed: int, steps: int = 700) -> None:

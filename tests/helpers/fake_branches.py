@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from langtrack_core.dmn.segmenter import Encoded
+from langtrack_core.dmn.segmenter import EncodedText
 from langtrack_core.fusion import FusionConfig
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Branch, Decision, Estimate, Frame, LangTrackError, Reason, State
@@ -42,11 +42,11 @@ class FakeSegmenter:
             raise LangTrackError(f"None of the words of {text!r} is known.")
         return [0] * len(words), words, unknown
 
-    def encode(self, text: str) -> Encoded:
+    def encode(self, text: str) -> EncodedText:
         _, words, unknown = self._read(text)
-        return Encoded(text, words, unknown, None)
+        return EncodedText(text, words, unknown, None)
 
-    def segment(self, frame: Frame, encoded: Encoded, *, every_region: bool = False) -> Estimate:
+    def segment(self, frame: Frame, encoded: EncodedText, *, every_region: bool = False) -> Estimate:
         self.frames.append(frame.index)
         if every_region:
             return self.answer(frame, encoded.text, every_region=True)  # type: ignore[call-arg]

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from langtrack_core.dmn.lite import (
-    LARGEST_LIFT,
+    MAX_RAISE,
     PEAK_LOGIT,
     LiteConfig,
     LiteDMN,
-    lift,
+    raise_peak_logits,
 )
 from langtrack_core.dmn.network import spatial_channels
 
@@ -52,10 +52,10 @@ def test_a_batch_of_padded_expressions_gives_what_each_gives_alone(network, imag
     ids = torch.tensor([row + [9] * (4 - len(row)) for row in expressions])
     pictures = torch.tensor([0, 1, 0])
     together = network(image, ids, torch.tensor([4, 2, 1]), pictures)
-    lifted = lift(together.mask_logits)
+    raised = raise_peak_logits(together.mask_logits)
     for i, row in enumerate(expressions):
         mask_logits, score = network.segment(image[pictures[i]][None], network.encode(torch.tensor(row)))
-        torch.testing.assert_close(mask_logits[0], lifted[i], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(mask_logits[0], raised[i], atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(score, together.score_logit[i], atol=1e-4, rtol=1e-4)
 
 
@@ -93,12 +93,12 @@ def test_the_word_table_is_not_part_of_the_weights(network):
     assert not {"words", "classes"} & network.state_dict().keys()
 
 
-def test_a_hesitant_mask_is_lifted_a_sure_one_and_an_empty_one_are_not():
+def test_a_hesitant_mask_is_raised_a_sure_one_and_an_empty_one_are_not():
     mask = torch.full((3, 1, 40, 40), -9.0)
     mask[0, 0, :10, :10] = 0.5  # hesitant: the whole map is raised by what its peak lacks
     mask[1, 0, :10, :10] = 6.0  # sure
-    lifted = lift(mask)
-    torch.testing.assert_close(lifted[0], mask[0] + (PEAK_LOGIT - 0.5))
-    torch.testing.assert_close(lifted[1], mask[1])
-    torch.testing.assert_close(lifted[2], mask[2] + LARGEST_LIFT)
-    assert not (lifted[2] > 0).any()
+    raised = raise_peak_logits(mask)
+    torch.testing.assert_close(raised[0], mask[0] + (PEAK_LOGIT - 0.5))
+    torch.testing.assert_close(raised[1], mask[1])
+    torch.testing.assert_close(raised[2], mask[2] + MAX_RAISE)
+    assert not (raised[2] > 0).any()

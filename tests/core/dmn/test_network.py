@@ -15,7 +15,7 @@ from golden_inputs import GOLDEN, filled, waves
 from langtrack_core.dmn.network import (
     DMN,
     DMNConfig,
-    Language,
+    WordFeatures,
     config_of,
     load_published,
     published_state,
@@ -224,7 +224,7 @@ def test_every_part_receives_a_gradient():
 
 def test_wrong_shapes_are_named(small):
     with pytest.raises(ValueError, match=r"\(1, 3, h, w\), got \(2, 3, 8, 8\)"):
-        small.segment(torch.zeros(2, 3, 8, 8), Language(*torch.zeros(3, 1)))
+        small.segment(torch.zeros(2, 3, 8, 8), WordFeatures(*torch.zeros(3, 1)))
     with pytest.raises(ValueError, match="T >= 1"):
         small.encode(torch.zeros(0, dtype=torch.int64))
 

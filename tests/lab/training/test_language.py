@@ -207,8 +207,8 @@ def test_four_samples_are_learnt_by_heart(data, tmp_path):
     masks = F.interpolate(whole.masks.float(), (WIDE[0] // 4, WIDE[1] // 4), mode="area").byte()
     four = whole._replace(image=image, masks=masks, box_only=torch.zeros_like(whole.box_only))
     trainer.train_mode()
-    visual = trainer.network.look(four.network_image())
-    trainer.network.look = lambda image: visual
+    visual = trainer.network.encode_image(four.network_image())
+    trainer.network.encode_image = lambda image: visual
     trainer.sample, trainer.collate = lambda index: index, lambda indices: four
     losses = [sum(step.values()) for step in recorded(trainer, settings)]
     assert losses[-1] < 0.5 * losses[0], losses
