@@ -54,7 +54,7 @@ def _serve(flags: argparse.Namespace, root: Path) -> int:
         check_mcp()
     prepare_threads(settings.threads)
     tracker = LangTracker.from_pretrained(flags.weights, device=flags.device)
-    page, backend = build_app(tracker, settings, root, EXAMPLES)
+    page, service = build_app(tracker, settings, root, EXAMPLES)
     try:
         page.launch(
             server_name=flags.host,
@@ -66,7 +66,7 @@ def _serve(flags: argparse.Namespace, root: Path) -> int:
     except OSError as error:
         raise LangTrackError(f"The page cannot be served at {flags.host}:{flags.port}: {error}.") from None
     finally:
-        backend.sessions.close()
+        service.close()
     return 0
 
 

@@ -28,9 +28,8 @@ from typing import NamedTuple
 
 from demo.api import Api
 from demo.job import Job
-from demo.job_queue import JobQueue
 from demo.service import Service
-from demo.sessions import Session, Sessions
+from demo.sessions import Session
 from demo.settings import Settings
 from langtrack_core import LangTracker
 from langtrack_core.types import LangTrackError
@@ -61,10 +60,10 @@ def count(root: Path) -> Count:
     )
 
 
-def done(work: Job) -> None:
-    work.wait()
-    if work.error is not None:
-        raise RuntimeError(work.error)
+def done(job: Job) -> None:
+    job.wait()
+    if job.error is not None:
+        raise RuntimeError(job.error)
 
 
 def upload(root: Path, example: str, visit: int) -> Path:
@@ -93,8 +92,8 @@ def impatient(service: Service, me: Session, clip: Path) -> None:
     for _ in range(20):
         with contextlib.suppress(LangTrackError):  # one run a page
             service.follow(me, str(clip), "the car", "", 0, 3)
-    assert me.work is not None
-    while me.work.progress.frames < 5 and not me.work.over:
+    assert me.job is not None
+    while me.job.progress.frames < 5 and not me.job.over:
         time.sleep(0.02)
     service.cancel(me)
     service.follow(me, str(clip), "the car", "", 0, 3)
@@ -133,7 +132,7 @@ def main() -> int:
     examples = sorted(path.stem for path in EXAMPLES.glob("*.mp4"))
     with tempfile.TemporaryDirectory(prefix="langtrack-soak-") as folder:
         root = Path(folder)
-        service = Service(tracker, Settings(), Sessions(root / "sessions", 3600.0, 5.0, JobQueue(1, 8)))
+        service = Service(tracker, Settings(queue_size=8, reload_grace_s=5.0), root / "sessions")
         before: Count | None = None
         end = next_line = time.monotonic() + flags.minutes * 60
         for visit in itertools.count():
@@ -154,7 +153,7 @@ def main() -> int:
                 show(f"{(flags.minutes * 60 - end + time.monotonic()) / 60:.0f} min", visit + 1, count(root))
             if before is not None and time.monotonic() > end:
                 break
-        service.sessions.close()
+        service.close()
         assert before is not None
         after = count(root)
         show("end", visit + 1, after)

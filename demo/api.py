@@ -56,7 +56,7 @@ class Api:
             raise
         if video:
             session.own(Path(video))
-        position = self.service.sessions.line.position(job)
+        position = self.service.queue.position(job)
         return {"run": session.token, "position": position, "unknown_words": list(job.unknown)}
 
     def progress(self, run: str) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Api:
             ``unknown_words``, ``seconds``, ``warning``; and all files of the run in one ZIP.
         """
         session = self._session(run)
-        job = session.work
+        job = session.job
         if not isinstance(job, TrackJob) or not job.over:
             raise LangTrackError("The run is not over yet; ask for its progress.")
         if job.error is not None:

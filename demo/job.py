@@ -1,6 +1,6 @@
-"""Long work in a thread of its own: pages watch it; it ends by itself, by `cancel`, or by an error.
+"""A computation that takes long, in a thread of a pool; it ends by itself, by `cancel`, or by an error.
 
-The thread, not the page's request, owns the computing: whatever happens to the request, the work stops within
+The thread, not the page's request, owns the computing: whatever happens to the request, the job stops within
 a frame and closes its files.
 """
 
@@ -12,11 +12,10 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from langtrack_core.types import LangTrackError
 
@@ -28,12 +27,11 @@ log = logging.getLogger(__name__)
 Stage = Literal["waiting", "opening", "following", "writing", "stopping"]
 Outcome = Literal["done", "cancelled", "failed"]
 Kind = Literal["follow", "correct", "compare", "export", "open"]
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a piece of work is. ``picture`` is a JPEG of the four panels, two by two, in their order."""
+    """Where a job is. ``picture`` is a JPEG of the four panels, two by two, in their order."""
 
     stage: Stage = "waiting"
     frames: int = 0
@@ -49,18 +47,17 @@ class Progress:
 
 
 class JobAborted(Exception):
-    """Leaves the work the way an error does, so that no file stays."""
+    """Ends a job the way an error does, so that no file stays."""
 
 
 class Job:
-    """Something that takes long. `cancel` and `wait` are safe at any time, from any thread.
+    """A computation that takes long. `cancel` and `wait` are safe at any time, from any thread.
 
-    Subclasses give `compute`, which looks at `stopped` after every frame.
+    Subclasses define `compute`, which asks `stopped` after every frame.
 
     Attributes:
         kind, title: for the page.
-        folder: for the files; gone when the work failed or was dropped.
-        outcome: None until it is over.
+        folder: for the files; removed when the job failed or was aborted.
         error: one sentence when it failed.
         warning: one sentence when the clip is damaged or ends early.
         delivered: the page that watched has got the result.
@@ -73,64 +70,60 @@ class Job:
         self.title = title
         self.settings = settings
         self.progress = Progress(total=total)
-        self.outcome: Outcome | None = None
         self.error: str | None = None
         self.warning: str | None = None
         self.delivered = False
-        self._cancelled = threading.Event()
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._dropped = False
+        self._outcome: Outcome | None = None
+        self._cancelled = False
+        self._aborted = False
+        self._future: Future[None] = Future()
         self._lock = threading.Lock()
 
     def compute(self) -> None:
-        """Do it.
+        """Do the work.
 
         Raises:
-            JobAborted: nobody is there any more.
+            JobAborted: nobody wants the result any more.
         """
         raise NotImplementedError
 
+    def submit_to(self, pool: Executor) -> None:
+        self._future = pool.submit(self._run)
+
     @property
-    def started(self) -> bool:
-        return self._thread is not None
+    def outcome(self) -> Outcome | None:
+        """None until the job is over."""
+        if not self.over:
+            return None
+        return "cancelled" if self._future.cancelled() else self._outcome
 
     @property
     def over(self) -> bool:
         """Finished, failed, or cancelled before it started: nothing computes any more."""
-        return self._over.is_set()
-
-    def start(self) -> None:
-        """Begin, unless it was begun or cancelled before."""
-        with self._lock:
-            if self._thread is None and not self._cancelled.is_set():
-                self.progress = replace(self.progress, stage="opening")
-                self._thread = threading.Thread(target=self._run, name="langtrack-run", daemon=True)
-                self._thread.start()
+        return self._future.done()
 
     def cancel(self, *, keep: bool) -> None:
-        """Stop after the frame that is being computed. With ``keep`` what is done so far stays; without it
-        nobody is there to see it, and nothing is left."""
+        """Stop after the frame that is being computed.
+
+        Args:
+            keep: keep what is done so far; otherwise nothing is left of the job.
+        """
         with self._lock:
-            self._dropped |= not keep
-            self._cancelled.set()
+            self._aborted |= not keep
+            self._cancelled = True
             if not self.over:
                 self.progress = replace(self.progress, stage="stopping")
-            if self._thread is None and not self.over:
-                self.outcome = "cancelled"
-                self._over.set()
+        self._future.cancel()  # only a job that waits
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until nothing computes any more; False when that took longer than ``timeout_s``."""
-        return self._over.wait(timeout_s)
-
-    def watch(self) -> Iterator[Progress]:
-        """The newest progress, `Settings.preview_hz` times a second at most, until the work is over."""
-        seen = None
-        while not self._over.wait(1.0 / self.settings.preview_hz):
-            if self.progress is not seen:
-                seen = self.progress
-                yield seen
+        """Wait until the job is over; False when that took longer than ``timeout_s``."""
+        try:
+            self._future.result(timeout_s)
+        except TimeoutError:
+            return False
+        except CancelledError:
+            pass
+        return True
 
     # --- for subclasses -------------------------------------------------------------------------------------
 
@@ -140,31 +133,30 @@ class Job:
         Raises:
             JobAborted: to stop and keep nothing.
         """
-        if self._dropped:
+        if self._aborted:
             raise JobAborted
-        return self._cancelled.is_set()
+        return self._cancelled
 
     def report(self, progress: Progress) -> None:
-        """Once cancelled, the page is told that it stops and no more."""
+        """Set the progress; a job that was cancelled goes on saying that it stops."""
         with self._lock:
-            if not self._cancelled.is_set():
+            if not self._cancelled:
                 self.progress = progress
 
     def _run(self) -> None:
+        self.report(replace(self.progress, stage="opening"))
         try:
             self.compute()
-            if self._dropped:
+            if self._aborted:
                 raise JobAborted
-            self.outcome = "cancelled" if self._cancelled.is_set() else "done"
+            self._outcome = "cancelled" if self._cancelled else "done"
         except JobAborted:
-            log.info("work was dropped: its page has gone")
-            self.outcome = "cancelled"
+            log.info("a job was aborted: its page has gone")
+            self._outcome = "cancelled"
             shutil.rmtree(self.folder, ignore_errors=True)
         except BaseException as error:
-            self.error, self.outcome = _sentence(error), "failed"
+            self.error, self._outcome = _sentence(error), "failed"
             shutil.rmtree(self.folder, ignore_errors=True)
-        finally:
-            self._over.set()
 
 
 class RateMeter:
@@ -194,24 +186,13 @@ class RateMeter:
         return Progress(stage, frames, total, fps, picture or before.picture)
 
 
-@contextmanager
-def closed_after(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
-    """Close a generator here, not where the garbage collector finds it."""
-    try:
-        yield items
-    finally:
-        close = getattr(items, "close", None)
-        if close is not None:
-            close()
-
-
 def _sentence(error: BaseException) -> str:
     """What the page is told; what only the operator can use goes to the log."""
     if isinstance(error, LangTrackError):
         return without_paths(str(error))
     if isinstance(error, MemoryError):
         return "The server ran out of memory. Try a smaller clip."
-    log.error("work failed", exc_info=error)
+    log.error("a job failed", exc_info=error)
     if isinstance(error, OSError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         why = "its disk is full" if full else error.strerror or type(error).__name__

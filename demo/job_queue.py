@@ -1,75 +1,52 @@
-"""Who computes now and who waits: jobs get their turn in the order in which they came."""
+"""Which jobs compute and which wait: a pool of threads with a bounded number of waiting jobs."""
 
 from __future__ import annotations
 
 import threading
-from typing import Protocol
+from concurrent.futures import ThreadPoolExecutor
 
 from langtrack_core.types import LangTrackError
 
-
-class Waiting(Protocol):
-    """What the line needs of a job."""
-
-    @property
-    def over(self) -> bool: ...
-
-    def start(self) -> None: ...
-
-    def wait(self, timeout_s: float | None = None) -> bool: ...
+from .job import Job
 
 
 class JobQueue:
-    """At most ``places`` jobs compute, at most ``size`` wait. Whether anybody watches a job plays no part.
+    """At most ``places`` jobs compute and at most ``size`` wait; they start in the order in which they came.
 
     Args:
         places: jobs that compute at the same time.
-        size: jobs that may wait; the next one is told to come back.
+        size: jobs that may wait; the next one is refused.
     """
 
     def __init__(self, places: int, size: int) -> None:
         self._places = places
         self._size = size
-        self._turn = threading.Condition()
-        self._waiting: list[Waiting] = []
-        self._active: list[Waiting] = []
+        self._pool = ThreadPoolExecutor(places, thread_name_prefix="langtrack-job")
+        self._lock = threading.Lock()
+        self._jobs: list[Job] = []
 
-    def enter(self, job: Waiting) -> None:
+    def submit(self, job: Job) -> None:
         """The job starts by itself when its turn comes, unless it is cancelled before.
 
         Raises:
-            LangTrackError: the line is full.
+            LangTrackError: the queue is full.
         """
-        with self._turn:
-            ahead = [other for other in self._waiting if not other.over]
-            free = self._places - len(self._active)
-            if len(ahead) >= self._size + max(0, free):
+        with self._lock:
+            self._jobs = [other for other in self._jobs if not other.over]
+            waiting = max(0, len(self._jobs) - self._places)
+            if len(self._jobs) >= self._places + self._size:
                 raise LangTrackError(
-                    f"{len(ahead)} others are waiting, more than this server takes. Try again in a minute."
+                    f"{waiting} others are waiting, more than this server takes. Try again in a minute."
                 )
-            self._waiting.append(job)
-        threading.Thread(target=self._serve, args=(job,), name="langtrack-line", daemon=True).start()
+            job.submit_to(self._pool)
+            self._jobs.append(job)
 
-    def position(self, job: Waiting) -> int:
+    def position(self, job: Job) -> int:
         """0 for a job that computes (or is over), 1 for the next one to start, and so on."""
-        with self._turn:
-            ahead = [other for other in self._waiting if not other.over]
-            return ahead.index(job) + 1 if job in ahead else 0
+        with self._lock:
+            unfinished = [other for other in self._jobs if not other.over]
+        return max(0, unfinished.index(job) + 1 - self._places) if job in unfinished else 0
 
-    def _serve(self, job: Waiting) -> None:
-        with self._turn:
-            self._turn.wait_for(lambda: job.over or self._is_next(job))
-            self._waiting.remove(job)
-            if not job.over:
-                self._active.append(job)
-            self._turn.notify_all()
-        if job in self._active:
-            job.start()
-            job.wait()
-            with self._turn:
-                self._active.remove(job)
-                self._turn.notify_all()
-
-    def _is_next(self, job: Waiting) -> bool:
-        first = next((other for other in self._waiting if not other.over), None)
-        return first is job and len(self._active) < self._places
+    def close(self) -> None:
+        """Wait until nothing computes; jobs that still wait never start."""
+        self._pool.shutdown(cancel_futures=True)

@@ -13,12 +13,10 @@ from langtrack_core.types import MAX_CHARACTERS, LangTrackError
 
 from .api import Api
 from .examples import CARDS_JS, Example, cards, load_examples
-from .job_queue import JobQueue
 from .page_data import page_style, program_route
 from .page_events import PageEvents
 from .player import player
 from .service import Service
-from .sessions import Sessions
 from .settings import Settings
 from .theme import theme
 from .tool_events import ToolEvents
@@ -72,7 +70,7 @@ def _refuse_addresses(video: gr.Video) -> None:
 
 def build_app(
     tracker: Tracker, settings: Settings, root: Path, examples_dir: Path
-) -> tuple[gr.Blocks, PageEvents]:
+) -> tuple[gr.Blocks, Service]:
     """The page and what is behind it.
 
     Args:
@@ -83,11 +81,9 @@ def build_app(
     """
     examples = load_examples(examples_dir)
     keep_s = int(settings.keep_hours * 3600)
-    line = JobQueue(settings.concurrency, settings.queue_size)
-    events = PageEvents(
-        Service(tracker, settings, Sessions(root, keep_s, settings.reload_grace_s, line)), examples
-    )
-    actions, calls = ToolEvents(events), Api(events.service)
+    service = Service(tracker, settings, root)
+    events = PageEvents(service, examples)
+    actions, calls = ToolEvents(events), Api(service)
     with gr.Blocks(
         title="LangTrack", analytics_enabled=False, fill_width=True, delete_cache=(min(600, keep_s), keep_s)
     ) as page:
@@ -179,7 +175,7 @@ def build_app(
             call.click(_in_a_sentence(function), given, answer, api_name=function.__name__, **api)
         page.unload(events.on_unload)
     page.queue(max_size=settings.queue_size, default_concurrency_limit=8)
-    return page, events
+    return page, service
 
 
 def launch_options(settings: Settings, examples_dir: Path) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from langtrack_core.video import read_frames
 from .annotation.project import Project, Segment
 from .annotation.project_zip import open_bundle
 from .annotation.safe_zip import Limits
-from .job import Job, JobAborted, Kind, RateMeter, closed_after
+from .job import Job, JobAborted, Kind, RateMeter
 from .player_video import Maps, MapsWriter, PlayerVideoWriter
 from .sessions import Session
 from .settings import Settings
@@ -89,7 +90,7 @@ class OpenProjectJob(Job):
         count = 0
         with (
             PlayerVideoWriter(path, workspace.info, self.settings.player_side) as film,
-            closed_after(read_frames(video, on_damage=lambda text: None)) as frames,
+            closing(read_frames(video, on_damage=lambda text: None)) as frames,
         ):
             for frame in frames:
                 film.add(frame)

@@ -123,7 +123,7 @@ class PageEvents:
         Ending the watching does not end the work: that does the session, when its page does not come back.
         """
         session = self.sessions.get(request.session_hash)
-        work = session.work
+        work = session.job
         key = (request.session_hash, id(work))
         if work is None or work.delivered or key in self._watched:
             yield View()
@@ -146,14 +146,14 @@ class PageEvents:
         session = self.sessions.get(request.session_hash)
         if not self.service.cancel(session):
             return View(notice=notice("warning", "The run stops as soon as its frame is done."))
-        return View() if session.work is None else self.finished_view(session, session.work)
+        return View() if session.job is None else self.finished_view(session, session.job)
 
     def on_load(self, token: str | None, request: gr.Request) -> tuple[Any, ...]:
         """A page was opened or reloaded: with the token of a session that is still there, it goes on."""
         session = self.sessions.resume(request.session_hash, token)
         if session is None:
             return (*Filled(), *View())
-        form, workspace, work = Filled(), session.workspace, session.work
+        form, workspace, work = Filled(), session.workspace, session.job
         if workspace is not None and workspace.video is not None:
             texts = [target["expression"] for target in workspace.state()["targets"]]
             text = next((text for text in reversed(texts) if text), getattr(work, "title", "").strip("“”"))
@@ -170,8 +170,8 @@ class PageEvents:
     def failed(self, request: gr.Request) -> View:
         """Something broke: the page must not stay in its waiting state."""
         session = self.sessions.get(request.session_hash)
-        if session.work is not None:
-            session.work.cancel(keep=False)
+        if session.job is not None:
+            session.job.cancel(keep=False)
         return idle(
             View(player=self.page_of(session), notice=notice("error", "That did not work. Try again."))
         )

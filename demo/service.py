@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import closing
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from langtrack_core.video import read_frames
 from .annotation.compare import attribute, check_completions, regions
 from .annotation.project import Target
 from .hosting import on_gpu
-from .job import closed_after
+from .job_queue import JobQueue
 from .open_job import OpenProjectJob
 from .sessions import Session, Sessions
 from .settings import Settings
@@ -30,19 +31,27 @@ from .workspace import Workspace
 CANCEL_WAIT_S = 5.0
 
 
-@dataclass
 class Service:
-    """The parts that all visitors share; what belongs to one is in the `Session` that is handed in."""
+    """What all visitors share; what belongs to one is in the `Session` that every call names.
 
-    tracker: Tracker
-    settings: Settings
-    sessions: Sessions
+    Args:
+        tracker: its `track_all` keeps all state of a run in the run.
+        root: folder for all files of all visitors.
+    """
 
-    def __post_init__(self) -> None:
-        tracker = self.tracker
+    def __init__(self, tracker: Tracker, settings: Settings, root: Path) -> None:
+        self.tracker = tracker
+        self.settings = settings
+        self.sessions = Sessions(root, settings.keep_hours * 3600, settings.reload_grace_s)
+        self.queue = JobQueue(settings.concurrency, settings.queue_size)
         self._source = step_source(tracker)
         self._attribute = on_gpu(partial(attribute, tracker), lambda frame, text: len(text.split()))
         self._regions = on_gpu(partial(_regions, tracker), lambda frame, text: 4)
+
+    def close(self) -> None:
+        """The server ends: stop all jobs and delete all files of all visitors."""
+        self.sessions.close()
+        self.queue.close()
 
     # --- runs -----------------------------------------------------------------------------------------------
 
@@ -142,15 +151,13 @@ class Service:
         number = whole_number(target, "The target")
         self._check_room(workspace.folder)
 
-        return session.new_work(lambda: ExportJob(workspace, number, self.settings), self.sessions.line)
+        return session.submit(lambda: ExportJob(workspace, number, self.settings), self.queue)
 
     def open_bundle(self, session: Session, path: Path) -> OpenProjectJob:
         """Open a saved project; it becomes the session's workspace when it is done."""
         self._check_room(self.sessions.root)
 
-        return session.new_work(
-            lambda: OpenProjectJob(session, Path(path), self.settings), self.sessions.line
-        )
+        return session.submit(lambda: OpenProjectJob(session, Path(path), self.settings), self.queue)
 
     # --- while it computes ----------------------------------------------------------------------------------
 
@@ -162,7 +169,7 @@ class Service:
             or "failed"; ``kind``, ``title``; ``position`` in the line, 0 when it computes; ``frames``,
             ``total``, ``fps``, ``left_s``; ``error``, ``warning``; and, if asked for, ``picture`` (JPEG).
         """
-        job = session.work
+        job = session.job
         if job is None:
             return {"stage": "idle"}
         now = job.progress
@@ -170,7 +177,7 @@ class Service:
             "stage": job.outcome or now.stage,
             "kind": job.kind,
             "title": job.title,
-            "position": self.sessions.line.position(job),
+            "position": self.queue.position(job),
             "frames": now.frames,
             "total": now.total,
             "fps": round(now.fps, 2),
@@ -182,7 +189,7 @@ class Service:
 
     def cancel(self, session: Session) -> bool:
         """Stop and keep what is done; True when nothing computes any more."""
-        job = session.work
+        job = session.job
         if job is None:
             return True
         job.cancel(keep=True)
@@ -248,7 +255,7 @@ class Service:
         videos: bool,
     ) -> TrackJob:
         edits = {number: workspace.next_edit(number) for _, numbers in passes for number in numbers}
-        return session.new_work(
+        return session.submit(
             lambda: TrackJob(
                 self.tracker,
                 workspace,
@@ -259,7 +266,7 @@ class Service:
                 edits=edits,
                 videos=videos,
             ),
-            self.sessions.line,
+            self.queue,
         )
 
     def _workspace(self, session: Session) -> Workspace:
@@ -273,7 +280,7 @@ class Service:
         if workspace.video is None:
             raise LangTrackError("The video is not here; open it together with the project.")
         at = whole_number(frame, "The frame")
-        with closed_after(read_frames(workspace.video, start=at, on_damage=lambda text: None)) as frames:
+        with closing(read_frames(workspace.video, start=at, on_damage=lambda text: None)) as frames:
             return workspace, owner, next(iter(frames))
 
     def _words_of(self, workspace: Workspace, owner: Target, text: str | None) -> str:

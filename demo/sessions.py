@@ -24,7 +24,7 @@ from .job import Job
 from .job_queue import JobQueue
 from .workspace import Workspace
 
-AnyWork = TypeVar("AnyWork", bound=Job)
+AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 class Session:
@@ -32,7 +32,7 @@ class Session:
 
     Attributes:
         token: whoever shows it gets the session; it is for the page's own address.
-        work: the newest piece of work, over or not.
+        job: the newest job, over or not.
         workspace: the video that is worked on, None before the first run.
     """
 
@@ -41,7 +41,7 @@ class Session:
         self.token = secrets.token_urlsafe(24)
         self.lock = threading.Lock()
         self.uploads: dict[Path, int | None] = {}
-        self.work: Job | None = None
+        self.job: Job | None = None
         self.workspace: Workspace | None = None
         self.last_used = time.monotonic()
         self.closed = False
@@ -65,22 +65,22 @@ class Session:
         if self.busy:
             raise LangTrackError("A run is going on in this page. Wait for it, or cancel it first.")
 
-    def new_work(self, make: Callable[[], AnyWork], line: JobQueue) -> AnyWork:
-        """Make the session's one unfinished piece of work and let it stand in line.
+    def submit(self, make: Callable[[], AnyJob], queue: JobQueue) -> AnyJob:
+        """Make the session's one unfinished job and put it into the queue.
 
         Raises:
-            LangTrackError: as `check_free`, or the line is full.
+            LangTrackError: as `check_free`, or the queue is full.
         """
         with self.lock:
             self.check_free()
-            work = make()
+            job = make()
             try:
-                line.enter(work)
+                queue.submit(job)
             except LangTrackError:
-                shutil.rmtree(work.folder, ignore_errors=True)
+                shutil.rmtree(job.folder, ignore_errors=True)
                 raise
-            self.work = work
-            return work
+            self.job = job
+            return job
 
     def new_folder(self) -> Path:
         """A name for a folder below the session's, that nobody can guess; not made yet."""
@@ -100,16 +100,16 @@ class Session:
         """Stop computing, then delete the session's files."""
         with self.lock:
             self.closed = True
-            work = self.work
-        if work is not None:
-            work.cancel(keep=False)
-            work.wait()
+            job = self.job
+        if job is not None:
+            job.cancel(keep=False)
+            job.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def busy(self) -> bool:
         """Something computes, or waits for its turn."""
-        return self.work is not None and not self.work.over
+        return self.job is not None and not self.job.over
 
 
 class Sessions:
@@ -119,12 +119,10 @@ class Sessions:
         root: folder for all files of all visitors.
         keep_s: a session without use and without a run goes after this long.
         grace_s: a page that has gone may come back (a reload) within this long.
-        line: where jobs wait for their turn; one place when there is none given.
     """
 
-    def __init__(self, root: Path, keep_s: float, grace_s: float = 0.0, line: JobQueue | None = None) -> None:
+    def __init__(self, root: Path, keep_s: float, grace_s: float = 0.0) -> None:
         self.root = root
-        self.line = line or JobQueue(1, 16)
         self._keep_s = keep_s
         self._grace_s = grace_s
         self._lock = threading.Lock()

@@ -26,7 +26,7 @@ from langtrack_core.video import VideoInfo, read_frames
 from .annotation.project import Segment
 from .annotation.redecide import corners_of, steps_again
 from .hosting import on_gpu
-from .job import Job, JobAborted, Kind, RateMeter, closed_after
+from .job import Job, JobAborted, Kind, RateMeter
 from .player_video import MapsWriter, PlayerVideoWriter, even_size
 from .settings import Settings
 from .timeline import Timeline
@@ -188,7 +188,7 @@ class TrackJob(Job):
         """The frames 0 to ``end`` - 1."""
         if end == 0:
             return
-        with closed_after(read_frames(task.info.path, on_damage=_quiet)) as frames:
+        with closing(read_frames(task.info.path, on_damage=_quiet)) as frames:
             for frame in frames:
                 if frame.index >= end:
                     return
@@ -240,8 +240,8 @@ class ExportJob(Job):
         pace = RateMeter(len(run.rows), self.settings.preview_hz)
         with (
             recorder,
-            closed_after(read_frames(info.path, start=start, on_damage=_quiet)) as frames,
-            closed_after(steps_again(run, frames)) as steps,
+            closing(read_frames(info.path, start=start, on_damage=_quiet)) as frames,
+            closing(steps_again(run, frames)) as steps,
         ):
             for step in steps:
                 recorder.add(step)

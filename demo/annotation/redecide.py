@@ -7,7 +7,7 @@ no recording can tell: the result says so in `Redecided.notes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -176,7 +176,7 @@ def rotated_rectangle(run: Run, frame: int, branch: str) -> FloatArray | None:
     return None if mask is None else enclosing_rectangle(mask)
 
 
-def steps_again(run: Run, frames: Iterable[Frame]) -> Iterator[Step]:
+def steps_again(run: Run, frames: Iterable[Frame]) -> Generator[Step]:
     """The steps of a run, made of its rows and masks and the video's frames, to draw or record them anew.
 
     Masks are what the run kept: 0 or 1. Frames that the run lacks are passed over.

@@ -108,7 +108,7 @@ def test_a_client_that_leaves_takes_its_files_along(
     )  # the client listens for a heartbeat; four a second, not one in 15
     client = Client(server.url, verbose=False)
     client.predict(handle_file(clip), "the red car", "", 0, 1, api_name="/track")
-    mine = server.events.sessions.get(client.session_hash).folder
+    mine = server.service.sessions.get(client.session_hash).folder
     assert list(mine.rglob("*.zip"))
     client.close()
     assert eventually(lambda: not mine.exists())

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,14 +15,12 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
-from app_helpers import FRAMES, SETTINGS, counting_clip, cut_clip, paced_tracker
+from app_helpers import FRAMES, SETTINGS, PacedTracker, counting_clip, cut_clip, paced_tracker
 
 import demo.track_request
 from demo.examples import load_examples
-from demo.job_queue import JobQueue
 from demo.page_events import Filled, PageEvents, View, notice
 from demo.service import Service
-from demo.sessions import Sessions
 from demo.settings import Settings
 from demo.track_request import check_request, parse_box, without_paths
 from langtrack_core.types import LangTrackError
@@ -32,14 +32,24 @@ def page(name: str = "page") -> Any:
     return SimpleNamespace(session_hash=name)
 
 
-def events_at(root: Path, settings: Settings = SETTINGS, keep_s: float = 3600.0) -> PageEvents:
-    line = JobQueue(1, settings.queue_size)
-    return PageEvents(Service(paced_tracker(), settings, Sessions(root, keep_s, line=line)), {})
+@contextmanager
+def opened_events(root: Path, settings: Settings = SETTINGS, **changes: Any) -> Iterator[PageEvents]:
+    """One job computes at a time; a page that has gone is gone at once."""
+    settings = dataclasses.replace(settings, **{"concurrency": 1, "reload_grace_s": 0.0, **changes})
+    service = Service(paced_tracker(), settings, root)
+    yield PageEvents(service, {})
+    service.close()
 
 
 @pytest.fixture
-def events(tmp_path: Path) -> PageEvents:
-    return events_at(tmp_path / "root")
+def events(tmp_path: Path) -> Iterator[PageEvents]:
+    with opened_events(tmp_path / "root") as events:
+        yield events
+
+
+def tracker_of(events: PageEvents) -> PacedTracker:
+    assert isinstance(events.service.tracker, PacedTracker)
+    return events.service.tracker
 
 
 @pytest.fixture
@@ -98,7 +108,7 @@ def test_a_box_alone_and_a_later_start(events: PageEvents, clip: str) -> None:
     events.begin(*asked(clip, "", "70 50 100 80", 5, 3), page())
     run = run_of(list(events.watch(page()))[-1])
     assert run["index"] == list(range(5, FRAMES)) and run["time_s"][0] == pytest.approx(5 / 12, abs=1e-3)
-    query = events.service.tracker.started[-1]  # type: ignore[attr-defined]
+    query = tracker_of(events).started[-1]
     assert query.text is None and np.array_equal(query.box_xyxy, [70, 50, 100, 80])
 
 
@@ -107,13 +117,13 @@ def test_cancel_stops_the_computing_and_keeps_what_is_done(events: PageEvents, c
     views = events.watch(page())
     next(view for view in views if view.player["frames"] >= 2)
     ended = events.cancel(page())
-    tracker: Any = events.service.tracker
+    tracker = tracker_of(events)
     assert len(tracker.closed) == 1 and tracker.frames_done < FRAMES
     done = tracker.frames_done
     assert "Cancelled after" in ended.notice
     assert run_of(ended)["index"] == list(range(done))
     assert list(views)[-1].player == ended.player  # the run's own event ends the same way
-    assert tracker.frames_done == done and not threading_runs()
+    assert tracker.frames_done == done and tracker_of(events).computing == 0
 
 
 def test_a_clip_that_ends_early_is_followed_to_there_with_a_warning(
@@ -157,7 +167,7 @@ def test_a_run_that_waits_can_be_cancelled(events: PageEvents, clip: str) -> Non
     assert ended.player["state"] == "empty" and "before the first frame" in ended.notice
     assert list(events.watch(page()))[-1] == ended
     events.on_unload(page("first"))
-    assert [query.text for query in events.service.tracker.started] == ["the slow slow car"]  # type: ignore[attr-defined]
+    assert [query.text for query in tracker_of(events).started] == ["the slow slow car"]
 
 
 def test_a_reloaded_page_finds_its_run_and_its_form_again(events: PageEvents, clip: str) -> None:
@@ -169,7 +179,7 @@ def test_a_reloaded_page_finds_its_run_and_its_form_again(events: PageEvents, cl
     form, view = Filled(*arrived[:5]), View(*arrived[5:])
     assert form.video == clip and view.player["state"] == "running"
     end = list(events.watch(page("after")))[-1]
-    assert end.player["state"] == "done" and len(events.service.tracker.started) == 1  # type: ignore[attr-defined]
+    assert end.player["state"] == "done" and len(tracker_of(events).started) == 1
     again = events.on_load(begun.player["token"], page("third"))
     assert Filled(*again[:5]).text == "the slow car" and View(*again[5:]).player["state"] == "done"
     assert events.on_load("a wrong token", page("stranger")) == (*Filled(), *View())
@@ -181,7 +191,7 @@ def test_leaving_stops_the_run_and_removes_every_file(events: PageEvents, clip: 
     views = events.watch(page())
     next(views)
     events.on_unload(page())  # without a grace in these tests
-    assert not threading_runs() and not Path(clip).exists()
+    assert tracker_of(events).computing == 0 and not Path(clip).exists()
     assert list((events.sessions.root).rglob("*")) == []
     list(views)
 
@@ -192,7 +202,7 @@ def test_twenty_clicks_make_one_run(events: PageEvents, clip: str) -> None:
     assert all("A run is going on" in view.notice for view in views[1:])
     for _ in range(20):
         list(events.watch(page()))
-    assert len(events.service.tracker.started) == 1  # type: ignore[attr-defined]
+    assert len(tracker_of(events).started) == 1
 
 
 def test_two_pages_do_not_disturb_each_other(events: PageEvents, clip: str, tmp_path: Path) -> None:
@@ -234,10 +244,10 @@ def test_an_upload_that_two_pages_use_stays_for_the_second(events: PageEvents, c
 
 
 def test_who_never_says_goodbye_is_swept(tmp_path: Path, clip: str) -> None:
-    events = events_at(tmp_path / "root", keep_s=0.0)
-    follow(events, clip, who=page("a"))
-    events.sessions.get("b")
-    assert len(events.sessions) == 1 and not Path(clip).exists()
+    with opened_events(tmp_path / "root", keep_hours=1e-9) as events:
+        follow(events, clip, who=page("a"))
+        events.sessions.get("b")
+        assert len(events.sessions) == 1 and not Path(clip).exists()
 
 
 # --- bad input ---------------------------------------------------------------------------------------------
@@ -276,15 +286,20 @@ def test_a_text_file_named_mp4_is_refused_without_telling_where_it_lies(
         assert "holiday.mp4" in said and 'role="alert"' in said and str(tmp_path) not in said
 
 
-def test_limits_are_told(tmp_path: Path, clip: str) -> None:
-    for limits, said in [
-        (Settings(max_seconds=1), "lasts 2 seconds"),
-        (Settings(max_side=100), "160x90"),
-        (Settings(max_file_mb=1), None),
-    ]:
-        events = events_at(tmp_path / "root", limits)
-        line = events.inspect(clip, page())
-        assert (said in line) if said else ("24 frames" in line)
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"max_seconds": 1}, "lasts 2 seconds"),
+        ({"max_side": 100}, "160x90"),
+        ({"max_file_mb": 1}, "24 frames"),
+    ],
+)
+def test_limits_are_told(tmp_path: Path, clip: str, limits: dict[str, Any], said: str) -> None:
+    with opened_events(tmp_path / "root", Settings(), **limits) as events:
+        assert said in events.inspect(clip, page())
+
+
+def test_a_request_needs_a_video() -> None:
     with pytest.raises(LangTrackError, match="Choose a video"):
         check_request(paced_tracker(), SETTINGS, None, "the car", "", 0, 1)
 
@@ -304,13 +319,12 @@ def test_an_error_while_computing_is_one_sentence(
     assert [path for path in session.rglob("*") if path.is_file()] == []
 
 
-def test_a_full_line_is_told_and_leaves_no_waiting_run(tmp_path: Path, clip: str) -> None:
-    events = events_at(tmp_path / "root", dataclasses.replace(SETTINGS, queue_size=1))
-    views = [events.begin(*asked(clip, "the slow slow car"), page(str(k))) for k in range(3)]
-    assert "state" in views[0].player and "state" in views[1].player
-    assert "waiting" in views[2].notice and 'role="alert"' in views[2].notice
-    events.sessions.close()
-    assert not threading_runs()
+def test_a_full_queue_is_told_and_leaves_no_waiting_run(tmp_path: Path, clip: str) -> None:
+    with opened_events(tmp_path / "root", queue_size=1) as events:
+        views = [events.begin(*asked(clip, "the slow slow car"), page(str(k))) for k in range(3)]
+        assert "state" in views[0].player and "state" in views[1].player
+        assert "waiting" in views[2].notice and 'role="alert"' in views[2].notice
+    assert tracker_of(events).computing == 0
 
 
 def test_what_broke_leaves_the_page_ready(events: PageEvents, clip: str) -> None:
@@ -379,7 +393,3 @@ def manifest_of(view: View) -> dict[str, Any]:
     files = view.player["files"][-1]["files"]
     (path,) = (file["file"]["path"] for file in files if file["name"] == "manifest.json")
     return json.loads(Path(path).read_text())
-
-
-def threading_runs() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "langtrack-run"]

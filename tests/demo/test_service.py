@@ -243,11 +243,12 @@ def test_a_run_that_fails_changes_nothing(
     assert sorted(me.folder.rglob("*")) == files
 
 
-def test_a_disk_that_is_nearly_full_begins_nothing(service: Service, me: Session, clip: str) -> None:
-    poor = Service(service.tracker, type(SETTINGS)(min_free_mb=10**9), service.sessions)
-    with pytest.raises(LangTrackError, match="disk is nearly full"):
-        poor.follow(me, clip, "the car", "")
-    assert me.workspace is None and me.work is None
+def test_a_disk_that_is_nearly_full_begins_nothing(clip: str, tmp_path: Path) -> None:
+    with opened_service(tmp_path, min_free_mb=10**9) as poor:
+        me = poor.sessions.get("me")
+        with pytest.raises(LangTrackError, match="disk is nearly full"):
+            poor.follow(me, clip, "the car", "")
+        assert me.workspace is None and me.job is None
 
 
 def test_a_damaged_clip_is_followed_to_its_end_with_a_warning(
@@ -258,10 +259,10 @@ def test_a_damaged_clip_is_followed_to_its_end_with_a_warning(
     assert target(me)["edits"][0]["complete"] is False
 
 
-def test_limits_hold_while_decoding(service: Service, me: Session, clip: str) -> None:
-    strict = Service(service.tracker, type(SETTINGS)(max_seconds=1, preview_hz=20), service.sessions)
-    with pytest.raises(LangTrackError, match="takes up to 1"):
-        strict.follow(me, clip, "the car", "")
-    few = Service(service.tracker, type(SETTINGS)(max_frames=10, preview_hz=20), service.sessions)
-    with pytest.raises(LangTrackError, match="24 frames; this server takes up to 10"):
-        few.follow(me, clip, "the car", "")
+@pytest.mark.parametrize(
+    ("limits", "why"),
+    [({"max_seconds": 1}, "takes up to 1"), ({"max_frames": 10}, "24 frames; this server takes up to 10")],
+)
+def test_limits_hold(clip: str, tmp_path: Path, limits: dict[str, Any], why: str) -> None:
+    with opened_service(tmp_path, **limits) as strict, pytest.raises(LangTrackError, match=why):
+        strict.follow(strict.sessions.get("me"), clip, "the car", "")

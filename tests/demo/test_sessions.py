@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,16 +12,13 @@ from typing import Any
 import pytest
 from app_helpers import (
     FRAMES,
-    SETTINGS,
     eventually,
-    paced_tracker,
 )
 from service_helpers import opened_service, upload
 
 import demo.hosting
 from demo.api import Api
 from demo.hosting import check_mcp, device, on_gpu, on_zero_gpu, seconds_for
-from demo.job_queue import JobQueue
 from demo.service import Service
 from demo.sessions import Sessions
 from langtrack_core.types import LangTrackError
@@ -39,37 +35,36 @@ def clip(tmp_path: Path) -> str:
     return upload(tmp_path)
 
 
-# --- sessions and the line ---------------------------------------------------------------------------------
+# --- sessions and the queue ---------------------------------------------------------------------------------
 
 
 def test_a_reloaded_page_finds_its_run_and_a_closed_one_ends(tmp_path: Path, clip: str) -> None:
-    service = Service(paced_tracker(), SETTINGS, Sessions(tmp_path / "root", 3600.0, 0.3, JobQueue(1, 3)))
-    sessions = service.sessions
-    first = sessions.get("page-1")
-    first.own(Path(clip))
-    work = service.follow(first, clip, "the slow slow car", "")
-    assert eventually(lambda: work.progress.frames > 0)
-    sessions.leave("page-1")
-    empty = sessions.get("page-2")
-    assert sessions.resume("page-2", "wrong") is None and sessions.resume("page-2", None) is None
-    assert sessions.resume("page-2", first.token) is first and sessions.get("page-2") is first
-    assert empty is not first and len(sessions) == 1
-    done_before = service.tracker.frames_done  # type: ignore[attr-defined]
-    assert eventually(lambda: service.tracker.frames_done > done_before + 4)  # type: ignore[attr-defined]
-    assert not work.over  # it goes on, well beyond the time in which a page may come back
+    with opened_service(tmp_path, reload_grace_s=0.3) as service:
+        sessions = service.sessions
+        first = sessions.get("page-1")
+        first.own(Path(clip))
+        job = service.follow(first, clip, "the slow slow car", "")
+        assert eventually(lambda: job.progress.frames > 0)
+        sessions.leave("page-1")
+        empty = sessions.get("page-2")
+        assert sessions.resume("page-2", "wrong") is None and sessions.resume("page-2", None) is None
+        assert sessions.resume("page-2", first.token) is first and sessions.get("page-2") is first
+        assert empty is not first and len(sessions) == 1
+        before = job.progress.frames
+        assert eventually(lambda: job.progress.frames > before + 4)
+        assert not job.over  # it goes on, well beyond the time in which a page may come back
 
-    assert sessions.resume("page-3", first.token) is first  # a duplicated tab
-    sessions.leave("page-2")
-    assert not eventually(lambda: work.over, 0.6)
-    sessions.leave("page-3")
-    assert eventually(lambda: len(sessions) == 0 and not Path(clip).exists())
-    assert work.over and list((tmp_path / "root").rglob("*")) == []
-    assert sessions.resume("page-4", first.token) is None
-    sessions.close()
+        assert sessions.resume("page-3", first.token) is first  # a duplicated tab
+        sessions.leave("page-2")
+        assert not eventually(lambda: job.over, 0.6)
+        sessions.leave("page-3")
+        assert eventually(lambda: len(sessions) == 0 and not Path(clip).exists())
+        assert job.over and list((tmp_path / "root").rglob("*")) == []
+        assert sessions.resume("page-4", first.token) is None
 
 
 def test_a_clip_that_somebody_else_has_just_uploaded_stays(tmp_path: Path, clip: str) -> None:
-    sessions = Sessions(tmp_path / "root", 3600.0, 0.3, JobQueue(1, 3))
+    sessions = Sessions(tmp_path / "root", 3600.0, 0.3)
     sessions.get("page-1").own(Path(clip))
     again = tmp_path / "arriving"
     again.write_bytes(Path(clip).read_bytes())
@@ -81,52 +76,23 @@ def test_a_clip_that_somebody_else_has_just_uploaded_stays(tmp_path: Path, clip:
     assert not Path(clip).exists()
 
 
-def test_one_run_a_session_and_a_full_line(service: Service, clip: str) -> None:
+def test_one_run_a_session_and_a_full_queue(service: Service, clip: str) -> None:
     sessions = [service.sessions.get(f"{k}") for k in range(6)]
-    works = [
-        service.follow(session, clip, "the slow car", "") for session in sessions[:5]
-    ]  # 2 compute, 3 wait
+    jobs = [
+        service.follow(session, clip, "the slow slow car", "") for session in sessions[:5]
+    ]  # 3 of them wait
     for _ in range(20):
         with pytest.raises(LangTrackError, match="A run is going on in this page"):
             service.follow(sessions[0], clip, "the car", "")
     with pytest.raises(LangTrackError, match="3 others are waiting"):
         service.follow(sessions[5], clip, "the car", "")
-    assert sessions[5].workspace is None and sessions[5].work is None
+    assert sessions[5].workspace is None and sessions[5].job is None
     assert not sessions[5].folder.exists() or list(sessions[5].folder.rglob("*")) == []
-    assert [service.sessions.line.position(work) for work in works] == [0, 0, 1, 2, 3]
+    assert [service.queue.position(job) for job in jobs] == [0, 0, 1, 2, 3]
     service.cancel(sessions[2])
-    assert [service.sessions.line.position(work) for work in works] == [0, 0, 0, 1, 2]
+    assert [service.queue.position(job) for job in jobs] == [0, 0, 0, 1, 2]
     service.cancel(sessions[0])
-    assert eventually(lambda: works[3].started) and not works[4].started
-
-
-def test_the_line_serves_in_order() -> None:
-    class Told:
-        def __init__(self) -> None:
-            self.over, self.started, self._end = False, False, threading.Event()
-
-        def start(self) -> None:
-            self.started = True
-
-        def wait(self, timeout_s: float | None = None) -> bool:
-            return self._end.wait(timeout_s)
-
-        def end(self) -> None:
-            self.over = True
-            self._end.set()
-
-    line, jobs = JobQueue(1, 10), [Told() for _ in range(5)]
-    for job in jobs:
-        line.enter(job)
-    assert eventually(lambda: jobs[0].started)
-    assert [line.position(job) for job in jobs] == [0, 1, 2, 3, 4]
-    jobs[1].over = True  # cancelled while it waited
-    jobs[0].end()
-    for job in jobs[2:]:
-        assert eventually(lambda job=job: job.started and line.position(job) == 0)
-        assert not any(later.started for later in jobs[jobs.index(job) + 1 :])
-        job.end()
-    assert not jobs[1].started
+    assert eventually(lambda: jobs[3].progress.frames > 0) and jobs[4].progress.stage == "waiting"
 
 
 # --- the API and hosting -----------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from app_helpers import FRAMES, SETTINGS, counting_clip, paced_tracker
 
 from demo.page_events import PageEvents, View
 from demo.service import Service
-from demo.sessions import Sessions
 from demo.tool_events import ToolEvents
 
 PAGE: Any = SimpleNamespace(session_hash="page")
@@ -22,7 +21,7 @@ def actions(tmp_path_factory: pytest.TempPathFactory) -> ToolEvents:
     """Of a page that has followed a clip."""
     folder = tmp_path_factory.mktemp("actions")
     root = folder / "root"
-    events = PageEvents(Service(paced_tracker(), SETTINGS, Sessions(root, 3600.0)), {})
+    events = PageEvents(Service(paced_tracker(), SETTINGS, root), {})
     clip = counting_clip(root / ("a" * 64) / "grey.mp4")
     events.begin(str(clip), "the red car", "", 0, 1, PAGE)
     (*_, end) = events.watch(PAGE)

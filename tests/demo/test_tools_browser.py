@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 from app_helpers import SETTINGS, Server, chromium, counting_clip, serving
-from fake_branches import fake_tracker
+from fake_branches import decided, fake_tracker
 from playwright.sync_api import Browser, Page, expect
 
-from demo import player
+from demo.annotation.project import Project, Segment
 from demo.player_video import MapsWriter, PlayerVideoWriter
+from demo.timeline import Timeline
+from demo.workspace import SegmentResult, Workspace
 from langtrack_core import probe, read_frames
 from langtrack_core.pipeline import LangTracker
+from langtrack_core.run.format import BranchBox, Row, Run
 from langtrack_core.types import Estimate, Frame
 from langtrack_core.video import VideoWriter
 
@@ -83,7 +86,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "examples" / "crossing-cars.json").write_text(json.dumps(note))
     boxes = np.loadtxt(shipped.with_suffix(".groundtruth.txt"), delimiter=",")
     tracker = scripted_tracker(boxes[:FRAMES])
-    settings = dataclasses.replace(SETTINGS, reload_grace_s=30.0)
+    settings = replace(SETTINGS, reload_grace_s=30.0)
     with serving(folder / "root", tracker, settings, folder / "examples") as running:
         yield running
 
@@ -312,43 +315,36 @@ def test_a_reload_finds_the_run_and_cancel_keeps_what_is_done(page: Page) -> Non
     assert int(page.locator(".lt-range").get_attribute("max") or 0) < FRAMES - 1
 
 
-def test_ten_thousand_frames_are_drawn_by_the_column(page: Page, server: Server, tmp_path: Path) -> None:
-    frames = 10_000
-    info = probe(counting_clip(tmp_path / "tiny.mp4", frames=2))
-    grey = np.full((32, 32, 3), 128, np.uint8)
-    with PlayerVideoWriter(tmp_path / "film.mp4", info, 32) as film:
-        film.size_wh = (32, 32)
-        for k in range(frames):
-            film.add(Frame(k, k / 12, grey))
-    with MapsWriter(tmp_path / "maps.gz", 32, 32) as maps:
+def long_workspace(folder: Path, clip: Path, frames: int, lost: int) -> Workspace:
+    """A made-up track of so many frames, one of them without the object."""
+    video = {"name": "tiny.mp4", "sha256": "0" * 64, "width": 32, "height": 32, "fps": 12.0}
+    workspace = Workspace(folder, None, None, Project(video))
+    found, absent = BranchBox(np.array([4.0, 4.0, 20.0, 20.0]), 0.9), BranchBox(None, 0.1)
+    rows = [
+        Row(k, k / 12, decided(None, "lost"), absent, absent, absent)
+        if k == lost
+        else Row(k, k / 12, decided("tracker"), found, replace(found, confidence=0.5 + k % 2 * 0.4), found)
+        for k in range(frames)
+    ]
+    segment = Segment(folder / "run", Run({"video": video, "expression": "the red car"}, rows, {}))
+    with MapsWriter(folder / "maps.gz", 32, 32) as maps:
         for _ in range(frames):
             maps.add_maps(np.zeros((2, 32, 32), np.uint8))
-    session = next(one for one in server.events.sessions._all() if one.workspace)
-    assert session.workspace is not None
-    state = session.workspace.state()
-    target = state["targets"][0]
-    run = {name: [values[0]] * frames for name, values in target["run"].items()}
-    run |= {
-        "index": list(range(frames)),
-        "time_s": [k / 12 for k in range(frames)],
-        "language": [0.5, 0.9] * (frames // 2),
-    }
-    run["state"] = ["lost" if k == 7777 else "tracking" for k in range(frames)]
-    run["fused"] = ["absent" if k == 7777 else 0.9 for k in range(frames)]
-    written = maps.maps
-    files = {"file": written.path, "size": list(written.size_wh), "offsets": list(written.offsets)}
-    long = {
-        **state,
-        "film": {"file": film.path, "frames": frames},
-        "targets": [{**target, "run": run, "maps": files}],
-    }
-    value = player.done(long, session.token)
-    root = server.events.sessions.root
-    for place in (value["player_video"], *value["maps"]):  # Gradio hands out what lies below its folder
-        path = root / Path(place["path"]).name
-        path.write_bytes(Path(place["path"]).read_bytes())
-        place["path"] = str(path)
-    server.events.page_of = lambda session, newest=False: value  # type: ignore[method-assign]
+    with PlayerVideoWriter(folder / "tiny.mp4", probe(clip), 32) as film:
+        for k in range(frames):
+            film.add(Frame(k, k / 12, np.full((32, 32, 3), 128, np.uint8)))
+    (target,) = workspace.add_targets(["Long"])
+    workspace.add_segments([SegmentResult(target.id, segment, Timeline.of_run(segment.run), maps.maps, 0)])
+    workspace.set_film(film.path, frames, whole=True)
+    return workspace
+
+
+def test_ten_thousand_frames_are_drawn_by_the_column(page: Page, server: Server, tmp_path: Path) -> None:
+    frames = 10_000
+    session = server.service.sessions.find(page.evaluate("sessionStorage.getItem('langtrack')"))
+    assert session is not None
+    clip = counting_clip(tmp_path / "tiny.mp4", frames=2)
+    session.adopt(long_workspace(session.new_folder(), clip, frames, lost=7777))
     page.reload()
     expect(page.locator(DONE)).to_be_visible(timeout=60_000)
     expect(page.locator(".lt-range")).to_have_attribute("max", str(frames - 1))

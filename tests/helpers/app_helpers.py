@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, sync_playwright
 from synthetic import Clip, write_mp4
 
 from demo.layout import build_app, launch_options
-from demo.page_events import PageEvents
+from demo.service import Service
 from demo.settings import Settings
 from demo.track_request import Tracker
 from langtrack_core.pipeline import LangTracker
@@ -70,6 +70,11 @@ class PacedTracker(LangTracker):
         self.frames_done = 0
         self._lock = threading.Lock()
 
+    @property
+    def computing(self) -> int:
+        """Targets that are being followed now."""
+        return len(self.started) - len(self.closed)
+
     def track_all(
         self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1, backward: bool = False
     ) -> Generator[tuple[Step, ...]]:
@@ -100,7 +105,7 @@ class Server:
     url: str
     root: Path
     tracker: Any
-    events: PageEvents
+    service: Service
 
     def sessions(self) -> list[Path]:
         return sorted(self.root.glob("session-*"))
@@ -122,7 +127,7 @@ def serving(
     before = os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(root)
     tracker = tracker or paced_tracker()
-    page, events = build_app(tracker, settings, root, examples)
+    page, service = build_app(tracker, settings, root, examples)
     try:
         _, url, _ = page.launch(
             server_name="127.0.0.1",
@@ -131,9 +136,9 @@ def serving(
             root_path=root_path,
             **launch_options(settings, examples),
         )
-        yield Server(url, root, tracker, events)
+        yield Server(url, root, tracker, service)
     finally:
-        events.sessions.close()
+        service.close()
         page.close()
         if before is None:
             del os.environ["GRADIO_TEMP_DIR"]

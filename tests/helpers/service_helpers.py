@@ -1,4 +1,4 @@
-"""What the tests of the page's work share: a service over a tracker that waits, one visitor, one clip."""
+"""What the tests of the service share: one over a tracker that waits, one visitor, one clip."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gzip
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,8 @@ from app_helpers import (
 )
 
 from demo.job import Job
-from demo.job_queue import JobQueue
 from demo.service import Service
-from demo.sessions import Session, Sessions
+from demo.sessions import Session
 from demo.timeline import Timeline
 from langtrack_core.video import read_frames
 
@@ -27,12 +27,14 @@ COLUMNS = set(Timeline.__dataclass_fields__)
 
 
 @contextmanager
-def opened_service(tmp_path: Path) -> Iterator[Service]:
+def opened_service(tmp_path: Path, **settings: Any) -> Iterator[Service]:
     """Two places and three to wait; afterwards nothing computes and nothing is left."""
-    made = Service(paced_tracker(), SETTINGS, Sessions(tmp_path / "root", 3600.0, 0.0, JobQueue(2, 3)))
-    yield made
-    made.sessions.close()
-    assert [thread.name for thread in threading.enumerate() if thread.name == "langtrack-run"] == []
+    changed = {"queue_size": 3, "reload_grace_s": 0.0, **settings}
+    service = Service(paced_tracker(), replace(SETTINGS, **changed), tmp_path / "root")
+    yield service
+    service.close()
+    assert service.tracker.computing == 0  # type: ignore[attr-defined]
+    assert [thread.name for thread in threading.enumerate() if "langtrack-job" in thread.name] == []
     assert list((tmp_path / "root").rglob("*")) == []
 
 
@@ -40,10 +42,10 @@ def upload(tmp_path: Path) -> str:
     return str(counting_clip(tmp_path / "upload" / "grey.mp4"))
 
 
-def done(work: Job) -> Job:
-    assert work.wait(60)
-    assert work.error is None
-    return work
+def done(job: Job) -> Job:
+    assert job.wait(60)
+    assert job.error is None
+    return job
 
 
 def target(session: Session, number: int = 1) -> dict[str, Any]:
