@@ -98,13 +98,13 @@ def language_scores(
         others = [other for other in sequences if not same_kind(other, sequence)]
         foreign = [segmenter.encode(text) for other in others for text in other.expressions]
         guests = itertools.cycle(foreign)
-        asked = 0
+        queries = 0
         for frame in sequence.read_frames():
             if frame.index % stride:
                 continue
             true_mask = sequence.mask(frame.index)
-            before, asked = asked // OWN_PER_FOREIGN, asked + len(own)
-            turns = asked // OWN_PER_FOREIGN - before
+            before, queries = queries // OWN_PER_FOREIGN, queries + len(own)
+            turns = queries // OWN_PER_FOREIGN - before
             for encoded in own + list(itertools.islice(guests, turns)):
                 mask_prob, score = segmenter.predict(frame, encoded)
                 mask = binarise(prob_to_u8(mask_prob))

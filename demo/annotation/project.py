@@ -26,8 +26,8 @@ MAX_SEGMENTS = 200
 MAX_NAME = 80
 
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442", "#999999")
-"""Of the targets, in the order in which they come: Okabe and Ito's palette, told apart by every common kind
-of colour vision (jfly.uni-koeln.de/color)."""
+"""Colours of the targets, in the order in which they come: Okabe and Ito's palette, which all common kinds
+of colour vision tell apart (jfly.uni-koeln.de/color)."""
 
 
 @dataclass(frozen=True)

@@ -175,14 +175,14 @@ def _check_run(run: Run, project: Project) -> None:
     if not run.rows or len(frames) != len(run.rows) or min(frames) < 0 or max(frames) > 10_000_000:
         raise LangTrackError("A boxes.csv of the project is empty, or has a frame twice.")
     for row in run.rows:
-        said = [row.fused, row.language, row.tracker]
+        results = [row.fused, row.language, row.tracker]
         fine = (
             math.isfinite(row.time_s)
-            and all(one is None or 0 <= one.confidence <= 1 for one in said)
+            and all(one is None or 0 <= one.confidence <= 1 for one in results)
             and all(
                 one is None or one.box_xyxy is None
                 or (all(map(math.isfinite, one.box_xyxy)) and abs(one.box_xyxy).max() < 1e6)
-                for one in said
+                for one in results
             )
         )  # fmt: skip
         if not fine:

@@ -96,8 +96,8 @@ class Verdicts:
 
     def counts(self) -> dict[str, int]:
         """How many frames got each verdict, all `SIDES` present; notes alone are not counted."""
-        said = [verdict.says for verdict in self._by_frame.values()]
-        return {side: said.count(side) for side in SIDES}
+        verdicts = [verdict.says for verdict in self._by_frame.values()]
+        return {side: verdicts.count(side) for side in SIDES}
 
     # --- files ------------------------------------------------------------------------------------------
 
@@ -107,30 +107,30 @@ class Verdicts:
         return {"format": FORMAT, "format_version": FORMAT_VERSION, "verdicts": listed}
 
     @classmethod
-    def from_json(cls, said: Any) -> Verdicts:
+    def from_json(cls, document: Any) -> Verdicts:
         """The inverse of `to_json`.
 
         Raises:
             LangTrackError: another format or version, or an entry that is not a verdict; it names the entry.
         """
-        if not isinstance(said, Mapping) or said.get("format") != FORMAT:
+        if not isinstance(document, Mapping) or document.get("format") != FORMAT:
             raise LangTrackError(
                 "These are not verdicts of LangTrack: the JSON says another format, or none."
             )
-        if said.get("format_version") != FORMAT_VERSION:
+        if document.get("format_version") != FORMAT_VERSION:
             raise LangTrackError(
-                f"Verdicts of version {said.get('format_version')!r:.20} cannot be read; "
+                f"Verdicts of version {document.get('format_version')!r:.20} cannot be read; "
                 f"this LangTrack reads version {FORMAT_VERSION}."
             )
-        entries = said.get("verdicts")
+        entries = document.get("verdicts")
         if not isinstance(entries, list):
             raise LangTrackError("Verdicts need a list “verdicts”.")
-        found = cls()
+        verdicts = cls()
         for number, entry in enumerate(entries, 1):
             if not isinstance(entry, Mapping):
                 raise LangTrackError(f"Entry {number} of the verdicts is not an object.")
-            found._take(f"Entry {number}", entry.get("frame"), entry.get("verdict"), entry.get("note", ""))
-        return found
+            verdicts._take(f"Entry {number}", entry.get("frame"), entry.get("verdict"), entry.get("note", ""))
+        return verdicts
 
     def to_csv(self) -> str:
         """A header and a line a frame: ``frame,verdict,note``."""
@@ -153,25 +153,25 @@ class Verdicts:
             raise LangTrackError(f"The verdicts are not valid CSV: {error}.") from error
         if not table or tuple(cell.strip() for cell in table[0]) != COLUMNS:
             raise LangTrackError(f"Verdicts in CSV need the columns {','.join(COLUMNS)} in their first line.")
-        found = cls()
+        verdicts = cls()
         for number, cells in enumerate(table[1:], 2):
             if not cells:
                 continue
             if len(cells) != len(COLUMNS):
                 raise LangTrackError(f"Line {number} of the verdicts has {len(cells)} cells instead of 3.")
             frame = int(cells[0]) if cells[0].strip().isdecimal() else cells[0]
-            found._take(f"Line {number}", frame, cells[1].strip() or None, cells[2])
-        return found
+            verdicts._take(f"Line {number}", frame, cells[1].strip() or None, cells[2])
+        return verdicts
 
     @classmethod
     def from_text(cls, text: str) -> Verdicts:
         """JSON or CSV, whichever it is."""
         if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
             try:
-                said = json.loads(text.removeprefix("\ufeff"))
+                document = json.loads(text.removeprefix("\ufeff"))
             except (ValueError, RecursionError) as error:
                 raise LangTrackError("The verdicts are not valid JSON.") from error
-            return cls.from_json(said)
+            return cls.from_json(document)
         return cls.from_csv(text)
 
     def _take(self, where: str, frame: Any, says: Any, note: Any) -> None:
@@ -217,8 +217,8 @@ def doubt(row: Row) -> Doubt:
     """
     language, tracker = row.language, row.tracker
     if language is None or tracker is None:
-        said = language or tracker
-        unsure = 0.0 if said is None or said.box_xyxy is None else 1 - abs(2 * said.confidence - 1)
+        result = language or tracker
+        unsure = 0.0 if result is None or result.box_xyxy is None else 1 - abs(2 * result.confidence - 1)
         return Doubt(row.frame, 0.2 * unsure, "one branch alone, unsure")
     if language.box_xyxy is not None and tracker.box_xyxy is not None:
         apart = 1 - box_iou(language.box_xyxy, tracker.box_xyxy)
@@ -227,8 +227,8 @@ def doubt(row: Row) -> Doubt:
         return Doubt(row.frame, apart * (0.5 + 0.5 * sure), why if apart > 0.5 else "branches nearly agree")
     if language.box_xyxy is None and tracker.box_xyxy is None:
         return Doubt(row.frame, 0.0, "both see nothing")
-    said, who = (tracker, "tracker") if language.box_xyxy is None else (language, "language")
-    return Doubt(row.frame, 0.75 * said.confidence, f"only the {who} sees it")
+    result, branch = (tracker, "tracker") if language.box_xyxy is None else (language, "language")
+    return Doubt(row.frame, 0.75 * result.confidence, f"only the {branch} sees it")
 
 
 def review_queue(

@@ -33,14 +33,14 @@ def write_index(path: Path, items: Iterable[Item], entries: Mapping[str, Entry])
         for item in items:
             entry = entries.get(item.id)
             box = "" if item.box is None else ",".join(f"{v:g}" for v in item.box)
-            asked = [item.video, item.expression or "", box, item.start]
+            query = [item.video, item.expression or "", box, item.start]
             if entry is None:
-                table.writerow([item.id, "pending", "", *asked, 0, 0, 0, 0, 0, 0, ""])
+                table.writerow([item.id, "pending", "", *query, 0, 0, 0, 0, 0, 0, ""])
                 continue
             states = [entry.states.get(state, 0) for state in ("tracking", "searching", "lost")]
             run = f"runs/{item.id}" if entry.status == "done" else ""
-            ended = [entry.frames, *states, entry.seconds, entry.attempts, run]
-            table.writerow([item.id, entry.status, entry.reason, *asked, *ended])
+            result = [entry.frames, *states, entry.seconds, entry.attempts, run]
+            table.writerow([item.id, entry.status, entry.reason, *query, *result])
 
 
 def write_coco_video(path: Path, items: Iterable[Item], runs: Path) -> None:

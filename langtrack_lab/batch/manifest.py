@@ -135,12 +135,13 @@ def _item(cells: dict[str, Any], folder: Path) -> Item:
         raise LangTrackError(f"start must be a whole number from 0 on, got {start!r}.")
     path = str(folder / video.strip())
     digest = hashlib.sha256(json.dumps([path, expression, box, int(start)]).encode()).hexdigest()
-    given = cells.get("id") or f"{plain_name(Path(path).stem, 'video', longest=40)}-{digest[:12]}"
-    if not isinstance(given, str) or not _ID.fullmatch(given):
+    item_id = cells.get("id") or f"{plain_name(Path(path).stem, 'video', longest=40)}-{digest[:12]}"
+    if not isinstance(item_id, str) or not _ID.fullmatch(item_id):
         raise LangTrackError(
-            f"id must be 1 to 100 letters, digits, dots, dashes and underscores, no dot first, got {given!r}."
+            "id must be 1 to 100 letters, digits, dots, dashes and underscores, no dot first, "
+            f"got {item_id!r}."
         )
-    item = Item(given, path, expression, box, int(start))
+    item = Item(item_id, path, expression, box, int(start))
     item.query()  # refuses an empty query, an impossible box, a text without words
     return item
 

@@ -98,8 +98,8 @@ def print_absent(tracker: LangTracker, folder: Path, frames: int = ABSENT_FRAMES
     fused, alone, total = Counter[str](), Counter[str](), Counter[str]()
     pairs = [(clip, other) for clip in clips for other in clips if not same_kind(clip, other)]
     for clip, other in tqdm(pairs, "absent", leave=False):
-        shown = itertools.islice(clip.read_frames(), frames)
-        for step in tracker.track(shown, Query(other.expressions[0])):
+        pictures = itertools.islice(clip.read_frames(), frames)
+        for step in tracker.track(pictures, Query(other.expressions[0])):
             sure = step.language is not None and step.language.present
             sure = sure and step.language.confidence >= tracker.fusion.start  # type: ignore[union-attr]
             total[clip.name] += 1

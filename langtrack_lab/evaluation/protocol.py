@@ -59,10 +59,10 @@ class Protocol:
     @property
     def title(self) -> str:
         """The protocol in one line: the heading of its tables."""
-        given = {"sentence": "by sentence only", "box": "by box only", "both": "by box and sentence"}[
+        start = {"sentence": "by sentence only", "box": "by box only", "both": "by box and sentence"}[
             self.init
         ]
-        parts = [self.kind if self.split is None else f"{self.kind} {self.split}", given]
+        parts = [self.kind if self.split is None else f"{self.kind} {self.split}", start]
         if self.sentences == "all" and self.init != "box":
             parts.append("every sentence")
         if self.frames is not None:
@@ -135,25 +135,25 @@ def items_of(protocol: Protocol, folder: Path) -> list[Item]:
     sequences = _sequences(protocol, Path(folder))
     if not sequences:
         raise LangTrackError(f"{folder} holds no sequences of kind {protocol.kind}.")
-    found: list[Item] = []
+    items: list[Item] = []
     for sequence in sequences:
         sequence = shortened(sequence, protocol.frames)
         if protocol.init == "box":
-            found.append(Item(sequence.name, sequence, None, "box"))
+            items.append(Item(sequence.name, sequence, None, "box"))
             continue
         if not sequence.expressions:
             raise LangTrackError(
                 f"Sequence {sequence.name} has no sentence; --init box measures without sentences."
             )
-        asked = sequence.expressions if protocol.sentences == "all" else sequence.expressions[:1]
-        for number, sentence in enumerate(asked, 1):
+        sentences = sequence.expressions if protocol.sentences == "all" else sequence.expressions[:1]
+        for number, sentence in enumerate(sentences, 1):
             key = sequence.name if number == 1 else f"{sequence.name} ({number})"
-            found.append(Item(key, sequence, sentence, protocol.init))
-    keys = [item.key for item in found]
+            items.append(Item(key, sequence, sentence, protocol.init))
+    keys = [item.key for item in items]
     twice = next((key for key in keys if keys.count(key) > 1), None)
     if twice is not None:
         raise LangTrackError(f"Two sequences in {folder} are called {twice}; rename one.")
-    return found
+    return items
 
 
 def shortened(sequence: Sequence, frames: int | None) -> Sequence:

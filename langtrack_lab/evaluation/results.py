@@ -88,8 +88,8 @@ class ResultFolder:
         data: Path,
         label: str,
     ) -> None:
-        asked = {"protocol": protocol.as_json(), "tracker": tracker_info, "code": code_hash()}
-        fingerprint = hashlib.sha256(_canonical(asked).encode()).hexdigest()
+        question = {"protocol": protocol.as_json(), "tracker": tracker_info, "code": code_hash()}
+        fingerprint = hashlib.sha256(_canonical(question).encode()).hexdigest()
         self.path = Path(out) / f"{protocol.kind}-{protocol.init}-{fingerprint[:8]}"
         run = {
             "format": FORMAT,
@@ -97,7 +97,7 @@ class ResultFolder:
             "fingerprint": fingerprint,
             "label": label,
             "data": str(Path(data).resolve()),
-            **asked,
+            **question,
             "sequences": {item.key: file_name(item) for item in items},
         }
         try:

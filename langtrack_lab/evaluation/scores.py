@@ -130,26 +130,26 @@ def by_sequence(pairs: Iterable[tuple[Record, Scores]], key: str) -> dict[str, f
 
 
 def _scores(record: Record, predictions: Predictions, convention: Convention) -> Scores:
-    given = record.init != "sentence"
+    from_box = record.init != "sentence"
     values: dict[str, Value] = {}
     boxes, truth = predictions.boxes_xyxy, record.truth_xyxy
     curves: dict[str, FloatArray] = {}
     overlaps = box_ious(boxes, np.where(record.absent[:, None], np.nan, truth))
-    if not np.isnan(overlaps[1 if given else 0 :]).all():
-        options = {"by_box": given, "absent": record.absent, "size_hw": record.size_hw}
+    if not np.isnan(overlaps[1 if from_box else 0 :]).all():
+        options = {"by_box": from_box, "absent": record.absent, "size_hw": record.size_hw}
         ope = score_boxes(boxes, truth, convention, **options)  # type: ignore[arg-type]
-        got = score_boxes(boxes, truth, GOT10K, **options)  # type: ignore[arg-type]
+        got10k = score_boxes(boxes, truth, GOT10K, **options)  # type: ignore[arg-type]
         curves = {"success": ope.success, "precision": ope.precision, "normalised": ope.normalised}
         values["auc"] = Value(ope.auc, ope.counted)
         values["precision"] = Value(ope.precision_20, ope.counted)
         values["normalised"] = Value(ope.normalised_20, ope.counted)
         values["normalised_auc"] = Value(ope.normalised_auc, ope.counted)
-        values["ao"] = Value(got.average_overlap, got.counted)
-        values["sr50"] = Value(got.success_rate(0.5), got.counted)
-        values["sr75"] = Value(got.success_rate(0.75), got.counted)
+        values["ao"] = Value(got10k.average_overlap, got10k.counted)
+        values["sr50"] = Value(got10k.success_rate(0.5), got10k.counted)
+        values["sr75"] = Value(got10k.success_rate(0.75), got10k.counted)
     if len(predictions.unions):
         overlaps = predictions.mask_ious
-        values |= _of_masks(predictions, given)
+        values |= _of_masks(predictions, from_box)
         referral = overlaps
     else:
         referral = referral_overlaps(boxes, truth, record.absent)
@@ -159,11 +159,11 @@ def _scores(record: Record, predictions: Predictions, convention: Convention) ->
     return Scores(values, overlaps=overlaps, **curves)
 
 
-def _of_masks(predictions: Predictions, given: bool) -> dict[str, Value]:
+def _of_masks(predictions: Predictions, from_box: bool) -> dict[str, Value]:
     """DAVIS leaves the first and the last frame out when an annotation was given."""
     values: dict[str, Value] = {}
-    kept = slice(1, -1) if given else slice(None)
-    j, f = predictions.mask_ious[kept], predictions.boundaries[kept]
+    counted_frames = slice(1, -1) if from_box else slice(None)
+    j, f = predictions.mask_ious[counted_frames], predictions.boundaries[counted_frames]
     if not np.isnan(j).all():
         of_j, of_f = davis_statistics(j), davis_statistics(f)
         counted = int(np.count_nonzero(~np.isnan(j)))

@@ -161,10 +161,10 @@ def _tables(head: Sequence[str], rows: Sequence[Row], *, best: bool = False) -> 
     Names that both would show stand in the first alone.
     """
     parts: list[str] = []
-    for caption, wanted in (("boxes", BOX_COLUMNS), ("masks", MASK_COLUMNS)):
-        kept = [row for row in rows if any(key in row[1] for key in wanted)]
-        if kept:
-            parts.append(_table(caption, head, kept, columns_of(kept, wanted), best=best))
+    for caption, columns in (("boxes", BOX_COLUMNS), ("masks", MASK_COLUMNS)):
+        rows_with_any = [row for row in rows if any(key in row[1] for key in columns)]
+        if rows_with_any:
+            parts.append(_table(caption, head, rows_with_any, columns_of(rows_with_any, columns), best=best))
             places = [i for i, title in enumerate(head) if title not in _ONCE]
             head = [head[i] for i in places]
             rows = [(tuple(names[i] for i in places), figures) for names, figures in rows]
