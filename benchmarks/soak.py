@@ -75,7 +75,7 @@ def upload(root: Path, example: str, visit: int) -> Path:
 
 def annotator(service: Service, me: Session, clip: Path) -> None:
     """Follows, tries other settings, judges and saves; corrects backward and takes it back."""
-    done(service.follow(me, str(clip), "the red car", "", 0, 5))
+    done(service.follow(me, service.check_request(str(clip), "the red car", "", 0, 5)))
     space = me.workspace
     assert space is not None
     space.what_if(1, {"every": 10, "rule": "language"})
@@ -91,20 +91,20 @@ def impatient(service: Service, me: Session, clip: Path) -> None:
     """Clicks twenty times, cancels, and leaves while the next run computes."""
     for _ in range(20):
         with contextlib.suppress(LangTrackError):  # one run a page
-            service.follow(me, str(clip), "the car", "", 0, 3)
+            service.follow(me, service.check_request(str(clip), "the car", "", 0, 3))
     assert me.job is not None
     while me.job.progress.frames < 5 and not me.job.over:
         time.sleep(0.02)
     service.cancel(me)
-    service.follow(me, str(clip), "the car", "", 0, 3)
+    service.follow(me, service.check_request(str(clip), "the car", "", 0, 3))
 
 
 def comparer(service: Service, me: Session, clip: Path) -> None:
     """Compares two sentences, and reloads the page meanwhile."""
-    work = service.compare(me, str(clip), ["the car on the left", "the blue car"], 0, 10)
+    job = service.compare(me, str(clip), ["the car on the left", "the blue car"], every=10)
     service.sessions.leave("visitor")
     assert service.sessions.resume("visitor", me.token) is me
-    done(work)
+    done(job)
     assert me.workspace is not None
     me.workspace.agreement()
 
@@ -139,7 +139,7 @@ def main() -> int:
             kind = VISITS[visit % len(VISITS)]
             clip = upload(root, examples[visit % len(examples)], visit)
             me = service.sessions.get("visitor")
-            me.own(clip)
+            me.claim_upload(clip)
             kind(service, me, clip)
             service.sessions.drop("visitor")
             shutil.rmtree(clip.parent)

@@ -1,4 +1,4 @@
-"""The API's four calls, without Gradio: submit, progress, cancel, results.
+"""The named endpoints of the API; their docstrings are its documentation. Nothing here knows the page.
 
 A run that is submitted belongs to nobody's page. It has a session of its own, named by the run's id, which
 nobody can guess; it computes whether or not anybody asks, and goes `Settings.keep_hours` after its last use.
@@ -7,24 +7,62 @@ nobody can guess; it computes whether or not anybody asks, and goes `Settings.ke
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
+
+import gradio as gr
 
 from langtrack_core.types import LangTrackError
 
 from .service import Service
 from .sessions import Session
-from .track_job import TrackJob
 
 
 class Api:
-    """What the named endpoints do; the docstrings are their documentation.
-
-    Every LangTrackError is one sentence for the caller.
-    """
+    """Every LangTrackError is one sentence for the caller."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
+
+    def track(
+        self,
+        video: str | None,
+        text: str | None,
+        box: str | None,
+        start: float | None,
+        every: float | None,
+        request: gr.Request,
+    ) -> Iterator[tuple[dict[str, Any], str | None]]:
+        """Follow what an expression or a box says through a video.
+
+        Args:
+            video: the clip, uploaded by the client (`handle_file`).
+            text: referring expression, at most 500 characters; may be empty when there is a box.
+            box: "x1,y1,x2,y2" in pixels of the start frame, x2 and y2 exclusive; may be empty.
+            start: index of the first frame to look at.
+            every: run the language branch on every that many frames.
+
+        Returns:
+            A report, and the run's files in one ZIP. While it computes the report has ``stage``, ``frames``,
+            ``total``, ``fps`` and ``left_s``, and there is no ZIP yet; the last one has ``stage`` "done",
+            ``frames``, ``found`` (frames with the object), ``unknown_words``, ``seconds`` and ``warning``:
+            None, or a sentence when the video is damaged or ends early; the files are of what could be read.
+        """
+        session = self.service.sessions.get(request.session_hash)
+        session.claim_upload(video)
+        checked = self.service.check_request(video, text, box, start, every)
+        job = self.service.follow(session, checked, fresh=True)
+        try:
+            while not job.wait(1.0 / self.service.settings.preview_hz):
+                progress = self.service.progress(session)
+                yield {name: progress[name] for name in ("stage", "frames", "total", "fps", "left_s")}, None
+            if job.outcome == "cancelled":
+                raise LangTrackError("The run was cancelled.")
+            report, archive = self.service.results(session)
+            yield report, str(archive)
+        finally:
+            if not job.over:  # the caller has gone, or has cancelled
+                job.cancel(keep=False)
 
     def submit(
         self,
@@ -44,20 +82,20 @@ class Api:
             every: run the language branch on every that many frames, 1 to 30.
 
         Returns:
-            ``run``: the id for the other calls; ``position`` in the line, 0 when it computes;
+            ``run``: the id for the other calls; ``position`` in the queue, 0 when it computes;
             ``unknown_words``: words that are left out.
         """
         key = f"run-{secrets.token_hex(16)}"
+        request = self.service.check_request(video, text, box, start, every)
         session = self.service.sessions.get(key)
         try:
-            job = self.service.follow(session, video, text, box, start, every)
+            job = self.service.follow(session, request)
         except BaseException:
             self.service.sessions.drop(key)
             raise
-        if video:
-            session.own(Path(video))
+        session.claim_upload(video)
         position = self.service.queue.position(job)
-        return {"run": session.token, "position": position, "unknown_words": list(job.unknown)}
+        return {"run": session.token, "position": position, "unknown_words": list(job.unknown_words)}
 
     def progress(self, run: str) -> dict[str, Any]:
         """How far a run is.
@@ -67,11 +105,11 @@ class Api:
 
         Returns:
             ``stage``: "waiting", "opening", "following", "writing", "stopping", "done", "cancelled" or
-            "failed"; ``position`` in the line; ``frames`` done and ``total`` (null when the file does not
+            "failed"; ``position`` in the queue; ``frames`` done and ``total`` (null when the file does not
             say); ``fps``; ``left_s`` or null; ``error`` and ``warning``: a sentence or null.
         """
-        said = self.service.progress(self._session(run))
-        return {key: value for key, value in said.items() if key not in ("kind", "title")}
+        progress = self.service.progress(self._session(run))
+        return {key: value for key, value in progress.items() if key not in ("kind", "title")}
 
     def cancel(self, run: str) -> dict[str, Any]:
         """Stop a run; what is done so far stays and can be fetched.
@@ -95,26 +133,8 @@ class Api:
             The report: ``stage`` "done" or "cancelled", ``frames``, ``found`` (frames with the object),
             ``unknown_words``, ``seconds``, ``warning``; and all files of the run in one ZIP.
         """
-        session = self._session(run)
-        job = session.job
-        if not isinstance(job, TrackJob) or not job.over:
-            raise LangTrackError("The run is not over yet; ask for its progress.")
-        if job.error is not None:
-            raise LangTrackError(job.error)
-        workspace = session.workspace
-        targets = [] if workspace is None else workspace.state()["targets"]
-        if not targets or targets[0]["bundle"] is None:
-            raise LangTrackError("The run was cancelled before its first frame.")
-        columns = targets[0]["run"]
-        report = {
-            "stage": job.outcome,
-            "frames": len(columns["index"]),
-            "found": sum(said != "absent" for said in columns["fused"]),
-            "unknown_words": list(job.unknown),
-            "seconds": round(columns["time_s"][-1] - columns["time_s"][0], 3),
-            "warning": job.warning,
-        }
-        return report, str(targets[0]["bundle"])
+        report, archive = self.service.results(self._session(run))
+        return report, str(archive)
 
     def _session(self, run: str) -> Session:
         session = self.service.sessions.find(run)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,27 @@ HEADER = """
 """
 
 
-def _in_a_sentence(call: Callable[..., Any]) -> Callable[..., Any]:
+def _sentences(call: Callable[..., Any]) -> Callable[..., Any]:
     """The API's call with our errors as Gradio's: a sentence for the caller, and no traceback in the log."""
+    if inspect.isgeneratorfunction(call):
+
+        @functools.wraps(call)
+        def generator(*values: Any) -> Iterator[Any]:
+            try:
+                yield from call(*values)
+            except LangTrackError as error:
+                raise gr.Error(str(error), print_exception=False) from None
+
+        return generator
 
     @functools.wraps(call)
-    def said(*given: Any) -> Any:
+    def function(*values: Any) -> Any:
         try:
-            return call(*given)
+            return call(*values)
         except LangTrackError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    return said
+    return function
 
 
 TOKEN_JS = "() => [sessionStorage.getItem('langtrack') || '']"
@@ -83,7 +94,7 @@ def build_app(
     keep_s = int(settings.keep_hours * 3600)
     service = Service(tracker, settings, root)
     events = PageEvents(service, examples)
-    actions, calls = ToolEvents(events), Api(service)
+    tools, api = ToolEvents(events), Api(service)
     with gr.Blocks(
         title="LangTrack", analytics_enabled=False, fill_width=True, delete_cache=(min(600, keep_s), keep_s)
     ) as page:
@@ -101,7 +112,7 @@ def build_app(
                     elem_id="text",
                 )
                 run = gr.Button("Follow it", variant="primary", elem_id="run")
-                said = gr.HTML(elem_id="notice", apply_default_css=False)
+                message = gr.HTML(elem_id="notice", apply_default_css=False)
                 shelf = _example_shelf(examples)
                 with gr.Accordion("More: a box, a start frame, speed", open=False, elem_id="more"):
                     box = gr.Textbox(
@@ -127,52 +138,58 @@ def build_app(
                 )
             with gr.Column(scale=3, min_width=320, elem_id="result"):
                 stage = player()
-        # For the API alone: what its calls take and give needs a place.
+        # For the API alone: Gradio wants a component for every value of a call.
         report = gr.JSON(label="Report", visible=False)
         archive = gr.File(label="Files of the run, ZIP", visible=False)
         call = gr.Button(visible=False)
-        of = gr.Textbox(label="Run", visible=False)
+        run_id = gr.Textbox(label="Run", visible=False)
         token = gr.Textbox(visible=False)
 
-        asked: list[Any] = [video, text, box, start, every]
-        shown: list[Any] = [stage, said, run]
+        fields: list[Any] = [video, text, box, start, every]
+        view: list[Any] = [stage, message, run]
         form: list[Any] = [video, text, box, start, about]
         ours: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         quick: dict[str, Any] = {**ours, "queue": False}
         video.change(events.inspect, video, about, **quick)
-        begun = [
-            gr.on([run.click, text.submit], events.begin, asked, shown, **quick),
-            stage.work(actions.work, None, shown, **quick),
-            page.load(events.on_load, token, [*form, *shown], js=TOKEN_JS, **quick),
+        started = [
+            gr.on([run.click, text.submit], events.begin, fields, view, **quick),
+            stage.work(tools.work, None, view, **quick),
+            page.load(events.on_load, token, [*form, *view], js=TOKEN_JS, **quick),
         ]
         if shelf is not None:
             filled = shelf.click(events.fill_example, None, form, **quick)
-            begun.append(filled.success(events.begin, asked, shown, **quick))
-        begun.append(saved.upload(actions.open_saved, saved, shown, **quick))
-        for event in begun:
+            started.append(filled.success(events.begin, fields, view, **quick))
+        started.append(saved.upload(tools.open_saved, saved, view, **quick))
+        for event in started:
             watched = event.success(
-                events.watch, None, shown, trigger_mode="multiple", concurrency_limit=None, **ours
+                events.watch, None, view, trigger_mode="multiple", concurrency_limit=None, **ours
             )
-            watched.failure(events.failed, None, shown, **quick)
-        stage.act(actions.act, None, stage, trigger_mode="multiple", **quick)
+            watched.failure(events.failed, None, view, **quick)
+        stage.act(tools.act, None, stage, trigger_mode="multiple", **quick)
         stage.look(
-            actions.look,
+            tools.look,
             None,
             stage,
             trigger_mode="multiple",
             concurrency_limit=settings.concurrency,
             **ours,
         )
-        stage.stop(events.cancel, None, shown, api_name="stop", **quick)
-        api: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden"}
-        call.click(events.track, asked, [report, archive], api_name="track", **api)
-        for function, given, answer in (
-            (calls.submit, asked, report),
-            (calls.progress, of, report),
-            (calls.cancel, of, report),
-            (calls.results, of, [report, archive]),
+        stage.stop(events.cancel, None, view, api_name="stop", **quick)
+        for endpoint, inputs, outputs in (
+            (api.track, fields, [report, archive]),
+            (api.submit, fields, report),
+            (api.progress, run_id, report),
+            (api.cancel, run_id, report),
+            (api.results, run_id, [report, archive]),
         ):
-            call.click(_in_a_sentence(function), given, answer, api_name=function.__name__, **api)
+            call.click(
+                _sentences(endpoint),
+                inputs,
+                outputs,
+                api_name=endpoint.__name__,
+                concurrency_limit=None,
+                show_progress="hidden",
+            )
         page.unload(events.on_unload)
     page.queue(max_size=settings.queue_size, default_concurrency_limit=8)
     return page, service

@@ -83,7 +83,7 @@ def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[
     """
     targets = state["targets"]
     video = state["video"]
-    confidences = targets[-1]["run"]["fused"]
+    newest_target = targets[-1]
     run = {
         "size": [video["width"], video["height"]],
         "fps": video["fps"],
@@ -94,7 +94,7 @@ def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[
         "state": "done",
         "token": token,
         "newest": newest,
-        "found": [sum(confidence != "absent" for confidence in confidences), len(confidences)],
+        "found": [newest_target["found"], len(newest_target["run"]["index"])],
         "player_video": _served(state["film"]["file"]),
         "maps": [_served(target["maps"]["file"]) for target in targets],
         "run": json.dumps(run, separators=(",", ":")),

@@ -1,6 +1,6 @@
-"""Everything that handlers and the API ask for, checked and brought on its way; nothing here knows Gradio.
+"""What the page and the API ask for: each method checks a request and starts its job, or answers at once.
 
-A request makes a piece of `Job` in the visitor's session, which enters the line and starts by itself.
+Nothing here knows Gradio. A job belongs to the visitor's session, enters the queue, and starts by itself.
 """
 
 from __future__ import annotations
@@ -25,18 +25,32 @@ from .open_job import OpenProjectJob
 from .sessions import Session, Sessions
 from .settings import Settings
 from .track_job import ExportJob, TrackJob, step_source
-from .track_request import Tracker, TrackRequest, check_comparison, check_request, parse_box
+from .track_request import Tracker, TrackRequest, check_request, different_texts, joined, parse_box
 from .workspace import Workspace
 
 CANCEL_WAIT_S = 5.0
+"""Seconds that `Service.cancel` waits for the frame that is being computed: a second or less on a CPU."""
+
+Direction = Literal["forward", "backward"]
+DIRECTIONS: dict[str, tuple[Direction, ...]] = {
+    "forward": ("forward",),
+    "backward": ("backward",),
+    "both": ("forward", "backward"),
+}
+"""The passes of a correction, by what the page sends."""
 
 
 class Service:
     """What all visitors share; what belongs to one is in the `Session` that every call names.
 
+    Every LangTrackError is one sentence for the visitor, and nothing was started then.
+
     Args:
         tracker: its `track_all` keeps all state of a run in the run.
         root: folder for all files of all visitors.
+
+    Attributes:
+        check_request: `track_request.check_request` with this tracker and these settings.
     """
 
     def __init__(self, tracker: Tracker, settings: Settings, root: Path) -> None:
@@ -44,6 +58,7 @@ class Service:
         self.settings = settings
         self.sessions = Sessions(root, settings.keep_hours * 3600, settings.reload_grace_s)
         self.queue = JobQueue(settings.concurrency, settings.queue_size)
+        self.check_request = partial(check_request, tracker, settings)
         self._source = step_source(tracker)
         self._attribute = on_gpu(partial(attribute, tracker), lambda frame, text: len(text.split()))
         self._regions = on_gpu(partial(_regions, tracker), lambda frame, text: 4)
@@ -53,51 +68,29 @@ class Service:
         self.sessions.close()
         self.queue.close()
 
-    # --- runs -----------------------------------------------------------------------------------------------
+    # --- jobs -----------------------------------------------------------------------------------------------
 
-    def follow(
-        self,
-        session: Session,
-        path: str | None,
-        text: str | None,
-        box: str | None,
-        start: float | None = 0,
-        every: float | None = 1,
-        *,
-        name: str | None = None,
-        colour: str | None = None,
-        fresh: bool = False,
-    ) -> TrackJob:
+    def follow(self, session: Session, request: TrackRequest, *, fresh: bool = False) -> TrackJob:
         """Follow a target from the start; with the session's video it joins those that are there.
 
         Args:
-            path: of the upload.
-            text, box, start, every: see `check_request`.
-            name, colour: of the target, made up when left out.
             fresh: begin a new workspace, also with the same video.
-
-        Raises:
-            LangTrackError: one sentence for the user; nothing was begun then.
         """
-        task = check_request(self.tracker, self.settings, path, text, box, start, every)
-        return self._begin(session, task, [name], colour, "follow", fresh=fresh)
+        return self._track(session, request, [None], "follow", fresh=fresh)
 
     def compare(
         self,
         session: Session,
-        path: str | None,
-        texts: Sequence[str],
+        video: str | None,
+        texts: Sequence[Any],
+        *,
         start: float | None = 0,
         every: float | None = 1,
     ) -> TrackJob:
-        """Follow several expressions through one decoding, a target each, named by its expression.
-
-        Raises:
-            LangTrackError: one sentence for the user; nothing was begun then.
-        """
-        task = check_comparison(self.tracker, self.settings, path, texts, start, every)
-        names = [(query.text or "")[:80] for query in task.queries]
-        return self._begin(session, task, list(names), None, "compare")
+        """Follow several expressions through one decoding, a target each, named by its expression."""
+        words = different_texts(texts)
+        requests = [self.check_request(video, text, "", start, every) for text in words]
+        return self._track(session, joined(requests), [text[:80] for text in words], "compare")
 
     def correct(
         self,
@@ -115,65 +108,60 @@ class Service:
             frame: where the box lies, or from where the sentence counts.
             text: None keeps the target's expression, "" drops it.
             box: "x1,y1,x2,y2"; may be empty when there is a new text.
-            direction: to the end of the clip, to its beginning, or both.
+            direction: "forward" to the end of the clip, "backward" to its beginning, or "both".
             every: None keeps the cadence.
-
-        Raises:
-            LangTrackError: one sentence for the user; nothing was begun then.
         """
-        workspace = self._workspace(session)
+        workspace = _workspace_of(session)
         with workspace.lock:
             owner = workspace.project.target(whole_number(target, "The target"))
-            run = owner.run()
-        if direction not in ("forward", "backward", "both"):
+            last_frame = max(row.frame for row in owner.run().rows)
+            before = owner.segments[-1].run.manifest
+        if direction not in DIRECTIONS:
             raise LangTrackError(f"The direction is forward, backward or both, got {direction!r:.20}.")
-        box_xyxy = parse_box(box)
-        if box_xyxy is None and not (text or "").strip():
+        if parse_box(box) is None and not (text or "").strip():
             raise LangTrackError("Draw a box on this frame, or give better words, to correct the track.")
-        known = {row.frame for row in run.rows}
-        at = whole_number(frame, "The frame")
-        if at > max(known) + 1:
+        start = whole_number(frame, "The frame")
+        if start > last_frame + 1:
             raise LangTrackError(
-                f"The track ends at frame {max(known)}; it cannot be corrected at frame {at}."
+                f"The track ends at frame {last_frame}; it cannot be corrected at frame {start}."
             )
-        before = owner.segments[-1].run.manifest
-        words = before.get("expression") if text is None else text
-        cadence = before.get("every", 1) if every is None else every
-        if workspace.video is None:
-            raise LangTrackError("The video is not here; open it together with the project to go on.")
-        task = check_request(self.tracker, self.settings, str(workspace.video), words, box, at, cadence)
-        passes = [replace(task, backward=way == "backward") for way in _ways(direction)]
-        return self._enter(session, workspace, [(one, [owner.id]) for one in passes], "correct", videos=False)
+        request = self.check_request(
+            str(_video_of(workspace)),
+            before.get("expression") if text is None else text,
+            box,
+            start,
+            before.get("every", 1) if every is None else every,
+        )
+        passes = [(replace(request, backward=way == "backward"), [owner.id]) for way in DIRECTIONS[direction]]
+        return self._submit(session, workspace, passes, "correct", videos=False)
 
     def export(self, session: Session, target: int) -> ExportJob:
         """Make the files of a track as it stands: corrections and other settings included."""
-        workspace = self._workspace(session)
+        workspace = _workspace_of(session)
         number = whole_number(target, "The target")
-        self._check_room(workspace.folder)
-
+        self._check_disk(workspace.folder)
         return session.submit(lambda: ExportJob(workspace, number, self.settings), self.queue)
 
     def open_bundle(self, session: Session, path: Path) -> OpenProjectJob:
         """Open a saved project; it becomes the session's workspace when it is done."""
-        self._check_room(self.sessions.root)
+        self._check_disk(self.sessions.root)
+        return session.submit(lambda: OpenProjectJob(session, path, self.settings), self.queue)
 
-        return session.submit(lambda: OpenProjectJob(session, Path(path), self.settings), self.queue)
-
-    # --- while it computes ----------------------------------------------------------------------------------
+    # --- while a job computes, and after it -----------------------------------------------------------------
 
     def progress(self, session: Session, *, picture: bool = False) -> dict[str, Any]:
-        """Where the session's newest work is.
+        """Where the session's newest job is.
 
         Returns:
             ``stage``: "idle", "waiting", "opening", "following", "writing", "stopping", "done", "cancelled"
-            or "failed"; ``kind``, ``title``; ``position`` in the line, 0 when it computes; ``frames``,
+            or "failed"; ``kind``, ``title``; ``position`` in the queue, 0 when it computes; ``frames``,
             ``total``, ``fps``, ``left_s``; ``error``, ``warning``; and, if asked for, ``picture`` (JPEG).
         """
         job = session.job
         if job is None:
             return {"stage": "idle"}
         now = job.progress
-        said: dict[str, Any] = {
+        progress: dict[str, Any] = {
             "stage": job.outcome or now.stage,
             "kind": job.kind,
             "title": job.title,
@@ -185,7 +173,7 @@ class Service:
             "error": job.error,
             "warning": job.warning,
         }
-        return {**said, "picture": now.picture} if picture else said
+        return {**progress, "picture": now.picture} if picture else progress
 
     def cancel(self, session: Session) -> bool:
         """Stop and keep what is done; True when nothing computes any more."""
@@ -195,7 +183,33 @@ class Service:
         job.cancel(keep=True)
         return job.wait(CANCEL_WAIT_S)
 
-    # --- looking closer -------------------------------------------------------------------------------------
+    def results(self, session: Session) -> tuple[dict[str, Any], Path]:
+        """The report of the session's first target and the ZIP of its files, after a run that was followed.
+
+        Returns:
+            The report has ``stage`` "done" or "cancelled", ``frames``, ``found`` (frames with the object),
+            ``unknown_words``, ``seconds`` of video, and ``warning``: a sentence or None.
+        """
+        job = session.job
+        if not isinstance(job, TrackJob) or not job.over:
+            raise LangTrackError("The run is not over yet; ask for its progress.")
+        if job.error is not None:
+            raise LangTrackError(job.error)
+        targets = [] if session.workspace is None else session.workspace.state()["targets"]
+        if not targets or targets[0]["bundle"] is None:
+            raise LangTrackError("The run was cancelled before its first frame.")
+        times_s = targets[0]["run"]["time_s"]
+        report = {
+            "stage": job.outcome,
+            "frames": len(times_s),
+            "found": targets[0]["found"],
+            "unknown_words": list(job.unknown_words),
+            "seconds": round(times_s[-1] - times_s[0], 3),
+            "warning": job.warning,
+        }
+        return report, targets[0]["bundle"]
+
+    # --- a closer look at one frame -------------------------------------------------------------------------
 
     def words(self, session: Session, target: int, frame: float, text: str | None = None) -> dict[str, Any]:
         """Which word moved the mask on a frame; see `demo.annotation.compare.Attribution`.
@@ -203,8 +217,7 @@ class Service:
         Args:
             text: None for the target's expression.
         """
-        workspace, owner, picture = self._picture(session, target, frame)
-        return asdict(self._attribute(picture, self._words_of(workspace, owner, text)))
+        return asdict(self._attribute(*self._frame_and_text(session, target, frame, text)))
 
     def regions(self, session: Session, target: int, frame: float, text: str | None = None) -> dict[str, Any]:
         """The separate strong regions on a frame, and sentences that would mean each of them.
@@ -213,39 +226,37 @@ class Service:
             ``count`` and ``regions``: each as `demo.annotation.compare.Region`, with ``means``: the index of
             the region that the completed sentence really selects, None when the network does not follow it.
         """
-        workspace, owner, picture = self._picture(session, target, frame)
-        found = self._regions(picture, self._words_of(workspace, owner, text))
+        found = self._regions(*self._frame_and_text(session, target, frame, text))
         return {"count": len(found), "regions": found}
 
     # --- shared ---------------------------------------------------------------------------------------------
 
-    def _begin(
+    def _track(
         self,
         session: Session,
-        task: TrackRequest,
-        names: list[str | None],
-        colour: str | None,
+        request: TrackRequest,
+        names: Sequence[str | None],
         kind: Literal["follow", "compare"],
         *,
         fresh: bool = False,
     ) -> TrackJob:
-        self._check_room(self.sessions.root)
+        """Follow new targets in the session's workspace, or in a new one for another video."""
+        self._check_disk(self.sessions.root)
         session.check_free()
-        workspace, video = session.workspace, task.info.path
+        workspace, video = session.workspace, request.info.path
         if fresh or workspace is None or workspace.video != video:
-            workspace = Workspace(session.new_folder(), video, task.info)
-        new = workspace is not session.workspace
+            workspace = Workspace(session.new_folder(), video, request.info)
         try:
-            numbers = [target.id for target in workspace.add_targets(names, colour)]
-            job = self._enter(session, workspace, [(task, numbers)], kind, videos=kind == "follow")
+            numbers = [target.id for target in workspace.add_targets(names)]
+            job = self._submit(session, workspace, [(request, numbers)], kind, videos=kind == "follow")
         except LangTrackError:
-            if new:
+            if workspace is not session.workspace:
                 workspace.close()
             raise
         session.adopt(workspace)
         return job
 
-    def _enter(
+    def _submit(
         self,
         session: Session,
         workspace: Workspace,
@@ -254,62 +265,51 @@ class Service:
         *,
         videos: bool,
     ) -> TrackJob:
-        edits = {number: workspace.next_edit(number) for _, numbers in passes for number in numbers}
-        return session.submit(
-            lambda: TrackJob(
-                self.tracker,
-                workspace,
-                passes,
-                self.settings,
-                source=self._source,
-                kind=kind,
-                edits=edits,
-                videos=videos,
-            ),
-            self.queue,
-        )
+        def make() -> TrackJob:
+            return TrackJob(
+                self.tracker, workspace, passes, self.settings, source=self._source, kind=kind, videos=videos
+            )
 
-    def _workspace(self, session: Session) -> Workspace:
-        if session.workspace is None:
-            raise LangTrackError("Follow something first.")
-        return session.workspace
+        return session.submit(make, self.queue)
 
-    def _picture(self, session: Session, target: int, frame: float) -> tuple[Workspace, Target, Frame]:
-        workspace = self._workspace(session)
+    def _frame_and_text(
+        self, session: Session, target: int, frame: float, text: str | None
+    ) -> tuple[Frame, str]:
+        workspace = _workspace_of(session)
         owner = workspace.project.target(whole_number(target, "The target"))
-        if workspace.video is None:
-            raise LangTrackError("The video is not here; open it together with the project.")
-        at = whole_number(frame, "The frame")
-        with closing(read_frames(workspace.video, start=at, on_damage=lambda text: None)) as frames:
-            return workspace, owner, next(iter(frames))
+        start = whole_number(frame, "The frame")
+        words = (text or "").strip() or _expression_of(owner)
+        with closing(read_frames(_video_of(workspace), start=start, on_damage=lambda text: None)) as frames:
+            return next(frames), words
 
-    def _words_of(self, workspace: Workspace, owner: Target, text: str | None) -> str:
-        words = (text or "").strip() or next(
-            (
-                str(segment.run.manifest["expression"])
-                for segment in reversed(owner.segments)
-                if segment.run.manifest.get("expression")
-            ),
-            "",
-        )
-        if not words:
-            raise LangTrackError("This target was followed by its box alone; give words to look at.")
-        return words
-
-    def _check_room(self, folder: Path) -> None:
+    def _check_disk(self, folder: Path) -> None:
         nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
         free_mb = shutil.disk_usage(nearest).free / 1e6
         if free_mb < self.settings.min_free_mb:
             raise LangTrackError("This server's disk is nearly full. Try again later.")
 
 
+def _workspace_of(session: Session) -> Workspace:
+    if session.workspace is None:
+        raise LangTrackError("Follow something first.")
+    return session.workspace
+
+
+def _video_of(workspace: Workspace) -> Path:
+    if workspace.video is None:
+        raise LangTrackError("The video is not here; open it together with the project to go on.")
+    return workspace.video
+
+
+def _expression_of(target: Target) -> str:
+    """The newest expression of a target."""
+    for segment in reversed(target.segments):
+        if segment.run.manifest.get("expression"):
+            return str(segment.run.manifest["expression"])
+    raise LangTrackError("This target was followed by its box alone; give words to look at.")
+
+
 def _regions(tracker: Tracker, frame: Frame, text: str) -> list[dict[str, Any]]:
     found = regions(tracker, frame, text)
     means = check_completions(tracker, frame, found) if len(found) > 1 else [0] * len(found)
     return [{**asdict(region), "means": meant} for region, meant in zip(found, means, strict=True)]
-
-
-def _ways(direction: str) -> tuple[Literal["forward", "backward"], ...]:
-    if direction == "both":
-        return "forward", "backward"
-    return ("backward",) if direction == "backward" else ("forward",)

@@ -46,14 +46,15 @@ class Session:
         self.last_used = time.monotonic()
         self.closed = False
 
-    def own(self, upload: Path) -> None:
+    def claim_upload(self, path: Path | str | None) -> None:
         """An upload that goes with the session: this very file, by its inode.
 
         Gradio gives a clip one path for everybody and renames each upload onto it, so that the file may be
         another visitor's by the time this session ends.
         """
-        with self.lock:
-            self.uploads[upload] = _inode(upload)
+        if path:
+            with self.lock:
+                self.uploads[Path(path)] = _inode(Path(path))
 
     def check_free(self) -> None:
         """

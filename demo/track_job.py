@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import zipfile
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +53,6 @@ class TrackJob(Job):
     Args:
         passes: in order, each with the targets (by id) that its queries are for.
         source: the `step_source` of the tracker.
-        edits: the number of this piece of work, for each target.
         videos: write the four videos too, and offer the files for download.
     """
 
@@ -66,19 +65,18 @@ class TrackJob(Job):
         *,
         source: StepSource,
         kind: Kind,
-        edits: Mapping[int, int],
         videos: bool,
     ) -> None:
-        expected = [task.frames_expected for task, _ in passes]
+        expected = [request.frames_expected for request, _ in passes]
         total = None if None in expected else sum(n for n in expected if n is not None)
         super().__init__(workspace.new_folder(), settings, passes[0][0].title, total)
         self.kind = kind
         self.workspace = workspace
-        self.unknown = passes[0][0].unknown
+        self.unknown_words = passes[0][0].unknown_words
         self._tracker = tracker
         self._source = source
         self._passes = passes
-        self._edits = edits
+        self._edits = {number: workspace.next_edit(number) for _, numbers in passes for number in numbers}
         self._videos = videos
         self._pace = RateMeter(total, settings.preview_hz)
         self._film: tuple[Path, int, bool] | None = None
@@ -89,9 +87,9 @@ class TrackJob(Job):
             self._film = workspace.film, workspace.film_frames, workspace.film_whole
         done: list[SegmentResult] = []
         with suppress(_Nothing):
-            for number, (task, targets) in enumerate(self._passes):
+            for number, (request, targets) in enumerate(self._passes):
                 if not self.stopped():
-                    done += self._one_pass(number, task, targets)
+                    done += self._one_pass(number, request, targets)
         if not done:
             shutil.rmtree(self.folder, ignore_errors=True)
             return
@@ -103,15 +101,16 @@ class TrackJob(Job):
             for one, (paths, bundle) in zip(done, files, strict=False):
                 workspace.set_files(one.target, paths, bundle)
 
-    def _one_pass(self, number: int, task: TrackRequest, targets: Sequence[int]) -> list[SegmentResult]:
-        self._film_before(task)
-        info, queries = task.info, task.queries
-        folders = [self.folder / _run_name(task, number, place) for place in range(len(queries))]
+    def _one_pass(self, number: int, request: TrackRequest, targets: Sequence[int]) -> list[SegmentResult]:
+        self._film_before(request)
+        info, queries = request.info, request.queries
+        folders = [self.folder / _run_name(request, number, place) for place in range(len(queries))]
+        edits = [self._edits[target] for target in targets]
         timelines = [Timeline() for _ in queries]
         with ExitStack() as files:
             paths = [self.folder / f"maps-{number}-{place}.u8.gz" for place in range(len(queries))]
             maps = [files.enter_context(MapsWriter(path, info.width, info.height)) for path in paths]
-            film = self._film_of_pass(task, files)
+            film = self._film_of_pass(request, files)
 
             def on_steps(steps: tuple[Step, ...]) -> bool:
                 self._check_length(steps[0])
@@ -130,23 +129,19 @@ class TrackJob(Job):
                 self._tracker,
                 info,
                 dict(zip(folders, queries, strict=True)),
-                RunOptions(every=task.every, backward=task.backward, video=self._videos, keep_damaged=True),
+                RunOptions(request.every, request.backward, video=self._videos, keep_damaged=True),
                 on_steps=on_steps,
-                about={
-                    folder: {"edit": self._edits[target]}
-                    for folder, target in zip(folders, targets, strict=True)
-                },
+                about=dict(zip(folders, ({"edit": edit} for edit in edits), strict=True)),
                 source=self._steps,
             )
         if not summaries and self.stopped():
             raise _Nothing
         if not summaries:
-            raise LangTrackError(f"{info.path.name} gave no frame from {task.query.start} on.")
+            raise LangTrackError(f"{info.path.name} gave no frame from {request.start} on.")
         if film is not None:
             self._film = film.path, timelines[0].index[-1] + 1, not summaries[0].stopped
         self.warning = summaries[0].damage or self.warning
         segments = [Segment.read(summary.folder) for summary in summaries]
-        edits = [self._edits[target] for target in targets]
         written = [writer.maps for writer in maps]
         return list(map(SegmentResult, targets, segments, timelines, written, edits))
 
@@ -167,28 +162,28 @@ class TrackJob(Job):
 
     # --- the film: every frame of the clip from the first on, made once -------------------------------------
 
-    def _film_before(self, task: TrackRequest) -> None:
+    def _film_before(self, request: TrackRequest) -> None:
         """A backward pass shows frames that no film may have yet."""
-        if not task.backward or (self._film is not None and self._film[1] > task.query.start):
+        if not request.backward or (self._film is not None and self._film[1] > request.start):
             return
-        with PlayerVideoWriter(self._film_path(), task.info, self.settings.player_side) as film:
-            self._fill(film, task, task.query.start + 1)
-        self._film = film.path, task.query.start + 1, False
+        with PlayerVideoWriter(self._film_path(), request.info, self.settings.player_side) as film:
+            self._fill(film, request, request.start + 1)
+        self._film = film.path, request.start + 1, False
 
-    def _film_of_pass(self, task: TrackRequest, files: ExitStack) -> PlayerVideoWriter | None:
+    def _film_of_pass(self, request: TrackRequest, files: ExitStack) -> PlayerVideoWriter | None:
         """The film to go on with; the frames before the start frame are in it already."""
-        if task.backward or (self._film is not None and self._film[2]):
+        if request.backward or (self._film is not None and self._film[2]):
             return None
-        film = PlayerVideoWriter(self._film_path(), task.info, self.settings.player_side)
+        film = PlayerVideoWriter(self._film_path(), request.info, self.settings.player_side)
         files.enter_context(film)
-        self._fill(film, task, task.query.start)
+        self._fill(film, request, request.start)
         return film
 
-    def _fill(self, film: PlayerVideoWriter, task: TrackRequest, end: int) -> None:
+    def _fill(self, film: PlayerVideoWriter, request: TrackRequest, end: int) -> None:
         """The frames 0 to ``end`` - 1."""
         if end == 0:
             return
-        with closing(read_frames(task.info.path, on_damage=_quiet)) as frames:
+        with closing(read_frames(request.info.path, on_damage=_quiet)) as frames:
             for frame in frames:
                 if frame.index >= end:
                     return
@@ -266,9 +261,9 @@ def step_source(tracker: Tracker) -> StepSource:
     return on_gpu(steps_of(tracker), frames)
 
 
-def _run_name(task: TrackRequest, number: int, place: int) -> str:
+def _run_name(request: TrackRequest, number: int, place: int) -> str:
     """Name of a target's run folder in a job's; the first one has the clip's name alone."""
-    return f"{task.name}-{number}-{place}" if number or place else task.name
+    return f"{request.clip_name}-{number}-{place}" if number or place else request.clip_name
 
 
 def _write_corners(path: Path, run: Run) -> None:

@@ -50,37 +50,40 @@ class Tracker(Protocol):
 
 @dataclass(frozen=True)
 class TrackRequest:
-    """A checked request.
+    """A checked request to follow one target or several through one decoding of a video.
 
     Attributes:
-        name: the clip's name in file names; letters, digits, "-" and "_".
+        queries: one for each target, all with the same start frame.
         every: the language branch looks at every that many frames.
-        unknown: words of the expressions that the vocabulary lacks.
-        others: further queries of the same start frame, followed through the same decoding.
         backward: from the start frame to the first.
+        unknown_words: words of the expressions that the vocabulary lacks.
     """
 
     info: VideoInfo
-    name: str
-    query: Query
-    every: int
-    unknown: tuple[str, ...] = ()
-    others: tuple[Query, ...] = ()
+    queries: tuple[Query, ...]
+    every: int = 1
     backward: bool = False
+    unknown_words: tuple[str, ...] = ()
 
     @property
-    def queries(self) -> tuple[Query, ...]:
-        return (self.query, *self.others)
+    def start(self) -> int:
+        return self.queries[0].start
+
+    @property
+    def clip_name(self) -> str:
+        """For file names: letters, digits, "-" and "_"."""
+        return plain_name(self.info.path.stem, "clip")
 
     @property
     def frames_expected(self) -> int | None:
-        return frames_expected(self.info, self.query.start, backward=self.backward)
+        return frames_expected(self.info, self.start, backward=self.backward)
 
     @property
     def title(self) -> str:
         """What is followed, for people."""
-        said = [f"“{query.text}”" if query.text else "The object in your box" for query in self.queries]
-        return ", ".join(said)
+        return ", ".join(
+            f"“{query.text}”" if query.text else "The object in your box" for query in self.queries
+        )
 
 
 def frames_expected(info: VideoInfo, start: int, *, backward: bool) -> int | None:
@@ -131,18 +134,18 @@ def open_video(path: str | None, settings: Settings) -> VideoInfo:
 def check_request(
     tracker: Tracker,
     settings: Settings,
-    path: str | None,
-    text: str | None,
-    box: str | None,
-    start: float | None,
-    every: float | None,
+    video: str | None,
+    text: str | None = "",
+    box: str | None = "",
+    start: float | None = 0,
+    every: float | None = 1,
 ) -> TrackRequest:
     """Check everything that can be checked before computing.
 
     Whether the clip reaches the start frame cannot: files claim wrong numbers of frames, so decoding tells.
 
     Args:
-        path: of the upload, as Gradio hands it over.
+        video: path of the upload, as Gradio hands it over.
         text: referring expression; may be empty when there is a box.
         box: "x1,y1,x2,y2" in pixels of the start frame; may be empty.
         start: index of the first frame.
@@ -151,7 +154,7 @@ def check_request(
     Raises:
         LangTrackError: with one sentence for the user.
     """
-    info = open_video(path, settings)
+    info = open_video(video, settings)
     words = (text or "").strip()
     box_xyxy = parse_box(box)
     if not words and box_xyxy is None:
@@ -162,28 +165,26 @@ def check_request(
         check_box(box_xyxy, (info.height, info.width))
     unknown = tracker.read_text(words).unknown if words else ()
     stride = whole_number(every if every is not None else 1, "The language cadence", 1, MAX_EVERY)
-    return TrackRequest(info, plain_name(info.path.stem, "clip"), query, stride, tuple(unknown))
+    return TrackRequest(info, (query,), stride, unknown_words=tuple(unknown))
 
 
-def check_comparison(
-    tracker: Tracker,
-    settings: Settings,
-    path: str | None,
-    texts: Sequence[str],
-    start: float | None,
-    every: float | None,
-) -> TrackRequest:
-    """Several expressions on one video, each a target of its own; blank ones are left out.
+def different_texts(texts: Sequence[Any]) -> list[str]:
+    """The expressions of a comparison: blank ones and repeated ones are left out.
 
     Raises:
-        LangTrackError: as `check_request`; less than two different expressions, or more than `MAX_COMPARED`.
+        LangTrackError: less than two are left, or more than `MAX_COMPARED`.
     """
     words = list(dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and text.strip()))
     if not 2 <= len(words) <= MAX_COMPARED:
         raise LangTrackError(f"Give 2 to {MAX_COMPARED} different expressions to compare, got {len(words)}.")
-    tasks = [check_request(tracker, settings, path, text, "", start, every) for text in words]
-    unknown = tuple(dict.fromkeys(word for task in tasks for word in task.unknown))
-    return replace(tasks[0], others=tuple(task.query for task in tasks[1:]), unknown=unknown)
+    return words
+
+
+def joined(requests: Sequence[TrackRequest]) -> TrackRequest:
+    """One request for all targets of several requests for the same video."""
+    queries = tuple(query for request in requests for query in request.queries)
+    unknown = tuple(dict.fromkeys(word for request in requests for word in request.unknown_words))
+    return replace(requests[0], queries=queries, unknown_words=unknown)
 
 
 def parse_box(text: str | None) -> FloatArray | None:

@@ -16,7 +16,7 @@ from langtrack_core.files import plain_name
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import VideoInfo
 
-from .annotation.project import MAX_TARGETS, Project, Segment, Target, checked_colour, checked_name, owners
+from .annotation.project import MAX_TARGETS, Project, Segment, Target, checked_name, owners
 from .annotation.project_zip import write_bundle
 from .annotation.redecide import WhatIf
 from .judging import Judging, verdicts_state
@@ -114,18 +114,18 @@ class Workspace(Judging):
             if found and not self.project.video:
                 self.project.video = dict(found[0].segment.run.manifest["video"])
 
-    def add_targets(self, names: Sequence[str | None], colour: str | None = None) -> list[Target]:
+    def add_targets(self, names: Sequence[str | None]) -> list[Target]:
         """For a run that begins; those whose runs came to nothing make room first.
 
         Raises:
-            LangTrackError: too many targets, or a name or colour that cannot be.
+            LangTrackError: too many targets, or a name that cannot be.
         """
         with self.lock:
             for target in [t for t in self.project.targets if not t.segments]:
                 self.remove(target.id)
             if len(self.project.targets) + len(names) > MAX_TARGETS:
                 raise LangTrackError(f"A video has at most {MAX_TARGETS} targets; remove some first.")
-            return [self.project.add(name, colour) for name in names]
+            return [self.project.add(name) for name in names]
 
     def take_over(self, saved: Target) -> Target:
         """A target of an opened project, without its runs: those come one by one with `add_segment`."""
@@ -165,8 +165,9 @@ class Workspace(Judging):
 
     def target_state(self, number: int) -> dict[str, Any]:
         """One target: ``id``, ``name``, ``colour``, ``expression``, ``edits``, ``can_undo``, ``run`` (the
-        columns of a `Timeline`), ``maps`` (``file``, ``size``, ``offsets``), what `what_if` returns but for
-        the columns, ``verdicts``, ``files``, ``bundle``, ``stale``.
+        columns of a `Timeline`), ``found`` (frames with the object), ``maps`` (``file``, ``size``,
+        ``offsets``), what `what_if` returns but for the columns, ``verdicts``, ``files``, ``bundle``,
+        ``stale``.
 
         Raises:
             LangTrackError: there is no such target, or it has not been followed yet.
@@ -189,6 +190,7 @@ class Workspace(Judging):
                 "edits": [{**segment.about(), "edit": piece.edit} for segment, piece in edits],
                 "can_undo": len({piece.edit for piece in pieces}) > 1,
                 "run": columns,
+                "found": sum(row.decision.source is not None for row in run.rows),
                 "maps": {"file": maps.path, "size": list(maps.size_wh), "offsets": list(maps.offsets)},
                 **self._decision(target),
                 "verdicts": verdicts_state(target.verdicts),
@@ -255,10 +257,6 @@ class Workspace(Judging):
     def rename(self, number: int, name: str) -> None:
         with self.lock:
             self.project.target(number).name = checked_name(name)
-
-    def recolour(self, number: int, colour: str) -> None:
-        with self.lock:
-            self.project.target(number).colour = checked_colour(colour)
 
     def remove(self, number: int) -> dict[str, Any]:
         """A target goes, with its runs, verdicts and files."""

@@ -19,7 +19,7 @@ from app_helpers import FRAMES, SETTINGS, PacedTracker, counting_clip, cut_clip,
 
 import demo.track_request
 from demo.examples import load_examples
-from demo.page_events import Filled, PageEvents, View, notice
+from demo.page_events import Form, PageEvents, View, notice
 from demo.service import Service
 from demo.settings import Settings
 from demo.track_request import check_request, parse_box, without_paths
@@ -176,13 +176,13 @@ def test_a_reloaded_page_finds_its_run_and_its_form_again(events: PageEvents, cl
     next(views)
     views.close()  # the page has gone, and comes back at once
     arrived = events.on_load(begun.player["token"], page("after"))
-    form, view = Filled(*arrived[:5]), View(*arrived[5:])
+    form, view = Form(*arrived[:5]), View(*arrived[5:])
     assert form.video == clip and view.player["state"] == "running"
     end = list(events.watch(page("after")))[-1]
     assert end.player["state"] == "done" and len(tracker_of(events).started) == 1
     again = events.on_load(begun.player["token"], page("third"))
-    assert Filled(*again[:5]).text == "the slow car" and View(*again[5:]).player["state"] == "done"
-    assert events.on_load("a wrong token", page("stranger")) == (*Filled(), *View())
+    assert Form(*again[:5]).text == "the slow car" and View(*again[5:]).player["state"] == "done"
+    assert events.on_load("a wrong token", page("stranger")) == (*Form(), *View())
 
 
 def test_leaving_stops_the_run_and_removes_every_file(events: PageEvents, clip: str) -> None:
@@ -192,7 +192,7 @@ def test_leaving_stops_the_run_and_removes_every_file(events: PageEvents, clip: 
     next(views)
     events.on_unload(page())  # without a grace in these tests
     assert tracker_of(events).computing == 0 and not Path(clip).exists()
-    assert list((events.sessions.root).rglob("*")) == []
+    assert list((events.service.sessions.root).rglob("*")) == []
     list(views)
 
 
@@ -230,7 +230,7 @@ def test_two_pages_do_not_disturb_each_other(events: PageEvents, clip: str, tmp_
 def test_only_the_newest_run_is_kept(events: PageEvents, clip: str) -> None:
     for _ in range(3):
         follow(events, clip)
-    (session,) = events.sessions.root.iterdir()
+    (session,) = events.service.sessions.root.iterdir()
     assert len(list(session.iterdir())) == 1
 
 
@@ -246,8 +246,8 @@ def test_an_upload_that_two_pages_use_stays_for_the_second(events: PageEvents, c
 def test_who_never_says_goodbye_is_swept(tmp_path: Path, clip: str) -> None:
     with opened_events(tmp_path / "root", keep_hours=1e-9) as events:
         follow(events, clip, who=page("a"))
-        events.sessions.get("b")
-        assert len(events.sessions) == 1 and not Path(clip).exists()
+        events.service.sessions.get("b")
+        assert len(events.service.sessions) == 1 and not Path(clip).exists()
 
 
 # --- bad input ---------------------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ def test_an_error_while_computing_is_one_sentence(
     end = follow(events, clip)[-1]
     assert end.player["state"] == "empty" and "Something went wrong" in end.notice
     assert "secret" not in end.notice and "Traceback" not in end.notice
-    (session,) = events.sessions.root.iterdir()
+    (session,) = events.service.sessions.root.iterdir()
     assert [path for path in session.rglob("*") if path.is_file()] == []
 
 

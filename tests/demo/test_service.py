@@ -14,18 +14,16 @@ import pytest
 from app_helpers import (
     FRAMES,
     HEIGHT,
-    SETTINGS,
     WIDTH,
     cut_clip,
     eventually,
     grey_of,
 )
-from service_helpers import COLUMNS, done, film_of, maps_of, opened_service, target, upload
+from service_helpers import COLUMNS, done, film_of, follow, maps_of, opened_service, target, upload
 
 from demo.player_video import MapsWriter
 from demo.service import Service
 from demo.sessions import Session
-from demo.track_request import check_comparison
 from langtrack_core.run.format import read_run
 from langtrack_core.types import LangTrackError
 
@@ -50,8 +48,8 @@ def clip(tmp_path: Path) -> str:
 
 
 def test_a_run_leaves_a_target_a_film_maps_and_files(service: Service, me: Session, clip: str) -> None:
-    work = service.follow(me, clip, "the red zorp", "", 4, 2)
-    assert service.progress(me)["title"] == "“the red zorp”" and work.unknown == ("zorp",)
+    work = follow(service, me, clip, "the red zorp", "", 4, 2)
+    assert service.progress(me)["title"] == "“the red zorp”" and work.unknown_words == ("zorp",)
     done(work)
     now = service.progress(me)
     assert now["stage"] == "done" and now["frames"] == now["total"] == FRAMES - 4 and now["position"] == 0
@@ -73,7 +71,7 @@ def test_a_run_leaves_a_target_a_film_maps_and_files(service: Service, me: Sessi
 def test_a_correction_forward_keeps_what_was_before_and_undo_brings_it_back(
     service: Service, me: Session, clip: str
 ) -> None:
-    done(service.follow(me, clip, "the red car", ""))
+    done(follow(service, me, clip, "the red car", ""))
     first = target(me)
     work = done(service.correct(me, 1, 10, "the car", "", "forward"))
     assert work.kind == "correct" and work.progress.total == FRAMES - 10
@@ -90,7 +88,7 @@ def test_a_correction_forward_keeps_what_was_before_and_undo_brings_it_back(
 
 
 def test_a_correction_in_both_directions_is_undone_as_one(service: Service, me: Session, clip: str) -> None:
-    done(service.follow(me, clip, "the red car", "", 8))
+    done(follow(service, me, clip, "the red car", "", 8))
     done(service.correct(me, 1, 12, None, "70,50,100,80", "both", 3))
     state = target(me)
     assert state["run"]["index"] == list(range(FRAMES))  # back to frames that the first run never saw
@@ -125,7 +123,7 @@ def test_a_correction_in_both_directions_is_undone_as_one(service: Service, me: 
     ],
 )
 def test_corrections_are_checked(service: Service, me: Session, clip: str, given: tuple, why: str) -> None:
-    done(service.follow(me, clip, "the red car", ""))
+    done(follow(service, me, clip, "the red car", ""))
     with pytest.raises(LangTrackError, match=why):
         service.correct(me, *given)
     assert service.progress(me)["stage"] == "done" and len(target(me)["edits"]) == 1
@@ -134,22 +132,23 @@ def test_corrections_are_checked(service: Service, me: Session, clip: str, given
 def test_several_targets_in_one_video_and_a_new_video_after_them(
     service: Service, me: Session, clip: str
 ) -> None:
-    done(service.follow(me, clip, "the red car", "", name="Red", colour="#FF0000"))
-    done(service.follow(me, clip, "", "70,50,100,80", 3))
+    done(follow(service, me, clip, "the red car"))
+    done(follow(service, me, clip, "", "70,50,100,80", 3))
     state = me.workspace.state()  # type: ignore[union-attr]
-    assert state["targets"][0]["name"] == "Red" and state["targets"][0]["colour"] == "#ff0000"
+    assert state["targets"][0]["name"] == "Target 1" and state["targets"][0]["expression"] == "the red car"
+    assert state["targets"][0]["colour"] != state["targets"][1]["colour"]
     assert state["targets"][1]["expression"] is None and state["targets"][1]["name"] == "Target 2"
     work = me.workspace
     work.rename(2, "<b>other</b>")  # type: ignore[union-attr]
     assert target(me, 2)["name"] == "<b>other</b>"
     left = work.remove(1)  # type: ignore[union-attr]
     assert [t["id"] for t in left["targets"]] == [2] and film_of(me)
-    done(service.follow(me, clip, "the car", "", fresh=True))
+    done(follow(service, me, clip, "the car", "", fresh=True))
     assert me.workspace is not work and not work.folder.exists()  # type: ignore[union-attr]
 
 
 def test_comparing_expressions_decodes_once(service: Service, me: Session, clip: str) -> None:
-    done(service.compare(me, clip, ["the red car", " ", "the car", "the red car"], 0, 2))
+    done(service.compare(me, clip, ["the red car", " ", "the car", "the red car"], every=2))
     state = me.workspace.state()  # type: ignore[union-attr]
     assert [t["name"] for t in state["targets"]] == ["the red car", "the car"]
     assert len(service.tracker.started) == 2  # type: ignore[attr-defined]
@@ -157,11 +156,11 @@ def test_comparing_expressions_decodes_once(service: Service, me: Session, clip:
     assert found["matrix"] == [[1.0, 1.0], [1.0, 1.0]] and found["targets"] == [1, 2]
     for texts in ([], ["one"], ["a", "a"], [f"{k}" for k in range(7)], [None, 3]):
         with pytest.raises(LangTrackError, match="2 to 6 different expressions"):
-            check_comparison(service.tracker, SETTINGS, clip, texts, 0, 1)  # type: ignore[arg-type]
+            service.compare(me, clip, texts)
 
 
 def test_an_export_is_of_the_track_as_it_stands(service: Service, me: Session, clip: str) -> None:
-    done(service.follow(me, clip, "the red car", ""))
+    done(follow(service, me, clip, "the red car", ""))
     old = target(me)["bundle"]
     done(service.correct(me, 1, 10, "the car", "", "backward"))
     me.workspace.what_if(1, {"rule": "language", "every": 2, "rectangle": "rotated"})  # type: ignore[union-attr]
@@ -187,7 +186,7 @@ def test_an_export_is_of_the_track_as_it_stands(service: Service, me: Session, c
 def test_cancel_keeps_what_is_done_and_the_next_run_completes_the_film(
     service: Service, me: Session, clip: str
 ) -> None:
-    work = service.follow(me, clip, "the slow car", "")
+    work = follow(service, me, clip, "the slow car", "")
     assert eventually(lambda: work.progress.frames >= 3)
     assert service.progress(me, picture=True)["picture"].startswith(b"\xff\xd8")
     assert service.progress(me)["fps"] > 0 and service.progress(me)["left_s"] is not None
@@ -200,7 +199,7 @@ def test_cancel_keeps_what_is_done_and_the_next_run_completes_the_film(
 
 
 def test_cancelling_a_correction_keeps_its_frames(service: Service, me: Session, clip: str) -> None:
-    done(service.follow(me, clip, "the red car", ""))
+    done(follow(service, me, clip, "the red car", ""))
     work = service.correct(me, 1, 20, "the slow car", "", "backward")
     assert eventually(lambda: work.progress.frames >= 2)
     assert service.cancel(me)
@@ -212,20 +211,20 @@ def test_cancelling_a_correction_keeps_its_frames(service: Service, me: Session,
 def test_cancelled_before_its_first_frame_leaves_nothing(service: Service, me: Session, clip: str) -> None:
     others = [service.sessions.get(name) for name in "ab"]
     for other in others:
-        service.follow(other, clip, "the slow car", "")
-    work = service.follow(me, clip, "the car", "")
+        follow(service, other, clip, "the slow car", "")
+    work = follow(service, me, clip, "the car", "")
     assert service.progress(me)["stage"] == "waiting" and service.progress(me)["position"] == 1
     assert service.cancel(me) and work.outcome == "cancelled" and service.progress(me)["position"] == 0
     assert me.workspace.state()["targets"] == []  # type: ignore[union-attr]
     assert all(service.cancel(other) for other in others)
-    done(service.follow(me, clip, "the car", ""))
+    done(follow(service, me, clip, "the car", ""))
     assert [t["id"] for t in me.workspace.state()["targets"]] == [2]  # type: ignore[union-attr]
 
 
 def test_a_run_that_fails_changes_nothing(
     service: Service, me: Session, clip: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done(service.follow(me, clip, "the red car", ""))
+    done(follow(service, me, clip, "the red car", ""))
     before = target(me)
     files = sorted(me.folder.rglob("*"))
 
@@ -247,14 +246,14 @@ def test_a_disk_that_is_nearly_full_begins_nothing(clip: str, tmp_path: Path) ->
     with opened_service(tmp_path, min_free_mb=10**9) as poor:
         me = poor.sessions.get("me")
         with pytest.raises(LangTrackError, match="disk is nearly full"):
-            poor.follow(me, clip, "the car", "")
+            follow(poor, me, clip, "the car", "")
         assert me.workspace is None and me.job is None
 
 
 def test_a_damaged_clip_is_followed_to_its_end_with_a_warning(
     service: Service, me: Session, tmp_path: Path
 ) -> None:
-    work = done(service.follow(me, str(cut_clip(tmp_path / "cut.mp4")), "the car", ""))
+    work = done(follow(service, me, str(cut_clip(tmp_path / "cut.mp4")), "the car", ""))
     assert "cut.mp4 ends early" in str(work.warning)
     assert target(me)["edits"][0]["complete"] is False
 
@@ -265,4 +264,4 @@ def test_a_damaged_clip_is_followed_to_its_end_with_a_warning(
 )
 def test_limits_hold(clip: str, tmp_path: Path, limits: dict[str, Any], why: str) -> None:
     with opened_service(tmp_path, **limits) as strict, pytest.raises(LangTrackError, match=why):
-        strict.follow(strict.sessions.get("me"), clip, "the car", "")
+        follow(strict, strict.sessions.get("me"), clip, "the car", "")

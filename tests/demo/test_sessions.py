@@ -14,7 +14,7 @@ from app_helpers import (
     FRAMES,
     eventually,
 )
-from service_helpers import opened_service, upload
+from service_helpers import follow, opened_service, upload
 
 import demo.hosting
 from demo.api import Api
@@ -42,8 +42,8 @@ def test_a_reloaded_page_finds_its_run_and_a_closed_one_ends(tmp_path: Path, cli
     with opened_service(tmp_path, reload_grace_s=0.3) as service:
         sessions = service.sessions
         first = sessions.get("page-1")
-        first.own(Path(clip))
-        job = service.follow(first, clip, "the slow slow car", "")
+        first.claim_upload(clip)
+        job = follow(service, first, clip, "the slow slow car", "")
         assert eventually(lambda: job.progress.frames > 0)
         sessions.leave("page-1")
         empty = sessions.get("page-2")
@@ -65,13 +65,13 @@ def test_a_reloaded_page_finds_its_run_and_a_closed_one_ends(tmp_path: Path, cli
 
 def test_a_clip_that_somebody_else_has_just_uploaded_stays(tmp_path: Path, clip: str) -> None:
     sessions = Sessions(tmp_path / "root", 3600.0, 0.3)
-    sessions.get("page-1").own(Path(clip))
+    sessions.get("page-1").claim_upload(clip)
     again = tmp_path / "arriving"
     again.write_bytes(Path(clip).read_bytes())
     again.rename(clip)  # as Gradio does; the second page has not said so yet
     sessions.drop("page-1")
     assert Path(clip).exists()
-    sessions.get("page-2").own(Path(clip))
+    sessions.get("page-2").claim_upload(clip)
     sessions.drop("page-2")
     assert not Path(clip).exists()
 
@@ -79,13 +79,13 @@ def test_a_clip_that_somebody_else_has_just_uploaded_stays(tmp_path: Path, clip:
 def test_one_run_a_session_and_a_full_queue(service: Service, clip: str) -> None:
     sessions = [service.sessions.get(f"{k}") for k in range(6)]
     jobs = [
-        service.follow(session, clip, "the slow slow car", "") for session in sessions[:5]
+        follow(service, session, clip, "the slow slow car", "") for session in sessions[:5]
     ]  # 3 of them wait
     for _ in range(20):
         with pytest.raises(LangTrackError, match="A run is going on in this page"):
-            service.follow(sessions[0], clip, "the car", "")
+            follow(service, sessions[0], clip, "the car", "")
     with pytest.raises(LangTrackError, match="3 others are waiting"):
-        service.follow(sessions[5], clip, "the car", "")
+        follow(service, sessions[5], clip, "the car", "")
     assert sessions[5].workspace is None and sessions[5].job is None
     assert not sessions[5].folder.exists() or list(sessions[5].folder.rglob("*")) == []
     assert [service.queue.position(job) for job in jobs] == [0, 0, 1, 2, 3]

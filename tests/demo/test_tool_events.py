@@ -17,9 +17,9 @@ PAGE: Any = SimpleNamespace(session_hash="page")
 
 
 @pytest.fixture(scope="module")
-def actions(tmp_path_factory: pytest.TempPathFactory) -> ToolEvents:
+def tools(tmp_path_factory: pytest.TempPathFactory) -> ToolEvents:
     """Of a page that has followed a clip."""
-    folder = tmp_path_factory.mktemp("actions")
+    folder = tmp_path_factory.mktemp("tools")
     root = folder / "root"
     events = PageEvents(Service(paced_tracker(), SETTINGS, root), {})
     clip = counting_clip(root / ("a" * 64) / "grey.mp4")
@@ -33,45 +33,45 @@ def event(do: Any, **said: Any) -> Any:
     return SimpleNamespace(_data={"do": do, "n": 7, "target": 1, **said})
 
 
-def answer(actions: ToolEvents, do: Any, **said: Any) -> dict[str, Any]:
-    reply = actions.act(event(do, **said), PAGE)["reply"]
+def answer(tools: ToolEvents, do: Any, **said: Any) -> dict[str, Any]:
+    reply = tools.act(event(do, **said), PAGE)["reply"]
     assert reply["n"] == 7
     return reply
 
 
-def test_verdicts_other_settings_and_agreement_answer_by_number(actions: ToolEvents) -> None:
-    given = answer(actions, "verdict", first=2, last=4, says="both", note="<b>n</b>")["verdicts"]
+def test_verdicts_other_settings_and_agreement_answer_by_number(tools: ToolEvents) -> None:
+    given = answer(tools, "verdict", first=2, last=4, says="both", note="<b>n</b>")["verdicts"]
     assert given["counts"]["both"] == 3 and given["frames"]["3"]["note"] == "<b>n</b>"
-    assert answer(actions, "clear", first=0, last=FRAMES - 1)["verdicts"]["frames"] == {}
-    changed = answer(actions, "what_if", settings={"rule": "language"})
+    assert answer(tools, "clear", first=0, last=FRAMES - 1)["verdicts"]["frames"] == {}
+    changed = answer(tools, "what_if", settings={"rule": "language"})
     assert changed["what_if"] and set(changed["columns"]["source"]) == {"language"}
-    assert not answer(actions, "what_if", settings=None)["what_if"]
-    assert answer(actions, "verdicts_file", form="csv")["download"]["name"] == "verdicts-1.csv"
+    assert not answer(tools, "what_if", settings=None)["what_if"]
+    assert answer(tools, "verdicts_file", form="csv")["download"]["name"] == "verdicts-1.csv"
 
 
-def test_a_correction_another_target_and_undo_go_through_the_line(actions: ToolEvents) -> None:
+def test_a_correction_another_target_and_undo_go_through_the_line(tools: ToolEvents) -> None:
     for said in (
         {"do": "correct", "box": "10,10,60,60", "direction": "forward"},
         {"do": "add", "text": "the car"},
     ):
-        begun = actions.work(event(frame=6, **said), PAGE)
+        begun = tools.work(event(frame=6, **said), PAGE)
         assert begun.player["state"] == "running"
-        (*_, end) = actions.events.watch(PAGE)
+        (*_, end) = tools.events.watch(PAGE)
         assert end.player["state"] == "done"
     assert len(end.player["maps"]) == 2 and end.player["newest"]
-    assert answer(actions, "agreement")["agreement"]["targets"] == [1, 2]
-    undone = actions.act(event("undo"), PAGE)["value"]
+    assert answer(tools, "agreement")["agreement"]["targets"] == [1, 2]
+    undone = tools.act(event("undo"), PAGE)["value"]
     assert undone["state"] == "done" and not undone["newest"]
-    removed = actions.act(event("remove", target=2), PAGE)["value"]
+    removed = tools.act(event("remove", target=2), PAGE)["value"]
     assert len(removed["maps"]) == 1
-    looked = actions.look(event("words", frame=3), PAGE)["reply"]
+    looked = tools.look(event("words", frame=3), PAGE)["reply"]
     assert [word["word"] for word in looked["words"]] == ["the", "red", "car"]
 
 
-def test_a_refused_correction_leaves_what_is_drawn_on_the_page(actions: ToolEvents) -> None:
-    refused = actions.work(event("correct", frame=6, box="", direction="forward"), PAGE)
+def test_a_refused_correction_leaves_what_is_drawn_on_the_page(tools: ToolEvents) -> None:
+    refused = tools.work(event("correct", frame=6, box="", direction="forward"), PAGE)
     assert "Draw a box" in refused.player["reply"]["error"]
-    assert list(actions.events.watch(PAGE)) == [View()]  # no value anew, which would clear the drawing
+    assert list(tools.events.watch(PAGE)) == [View()]  # no value anew, which would clear the drawing
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,13 @@ def test_a_refused_correction_leaves_what_is_drawn_on_the_page(actions: ToolEven
         ("truth", {"paths": "x"}),
     ],
 )
-def test_what_no_page_sends_is_one_sentence(actions: ToolEvents, do: Any, said: dict[str, Any]) -> None:
-    error = answer(actions, do, **said)["error"]
+def test_what_no_page_sends_is_one_sentence(tools: ToolEvents, do: Any, said: dict[str, Any]) -> None:
+    error = answer(tools, do, **said)["error"]
     assert error.endswith(".") and "Traceback" not in error
 
 
-def test_only_uploads_are_read(actions: ToolEvents, tmp_path: Path) -> None:
-    root = actions.events.sessions.root
+def test_only_uploads_are_read(tools: ToolEvents, tmp_path: Path) -> None:
+    root = tools.service.sessions.root
     others = root / "session-other" / "boxes.csv"
     others.parent.mkdir()
     others.write_text("0,0,1,1")
@@ -120,14 +120,14 @@ def test_only_uploads_are_read(actions: ToolEvents, tmp_path: Path) -> None:
         5,
     ):
         for do in ("truth", "load_verdicts"):
-            reply = answer(actions, do, paths=[path if path is None else str(path)])
+            reply = answer(tools, do, paths=[path if path is None else str(path)])
             assert reply["error"] == "The file did not arrive. Choose it again."
-    scored = answer(actions, "truth", paths=[str(upload)])
+    scored = answer(tools, "truth", paths=[str(upload)])
     assert scored["branches"]["fused"]["counted"] == FRAMES
 
 
-def test_a_page_without_a_run_is_told_so(actions: ToolEvents) -> None:
+def test_a_page_without_a_run_is_told_so(tools: ToolEvents) -> None:
     stranger: Any = SimpleNamespace(session_hash="stranger")
     for do in ("verdict", "undo", "save", "truth"):
-        assert actions.act(event(do), stranger)["reply"]["error"] == "Follow something first."
-    assert "Follow something first" in actions.work(event("export"), stranger).player["reply"]["error"]
+        assert tools.act(event(do), stranger)["reply"]["error"] == "Follow something first."
+    assert "Follow something first" in tools.work(event("export"), stranger).player["reply"]["error"]

@@ -12,7 +12,7 @@ from app_helpers import (
     HEIGHT,
     WIDTH,
 )
-from service_helpers import COLUMNS, done, film_of, maps_of, opened_service, target, upload
+from service_helpers import COLUMNS, done, film_of, follow, maps_of, opened_service, target, upload
 
 from demo.service import Service
 from demo.sessions import Session
@@ -39,7 +39,7 @@ def clip(tmp_path: Path) -> str:
 
 
 def test_what_if_verdicts_queue_and_truth(service: Service, me: Session, clip: str, tmp_path: Path) -> None:
-    done(service.follow(me, clip, "the red car", ""))
+    done(follow(service, me, clip, "the red car", ""))
     space = me.workspace
     assert space is not None
     changed = space.what_if(1, {"rule": "language", "every": 3})
@@ -70,7 +70,7 @@ def test_what_if_verdicts_queue_and_truth(service: Service, me: Session, clip: s
 
 
 def test_a_closer_look_at_one_frame(service: Service, me: Session, clip: str) -> None:
-    done(service.follow(me, clip, "the red car", ""))
+    done(follow(service, me, clip, "the red car", ""))
     words = service.words(me, 1, 3)
     assert [word["word"] for word in words["words"]] == ["the", "red", "car"] and words["decisive"] is None
     found = service.regions(me, 1, 3, "the car")
@@ -78,7 +78,7 @@ def test_a_closer_look_at_one_frame(service: Service, me: Session, clip: str) ->
     assert found["regions"][0]["box_xyxy"] == [66, 50, 96, 80]
     with pytest.raises(LangTrackError, match="past the end"):
         service.words(me, 1, 300)
-    done(service.follow(me, clip, "", "70,50,100,80"))
+    done(follow(service, me, clip, "", "70,50,100,80"))
     with pytest.raises(LangTrackError, match="by its box alone"):
         service.regions(me, 2, 3)
     with pytest.raises(LangTrackError, match="Follow something first"):
@@ -89,7 +89,7 @@ def test_a_closer_look_at_one_frame(service: Service, me: Session, clip: str) ->
 def test_a_saved_project_opens_in_another_session(
     service: Service, me: Session, clip: str, with_video: bool, tmp_path: Path
 ) -> None:
-    done(service.follow(me, clip, "the red car", ""))
+    done(follow(service, me, clip, "the red car", ""))
     done(service.correct(me, 1, 10, "the car", "", "both"))
     me.workspace.give_verdict(1, 2, 4, "tracker", "<i>")  # type: ignore[union-attr]
     me.workspace.what_if(1, {"rule": "language"})  # type: ignore[union-attr]
@@ -117,7 +117,7 @@ def test_a_saved_project_opens_in_another_session(
 def test_a_bad_project_leaves_the_workspace_as_it_was(
     service: Service, me: Session, clip: str, tmp_path: Path
 ) -> None:
-    done(service.follow(me, clip, "the red car", ""))
+    done(follow(service, me, clip, "the red car", ""))
     files = sorted(me.folder.rglob("*"))
     (tmp_path / "bad.zip").write_bytes(b"PK no")
     work = service.open_bundle(me, tmp_path / "bad.zip")

@@ -21,6 +21,7 @@ from demo.job import Job
 from demo.service import Service
 from demo.sessions import Session
 from demo.timeline import Timeline
+from demo.track_job import TrackJob
 from langtrack_core.video import read_frames
 
 COLUMNS = set(Timeline.__dataclass_fields__)
@@ -40,6 +41,13 @@ def opened_service(tmp_path: Path, **settings: Any) -> Iterator[Service]:
 
 def upload(tmp_path: Path) -> str:
     return str(counting_clip(tmp_path / "upload" / "grey.mp4"))
+
+
+def follow(
+    service: Service, session: Session, clip: str, *request: Any, fresh: bool = False, **more: Any
+) -> TrackJob:
+    """Starts a run; the request is as in `check_request`, after the video."""
+    return service.follow(session, service.check_request(clip, *request, **more), fresh=fresh)
 
 
 def done(job: Job) -> Job:
