@@ -10,16 +10,6 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy; see langtrack_core/__main__.py
-
-from demo.hosting import device
-from demo.server_root import server_root
-from langtrack_core.cli import PROG
-from langtrack_core.types import LangTrackError
-
-if importlib.util.find_spec("spaces") is not None:
-    import spaces  # noqa: F401  # a ZeroGPU Space wants it imported before torch
-
 EXAMPLES = Path(__file__).parent / "assets" / "examples"
 
 
@@ -28,6 +18,14 @@ def main(arguments: list[str] | None = None) -> int:
 
     Errors have the command line's form and exit codes. Being stopped, by Ctrl-C or SIGTERM, is no error: 0.
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy; see langtrack_core/__main__.py
+    if importlib.util.find_spec("spaces") is not None:
+        import spaces  # noqa: F401  # a ZeroGPU Space wants it imported before torch
+
+    from demo.server_root import server_root
+    from langtrack_core.cli import PROG
+    from langtrack_core.types import LangTrackError
+
     flags = _flags(arguments)
     signal.signal(signal.SIGTERM, _leave)
     try:
@@ -47,7 +45,7 @@ def _serve(flags: argparse.Namespace, root: Path) -> int:
     from demo.hosting import check_mcp, prepare_threads
     from demo.layout import build_app, launch_options
     from demo.settings import Settings
-    from langtrack_core import LangTracker
+    from langtrack_core import LangTracker, LangTrackError
 
     settings = Settings.from_env()
     if flags.mcp:
@@ -75,6 +73,8 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _flags(arguments: list[str] | None) -> argparse.Namespace:
+    from demo.hosting import device
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=os.environ.get("GRADIO_SERVER_PORT", "7860"))

