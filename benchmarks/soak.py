@@ -79,8 +79,8 @@ def annotator(service: Service, me: Session, clip: Path) -> None:
     space = me.workspace
     assert space is not None
     space.what_if(1, {"every": 10, "rule": "language"})
-    space.give_verdict(1, 3, 9, "tracker", "a note")
-    space.queue(1)
+    space.judgement.give_verdict(1, 3, 9, "tracker", "a note")
+    space.judgement.queue(1)
     space.save_bundle(with_video=True, max_video_mb=100)
     done(service.correct(me, 1, 10, "the blue car", "", "backward", 5))
     space.undo(1)
@@ -106,7 +106,7 @@ def comparer(service: Service, me: Session, clip: Path) -> None:
     assert service.sessions.resume("visitor", me.token) is me
     done(job)
     assert me.workspace is not None
-    me.workspace.agreement()
+    me.workspace.judgement.agreement()
 
 
 def caller(service: Service, me: Session, clip: Path) -> None:

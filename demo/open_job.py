@@ -13,16 +13,16 @@ import numpy as np
 
 from langtrack_core.run.format import Run
 from langtrack_core.types import LangTrackError
-from langtrack_core.video import read_frames
+from langtrack_core.video import VideoInfo, read_frames
 
 from .annotation.project import Project, Segment
 from .annotation.project_zip import open_bundle
 from .annotation.safe_zip import Limits
 from .job import Job, JobAborted, Kind, RateMeter
-from .player_video import Maps, MapsWriter, PlayerVideoWriter
+from .player_video import Maps, MapsWriter, PlayerVideo, PlayerVideoWriter
 from .sessions import Session
 from .settings import Settings
-from .timeline import Timeline
+from .timeline import FrameGeometry
 from .track_request import open_video
 from .workspace import SegmentResult, Workspace
 
@@ -59,20 +59,21 @@ class OpenProjectJob(Job):
             raise LangTrackError("The project holds more frames than this server takes.")
         self.progress = replace(self.progress, total=total)
         workspace = Workspace(self.folder, opened.video, info, Project(saved.video))
-        pace = RateMeter(total, self.settings.preview_hz)
+        meter = RateMeter(total, self.settings.preview_hz)
         for target in saved.targets:
             workspace.take_over(target)
-            found = []
+            results = []
             for number, segment in enumerate(target.segments):
-                maps = self._maps(segment, saved.video, f"maps-{target.id}-{number}.u8.gz", pace)
+                maps = self._maps(segment, saved.video, f"maps-{target.id}-{number}.u8.gz", meter)
                 edit = segment.run.manifest.get("edit", number)
-                found.append(SegmentResult(target.id, segment, Timeline.of_run(segment.run), maps, edit))
-            workspace.add_segments(found)
-        if opened.video is not None:
-            self._film(workspace, opened.video)
+                geometry = FrameGeometry.of_run(segment.run)
+                results.append(SegmentResult(target.id, segment, edit, geometry, maps))
+            workspace.add_segments(results)
+        if opened.video is not None and info is not None:
+            workspace.player_video = self._make_player_video(opened.video, info)
         self.session.adopt(workspace)
 
-    def _maps(self, segment: Segment, video: Mapping[str, Any], name: str, pace: RateMeter) -> Maps:
+    def _maps(self, segment: Segment, video: Mapping[str, Any], name: str, meter: RateMeter) -> Maps:
         with MapsWriter(self.folder / name, video["width"], video["height"]) as writer:
             for row in segment.run.rows:
                 writer.add_maps(
@@ -80,27 +81,23 @@ class OpenProjectJob(Job):
                         [_small(segment.run, row.frame, b, writer.size_wh) for b in ("language", "tracker")]
                     )
                 )
-                self._go_on()
-                self.report(pace.advance("opening", self.progress, None))
+                self._check_stopped()
+                self.report(meter.advance("opening", self.progress, None))
         return writer.maps
 
-    def _film(self, workspace: Workspace, video: Path) -> None:
-        assert workspace.info is not None
-        path = self.folder / "film.mp4"
-        count = 0
+    def _make_player_video(self, video: Path, info: VideoInfo) -> PlayerVideo:
         with (
-            PlayerVideoWriter(path, workspace.info, self.settings.player_side) as film,
-            closing(read_frames(video, on_damage=lambda text: None)) as frames,
+            PlayerVideoWriter(self.folder / "player.mp4", info, self.settings.player_side) as writer,
+            closing(read_frames(video, on_damage=lambda sentence: None)) as frames,
         ):
             for frame in frames:
-                film.add(frame)
-                count = frame.index + 1
-                self._go_on()
-                if count > self.settings.max_frames:
+                writer.add(frame)
+                self._check_stopped()
+                if writer.frames > self.settings.max_frames:
                     raise LangTrackError("The video in the project is longer than this server takes.")
-        workspace.set_film(path, count, whole=True)
+        return writer.finished(whole=True)
 
-    def _go_on(self) -> None:
+    def _check_stopped(self) -> None:
         if self.stopped():  # half a project is of no use
             raise JobAborted
 

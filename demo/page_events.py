@@ -186,7 +186,7 @@ class PageEvents:
         if workspace is not None:
             with workspace.lock:
                 state = workspace.state()
-                if state["targets"] and state["film"]["file"]:
+                if state["targets"] and state["player_video"]:
                     return player.done(state, session.token, newest=newest)
         return player.EMPTY
 

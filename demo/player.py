@@ -87,7 +87,7 @@ def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[
     run = {
         "size": [video["width"], video["height"]],
         "fps": video["fps"],
-        "frames": state["film"]["frames"],
+        "frames": state["player_video"]["frames"],
         "targets": [_numbers(target) for target in targets],
     }
     return {
@@ -95,7 +95,7 @@ def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[
         "token": token,
         "newest": newest,
         "found": [newest_target["found"], len(newest_target["run"]["index"])],
-        "player_video": _served(state["film"]["file"]),
+        "player_video": _served(state["player_video"]["file"]),
         "maps": [_served(target["maps"]["file"]) for target in targets],
         "run": json.dumps(run, separators=(",", ":")),
         "files": [_downloads(target) for target in targets],

@@ -1,8 +1,8 @@
 """What the page's player plays: the clip once, small, and beside it each run's maps of 0 to 255.
 
-The pictures are drawn in the page from three things: the film (the clip's frames and nothing else), the maps
-(what both branches said of every pixel), and the numbers of a `Timeline`. So a correction, another target or
-other fusion settings never encode a video again, and a map can be looked at with any threshold.
+The page draws its pictures from three things: this video (the clip's frames and nothing else), the maps (what
+both branches said of every pixel), and the numbers of a `timeline`. So a correction, another target or other
+fusion settings never encode a video again, and a map can be looked at with any threshold.
 
 A maps file is gzip of ``(frames, 2, h, w)`` uint8, language before tracker, zeros where a branch did not
 run. Each `CHUNK` frames are a gzip member of their own: the page fetches and unpacks a few at a time, and
@@ -21,27 +21,52 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from langtrack_core.run.render import PANELS, Style, draw
 from langtrack_core.types import Estimate, Frame, Step
 from langtrack_core.video import VideoInfo, VideoWriter
 
 CHUNK = 64
+"""Frames that the page fetches and unpacks at a time: two seconds of video, some tens of kilobytes."""
 MAP_SIDE = 256
-"""Longest side of a map. The networks make their masks of 80 and 127 pixels."""
-FILM_CRF = 24
-"""The film is for looking and is made on top of the four videos to keep: smaller, faster to encode."""
+"""Longest side of a map in pixels. The networks make their masks of 80 and 127 pixels."""
+PLAYER_CRF = 24
+"""Quality of the player's video, lower than that of the four videos to keep (H.264's scale, where 0 is the
+best): it is for looking alone, and is made on top of them."""
+PREVIEW_SIDE = 480
+"""Longest side in pixels of one of the four pictures of the live view, which come as one JPEG of 60 kB."""
 
 Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PlayerVideo:
+    """A finished video: the clip's frames from 0 on.
+
+    Attributes:
+        frames: how many it has.
+        whole: the clip has no more.
+    """
+
+    path: Path
+    frames: int
+    whole: bool
 
 
 class PlayerVideoWriter(VideoWriter):
     """The clip's frames, at most ``side`` pixels on the longest side, at their own times."""
 
     def __init__(self, path: Path, info: VideoInfo, side: int) -> None:
-        super().__init__(path, info.fps, crf=FILM_CRF)
+        super().__init__(path, info.fps, crf=PLAYER_CRF)
         self.size_wh = even_size(info.width, info.height, side)
+        self.frames = 0
 
     def add(self, frame: Frame) -> None:
         self.write(_shrunk(frame.rgb, self.size_wh), frame.time_s)
+        self.frames = frame.index + 1
+
+    def finished(self, *, whole: bool) -> PlayerVideo:
+        """The file; complete after the ``with`` block."""
+        return PlayerVideo(self.path, self.frames, whole)
 
     def __enter__(self) -> PlayerVideoWriter:
         return self
@@ -142,3 +167,12 @@ def even_size(width: int, height: int, longest: int) -> tuple[int, int]:
     """Width and height scaled down to ``longest``, both even, as yuv420p needs them."""
     scale = min(1.0, longest / max(width, height))
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+
+
+def preview(step: Step) -> bytes:
+    """The four panels two by two as a JPEG."""
+    style = Style(labels=False)  # the page writes the labels itself, where they can be read at any size
+    size_wh = even_size(step.frame.size_hw[1], step.frame.size_hw[0], PREVIEW_SIDE)
+    tiles = [cv2.resize(draw(step, panel, style), size_wh, interpolation=cv2.INTER_AREA) for panel in PANELS]
+    bgr = cv2.cvtColor(np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])]), cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()

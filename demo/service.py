@@ -19,12 +19,13 @@ from langtrack_core.video import read_frames
 
 from .annotation.compare import attribute, check_completions, regions
 from .annotation.project import Target
+from .export_job import ExportJob
 from .hosting import on_gpu
 from .job_queue import JobQueue
 from .open_job import OpenProjectJob
 from .sessions import Session, Sessions
 from .settings import Settings
-from .track_job import ExportJob, TrackJob, step_source
+from .track_job import TrackJob, step_source
 from .track_request import Tracker, TrackRequest, check_request, different_texts, joined, parse_box
 from .workspace import Workspace
 

@@ -20,6 +20,7 @@ from . import player
 from .job import Job
 from .page_events import PageEvents, View, notice
 from .sessions import Session
+from .track_request import without_paths
 from .workspace import Workspace
 
 Question = Mapping[str, Any]
@@ -36,14 +37,16 @@ class ToolEvents:
         self._acts: dict[str, Callable[[Workspace, Question], dict[str, Any]]] = {
             "verdict": self._verdict,
             "clear": self._clear,
-            "queue": lambda space, question: {"queue": space.queue(_number(question, "target"))},
+            "queue": lambda space, question: {"queue": space.judgement.queue(_number(question, "target"))},
             "verdicts_file": self._verdicts_file,
             "load_verdicts": self._load_verdicts,
             "what_if": self._what_if,
             "rename": self._rename,
             "save": self._save,
-            "truth": lambda space, question: space.truth(_number(question, "target"), question["paths"]),
-            "agreement": lambda space, question: {"agreement": space.agreement()},
+            "truth": lambda space, question: space.judgement.truth(
+                _number(question, "target"), question["paths"]
+            ),
+            "agreement": lambda space, question: {"agreement": space.judgement.agreement()},
         }
         self._looks: dict[str, Callable[[Session, int, int], dict[str, Any]]] = {
             "words": self.service.words,
@@ -136,21 +139,23 @@ class ToolEvents:
         note = question.get("note")
         note = None if note is None else str(note)
         return {
-            "verdicts": space.give_verdict(
+            "verdicts": space.judgement.give_verdict(
                 _number(question, "target"), first, last, question.get("says"), note
             )
         }
 
     def _clear(self, space: Workspace, question: Question) -> dict[str, Any]:
         first, last = _number(question, "first"), _number(question, "last")
-        return {"verdicts": space.clear_verdicts(_number(question, "target"), first, last)}
+        return {"verdicts": space.judgement.clear_verdicts(_number(question, "target"), first, last)}
 
     def _verdicts_file(self, space: Workspace, question: Question) -> dict[str, Any]:
-        path = space.verdicts_file(_number(question, "target"), _text(question, "form"))
+        path = space.judgement.verdicts_file(_number(question, "target"), _text(question, "form"))
         return {"download": player.download(path)}
 
     def _load_verdicts(self, space: Workspace, question: Question) -> dict[str, Any]:
-        return {"verdicts": space.import_verdicts(_number(question, "target"), question["paths"][0])}
+        return {
+            "verdicts": space.judgement.import_verdicts(_number(question, "target"), question["paths"][0])
+        }
 
     def _what_if(self, space: Workspace, question: Question) -> dict[str, Any]:
         settings = question.get("settings")
@@ -203,7 +208,7 @@ def _reply(question: Question, answer: Mapping[str, Any]) -> Any:
 
 
 def _refusal(question: Question, error: LangTrackError) -> Any:
-    return _reply(question, {"error": str(error)})
+    return _reply(question, {"error": without_paths(str(error))})
 
 
 def _number(question: Question, name: str) -> int:

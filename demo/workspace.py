@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,43 +17,34 @@ from langtrack_core.files import plain_name
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import VideoInfo
 
+from .annotation.judgement import Judgement, verdicts_state
 from .annotation.project import MAX_TARGETS, Project, Segment, Target, checked_name, owners
 from .annotation.project_zip import write_bundle
 from .annotation.redecide import WhatIf
-from .judging import Judging, verdicts_state
-from .player_video import Maps, merged_maps
-from .timeline import Timeline, decided_columns
+from .player_video import Maps, PlayerVideo, merged_maps
+from .timeline import FrameGeometry, decided_columns, timeline
 
 
 class SegmentResult(NamedTuple):
-    """What a run left for a target; ``edit`` as in `SegmentView`."""
+    """What one run or correction leaves for a target.
+
+    Attributes:
+        target: its id.
+        edit: runs that were asked for together have one number, and are undone together.
+        geometry: by frame.
+        maps: of this run, in the order in which it was computed.
+    """
 
     target: int
     segment: Segment
-    timeline: Timeline
-    maps: Maps
     edit: int
-
-
-@dataclass(frozen=True)
-class SegmentView:
-    """What one run or correction left for the page, beside the run itself.
-
-    Attributes:
-        edit: runs that were asked for together have one number, and are undone together.
-        maps: of this run, in the order in which it was computed.
-        whole_maps: of the track as it stood after this run, by rising frame.
-    """
-
-    edit: int
-    timeline: Timeline
+    geometry: Mapping[int, FrameGeometry]
     maps: Maps
-    whole_maps: Maps
 
 
 @dataclass
 class Files:
-    """What can be downloaded of a target, and the state of the track that it shows."""
+    """What can be downloaded of a target, and the `Workspace.fingerprint` of the track that it shows."""
 
     paths: list[Path]
     bundle: Path
@@ -60,12 +52,47 @@ class Files:
 
 
 @dataclass
-class _Extras:
-    pieces: list[SegmentView] = field(default_factory=list)
+class TargetView:
+    """What the page shows of a target, beside its runs.
+
+    Attributes:
+        results: one for each of the target's segments.
+        whole_maps: after each of them, the maps of the whole track, by rising frame.
+    """
+
+    results: list[SegmentResult] = field(default_factory=list)
+    whole_maps: list[Maps] = field(default_factory=list)
     files: Files | None = None
 
+    def with_results(self, results: Sequence[SegmentResult]) -> TargetView:
+        """A new view with further results.
 
-class Workspace(Judging):
+        Raises:
+            OSError: the maps could not be put together.
+        """
+        view = TargetView([*self.results, *results], [*self.whole_maps], self.files)
+        for place in range(len(view.whole_maps), len(view.results)):
+            view.whole_maps.append(view._maps_after(place))
+        return view
+
+    def _maps_after(self, place: int) -> Maps:
+        """Maps of the track up to a result, where the page can show it: at the end of an edit."""
+        last, segments = self.results[place], [result.segment for result in self.results[: place + 1]]
+        goes_on = place + 1 < len(self.results) and self.results[place + 1].edit == last.edit
+        alone = place == 0 and last.segment.run.manifest.get("direction") != "backward"
+        if goes_on or alone:
+            return last.maps
+        path = last.segment.folder.parent / f"maps-{secrets.token_hex(4)}.u8.gz"
+        return merged_maps([result.maps for result in self.results[: place + 1]], owners(segments), path)
+
+    def timeline(self) -> dict[str, list[Any]]:
+        """The columns of the track as it was recorded; a later result replaces the frames that it has."""
+        rows = {row.frame: row for result in self.results for row in result.segment.run.rows}
+        geometry = {frame: shape for result in self.results for frame, shape in result.geometry.items()}
+        return timeline([rows[frame] for frame in sorted(rows)], geometry)
+
+
+class Workspace:
     """One video and what is made of it. Every method may be called from any thread.
 
     Args:
@@ -73,24 +100,28 @@ class Workspace(Judging):
         video: the upload; None for a bundle that was opened without its video.
         info: of the video.
         project: of a bundle; a new one otherwise.
+
+    Attributes:
+        judgement: what is said of the tracks.
+        player_video: the clip's frames for the player; None before the first run.
     """
 
     def __init__(
         self, folder: Path, video: Path | None, info: VideoInfo | None, project: Project | None = None
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        super().__init__(folder, project or Project({}))
+        self.folder = folder
         self.video = video
         self.info = info
-        self.film: Path | None = None
-        self.film_frames = 0
-        self.film_whole = False
-        self.closed = False
-        self._extras: dict[int, _Extras] = {}
+        self.project = project or Project({})
+        self.lock = threading.RLock()
+        self.judgement = Judgement(folder, self.project, self.lock)
+        self.player_video: PlayerVideo | None = None
+        self._views: dict[int, TargetView] = {}
 
     # --- what jobs bring ------------------------------------------------------------------------------------
 
-    def add_segments(self, found: Sequence[SegmentResult]) -> None:
+    def add_segments(self, results: Sequence[SegmentResult]) -> None:
         """Runs and corrections are done. All of them are taken, or none.
 
         Raises:
@@ -98,21 +129,13 @@ class Workspace(Judging):
             OSError: their maps could not be put together.
         """
         with self.lock:
-            changed: dict[int, tuple[list[Segment], list[SegmentView]]] = {}
-            for target, segment, timeline, maps, edit in found:
-                segments, pieces = changed.setdefault(
-                    target, ([*self.project.target(target).segments], [*self._of(target).pieces])
-                )
-                segments.append(segment)
-                pieces.append(SegmentView(edit, timeline, maps, maps))
-            for target, (segments, pieces) in changed.items():
-                for place in range(len(self._of(target).pieces), len(pieces)):
-                    pieces[place] = _with_whole_maps(segments, pieces, place)
-            for target, (segments, pieces) in changed.items():
-                self.project.target(target).segments[:] = segments
-                self._of(target).pieces = pieces
-            if found and not self.project.video:
-                self.project.video = dict(found[0].segment.run.manifest["video"])
+            owners = [self.project.target(number) for number in dict.fromkeys(r.target for r in results)]
+            views = [self._view(t.id).with_results([r for r in results if r.target == t.id]) for t in owners]
+            for target, view in zip(owners, views, strict=True):
+                target.segments[:] = [result.segment for result in view.results]
+                self._views[target.id] = view
+            if results and not self.project.video:
+                self.project.video = dict(results[0].segment.run.manifest["video"])
 
     def add_targets(self, names: Sequence[str | None]) -> list[Target]:
         """For a run that begins; those whose runs came to nothing make room first.
@@ -128,44 +151,42 @@ class Workspace(Judging):
             return [self.project.add(name) for name in names]
 
     def take_over(self, saved: Target) -> Target:
-        """A target of an opened project, without its runs: those come one by one with `add_segment`."""
+        """A target of an opened project, without its runs: those come with `add_segments`."""
         with self.lock:
             target = replace(saved, segments=[])
             self.project.targets.append(target)
             return target
 
-    def set_film(self, film: Path, frames: int, *, whole: bool) -> None:
-        """The clip's frames from 0 on; ``whole`` when there are no more."""
-        with self.lock:
-            self.film, self.film_frames, self.film_whole = film, frames, whole
+    def set_files(self, number: int, paths: Sequence[Path], bundle: Path, made_of: Any = None) -> None:
+        """What can be downloaded of a target.
 
-    def set_files(self, target: int, paths: Sequence[Path], bundle: Path, made_of: Any = None) -> None:
-        """What can be downloaded; ``made_of`` is the `fingerprint` of the track that it shows, the present
-        one when left out."""
+        Args:
+            made_of: the `fingerprint` of the track that the files show, the present one when left out.
+        """
         with self.lock:
-            extras = self._of(target)
-            before, extras.files = (
-                extras.files,
-                Files(list(paths), bundle, self.fingerprint(target) if made_of is None else made_of),
-            )
+            view = self._view(number)
+            before = view.files
+            view.files = Files(list(paths), bundle, made_of or self.fingerprint(number))
             if before is not None:
                 self._forget_folder(before.bundle.parent)
 
     # --- what the page shows --------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Everything: ``video``, ``film`` (``file``, ``frames``) and ``targets``, each as `target_state`."""
+        """Everything: ``video``, ``player_video`` (None, or ``file`` and ``frames``), and ``targets``, each
+        as `target_state`."""
         with self.lock:
             shown = [target.id for target in self.project.targets if target.segments]
+            video = self.player_video
             return {
                 "video": dict(self.project.video),
-                "film": {"file": self.film, "frames": self.film_frames},
+                "player_video": None if video is None else {"file": video.path, "frames": video.frames},
                 "targets": [self.target_state(number) for number in shown],
             }
 
     def target_state(self, number: int) -> dict[str, Any]:
         """One target: ``id``, ``name``, ``colour``, ``expression``, ``edits``, ``can_undo``, ``run`` (the
-        columns of a `Timeline`), ``found`` (frames with the object), ``maps`` (``file``, ``size``,
+        columns of a `timeline`), ``found`` (frames with the object), ``maps`` (``file``, ``size``,
         ``offsets``), what `what_if` returns but for the columns, ``verdicts``, ``files``, ``bundle``,
         ``stale``.
 
@@ -173,22 +194,19 @@ class Workspace(Judging):
             LangTrackError: there is no such target, or it has not been followed yet.
         """
         with self.lock:
-            target, extras = self.project.target(number), self._of(number)
+            target, view = self.project.target(number), self._view(number)
             run = target.run()
-            pieces = extras.pieces
-            columns = asdict(Timeline.merged([piece.timeline for piece in pieces], target.owners()))
+            columns = view.timeline()
             if target.what_if is not None:
                 columns |= decided_columns(run.rows)
-            maps = pieces[-1].whole_maps
-            files = extras.files
-            edits = zip(target.segments, pieces, strict=True)
+            maps, files = view.whole_maps[-1], view.files
             return {
                 "id": target.id,
                 "name": target.name,
                 "colour": target.colour,
                 "expression": target.segments[-1].run.manifest.get("expression"),
-                "edits": [{**segment.about(), "edit": piece.edit} for segment, piece in edits],
-                "can_undo": len({piece.edit for piece in pieces}) > 1,
+                "edits": [{**result.segment.about(), "edit": result.edit} for result in view.results],
+                "can_undo": len({result.edit for result in view.results}) > 1,
                 "run": columns,
                 "found": sum(row.decision.source is not None for row in run.rows),
                 "maps": {"file": maps.path, "size": list(maps.size_wh), "offsets": list(maps.offsets)},
@@ -219,21 +237,21 @@ class Workspace(Judging):
                 target.what_if = None
             else:
                 recorded = WhatIf.of_run(target.segments[0].run)
-                wanted = WhatIf.from_json({**recorded.to_json(), **settings})
-                target.what_if = None if wanted == recorded else wanted
+                what_if = WhatIf.from_json({**recorded.to_json(), **settings})
+                target.what_if = None if what_if == recorded else what_if
             return {"columns": decided_columns(target.run().rows), **self._decision(target)}
 
     def _decision(self, target: Target) -> dict[str, Any]:
         recorded = WhatIf.of_run(target.segments[0].run)
-        said = target.run().manifest.get("what_if", {}) if target.what_if is not None else {}
-        anchors = [row.frame for row in target.run().rows if row.decision.reanchor]
+        run = target.run()
+        record = run.manifest.get("what_if", {}) if target.what_if is not None else {}
         return {
             "settings": (target.what_if or recorded).to_json(),
             "recorded": recorded.to_json(),
             "what_if": target.what_if is not None,
-            "changed": said.get("changed", 0),
-            "anchors": anchors,
-            "notes": said.get("notes", []),
+            "changed": record.get("changed", 0),
+            "anchors": [row.frame for row in run.rows if row.decision.reanchor],
+            "notes": record.get("notes", []),
         }
 
     # --- corrections and targets ----------------------------------------------------------------------------
@@ -245,12 +263,13 @@ class Workspace(Judging):
             LangTrackError: there is no correction.
         """
         with self.lock:
-            target, extras = self.project.target(number), self._of(number)
-            if len({piece.edit for piece in extras.pieces}) < 2:
+            target, view = self.project.target(number), self._view(number)
+            if len({result.edit for result in view.results}) < 2:
                 raise LangTrackError("There is no correction to take back.")
-            last = extras.pieces[-1].edit
-            while extras.pieces[-1].edit == last:
-                extras.pieces.pop()
+            last = view.results[-1].edit
+            while view.results[-1].edit == last:
+                view.results.pop()
+                view.whole_maps.pop()
                 self._forget_folder(target.undo().folder.parent)
             return self.target_state(number)
 
@@ -262,11 +281,11 @@ class Workspace(Judging):
         """A target goes, with its runs, verdicts and files."""
         with self.lock:
             target = self.project.remove(number)
-            extras = self._extras.pop(number, None)
+            view = self._views.pop(number, TargetView())
             for segment in target.segments:
                 self._forget_folder(segment.folder.parent)
-            if extras is not None and extras.files is not None:
-                self._forget_folder(extras.files.bundle.parent)
+            if view.files is not None:
+                self._forget_folder(view.files.bundle.parent)
             return self.state()
 
     # --- files ----------------------------------------------------------------------------------------------
@@ -285,7 +304,6 @@ class Workspace(Judging):
     def close(self) -> None:
         """All files go."""
         with self.lock:
-            self.closed = True
             shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- shared ---------------------------------------------------------------------------------------------
@@ -297,11 +315,11 @@ class Workspace(Judging):
         return folder
 
     def next_edit(self, number: int) -> int:
-        pieces = self._of(number).pieces
-        return pieces[-1].edit + 1 if pieces else 0
+        results = self._view(number).results
+        return results[-1].edit + 1 if results else 0
 
-    def _of(self, number: int) -> _Extras:
-        return self._extras.setdefault(number, _Extras())
+    def _view(self, number: int) -> TargetView:
+        return self._views.setdefault(number, TargetView())
 
     def fingerprint(self, number: int) -> Any:
         """Equal as long as a target's track is."""
@@ -311,21 +329,8 @@ class Workspace(Judging):
     def _forget_folder(self, folder: Path) -> None:
         """Remove a job's folder, unless something in it is still shown."""
         used = {s.folder.parent for target in self.project.targets for s in target.segments}
-        used |= {extras.files.bundle.parent for extras in self._extras.values() if extras.files}
-        if self.film is not None:
-            used.add(self.film.parent)
+        used |= {view.files.bundle.parent for view in self._views.values() if view.files is not None}
+        if self.player_video is not None:
+            used.add(self.player_video.path.parent)
         if folder not in used and self.folder in folder.parents:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _with_whole_maps(segments: Sequence[Segment], pieces: Sequence[SegmentView], place: int) -> SegmentView:
-    """The piece with the maps of the track up to it, where they can be shown: at the end of an edit."""
-    piece = pieces[place]
-    goes_on = place + 1 < len(pieces) and pieces[place + 1].edit == piece.edit
-    alone = place == 0 and segments[0].run.manifest.get("direction") != "backward"
-    if goes_on or alone:
-        return piece
-    folder = segments[place].folder.parent
-    maps = [one.maps for one in pieces[: place + 1]]
-    path = folder / f"maps-{secrets.token_hex(4)}.u8.gz"
-    return replace(piece, whole_maps=merged_maps(maps, owners(segments[: place + 1]), path))

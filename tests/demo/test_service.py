@@ -19,7 +19,7 @@ from app_helpers import (
     eventually,
     grey_of,
 )
-from service_helpers import COLUMNS, done, film_of, follow, maps_of, opened_service, target, upload
+from service_helpers import COLUMNS, done, follow, maps_of, opened_service, player_video_greys, target, upload
 
 from demo.player_video import MapsWriter
 from demo.service import Service
@@ -47,7 +47,7 @@ def clip(tmp_path: Path) -> str:
 # --- runs --------------------------------------------------------------------------------------------------
 
 
-def test_a_run_leaves_a_target_a_film_maps_and_files(service: Service, me: Session, clip: str) -> None:
+def test_a_run_leaves_a_target_maps_a_video_and_files(service: Service, me: Session, clip: str) -> None:
     work = follow(service, me, clip, "the red zorp", "", 4, 2)
     assert service.progress(me)["title"] == "“the red zorp”" and work.unknown_words == ("zorp",)
     done(work)
@@ -61,8 +61,8 @@ def test_a_run_leaves_a_target_a_film_maps_and_files(service: Service, me: Sessi
     assert {path.name for path in state["files"]} >= {"boxes.csv", "fused.mp4", "manifest.json"}
     with zipfile.ZipFile(state["bundle"]) as archive:
         assert "grey/boxes.csv" in archive.namelist()
-    # The film begins with the clip, whatever the start frame.
-    assert film_of(me) == pytest.approx([grey_of(k) for k in range(FRAMES)], abs=3)
+    # The player's video begins with the clip, whatever the start frame.
+    assert player_video_greys(me) == pytest.approx([grey_of(k) for k in range(FRAMES)], abs=3)
     maps = maps_of(state)
     assert maps.shape == (FRAMES - 4, 2, HEIGHT, WIDTH) and maps[0, 0].max() == 255 and maps[1, 0].max() == 0
     json.dumps(me.workspace.state(), default=str)  # type: ignore[union-attr]
@@ -78,7 +78,7 @@ def test_a_correction_forward_keeps_what_was_before_and_undo_brings_it_back(
     state = target(me)
     assert state["run"]["index"] == list(range(FRAMES)) and state["stale"] and state["can_undo"]
     assert [edit["frames"] for edit in state["edits"]] == [[0, FRAMES - 1], [10, FRAMES - 1]]
-    assert state["expression"] == "the car" and me.workspace.film_frames == FRAMES  # type: ignore[union-attr]
+    assert state["expression"] == "the car" and me.workspace.player_video.frames == FRAMES  # type: ignore[union-attr]
     np.testing.assert_array_equal(maps_of(state), maps_of(first))  # the oracle says the same again
     edited = [path for path in me.folder.rglob("boxes.csv")]
     back = me.workspace.undo(1)  # type: ignore[union-attr]
@@ -142,7 +142,7 @@ def test_several_targets_in_one_video_and_a_new_video_after_them(
     work.rename(2, "<b>other</b>")  # type: ignore[union-attr]
     assert target(me, 2)["name"] == "<b>other</b>"
     left = work.remove(1)  # type: ignore[union-attr]
-    assert [t["id"] for t in left["targets"]] == [2] and film_of(me)
+    assert [t["id"] for t in left["targets"]] == [2] and player_video_greys(me)
     done(follow(service, me, clip, "the car", "", fresh=True))
     assert me.workspace is not work and not work.folder.exists()  # type: ignore[union-attr]
 
@@ -152,7 +152,7 @@ def test_comparing_expressions_decodes_once(service: Service, me: Session, clip:
     state = me.workspace.state()  # type: ignore[union-attr]
     assert [t["name"] for t in state["targets"]] == ["the red car", "the car"]
     assert len(service.tracker.started) == 2  # type: ignore[attr-defined]
-    found = me.workspace.agreement()  # type: ignore[union-attr]
+    found = me.workspace.judgement.agreement()  # type: ignore[union-attr]
     assert found["matrix"] == [[1.0, 1.0], [1.0, 1.0]] and found["targets"] == [1, 2]
     for texts in ([], ["one"], ["a", "a"], [f"{k}" for k in range(7)], [None, 3]):
         with pytest.raises(LangTrackError, match="2 to 6 different expressions"):
@@ -183,7 +183,7 @@ def test_an_export_is_of_the_track_as_it_stands(service: Service, me: Session, c
 # --- stopping ----------------------------------------------------------------------------------------------
 
 
-def test_cancel_keeps_what_is_done_and_the_next_run_completes_the_film(
+def test_cancel_keeps_what_is_done_and_the_next_run_completes_the_video(
     service: Service, me: Session, clip: str
 ) -> None:
     work = follow(service, me, clip, "the slow car", "")
@@ -193,9 +193,13 @@ def test_cancel_keeps_what_is_done_and_the_next_run_completes_the_film(
     assert service.cancel(me) and work.outcome == "cancelled"
     state = target(me)
     frames = len(state["run"]["index"])
-    assert 3 <= frames < FRAMES and state["edits"][0]["complete"] is False and len(film_of(me)) == frames
+    assert (
+        3 <= frames < FRAMES
+        and state["edits"][0]["complete"] is False
+        and len(player_video_greys(me)) == frames
+    )
     done(service.correct(me, 1, frames, "the car", "", "forward"))
-    assert target(me)["run"]["index"] == list(range(FRAMES)) and len(film_of(me)) == FRAMES
+    assert target(me)["run"]["index"] == list(range(FRAMES)) and len(player_video_greys(me)) == FRAMES
 
 
 def test_cancelling_a_correction_keeps_its_frames(service: Service, me: Session, clip: str) -> None:

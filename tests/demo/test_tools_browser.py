@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from demo.annotation.project import Project, Segment
 from demo.player_video import MapsWriter, PlayerVideoWriter
-from demo.timeline import Timeline
+from demo.timeline import FrameGeometry
 from demo.workspace import SegmentResult, Workspace
 from langtrack_core import probe, read_frames
 from langtrack_core.pipeline import LangTracker
@@ -330,12 +330,13 @@ def long_workspace(folder: Path, clip: Path, frames: int, lost: int) -> Workspac
     with MapsWriter(folder / "maps.gz", 32, 32) as maps:
         for _ in range(frames):
             maps.add_maps(np.zeros((2, 32, 32), np.uint8))
-    with PlayerVideoWriter(folder / "tiny.mp4", probe(clip), 32) as film:
+    with PlayerVideoWriter(folder / "tiny.mp4", probe(clip), 32) as video_writer:
         for k in range(frames):
-            film.add(Frame(k, k / 12, np.full((32, 32, 3), 128, np.uint8)))
+            video_writer.add(Frame(k, k / 12, np.full((32, 32, 3), 128, np.uint8)))
     (target,) = workspace.add_targets(["Long"])
-    workspace.add_segments([SegmentResult(target.id, segment, Timeline.of_run(segment.run), maps.maps, 0)])
-    workspace.set_film(film.path, frames, whole=True)
+    geometry = FrameGeometry.of_run(segment.run)
+    workspace.add_segments([SegmentResult(target.id, segment, 0, geometry, maps.maps)])
+    workspace.player_video = video_writer.finished(whole=True)
     return workspace
 
 

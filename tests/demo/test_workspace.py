@@ -12,7 +12,7 @@ from app_helpers import (
     HEIGHT,
     WIDTH,
 )
-from service_helpers import COLUMNS, done, film_of, follow, maps_of, opened_service, target, upload
+from service_helpers import COLUMNS, done, follow, maps_of, opened_service, player_video_greys, target, upload
 
 from demo.service import Service
 from demo.sessions import Session
@@ -51,22 +51,22 @@ def test_what_if_verdicts_queue_and_truth(service: Service, me: Session, clip: s
     back = space.what_if(1, None)
     assert not back["what_if"] and back["columns"]["source"] == ["language"] + ["tracker"] * (FRAMES - 1)
 
-    given = space.give_verdict(1, 2, 4, "tracker", "<i>")
+    given = space.judgement.give_verdict(1, 2, 4, "tracker", "<i>")
     assert given["counts"]["tracker"] == 3 and given["frames"]["3"] == {"verdict": "tracker", "note": "<i>"}
-    files = {form: space.verdicts_file(1, form) for form in ("json", "csv")}
-    assert space.clear_verdicts(1, 0, 99)["frames"] == {}
+    files = {form: space.judgement.verdicts_file(1, form) for form in ("json", "csv")}
+    assert space.judgement.clear_verdicts(1, 0, 99)["frames"] == {}
     for path in files.values():
-        assert space.import_verdicts(1, path) == given
+        assert space.judgement.import_verdicts(1, path) == given
     (tmp_path / "v.csv").write_text("frame,verdict,note\n99,both,\n")
     with pytest.raises(LangTrackError, match="frame 99, which this track does not have"):
-        space.import_verdicts(1, tmp_path / "v.csv")
-    assert space.queue(1) == []  # the oracle's branches agree
+        space.judgement.import_verdicts(1, tmp_path / "v.csv")
+    assert space.judgement.queue(1) == []  # the oracle's branches agree
 
     lines = [f"{60 + 2 * k},50,30,30" for k in range(FRAMES)]
     (tmp_path / "gt.txt").write_text("\n".join(lines))
-    assert space.truth(1, [tmp_path / "gt.txt"])["branches"]["fused"]["mean_iou"] == 1
+    assert space.judgement.truth(1, [tmp_path / "gt.txt"])["branches"]["fused"]["mean_iou"] == 1
     space.what_if(1, {"start": 1.0, "lost": 1.0})
-    assert space.truth(1, [tmp_path / "gt.txt"])["branches"]["fused"]["mean_iou"] == 0
+    assert space.judgement.truth(1, [tmp_path / "gt.txt"])["branches"]["fused"]["mean_iou"] == 0
 
 
 def test_a_closer_look_at_one_frame(service: Service, me: Session, clip: str) -> None:
@@ -91,7 +91,7 @@ def test_a_saved_project_opens_in_another_session(
 ) -> None:
     done(follow(service, me, clip, "the red car", ""))
     done(service.correct(me, 1, 10, "the car", "", "both"))
-    me.workspace.give_verdict(1, 2, 4, "tracker", "<i>")  # type: ignore[union-attr]
+    me.workspace.judgement.give_verdict(1, 2, 4, "tracker", "<i>")  # type: ignore[union-attr]
     me.workspace.what_if(1, {"rule": "language"})  # type: ignore[union-attr]
     saved = shutil.copy(me.workspace.save_bundle(with_video, 10), tmp_path / "p.zip")  # type: ignore[union-attr]
     before = target(me)
@@ -105,11 +105,11 @@ def test_a_saved_project_opens_in_another_session(
         assert after["run"][column] == before["run"][column], column
     assert maps_of(after).shape == (FRAMES, 2, HEIGHT, WIDTH) and len(you.workspace.undo(1)["edits"]) == 1  # type: ignore[union-attr]
     if with_video:
-        assert len(film_of(you)) == FRAMES
+        assert len(player_video_greys(you)) == FRAMES
         done(service.correct(you, 1, 3, "the car", "", "forward"))
         assert len(target(you)["edits"]) == 2
     else:
-        assert you.workspace.film is None  # type: ignore[union-attr]
+        assert you.workspace.player_video is None  # type: ignore[union-attr]
         with pytest.raises(LangTrackError, match="The video is not here"):
             service.correct(you, 1, 3, "the car", "", "forward")
 

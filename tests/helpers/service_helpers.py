@@ -20,11 +20,11 @@ from app_helpers import (
 from demo.job import Job
 from demo.service import Service
 from demo.sessions import Session
-from demo.timeline import Timeline
+from demo.timeline import timeline
 from demo.track_job import TrackJob
 from langtrack_core.video import read_frames
 
-COLUMNS = set(Timeline.__dataclass_fields__)
+COLUMNS = set(timeline([], {}))
 
 
 @contextmanager
@@ -61,10 +61,10 @@ def target(session: Session, number: int = 1) -> dict[str, Any]:
     return session.workspace.target_state(number)
 
 
-def film_of(session: Session) -> list[int]:
-    """The grey of each frame of the film."""
-    assert session.workspace is not None and session.workspace.film is not None
-    return [round(float(frame.rgb.mean())) for frame in read_frames(session.workspace.film)]
+def player_video_greys(session: Session) -> list[int]:
+    """The grey of each frame of the player's video."""
+    assert session.workspace is not None and session.workspace.player_video is not None
+    return [round(float(frame.rgb.mean())) for frame in read_frames(session.workspace.player_video.path)]
 
 
 def maps_of(state: dict[str, Any]) -> np.ndarray:

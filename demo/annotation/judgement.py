@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from langtrack_core.files import write_text
 from langtrack_core.types import LangTrackError
 
-from .annotation.compare import Branch, agreement
-from .annotation.ground_truth import read_truth, score_run
-from .annotation.project import Project
-from .annotation.reviews import Verdicts, review_queue
-from .track_request import without_paths
+from .compare import Branch, agreement
+from .ground_truth import read_truth, score_run
+from .project import Project
+from .reviews import Verdicts, review_queue
 
 MAX_VERDICT_FILE = 20_000_000
-"""Bytes of a file of verdicts that is read."""
+"""Bytes of the largest file of verdicts that is read: a verdict and a note on each frame of a long clip."""
 
 
-class Judging:
+class Judgement:
     """What is said of a project's tracks. Every method may be called from any thread.
 
     Args:
         folder: for the files of verdicts.
+        lock: guards the project.
     """
 
-    def __init__(self, folder: Path, project: Project) -> None:
+    def __init__(self, folder: Path, project: Project, lock: AbstractContextManager[Any]) -> None:
         self.folder = folder
         self.project = project
-        self.lock = threading.RLock()
+        self.lock = lock
 
     # --- verdicts -------------------------------------------------------------------------------------------
 
@@ -68,10 +68,10 @@ class Judging:
             raise LangTrackError(f"Verdicts are saved as json or csv, not as {form!r:.20}.")
         with self.lock:
             verdicts = self.project.target(number).verdicts
-            said = json.dumps(verdicts.to_json(), indent=1, ensure_ascii=False)
+            text = json.dumps(verdicts.to_json(), indent=1, ensure_ascii=False)
             path = self.folder / f"verdicts-{number}.{form}"
             try:
-                write_text(path, said if form == "json" else verdicts.to_csv())
+                write_text(path, text if form == "json" else verdicts.to_csv())
             except OSError as error:
                 raise LangTrackError(
                     f"{path.name} could not be written: {error.strerror or error}."
@@ -109,17 +109,14 @@ class Judging:
         """Score a target's track against dropped masks or boxes; see `ground_truth.score_run`."""
         with self.lock:
             run = self.project.target(number).run()
-            try:
-                return score_run(run, read_truth(list(paths), run))
-            except LangTrackError as error:
-                raise LangTrackError(without_paths(str(error))) from error
+            return score_run(run, read_truth(list(paths), run))
 
     def agreement(self, numbers: Sequence[int] | None = None, branch: Branch = "fused") -> dict[str, Any]:
         """Pairwise agreement of targets' tracks: `Agreement.to_json` and ``targets``, the ids in order."""
         with self.lock:
             chosen = [t.id for t in self.project.targets if t.segments] if numbers is None else list(numbers)
-            found = agreement([self.project.target(number).run() for number in chosen], branch)
-            return {**found.to_json(), "targets": chosen}
+            runs = [self.project.target(number).run() for number in chosen]
+            return {**agreement(runs, branch).to_json(), "targets": chosen}
 
 
 def verdicts_state(verdicts: Verdicts) -> dict[str, Any]:
