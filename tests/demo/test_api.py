@@ -1,38 +1,24 @@
-"""The app's named endpoint, called with gradio_client against a real server."""
+"""The calls of the API without a server: submit, progress, cancel, results."""
 
 from __future__ import annotations
 
-import time
+import json
 import zipfile
-from collections.abc import Iterator
-from pathlib import Path
 
-import httpx
 import pytest
-from app_helpers import FRAMES, Server, counting_clip, cut_clip, eventually, serving
-from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
+from app_helpers import FRAMES, eventually
+
+from demo.api import Api
+from demo.service import Service
+from langtrack_core.types import LangTrackError
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("api") / "root") as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: Server, tmp_path: Path) -> Client:
-    return Client(server.url, verbose=False, download_files=str(tmp_path / "downloads"))
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return counting_clip(tmp_path_factory.mktemp("clips") / "grey.mp4")
-
-
-def test_track_reports_progress_and_gives_the_files(client: Client, clip: Path) -> None:
-    job = client.submit(handle_file(clip), "the slow zorp", "", 0, 1, api_name="/track")
-    report, bundle = job.result(timeout=60)
+def test_submit_progress_cancel_results(service: Service, clip: str) -> None:
+    api = Api(service)
+    submitted = api.submit(clip, "the red zorp", "", 0, 1)
+    assert submitted["unknown_words"] == ["zorp"] and submitted["position"] in (0, 1)
+    assert eventually(lambda: api.progress(submitted["run"])["stage"] == "done")
+    report, bundle = api.results(submitted["run"])
     assert report == {
         "stage": "done",
         "frames": FRAMES,
@@ -41,119 +27,42 @@ def test_track_reports_progress_and_gives_the_files(client: Client, clip: Path) 
         "seconds": 1.917,
         "warning": None,
     }
-    before = [said for said, files in job.outputs() if files is None]
-    assert any(said["stage"] == "following" and said["total"] == FRAMES for said in before)
     with zipfile.ZipFile(bundle) as files:
-        assert "grey/boxes.csv" in files.namelist() and files.testzip() is None
+        assert "grey/boxes.csv" in files.namelist()
+    json.dumps([submitted, report, api.progress(submitted["run"])])
 
-
-def test_a_damaged_video_and_a_start_past_its_end_are_reported(client: Client, tmp_path: Path) -> None:
-    cut = handle_file(cut_clip(tmp_path / "cut.mp4"))
-    report, bundle = client.predict(cut, "the red car", "", 0, 1, api_name="/track")
-    assert report["stage"] == "done" and 0 < report["frames"] < FRAMES
-    assert f"cut.mp4 ends early: {report['frames']} frames" in report["warning"] and Path(bundle).exists()
-    with pytest.raises(
-        AppError, match=f"Start frame 23 is past the end: cut.mp4 has {report['frames']} frames"
-    ):
-        client.predict(cut, "the red car", "", 23, 1, api_name="/track")
-
-
-def test_a_run_by_the_four_calls(client: Client, server: Server, clip: Path) -> None:
-    begun = client.predict(handle_file(clip), "the slow car", api_name="/submit")
-    progress = client.predict(begun["run"], api_name="/progress")
-    assert progress["stage"] in ("waiting", "opening", "following") and progress["total"] == FRAMES
-    with pytest.raises(AppError, match="not over yet"):
-        client.predict(begun["run"], api_name="/results")
-    stopped = client.predict(begun["run"], api_name="/cancel")
-    assert stopped["stage"] == "cancelled" and stopped["frames"] < FRAMES
-    begun = client.predict(handle_file(clip), "the red car", "", 3, 1, api_name="/submit")
-    assert eventually(lambda: client.predict(begun["run"], api_name="/progress")["stage"] == "done")
-    report, bundle = client.predict(begun["run"], api_name="/results")
-    assert report["frames"] == FRAMES - 3 and Path(bundle).stat().st_size > 1000
-    with pytest.raises(AppError, match="There is no such run"):
-        client.predict("guessed", api_name="/progress")
-
-
-def test_only_the_documented_endpoints_are_public(client: Client) -> None:
-    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]  # type: ignore[index]
-    assert list(named) == ["/track", "/submit", "/progress", "/cancel", "/results"]
-    assert [given["parameter_name"] for given in named["/track"]["parameters"]] == [
-        "video",
-        "text",
-        "box",
-        "start",
-        "every",
-    ]
-    assert [given["label"] for given in named["/track"]["returns"]] == ["Report", "Files of the run, ZIP"]
-
-
-def test_cancelling_the_job_stops_the_computing(server: Server, client: Client, clip: Path) -> None:
-    ended = len(server.tracker.closed)
-    job = client.submit(handle_file(clip), "the slow slow slow car", "", 0, 1, api_name="/track")
-    # Before the first report the client does not know the id of what it would cancel.
-    assert eventually(lambda: len(job.outputs()) > 0)
-    assert server.tracker.started[-1].text == "the slow slow slow car"
-    job.cancel()
-    assert eventually(lambda: len(server.tracker.closed) == ended + 1, 5.0)
-    done = server.tracker.frames_done
-    time.sleep(0.7)  # two frames more, if it went on
-    assert server.tracker.frames_done == done
-
-
-def test_a_client_that_leaves_takes_its_files_along(
-    server: Server, clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(
-        "GRADIO_IS_E2E_TEST", "1"
-    )  # the client listens for a heartbeat; four a second, not one in 15
-    client = Client(server.url, verbose=False)
-    client.predict(handle_file(clip), "the red car", "", 0, 1, api_name="/track")
-    mine = server.service.sessions.get(client.session_hash).folder
-    assert list(mine.rglob("*.zip"))
-    client.close()
-    assert eventually(lambda: not mine.exists())
+    slow = api.submit(clip, "the slow car")["run"]
+    with pytest.raises(LangTrackError, match="not over yet"):
+        api.results(slow)
+    assert eventually(lambda: api.progress(slow)["frames"] >= 2)
+    assert api.cancel(slow)["stage"] == "cancelled"
+    report, _ = api.results(slow)
+    assert report["stage"] == "cancelled" and 2 <= report["frames"] < FRAMES
 
 
 @pytest.mark.parametrize(
-    ("text", "box", "start", "every", "said"),
+    ("arguments", "why"),
     [
-        ("", "", 0, 1, "Say what to follow"),
-        ("the car", "1,2,3", 0, 1, "four numbers"),
-        ("the car", "", -5, 1, "minimum value|whole number|0"),
-        ("the car", "", 0, 1e9, "maximum value|whole number"),
-        ("the car", "", float("nan"), 1, "."),
+        ((None, "the car"), "Choose a video"),
+        (("/nowhere/secret.mp4", "the car"), "not on the server any more"),
+        (("http://example.org/a.mp4", "the car"), "not on the server any more"),
+        (("{clip}", "", ""), "Say what to follow"),
+        (("{clip}", "the car", "nan,1,2,3"), "four numbers"),
+        (("{clip}", "the car", "", float("nan")), "The start frame must be a whole number"),
+        (("{clip}", "the car", "", -1), "The start frame must be"),
+        (("{clip}", "the car", "", 0, float("inf")), "The language cadence must be"),
+        (("{clip}", "the car", "", 0, 10**9), "from 1 to 30"),
+        (("{clip}", "x" * 501, ""), "at most 500 characters"),
     ],
 )
-def test_wrong_values_are_refused(
-    client: Client, clip: Path, text: str, box: str, start: float, every: float, said: str
-) -> None:
-    with pytest.raises((AppError, ValueError), match=said):
-        client.predict(handle_file(clip), text, box, start, every, api_name="/track")
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "{secret}",
-        "/etc/hostname",
-        "app.py",
-        "{root}/../secret.mp4",
-        "http://127.0.0.1:9/x.mp4",
-        "file:///etc/hostname",
-    ],
-)
-def test_paths_and_addresses_in_a_raw_call_are_refused(server: Server, tmp_path: Path, path: str) -> None:
-    secret = counting_clip(tmp_path / "secret.mp4")
-    runs = len(server.tracker.started)
-    video = {"path": path.format(secret=secret, root=server.root), "meta": {"_type": "gradio.FileData"}}
-    call = f"{server.url}gradio_api/call/track"
-    event = httpx.post(call, json={"data": [video, "the red car", "", 0, 1]}).json()["event_id"]
-    answer = httpx.get(f"{call}/{event}", timeout=20).text
-    assert "event: error" in answer and "event: complete" not in answer
-    assert str(tmp_path) not in answer and "Traceback" not in answer
-    assert len(server.tracker.started) == runs
-
-
-def test_the_server_hands_out_no_file_of_its_own(server: Server) -> None:
-    for path in (__file__, "app.py", f"{server.root}/../api", f"{server.root}"):
-        assert httpx.get(f"{server.url}gradio_api/file={path}").status_code in (403, 404)
+def test_what_the_api_refuses(service: Service, clip: str, arguments: tuple, why: str) -> None:
+    api = Api(service)
+    arguments = tuple(clip if value == "{clip}" else value for value in arguments)
+    with pytest.raises(LangTrackError, match=why) as caught:
+        api.submit(*arguments)
+    assert "/nowhere" not in str(caught.value)
+    assert len(service.sessions) == 0
+    for call in (api.progress, api.cancel, api.results):
+        for run in ("", "me", None, "ü", "a" * 10_000):
+            with pytest.raises(LangTrackError, match="no such run"):
+                call(run)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The app's handlers as plain functions and generators, its sessions and settings: no server, no browser."""
+"""The page's handlers as plain functions and generators: no server, no browser."""
 
 from __future__ import annotations
 
@@ -18,12 +18,9 @@ import pytest
 from app_helpers import FRAMES, SETTINGS, PacedTracker, counting_clip, cut_clip, paced_tracker
 
 import demo.track_request
-from demo.examples import load_examples
 from demo.page_events import Form, PageEvents, View, notice
 from demo.service import Service
 from demo.settings import Settings
-from demo.track_request import check_request, parse_box, without_paths
-from langtrack_core.types import LangTrackError
 from langtrack_core.video import VideoInfo, probe
 
 
@@ -52,19 +49,16 @@ def tracker_of(events: PageEvents) -> PacedTracker:
     return events.service.tracker
 
 
-@pytest.fixture
-def clip(tmp_path: Path) -> str:
-    return str(counting_clip(tmp_path / "upload" / "grey.mp4"))
-
-
-def asked(clip: str, text: str = "the red car", box: str = "", start: float = 0, every: float = 1) -> tuple:
+def filled_form(
+    clip: str, text: str = "the red car", box: str = "", start: float = 0, every: float = 1
+) -> tuple:
     return clip, text, box, start, every
 
 
 def follow(events: PageEvents, clip: str, text: str = "the red car", who: Any = None) -> list[View]:
     who = who or page()
-    begun = events.begin(*asked(clip, text), who)
-    assert begun.player["state"] == "running" and not begun.run_button["interactive"]
+    started = events.begin(*filled_form(clip, text), who)
+    assert started.player["state"] == "running" and not started.run_button["interactive"]
     return list(events.watch(who))
 
 
@@ -98,14 +92,14 @@ def test_a_run_shows_progress_and_ends_with_every_file(events: PageEvents, clip:
 
 
 def test_unknown_words_are_named_and_the_run_goes_on(events: PageEvents, clip: str) -> None:
-    begun = events.begin(*asked(clip, "the <b>zorp</b> car"), page())
-    assert "“&lt;b&gt;zorp&lt;/b&gt;”" in begun.notice and "<b>" not in begun.notice
+    started = events.begin(*filled_form(clip, "the <b>zorp</b> car"), page())
+    assert "“&lt;b&gt;zorp&lt;/b&gt;”" in started.notice and "<b>" not in started.notice
     views = list(events.watch(page()))
     assert views[-1].player["state"] == "done" and "zorp" in views[-1].notice
 
 
 def test_a_box_alone_and_a_later_start(events: PageEvents, clip: str) -> None:
-    events.begin(*asked(clip, "", "70 50 100 80", 5, 3), page())
+    events.begin(*filled_form(clip, "", "70 50 100 80", 5, 3), page())
     run = run_of(list(events.watch(page()))[-1])
     assert run["index"] == list(range(5, FRAMES)) and run["time_s"][0] == pytest.approx(5 / 12, abs=1e-3)
     query = tracker_of(events).started[-1]
@@ -113,7 +107,7 @@ def test_a_box_alone_and_a_later_start(events: PageEvents, clip: str) -> None:
 
 
 def test_cancel_stops_the_computing_and_keeps_what_is_done(events: PageEvents, clip: str) -> None:
-    events.begin(*asked(clip, "the slow car"), page())
+    events.begin(*filled_form(clip, "the slow car"), page())
     views = events.watch(page())
     next(view for view in views if view.player["frames"] >= 2)
     ended = events.cancel(page())
@@ -138,7 +132,7 @@ def test_a_clip_that_ends_early_is_followed_to_there_with_a_warning(
 
 def test_the_manifest_tells_a_whole_run_from_a_cancelled_one(events: PageEvents, clip: str) -> None:
     assert manifest_of(follow(events, clip)[-1])["complete"] is True
-    events.begin(*asked(clip, "the slow car"), page())
+    events.begin(*filled_form(clip, "the slow car"), page())
     views = events.watch(page())
     next(view for view in views if view.player["frames"] >= 2)
     assert manifest_of(events.cancel(page()))["complete"] is False
@@ -151,18 +145,18 @@ def test_the_start_is_held_against_the_frames_that_there_are(
         return dataclasses.replace(probe(path), frames_estimate=3)
 
     monkeypatch.setattr(demo.track_request, "probe", too_few)
-    events.begin(*asked(clip, start=FRAMES - 2), page())
+    events.begin(*filled_form(clip, start=FRAMES - 2), page())
     assert run_of(list(events.watch(page()))[-1])["index"] == [FRAMES - 2, FRAMES - 1]
-    events.begin(*asked(clip, start=FRAMES), page())
+    events.begin(*filled_form(clip, start=FRAMES), page())
     end = list(events.watch(page()))[-1]
     assert "Start frame 24 is past the end: grey.mp4 has 24 frames" in end.notice
     assert 'role="alert"' in end.notice and end.player["state"] == "empty" and end.run_button["interactive"]
 
 
 def test_a_run_that_waits_can_be_cancelled(events: PageEvents, clip: str) -> None:
-    events.begin(*asked(clip, "the slow slow car"), page("first"))
-    begun = events.begin(*asked(clip), page())
-    assert begun.player["stage"] == "waiting" and begun.player["position"] == 1
+    events.begin(*filled_form(clip, "the slow slow car"), page("first"))
+    started = events.begin(*filled_form(clip), page())
+    assert started.player["stage"] == "waiting" and started.player["position"] == 1
     ended = events.cancel(page())
     assert ended.player["state"] == "empty" and "before the first frame" in ended.notice
     assert list(events.watch(page()))[-1] == ended
@@ -171,23 +165,23 @@ def test_a_run_that_waits_can_be_cancelled(events: PageEvents, clip: str) -> Non
 
 
 def test_a_reloaded_page_finds_its_run_and_its_form_again(events: PageEvents, clip: str) -> None:
-    begun = events.begin(*asked(clip, "the slow car"), page("before"))
+    started = events.begin(*filled_form(clip, "the slow car"), page("before"))
     views = events.watch(page("before"))
     next(views)
     views.close()  # the page has gone, and comes back at once
-    arrived = events.on_load(begun.player["token"], page("after"))
+    arrived = events.on_load(started.player["token"], page("after"))
     form, view = Form(*arrived[:5]), View(*arrived[5:])
     assert form.video == clip and view.player["state"] == "running"
     end = list(events.watch(page("after")))[-1]
     assert end.player["state"] == "done" and len(tracker_of(events).started) == 1
-    again = events.on_load(begun.player["token"], page("third"))
+    again = events.on_load(started.player["token"], page("third"))
     assert Form(*again[:5]).text == "the slow car" and View(*again[5:]).player["state"] == "done"
     assert events.on_load("a wrong token", page("stranger")) == (*Form(), *View())
 
 
 def test_leaving_stops_the_run_and_removes_every_file(events: PageEvents, clip: str) -> None:
     events.inspect(clip, page())
-    events.begin(*asked(clip, "the slow car"), page())
+    events.begin(*filled_form(clip, "the slow car"), page())
     views = events.watch(page())
     next(views)
     events.on_unload(page())  # without a grace in these tests
@@ -197,7 +191,7 @@ def test_leaving_stops_the_run_and_removes_every_file(events: PageEvents, clip: 
 
 
 def test_twenty_clicks_make_one_run(events: PageEvents, clip: str) -> None:
-    views = [events.begin(*asked(clip, "the slow car"), page()) for _ in range(20)]
+    views = [events.begin(*filled_form(clip, "the slow car"), page()) for _ in range(20)]
     assert ["state" in view.player for view in views] == [True] + [False] * 19
     assert all("A run is going on" in view.notice for view in views[1:])
     for _ in range(20):
@@ -254,7 +248,7 @@ def test_who_never_says_goodbye_is_swept(tmp_path: Path, clip: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "box", "start", "every", "said"),
+    ("text", "box", "start", "every", "why"),
     [
         ("", "", 0, 1, "Say what to follow"),
         ("  ", " , ", 0, 1, "Say what to follow"),
@@ -270,10 +264,10 @@ def test_who_never_says_goodbye_is_swept(tmp_path: Path, clip: str) -> None:
     ],
 )
 def test_wrong_input_is_told_in_a_sentence(
-    events: PageEvents, clip: str, text: str, box: str, start: float, every: float, said: str
+    events: PageEvents, clip: str, text: str, box: str, start: float, every: float, why: str
 ) -> None:
-    view = events.begin(*asked(clip, text, box, start, every), page())
-    assert said in view.notice and 'role="alert"' in view.notice
+    view = events.begin(*filled_form(clip, text, box, start, every), page())
+    assert why in view.notice and 'role="alert"' in view.notice
     assert list(events.watch(page())) == [View()]
 
 
@@ -282,26 +276,21 @@ def test_a_text_file_named_mp4_is_refused_without_telling_where_it_lies(
 ) -> None:
     fake = tmp_path / "holiday.mp4"
     fake.write_text("this is not a video")
-    for said in (events.inspect(str(fake), page()), events.begin(*asked(str(fake)), page()).notice):
-        assert "holiday.mp4" in said and 'role="alert"' in said and str(tmp_path) not in said
+    for why in (events.inspect(str(fake), page()), events.begin(*filled_form(str(fake)), page()).notice):
+        assert "holiday.mp4" in why and 'role="alert"' in why and str(tmp_path) not in why
 
 
 @pytest.mark.parametrize(
-    ("limits", "said"),
+    ("limits", "why"),
     [
         ({"max_seconds": 1}, "lasts 2 seconds"),
         ({"max_side": 100}, "160x90"),
         ({"max_file_mb": 1}, "24 frames"),
     ],
 )
-def test_limits_are_told(tmp_path: Path, clip: str, limits: dict[str, Any], said: str) -> None:
+def test_limits_are_told(tmp_path: Path, clip: str, limits: dict[str, Any], why: str) -> None:
     with opened_events(tmp_path / "root", Settings(), **limits) as events:
-        assert said in events.inspect(clip, page())
-
-
-def test_a_request_needs_a_video() -> None:
-    with pytest.raises(LangTrackError, match="Choose a video"):
-        check_request(paced_tracker(), SETTINGS, None, "the car", "", 0, 1)
+        assert why in events.inspect(clip, page())
 
 
 def test_an_error_while_computing_is_one_sentence(
@@ -321,14 +310,14 @@ def test_an_error_while_computing_is_one_sentence(
 
 def test_a_full_queue_is_told_and_leaves_no_waiting_run(tmp_path: Path, clip: str) -> None:
     with opened_events(tmp_path / "root", queue_size=1) as events:
-        views = [events.begin(*asked(clip, "the slow slow car"), page(str(k))) for k in range(3)]
+        views = [events.begin(*filled_form(clip, "the slow slow car"), page(str(k))) for k in range(3)]
         assert "state" in views[0].player and "state" in views[1].player
         assert "waiting" in views[2].notice and 'role="alert"' in views[2].notice
     assert tracker_of(events).computing == 0
 
 
 def test_what_broke_leaves_the_page_ready(events: PageEvents, clip: str) -> None:
-    events.begin(*asked(clip), page())
+    events.begin(*filled_form(clip), page())
     view = events.failed(page())
     assert 'role="alert"' in view.notice and view.run_button["interactive"]
 
@@ -338,41 +327,6 @@ def test_messages_are_text() -> None:
         '<div class="lt-notice lt-error" role="alert"><p>&lt;script&gt;x&lt;/script&gt;</p></div>'
     )
     assert notice("good", "") == ""
-
-
-# --- small parts -------------------------------------------------------------------------------------------
-
-
-def test_boxes_are_read_as_people_type_them() -> None:
-    for text in ("1,2,3,4", " 1, 2, 3, 4 ", "1 2 3 4", "[1;2;3;4]", "(1.0,2,3,4)"):
-        assert np.array_equal(parse_box(text), [1, 2, 3, 4])  # type: ignore[arg-type]
-    assert parse_box(None) is None and parse_box("  ") is None
-
-
-def test_names_and_paths_are_harmless() -> None:
-    assert without_paths("no /a/b/c.mp4 here") == "no c.mp4 here"
-    assert without_paths("1/2 and/or 25 km/h") == "1/2 and/or 25 km/h"
-
-
-def test_settings_come_from_the_environment() -> None:
-    assert Settings.from_env({}) == Settings()
-    changed = Settings.from_env({"LANGTRACK_MAX_FILE_MB": "20", "LANGTRACK_MAX_SECONDS": "2.5"})
-    assert changed.max_file_mb == 20 and changed.max_seconds == 2.5
-    for value in ("-1", "x", "1.5", "nan"):
-        with pytest.raises(LangTrackError, match="LANGTRACK_QUEUE_SIZE"):
-            Settings.from_env({"LANGTRACK_QUEUE_SIZE": value})
-
-
-def test_examples_are_a_folder_listing(tmp_path: Path) -> None:
-    assert load_examples(tmp_path) == {}
-    counting_clip(tmp_path / "one.mp4")
-    assert load_examples(tmp_path) == {}
-    (tmp_path / "one.json").write_text('{"expression": "the red car"}')
-    (example,) = load_examples(tmp_path).values()
-    assert example.expression == "the red car" and example.poster.startswith(b"\xff\xd8")
-    (tmp_path / "one.json").write_text("[]")
-    with pytest.raises(LangTrackError, match=r"one\.json"):
-        load_examples(tmp_path)
 
 
 def test_an_unknown_example_is_refused(events: PageEvents) -> None:

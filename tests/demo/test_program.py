@@ -18,6 +18,7 @@ from app_helpers import eventually
 
 import app
 from demo.server_root import FILES, LOCK, server_root
+from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import LangTrackError
 
 
@@ -57,19 +58,19 @@ def test_what_a_killed_server_left_is_removed_by_the_next_one(
     (tmp_path / "langtrack-results").mkdir()  # somebody's own
     (tmp_path / "langtrack-notes.txt").touch()
     with child(program, tmp_path) as killed, child(program, tmp_path) as living:
-        left, kept = (Path(server.stdout.readline().strip()) for server in (killed, living))  # type: ignore
+        abandoned, used = (Path(server.stdout.readline().strip()) for server in (killed, living))  # type: ignore
         killed.kill()
         killed.wait()
-        assert (left / "upload.mp4").exists()
+        assert (abandoned / "upload.mp4").exists()
         with server_root() as mine:
-            assert not left.parent.exists() and (kept / "upload.mp4").exists()
+            assert not abandoned.parent.exists() and (used / "upload.mp4").exists()
             assert (mine.parent / LOCK).exists() and list(mine.iterdir()) == []
-        assert not mine.parent.exists() and kept.exists()
+        assert not mine.parent.exists() and used.exists()
     assert (tmp_path / "langtrack-results").exists() and (tmp_path / "langtrack-notes.txt").exists()
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (LangTrackError("No such weights."), 1, "langtrack: No such weights.\n"),
         (KeyboardInterrupt(), 0, ""),
@@ -78,24 +79,24 @@ def test_what_a_killed_server_left_is_removed_by_the_next_one(
 def test_the_program_tells_errors_as_the_command_line_does(
     error: BaseException,
     code: int,
-    said: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(*_: Any) -> int:
+    def fail(*_: Any, **__: Any) -> None:
         raise error
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(app, "_serve", fail)
-    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # both are put back at the end
-    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    monkeypatch.setattr(LangTracker, "from_pretrained", fail)
+    for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "TORCHINDUCTOR_CACHE_DIR"):
+        monkeypatch.setenv(name, "")  # so that they are put back at the end
     before = signal.getsignal(signal.SIGTERM)
     try:
         assert app.main([]) == code
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert capsys.readouterr().err == said and list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().err == message and list(tmp_path.iterdir()) == []
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from app_helpers import (
     eventually,
     grey_of,
 )
-from service_helpers import COLUMNS, done, follow, maps_of, opened_service, player_video_greys, target, upload
+from service_helpers import COLUMNS, done, follow, maps_of, opened_service, player_video_greys, target
 
 from demo.player_video import MapsWriter
 from demo.service import Service
@@ -27,30 +26,13 @@ from demo.sessions import Session
 from langtrack_core.run.format import read_run
 from langtrack_core.types import LangTrackError
 
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    with opened_service(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def me(service: Service) -> Session:
-    return service.sessions.get("me")
-
-
-@pytest.fixture
-def clip(tmp_path: Path) -> str:
-    return upload(tmp_path)
-
-
 # --- runs --------------------------------------------------------------------------------------------------
 
 
 def test_a_run_leaves_a_target_maps_a_video_and_files(service: Service, me: Session, clip: str) -> None:
-    work = follow(service, me, clip, "the red zorp", "", 4, 2)
-    assert service.progress(me)["title"] == "“the red zorp”" and work.unknown_words == ("zorp",)
-    done(work)
+    job = follow(service, me, clip, "the red zorp", "", 4, 2)
+    assert service.progress(me)["title"] == "“the red zorp”" and job.unknown_words == ("zorp",)
+    done(job)
     now = service.progress(me)
     assert now["stage"] == "done" and now["frames"] == now["total"] == FRAMES - 4 and now["position"] == 0
     state = target(me)
@@ -73,8 +55,8 @@ def test_a_correction_forward_keeps_what_was_before_and_undo_brings_it_back(
 ) -> None:
     done(follow(service, me, clip, "the red car", ""))
     first = target(me)
-    work = done(service.correct(me, 1, 10, "the car", "", "forward"))
-    assert work.kind == "correct" and work.progress.total == FRAMES - 10
+    job = done(service.correct(me, 1, 10, "the car", "", "forward"))
+    assert job.kind == "correct" and job.progress.total == FRAMES - 10
     state = target(me)
     assert state["run"]["index"] == list(range(FRAMES)) and state["stale"] and state["can_undo"]
     assert [edit["frames"] for edit in state["edits"]] == [[0, FRAMES - 1], [10, FRAMES - 1]]
@@ -106,7 +88,7 @@ def test_a_correction_in_both_directions_is_undone_as_one(service: Service, me: 
 
 
 @pytest.mark.parametrize(
-    ("given", "why"),
+    ("arguments", "why"),
     [
         ((1, 5, None, "", "forward"), "Draw a box on this frame, or give better words"),
         ((1, 5, "", "", "forward"), "Draw a box"),
@@ -122,10 +104,12 @@ def test_a_correction_in_both_directions_is_undone_as_one(service: Service, me: 
         ((None, 5, "the car", "", "both"), "The target must be"),
     ],
 )
-def test_corrections_are_checked(service: Service, me: Session, clip: str, given: tuple, why: str) -> None:
+def test_corrections_are_checked(
+    service: Service, me: Session, clip: str, arguments: tuple, why: str
+) -> None:
     done(follow(service, me, clip, "the red car", ""))
     with pytest.raises(LangTrackError, match=why):
-        service.correct(me, *given)
+        service.correct(me, *arguments)
     assert service.progress(me)["stage"] == "done" and len(target(me)["edits"]) == 1
 
 
@@ -138,13 +122,13 @@ def test_several_targets_in_one_video_and_a_new_video_after_them(
     assert state["targets"][0]["name"] == "Target 1" and state["targets"][0]["expression"] == "the red car"
     assert state["targets"][0]["colour"] != state["targets"][1]["colour"]
     assert state["targets"][1]["expression"] is None and state["targets"][1]["name"] == "Target 2"
-    work = me.workspace
-    work.rename(2, "<b>other</b>")  # type: ignore[union-attr]
+    space = me.workspace
+    space.rename(2, "<b>other</b>")  # type: ignore[union-attr]
     assert target(me, 2)["name"] == "<b>other</b>"
-    left = work.remove(1)  # type: ignore[union-attr]
-    assert [t["id"] for t in left["targets"]] == [2] and player_video_greys(me)
+    rest = space.remove(1)  # type: ignore[union-attr]
+    assert [t["id"] for t in rest["targets"]] == [2] and player_video_greys(me)
     done(follow(service, me, clip, "the car", "", fresh=True))
-    assert me.workspace is not work and not work.folder.exists()  # type: ignore[union-attr]
+    assert me.workspace is not space and not space.folder.exists()  # type: ignore[union-attr]
 
 
 def test_comparing_expressions_decodes_once(service: Service, me: Session, clip: str) -> None:
@@ -152,8 +136,8 @@ def test_comparing_expressions_decodes_once(service: Service, me: Session, clip:
     state = me.workspace.state()  # type: ignore[union-attr]
     assert [t["name"] for t in state["targets"]] == ["the red car", "the car"]
     assert len(service.tracker.started) == 2  # type: ignore[attr-defined]
-    found = me.workspace.judgement.agreement()  # type: ignore[union-attr]
-    assert found["matrix"] == [[1.0, 1.0], [1.0, 1.0]] and found["targets"] == [1, 2]
+    agreement = me.workspace.judgement.agreement()  # type: ignore[union-attr]
+    assert agreement["matrix"] == [[1.0, 1.0], [1.0, 1.0]] and agreement["targets"] == [1, 2]
     for texts in ([], ["one"], ["a", "a"], [f"{k}" for k in range(7)], [None, 3]):
         with pytest.raises(LangTrackError, match="2 to 6 different expressions"):
             service.compare(me, clip, texts)
@@ -186,11 +170,11 @@ def test_an_export_is_of_the_track_as_it_stands(service: Service, me: Session, c
 def test_cancel_keeps_what_is_done_and_the_next_run_completes_the_video(
     service: Service, me: Session, clip: str
 ) -> None:
-    work = follow(service, me, clip, "the slow car", "")
-    assert eventually(lambda: work.progress.frames >= 3)
+    job = follow(service, me, clip, "the slow car", "")
+    assert eventually(lambda: job.progress.frames >= 3)
     assert service.progress(me, picture=True)["picture"].startswith(b"\xff\xd8")
     assert service.progress(me)["fps"] > 0 and service.progress(me)["left_s"] is not None
-    assert service.cancel(me) and work.outcome == "cancelled"
+    assert service.cancel(me) and job.outcome == "cancelled"
     state = target(me)
     frames = len(state["run"]["index"])
     assert (
@@ -204,8 +188,8 @@ def test_cancel_keeps_what_is_done_and_the_next_run_completes_the_video(
 
 def test_cancelling_a_correction_keeps_its_frames(service: Service, me: Session, clip: str) -> None:
     done(follow(service, me, clip, "the red car", ""))
-    work = service.correct(me, 1, 20, "the slow car", "", "backward")
-    assert eventually(lambda: work.progress.frames >= 2)
+    job = service.correct(me, 1, 20, "the slow car", "", "backward")
+    assert eventually(lambda: job.progress.frames >= 2)
     assert service.cancel(me)
     state = target(me)
     first, last = state["edits"][1]["frames"]
@@ -216,9 +200,9 @@ def test_cancelled_before_its_first_frame_leaves_nothing(service: Service, me: S
     others = [service.sessions.get(name) for name in "ab"]
     for other in others:
         follow(service, other, clip, "the slow car", "")
-    work = follow(service, me, clip, "the car", "")
+    job = follow(service, me, clip, "the car", "")
     assert service.progress(me)["stage"] == "waiting" and service.progress(me)["position"] == 1
-    assert service.cancel(me) and work.outcome == "cancelled" and service.progress(me)["position"] == 0
+    assert service.cancel(me) and job.outcome == "cancelled" and service.progress(me)["position"] == 0
     assert me.workspace.state()["targets"] == []  # type: ignore[union-attr]
     assert all(service.cancel(other) for other in others)
     done(follow(service, me, clip, "the car", ""))
@@ -236,13 +220,13 @@ def test_a_run_that_fails_changes_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(MapsWriter, "add", full)
-    work = service.correct(me, 1, 5, "the car", "", "both")
-    assert work.wait(20) and work.outcome == "failed"
-    assert work.error == "The server could not read or write a file: its disk is full."
+    job = service.correct(me, 1, 5, "the car", "", "both")
+    assert job.wait(20) and job.outcome == "failed"
+    assert job.error == "The server could not read or write a file: its disk is full."
     assert target(me) == before and sorted(me.folder.rglob("*")) == files
     monkeypatch.setattr(MapsWriter, "add", lambda *args: 1 / 0)
-    work = service.correct(me, 1, 5, "the car", "", "forward")
-    assert work.wait(20) and "Something went wrong" in str(work.error)
+    job = service.correct(me, 1, 5, "the car", "", "forward")
+    assert job.wait(20) and "Something went wrong" in str(job.error)
     assert sorted(me.folder.rglob("*")) == files
 
 
@@ -257,8 +241,8 @@ def test_a_disk_that_is_nearly_full_begins_nothing(clip: str, tmp_path: Path) ->
 def test_a_damaged_clip_is_followed_to_its_end_with_a_warning(
     service: Service, me: Session, tmp_path: Path
 ) -> None:
-    work = done(follow(service, me, str(cut_clip(tmp_path / "cut.mp4")), "the car", ""))
-    assert "cut.mp4 ends early" in str(work.warning)
+    job = done(follow(service, me, str(cut_clip(tmp_path / "cut.mp4")), "the car", ""))
+    assert "cut.mp4 ends early" in str(job.warning)
     assert target(me)["edits"][0]["complete"] is False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,31 +18,32 @@ PAGE: Any = SimpleNamespace(session_hash="page")
 
 
 @pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> ToolEvents:
-    """Of a page that has followed a clip."""
-    folder = tmp_path_factory.mktemp("tools")
-    root = folder / "root"
-    events = PageEvents(Service(paced_tracker(), SETTINGS, root), {})
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToolEvents]:
+    """The tools of a page that has followed a clip."""
+    root = tmp_path_factory.mktemp("tools") / "root"
+    service = Service(paced_tracker(), SETTINGS, root)
+    events = PageEvents(service, {})
     clip = counting_clip(root / ("a" * 64) / "grey.mp4")
     events.begin(str(clip), "the red car", "", 0, 1, PAGE)
     (*_, end) = events.watch(PAGE)
     assert end.player["state"] == "done"
-    return ToolEvents(events)
+    yield ToolEvents(events)
+    service.close()
 
 
-def event(do: Any, **said: Any) -> Any:
-    return SimpleNamespace(_data={"do": do, "n": 7, "target": 1, **said})
+def event(do: Any, **fields: Any) -> Any:
+    return SimpleNamespace(_data={"do": do, "n": 7, "target": 1, **fields})
 
 
-def answer(tools: ToolEvents, do: Any, **said: Any) -> dict[str, Any]:
-    reply = tools.act(event(do, **said), PAGE)["reply"]
+def answer(tools: ToolEvents, do: Any, **fields: Any) -> dict[str, Any]:
+    reply = tools.act(event(do, **fields), PAGE)["reply"]
     assert reply["n"] == 7
     return reply
 
 
 def test_verdicts_other_settings_and_agreement_answer_by_number(tools: ToolEvents) -> None:
-    given = answer(tools, "verdict", first=2, last=4, says="both", note="<b>n</b>")["verdicts"]
-    assert given["counts"]["both"] == 3 and given["frames"]["3"]["note"] == "<b>n</b>"
+    verdicts = answer(tools, "verdict", first=2, last=4, says="both", note="<b>n</b>")["verdicts"]
+    assert verdicts["counts"]["both"] == 3 and verdicts["frames"]["3"]["note"] == "<b>n</b>"
     assert answer(tools, "clear", first=0, last=FRAMES - 1)["verdicts"]["frames"] == {}
     changed = answer(tools, "what_if", settings={"rule": "language"})
     assert changed["what_if"] and set(changed["columns"]["source"]) == {"language"}
@@ -50,12 +52,12 @@ def test_verdicts_other_settings_and_agreement_answer_by_number(tools: ToolEvent
 
 
 def test_a_correction_another_target_and_undo_go_through_the_line(tools: ToolEvents) -> None:
-    for said in (
+    for fields in (
         {"do": "correct", "box": "10,10,60,60", "direction": "forward"},
         {"do": "add", "text": "the car"},
     ):
-        begun = tools.work(event(frame=6, **said), PAGE)
-        assert begun.player["state"] == "running"
+        started = tools.work(event(frame=6, **fields), PAGE)
+        assert started.player["state"] == "running"
         (*_, end) = tools.events.watch(PAGE)
         assert end.player["state"] == "done"
     assert len(end.player["maps"]) == 2 and end.player["newest"]
@@ -75,7 +77,7 @@ def test_a_refused_correction_leaves_what_is_drawn_on_the_page(tools: ToolEvents
 
 
 @pytest.mark.parametrize(
-    ("do", "said"),
+    ("do", "fields"),
     [
         ("__class__", {}),
         (None, {}),
@@ -93,8 +95,8 @@ def test_a_refused_correction_leaves_what_is_drawn_on_the_page(tools: ToolEvents
         ("truth", {"paths": "x"}),
     ],
 )
-def test_what_no_page_sends_is_one_sentence(tools: ToolEvents, do: Any, said: dict[str, Any]) -> None:
-    error = answer(tools, do, **said)["error"]
+def test_what_no_page_sends_is_one_sentence(tools: ToolEvents, do: Any, fields: dict[str, Any]) -> None:
+    error = answer(tools, do, **fields)["error"]
     assert error.endswith(".") and "Traceback" not in error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,28 +11,11 @@ from app_helpers import (
     HEIGHT,
     WIDTH,
 )
-from service_helpers import COLUMNS, done, follow, maps_of, opened_service, player_video_greys, target, upload
+from service_helpers import COLUMNS, done, follow, maps_of, player_video_greys, target
 
 from demo.service import Service
 from demo.sessions import Session
 from langtrack_core.types import LangTrackError
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    with opened_service(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def me(service: Service) -> Session:
-    return service.sessions.get("me")
-
-
-@pytest.fixture
-def clip(tmp_path: Path) -> str:
-    return upload(tmp_path)
-
 
 # --- the annotator's tools ---------------------------------------------------------------------------------
 
@@ -51,12 +33,15 @@ def test_what_if_verdicts_queue_and_truth(service: Service, me: Session, clip: s
     back = space.what_if(1, None)
     assert not back["what_if"] and back["columns"]["source"] == ["language"] + ["tracker"] * (FRAMES - 1)
 
-    given = space.judgement.give_verdict(1, 2, 4, "tracker", "<i>")
-    assert given["counts"]["tracker"] == 3 and given["frames"]["3"] == {"verdict": "tracker", "note": "<i>"}
+    verdicts = space.judgement.give_verdict(1, 2, 4, "tracker", "<i>")
+    assert verdicts["counts"]["tracker"] == 3 and verdicts["frames"]["3"] == {
+        "verdict": "tracker",
+        "note": "<i>",
+    }
     files = {form: space.judgement.verdicts_file(1, form) for form in ("json", "csv")}
     assert space.judgement.clear_verdicts(1, 0, 99)["frames"] == {}
     for path in files.values():
-        assert space.judgement.import_verdicts(1, path) == given
+        assert space.judgement.import_verdicts(1, path) == verdicts
     (tmp_path / "v.csv").write_text("frame,verdict,note\n99,both,\n")
     with pytest.raises(LangTrackError, match="frame 99, which this track does not have"):
         space.judgement.import_verdicts(1, tmp_path / "v.csv")
@@ -73,9 +58,9 @@ def test_a_closer_look_at_one_frame(service: Service, me: Session, clip: str) ->
     done(follow(service, me, clip, "the red car", ""))
     words = service.words(me, 1, 3)
     assert [word["word"] for word in words["words"]] == ["the", "red", "car"] and words["decisive"] is None
-    found = service.regions(me, 1, 3, "the car")
-    assert found["count"] == 1 and found["regions"][0]["means"] == 0
-    assert found["regions"][0]["box_xyxy"] == [66, 50, 96, 80]
+    answer = service.regions(me, 1, 3, "the car")
+    assert answer["count"] == 1 and answer["regions"][0]["means"] == 0
+    assert answer["regions"][0]["box_xyxy"] == [66, 50, 96, 80]
     with pytest.raises(LangTrackError, match="past the end"):
         service.words(me, 1, 300)
     done(follow(service, me, clip, "", "70,50,100,80"))
@@ -120,6 +105,6 @@ def test_a_bad_project_leaves_the_workspace_as_it_was(
     done(follow(service, me, clip, "the red car", ""))
     files = sorted(me.folder.rglob("*"))
     (tmp_path / "bad.zip").write_bytes(b"PK no")
-    work = service.open_bundle(me, tmp_path / "bad.zip")
-    assert work.wait(20) and work.outcome == "failed" and "not a ZIP" in str(work.error)
+    job = service.open_bundle(me, tmp_path / "bad.zip")
+    assert job.wait(20) and job.outcome == "failed" and "not a ZIP" in str(job.error)
     assert target(me)["id"] == 1 and sorted(me.folder.rglob("*")) == files

@@ -1,0 +1,28 @@
+"""What the tests of the page's parts share: a service, one visitor's session, one uploaded clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from service_helpers import opened_service, upload
+
+from demo.service import Service
+from demo.sessions import Session
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    with opened_service(tmp_path) as service:
+        yield service
+
+
+@pytest.fixture
+def me(service: Service) -> Session:
+    return service.sessions.get("me")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    return upload(tmp_path)
