@@ -15,6 +15,7 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.video import read_frames
 
 POSTER_WIDTH = 320
+"""Pixels of an example's picture, twice what its card shows, for screens with fine pixels."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ def load_examples(folder: Path) -> dict[str, Example]:
         note = path.with_suffix(".json")
         if note.is_file():
             try:
-                said = json.loads(note.read_text(encoding="utf-8"))
-                expression, hint = said["expression"], said.get("what_to_look_for", "")
+                entry = json.loads(note.read_text(encoding="utf-8"))
+                expression, hint = entry["expression"], entry.get("what_to_look_for", "")
             except (json.JSONDecodeError, KeyError, TypeError):
                 raise LangTrackError(f"{note} has to be a JSON object with an “expression”.") from None
             examples[path.stem] = Example(path, str(expression), str(hint), _poster(path))

@@ -16,11 +16,12 @@ from langtrack_core.types import LangTrackError
 Answer = TypeVar("Answer")
 
 START_S = 20
-"""For the networks to come to the GPU and the clip to be opened."""
+"""Seconds that a loan allows for the networks to move to the GPU and for the clip to be opened."""
 FRAME_S = 0.06
-"""A frame of both branches with decoding, cautiously; a GPU is faster, its processor is shared."""
-MOST_S = 300
-"""Longest loan that is asked for; visitors have a quota of minutes a day."""
+"""Seconds that a loan allows for one frame of both branches with its decoding. Most GPUs need less, but the
+processor beside them is shared."""
+MAX_LOAN_S = 300
+"""Longest loan in seconds that is asked for: visitors have a quota of minutes a day."""
 
 
 def on_space(environ: Mapping[str, str] = os.environ) -> bool:
@@ -38,7 +39,7 @@ def device(environ: Mapping[str, str] = os.environ) -> str:
 
 def seconds_for(frames: int) -> int:
     """How long a GPU is asked for, estimated from the number of frames."""
-    return min(MOST_S, START_S + round(frames * FRAME_S))
+    return min(MAX_LOAN_S, START_S + round(frames * FRAME_S))
 
 
 def on_gpu(
@@ -52,14 +53,14 @@ def on_gpu(
     what it keeps for itself (the networks) has to be there when the server starts.
 
     Args:
-        frames_of: of the same arguments, how many frames will be computed.
+        frames_of: takes the same arguments and returns how many frames will be computed.
     """
     if not on_zero_gpu(environ):
         return function
     import spaces
 
-    def seconds(*given: Any) -> int:
-        return seconds_for(frames_of(*given))
+    def seconds(*arguments: Any) -> int:
+        return seconds_for(frames_of(*arguments))
 
     return spaces.GPU(duration=seconds)(function)
 

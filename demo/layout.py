@@ -1,4 +1,4 @@
-"""The page: what stands where, and which event calls which handler."""
+"""The page: its components, and which event calls which handler."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -61,7 +61,7 @@ def _sentences(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 TOKEN_JS = "() => [sessionStorage.getItem('langtrack') || '']"
-"""A tab's own memory, gone with the tab: with this word a reloaded page finds its session again."""
+"""Reads the session's token from the tab's own memory, so that a reloaded page finds its session again."""
 
 
 def _refuse_addresses(video: gr.Video) -> None:
@@ -79,13 +79,33 @@ def _refuse_addresses(video: gr.Video) -> None:
     video.async_move_resource_to_block_cache = move_upload  # type: ignore[method-assign, assignment]
 
 
+class FormParts(NamedTuple):
+    """The components of the left column."""
+
+    video: gr.Video
+    about: gr.HTML
+    text: gr.Textbox
+    run: gr.Button
+    notice: gr.HTML
+    examples: gr.HTML | None
+    box: gr.Textbox
+    start: gr.Number
+    every: gr.Slider
+    saved: gr.UploadButton
+
+    @property
+    def request(self) -> list[Any]:
+        """What a run is asked with, in the order of `check_request`."""
+        return [self.video, self.text, self.box, self.start, self.every]
+
+
 def build_app(
     tracker: Tracker, settings: Settings, root: Path, examples_dir: Path
 ) -> tuple[gr.Blocks, Service]:
-    """The page and what is behind it.
+    """The page and the service behind it.
 
     Args:
-        tracker: shared by all visitors; its `track` keeps all state per run.
+        tracker: shared by all visitors; its `track_all` keeps all state of a run in the run.
         root: folder for everything that visitors bring and runs make. It has to be (below) Gradio's upload
             folder, which the variable GRADIO_TEMP_DIR names.
         examples_dir: see `load_examples`.
@@ -93,106 +113,114 @@ def build_app(
     examples = load_examples(examples_dir)
     keep_s = int(settings.keep_hours * 3600)
     service = Service(tracker, settings, root)
-    events = PageEvents(service, examples)
-    tools, api = ToolEvents(events), Api(service)
     with gr.Blocks(
         title="LangTrack", analytics_enabled=False, fill_width=True, delete_cache=(min(600, keep_s), keep_s)
     ) as page:
         gr.HTML(HEADER, apply_default_css=False, elem_id="top")
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=300, elem_id="ask"):
-                video = gr.Video(label="Video", sources=["upload"], height=230, elem_id="video")
-                _refuse_addresses(video)
-                about = gr.HTML(elem_id="about", apply_default_css=False)
-                text = gr.Textbox(
-                    label="What to follow",
-                    placeholder="the white car on the left",
-                    max_length=MAX_CHARACTERS,
-                    lines=1,
-                    elem_id="text",
-                )
-                run = gr.Button("Follow it", variant="primary", elem_id="run")
-                message = gr.HTML(elem_id="notice", apply_default_css=False)
-                shelf = _example_shelf(examples)
-                with gr.Accordion("More: a box, a start frame, speed", open=False, elem_id="more"):
-                    box = gr.Textbox(
-                        label="Box on the start frame, x1,y1,x2,y2",
-                        info="In pixels. Alone it starts the tracker; with words both branches work.",
-                        value="",
-                        placeholder="120,80,260,190",
-                        max_length=100,
-                        elem_id="box",
-                    )
-                    start = gr.Number(label="Start frame", value=0, precision=0, minimum=0, elem_id="start")
-                    every = gr.Slider(
-                        1,
-                        MAX_EVERY,
-                        value=1,
-                        step=1,
-                        label="Read the words on every … frame",
-                        info="Larger is faster; the tracker still sees every frame.",
-                        elem_id="every",
-                    )
-                saved = gr.UploadButton(
-                    "Open a saved run", file_types=[".zip"], size="sm", variant="secondary", elem_id="open"
-                )
+                form = _form(examples)
             with gr.Column(scale=3, min_width=320, elem_id="result"):
                 stage = player()
-        # For the API alone: Gradio wants a component for every value of a call.
-        report = gr.JSON(label="Report", visible=False)
-        archive = gr.File(label="Files of the run, ZIP", visible=False)
-        call = gr.Button(visible=False)
-        run_id = gr.Textbox(label="Run", visible=False)
-        token = gr.Textbox(visible=False)
-
-        fields: list[Any] = [video, text, box, start, every]
-        view: list[Any] = [stage, message, run]
-        form: list[Any] = [video, text, box, start, about]
-        ours: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        quick: dict[str, Any] = {**ours, "queue": False}
-        video.change(events.inspect, video, about, **quick)
-        started = [
-            gr.on([run.click, text.submit], events.begin, fields, view, **quick),
-            stage.work(tools.work, None, view, **quick),
-            page.load(events.on_load, token, [*form, *view], js=TOKEN_JS, **quick),
-        ]
-        if shelf is not None:
-            filled = shelf.click(events.fill_example, None, form, **quick)
-            started.append(filled.success(events.begin, fields, view, **quick))
-        started.append(saved.upload(tools.open_saved, saved, view, **quick))
-        for event in started:
-            watched = event.success(
-                events.watch, None, view, trigger_mode="multiple", concurrency_limit=None, **ours
-            )
-            watched.failure(events.failed, None, view, **quick)
-        stage.act(tools.act, None, stage, trigger_mode="multiple", **quick)
-        stage.look(
-            tools.look,
-            None,
-            stage,
-            trigger_mode="multiple",
-            concurrency_limit=settings.concurrency,
-            **ours,
-        )
-        stage.stop(events.cancel, None, view, api_name="stop", **quick)
-        for endpoint, inputs, outputs in (
-            (api.track, fields, [report, archive]),
-            (api.submit, fields, report),
-            (api.progress, run_id, report),
-            (api.cancel, run_id, report),
-            (api.results, run_id, [report, archive]),
-        ):
-            call.click(
-                _sentences(endpoint),
-                inputs,
-                outputs,
-                api_name=endpoint.__name__,
-                concurrency_limit=None,
-                show_progress="hidden",
-            )
-        page.unload(events.on_unload)
+        _connect_page(page, form, stage, PageEvents(service, examples), settings)
+        _connect_api(form, Api(service))
     page.queue(max_size=settings.queue_size, default_concurrency_limit=8)
     return page, service
+
+
+def _form(examples: dict[str, Example]) -> FormParts:
+    video = gr.Video(label="Video", sources=["upload"], height=230, elem_id="video")
+    _refuse_addresses(video)
+    about = gr.HTML(elem_id="about", apply_default_css=False)
+    text = gr.Textbox(
+        label="What to follow",
+        placeholder="the white car on the left",
+        max_length=MAX_CHARACTERS,
+        lines=1,
+        elem_id="text",
+    )
+    run = gr.Button("Follow it", variant="primary", elem_id="run")
+    notice = gr.HTML(elem_id="notice", apply_default_css=False)
+    shelf = _example_shelf(examples)
+    with gr.Accordion("More: a box, a start frame, speed", open=False, elem_id="more"):
+        box = gr.Textbox(
+            label="Box on the start frame, x1,y1,x2,y2",
+            info="In pixels. Alone it starts the tracker; with words both branches work.",
+            value="",
+            placeholder="120,80,260,190",
+            max_length=100,
+            elem_id="box",
+        )
+        start = gr.Number(label="Start frame", value=0, precision=0, minimum=0, elem_id="start")
+        every = gr.Slider(
+            1,
+            MAX_EVERY,
+            value=1,
+            step=1,
+            label="Read the words on every … frame",
+            info="Larger is faster; the tracker still sees every frame.",
+            elem_id="every",
+        )
+    saved = gr.UploadButton(
+        "Open a saved run", file_types=[".zip"], size="sm", variant="secondary", elem_id="open"
+    )
+    return FormParts(video, about, text, run, notice, shelf, box, start, every, saved)
+
+
+def _connect_page(
+    page: gr.Blocks, form: FormParts, stage: gr.HTML, events: PageEvents, settings: Settings
+) -> None:
+    """Which event of the page calls which handler."""
+    tools = ToolEvents(events)
+    token = gr.Textbox(visible=False)
+    view: list[Any] = [stage, form.notice, form.run]
+    filled: list[Any] = [form.video, form.text, form.box, form.start, form.about]
+    queued: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    quick: dict[str, Any] = {**queued, "queue": False}
+    form.video.change(events.inspect, form.video, form.about, **quick)
+    starts = [
+        gr.on([form.run.click, form.text.submit], events.begin, form.request, view, **quick),
+        stage.work(tools.work, None, view, **quick),
+        page.load(events.on_load, token, [*filled, *view], js=TOKEN_JS, **quick),
+        form.saved.upload(tools.open_saved, form.saved, view, **quick),
+    ]
+    if form.examples is not None:
+        example = form.examples.click(events.fill_example, None, filled, **quick)
+        starts.append(example.success(events.begin, form.request, view, **quick))
+    for start in starts:
+        watching = start.success(
+            events.watch, None, view, trigger_mode="multiple", concurrency_limit=None, **queued
+        )
+        watching.failure(events.failed, None, view, **quick)
+    stage.act(tools.act, None, stage, trigger_mode="multiple", **quick)
+    stage.look(
+        tools.look, None, stage, trigger_mode="multiple", concurrency_limit=settings.concurrency, **queued
+    )
+    stage.stop(events.cancel, None, view, api_name="stop", **quick)
+    page.unload(events.on_unload)
+
+
+def _connect_api(form: FormParts, api: Api) -> None:
+    """Gradio wants a component for every value of a call, so these are there and not to be seen."""
+    report = gr.JSON(label="Report", visible=False)
+    archive = gr.File(label="Files of the run, ZIP", visible=False)
+    run_id = gr.Textbox(label="Run", visible=False)
+    call = gr.Button(visible=False)
+    for endpoint, inputs, outputs in (
+        (api.track, form.request, [report, archive]),
+        (api.submit, form.request, report),
+        (api.progress, run_id, report),
+        (api.cancel, run_id, report),
+        (api.results, run_id, [report, archive]),
+    ):
+        call.click(
+            _sentences(endpoint),
+            inputs,
+            outputs,
+            api_name=endpoint.__name__,
+            concurrency_limit=None,
+            show_progress="hidden",
+        )
 
 
 def launch_options(settings: Settings, examples_dir: Path) -> Mapping[str, Any]:

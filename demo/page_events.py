@@ -111,11 +111,11 @@ class PageEvents:
             return
         self._watched.add(key)
         try:
-            shown: dict[str, Any] = {}
+            before: dict[str, Any] = {}
             while not job.wait(1.0 / self.service.settings.preview_hz):
                 progress = self.service.progress(session, picture=True)
-                if progress != shown:
-                    shown = progress
+                if progress != before:
+                    before = progress
                     yield View(player=player.running(progress, session.token))
             job.delivered = True
             yield self.finished_view(session, job)

@@ -227,8 +227,8 @@ class Service:
             ``count`` and ``regions``: each as `demo.annotation.compare.Region`, with ``means``: the index of
             the region that the completed sentence really selects, None when the network does not follow it.
         """
-        found = self._regions(*self._frame_and_text(session, target, frame, text))
-        return {"count": len(found), "regions": found}
+        entries = self._regions(*self._frame_and_text(session, target, frame, text))
+        return {"count": len(entries), "regions": entries}
 
     # --- shared ---------------------------------------------------------------------------------------------
 
@@ -311,6 +311,6 @@ def _expression_of(target: Target) -> str:
 
 
 def _regions(tracker: Tracker, frame: Frame, text: str) -> list[dict[str, Any]]:
-    found = regions(tracker, frame, text)
-    means = check_completions(tracker, frame, found) if len(found) > 1 else [0] * len(found)
-    return [{**asdict(region), "means": meant} for region, meant in zip(found, means, strict=True)]
+    strong = regions(tracker, frame, text)
+    means = check_completions(tracker, frame, strong) if len(strong) > 1 else [0] * len(strong)
+    return [{**asdict(region), "means": index} for region, index in zip(strong, means, strict=True)]

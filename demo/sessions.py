@@ -229,8 +229,8 @@ class Sessions:
         )
 
     def _by_token(self, token: str | None) -> Session | None:
-        given = token.encode() if isinstance(token, str) else b""
-        return next((s for s in self._all() if hmac.compare_digest(s.token.encode(), given)), None)
+        key = token.encode() if isinstance(token, str) else b""
+        return next((s for s in self._all() if hmac.compare_digest(s.token.encode(), key)), None)
 
     def _expire(self, token: str) -> None:
         with self._lock:

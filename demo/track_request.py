@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,38 +14,21 @@ import numpy as np
 from langtrack_core.checks import whole_number
 from langtrack_core.files import plain_name
 from langtrack_core.geometry import FloatArray
-from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step, check_box
+from langtrack_core.run import track_video
+from langtrack_core.types import LangTrackError, Query, check_box
 from langtrack_core.video import VideoInfo, probe
 
+from .annotation.compare import Grounder
 from .settings import Settings
 
 MAX_EVERY = 30
-"""Largest stride of the language branch that the page offers."""
+"""Largest stride of the language branch that the page offers: about a second of video."""
 MAX_COMPARED = 6
-"""Expressions that are followed through one decoding."""
+"""Largest number of expressions in a comparison: what fits on a page, and each costs as much as a run."""
 
 
-class Encoded(Protocol):
-    @property
-    def unknown(self) -> tuple[str, ...]: ...
-
-
-class Tracker(Protocol):
-    """What the demo needs of `LangTracker`; tests put another one in its place."""
-
-    info: Any
-
-    def read_text(self, text: str) -> Encoded: ...
-
-    def track(
-        self, frames: Iterable[Frame], query: Query, *, every: int = 1, backward: bool = False
-    ) -> Generator[Step]: ...
-
-    def track_all(
-        self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1, backward: bool = False
-    ) -> Generator[tuple[Step, ...]]: ...
-
-    def segment(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate: ...
+class Tracker(track_video.Tracker, Grounder, Protocol):
+    """What the page needs of `LangTracker`: runs, and its language branch on a single frame."""
 
 
 @dataclass(frozen=True)

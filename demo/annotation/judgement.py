@@ -11,7 +11,7 @@ from typing import Any
 from langtrack_core.files import write_text
 from langtrack_core.types import LangTrackError
 
-from .compare import Branch, agreement
+from .compare import agreement
 from .ground_truth import read_truth, score_run
 from .project import Project
 from .reviews import Verdicts, review_queue
@@ -111,12 +111,12 @@ class Judgement:
             run = self.project.target(number).run()
             return score_run(run, read_truth(list(paths), run))
 
-    def agreement(self, numbers: Sequence[int] | None = None, branch: Branch = "fused") -> dict[str, Any]:
-        """Pairwise agreement of targets' tracks: `Agreement.to_json` and ``targets``, the ids in order."""
+    def agreement(self) -> dict[str, Any]:
+        """Pairwise agreement of all tracks: `Agreement.to_json` and ``targets``, the ids in order."""
         with self.lock:
-            chosen = [t.id for t in self.project.targets if t.segments] if numbers is None else list(numbers)
-            runs = [self.project.target(number).run() for number in chosen]
-            return {**agreement(runs, branch).to_json(), "targets": chosen}
+            targets = [target for target in self.project.targets if target.segments]
+            matrix = agreement([target.run() for target in targets]).to_json()
+            return {**matrix, "targets": [target.id for target in targets]}
 
 
 def verdicts_state(verdicts: Verdicts) -> dict[str, Any]:
