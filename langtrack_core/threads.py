@@ -6,21 +6,14 @@ the order, hold a bounded number of items, hand an exception on to the caller, a
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from queue import SimpleQueue
-from typing import Generic, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-
-class _Raised:
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-class _End:
-    pass
+_END: Any = object()
 
 
 def prefetch(items: Iterable[T], depth: int) -> Generator[T]:
@@ -34,39 +27,17 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T]:
     if depth < 1:
         yield from items
         return
-    made: SimpleQueue[T | _Raised | _End] = SimpleQueue()
-    free = threading.Semaphore(depth)
-    stopped = threading.Event()
-
-    def make() -> None:
-        last: _Raised | _End = _End()
-        iterator = iter(items)
-        try:
-            while free.acquire() and not stopped.is_set():
-                made.put(next(iterator))
-        except StopIteration:
-            pass
-        except BaseException as error:
-            last = _Raised(error)
-        try:
-            if isinstance(iterator, Generator):
-                iterator.close()
-        except BaseException as error:
-            last = _Raised(error)
-        made.put(last)
-
-    thread = threading.Thread(target=make, name="langtrack-prefetch", daemon=True)
-    thread.start()
+    iterator = iter(items)
+    pool = ThreadPoolExecutor(1, "langtrack-prefetch")
     try:
-        while not isinstance(item := made.get(), _End):
-            if isinstance(item, _Raised):
-                raise item.error
-            free.release()
+        ahead = deque(pool.submit(next, iterator, _END) for _ in range(depth))
+        while (item := ahead.popleft().result()) is not _END:
+            ahead.append(pool.submit(next, iterator, _END))
             yield item
     finally:
-        stopped.set()
-        free.release()
-        thread.join()
+        pool.shutdown(cancel_futures=True)
+        if isinstance(iterator, Generator):
+            iterator.close()
 
 
 class BackgroundWorker(Generic[T]):
@@ -79,39 +50,32 @@ class BackgroundWorker(Generic[T]):
     """
 
     def __init__(self, work: Callable[[T], None], depth: int) -> None:
-        self._work = work
-        self._waiting: SimpleQueue[T | _End] = SimpleQueue()
-        self._free = threading.Semaphore(depth)
+        self._work, self._depth = work, depth
+        self._pool = ThreadPoolExecutor(1, "langtrack-background")
+        self._waiting: deque[Future[None]] = deque()
         self._error: BaseException | None = None
-        self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="langtrack-background", daemon=True)
-        self._thread.start()
 
     def put(self, item: T) -> None:
-        self._free.acquire()
+        if len(self._waiting) == self._depth:
+            self._waiting.popleft().result()
         self._raise()
-        self._waiting.put(item)
+        self._waiting.append(self._pool.submit(self._run, item))
 
     def finish(self) -> None:
         """Wait until all is done."""
-        self._waiting.put(_End())
-        self._thread.join()
+        self._pool.shutdown()
         self._raise()
 
     def drop(self) -> None:
         """Stop after the item at hand; nothing is raised."""
-        self._stopped = True
-        self._waiting.put(_End())
-        self._thread.join()
+        self._pool.shutdown(cancel_futures=True)
 
-    def _run(self) -> None:
-        while not isinstance(item := self._waiting.get(), _End):
-            if self._error is None and not self._stopped:
-                try:
-                    self._work(item)
-                except BaseException as error:
-                    self._error = error
-            self._free.release()
+    def _run(self, item: T) -> None:
+        if self._error is None:
+            try:
+                self._work(item)
+            except BaseException as error:
+                self._error = error
 
     def _raise(self) -> None:
         if self._error is not None:
