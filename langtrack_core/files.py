@@ -41,6 +41,31 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A new hidden folder beside ``path`` that becomes it when the block ends well; an older one goes then.
+
+    When the block fails nothing is left, not even the parents that were made for it.
+    """
+    parents = [parent for parent in path.parents if not parent.exists()]
+    temporary, older = hidden_sibling(path), hidden_sibling(path)
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if path.exists():
+            path.rename(older)
+        temporary.rename(path)
+    except BaseException:
+        if older.exists():
+            older.rename(path)
+        shutil.rmtree(temporary, ignore_errors=True)
+        for parent in parents:
+            with contextlib.suppress(OSError):  # someone else put a file there: theirs
+                parent.rmdir()
+        raise
+    shutil.rmtree(older, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def text_file(path: Path, *, newline: str | None = None) -> Iterator[IO[str]]:
     """A UTF-8 text file that takes its name only when the block ends well.
 

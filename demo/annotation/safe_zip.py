@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import lzma
-import shutil
 import stat
 import struct
 import zipfile
@@ -12,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from langtrack_core.files import hidden_sibling
+from langtrack_core.files import replacing_folder
 from langtrack_core.types import LangTrackError, shorten
 
 _BLOCK = 1 << 20
@@ -52,16 +51,13 @@ def unpack(archive: Path | str, into: Path | str, limits: Limits | None = None) 
             there twice; a link; more than the limits allow; the disk is full.
     """
     archive, into, limits = Path(archive), Path(into), limits or Limits()
-    part = hidden_sibling(into)
     try:
         _check_directory(archive, limits)
-        with zipfile.ZipFile(archive) as opened:
+        with zipfile.ZipFile(archive) as opened, replacing_folder(into) as part:
             entries = _checked(opened, limits)
-            part.mkdir(parents=True)
             room = int(limits.total_mb * 1e6)
             for name, entry in entries:
                 room = _write(opened, entry, part / name, room, limits)
-        part.rename(into)
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -78,8 +74,6 @@ def unpack(archive: Path | str, into: Path | str, limits: Limits | None = None) 
             raise LangTrackError("The ZIP is damaged; copy or export it again.") from error
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or "it cannot be read"
         raise LangTrackError(f"The ZIP could not be unpacked: {why}.") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return [PurePosixPath(name) for name, _ in entries]
 
 

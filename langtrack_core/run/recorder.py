@@ -10,7 +10,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ import cv2
 import numpy as np
 
 from .. import __version__
-from ..files import hidden_sibling, sha256_of
+from ..files import replacing_folder, sha256_of
 from ..masks import encode_rle
 from ..threads import BackgroundWorker
 from ..types import LangTrackError, Query, Step
@@ -105,13 +104,11 @@ class Recorder:
         self.options = options or RunOptions()
         self.out_dir = check_out_dir(out_dir, overwrite=self.options.overwrite)
         self._info, self._query, self._about = info, query, dict(about)
-        self._temp = hidden_sibling(self.out_dir)
-        self._made_parents: list[Path] = []
         self._open = contextlib.ExitStack()
+        self._folder = self.out_dir  # the hidden one while the run is written
         self._texts: dict[str, TextIO] = {}
         self._writers: dict[str, VideoWriter] = {}
-        self._active = False
-        self._worker: BackgroundWorker[Step] | None = None
+        self._worker: BackgroundWorker[Step] | None = None  # while the run is written
         self._count = 0
         self._first_time_s = 0.0
         self._first_frame = self._last_frame = -1
@@ -122,37 +119,34 @@ class Recorder:
         try:
             with self._explained():
                 self._sha256 = video_sha256(self._info.path)
-                self._make_folder()
+                self._folder = self._open.enter_context(replacing_folder(self.out_dir))
                 for name in ("boxes.csv", "masks.json", *TOOLKIT_DECIMALS):
-                    stream = (self._temp / name).open("w", encoding="utf-8", newline="")
+                    stream = (self._folder / name).open("w", encoding="utf-8", newline="")
                     self._texts[name] = self._open.enter_context(stream)
                 csv.writer(self._texts["boxes.csv"], lineterminator="\n").writerow(COLUMNS)
                 self._texts["masks.json"].write("{")
                 if self.options.video:
                     for panel in PANELS:
-                        writer = VideoWriter(self._temp / f"{panel}.mp4", self._info.fps)
+                        writer = VideoWriter(self._folder / f"{panel}.mp4", self._info.fps)
                         self._writers[panel] = self._open.enter_context(writer)
         except BaseException:
             self._discard()
             raise
         self._worker = BackgroundWorker(self._write, WAITING)
-        self._active = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._active:
-            return
-        if kind is None:
-            self.finish()
-        else:
+        if kind is not None:
             self._discard()
+        elif self._worker is not None:
+            self.finish()
 
     def add(self, step: Step) -> None:
         """Write one frame, soon; steps come in the order of the video. An error that this call raises may be
         that of a frame before."""
-        if not self._active or self._worker is None:
+        if self._worker is None:
             raise RuntimeError("Recorder.add needs an open Recorder: use it inside its with block")
         self._worker.put(step)
 
@@ -179,7 +173,7 @@ class Recorder:
         Returns:
             The final folder; None when a stopped run had no frame to keep.
         """
-        if not self._active or self._worker is None:
+        if self._worker is None:
             raise RuntimeError("Recorder.finish needs an open Recorder, and only once")
         try:
             self._worker.finish()
@@ -190,14 +184,15 @@ class Recorder:
                 raise LangTrackError(f"{self._info.path.name} gave no frame from {self._query.start} on.")
             with self._explained():
                 self._texts["masks.json"].write("\n}\n")
-                self._open.close()
                 text = json.dumps(self._manifest(complete=not partial), indent=2, ensure_ascii=False)
-                (self._temp / "manifest.json").write_text(text + "\n", encoding="utf-8")
-                self._publish()
+                (self._folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+                # Again, since another run may have taken the name meanwhile.
+                check_out_dir(self.out_dir, overwrite=self.options.overwrite)
+                self._open.close()
         except BaseException:
             self._discard()
             raise
-        self._active = False
+        self._worker = None
         return self.out_dir
 
     # --- what a frame adds ---------------------------------------------------------------------------------
@@ -217,7 +212,7 @@ class Recorder:
                 continue
             encoded[name] = encode_rle(estimate.mask)
             if self.options.png:
-                path = self._temp / "masks" / name / f"{step.frame.index:06d}.png"
+                path = self._folder / "masks" / name / f"{step.frame.index:06d}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(cv2.imencode(".png", estimate.mask.astype(np.uint8) * 255)[1].tobytes())
         separator = ",\n" if self._count else "\n"
@@ -256,40 +251,12 @@ class Recorder:
             "versions": _versions(),
         }
 
-    # --- the folder ----------------------------------------------------------------------------------------
-
-    def _make_folder(self) -> None:
-        missing = [p for p in self.out_dir.parents if not p.exists()]
-        for parent in reversed(missing):
-            parent.mkdir(exist_ok=True)
-            self._made_parents.append(parent)
-        self._temp.mkdir()
-
-    def _publish(self) -> None:
-        # Again, since another run may have taken the name meanwhile.
-        check_out_dir(self.out_dir, overwrite=self.options.overwrite)
-        if not self.out_dir.exists():
-            self._temp.rename(self.out_dir)
-            return
-        old = hidden_sibling(self.out_dir)
-        self.out_dir.rename(old)
-        try:
-            self._temp.rename(self.out_dir)
-        except BaseException:
-            old.rename(self.out_dir)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-
     def _discard(self) -> None:
-        self._active = False
         if self._worker is not None:
             self._worker.drop()
+        self._worker = None
         with contextlib.suppress(Exception):  # the files go anyway; a failing close must not hide why
             self._open.__exit__(RuntimeError, RuntimeError("discarded"), None)
-        shutil.rmtree(self._temp, ignore_errors=True)
-        for parent in reversed(self._made_parents):
-            with contextlib.suppress(OSError):  # someone else put a file there: theirs
-                parent.rmdir()
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -299,7 +266,7 @@ class Recorder:
             why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
             raise LangTrackError(f"The run could not be written to {self.out_dir}: {why}.") from error
         except LangTrackError as error:  # of a video writer, which knows the temporary name only
-            raise LangTrackError(str(error).replace(str(self._temp), str(self.out_dir))) from error
+            raise LangTrackError(str(error).replace(str(self._folder), str(self.out_dir))) from error
 
 
 def _versions() -> dict[str, str]:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import re
 import shutil
+import tempfile
 import urllib.error
 import urllib.request
-import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from ..files import sha256_of, write_text
+from ..files import replacing_folder, sha256_of, write_text
 from ..types import LangTrackError
 from .load import Chosen, build_segmenter, build_tracker, choose_file
 from .registry import BRING_YOUR_OWN, NETWORKS, Entry, check, damaged, entries, home
@@ -132,8 +130,8 @@ def add(
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise LangTrackError(f"--sha256 takes 64 hexadecimal digits, got {sha256!r}.")
     try:
-        with _staging() as folder:
-            checkpoint = Path(source) if "://" not in source else _download(source, sha256, folder)
+        with tempfile.TemporaryDirectory(prefix="langtrack-") as folder:
+            checkpoint = Path(source) if "://" not in source else _download(source, sha256, Path(folder))
             if sha256 is not None and checkpoint.is_file() and sha256_of(checkpoint) != sha256.lower():
                 raise LangTrackError(
                     f"{source} has the sha256 {sha256_of(checkpoint)}, expected {sha256.lower()}; not added."
@@ -141,26 +139,11 @@ def add(
             chosen = choose_file(checkpoint, vocabulary)
             if "://" in source:
                 chosen = chosen._replace(entry=replace(chosen.entry, source=source))
-            return _install(folder, chosen, name)
+            return _install(chosen, name)
     except OSError as error:
         raise LangTrackError(
             f"{error.filename or source} cannot be used: {error.strerror or error}."
         ) from error
-
-
-@contextlib.contextmanager
-def _staging() -> Iterator[Path]:
-    """A folder beside the final ones, gone at the end unless it was renamed; so are those made to hold it."""
-    folder = home() / "weights" / f".partial-{uuid.uuid4().hex[:8]}"
-    made = [parent for parent in folder.parents if not parent.exists()]
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # not empty: something was added
-            for parent in made:
-                parent.rmdir()
 
 
 def _download(url: str, sha256: str | None, folder: Path) -> Path:
@@ -177,31 +160,21 @@ def _download(url: str, sha256: str | None, folder: Path) -> Path:
     return target
 
 
-def _install(folder: Path, chosen: Chosen, name: str | None) -> Entry:
-    """Copy the files, build the network once, which checks every key and shape, and rename the folder."""
+def _install(chosen: Chosen, name: str | None) -> Entry:
+    """Copy the files, and build the network once, which checks every key and shape."""
     entry = chosen.entry
     if name is None and entry.network not in BRING_YOUR_OWN:
         raise LangTrackError(f"{entry.path.name} is a {NETWORKS[entry.network].title}; give it a --name.")
-    for file in entry.files:
-        if (entry.folder / file).parent != folder:
-            shutil.copyfile(entry.folder / file, folder / Path(file).name)
-    copied = {Path(file).name: sha256_of(folder / Path(file).name) for file in entry.files}
-    staged = replace(entry, name=name or "paper", folder=folder, files=copied)
-    build = build_tracker if staged.branch == "tracker" else build_segmenter
-    build(chosen._replace(entry=staged), "cpu", "torch")
-    stored = {
-        key: getattr(staged, key) for key in ("name", "network", "files", "licence", "source", "settings")
-    }
-    write_text(folder / "entry.json", json.dumps(stored, indent=2) + "\n")
-    final = home() / "weights" / staged.name / staged.branch
-    final.parent.mkdir(exist_ok=True)
-    older = folder.with_name(f"{folder.name}-older")
-    try:
-        if final.exists():
-            final.rename(older)
-        folder.rename(final)
-    finally:
-        if older.exists() and not final.exists():
-            older.rename(final)
-        shutil.rmtree(older, ignore_errors=True)
-    return replace(staged, folder=final)
+    final = home() / "weights" / (name or "paper") / entry.branch
+    with replacing_folder(final) as folder:
+        copies = [folder / Path(file).name for file in entry.files]
+        for file, copy in zip(entry.files, copies, strict=True):
+            shutil.copyfile(entry.folder / file, copy)
+        hashes = {copy.name: sha256_of(copy) for copy in copies}
+        added = replace(entry, name=name or "paper", folder=folder, files=hashes)
+        build = build_tracker if added.branch == "tracker" else build_segmenter
+        build(chosen._replace(entry=added), "cpu", "torch")
+        names = ("name", "network", "files", "licence", "source", "settings")
+        stored = {name: getattr(added, name) for name in names}
+        write_text(folder / "entry.json", json.dumps(stored, indent=2) + "\n")
+    return replace(added, folder=final)

@@ -19,7 +19,6 @@ import importlib.metadata
 import inspect
 import os
 import shutil
-import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -32,6 +31,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ..files import replacing_folder
 from .registry import home
 
 SAVED_MODELS = 12
@@ -244,17 +244,11 @@ def _save(folder: Path, model: Any, example: Example) -> None:
     """Whole or not at all; files that cannot be written are no error. Deletes those unused for longest."""
     import openvino
 
-    partial = folder.with_name(f".{uuid.uuid4().hex}")
     with contextlib.suppress(OSError, RuntimeError, SafetensorError):
-        try:
-            partial.mkdir(parents=True)
+        with replacing_folder(folder) as partial:
             openvino.save_model(model, partial / "model.xml", compress_to_fp16=False)
             flat = {f"{kind}{i}": t.contiguous() for kind, ts in example.items() for i, t in enumerate(ts)}
             save_file(flat, partial / "example.safetensors")
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         saved = sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         for old in saved[SAVED_MODELS:]:
             shutil.rmtree(old, ignore_errors=True)

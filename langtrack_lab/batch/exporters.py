@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from langtrack_core.files import hidden_sibling, text_file
+from langtrack_core.files import replacing_folder, text_file
 from langtrack_core.geometry import xyxy_to_cxcywh, xyxy_to_xywh
 from langtrack_core.run.format import Run, read_run
 
@@ -108,9 +107,8 @@ def write_yolo(folder: Path, items: Iterable[Item], runs: Path) -> None:
     A class for every expression, in the order of the manifest, listed in ``classes.txt``; an empty file where
     the target is absent, as YOLO has it for pictures without objects.
     """
-    partial = hidden_sibling(folder)
     names: dict[str, int] = {}
-    try:
+    with replacing_folder(folder) as partial:
         for item in items:
             run = read_run(runs / item.id)
             number = names.setdefault(" ".join((item.expression or "object").split()), len(names))
@@ -123,9 +121,4 @@ def write_yolo(folder: Path, items: Iterable[Item], runs: Path) -> None:
                     shares = np.clip(xyxy_to_cxcywh(row.fused.box_xyxy) / size_wh, 0, 1)
                     line = " ".join([str(number), *(f"{share:.6f}" for share in shares)]) + "\n"
                 (labels / f"{row.frame:06d}.txt").write_text(line, encoding="ascii")
-        partial.mkdir(parents=True, exist_ok=True)
         (partial / "classes.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -12,6 +12,7 @@ from langtrack_core.files import (
     plain_name,
     remove_leftovers,
     replacing,
+    replacing_folder,
     sha256_of,
     text_file,
     write_bytes,
@@ -30,6 +31,21 @@ def test_a_file_that_is_not_finished_is_not_there(tmp_path: Path, write) -> None
             target.write("second")
         raise RuntimeError
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"] and path.read_text() == "first\n"
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "deep" / "a"
+    with pytest.raises(RuntimeError), replacing_folder(path) as folder:
+        write_text(folder / "file", "half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    for text in ("first", "second"):
+        with replacing_folder(path) as folder:
+            write_text(folder / text, "whole")
+        assert [p.name for p in path.iterdir()] == [text] and list(path.parent.iterdir()) == [path]
+    with pytest.raises(RuntimeError), replacing_folder(path):
+        raise RuntimeError
+    assert [p.name for p in path.iterdir()] == ["second"] and list(path.parent.iterdir()) == [path]
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
