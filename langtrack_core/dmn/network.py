@@ -168,7 +168,7 @@ class UpsamplingModule(nn.Module):
 
 
 class DMN(nn.Module):
-    """The published network, with random weights until ``load_published`` fills it."""
+    """The published network, with random weights until a file fills it (`published_name`)."""
 
     def __init__(self, config: DMNConfig) -> None:
         super().__init__()
@@ -265,7 +265,7 @@ _PARTS = (
 )
 
 
-def _published_name(name: str) -> str:
+def published_name(name: str) -> str:
     """This network's name of a parameter to the published one."""
     name = re.sub(r"^upsampling\.steps\.(\d+)\.", r"upsample.convs.\1.1.", name)
     for published, ours in _PARTS:
@@ -274,46 +274,18 @@ def _published_name(name: str) -> str:
     return name
 
 
-def to_published(network: DMN) -> dict[str, Tensor]:
-    """The network's entries under the names of a published file."""
-    return {_published_name(name): tensor for name, tensor in network.state_dict().items()}
-
-
-def published_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The plain state dict of a published file: ``state_dict`` and ``module.`` wrappings taken off.
-
-    Raises:
-        LangTrackError: when there is no dict of named tensors inside.
-    """
-    state: Any = checkpoint
-    while isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
-    if not isinstance(state, Mapping) or not state:
-        raise LangTrackError("A DMN weights file holds a dict of named tensors, but this one holds none.")
-    for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise LangTrackError(
-                f"A DMN weights file holds named tensors only, but entry {name!r} of this one is "
-                f"{type(value).__name__}."
-            )
-    while all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): value for name, value in state.items()}
-    return dict(state)
-
-
-def config_of(checkpoint: Mapping[str, Any], **switches: Any) -> DMNConfig:
+def config_of(state: Mapping[str, Any], **switches: Any) -> DMNConfig:
     """The sizes of a published file, read from its shapes.
 
     A file with ``upsample.*`` is a high resolution network, one without a low resolution one.
 
     Args:
-        checkpoint: as for ``published_state``.
+        state: the file's tensors by name.
         switches: what shapes cannot tell: ``recurrence``, ``align_corners``, ``batch_statistics``.
 
     Raises:
         LangTrackError: when the file is not a DMN.
     """
-    state = published_state(checkpoint)
 
     def layers(part: str) -> int:
         return sum(bool(re.fullmatch(rf"langvis\.{part}\.rnn_lst\.\d+\.weight", name)) for name in state)
@@ -333,45 +305,5 @@ def config_of(checkpoint: Mapping[str, Any], **switches: Any) -> DMNConfig:
             resolution="high" if any(name.startswith("upsample.") for name in state) else "low",
             **switches,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise LangTrackError(f"This is not a weights file of the published DMN ({error}).") from error
-
-
-def load_published(network: DMN, checkpoint: Mapping[str, Any], *, fresh_upsampling: bool = False) -> None:
-    """Fill a network from a published file, strictly: all keys, no others, all of the right shape.
-
-    Only ``num_batches_tracked`` may be missing: PyTorch before 0.4.1 did not write it, nothing here reads it.
-
-    Args:
-        network: changed in place, and only when everything fits.
-        checkpoint: as ``torch.load(path, weights_only=True)`` gives it, wrapped or not.
-        fresh_upsampling: start high resolution training from a low resolution file; the upsampling keeps its
-            random weights and the file's ``output_collapse`` is left out.
-
-    Raises:
-        LangTrackError: naming the missing and unexpected keys and the wrong shapes.
-    """
-    found = published_state(checkpoint)
-    wanted = {_published_name(name): (name, tensor) for name, tensor in network.state_dict().items()}
-    if fresh_upsampling:
-        found = {name: t for name, t in found.items() if not name.startswith("langvis.output_collapse.")}
-        wanted = {name: pair for name, pair in wanted.items() if not name.startswith("upsample.")}
-
-    missing = [n for n in wanted if n not in found and not n.endswith(".num_batches_tracked")]
-    unexpected = [n for n in found if n not in wanted]
-    wrong = [
-        f"{n} {tuple(found[n].shape)} instead of {tuple(tensor.shape)}"
-        for n, (_, tensor) in wanted.items()
-        if n in found and found[n].shape != tensor.shape
-    ]
-    faults = [
-        f"{len(names)} {kind} ({', '.join(names[:8])}{', …' if len(names) > 8 else ''})"
-        for kind, names in (("missing", missing), ("unexpected", unexpected), ("of a wrong shape", wrong))
-        if names
-    ]
-    if faults:
-        raise LangTrackError(
-            f"The weights do not fit DMN at {network.config.resolution} resolution: keys {'; '.join(faults)}."
-        )
-    renamed = {wanted[name][0]: tensor for name, tensor in found.items()}
-    network.load_state_dict(renamed, strict=False)  # all there: checked above, with the published names

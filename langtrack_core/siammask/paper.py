@@ -5,16 +5,12 @@ Paddings and parameter layout are those of github.com/foolwood/SiamMask, so that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..types import LangTrackError
 from .network import ANCHORS, COARSE_SIZE, CorrelationHead, Refinement, SiamMask
 
 
@@ -92,63 +88,18 @@ class PaperNetwork(SiamMask):
         return (p0, p1, p2), self.neck(p3)
 
 
-PUBLISHED_PREFIXES = {
-    "features.features.": "backbone.",
-    "features.downsample.downsample.": "neck.",
-    "rpn_model.cls.": "cls.",
-    "rpn_model.loc.": "loc.",
-    "mask_model.mask.": "mask.",
-    "refine_model.": "refinement.",
+_PARTS = {
+    "backbone.": "features.features.",
+    "neck.": "features.downsample.downsample.",
+    "cls.": "rpn_model.cls.",
+    "loc.": "rpn_model.loc.",
+    "mask.": "mask_model.mask.",
+    "refinement.": "refine_model.",
 }
-"""Prefixes of the published checkpoints' keys, and ours for them; the rest of a key is the same."""
+"""Each part's name here, and in ``SiamMask_DAVIS.pth`` or ``SiamMask_VOT.pth``."""
 
 
-def convert_published(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The entries of ``SiamMask_DAVIS.pth`` or ``SiamMask_VOT.pth`` under the names of `PaperNetwork`.
-
-    Args:
-        state: the loaded checkpoint; the state dict itself, or wrapped under ``state_dict``, with or without
-            the ``module.`` that DataParallel puts before each key.
-
-    Raises:
-        LangTrackError: naming the keys that are missing, unexpected or of the wrong shape (three of each).
-    """
-    wrapped = state.get("state_dict", state)
-    if not isinstance(wrapped, Mapping):
-        raise LangTrackError(f"its state_dict should hold tensors by name, got {type(wrapped).__name__}.")
-    entries = {str(key).removeprefix("module."): value for key, value in wrapped.items()}
-    with torch.device("meta"):
-        expected = {_published_name(key): tuple(v.shape) for key, v in PaperNetwork().state_dict().items()}
-    problems = {
-        "missing": [key for key in expected if key not in entries],
-        "unexpected": [key for key in entries if key not in expected],
-        "of the wrong shape": [
-            f"{key} ({_shape(entries[key])}, expected {shape})"
-            for key, shape in expected.items()
-            if key in entries and _shape(entries[key]) != shape
-        ],
-    }
-    found = [
-        f"{len(keys)} {kind}: {', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}"
-        for kind, keys in problems.items()
-        if keys
-    ]
-    if found:
-        raise LangTrackError(
-            "it is not a published SiamMask (ResNet-50, sharp) checkpoint; " + "; ".join(found) + "."
-        )
-    return {_our_name(key): entries[key] for key in expected}
-
-
-def _shape(value: Any) -> tuple[int, ...] | None:
-    return tuple(value.shape) if isinstance(value, Tensor) else None
-
-
-def _our_name(key: str) -> str:
-    prefix = next(p for p in PUBLISHED_PREFIXES if key.startswith(p))
-    return PUBLISHED_PREFIXES[prefix] + key.removeprefix(prefix)
-
-
-def _published_name(key: str) -> str:
-    prefix, ours = next((p, o) for p, o in PUBLISHED_PREFIXES.items() if key.startswith(o))
-    return prefix + key.removeprefix(ours)
+def published_name(name: str) -> str:
+    """`PaperNetwork`'s name of a parameter to the published one."""
+    part, _, rest = name.partition(".")
+    return _PARTS[f"{part}."] + rest

@@ -26,7 +26,7 @@ class Checkpoint:
 
     Attributes:
         path: of the file.
-        tensors: by name; in a published file they may be wrapped, and other plain values stand beside them.
+        tensors: by name; of what a training stored with them, other plain values may stand among them.
         metadata: of a ``.safetensors`` file: ``arguments`` of the network and ``calibration``, in JSON.
     """
 
@@ -64,7 +64,7 @@ class Checkpoint:
             raise LangTrackError(
                 f"{path} holds a {type(loaded).__name__}; a weights file holds tensors by name."
             )
-        return cls(path, loaded, {})
+        return cls(path, _unwrapped(loaded), {})
 
     @property
     def network(self) -> str:
@@ -73,10 +73,8 @@ class Checkpoint:
         Raises:
             LangTrackError: they belong to none.
         """
-        inner = self.tensors.get("state_dict", self.tensors)
-        names = [str(name).removeprefix("module.") for name in inner] if isinstance(inner, Mapping) else []
         for network, known in NETWORKS.items():
-            if any(name.startswith(known.mark) for name in names):
+            if any(str(name).startswith(known.mark) for name in self.tensors):
                 return network
         if "optimiser" in self.tensors:
             raise LangTrackError(
@@ -111,18 +109,59 @@ class Checkpoint:
             raise LangTrackError(f"{self.path} has damaged metadata: {error}.") from error
         return Calibration(slope, intercept)
 
-    def fill(self, network: nn.Module, tensors: Mapping[str, Any] | None = None) -> None:
-        """Fill a network strictly: every key, no other, every shape; float16 becomes its float32.
-
-        Args:
-            tensors: instead of the file's own, where more belong to them.
-
-        Raises:
-            LangTrackError: naming what is missing, unexpected or of the wrong shape.
-        """
+    def fill(
+        self,
+        network: nn.Module,
+        name_in_file: Callable[[str], str] = lambda name: name,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """As `fill`, from this file, and from ``more`` tensors that belong to its own."""
         try:
-            network.load_state_dict(dict(self.tensors if tensors is None else tensors))
-        except RuntimeError as error:
-            problems = " ".join(str(error).split())
+            fill(network, {**(more or {}), **self.tensors}, name_in_file)
+        except LangTrackError as error:
             title = NETWORKS[self.network].title
-            raise LangTrackError(f"{self.path} does not fit the {title}: {problems[:600]}") from error
+            raise LangTrackError(f"{self.path} does not fit the {title}: {error}") from error
+
+
+def fill(
+    network: nn.Module, tensors: Mapping[str, Any], name_in_file: Callable[[str], str] = lambda name: name
+) -> None:
+    """Fill a network strictly: every key, no other, every shape; float16 becomes its float32.
+
+    Only ``num_batches_tracked`` may be missing: PyTorch before 0.4.1 did not write it, nothing here reads it.
+
+    Args:
+        tensors: by their names in a file.
+        name_in_file: gives that name for the network's own.
+
+    Raises:
+        LangTrackError: naming what is missing, unexpected or of the wrong shape; the network is as before.
+    """
+    own = {name_in_file(name): (name, tensor.shape) for name, tensor in network.state_dict().items()}
+    wrong = [name for name in own if name in tensors and _shape(tensors[name]) != own[name][1]]
+    problems = {
+        "missing": [n for n in own if n not in tensors and not n.endswith("num_batches_tracked")],
+        "unexpected": [str(name) for name in tensors if name not in own],
+        "of the wrong shape": [f"{n} ({_shape(tensors[n])}, expected {tuple(own[n][1])})" for n in wrong],
+    }
+    found = [
+        f"{len(keys)} {kind}: {', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}"
+        for kind, keys in problems.items()
+        if keys
+    ]
+    if found:
+        raise LangTrackError("; ".join(found) + ".")
+    network.load_state_dict({own[name][0]: tensor for name, tensor in tensors.items()}, strict=False)
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    return tuple(value.shape) if hasattr(value, "shape") else None
+
+
+def _unwrapped(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without ``state_dict`` around it, and without DataParallel's ``module.`` before each key."""
+    while isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]
+    while state and all(str(name).startswith("module.") for name in state):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    return state

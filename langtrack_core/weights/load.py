@@ -144,7 +144,7 @@ def build_segmenter(chosen: Chosen, device: str, backend: str = "auto") -> Langu
         vectors = Checkpoint.read(table).tensors
         sizes = checkpoint.make(LiteConfig)
         network = LiteDMN(vectors["words"] / 127, vectors["classes"] / 127, sizes)
-        checkpoint.fill(network, {**Checkpoint.read(backbone).tensors, **checkpoint.tensors})
+        checkpoint.fill(network, more=Checkpoint.read(backbone).tensors)
         vocabulary = Vocabulary.from_file(words, "plain")
         config = LITE
         make = partial(CompiledLiteDMN, network, files.values(), config.preprocessing.shapes_hw[-1])
@@ -167,7 +167,7 @@ def build_tracker(chosen: Chosen, device: str, backend: str = "auto") -> Tracker
         LangTrackError: a file is missing or altered, or holds another network.
     """
     from ..siammask.lite import LiteNetwork
-    from ..siammask.paper import PaperNetwork, convert_published
+    from ..siammask.paper import PaperNetwork, published_name
     from ..siammask.tracker import CONFIGS, SiamMaskTracker, uncalibrated
     from .openvino_backend import CompiledLiteNetwork, on_backend
 
@@ -177,11 +177,7 @@ def build_tracker(chosen: Chosen, device: str, backend: str = "auto") -> Tracker
     network: SiamMask
     if entry.network == "siammask":
         network, make = PaperNetwork(), None
-        try:
-            tensors = convert_published(checkpoint.tensors)
-        except LangTrackError as error:
-            raise LangTrackError(f"{checkpoint.path} cannot be used: {error}") from error
-        checkpoint.fill(network, tensors)
+        checkpoint.fill(network, published_name)
     else:
         network = checkpoint.make(LiteNetwork)
         checkpoint.fill(network)
@@ -195,14 +191,14 @@ def build_tracker(chosen: Chosen, device: str, backend: str = "auto") -> Tracker
 
 
 def _published_dmn(checkpoint: Checkpoint, settings: dict[str, Any]) -> DMN:
-    from ..dmn.network import DMN, config_of, load_published
+    from ..dmn.network import DMN, config_of, published_name
 
     switches = {key: settings[key] for key in ("recurrence", "align_corners", "batch_statistics")}
     try:
         network = DMN(config_of(checkpoint.tensors, **switches))
-        load_published(network, checkpoint.tensors)
     except LangTrackError as error:
         raise LangTrackError(f"{checkpoint.path} cannot be used: {error}") from error
+    checkpoint.fill(network, published_name)
     return network
 
 

@@ -34,16 +34,14 @@ from langtrack_core.dmn.network import (
     DMN,
     DMNConfig,
     config_of,
-    load_published,
-    published_state,
-    to_published,
+    published_name,
 )
 from langtrack_core.dmn.segmenter import Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.files import sha256_of, write_text
 from langtrack_core.masks import mask_iou
 from langtrack_core.types import LangTrackError
-from langtrack_core.weights.checkpoint import Checkpoint
+from langtrack_core.weights.checkpoint import Checkpoint, fill
 from langtrack_core.weights.registry import NETWORKS, check, entries
 
 from . import (
@@ -268,7 +266,7 @@ def initial_weights(
             f"There are no weights of the published DMN called {init!r}: add them (weights add FILE "
             "--vocabulary FILE), give a file, or start from nothing with --init random."
         )
-    state = published_state(Checkpoint.read(checkpoint).tensors)
+    state = Checkpoint.read(checkpoint).tensors
     description = f"{checkpoint.name} {sha256_of(checkpoint)}"
     return InitialWeights(state, Vocabulary.from_file(path), path, description)
 
@@ -304,7 +302,7 @@ def build_network(name: str, out: Path, start: InitialWeights, recipe: PaperReci
     for key, value in to_published(network).items():
         if key.startswith(last_layers):
             filled[key] = state.get(key, start.state.get(key, value))
-    load_published(network, filled)
+    fill(network, filled, published_name)
     return network
 
 
@@ -314,11 +312,16 @@ def weights_before(name: str, out: Path) -> Mapping[str, Tensor]:
     for earlier in reversed(names[: names.index(name)]):
         path = out / earlier / "best" / WEIGHTS
         if path.is_file():
-            return published_state(Checkpoint.read(path).tensors)
+            return Checkpoint.read(path).tensors
     return {}
 
 
 # --- training ----------------------------------------------------------------------------------------------
+
+
+def to_published(network: DMN) -> dict[str, Tensor]:
+    """The network's entries under the names of a published file."""
+    return {published_name(name): tensor for name, tensor in network.state_dict().items()}
 
 
 class PaperTrainer(Trainer):

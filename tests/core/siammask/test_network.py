@@ -13,8 +13,9 @@ from golden_inputs import GOLDEN, filled, waves
 
 from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.network import GRID, REFINED_SIZE, correlate
-from langtrack_core.siammask.paper import PaperNetwork, convert_published
+from langtrack_core.siammask.paper import PaperNetwork, published_name
 from langtrack_core.types import LangTrackError
+from langtrack_core.weights.checkpoint import Checkpoint, fill
 
 
 def filled_state():
@@ -29,7 +30,7 @@ def golden_crop(side):
 @pytest.fixture(scope="module")
 def paper():
     network = PaperNetwork().eval()
-    network.load_state_dict(convert_published(filled_state()))
+    fill(network, filled_state(), published_name)
     return network
 
 
@@ -54,36 +55,35 @@ def test_published_network_gives_the_golden_values(paper):
 
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 20}])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_checkpoints_load_wrapped_or_not(wrap, prefix):
+def test_checkpoints_load_wrapped_or_not(wrap, prefix, tmp_path):
     state = filled_state()
-    converted = convert_published(wrap({prefix + key: value for key, value in state.items()}))
-    with torch.device("meta"):
-        network = PaperNetwork()
-    network.load_state_dict(converted, assign=True)  # strict
+    torch.save(wrap({prefix + key: value for key, value in state.items()}), tmp_path / "siammask.pth")
+    checkpoint, network = Checkpoint.read(tmp_path / "siammask.pth"), PaperNetwork()
+    assert checkpoint.network == "siammask"
+    checkpoint.fill(network, published_name)
     assert torch.equal(network.state_dict()["mask.head.3.bias"], state["mask_model.mask.head.3.bias"])
 
 
-def test_a_wrong_checkpoint_is_told_key_by_key():
+def test_a_wrong_checkpoint_is_told_key_by_key(paper):
     state = filled_state()
     del state["refine_model.post2.bias"]
     state["features.fc.weight"] = torch.zeros(2)
     state["rpn_model.loc.head.3.bias"] = torch.zeros(8)
     with pytest.raises(LangTrackError) as caught:
-        convert_published(state)
+        fill(paper, state, published_name)
     message = str(caught.value)
     assert "1 missing: refine_model.post2.bias" in message
     assert "1 unexpected: features.fc.weight" in message
     assert "1 of the wrong shape: rpn_model.loc.head.3.bias ((8,), expected (20,))" in message
 
 
-def test_a_checkpoint_of_something_else_is_one_short_sentence():
-    with pytest.raises(LangTrackError, match=r"356 missing: .*, …; 1 unexpected: epoch") as caught:
-        convert_published({"epoch": 3})
+@pytest.mark.parametrize(
+    ("state", "unexpected"), [({"epoch": 3}, "epoch"), ({7: None}, "7"), ({"state_dict": None}, "state_dict")]
+)
+def test_a_checkpoint_of_something_else_is_one_short_sentence(paper, state, unexpected):
+    with pytest.raises(LangTrackError, match=rf"missing: .*, …; 1 unexpected: {unexpected}") as caught:
+        fill(paper, state, published_name)
     assert len(str(caught.value)) < 300
-    with pytest.raises(LangTrackError, match="1 unexpected: 7"):
-        convert_published({7: None})
-    with pytest.raises(LangTrackError, match="state_dict should hold tensors"):
-        convert_published({"state_dict": None})
 
 
 def test_correlation_keeps_samples_and_channels_apart():

@@ -20,7 +20,7 @@ from tiny_weights import WORDS, as_stored, write_lite
 
 from langtrack_core.cli import main
 from langtrack_core.siammask.lite import LiteNetwork
-from langtrack_core.siammask.paper import PUBLISHED_PREFIXES, PaperNetwork
+from langtrack_core.siammask.paper import PaperNetwork, published_name
 from langtrack_core.siammask.tracker import CONFIGS, uncalibrated
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights import load as loading
@@ -50,13 +50,7 @@ def shipped(lite_files: Path, tmp_path: Path, monkeypatch) -> Path:
 def published_siammask() -> dict[str, torch.Tensor]:
     """A state dict with the published names."""
     torch.manual_seed(1)
-    names = {ours: theirs for theirs, ours in PUBLISHED_PREFIXES.items()}
-
-    def published(key: str) -> str:
-        ours = next(prefix for prefix in names if key.startswith(prefix))
-        return names[ours] + key.removeprefix(ours)
-
-    return {published(key): value for key, value in PaperNetwork().state_dict().items()}
+    return {published_name(key): value for key, value in PaperNetwork().state_dict().items()}
 
 
 def save_pth(state: dict, path: Path) -> Path:
@@ -231,7 +225,7 @@ def test_loading_is_strict(shipped: Path, published_siammask, tmp_path: Path):
     fewer = dict(published_siammask)
     del fewer["mask_model.mask.head.3.bias"]
     with pytest.raises(
-        LangTrackError, match=r"fewer\.pth cannot be used: .*1 missing: mask_model\.mask\.head\.3\.bias"
+        LangTrackError, match=r"fewer\.pth does not fit .*1 missing: mask_model\.mask\.head\.3\.bias"
     ):
         loading.load_branches(str(save_pth(fewer, tmp_path / "fewer.pth")))
     state = as_stored(LiteNetwork().state_dict()) | {"extra.weight": torch.zeros(1)}

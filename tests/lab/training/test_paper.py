@@ -12,13 +12,14 @@ from torch import nn
 
 from langtrack_core.cli import main
 from langtrack_core.dmn import network as dmn_network
-from langtrack_core.dmn.network import DMN, DMNConfig, load_published, published_state, to_published
+from langtrack_core.dmn.network import DMN, DMNConfig, published_name
 from langtrack_core.dmn.segmenter import Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.types import Frame, LangTrackError
+from langtrack_core.weights.checkpoint import fill
 from langtrack_core.weights.load import build_segmenter, choose_file
 from langtrack_lab.training import paper, save_weights
-from langtrack_lab.training.paper import SWITCHES, InitialWeights, PaperRecipe, build_network
+from langtrack_lab.training.paper import SWITCHES, InitialWeights, PaperRecipe, build_network, to_published
 from langtrack_lab.training.paper_data import categories_data, clips_data, epoch_order, read_pair, words_of
 
 SIZES = {"embedding": 6, "hidden": 6, "filters": 2, "mixed": 6, "mixed_hidden": 7}
@@ -223,7 +224,7 @@ def test_given_weights_keep_their_upsampling_through_the_low_stage(tmp_path):
     high = build_network("high", tmp_path, start, TINY)
     torch.testing.assert_close(high.mixing.weight, published.mixing.weight + 1)
     assert torch.equal(high.upsampling.steps[0].weight, published.upsampling.steps[0].weight)
-    load_published(published, published_state(to_published(high)))  # nothing missing, nothing more
+    fill(published, to_published(high), published_name)  # nothing missing, nothing more
 
 
 def test_a_vocabulary_of_another_length_is_refused(tmp_path):
