@@ -82,7 +82,7 @@ def annotator(service: Service, me: Session, clip: Path) -> None:
     space.judgement.give_verdict(1, 3, 9, "tracker", "a note")
     space.judgement.queue(1)
     space.save_bundle(with_video=True, max_video_mb=100)
-    done(service.correct(me, 1, 10, "the blue car", "", "backward", 5))
+    done(service.correct(me, 1, 10, "the blue car", "", "backward"))
     space.undo(1)
     space.state()
 
@@ -117,7 +117,9 @@ def caller(service: Service, me: Session, clip: Path) -> None:
         time.sleep(0.02)
     api.cancel(run)
     api.results(run)
-    service.sessions.end(run)
+    session = service.sessions.find(run)
+    assert session is not None
+    service.sessions.end(session)
 
 
 VISITS: tuple[Callable[[Service, Session, Path], None], ...] = (annotator, impatient, comparer, caller)

@@ -80,17 +80,11 @@ class Service:
         return self._track(session, request, [None], "follow", fresh=fresh)
 
     def compare(
-        self,
-        session: Session,
-        video: str | None,
-        texts: Sequence[Any],
-        *,
-        start: float | None = 0,
-        every: float | None = 1,
+        self, session: Session, video: str | None, texts: Sequence[Any], *, every: int = 1
     ) -> TrackJob:
         """Follow several expressions through one decoding, a target each, named by its expression."""
         words = different_texts(texts)
-        requests = [self.check_request(video, text, "", start, every) for text in words]
+        requests = [self.check_request(video, text, every=every) for text in words]
         return self._track(session, joined(requests), [text[:80] for text in words], "compare")
 
     def correct(
@@ -101,7 +95,6 @@ class Service:
         text: str | None,
         box: str | None,
         direction: str = "forward",
-        every: float | None = None,
     ) -> TrackJob:
         """Run again from a frame, with a new box or a new sentence; the other frames stay as they are.
 
@@ -110,7 +103,6 @@ class Service:
             text: None keeps the target's expression, "" drops it.
             box: "x1,y1,x2,y2"; may be empty when there is a new text.
             direction: "forward" to the end of the clip, "backward" to its beginning, or "both".
-            every: None keeps the cadence.
         """
         workspace = _workspace_of(session)
         with workspace.lock:
@@ -131,7 +123,7 @@ class Service:
             before.get("expression") if text is None else text,
             box,
             start,
-            before.get("every", 1) if every is None else every,
+            before.get("every", 1),
         )
         passes = [(replace(request, backward=way == "backward"), [owner.id]) for way in DIRECTIONS[direction]]
         return self._submit(session, workspace, passes, "correct", videos=False)
@@ -212,22 +204,18 @@ class Service:
 
     # --- a closer look at one frame -------------------------------------------------------------------------
 
-    def words(self, session: Session, target: int, frame: float, text: str | None = None) -> dict[str, Any]:
-        """Which word moved the mask on a frame; see `demo.annotation.compare.Attribution`.
+    def words(self, session: Session, target: int, frame: float) -> dict[str, Any]:
+        """Which word moved the mask on a frame; see `demo.annotation.compare.Attribution`."""
+        return asdict(self._attribute(*self._frame_and_text(session, target, frame)))
 
-        Args:
-            text: None for the target's expression.
-        """
-        return asdict(self._attribute(*self._frame_and_text(session, target, frame, text)))
-
-    def regions(self, session: Session, target: int, frame: float, text: str | None = None) -> dict[str, Any]:
+    def regions(self, session: Session, target: int, frame: float) -> dict[str, Any]:
         """The separate strong regions on a frame, and sentences that would mean each of them.
 
         Returns:
             ``count`` and ``regions``: each as `demo.annotation.compare.Region`, with ``means``: the index of
             the region that the completed sentence really selects, None when the network does not follow it.
         """
-        entries = self._regions(*self._frame_and_text(session, target, frame, text))
+        entries = self._regions(*self._frame_and_text(session, target, frame))
         return {"count": len(entries), "regions": entries}
 
     # --- shared ---------------------------------------------------------------------------------------------
@@ -273,15 +261,15 @@ class Service:
 
         return session.submit(make, self.queue)
 
-    def _frame_and_text(
-        self, session: Session, target: int, frame: float, text: str | None
-    ) -> tuple[Frame, str]:
+    def _frame_and_text(self, session: Session, target: int, frame: float) -> tuple[Frame, str]:
         workspace = _workspace_of(session)
         owner = workspace.project.target(whole_number(target, "The target"))
         start = whole_number(frame, "The frame")
-        words = (text or "").strip() or _expression_of(owner)
-        with closing(read_frames(_video_of(workspace), start=start, on_damage=lambda text: None)) as frames:
-            return next(frames), words
+        text = _expression_of(owner)
+        with closing(
+            read_frames(_video_of(workspace), start=start, on_damage=lambda sentence: None)
+        ) as frames:
+            return next(frames), text
 
     def _check_disk(self, folder: Path) -> None:
         nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())

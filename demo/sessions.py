@@ -164,7 +164,7 @@ class Sessions:
             session.last_used = time.monotonic()
             alone = before is not None and before is not session and before not in self._open.values()
         if alone and before is not None:
-            self._end(before)
+            self.end(before)
         return session
 
     def find(self, token: str | None) -> Session | None:
@@ -175,76 +175,68 @@ class Sessions:
                 session.last_used = time.monotonic()
             return session
 
-    def end(self, token: str | None) -> None:
-        """End the session with this token at once."""
-        with self._lock:
-            session = self._by_token(token)
-            if session is None:
-                return
-            self._open = {key: other for key, other in self._open.items() if other is not session}
-            leaving = self._leaving.pop(session.token, None)
-            if leaving is not None:
-                leaving[1].cancel()
-        self._end(session)
-
     def leave(self, key: str | None) -> None:
         """The page has gone. Its session ends after ``grace_s``, unless a page comes back with its token."""
         with self._lock:
-            session = self._open.pop(key, None) if key else None
-            if session is None or session in self._open.values():
-                return
-            if self._grace_s > 0:
+            session = self._pop(key)
+            if session is not None and self._grace_s > 0:
                 timer = threading.Timer(self._grace_s, self._expire, (session.token,))
                 timer.daemon = True
                 self._leaving[session.token] = session, timer
                 timer.start()
                 return
-        self._end(session)
+        if session is not None:
+            self.end(session)
 
     def drop(self, key: str | None) -> None:
-        """End the page's session at once: its run, its files, and the uploads that nobody else uses."""
+        """The page has gone for good: its session ends at once, unless another page shares it."""
         with self._lock:
-            session = self._open.pop(key, None) if key else None
-            if session is None or session in self._open.values():
-                return
-        self._end(session)
-
-    def close(self) -> None:
-        """The server ends."""
-        with self._lock:
-            sessions = self._all()
-            for _, timer in self._leaving.values():
-                timer.cancel()
-            self._open.clear()
-            self._leaving.clear()
-        for session in sessions:
-            self._end(session)
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def _all(self) -> list[Session]:
-        return list(
-            {id(s): s for s in (*self._open.values(), *(s for s, _ in self._leaving.values()))}.values()
-        )
-
-    def _by_token(self, token: str | None) -> Session | None:
-        key = token.encode() if isinstance(token, str) else b""
-        return next((s for s in self._all() if hmac.compare_digest(s.token.encode(), key)), None)
-
-    def _expire(self, token: str) -> None:
-        with self._lock:
-            session, _ = self._leaving.pop(token, (None, None))
+            session = self._pop(key)
         if session is not None:
-            self._end(session)
+            self.end(session)
 
-    def _end(self, session: Session) -> None:
+    def end(self, session: Session) -> None:
+        """End a session at once: its run, its files, and the uploads that nobody else uses."""
+        with self._lock:
+            self._open = {key: other for key, other in self._open.items() if other is not session}
+            leaving = self._leaving.pop(session.token, None)
+            if leaving is not None:
+                leaving[1].cancel()
         session.close()
         with self._lock:
             shared = set().union(*(other.uploads for other in self._all()))
         for upload, inode in session.uploads.items():
             if upload not in shared and _inode(upload) == inode:
                 upload.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """The server ends."""
+        with self._lock:
+            sessions = self._all()
+        for session in sessions:
+            self.end(session)
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def _all(self) -> list[Session]:
+        leaving = (session for session, _ in self._leaving.values())
+        return list({session.token: session for session in (*self._open.values(), *leaving)}.values())
+
+    def _by_token(self, token: str | None) -> Session | None:
+        key = token.encode() if isinstance(token, str) else b""
+        return next((s for s in self._all() if hmac.compare_digest(s.token.encode(), key)), None)
+
+    def _pop(self, key: str | None) -> Session | None:
+        """Forget a page; its session when that was the session's last page."""
+        session = self._open.pop(key, None) if key else None
+        return None if session in self._open.values() else session
+
+    def _expire(self, token: str) -> None:
+        with self._lock:
+            session, _ = self._leaving.pop(token, (None, None))
+        if session is not None:
+            self.end(session)
 
     def _sweep(self) -> None:
         """Drop whoever left without a goodbye, as callers of the API may."""

@@ -16,6 +16,8 @@ from .ground_truth import read_truth, score_run
 from .project import Project
 from .reviews import Verdicts, review_queue
 
+QUEUE_LENGTH = 30
+"""Frames that are proposed for a look at a time; the page asks again for every next one."""
 MAX_VERDICT_FILE = 20_000_000
 """Bytes of the largest file of verdicts that is read: a verdict and a note on each frame of a long clip."""
 
@@ -54,12 +56,12 @@ class Judgement:
             verdicts.clear(first, last)
             return verdicts_state(verdicts)
 
-    def queue(self, number: int, limit: int = 30) -> list[dict[str, Any]]:
+    def queue(self, number: int) -> list[dict[str, Any]]:
         """The unjudged frames where the branches disagree most, spread out: ``frame``, ``score``, ``why``."""
         with self.lock:
             target = self.project.target(number)
             judged = [frame for frame in target.verdicts if target.verdicts[frame].says is not None]
-            doubts = review_queue(target.run(), limit=max(1, min(limit, 500)), done=judged)
+            doubts = review_queue(target.run(), limit=QUEUE_LENGTH, done=judged)
             return [{"frame": d.frame, "score": round(d.score, 3), "why": d.why} for d in doubts]
 
     def verdicts_file(self, number: int, form: str) -> Path:

@@ -71,7 +71,7 @@ def test_a_correction_forward_keeps_what_was_before_and_undo_brings_it_back(
 
 def test_a_correction_in_both_directions_is_undone_as_one(service: Service, me: Session, clip: str) -> None:
     done(follow(service, me, clip, "the red car", "", 8))
-    done(service.correct(me, 1, 12, None, "70,50,100,80", "both", 3))
+    done(service.correct(me, 1, 12, None, "70,50,100,80", "both"))
     state = target(me)
     assert state["run"]["index"] == list(range(FRAMES))  # back to frames that the first run never saw
     assert [edit["direction"] for edit in state["edits"]] == ["forward", "forward", "backward"]

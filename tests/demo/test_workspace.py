@@ -58,7 +58,7 @@ def test_a_closer_look_at_one_frame(service: Service, me: Session, clip: str) ->
     done(follow(service, me, clip, "the red car", ""))
     words = service.words(me, 1, 3)
     assert [word["word"] for word in words["words"]] == ["the", "red", "car"] and words["decisive"] is None
-    answer = service.regions(me, 1, 3, "the car")
+    answer = service.regions(me, 1, 3)
     assert answer["count"] == 1 and answer["regions"][0]["means"] == 0
     assert answer["regions"][0]["box_xyxy"] == [66, 50, 96, 80]
     with pytest.raises(LangTrackError, match="past the end"):
