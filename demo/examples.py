@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import read_frames
+from langtrack_core.video.pictures import RGB
 
 POSTER_WIDTH = 320
 """Pixels of an example's picture, twice what its card shows, for screens with fine pixels."""
@@ -66,6 +68,14 @@ element.addEventListener('click', (event) => {
 
 
 def _poster(path: Path) -> bytes:
-    frames = list(read_frames(path, max_side=POSTER_WIDTH))
-    bgr = cv2.cvtColor(frames[len(frames) // 8].rgb, cv2.COLOR_RGB2BGR)
+    """The picture after an eighth of the clip: the object is in view by then."""
+    pictures = [_poster_sized(frame.rgb) for frame in read_frames(path)]
+    bgr = cv2.cvtColor(pictures[len(pictures) // 8], cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+
+
+def _poster_sized(rgb: RGB) -> RGB:
+    height, width = rgb.shape[:2]
+    scale = min(1.0, POSTER_WIDTH / width)
+    size_wh = round(width * scale), round(height * scale)
+    return cv2.resize(rgb, size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

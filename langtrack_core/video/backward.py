@@ -38,7 +38,6 @@ def read_backward(
     path: str | os.PathLike[str],
     *,
     start: int,
-    max_side: int | None = None,
     memory_bytes: int = MEMORY_BYTES,
 ) -> Generator[Frame]:
     """The frames ``start``, ``start - 1``, … 0 of a video, each equal to the one that `read_frames` gives.
@@ -46,27 +45,26 @@ def read_backward(
     Args:
         path: video file, GIF, or folder of pictures.
         start: index of the first frame given.
-        max_side: shrink by area so that no side is longer, in pixels.
         memory_bytes: how much the decoded pictures kept at a time may take; one is kept in any case.
 
     Raises:
         LangTrackError: as `read_frames`; ``start`` is past the end.
     """
-    if start < 0 or memory_bytes < 1 or (max_side is not None and max_side < 1):
-        raise ValueError(f"need start >= 0, memory_bytes and max_side >= 1, got {start}, {memory_bytes}")
+    if start < 0 or memory_bytes < 1:
+        raise ValueError(f"need start >= 0 and memory_bytes >= 1, got {start}, {memory_bytes}")
     path = existing(path)
     if (pictures := find_pictures(path)) is not None:
         check_start(path, start, len(pictures))
-        return picture_frames(pictures, range(start, -1, -1), max_side)
-    return _video_backward(path, start, max_side, memory_bytes)
+        return picture_frames(pictures, range(start, -1, -1))
+    return _video_backward(path, start, memory_bytes)
 
 
-def _video_backward(path: Path, start: int, max_side: int | None, memory_bytes: int) -> Generator[Frame]:
+def _video_backward(path: Path, start: int, memory_bytes: int) -> Generator[Frame]:
     with opened(path) as (container, stream):
         stamps: list[_Stamp] = []
         to_rgb: RGBConverter | None = None
         for time_s, picture in islice(decoded(path, container, stream, lambda text: None), start + 1):
-            to_rgb = to_rgb or RGBConverter(picture, max_side)
+            to_rgb = to_rgb or RGBConverter(picture)
             stamps.append(_Stamp(time_s, picture.pts, picture.key_frame))
         check_start(path, start, len(stamps))
     assert to_rgb is not None

@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
@@ -140,14 +139,13 @@ def decode_picture(path: Path, mode: Callable[[Mapping[str, Any]], str | None]) 
     return np.ascontiguousarray(pixels[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1])
 
 
-def picture_frames(paths: Sequence[Path], indices: range, max_side: int | None = None) -> Generator[Frame]:
+def picture_frames(paths: Sequence[Path], indices: range) -> Generator[Frame]:
     """The pictures at ``indices``, in that order, forward or backward, at `FOLDER_FPS`.
 
     Raises:
         LangTrackError: a picture cannot be read, or is of another size than the first.
     """
     height, width = read_picture(paths[0]).shape[:2]
-    target_wh = fitted_wh(width, height, max_side)
     for index in indices:
         rgb = read_picture(paths[index])
         if rgb.shape[:2] != (height, width):
@@ -155,8 +153,6 @@ def picture_frames(paths: Sequence[Path], indices: range, max_side: int | None =
                 f"{paths[index].name} is {rgb.shape[1]}x{rgb.shape[0]}, but {paths[0].name} is "
                 f"{width}x{height}; all pictures of a folder must have one size."
             )
-        if target_wh != (width, height):
-            rgb = cv2.resize(rgb, target_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         yield Frame(index, float(index / FOLDER_FPS), rgb)
 
 
@@ -177,11 +173,3 @@ def check_size(path: Path, width: int, height: int) -> None:
         raise LangTrackError(
             f"{path} is {width}x{height}; at most {MAX_SIDE} pixels a side are read, make it smaller."
         )
-
-
-def fitted_wh(width: int, height: int, max_side: int | None) -> tuple[int, int]:
-    """Width and height of the same shape with no side above ``max_side``; never larger than given."""
-    longest = max(width, height)
-    if max_side is None or longest <= max_side:
-        return width, height
-    return max(1, round(width * max_side / longest)), max(1, round(height * max_side / longest))

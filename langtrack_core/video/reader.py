@@ -52,7 +52,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         return VideoInfo(path, width, height, FOLDER_FPS, count, float(count / FOLDER_FPS), 0, "folder")
     with opened(path) as (container, stream):
         _, first = next(decoded(path, container, stream))
-        to_rgb = RGBConverter(first, None)
+        to_rgb = RGBConverter(first)
         width, height = to_rgb.size_wh
         fps, length_s = frame_rate(stream), duration_s(container, stream)
         frames = stream.frames or (round(length_s * fps) if length_s else None)
@@ -63,8 +63,6 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
 def read_frames(
     path: str | os.PathLike[str],
     *,
-    max_side: int | None = None,
-    stride: int = 1,
     start: int = 0,
     on_damage: Callable[[str], None] = log_damage,
 ) -> Generator[Frame]:
@@ -72,8 +70,6 @@ def read_frames(
 
     Args:
         path: video file, GIF, picture, or folder of pictures (natural order, all of one size).
-        max_side: shrink by area so that no side is longer, in pixels.
-        stride: give every ``stride``-th frame only.
         start: index of the first frame given. Earlier ones are decoded and dropped: seeking is not exact.
         on_damage: called with one sentence after the last frame of a file that is damaged or ends early. All
             frames that decode are given first; raise from here to make damage fatal.
@@ -84,24 +80,22 @@ def read_frames(
     Raises:
         LangTrackError: as ``probe``; ``start`` is past the end; a broken picture in a folder.
     """
-    if stride < 1 or start < 0 or (max_side is not None and max_side < 1):
-        raise ValueError(f"need stride >= 1, start >= 0, max_side >= 1, got {stride}, {start}, {max_side}")
+    if start < 0:
+        raise ValueError(f"need start >= 0, got {start}")
     path = existing(path)
     if (pictures := find_pictures(path)) is not None:
         check_start(path, start, len(pictures))
-        return picture_frames(pictures, range(start, len(pictures), stride), max_side)
-    return _video_frames(path, max_side, stride, start, on_damage)
+        return picture_frames(pictures, range(start, len(pictures)))
+    return _video_frames(path, start, on_damage)
 
 
-def _video_frames(
-    path: Path, max_side: int | None, stride: int, start: int, on_damage: Callable[[str], None]
-) -> Generator[Frame]:
+def _video_frames(path: Path, start: int, on_damage: Callable[[str], None]) -> Generator[Frame]:
     with opened(path) as (container, stream):
         to_rgb: RGBConverter | None = None
         count = 0
         for index, (time_s, picture) in enumerate(decoded(path, container, stream, on_damage)):
-            to_rgb = to_rgb or RGBConverter(picture, max_side)
+            to_rgb = to_rgb or RGBConverter(picture)
             count = index + 1
-            if index >= start and (index - start) % stride == 0:
+            if index >= start:
                 yield Frame(index, time_s, to_rgb(picture))
         check_start(path, start, count)

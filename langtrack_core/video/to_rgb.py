@@ -11,7 +11,7 @@ from av.video.reformatter import Colorspace, ColorTrc, Interpolation, VideoRefor
 from numpy.typing import NDArray
 
 from ..types import LangTrackError
-from .pictures import RGB, fitted_wh, over_black
+from .pictures import RGB, over_black
 
 _UNTAGGED = (2, 3)
 """FFmpeg's colour spaces that say nothing: AVCOL_SPC_UNSPECIFIED and AVCOL_SPC_RESERVED."""
@@ -20,8 +20,8 @@ _UNTAGGED = (2, 3)
 class RGBConverter:
     """Turns the pictures of one video into upright RGB of one size, which the first picture sets."""
 
-    def __init__(self, first: av.VideoFrame, max_side: int | None) -> None:
-        self._coded_wh = fitted_wh(first.width, first.height, max_side)
+    def __init__(self, first: av.VideoFrame) -> None:
+        self._coded_wh = first.width, first.height
         self._reformatter = VideoReformatter()
         a, b, c, d = _display_matrix(first)
         self._transpose = abs(b) + abs(c) > abs(a) + abs(d)

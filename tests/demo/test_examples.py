@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from app_helpers import counting_clip
+from synthetic import moving_object, write_mp4
 
-from demo.examples import load_examples
+from demo.examples import POSTER_WIDTH, load_examples
 from langtrack_core.types import LangTrackError
+
+
+def test_the_poster_of_a_large_clip_is_shrunk(tmp_path: Path) -> None:
+    write_mp4(moving_object(4, (360, 640)), tmp_path / "clip.mp4")
+    (tmp_path / "clip.json").write_text('{"expression": "the red square"}')
+    (example,) = load_examples(tmp_path).values()
+    poster = cv2.imdecode(np.frombuffer(example.poster, np.uint8), cv2.IMREAD_COLOR)
+    assert poster.shape == (180, POSTER_WIDTH, 3)
 
 
 def test_examples_are_a_folder_listing(tmp_path: Path) -> None:
