@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langtrack_core import LangTracker, Query, read_frames
-from langtrack_core.box_files import read_boxes
 from langtrack_core.run.render import Style, draw
 from langtrack_lab.metrics import frame_ious
+from langtrack_lab.truth.box_files import read_boxes
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "assets" / "examples"

@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from langtrack_core.box_files import read_boxes
 from langtrack_core.geometry import FloatArray, box_iou
-from langtrack_core.mask_files import read_mask
 from langtrack_core.masks import RLE, BoolMask, decode_rle, enclosing_box, encode_rle, mask_iou
 from langtrack_core.run.format import TRACKS, BranchBox, Row, Run
 from langtrack_core.types import LangTrackError, shorten
 from langtrack_lab.metrics import THRESHOLDS, precision, success_curve
+from langtrack_lab.truth.box_files import read_boxes
+from langtrack_lab.truth.mask_files import read_mask
 
 from .safe_zip import Limits, unpack
 

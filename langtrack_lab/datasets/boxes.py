@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from langtrack_core.box_files import read_boxes
 from langtrack_core.geometry import FloatArray
 from langtrack_core.types import LangTrackError
 from langtrack_core.video.pictures import natural_key, pictures_in
 
+from ..truth.box_files import read_boxes
 from .files import (
     existing,
     first_existing,

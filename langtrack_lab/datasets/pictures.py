@@ -10,11 +10,11 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from langtrack_core.geometry import FloatArray, xywh_to_xyxy
-from langtrack_core.mask_files import read_mask
 from langtrack_core.masks import BoolMask, box_to_mask, enclosing_box
 from langtrack_core.types import LangTrackError
 from langtrack_core.video.pictures import pictures_in
 
+from ..truth.mask_files import read_mask
 from .files import existing, first_existing, read_json
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from langtrack_core.box_files import read_boxes
 from langtrack_core.geometry import FloatArray
-from langtrack_core.mask_files import MaskPicture, read_mask
 from langtrack_core.masks import BoolMask, enclosing_box
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video.pictures import FOLDER_FPS, is_picture, pictures_in, read_picture
 
+from ..truth.box_files import read_boxes
+from ..truth.mask_files import MaskPicture, read_mask
 from .files import (
     entries,
     folders_in,

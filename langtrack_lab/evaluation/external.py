@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from langtrack_core.box_files import numbers_in, read_boxes, read_lines
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask, box_to_mask, enclosing_box, encode_rle
 from langtrack_core.types import LangTrackError, shorten
@@ -32,6 +31,7 @@ from langtrack_core.video import read_picture
 
 from ..datasets import ONE_BASED
 from ..metrics.boxes import stack_boxes
+from ..truth.box_files import numbers_in, read_boxes, read_lines
 from .protocol import Init, Item, items_of
 from .results import Results
 from .sequences import Predictions, Record, compared

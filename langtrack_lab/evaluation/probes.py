@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.geometry import box_iou
-from langtrack_core.mask_files import read_mask
 from langtrack_core.masks import BoolMask, box_to_mask, mask_iou
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Frame, LangTrackError, Query
@@ -31,6 +30,7 @@ from langtrack_core.weights.load import build_segmenter, choose
 
 from ..datasets import Referral, open_dataset
 from ..datasets.files import read_json
+from ..truth.mask_files import read_mask
 from .same_kind import same_kind
 from .single_branch import tracking_sequences
 

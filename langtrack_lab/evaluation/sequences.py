@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langtrack_core.geometry import FloatArray
-from langtrack_core.mask_files import MaskPicture
 from langtrack_core.masks import BoolMask, encode_rle
 from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step
 from langtrack_core.video import read_picture
 
 from ..metrics import boundary_f
+from ..truth.mask_files import MaskPicture
 from .protocol import Item
 
 BRANCHES = ("language", "tracker", "fused")

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from langtrack_core.geometry import FloatArray, xyxy_to_cxcywh
-from langtrack_core.mask_files import read_mask
 from langtrack_core.masks import BoolMask, enclosing_box
 from langtrack_core.siammask.anchors import ANCHORS_CXCYWH
 from langtrack_core.siammask.network import SEARCH_SIZE, TEMPLATE_SIZE
@@ -33,6 +32,7 @@ from ..datasets import (
     davis_sequences,
     saliency_pictures,
 )
+from ..truth.mask_files import read_mask
 from . import augment
 from .augment import Rgb
 from .tracker_crops import anchor_labels, crop_matrix, draw_mask_cells, no_mask_cells, warp, warped_box

@@ -13,7 +13,6 @@ from evaluation_helpers import CountingTracker, colour_tracker, moved, nothing, 
 from tiny_weights import write_lite
 
 from langtrack_core import cli
-from langtrack_core.mask_files import MaskPicture
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights import registry as weights
@@ -31,6 +30,7 @@ from langtrack_lab.evaluation.tables import (
     by_protocol,
     summarise,
 )
+from langtrack_lab.truth.mask_files import MaskPicture
 
 
 @pytest.fixture(scope="module")

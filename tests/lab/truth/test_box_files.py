@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from langtrack_core.box_files import read_boxes
 from langtrack_core.types import LangTrackError
+from langtrack_lab.truth.box_files import read_boxes
 
 NAN = [np.nan] * 4
 

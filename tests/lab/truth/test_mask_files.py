@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from langtrack_core.mask_files import read_mask
 from langtrack_core.types import LangTrackError
+from langtrack_lab.truth.mask_files import read_mask
 
 SIZE_HW = (20, 30)
 OBJECT = np.zeros(SIZE_HW, bool)

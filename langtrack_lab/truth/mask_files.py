@@ -22,9 +22,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .masks import POSITIVE_ABOVE, BoolMask
-from .types import LangTrackError
-from .video.pictures import decode_picture, over_black
+from langtrack_core.masks import POSITIVE_ABOVE, BoolMask
+from langtrack_core.types import LangTrackError
+from langtrack_core.video.pictures import decode_picture, over_black
 
 MAX_LABEL = 32
 """Largest value that is taken for the number of an object; a picture with larger ones holds shades of grey.

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .geometry import FloatArray, xywh_to_xyxy
-from .types import LangTrackError, shorten
+from langtrack_core.geometry import FloatArray, xywh_to_xyxy
+from langtrack_core.types import LangTrackError, shorten
 
 MAX_LINES = 1_000_000
 """Longest file that is read, in lines: eleven hours of video at 25 frames a second."""
