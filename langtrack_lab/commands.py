@@ -23,6 +23,8 @@ COMMANDS = {
         "langtrack_lab.evaluation.probes", "sentences that tell two things apart"
     ),
     ("report",): Command("langtrack_lab.report.command", "result folders, side by side"),
+    ("weights", "add"): Command("langtrack_lab.weights.add", "copy a checkpoint into the user's folder"),
+    ("weights", "seal"): Command("langtrack_lab.weights.seal", "store the hashes of the shipped weights"),
     ("calibrate", "language"): Command("langtrack_lab.calibrate", "the language branch's confidence"),
     ("calibrate", "tracker"): Command("langtrack_lab.calibrate", "the tracker's confidence"),
 }

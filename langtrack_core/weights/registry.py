@@ -2,8 +2,9 @@
 
 ``lite`` is in ``assets/weights`` of the repository. An installation has it in ``lite`` beside this file, put
 there by pyproject.toml. Its hashes are in ``index.json``, written by ``weights seal`` after a training.
-``paper``, or any other name, is what the user adds (`command`): a copy in ``<home>/weights/<name>/<branch>``
-with an ``entry.json`` that holds the hashes. A checkpoint can also be used where it lies.
+``paper``, or any other name, is what the user adds with ``weights add``: a copy in
+``<home>/weights/<name>/<branch>`` with an ``entry.json`` that holds the hashes. A checkpoint can also be used
+where it lies.
 """
 
 from __future__ import annotations

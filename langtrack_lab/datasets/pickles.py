@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from langtrack_core.safe_pickle import Refused, load_plain
 from langtrack_core.types import LangTrackError
 
+from ..safe_pickle import Refused, load_plain
 from .files import existing
 
 

@@ -44,6 +44,7 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import Checkpoint, fill
 from langtrack_core.weights.registry import NETWORKS, check, entries
 
+from ..weights.corpus import read_vocabulary
 from . import (
     CommonRecipe,
     DistributedContext,
@@ -251,7 +252,7 @@ def initial_weights(
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, "\n".join(words_of(pairs).words) + "\n")
         context.barrier()
-        return InitialWeights({}, Vocabulary.from_file(path), path, "random")
+        return InitialWeights({}, read_vocabulary(path), path, "random")
     named = [entry for entry in entries() if (entry.name, entry.network) == (init, "dmn")]
     if named:
         entry = named[0]
@@ -268,7 +269,7 @@ def initial_weights(
         )
     state = Checkpoint.read(checkpoint).tensors
     description = f"{checkpoint.name} {sha256_of(checkpoint)}"
-    return InitialWeights(state, Vocabulary.from_file(path), path, description)
+    return InitialWeights(state, read_vocabulary(path), path, description)
 
 
 def build_network(name: str, out: Path, start: InitialWeights, recipe: PaperRecipe) -> DMN:

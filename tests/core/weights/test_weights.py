@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
 import pickle
 import shutil
-import signal
-import sys
-import urllib.request
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_weights import WORDS, as_stored, write_lite
+from tiny_weights import WORDS, Evil, as_stored, published_siammask_state, save_pth, ship_lite, write_lite
 
 from langtrack_core.cli import main
 from langtrack_core.siammask.lite import LiteNetwork
-from langtrack_core.siammask.paper import PaperNetwork, published_name
 from langtrack_core.siammask.tracker import CONFIGS, uncalibrated
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights import load as loading
 from langtrack_core.weights import registry as weights
-from langtrack_core.weights.command import add, seal, table, verify
-
-GOLDEN = Path(__file__).parents[2] / "golden"
+from langtrack_core.weights.command import table, verify
 
 
 @pytest.fixture(scope="session")
@@ -37,40 +29,23 @@ def lite_files(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def shipped(lite_files: Path, tmp_path: Path, monkeypatch) -> Path:
-    folder = tmp_path / "shipped"
-    shutil.copytree(lite_files, folder)
-    monkeypatch.setattr(weights, "SHIPPED", folder)
-    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path / "home"))
-    monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not installed: nothing is converted
-    assert seal() == 0
-    return folder
+    return ship_lite(lite_files, tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def published_siammask() -> dict[str, torch.Tensor]:
-    """A state dict with the published names."""
-    torch.manual_seed(1)
-    return {published_name(key): value for key, value in PaperNetwork().state_dict().items()}
+    return published_siammask_state()
 
 
-def save_pth(state: dict, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, path)
-    return path
-
-
-def all_files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
-class Evil:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
+def write_entry(name: str, source: Path) -> Path:
+    """A user's tracker under a name, as `weights add` leaves it; gives the copy of its checkpoint."""
+    folder = weights.home() / "weights" / name / "tracker"
+    folder.mkdir(parents=True)
+    shutil.copy(source, folder)
+    files = {source.name: hashlib.sha256(source.read_bytes()).hexdigest()}
+    entry = {"name": name, "network": "siammask-lite", "files": files, "licence": "", "source": ""}
+    (folder / "entry.json").write_text(json.dumps(entry))
+    return folder / source.name
 
 
 # --- lite --------------------------------------------------------------------------------------------------
@@ -189,9 +164,7 @@ def test_a_malicious_pickle_is_never_run(shipped: Path, tmp_path: Path):
         with pytest.raises(LangTrackError, match="nothing in it was run") as caught:
             loading.load_branches(str(source))
         assert "\n" not in str(caught.value)
-        with pytest.raises(LangTrackError, match="nothing in it was run"):
-            add(str(source))
-    assert not trap.exists() and not (tmp_path / "home").exists()
+    assert not trap.exists()
 
 
 @pytest.mark.parametrize("name", ["x.pth", "x.safetensors", "x.bin", "x"])
@@ -252,133 +225,11 @@ def test_damaged_metadata_is_refused(metadata, shipped: Path, tmp_path: Path):
         loading.load_branches(str(path))
 
 
-# --- weights add -------------------------------------------------------------------------------------------
-
-
-def test_add_then_use_by_name(shipped: Path, published_siammask, tmp_path: Path, capsys):
-    source = save_pth(published_siammask, tmp_path / "SiamMask_VOT.pth")
-    assert main(["weights", "add", str(source)]) == 0
-    assert "--weights paper" in capsys.readouterr().out
-    source.unlink()
-    branches = loading.load_branches("paper")
-    assert [info["name"] for info in branches.infos] == ["lite", "paper"]  # the other branch stays lite
-    assert branches.new_tracker().config == CONFIGS["vot2018"]
-    stored = tmp_path / "home" / "weights" / "paper" / "tracker"
-    assert {p.name for p in all_files(tmp_path / "home")} == {"SiamMask_VOT.pth", "entry.json"}
-    assert str(tmp_path) not in (stored / "entry.json").read_text()
-
-
-def test_add_replaces_the_earlier_one(shipped: Path, lite_files: Path, tmp_path: Path):
-    for channels in (16, 24):
-        path = tmp_path / f"{channels}.safetensors"
-        metadata = {"arguments": json.dumps({"channels": channels})}
-        save_file(as_stored(LiteNetwork(channels).state_dict()), path, metadata)
-        add(str(path), name="mine")
-    assert loading.load_branches("mine").new_tracker().network.state_dict()["neck.weight"].shape == (24,)
-    assert {p.name for p in all_files(tmp_path / "home")} == {"24.safetensors", "entry.json"}
-
-
-def test_add_published_dmn_with_its_vocabulary(shipped: Path, tmp_path: Path):
-    shapes = json.loads((GOLDEN / "dmn_small_keys.json").read_text())
-    state = {
-        name: torch.zeros(shape, dtype=torch.int64 if name.endswith("num_batches_tracked") else torch.float32)
-        for name, shape in shapes.items()
-    }
-    source = save_pth(state, tmp_path / "dmn.pth")
-    words = tmp_path / "words.txt"
-    words.write_text("\n".join(f"word{i}" for i in range(14)) + "\n")  # <unk> and <pad> make it 16
-    entry = add(str(source), vocabulary=words)
-    assert (entry.name, entry.branch, set(entry.files)) == ("paper", "language", {"dmn.pth", "words.txt"})
-    branches = loading.load_branches("paper")
-    assert branches.segmenter.vocabulary.words[:2] == ("word0", "word1")
-    config = branches.segmenter.network.config
-    assert config.align_corners and config.batch_statistics and config.recurrence == "published"
-    words.write_text("too\nfew\n")
-    with pytest.raises(LangTrackError, match=r"has 4 words, but the network was trained with 16"):
-        add(str(source), vocabulary=words)
-
-
-def test_a_failed_add_keeps_the_earlier_one(shipped: Path, tmp_path: Path):
-    path = tmp_path / "mine.safetensors"
-    save_file(as_stored(LiteNetwork().state_dict()), path)
-    before = add(str(path), name="mine")
-    save_file(as_stored(LiteNetwork().state_dict()) | {"extra": torch.zeros(1)}, path)
-    with pytest.raises(LangTrackError, match="extra"):
-        add(str(path), name="mine")
-    assert loading.choose("mine")["tracker"].entry == before and weights.check(before)
-    assert {p.name for p in all_files(tmp_path / "home")} == {"mine.safetensors", "entry.json"}
-
-
-def test_add_a_language_file_copies_what_belongs_to_it(shipped: Path, tmp_path: Path):
-    path = tmp_path / "new.safetensors"
-    shutil.copy(shipped / "dmn-lite.safetensors", path)
-    entry = add(str(path), name="mine")
-    assert not entry.missing and len(entry.files) == 4
-    assert loading.load_branches("mine").segmenter.vocabulary.words == WORDS
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"name": "lite"}, "belongs to the shipped"),
-        ({"name": "../x"}, "A name has letters"),
-        ({"name": ".x"}, "A name has letters"),
-        ({"sha256": "abc"}, "64 hexadecimal digits"),
-        ({"sha256": "0" * 64}, "expected 0000"),
-        ({}, "give it a --name"),
-    ],
-)
-def test_add_refuses(options, message: str, shipped: Path, tmp_path: Path):
-    with pytest.raises(LangTrackError, match=message):
-        add(str(shipped / "siammask-lite.safetensors"), **options)
-    assert not (tmp_path / "home").exists()
-
-
-def test_sigterm_while_adding_leaves_nothing(shipped: Path, tmp_path: Path, monkeypatch):
-    def copyfile(source: Path, target: Path) -> None:
-        target.write_bytes(b"half")
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(shutil, "copyfile", copyfile)
-    with pytest.raises(SystemExit) as caught:
-        main(["weights", "add", str(shipped / "siammask-lite.safetensors"), "--name", "mine"])
-    assert caught.value.code == 143
-    assert not (tmp_path / "home").exists()
-
-
-def test_add_names_a_missing_file(shipped: Path, tmp_path: Path):
-    with pytest.raises(LangTrackError, match=r"no weights file .*nowhere\.pth"):
-        add(str(tmp_path / "nowhere.pth"))
-
-
-def test_a_url_is_fetched_only_over_https_with_a_hash(shipped: Path, tmp_path: Path, monkeypatch):
-    data = (shipped / "siammask-lite.safetensors").read_bytes()
-    asked = []
-
-    def fake(url: str, timeout: float) -> io.BytesIO:
-        asked.append(url)
-        return io.BytesIO(data)
-
-    monkeypatch.setattr(urllib.request, "urlopen", fake)
-    digest = hashlib.sha256(data).hexdigest()
-    url = "https://example.org/a/tracker.safetensors?x=1"
-    for source, sha256 in ((url, None), ("http://example.org/x", digest), ("file:///etc/passwd", digest)):
-        with pytest.raises(LangTrackError, match="https://"):
-            add(source, name="mine", sha256=sha256)
-    assert asked == []
-    with pytest.raises(LangTrackError, match="not added"):
-        add(url, name="mine", sha256="0" * 64)
-    assert all_files(tmp_path / "home") == []
-    entry = add(url, name="mine", sha256=digest.upper())
-    assert entry.source == url and entry.files == {"tracker.safetensors": digest}
-    assert loading.load_branches("mine").infos[1]["name"] == "mine"
-
-
-# --- list, verify, seal ------------------------------------------------------------------------------------
+# --- list, verify ------------------------------------------------------------------------------------------
 
 
 def test_list_shows_what_is_here_and_what_could_be(shipped: Path, tmp_path: Path):
-    add(str(shipped / "siammask-lite.safetensors"), name="mine")
+    write_entry("mine", shipped / "siammask-lite.safetensors")
     (shipped / "words-lite.txt").unlink()
     lines = table().splitlines()
     assert lines[0].split()[:5] == ["name", "branch", "network", "size", "sha256"]
@@ -389,10 +240,9 @@ def test_list_shows_what_is_here_and_what_could_be(shipped: Path, tmp_path: Path
 
 
 def test_verify_hashes_again(shipped: Path, tmp_path: Path, capsys):
-    add(str(shipped / "siammask-lite.safetensors"), name="mine")
+    copied = write_entry("mine", shipped / "siammask-lite.safetensors")
     assert verify() == 0
     capsys.readouterr()
-    copied = tmp_path / "home" / "weights" / "mine" / "tracker" / "siammask-lite.safetensors"
     copied.write_bytes(copied.read_bytes() + b"x")
     assert main(["weights", "verify"]) == 1
     out = capsys.readouterr().out.splitlines()
@@ -400,14 +250,6 @@ def test_verify_hashes_again(shipped: Path, tmp_path: Path, capsys):
     assert verify("lite") == 0
     assert main(["weights", "verify", "nothing"]) == 1
     assert "no weights 'nothing'" in capsys.readouterr().err
-
-
-def test_seal_after_a_training(shipped: Path, capsys):
-    (shipped / "words-lite.txt").write_text("\n".join(["a", *WORDS[1:]]) + "\n")
-    assert verify("lite") == 1
-    assert main(["weights", "seal"]) == 0
-    assert verify("lite") == 0
-    assert sorted(path.name for path in shipped.glob("*index*")) == ["index.json"]
 
 
 _OF_NO_NETWORK = '{"name": "m", "network": "x", "files": {"a": ""}, "licence": "", "source": ""}'

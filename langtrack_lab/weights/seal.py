@@ -1,0 +1,28 @@
+"""``langtrack weights seal``: store the hashes of the shipped weights after a training."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from langtrack_core.files import sha256_of, write_text
+from langtrack_core.weights.registry import entries
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Store the hashes of the shipped files, which every start compares with the files."
+
+
+def run(args: argparse.Namespace) -> int:
+    return seal()
+
+
+def seal() -> int:
+    """Write ``index.json`` beside the shipped files; 1 when one of them is missing, else 0."""
+    shipped = [entry for entry in entries() if entry.name == "lite"]
+    missing = [name for entry in shipped for name in entry.missing]
+    index = {n: sha256_of(e.folder / n) for e in shipped for n in e.files if n not in missing}
+    final = shipped[0].folder / "index.json"
+    write_text(final, json.dumps(index, indent=2) + "\n")
+    print(f"Sealed {len(index)} files in {final}" + (f"; missing: {', '.join(missing)}" if missing else ""))
+    return 1 if missing else 0
