@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from langtrack_core.checks import whole_number
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_frames
 
+from .annotation.checks import whole_number
 from .annotation.compare import attribute, check_completions, regions
 from .annotation.project import Target
 from .export_job import ExportJob

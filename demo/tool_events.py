@@ -13,10 +13,10 @@ from typing import Any
 
 import gradio as gr
 
-from langtrack_core.checks import whole_number
 from langtrack_core.types import LangTrackError
 
 from . import player
+from .annotation.checks import whole_number
 from .job import Job
 from .page_events import PageEvents, View, notice
 from .sessions import Session

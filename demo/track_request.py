@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from langtrack_core.checks import whole_number
 from langtrack_core.files import plain_name
 from langtrack_core.geometry import FloatArray
 from langtrack_core.run import track_video
 from langtrack_core.types import LangTrackError, Query, check_box
 from langtrack_core.video import VideoInfo, probe
 
+from .annotation.checks import whole_number
 from .annotation.compare import Grounder
 from .settings import Settings
 

@@ -13,12 +13,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from langtrack_core.checks import finite_number, whole_number
 from langtrack_core.fusion import FusionConfig, FusionState, decide
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import RLE, empty_rle, enclosing_rectangle
 from langtrack_core.run.format import BranchBox, Row, Run
 from langtrack_core.types import Branch, Decision, Estimate, Frame, LangTrackError, Reason, State, Step
+
+from .checks import finite_number, whole_number
 
 Rule = Literal["fused", "language", "tracker"]
 """Whose word counts: the decision between both, or one branch's alone (where it is sure enough)."""

@@ -9,10 +9,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
-from langtrack_core.checks import whole_number
 from langtrack_core.geometry import box_iou
 from langtrack_core.run.format import Row, Run
 from langtrack_core.types import LangTrackError
+
+from .checks import whole_number
 
 Side = Literal["language", "tracker", "both", "neither", "absent"]
 """Who was right on a frame; "absent": the target is not to be seen at all."""
