@@ -16,7 +16,7 @@ from langtrack_core.run.render import Style
 from langtrack_core.types import LangTrackError, Query
 from langtrack_core.video import read_frames
 
-from .annotation.redecide import corners_of, steps_again
+from .annotation.redecide import corners_of, steps_from_run
 from .job import Job, JobAborted, Kind, RateMeter
 from .player_video import preview
 from .settings import Settings
@@ -60,7 +60,7 @@ class ExportJob(Job):
         with (
             recorder,
             closing(read_frames(info.path, start=start, on_damage=lambda sentence: None)) as frames,
-            closing(steps_again(run, frames)) as steps,
+            closing(steps_from_run(run, frames)) as steps,
         ):
             for step in steps:
                 recorder.add(step)

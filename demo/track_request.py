@@ -18,7 +18,7 @@ from langtrack_core.types import LangTrackError, Query, check_box
 from langtrack_core.video import VideoInfo, probe
 
 from .annotation.checks import whole_number
-from .annotation.compare import Grounder
+from .annotation.compare import FrameSegmenter
 from .settings import Settings
 
 MAX_EVERY = 30
@@ -27,7 +27,7 @@ MAX_COMPARED = 6
 """Largest number of expressions in a comparison: what fits on a page, and each costs as much as a run."""
 
 
-class Tracker(track_video.Tracker, Grounder, Protocol):
+class Tracker(track_video.Tracker, FrameSegmenter, Protocol):
     """What the page needs of `LangTracker`: runs, and its language branch on a single frame."""
 
 

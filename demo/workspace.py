@@ -20,7 +20,7 @@ from langtrack_core.video import VideoInfo
 from .annotation.judgement import Judgement, verdicts_state
 from .annotation.project import MAX_TARGETS, Project, Segment, Target, checked_name, owners
 from .annotation.project_zip import write_bundle
-from .annotation.redecide import WhatIf
+from .annotation.redecide import FusionOverrides
 from .player_video import Maps, PlayerVideo, merged_maps
 from .timeline import FrameGeometry, decided_columns, timeline
 
@@ -197,7 +197,7 @@ class Workspace:
             target, view = self.project.target(number), self._view(number)
             run = target.run()
             columns = view.timeline()
-            if target.what_if is not None:
+            if target.overrides is not None:
                 columns |= decided_columns(run.rows)
             maps, files = view.whole_maps[-1], view.files
             return {
@@ -234,21 +234,21 @@ class Workspace:
             if not target.segments:
                 raise LangTrackError("Follow the target first; then its settings can be tried.")
             if settings is None:
-                target.what_if = None
+                target.overrides = None
             else:
-                recorded = WhatIf.of_run(target.segments[0].run)
-                what_if = WhatIf.from_json({**recorded.to_json(), **settings})
-                target.what_if = None if what_if == recorded else what_if
+                recorded = FusionOverrides.of_run(target.segments[0].run)
+                overrides = FusionOverrides.from_json({**recorded.to_json(), **settings})
+                target.overrides = None if overrides == recorded else overrides
             return {"columns": decided_columns(target.run().rows), **self._decision(target)}
 
     def _decision(self, target: Target) -> dict[str, Any]:
-        recorded = WhatIf.of_run(target.segments[0].run)
+        recorded = FusionOverrides.of_run(target.segments[0].run)
         run = target.run()
-        record = run.manifest.get("what_if", {}) if target.what_if is not None else {}
+        record = run.manifest.get("what_if", {}) if target.overrides is not None else {}
         return {
-            "settings": (target.what_if or recorded).to_json(),
+            "settings": (target.overrides or recorded).to_json(),
             "recorded": recorded.to_json(),
-            "what_if": target.what_if is not None,
+            "what_if": target.overrides is not None,
             "changed": record.get("changed", 0),
             "anchors": [row.frame for row in run.rows if row.decision.reanchor],
             "notes": record.get("notes", []),
@@ -324,7 +324,7 @@ class Workspace:
     def fingerprint(self, number: int) -> Any:
         """Equal as long as a target's track is."""
         target = self.project.target(number)
-        return tuple(str(segment.folder) for segment in target.segments), target.what_if
+        return tuple(str(segment.folder) for segment in target.segments), target.overrides
 
     def _forget_folder(self, folder: Path) -> None:
         """Remove a job's folder, unless something in it is still shown."""

@@ -27,7 +27,7 @@ MAX_WORDS = 24
 """Longest expression that is taken apart: each word costs one pass of the language branch."""
 
 
-class Grounder(Protocol):
+class FrameSegmenter(Protocol):
     """What is needed of `LangTracker`: its language branch on a single frame."""
 
     def read_text(self, text: str) -> Any: ...
@@ -145,7 +145,7 @@ class Attribution:
     decisive: int | None
 
 
-def attribute(tracker: Grounder, frame: Frame, text: str) -> Attribution:
+def attribute(tracker: FrameSegmenter, frame: Frame, text: str) -> Attribution:
     """Leave every word out once and look where the mask goes; one pass of the language branch a word.
 
     Raises:
@@ -217,7 +217,7 @@ MIN_SHARE = 0.15
 """A region counts when its area is at least this share of the largest one's: specks are no second object."""
 
 
-def regions(tracker: Grounder, frame: Frame, text: str) -> list[Region]:
+def regions(tracker: FrameSegmenter, frame: Frame, text: str) -> list[Region]:
     """The separate strong regions of an expression on a frame, before one of them is chosen.
 
     At most three, the largest ones, from left to right (or from top to bottom when they overlap sideways);
@@ -268,7 +268,7 @@ def completed(text: str, completion: str) -> str:
     return f"{text.strip().rstrip('.!,; ')} {completion}".strip() if completion else text
 
 
-def check_completions(tracker: Grounder, frame: Frame, found: Sequence[Region]) -> list[int | None]:
+def check_completions(tracker: FrameSegmenter, frame: Frame, found: Sequence[Region]) -> list[int | None]:
     """For each region's completed text, which region its mask then means (largest box IoU), None when none.
 
     So a page offers only completions that the network follows.

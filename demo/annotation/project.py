@@ -16,7 +16,7 @@ from typing import Any
 from langtrack_core.run.format import Run, read_run
 from langtrack_core.types import LangTrackError
 
-from .redecide import WhatIf, changed_frames, redecided_run
+from .redecide import FusionOverrides, changed_frames, redecided_run
 from .reviews import Verdicts
 
 FORMAT = "langtrack-project"
@@ -74,19 +74,19 @@ class Target:
         name: what people call it; free text.
         colour: ``#rrggbb``.
         segments: runs and corrections in the order in which they were made.
-        what_if: other settings for the decision; None for those of the runs.
+        overrides: other settings for the decision; None for those of the runs.
     """
 
     id: int
     name: str
     colour: str
     segments: list[Segment] = field(default_factory=list)
-    what_if: WhatIf | None = None
+    overrides: FusionOverrides | None = None
     verdicts: Verdicts = field(default_factory=Verdicts)
     _merged: tuple[Any, Run] | None = field(default=None, repr=False, compare=False)
 
     def run(self) -> Run:
-        """The track as it stands: all segments folded, decided with `what_if` where there is one.
+        """The track as it stands: all segments folded, decided with `overrides` where there are any.
 
         The same object until something changes.
 
@@ -95,12 +95,12 @@ class Target:
         """
         if not self.segments:
             raise LangTrackError(f"“{self.name}” has not been followed yet; run it first.")
-        key = (tuple(id(segment) for segment in self.segments), self.what_if)
+        key = (tuple(id(segment) for segment in self.segments), self.overrides)
         if self._merged is None or self._merged[0] != key:
             recorded = [segment.run for segment in self.segments]
             whole = merge(recorded)
-            if self.what_if is not None:
-                before, whole = whole, merge([redecided_run(run, self.what_if) for run in recorded])
+            if self.overrides is not None:
+                before, whole = whole, merge([redecided_run(run, self.overrides) for run in recorded])
                 whole.manifest["what_if"]["changed"] = changed_frames(before.rows, whole.rows)
             self._merged = key, whole
         return self._merged[1]
@@ -253,7 +253,7 @@ class Project:
                     "name": target.name,
                     "colour": target.colour,
                     "segments": list(folders.get(target.id, [])),
-                    "what_if": None if target.what_if is None else target.what_if.to_json(),
+                    "what_if": None if target.overrides is None else target.overrides.to_json(),
                     "verdicts": target.verdicts.to_json(),
                 }
                 for target in self.targets
@@ -309,7 +309,7 @@ class Project:
                 checked_name(entry.get("name")),
                 checked_colour(entry.get("colour")),
                 segments,
-                None if what_if is None else WhatIf.from_json(what_if),
+                None if what_if is None else FusionOverrides.from_json(what_if),
                 Verdicts.from_json(entry.get("verdicts")),
             )
         )

@@ -32,7 +32,7 @@ PATH_NOTE = "The tracker's own path stays as recorded; only the choice between t
 
 
 @dataclass(frozen=True)
-class WhatIf:
+class FusionOverrides:
     """Other settings for a recorded run.
 
     Attributes:
@@ -61,7 +61,7 @@ class WhatIf:
         return {**asdict(self.fusion), "every": self.every, "rule": self.rule, "rectangle": self.rectangle}
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> WhatIf:
+    def from_json(cls, said: Mapping[str, Any]) -> FusionOverrides:
         """From a page or a file; what is left out keeps its default.
 
         Raises:
@@ -87,7 +87,7 @@ class WhatIf:
         )
 
     @classmethod
-    def of_run(cls, run: Run) -> WhatIf:
+    def of_run(cls, run: Run) -> FusionOverrides:
         """The settings with which a run was made: what "reset" goes back to."""
         fusion = run.manifest.get("settings", {}).get("fusion", {})
         names = {item.name for item in fields(FusionConfig)}
@@ -111,7 +111,7 @@ class Redecided:
     notes: tuple[str, ...]
 
 
-def redecide(run: Run, what_if: WhatIf) -> Redecided:
+def redecide(run: Run, overrides: FusionOverrides) -> Redecided:
     """Decide on every frame of a run again. Ten thousand frames take a fraction of a second.
 
     With the settings of the run itself the recording comes out again (but for the rounding of its files).
@@ -120,20 +120,20 @@ def redecide(run: Run, what_if: WhatIf) -> Redecided:
     state = FusionState("tracking" if started else "searching")
     rows: list[Row] = []
     for count, row in enumerate(run.rows):
-        language = row.language if count % what_if.every == 0 else None
-        tracker = row.tracker if started or what_if.rule != "fused" else None
-        if what_if.rule == "fused":
-            decision, state = decide(language, tracker, state, what_if.fusion)
+        language = row.language if count % overrides.every == 0 else None
+        tracker = row.tracker if started or overrides.rule != "fused" else None
+        if overrides.rule == "fused":
+            decision, state = decide(language, tracker, state, overrides.fusion)
             if decision.reanchor:
                 started = True
                 tracker = tracker or row.tracker  # its first look at what it has just learnt
         else:
-            decision = _believe_one(what_if, language, tracker, state.state)
+            decision = _believe_one(overrides, language, tracker, state.state)
             state = FusionState(decision.state)
         result = {"language": language, "tracker": tracker, None: None}[decision.source]
         fused = BranchBox(None, 0.0) if result is None else BranchBox(result.box_xyxy, decision.confidence)
         rows.append(Row(row.frame, row.time_s, decision, fused, language, tracker))
-    return Redecided(rows, changed_frames(run.rows, rows), _notes(run, what_if))
+    return Redecided(rows, changed_frames(run.rows, rows), _notes(run, overrides))
 
 
 def changed_frames(before: Sequence[Row], after: Sequence[Row]) -> int:
@@ -144,12 +144,12 @@ def changed_frames(before: Sequence[Row], after: Sequence[Row]) -> int:
     )
 
 
-def redecided_run(run: Run, what_if: WhatIf) -> Run:
+def redecided_run(run: Run, overrides: FusionOverrides) -> Run:
     """The run as `redecide` decides it, whole: rows, the fused masks, and a manifest that records the change.
 
     The manifest gets ``what_if``: the settings, the notes, and the number of frames that changed.
     """
-    result = redecide(run, what_if)
+    result = redecide(run, overrides)
     masks: dict[int, dict[str, RLE]] = {}
     for before, row in zip(run.rows, result.rows, strict=True):
         recorded = run.masks.get(row.frame, {})
@@ -164,7 +164,7 @@ def redecided_run(run: Run, what_if: WhatIf) -> Run:
         fused = recorded.get("fused") if same or mean else branches.get(new.source or "")
         fused = fused or _empty_mask(recorded)
         masks[row.frame] = {**branches, "fused": fused} if fused is not None else branches
-    record = {**what_if.to_json(), "changed": result.changed, "notes": list(result.notes)}
+    record = {**overrides.to_json(), "changed": result.changed, "notes": list(result.notes)}
     return Run({**run.manifest, "what_if": record}, result.rows, masks)
 
 
@@ -177,7 +177,7 @@ def rotated_rectangle(run: Run, frame: int, branch: str) -> FloatArray | None:
     return None if mask is None else enclosing_rectangle(mask)
 
 
-def steps_again(run: Run, frames: Iterable[Frame]) -> Generator[Step]:
+def steps_from_run(run: Run, frames: Iterable[Frame]) -> Generator[Step]:
     """The steps of a run, made of its rows and masks and the video's frames, to draw or record them anew.
 
     Masks are what the run kept: 0 or 1. Frames that the run lacks are passed over.
@@ -220,17 +220,17 @@ def _estimate(run: Run, frame: Frame, name: str, result: BranchBox | None) -> Es
 
 
 def _believe_one(
-    what_if: WhatIf, language: BranchBox | None, tracker: BranchBox | None, before: State
+    overrides: FusionOverrides, language: BranchBox | None, tracker: BranchBox | None, before: State
 ) -> Decision:
     """One branch's word alone: absent below the threshold, "lost" once it has been found."""
-    source: Branch = "language" if what_if.rule == "language" else "tracker"
+    source: Branch = "language" if overrides.rule == "language" else "tracker"
     result = language if source == "language" else tracker
     gone: State = "searching" if before == "searching" else "lost"
     if result is None:
         reason = Reason.LANGUAGE_NOT_ASKED if source == "language" else Reason.TRACKER_NOT_STARTED
     elif result.box_xyxy is None:
         reason = Reason.NOTHING_SEEN
-    elif result.confidence < what_if.fusion.lost:
+    elif result.confidence < overrides.fusion.lost:
         reason = Reason.LANGUAGE_UNSURE if source == "language" else Reason.TRACKER_IMPROBABLE
     else:
         reason = Reason.LANGUAGE_ONLY if source == "language" else Reason.TRACKER_ONLY
@@ -238,15 +238,15 @@ def _believe_one(
     return Decision(None, gone, 0.0, False, False, reason)
 
 
-def _notes(run: Run, what_if: WhatIf) -> tuple[str, ...]:
+def _notes(run: Run, overrides: FusionOverrides) -> tuple[str, ...]:
     notes = [PATH_NOTE]
     recorded_every = _recorded_every(run)
-    if what_if.every % recorded_every:
+    if overrides.every % recorded_every:
         notes.append(
             f"In this run the language branch was asked on one frame in {recorded_every}; the frames between "
             "stay without it. Run again to ask it more often."
         )
-    if what_if.rule == "language" and all(row.language is None for row in run.rows):
+    if overrides.rule == "language" and all(row.language is None for row in run.rows):
         notes.append("This run had no expression, so the language branch says nothing.")
     return tuple(notes)
 

@@ -201,7 +201,7 @@ def _checked(says: Any, note: Any) -> None:
 # --- what to look at first ---------------------------------------------------------------------------------
 
 
-class Doubt(NamedTuple):
+class ReviewItem(NamedTuple):
     """A frame worth a look: ``score`` in [0, 1], larger is more doubtful, and why in a few words."""
 
     frame: int
@@ -209,7 +209,7 @@ class Doubt(NamedTuple):
     why: str
 
 
-def doubt(row: Row) -> Doubt:
+def disagreement(row: Row) -> ReviewItem:
     """How much the branches disagree on a frame.
 
     Where both see something: 1 minus the IoU of their boxes, weighted up to double by how sure the less sure
@@ -220,21 +220,23 @@ def doubt(row: Row) -> Doubt:
     if language is None or tracker is None:
         result = language or tracker
         unsure = 0.0 if result is None or result.box_xyxy is None else 1 - abs(2 * result.confidence - 1)
-        return Doubt(row.frame, 0.2 * unsure, "one branch alone, unsure")
+        return ReviewItem(row.frame, 0.2 * unsure, "one branch alone, unsure")
     if language.box_xyxy is not None and tracker.box_xyxy is not None:
         apart = 1 - box_iou(language.box_xyxy, tracker.box_xyxy)
         sure = min(language.confidence, tracker.confidence)
         why = "both sure, at different places" if sure >= 0.5 else "branches at different places"
-        return Doubt(row.frame, apart * (0.5 + 0.5 * sure), why if apart > 0.5 else "branches nearly agree")
+        return ReviewItem(
+            row.frame, apart * (0.5 + 0.5 * sure), why if apart > 0.5 else "branches nearly agree"
+        )
     if language.box_xyxy is None and tracker.box_xyxy is None:
-        return Doubt(row.frame, 0.0, "both see nothing")
+        return ReviewItem(row.frame, 0.0, "both see nothing")
     result, branch = (tracker, "tracker") if language.box_xyxy is None else (language, "language")
-    return Doubt(row.frame, 0.75 * result.confidence, f"only the {branch} sees it")
+    return ReviewItem(row.frame, 0.75 * result.confidence, f"only the {branch} sees it")
 
 
 def review_queue(
     run: Run, *, limit: int = 30, apart: int | None = None, done: Collection[int] = ()
-) -> list[Doubt]:
+) -> list[ReviewItem]:
     """The frames to judge first, most doubtful first, spread over the clip.
 
     Args:
@@ -261,8 +263,8 @@ def review_queue(
 
     for frame in done:
         take(frame)
-    chosen: list[Doubt] = []
-    for candidate in sorted(map(doubt, run.rows), key=lambda d: (-d.score, d.frame)):
+    chosen: list[ReviewItem] = []
+    for candidate in sorted(map(disagreement, run.rows), key=lambda d: (-d.score, d.frame)):
         if len(chosen) >= limit or candidate.score <= 0:
             break
         if free(candidate.frame):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import get_args
 
-from demo.annotation.redecide import Rectangle, Rule, WhatIf
+from demo.annotation.redecide import FusionOverrides, Rectangle, Rule
 from demo.job import Kind, Stage
 from demo.page_data import page_data, page_style
 from langtrack_core.types import Reason
@@ -19,7 +19,7 @@ def test_the_page_has_a_text_for_everything_that_it_is_sent() -> None:
     settings = {setting["name"]: setting for setting in page["settings"]}
     assert set(settings["rule"].pop("choices")) == set(get_args(Rule))
     assert set(settings["rectangle"].pop("choices")) == set(get_args(Rectangle))
-    recorded = WhatIf().to_json()
+    recorded = FusionOverrides().to_json()
     assert set(settings) == set(recorded)
     for name in settings.keys() - {"rule", "rectangle"}:
         assert settings[name]["low"] <= recorded[name] <= settings[name]["high"]

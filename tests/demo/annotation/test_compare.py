@@ -76,7 +76,7 @@ def test_runs_that_cannot_be_compared_are_refused() -> None:
         agreement([one, broken])
 
 
-class Grounder:
+class ScriptedSegmenter:
     """Cars at three places; "left" and "red" choose, other words change nothing."""
 
     def __init__(self, places: tuple[int, ...] = (2, 25, 48)) -> None:
@@ -100,7 +100,7 @@ class Grounder:
 
 
 def test_the_word_that_moves_the_mask_is_found() -> None:
-    found = attribute(Grounder(), FRAME, "the red zorp car")
+    found = attribute(ScriptedSegmenter(), FRAME, "the red zorp car")
     assert [w.word for w in found.words] == ["the", "red", "zorp", "car"]
     assert found.decisive == 1 and found.words[1].iou == 0 and found.words[1].box_xyxy == [2, 5, 12, 15]
     assert [w.known for w in found.words] == [True, True, False, True]
@@ -109,24 +109,24 @@ def test_the_word_that_moves_the_mask_is_found() -> None:
 
 
 def test_a_single_word_and_words_that_change_nothing() -> None:
-    (word,) = attribute(Grounder(), FRAME, "car").words
+    (word,) = attribute(ScriptedSegmenter(), FRAME, "car").words
     assert word.iou == 0 and word.box_xyxy is None and word.confidence == 0
-    assert attribute(Grounder(), FRAME, "the car").decisive is None
+    assert attribute(ScriptedSegmenter(), FRAME, "the car").decisive is None
     with pytest.raises(LangTrackError, match=f"up to {MAX_WORDS}"):
-        attribute(Grounder(), FRAME, "car " * 30)
+        attribute(ScriptedSegmenter(), FRAME, "car " * 30)
     with pytest.raises(LangTrackError, match="no known word"):
-        attribute(Grounder(), FRAME, "zorp")
+        attribute(ScriptedSegmenter(), FRAME, "zorp")
 
 
 def test_three_regions_are_left_middle_right_in_order() -> None:
-    found = regions(Grounder(), FRAME, "the car.")
+    found = regions(ScriptedSegmenter(), FRAME, "the car.")
     assert [r.completion for r in found] == ["on the left", "in the middle", "on the right"]
     assert found[0].text == "the car on the left"
     assert [r.box_xyxy[0] for r in found] == [2, 25, 48]
     assert sum(r.share for r in found) == pytest.approx(1, abs=1e-3)
     assert all(r.strength == pytest.approx(0.9, abs=1e-3) for r in found)
     # The network follows "right" and takes the first car for the two others.
-    assert check_completions(Grounder(), FRAME, found) == [0, 0, 2]
+    assert check_completions(ScriptedSegmenter(), FRAME, found) == [0, 0, 2]
 
 
 def test_regions_above_each_other_and_specks() -> None:

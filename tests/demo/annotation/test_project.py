@@ -16,7 +16,7 @@ from synthetic import moving_object, write_mp4
 
 from demo.annotation.project import COLOURS, MAX_TARGETS, Project, Segment, merge
 from demo.annotation.project_zip import open_bundle, write_bundle
-from demo.annotation.redecide import WhatIf
+from demo.annotation.redecide import FusionOverrides
 from langtrack_core.fusion import FusionConfig
 from langtrack_core.run.options import RunOptions
 from langtrack_core.run.recorder import Recorder
@@ -56,7 +56,7 @@ def make_project(tmp_path: Path, video: Path) -> Project:
     one.segments += [first, forward, segment(tmp_path / "r2", video, box, backward=True)]
     two.segments.append(segment(tmp_path / "r3", video, Query("the second")))
     one.verdicts.give(2, 4, "tracker", "<script>")
-    two.what_if = WhatIf(FusionConfig(start=0.9), every=3)
+    two.overrides = FusionOverrides(FusionConfig(start=0.9), every=3)
     return made
 
 
@@ -95,7 +95,7 @@ def test_undo_takes_the_last_one_off(project: Project) -> None:
 def test_other_settings_change_the_folded_track_and_are_recorded(project: Project) -> None:
     target = project.targets[0]
     before = target.run()
-    target.what_if = WhatIf(FusionConfig(start=1.0), rule="language")
+    target.overrides = FusionOverrides(FusionConfig(start=1.0), rule="language")
     after = target.run()
     assert {row.decision.source for row in after.rows} == {"language"}
     assert "tracker" in {row.decision.source for row in before.rows}
@@ -142,11 +142,11 @@ def test_targets_have_their_own_names_colours_and_ids() -> None:
 def assert_same(a: Project, b: Project) -> None:
     assert a.video == b.video and len(a.targets) == len(b.targets)
     for x, y in zip(a.targets, b.targets, strict=True):
-        assert (x.id, x.name, x.colour, x.what_if, x.verdicts) == (
+        assert (x.id, x.name, x.colour, x.overrides, x.verdicts) == (
             y.id,
             y.name,
             y.colour,
-            y.what_if,
+            y.overrides,
             y.verdicts,
         )
         assert x.run().manifest == y.run().manifest and x.run().masks == y.run().masks

@@ -14,12 +14,12 @@ from synthetic import moving_object, write_folder
 
 from demo.annotation.redecide import (
     PATH_NOTE,
+    FusionOverrides,
     Redecided,
-    WhatIf,
     corners_of,
     redecide,
     redecided_run,
-    steps_again,
+    steps_from_run,
 )
 from langtrack_core.fusion import FusionConfig
 from langtrack_core.masks import encode_rle, mask_iou
@@ -80,13 +80,14 @@ TEXT, BOTH = Query(text="it"), Query(text="it", box_xyxy=CLIP.boxes_xyxy[0])
 @pytest.mark.parametrize("query", [TEXT, BOTH], ids=["text", "both"])
 def test_with_its_own_settings_a_run_comes_out_as_it_was(tmp_path: Path, seed: int, query: Query) -> None:
     run = recorded(tmp_path, seed, query, every=2)
-    what_if = WhatIf.of_run(run)
-    assert what_if == WhatIf(FusionConfig(), every=2)
-    result = redecide(run, what_if)
+    overrides = FusionOverrides.of_run(run)
+    assert overrides == FusionOverrides(FusionConfig(), every=2)
+    result = redecide(run, overrides)
     assert result.changed == 0 and result.notes == (PATH_NOTE,)
-    same(redecided_run(run, what_if), run)
+    same(redecided_run(run, overrides), run)
     assert all(
-        redecided_run(run, what_if).mask(row.frame, "fused").tolist() == run.mask(row.frame, "fused").tolist()  # type: ignore[union-attr]
+        redecided_run(run, overrides).mask(row.frame, "fused").tolist()
+        == run.mask(row.frame, "fused").tolist()  # type: ignore[union-attr]
         for row in run.rows
     )
 
@@ -100,7 +101,7 @@ def test_other_settings_give_what_a_real_run_with_them_gives(
 ) -> None:
     """The tracker is started on the first frame by a box, so no setting can start it elsewhere."""
     run, real = recorded(tmp_path, seed, BOTH), recorded(tmp_path, seed, BOTH, 3, fusion)
-    again = redecided_run(run, WhatIf(fusion, every=3))
+    again = redecided_run(run, FusionOverrides(fusion, every=3))
     same(again, real)
     for row in real.rows:
         if not row.decision.agree:  # there the mean of two maps, which are not kept
@@ -115,9 +116,9 @@ def first_anchor(result: Redecided) -> int:
 
 def test_a_later_start_hides_the_tracker_until_then(tmp_path: Path) -> None:
     run = recorded(tmp_path, 1, TEXT)
-    strict = redecide(run, WhatIf(FusionConfig(start=0.9)))
+    strict = redecide(run, FusionOverrides(FusionConfig(start=0.9)))
     first = first_anchor(strict)
-    assert first > first_anchor(redecide(run, WhatIf()))
+    assert first > first_anchor(redecide(run, FusionOverrides()))
     assert all(
         row.tracker is None and row.decision.source is None for row in strict.rows if row.frame < first
     )
@@ -126,7 +127,7 @@ def test_a_later_start_hides_the_tracker_until_then(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("rule", "source"), [("language", "language"), ("tracker", "tracker")])
 def test_one_branch_alone(tmp_path: Path, rule: str, source: str) -> None:
     run = recorded(tmp_path, 2, BOTH)
-    result = redecide(run, WhatIf(rule=rule))  # type: ignore[arg-type]
+    result = redecide(run, FusionOverrides(rule=rule))  # type: ignore[arg-type]
     assert {row.decision.source for row in result.rows} == {source, None}
     for row in result.rows:
         said = getattr(row, source)
@@ -138,11 +139,11 @@ def test_one_branch_alone(tmp_path: Path, rule: str, source: str) -> None:
 
 def test_what_the_recording_cannot_know_is_said(tmp_path: Path) -> None:
     run = recorded(tmp_path, 0, TEXT, every=2)
-    (_, note) = redecide(run, WhatIf(every=3)).notes
+    (_, note) = redecide(run, FusionOverrides(every=3)).notes
     assert "one frame in 2" in note
-    assert len(redecide(run, WhatIf(every=4)).notes) == 1
+    assert len(redecide(run, FusionOverrides(every=4)).notes) == 1
     box_only = recorded(tmp_path, 5, Query(box_xyxy=CLIP.boxes_xyxy[0]))
-    assert "no expression" in redecide(box_only, WhatIf(rule="language")).notes[-1]
+    assert "no expression" in redecide(box_only, FusionOverrides(rule="language")).notes[-1]
 
 
 def test_ten_thousand_frames_take_less_than_a_second_of_computing() -> None:
@@ -153,7 +154,7 @@ def test_ten_thousand_frames_take_less_than_a_second_of_computing() -> None:
         for k, (b, p, q) in enumerate(zip(boxes, *rng.uniform(0, 1, (2, 10_000)), strict=True))
     ]
     begun = time.process_time()
-    assert len(redecide(Run({}, rows, {}), WhatIf(every=2)).rows) == 10_000
+    assert len(redecide(Run({}, rows, {}), FusionOverrides(every=2)).rows) == 10_000
     # Processor time, not wall time: five times what an idle machine needs.
     assert time.process_time() - begun < 2.5
 
@@ -176,18 +177,20 @@ def test_ten_thousand_frames_take_less_than_a_second_of_computing() -> None:
 )
 def test_settings_from_outside_are_checked(said: object, why: str) -> None:
     with pytest.raises(LangTrackError, match=why):
-        WhatIf.from_json(said)  # type: ignore[arg-type]
+        FusionOverrides.from_json(said)  # type: ignore[arg-type]
 
 
 def test_settings_survive_json() -> None:
-    what_if = WhatIf(FusionConfig(start=0.3, reanchor_after=5), every=4, rule="tracker", rectangle="rotated")
-    assert WhatIf.from_json(what_if.to_json()) == what_if
-    assert WhatIf.from_json({}) == WhatIf()
+    overrides = FusionOverrides(
+        FusionConfig(start=0.3, reanchor_after=5), every=4, rule="tracker", rectangle="rotated"
+    )
+    assert FusionOverrides.from_json(overrides.to_json()) == overrides
+    assert FusionOverrides.from_json({}) == FusionOverrides()
 
 
 def test_a_masks_size_is_kept_where_nothing_is_chosen(tmp_path: Path) -> None:
     run = recorded(tmp_path, 3, TEXT)
-    none = redecided_run(run, WhatIf(FusionConfig(start=1.0, lost=1.0)))
+    none = redecided_run(run, FusionOverrides(FusionConfig(start=1.0, lost=1.0)))
     for row in none.rows:
         mask = none.mask(row.frame, "fused")
         assert mask is not None and mask.shape == (HEIGHT, WIDTH) and not mask.any()
@@ -198,7 +201,7 @@ def test_steps_again_write_the_same_run(tmp_path: Path) -> None:
     run = recorded(tmp_path, 4, BOTH, every=2)
     clip = tmp_path / "clip"
     with Recorder(tmp_path / "again", probe(clip), BOTH, {}, RunOptions(2, video=False)) as recorder:
-        for step in steps_again(run, read_frames(clip)):
+        for step in steps_from_run(run, read_frames(clip)):
             recorder.add(step)
     again = read_run(tmp_path / "again")
     same(again, run)
@@ -209,7 +212,7 @@ def test_steps_again_refuses_another_video(tmp_path: Path) -> None:
     run = recorded(tmp_path, 4, BOTH)
     other = moving_object(3, (64, 64))
     with pytest.raises(LangTrackError, match="another video"):
-        list(steps_again(run, other.frames))
+        list(steps_from_run(run, other.frames))
 
 
 def test_rotated_rectangles_of_the_chosen_branch(tmp_path: Path) -> None:

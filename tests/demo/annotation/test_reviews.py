@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_branches import decided
 
-from demo.annotation.reviews import Verdict, Verdicts, doubt, review_queue
+from demo.annotation.reviews import Verdict, Verdicts, disagreement, review_queue
 from langtrack_core.run.format import BranchBox, Row, Run
 from langtrack_core.types import LangTrackError
 
@@ -118,18 +118,18 @@ def row(frame: int, shift: float | None, language: float = 0.9, tracker: float =
     )
 
 
-def test_doubt_rises_with_disagreement_and_with_how_sure_both_are() -> None:
+def test_disagreement_rises_with_distance_and_with_both_confidences() -> None:
     agreeing, near, far, unsure = row(0, 0), row(1, 5), row(2, 40), row(3, 40, tracker=0.1)
-    scores = [doubt(one).score for one in (agreeing, near, unsure, far)]
+    scores = [disagreement(one).score for one in (agreeing, near, unsure, far)]
     assert scores == sorted(scores) and scores[0] == 0 and len(set(scores)) == 4
-    assert doubt(far).why == "both sure, at different places"
-    assert doubt(row(4, None)) == (4, pytest.approx(0.75 * 0.9), "only the language sees it")
+    assert disagreement(far).why == "both sure, at different places"
+    assert disagreement(row(4, None)) == (4, pytest.approx(0.75 * 0.9), "only the language sees it")
     alone = Row(5, 0.2, decided("tracker"), BranchBox(None, 0.5), None, BranchBox(np.ones(4), 0.5))
-    assert 0 < doubt(alone).score < 0.3
+    assert 0 < disagreement(alone).score < 0.3
     nothing = Row(
         6, 0.2, decided(None, "lost"), BranchBox(None, 0.0), BranchBox(None, 0.1), BranchBox(None, 0.1)
     )
-    assert doubt(nothing).score == 0
+    assert disagreement(nothing).score == 0
 
 
 def test_the_queue_is_the_worst_first_and_never_neighbours() -> None:
@@ -154,6 +154,6 @@ def test_judged_frames_and_their_neighbours_are_left_out() -> None:
     assert review_queue(run, limit=5, apart=1, done=range(100)) == []
 
 
-def test_frames_without_any_doubt_are_not_brought() -> None:
+def test_frames_without_disagreement_are_not_proposed() -> None:
     assert review_queue(Run({}, [row(k, 0) for k in range(50)], {})) == []
     assert review_queue(Run({}, [], {})) == []
