@@ -140,7 +140,7 @@ class ToolEvents:
         note = None if note is None else str(note)
         return {
             "verdicts": space.judgement.give_verdict(
-                _number(question, "target"), first, last, question.get("says"), note
+                _number(question, "target"), first, last, question.get("verdict"), note
             )
         }
 

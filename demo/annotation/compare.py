@@ -24,7 +24,14 @@ from langtrack_core.types import Estimate, Frame, LangTrackError
 
 Branch = Literal["language", "tracker", "fused"]
 MAX_WORDS = 24
-"""Longest expression that is taken apart: each word costs one pass of the language branch."""
+"""Largest number of words of an expression that is taken apart. Each word costs one pass of the language
+branch, half a second or less on a CPU, and people rarely write more."""
+DECISIVE_IOU = 0.9
+"""A word is decisive only when the mask without it overlaps the whole expression's by less than this IoU;
+smaller changes are those of a mask's rim."""
+MEANT_IOU = 0.3
+"""A completed sentence means a region when the IoU of their boxes is above this value: the network may draw
+the region a little larger or smaller, but regions of one frame hardly overlap."""
 
 
 class FrameSegmenter(Protocol):
@@ -85,26 +92,26 @@ def agreement(runs: Sequence[Run], branch: Branch = "fused") -> Agreement:
             ious[order, at] = table[a, b]
     matrix = np.eye(len(runs))
     for order, (a, b) in enumerate(pairs):
-        counted = ious[order][~np.isnan(ious[order])]
-        matrix[a, b] = matrix[b, a] = counted.mean() if counted.size else np.nan
+        values = ious[order][~np.isnan(ious[order])]
+        matrix[a, b] = matrix[b, a] = values.mean() if values.size else np.nan
     return Agreement(frames, pairs, ious, matrix)
 
 
 def _iou_table(masks: Sequence[Any]) -> FloatArray:
-    """``(n, n)``, nan where one of the two is missing."""
+    """IoU of each two masks, ``(n, n)``; nan where one of the two is missing."""
     table = np.full((len(masks), len(masks)), np.nan)
-    there = [index for index, mask in enumerate(masks) if mask is not None]
-    if len({tuple(masks[index]["size"]) for index in there}) > 1:
+    present = [index for index, mask in enumerate(masks) if mask is not None]
+    if len({tuple(masks[index]["size"]) for index in present}) > 1:
         raise LangTrackError("These runs are of videos of different sizes and cannot be compared.")
-    if there:
-        found = [masks[index] for index in there]
+    if present:
+        rles = [masks[index] for index in present]
         try:
-            ious = np.asarray(coco_mask.iou(found, found, [0] * len(found)), np.float64)
-            empty = np.asarray(coco_mask.area(found)) == 0
+            ious = np.asarray(coco_mask.iou(rles, rles, [0] * len(rles)), np.float64)
+            empty = np.asarray(coco_mask.area(rles)) == 0
         except (TypeError, ValueError, KeyError) as error:
             raise LangTrackError(f"A mask of the run is not valid run-length encoding: {error}.") from error
         ious[np.ix_(empty, empty)] = 1.0  # both say absent: they agree
-        table[np.ix_(there, there)] = ious
+        table[np.ix_(present, present)] = ious
     return table
 
 
@@ -163,7 +170,7 @@ def attribute(tracker: FrameSegmenter, frame: Frame, text: str) -> Attribution:
         rest = " ".join(parts[:index] + parts[index + 1 :])
         try:
             without = tracker.segment(frame, rest)
-        except LangTrackError:  # nothing readable is left: this word was all there was
+        except LangTrackError:  # no other word can be read
             without = Estimate.absent(frame.size_hw)
         effects.append(
             WordEffect(
@@ -173,13 +180,13 @@ def attribute(tracker: FrameSegmenter, frame: Frame, text: str) -> Attribution:
                 round(float(mask_iou(whole.mask, without.mask)), 4),
                 round(without.confidence, 4),
                 round(without.confidence - whole.confidence, 4),
-                _listed(without.box_xyxy),
+                _rounded_box(without.box_xyxy),
             )
         )
     strongest = min(effects, key=lambda effect: effect.iou)
-    decisive = strongest.index if strongest.iou < 0.9 else None
+    decisive = strongest.index if strongest.iou < DECISIVE_IOU else None
     return Attribution(
-        text, frame.index, round(whole.confidence, 4), _listed(whole.box_xyxy), effects, decisive
+        text, frame.index, round(whole.confidence, 4), _rounded_box(whole.box_xyxy), effects, decisive
     )
 
 
@@ -221,7 +228,7 @@ def regions(tracker: FrameSegmenter, frame: Frame, text: str) -> list[Region]:
     """The separate strong regions of an expression on a frame, before one of them is chosen.
 
     At most three, the largest ones, from left to right (or from top to bottom when they overlap sideways);
-    empty when nothing is positive. More than one means: the expression fits several things, say which.
+    empty when nothing is positive. More than one means that the expression fits several objects.
 
     Raises:
         LangTrackError: the expression cannot be read.
@@ -231,7 +238,7 @@ def regions(tracker: FrameSegmenter, frame: Frame, text: str) -> list[Region]:
 
 
 def split_regions(mask_prob: NDArray[np.float32], text: str) -> list[Region]:
-    """As `regions`, from a mask ``(H, W)`` in [0, 1]."""
+    """Split a mask ``(H, W)`` in [0, 1] into its separate regions, as `regions` returns them."""
     positive = binarise(prob_to_u8(mask_prob))
     if not positive.any():
         return []
@@ -246,11 +253,11 @@ def split_regions(mask_prob: NDArray[np.float32], text: str) -> list[Region]:
     completions = [PLACE_PHRASES[place][0] for place in places] or [""]
     ranked = sorted(range(len(order)), key=lambda at: float(centres[1 + order[at]][1 if down else 0]))
     total = float(areas[order].sum())
-    found = []
+    split = []
     for completion, at in zip(completions, ranked, strict=True):
         box = enclosing_box(masks[at])
         assert box is not None
-        found.append(
+        split.append(
             Region(
                 completion,
                 completed(text, completion),
@@ -260,7 +267,7 @@ def split_regions(mask_prob: NDArray[np.float32], text: str) -> list[Region]:
                 encode_rle(masks[at]),
             )
         )
-    return found
+    return split
 
 
 def completed(text: str, completion: str) -> str:
@@ -268,21 +275,23 @@ def completed(text: str, completion: str) -> str:
     return f"{text.strip().rstrip('.!,; ')} {completion}".strip() if completion else text
 
 
-def check_completions(tracker: FrameSegmenter, frame: Frame, found: Sequence[Region]) -> list[int | None]:
-    """For each region's completed text, which region its mask then means (largest box IoU), None when none.
+def check_completions(
+    tracker: FrameSegmenter, frame: Frame, candidates: Sequence[Region]
+) -> list[int | None]:
+    """Which region each completed text really selects: the one with the largest box IoU, None when none has.
 
-    So a page offers only completions that the network follows.
+    A page can then offer only the completions that the network follows.
     """
-    meant: list[int | None] = []
-    for region in found:
+    selections: list[int | None] = []
+    for region in candidates:
         box = tracker.segment(frame, region.text).box_xyxy
-        ious = [0.0 if box is None else box_iou(box, other.box_xyxy) for other in found]
+        ious = [0.0 if box is None else box_iou(box, other.box_xyxy) for other in candidates]
         best = int(np.argmax(ious))
-        meant.append(best if ious[best] > 0.3 else None)
-    return meant
+        selections.append(best if ious[best] > MEANT_IOU else None)
+    return selections
 
 
-def _listed(box_xyxy: FloatArray | None) -> list[float] | None:
+def _rounded_box(box_xyxy: FloatArray | None) -> list[float] | None:
     return None if box_xyxy is None else [round(float(value), 3) for value in box_xyxy]
 
 

@@ -1,7 +1,7 @@
 """Ground truth dropped beside a run: read from masks or boxes, aligned to its frames, and each branch scored.
 
-Absent frames follow LaSOT (Fan et al., CVPR 2019): where the target is not to be seen nothing is counted for
-success and overlap; how often a branch rightly says "absent" there is told apart.
+Absent frames follow LaSOT (Fan et al., CVPR 2019): where the target cannot be seen, nothing is counted for
+success and overlap; how often a branch rightly reports "absent" there is a figure of its own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Truth:
 
     Attributes:
         boxes_xyxy: ``(N, 4)`` pixels, half-open; nan where absent or not annotated.
-        absent: ``(N,)`` bool: the target is not to be seen.
+        absent: ``(N,)`` bool: the target cannot be seen.
         annotated: ``(N,)`` bool.
         masks: COCO run lengths by place in the run; empty for a file of boxes.
         voids: likewise, the pixels that count nowhere; only of masks that have some.
@@ -50,6 +50,7 @@ class Truth:
     notes: tuple[str, ...]
 
     def mask(self, place: int) -> BoolMask | None:
+        """The target's mask at a place in the run; None when the truth has none there."""
         return decode_rle(self.masks[place]) if place in self.masks else None
 
 
@@ -64,8 +65,8 @@ def read_truth(paths: Path | str | Sequence[Path | str], run: Run) -> Truth:
         LangTrackError: none of these, a line or picture that is wrong, a number of lines or masks that does
             not fit the run, masks of another size.
     """
-    listed = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
-    if not listed:
+    files = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    if not files:
         raise LangTrackError("Drop a ZIP of mask pictures, mask pictures, or a text file of boxes.")
     frames = [row.frame for row in run.rows]
     video = run.manifest.get("video", {})
@@ -73,16 +74,16 @@ def read_truth(paths: Path | str | Sequence[Path | str], run: Run) -> Truth:
     if not frames:
         raise LangTrackError("The run has no frame to compare with.")
     clip = _Clip(frames, size_hw, bool(run.manifest.get("complete")))
-    if len(listed) == 1 and listed[0].suffix.lower() == ".zip":
-        with _unpacked(listed[0]) as masks:
+    if len(files) == 1 and files[0].suffix.lower() == ".zip":
+        with _unpacked(files[0]) as masks:
             return _from_masks(masks, clip)
-    if all(path.suffix.lower() == ".png" for path in listed):
-        return _from_masks(listed, clip)
-    if len(listed) == 1 and listed[0].suffix.lower() in (".txt", ".csv", ".tsv"):
-        return _from_boxes(listed[0], clip)
+    if all(path.suffix.lower() == ".png" for path in files):
+        return _from_masks(files, clip)
+    if len(files) == 1 and files[0].suffix.lower() in (".txt", ".csv", ".tsv"):
+        return _from_boxes(files[0], clip)
     raise LangTrackError(
         "Ground truth is a ZIP of mask PNGs, mask PNGs, or one text file of boxes, x,y,w,h a line; "
-        f"got {', '.join(shorten(path.name) for path in listed[:3])}."
+        f"got {', '.join(shorten(path.name) for path in files[:3])}."
     )
 
 
@@ -106,7 +107,8 @@ def _from_boxes(path: Path, clip: _Clip) -> Truth:
 
 
 def _aligned(count: int, clip: _Clip, what: str) -> tuple[list[int], str]:
-    """Which of ``count`` entries belongs to each frame of the run."""
+    """The entry, of ``count`` in the file, that belongs to each frame of the run; and a sentence that says
+    how."""
     frames = clip.frames
     first, last = frames[0], frames[-1]
     if count == len(frames):
@@ -128,27 +130,27 @@ def _unpacked(archive: Path) -> Iterator[list[Path]]:
     with tempfile.TemporaryDirectory(prefix="truth-", dir=archive.parent) as folder:
         names = unpack(archive, Path(folder) / "masks", Limits(total_mb=1000, ratio=1000))
         masks = [Path(folder) / "masks" / name for name in names if not _ignored(name.parts)]
-        wrong = [path.name for path in masks if path.suffix.lower() != ".png"]
-        if wrong or not masks:
-            content = f"but it holds {shorten(wrong[0])}" if wrong else "but there are none in it"
+        others = [path.name for path in masks if path.suffix.lower() != ".png"]
+        if others or not masks:
+            content = f"but it holds {shorten(others[0])}" if others else "but there are none in it"
             raise LangTrackError(f"A ZIP of ground truth holds mask PNGs alone, {content}.")
         folders = {path.parent for path in masks}
         if len(folders) > 1:
             raise LangTrackError(
-                f"The masks lie in {len(folders)} folders; put those of this video into one."
+                f"The masks are in {len(folders)} folders; put those of this video into one."
             )
         yield masks
 
 
 def _ignored(parts: tuple[str, ...]) -> bool:
-    """What systems put into archives by themselves."""
+    """Whether this is a file that an operating system puts into archives by itself."""
     return any(part.startswith((".", "__MACOSX")) for part in parts) or parts[-1] == "Thumbs.db"
 
 
 def _from_masks(paths: Sequence[Path], clip: _Clip) -> Truth:
     frames = clip.frames
-    ordered = sorted(paths, key=lambda path: (_number_in(path), path.name))
-    place_of, notes = _places(ordered, clip)
+    files = sorted(paths, key=lambda path: (_number_in(path), path.name))
+    place_of, notes = _places(files, clip)
     boxes = np.full((len(frames), 4), np.nan)
     absent = np.zeros(len(frames), np.bool_)
     annotated = np.zeros(len(frames), np.bool_)
@@ -156,7 +158,7 @@ def _from_masks(paths: Sequence[Path], clip: _Clip) -> Truth:
     voids: dict[int, RLE] = {}
     void_pixels = 0
     objects: set[int] = set()
-    for path, place in zip(ordered, place_of, strict=True):
+    for path, place in zip(files, place_of, strict=True):
         if place is None:
             continue
         mask, void, values = read_mask(path, size_hw=clip.size_hw)
@@ -176,29 +178,29 @@ def _from_masks(paths: Sequence[Path], clip: _Clip) -> Truth:
     return Truth(boxes, absent, annotated, masks, voids, tuple(notes))
 
 
-def _places(ordered: Sequence[Path], clip: _Clip) -> tuple[list[int | None], list[str]]:
-    """For each mask its place in the run, None when the run lacks its frame."""
-    numbers = [_number_in(path) for path in ordered]
+def _places(files: Sequence[Path], clip: _Clip) -> tuple[list[int | None], list[str]]:
+    """The place in the run for each mask, None when the run lacks its frame; and notes."""
+    numbers = [_number_in(path) for path in files]
     frames = clip.frames
     by_number = {frame: place for place, frame in enumerate(frames)}
-    sparse = len(ordered) < len(frames)
+    sparse = len(files) < len(frames)
     if sparse and min(numbers) >= 0 and len(set(numbers)) == len(numbers) and set(numbers) <= set(by_number):
         note = (
-            f"{len(ordered)} of {len(frames)} frames have a mask, by the number in its name; "
+            f"{len(files)} of {len(frames)} frames have a mask, by the number in its name; "
             "the others are not counted."
         )
         return [by_number[number] for number in numbers], [note]
-    places, note = _aligned(len(ordered), clip, "mask")
-    chosen: list[int | None] = [None] * len(ordered)
+    places, note = _aligned(len(files), clip, "mask")
+    place_of: list[int | None] = [None] * len(files)
     for place, entry in enumerate(places):
-        chosen[entry] = place
-    return chosen, [note]
+        place_of[entry] = place
+    return place_of, [note]
 
 
 def _number_in(path: Path) -> int:
     """The last number in a file's name, -1 when it has none."""
-    found = re.findall(r"\d+", path.stem)
-    return int(found[-1][-12:]) if found else -1
+    numbers = re.findall(r"\d+", path.stem)
+    return int(numbers[-1][-12:]) if numbers else -1
 
 
 # --- scores ------------------------------------------------------------------------------------------------
@@ -209,18 +211,18 @@ def score_run(run: Run, truth: Truth) -> dict[str, Any]:
 
     Returns:
         ``thresholds`` (21); ``frames``, ``absent`` (frame numbers), ``notes``; and ``branches``: for
-        ``language``,
-        ``tracker`` and ``fused`` the ``counted`` frames, ``auc``, ``precision`` (20 px), ``mean_iou``,
-        ``success`` (21 shares), ``overlap`` (box IoU per frame, null where nothing is counted), with masks
-        also ``mask_overlap`` and ``mean_mask_iou``; and ``absence``: on how many absent frames the branch
-        ran (``of``) and said so (``said_absent``). A figure is null when no frame counts. A branch is not
-        counted on frames on which it did not run; one that found nothing has an overlap of 0.
+        ``language``, ``tracker`` and ``fused`` the ``counted`` frames, ``auc``, ``precision`` (20 px),
+        ``mean_iou``, ``success`` (21 shares), ``overlap`` (box IoU per frame, null where nothing is counted),
+        with masks also ``mask_overlap`` and ``mean_mask_iou``; and ``absence``: on how many absent frames the
+        branch ran (``frames``) and reported the absence (``recognised``). A figure is null when no frame
+        counts. A branch is not counted on frames on which it did not run; one that found nothing has an
+        overlap of 0.
     """
     branches = {branch: _score_branch(run, truth, branch) for branch in TRACKS}
     return {
         "thresholds": [round(float(value), 2) for value in THRESHOLDS],
         "frames": [row.frame for row in run.rows],
-        "absent": [row.frame for row, gone in zip(run.rows, truth.absent, strict=True) if gone],
+        "absent": [row.frame for row, absent in zip(run.rows, truth.absent, strict=True) if absent],
         "branches": branches,
         "notes": list(truth.notes),
     }
@@ -244,10 +246,10 @@ def _score_branch(run: Run, truth: Truth, branch: str) -> dict[str, Any]:
         "precision": None,
         "mean_iou": _mean(overlap),
         "success": None,
-        "overlap": _listed(overlap),
+        "overlap": _with_nulls(overlap),
         "absence": {
-            "of": len(where_absent),
-            "said_absent": sum(estimate.box_xyxy is None for estimate in where_absent),
+            "frames": len(where_absent),
+            "recognised": sum(estimate.box_xyxy is None for estimate in where_absent),
         },
     }
     if counts.any():
@@ -260,7 +262,7 @@ def _score_branch(run: Run, truth: Truth, branch: str) -> dict[str, Any]:
         }
     if truth.masks:
         masks = np.array([_mask_overlap(run, truth, branch, at, bool(c)) for at, c in enumerate(counts)])
-        report |= {"mask_overlap": _listed(masks), "mean_mask_iou": _mean(masks)}
+        report |= {"mask_overlap": _with_nulls(masks), "mean_mask_iou": _mean(masks)}
     return report
 
 
@@ -279,9 +281,9 @@ def _estimate(row: Row, branch: str) -> BranchBox | None:
 
 
 def _mean(values: FloatArray) -> float | None:
-    counted = values[~np.isnan(values)]
-    return round(float(counted.mean()), 4) if counted.size else None
+    numbers = values[~np.isnan(values)]
+    return round(float(numbers.mean()), 4) if numbers.size else None
 
 
-def _listed(values: FloatArray) -> list[float | None]:
+def _with_nulls(values: FloatArray) -> list[float | None]:
     return [None if math.isnan(value) else round(float(value), 3) for value in values]

@@ -17,13 +17,15 @@ from .project import Project
 from .reviews import Verdicts, review_queue
 
 QUEUE_LENGTH = 30
-"""Frames that are proposed for a look at a time; the page asks again for every next one."""
-MAX_VERDICT_FILE = 20_000_000
-"""Bytes of the largest file of verdicts that is read: a verdict and a note on each frame of a long clip."""
+"""Largest number of frames that are proposed for review at a time. The page asks again after every frame, so
+a longer list would never be read to its end."""
+MAX_VERDICTS_BYTES = 20_000_000
+"""Size in bytes of the largest file of verdicts that is read. A verdict with a note on each frame of a clip
+of ten minutes takes a few megabytes."""
 
 
 class Judgement:
-    """What is said of a project's tracks. Every method may be called from any thread.
+    """Verdicts, review queue and scores of a project's tracks. Every method may be called from any thread.
 
     Args:
         folder: for the files of verdicts.
@@ -38,16 +40,16 @@ class Judgement:
     # --- verdicts -------------------------------------------------------------------------------------------
 
     def give_verdict(
-        self, number: int, first: int, last: int, says: Any, note: str | None = None
+        self, number: int, first: int, last: int, side: Any, note: str | None = None
     ) -> dict[str, Any]:
-        """See `Verdicts.give`.
+        """Judge a range of frames; see `Verdicts.give`.
 
         Returns:
             ``counts`` by verdict, and ``frames``: number -> ``verdict`` and ``note``.
         """
         with self.lock:
             verdicts = self.project.target(number).verdicts
-            verdicts.give(first, last, says, note)
+            verdicts.give(first, last, side, note)
             return verdicts_state(verdicts)
 
     def clear_verdicts(self, number: int, first: int, last: int) -> dict[str, Any]:
@@ -60,9 +62,9 @@ class Judgement:
         """The unjudged frames where the branches disagree most, spread out: ``frame``, ``score``, ``why``."""
         with self.lock:
             target = self.project.target(number)
-            judged = [frame for frame in target.verdicts if target.verdicts[frame].says is not None]
-            doubts = review_queue(target.run(), limit=QUEUE_LENGTH, done=judged)
-            return [{"frame": d.frame, "score": round(d.score, 3), "why": d.why} for d in doubts]
+            frames_done = [frame for frame in target.verdicts if target.verdicts[frame].side is not None]
+            items = review_queue(target.run(), limit=QUEUE_LENGTH, exclude=frames_done)
+            return [{"frame": one.frame, "score": round(one.score, 3), "why": one.why} for one in items]
 
     def verdicts_file(self, number: int, form: str) -> Path:
         """The verdicts as ``verdicts-<id>.json`` or ``.csv``."""
@@ -86,12 +88,12 @@ class Judgement:
         Raises:
             LangTrackError: neither, with an entry that is wrong, or for frames that the track lacks.
         """
-        if path.stat().st_size > MAX_VERDICT_FILE:
+        if path.stat().st_size > MAX_VERDICTS_BYTES:
             raise LangTrackError("The file is too large for verdicts; at most 20 MB are read.")
         try:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
-            raise LangTrackError("The file is not a text; verdicts are JSON or CSV.") from None
+            raise LangTrackError("The file is not a text file; verdicts are JSON or CSV.") from None
         verdicts = Verdicts.from_text(text)
         with self.lock:
             target = self.project.target(number)
@@ -99,7 +101,7 @@ class Judgement:
             outside = [frame for frame in verdicts if frame not in frames]
             if outside:
                 raise LangTrackError(
-                    f"The verdicts speak of frame {outside[0]}, which this track does not have; "
+                    f"The verdicts name frame {outside[0]}, which this track does not have; "
                     "they belong to another run."
                 )
             target.verdicts = verdicts
@@ -122,6 +124,6 @@ class Judgement:
 
 
 def verdicts_state(verdicts: Verdicts) -> dict[str, Any]:
-    """``counts`` by verdict, and ``frames``: number -> ``verdict`` and ``note``."""
-    listed = {str(f): {"verdict": verdicts[f].says, "note": verdicts[f].note} for f in verdicts}
-    return {"counts": verdicts.counts(), "frames": listed}
+    """The verdicts as JSON: ``counts`` by verdict, and ``frames``: number -> ``verdict`` and ``note``."""
+    frames = {str(f): {"verdict": verdicts[f].side, "note": verdicts[f].note} for f in verdicts}
+    return {"counts": verdicts.counts(), "frames": frames}

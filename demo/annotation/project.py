@@ -20,10 +20,15 @@ from .redecide import FusionOverrides, changed_frames, redecided_run
 from .reviews import Verdicts
 
 FORMAT = "langtrack-project"
+"""Name of the file format, in ``format`` of every project.json, so that another JSON is refused by name."""
 FORMAT_VERSION = 1
+"""Version of the file format; it rises when an older program could not read the file any more."""
 MAX_TARGETS = 20
+"""Largest number of targets in a video: the page draws all of them on every frame."""
 MAX_SEGMENTS = 200
+"""Largest number of runs and corrections of a target: more than a person makes in a day."""
 MAX_NAME = 80
+"""Largest number of characters of a target's name: one line of the page."""
 
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442", "#999999")
 """Colours of the targets, in the order in which they come: Okabe and Ito's palette, which all common kinds
@@ -35,7 +40,7 @@ class Segment:
     """One run of the branches: the first one, or a correction.
 
     Attributes:
-        folder: the run folder that `export.Recorder` wrote.
+        folder: the run folder that `Recorder` wrote.
         run: what is in it; its manifest says ``expression``, ``box_xyxy``, ``start``, ``every`` and
             ``direction`` ("forward" or "backward").
     """
@@ -52,7 +57,8 @@ class Segment:
         return cls(Path(folder), read_run(folder))
 
     def about(self) -> dict[str, Any]:
-        """For a page: what was asked from which frame, and the frames that came of it."""
+        """A summary for the page: what the run was asked for, from which frame, and the frames that it
+        has."""
         manifest, rows = self.run.manifest, self.run.rows
         return {
             "direction": manifest.get("direction", "forward"),
@@ -97,17 +103,13 @@ class Target:
             raise LangTrackError(f"“{self.name}” has not been followed yet; run it first.")
         key = (tuple(id(segment) for segment in self.segments), self.overrides)
         if self._merged is None or self._merged[0] != key:
-            recorded = [segment.run for segment in self.segments]
-            whole = merge(recorded)
+            runs = [segment.run for segment in self.segments]
+            whole = merge(runs)
             if self.overrides is not None:
-                before, whole = whole, merge([redecided_run(run, self.overrides) for run in recorded])
+                before, whole = whole, merge([redecided_run(run, self.overrides) for run in runs])
                 whole.manifest["what_if"]["changed"] = changed_frames(before.rows, whole.rows)
             self._merged = key, whole
         return self._merged[1]
-
-    def owners(self) -> dict[int, tuple[int, int]]:
-        """See `owners`."""
-        return owners(self.segments)
 
     def undo(self) -> Segment:
         """Take the last correction back; its segment is returned so that its files can go.
@@ -121,7 +123,8 @@ class Target:
 
 
 def owners(segments: Sequence[Segment]) -> dict[int, tuple[int, int]]:
-    """Frame number -> index of the segment that it is from, and its place in that segment's rows."""
+    """A table from frame numbers to the index of the segment that owns the frame, and its place in its
+    rows."""
     return {
         row.frame: (number, place)
         for number, segment in enumerate(segments)
@@ -155,7 +158,7 @@ def merge(runs: Sequence[Run]) -> Run:
         for row in run.rows:
             owner[row.frame], rows[row.frame] = number, row
             masks[row.frame] = run.masks.get(row.frame, {})
-    ordered = [rows[frame] for frame in sorted(rows)]
+    whole = [rows[frame] for frame in sorted(rows)]
     shares = Counter(owner.values())
     edits = [
         {
@@ -170,20 +173,20 @@ def merge(runs: Sequence[Run]) -> Run:
     manifest = {key: value for key, value in runs[0].manifest.items() if key != "direction"}
     what_ifs = [run.manifest["what_if"] for run in runs if "what_if" in run.manifest]
     if what_ifs:
-        notes = list(dict.fromkeys(note for said in what_ifs for note in said["notes"]))
+        notes = list(dict.fromkeys(note for record in what_ifs for note in record["notes"]))
         manifest["what_if"] = {**what_ifs[0], "notes": notes}
     manifest |= {
         "complete": all(run.manifest.get("complete", True) for run in runs),
         "counts": {
-            "frames": len(ordered),
-            "first_frame": ordered[0].frame if ordered else -1,
-            "last_frame": ordered[-1].frame if ordered else -1,
-            "state": dict(Counter(row.decision.state for row in ordered)),
-            "source": dict(Counter(row.decision.source or "none" for row in ordered)),
+            "frames": len(whole),
+            "first_frame": whole[0].frame if whole else -1,
+            "last_frame": whole[-1].frame if whole else -1,
+            "state": dict(Counter(row.decision.state for row in whole)),
+            "source": dict(Counter(row.decision.source or "none" for row in whole)),
         },
         "edits": edits,
     }
-    return Run(manifest, ordered, {frame: masks[frame] for frame in sorted(masks)})
+    return Run(manifest, whole, {frame: masks[frame] for frame in sorted(masks)})
 
 
 @dataclass
@@ -212,15 +215,15 @@ class Project:
         if len(self.targets) >= MAX_TARGETS:
             raise LangTrackError(f"A video has at most {MAX_TARGETS} targets; remove one first.")
         number = max((self._ids_used, *(target.id for target in self.targets))) + 1
-        used = {target.colour for target in self.targets}
-        free = [one for one in COLOURS if one not in used] or [COLOURS[number % len(COLOURS)]]
+        colours = {target.colour for target in self.targets}
+        free = [one for one in COLOURS if one not in colours] or [COLOURS[number % len(COLOURS)]]
         target = Target(number, checked_name(name or f"Target {number}"), checked_colour(colour or free[0]))
         self._ids_used = number
         self.targets.append(target)
         return target
 
     def target(self, number: int) -> Target:
-        """By its id.
+        """The target with an id.
 
         Raises:
             LangTrackError: there is none.
@@ -231,14 +234,14 @@ class Project:
         raise LangTrackError(f"There is no target {number!r:.20} in this video.")
 
     def remove(self, number: int) -> Target:
-        """Take a target out, with everything that was said of it; it is returned so that its files can go."""
+        """Take a target out, with its verdicts; it is returned so that its files can go."""
         target = self.target(number)
         self._ids_used = max(self._ids_used, number)
         self.targets.remove(target)
         return target
 
     def to_json(self, folders: Mapping[int, Sequence[str]]) -> dict[str, Any]:
-        """The document ``project.json``: everything but the runs, which lie in folders beside it.
+        """The document ``project.json``: everything but the runs, which are in folders beside it.
 
         Args:
             folders: target id -> the name of each segment's folder, in order.
@@ -261,7 +264,7 @@ class Project:
         }
 
     @classmethod
-    def from_json(cls, said: Any, runs: Mapping[str, Segment]) -> Project:
+    def from_json(cls, document: Any, runs: Mapping[str, Segment]) -> Project:
         """The inverse of `to_json`.
 
         Args:
@@ -270,22 +273,22 @@ class Project:
         Raises:
             LangTrackError: another format or version, or anything in it that `to_json` does not write.
         """
-        if not isinstance(said, Mapping) or said.get("format") != FORMAT:
+        if not isinstance(document, Mapping) or document.get("format") != FORMAT:
             raise LangTrackError("This is not a project of LangTrack: the JSON says another format, or none.")
-        if said.get("format_version") != FORMAT_VERSION:
+        if document.get("format_version") != FORMAT_VERSION:
             raise LangTrackError(
-                f"The project has version {said.get('format_version')!r:.20}; this LangTrack reads version "
-                f"{FORMAT_VERSION}. Open it with the LangTrack that saved it."
+                f"The project has version {document.get('format_version')!r:.20}; this LangTrack reads "
+                f"version {FORMAT_VERSION}. Open it with the LangTrack that saved it."
             )
-        video, targets = said.get("video"), said.get("targets")
+        video, targets = document.get("video"), document.get("targets")
         if not isinstance(video, Mapping) or not isinstance(targets, list) or len(targets) > MAX_TARGETS:
             raise LangTrackError("The project needs a “video” and a list of at most 20 “targets”.")
         project = cls(checked_video(video))
         for entry in targets:
-            project._take(entry, runs)
+            project._add_entry(entry, runs)
         return project
 
-    def _take(self, entry: Any, runs: Mapping[str, Segment]) -> None:
+    def _add_entry(self, entry: Any, runs: Mapping[str, Segment]) -> None:
         if not isinstance(entry, Mapping):
             raise LangTrackError("A target of the project is not an object.")
         number, names = entry.get("id"), entry.get("segments")
@@ -299,8 +302,10 @@ class Project:
         if missing:
             raise LangTrackError(f"The project names a run that is not there: {str(missing[0])[:60]!r}.")
         segments = [runs[name] for name in names]
-        wrong = [s for s in segments if s.run.manifest.get("video", {}).get("sha256") != self.video["sha256"]]
-        if wrong:
+        foreign = [
+            s for s in segments if s.run.manifest.get("video", {}).get("sha256") != self.video["sha256"]
+        ]
+        if foreign:
             raise LangTrackError(f"A run of target {number} is of another video than the project.")
         what_if = entry.get("what_if")
         self.targets.append(
@@ -327,18 +332,26 @@ def checked_name(name: Any) -> str:
 
 
 def checked_colour(colour: Any) -> str:
-    """``#rrggbb`` in lower case."""
+    """The colour as ``#rrggbb`` in lower case.
+
+    Raises:
+        LangTrackError: it is not written like that.
+    """
     if not isinstance(colour, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
         raise LangTrackError(f"A colour is written #rrggbb, got {colour!r:.40}.")
     return colour.lower()
 
 
 def checked_video(video: Mapping[str, Any]) -> dict[str, Any]:
-    """The video of a manifest or a project, as far as others rely on it."""
+    """The video of a project, with the fields that others rely on.
+
+    Raises:
+        LangTrackError: a field is missing or wrong.
+    """
     name, sha256 = video.get("name"), video.get("sha256")
     sizes = [video.get("width"), video.get("height")]
     if not isinstance(name, str) or not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        raise LangTrackError("The project does not say of which video it is.")
+        raise LangTrackError("The project does not name its video.")
     if any(not isinstance(n, int) or isinstance(n, bool) or not 0 < n <= 16_384 for n in sizes):
         raise LangTrackError("The project does not say how large its video is.")
     return dict(video)

@@ -33,8 +33,10 @@ from .project import FORMAT, MAX_SEGMENTS, MAX_TARGETS, Project, Segment, all_fo
 from .safe_zip import Limits, unpack
 
 RUN_FILES = ("manifest.json", "boxes.csv", "masks.json")
-_MASK_SIZE_LIMIT = 20_000
-"""Characters of one run-length mask; a ragged one of a 4K frame stays below."""
+"""Files of a run folder that a project keeps: all that cannot be made again without the networks."""
+MAX_RLE_CHARACTERS = 20_000
+"""Largest number of characters of one run-length mask that is taken from a stranger. Even a ragged mask of a
+4K frame has less."""
 
 
 def write_bundle(
@@ -76,14 +78,14 @@ def write_bundle(
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedProject:
     """A bundle that was opened; ``video`` is None when it was saved without."""
 
     project: Project
     video: Path | None
 
 
-def open_bundle(path: Path | str, into: Path | str, limits: Limits | None = None) -> Opened:
+def open_bundle(path: Path | str, into: Path | str, limits: Limits | None = None) -> OpenedProject:
     """Unpack and check a bundle.
 
     Args:
@@ -96,8 +98,8 @@ def open_bundle(path: Path | str, into: Path | str, limits: Limits | None = None
     into = Path(into)
     names = unpack(path, into, limits)
     try:
-        packed = [name.as_posix() for name in names]
-        folders = _run_folders(packed)
+        files = [name.as_posix() for name in names]
+        folders = _run_folders(files)
         document = _json(into / "project.json")
         if not isinstance(document, Mapping) or document.get("format") != FORMAT:
             raise LangTrackError("This ZIP is not a project of LangTrack.")
@@ -105,19 +107,19 @@ def open_bundle(path: Path | str, into: Path | str, limits: Limits | None = None
         project = Project.from_json(document, runs)
         for segment in runs.values():
             _check_run(segment.run, project)
-        video = _packed_video(packed, into, project)
+        video = _video(files, into, project)
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
         raise
-    return Opened(project, video)
+    return OpenedProject(project, video)
 
 
-def _run_folders(packed: list[str]) -> list[str]:
-    """The run folders, when there is nothing but what belongs into a bundle."""
-    if "project.json" not in packed:
+def _run_folders(files: list[str]) -> list[str]:
+    """The names of the run folders. A file that does not belong into a bundle is refused."""
+    if "project.json" not in files:
         raise LangTrackError("This ZIP is not a project of LangTrack: project.json is missing.")
     folders: set[str] = set()
-    for name in packed:
+    for name in files:
         match = re.fullmatch(r"(runs/\d+-\d+)/([a-z.]+)", name)
         if match and match[2] in RUN_FILES:
             folders.add(match[1])
@@ -153,12 +155,12 @@ def _segment(into: Path, name: str) -> Segment:
 
 
 def _check_run(run: Run, project: Project) -> None:
-    """What `read_run` takes on trust."""
+    """Check what `read_run` takes on trust."""
     height, width = project.video["height"], project.video["width"]
     manifest = run.manifest
     start, every, box = (manifest.get(key) for key in ("start", "every", "box_xyxy"))
     edit = manifest.get("edit", 0)
-    good = (
+    manifest_valid = (
         isinstance(start, int)
         and start >= 0
         and isinstance(every, int)
@@ -169,14 +171,14 @@ def _check_run(run: Run, project: Project) -> None:
         and manifest.get("direction", "forward") in ("forward", "backward")
         and (box is None or (isinstance(box, list) and len(box) == 4 and all(_finite(n) for n in box)))
     )
-    if not good:
+    if not manifest_valid:
         raise LangTrackError("A manifest.json of the project is not as LangTrack writes it.")
     frames = {row.frame for row in run.rows}
     if not run.rows or len(frames) != len(run.rows) or min(frames) < 0 or max(frames) > 10_000_000:
         raise LangTrackError("A boxes.csv of the project is empty, or has a frame twice.")
     for row in run.rows:
         results = [row.fused, row.language, row.tracker]
-        fine = (
+        row_valid = (
             math.isfinite(row.time_s)
             and all(one is None or 0 <= one.confidence <= 1 for one in results)
             and all(
@@ -185,7 +187,7 @@ def _check_run(run: Run, project: Project) -> None:
                 for one in results
             )
         )  # fmt: skip
-        if not fine:
+        if not row_valid:
             raise LangTrackError(f"Frame {row.frame} of a run in the project is not as LangTrack writes it.")
     for frame, branches in run.masks.items():
         for branch, rle in branches.items():
@@ -197,12 +199,12 @@ def _check_run(run: Run, project: Project) -> None:
                 raise LangTrackError(
                     f"A mask of frame {frame} in the project is damaged: {error}."
                 ) from error
-            if len(rle["counts"]) > _MASK_SIZE_LIMIT:
+            if len(rle["counts"]) > MAX_RLE_CHARACTERS:
                 raise LangTrackError(f"A mask of frame {frame} in the project is too ragged to be one.")
 
 
-def _packed_video(packed: list[str], into: Path, project: Project) -> Path | None:
-    videos = [into / name for name in packed if name.startswith("video/")]
+def _video(files: list[str], into: Path, project: Project) -> Path | None:
+    videos = [into / name for name in files if name.startswith("video/")]
     if not videos:
         return None
     if len(videos) > 1 or video_sha256(videos[0]) != project.video["sha256"]:

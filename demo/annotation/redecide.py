@@ -1,8 +1,8 @@
 """A recorded run decided again with other settings, without a network, and steps to write it again.
 
 The decision needs boxes and confidences alone (`fusion.decide`), and a run has kept both. What the branches
-would have said of a frame they were not asked about, or where the tracker would have gone from another start,
-no recording can tell: the result says so in `Redecided.notes`.
+would have given for a frame on which they did not run, or where the tracker would have gone from another
+start, no recording can tell; `Redecided.notes` says so.
 """
 
 from __future__ import annotations
@@ -22,13 +22,18 @@ from langtrack_core.types import Branch, Decision, Estimate, Frame, LangTrackErr
 from .checks import finite_number, whole_number
 
 Rule = Literal["fused", "language", "tracker"]
-"""Whose word counts: the decision between both, or one branch's alone (where it is sure enough)."""
+"""Which branch is believed: the fusion decides between both, or one branch counts alone where it is confident
+enough."""
 
 Rectangle = Literal["enclosing", "rotated"]
+"""The axis-aligned box around a mask, or the rotated rectangle of minimum area."""
 
 MAX_EVERY = 1000
+"""Largest stride of the language branch, in frames, in a recorded run: that of a command line, where the
+page's own limit does not hold."""
 
 PATH_NOTE = "The tracker's own path stays as recorded; only the choice between the branches is made anew."
+"""The first note of every new decision: a user could otherwise expect the tracker to run again."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,8 @@ class FusionOverrides:
 
     Attributes:
         fusion: thresholds and hysteresis of the decision.
-        every: listen to the language branch on every so many frames only, counted from the run's first.
-        rule: whose word counts.
+        every: use the language branch on every so many frames only, counted from the run's first.
+        rule: which branch is believed.
         rectangle: the axis-aligned box, or the rotated one of minimum area (for showing and exporting; the
             decision itself compares axis-aligned boxes).
     """
@@ -57,38 +62,38 @@ class FusionOverrides:
                 )
 
     def to_json(self) -> dict[str, Any]:
-        """As `from_json` reads it: one flat object of the fusion's numbers, every, rule, rectangle."""
+        """One flat object of the fusion's numbers, every, rule and rectangle, as `from_json` reads it."""
         return {**asdict(self.fusion), "every": self.every, "rule": self.rule, "rectangle": self.rectangle}
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> FusionOverrides:
-        """From a page or a file; what is left out keeps its default.
+    def from_json(cls, document: Mapping[str, Any]) -> FusionOverrides:
+        """Read what a page or a file holds; a setting that is left out keeps its default.
 
         Raises:
             LangTrackError: an unknown name, or a value that is not a number, not finite, or out of range.
         """
-        if not isinstance(said, Mapping):
-            raise LangTrackError(f"What-if settings are an object of names and values, got {said!r:.80}.")
+        if not isinstance(document, Mapping):
+            raise LangTrackError(f"What-if settings are an object of names and values, got {document!r:.80}.")
         numbers: dict[str, Any] = {item.name: item.default for item in fields(FusionConfig)}
         known = {*numbers, "every", "rule", "rectangle"}
-        for name in said:
+        for name in document:
             if name not in known:
                 raise LangTrackError(
                     f"There is no what-if setting {str(name)[:40]!r}; there are {', '.join(sorted(known))}."
                 )
         for name, default in numbers.items():
             check = whole_number if isinstance(default, int) else finite_number
-            numbers[name] = check(said.get(name, default), name)
+            numbers[name] = check(document.get(name, default), name)
         return cls(
             FusionConfig(**numbers),
-            whole_number(said.get("every", 1), "every", 1, MAX_EVERY),
-            said.get("rule", "fused"),
-            said.get("rectangle", "enclosing"),
+            whole_number(document.get("every", 1), "every", 1, MAX_EVERY),
+            document.get("rule", "fused"),
+            document.get("rectangle", "enclosing"),
         )
 
     @classmethod
     def of_run(cls, run: Run) -> FusionOverrides:
-        """The settings with which a run was made: what "reset" goes back to."""
+        """The settings with which a run was made, to which "Reset" returns."""
         fusion = run.manifest.get("settings", {}).get("fusion", {})
         names = {item.name for item in fields(FusionConfig)}
         settings = {name: value for name, value in fusion.items() if name in names}
@@ -97,7 +102,7 @@ class FusionOverrides:
 
 @dataclass(frozen=True)
 class Redecided:
-    """What the decision would have been.
+    """The decision of every frame with other settings.
 
     Attributes:
         rows: one a frame, as in the run but for ``decision`` and ``fused``; ``language`` is None where the
@@ -128,7 +133,7 @@ def redecide(run: Run, overrides: FusionOverrides) -> Redecided:
                 started = True
                 tracker = tracker or row.tracker  # its first look at what it has just learnt
         else:
-            decision = _believe_one(overrides, language, tracker, state.state)
+            decision = _decide_by_one(overrides, language, tracker, state.state)
             state = FusionState(decision.state)
         result = {"language": language, "tracker": tracker, None: None}[decision.source]
         fused = BranchBox(None, 0.0) if result is None else BranchBox(result.box_xyxy, decision.confidence)
@@ -137,7 +142,7 @@ def redecide(run: Run, overrides: FusionOverrides) -> Redecided:
 
 
 def changed_frames(before: Sequence[Row], after: Sequence[Row]) -> int:
-    """On how many frames, the same ones in both, the fused source or box differs."""
+    """The number of frames on which the fused source or box differs; both have the same frames."""
     return sum(
         a.decision.source != b.decision.source or not _same_box(a.fused.box_xyxy, b.fused.box_xyxy)
         for a, b in zip(before, after, strict=True)
@@ -152,24 +157,24 @@ def redecided_run(run: Run, overrides: FusionOverrides) -> Run:
     result = redecide(run, overrides)
     masks: dict[int, dict[str, RLE]] = {}
     for before, row in zip(run.rows, result.rows, strict=True):
-        recorded = run.masks.get(row.frame, {})
+        rles = run.masks.get(row.frame, {})
         branches = {
-            name: recorded[name]
+            name: rles[name]
             for name, branch in (("language", row.language), ("tracker", row.tracker))
-            if branch is not None and name in recorded
+            if branch is not None and name in rles
         }
         old, new = before.decision, row.decision
         same = old.source == new.source and old.agree == new.agree
         mean = old.agree and new.agree  # of both maps, whichever branch is more probable
-        fused = recorded.get("fused") if same or mean else branches.get(new.source or "")
-        fused = fused or _empty_mask(recorded)
+        fused = rles.get("fused") if same or mean else branches.get(new.source or "")
+        fused = fused or _empty_mask(rles)
         masks[row.frame] = {**branches, "fused": fused} if fused is not None else branches
     record = {**overrides.to_json(), "changed": result.changed, "notes": list(result.notes)}
     return Run({**run.manifest, "what_if": record}, result.rows, masks)
 
 
 def rotated_rectangle(run: Run, frame: int, branch: str) -> FloatArray | None:
-    """``(4, 2)`` corners x, y of the minimum-area rectangle around a recorded mask, in pixels.
+    """Corners of the minimum-area rectangle around a recorded mask, ``(4, 2)`` x, y in pixels.
 
     None when the branch did not run or its mask is empty; about half a millisecond at 640x360.
     """
@@ -180,7 +185,7 @@ def rotated_rectangle(run: Run, frame: int, branch: str) -> FloatArray | None:
 def steps_from_run(run: Run, frames: Iterable[Frame]) -> Generator[Step]:
     """The steps of a run, made of its rows and masks and the video's frames, to draw or record them anew.
 
-    Masks are what the run kept: 0 or 1. Frames that the run lacks are passed over.
+    The masks are those of the run: 0 or 1. Frames that the run lacks are left out.
 
     Raises:
         LangTrackError: a mask does not fit the frames: another video.
@@ -219,13 +224,13 @@ def _estimate(run: Run, frame: Frame, name: str, result: BranchBox | None) -> Es
     return Estimate(mask.astype(np.float32), result.confidence, result.box_xyxy, corners)
 
 
-def _believe_one(
+def _decide_by_one(
     overrides: FusionOverrides, language: BranchBox | None, tracker: BranchBox | None, before: State
 ) -> Decision:
-    """One branch's word alone: absent below the threshold, "lost" once it has been found."""
+    """Believe one branch alone: absent below the threshold, and "lost" once the target was found."""
     source: Branch = "language" if overrides.rule == "language" else "tracker"
     result = language if source == "language" else tracker
-    gone: State = "searching" if before == "searching" else "lost"
+    state_without: State = "searching" if before == "searching" else "lost"
     if result is None:
         reason = Reason.LANGUAGE_NOT_ASKED if source == "language" else Reason.TRACKER_NOT_STARTED
     elif result.box_xyxy is None:
@@ -235,7 +240,7 @@ def _believe_one(
     else:
         reason = Reason.LANGUAGE_ONLY if source == "language" else Reason.TRACKER_ONLY
         return Decision(source, "tracking", result.confidence, False, False, reason)
-    return Decision(None, gone, 0.0, False, False, reason)
+    return Decision(None, state_without, 0.0, False, False, reason)
 
 
 def _notes(run: Run, overrides: FusionOverrides) -> tuple[str, ...]:
@@ -243,11 +248,11 @@ def _notes(run: Run, overrides: FusionOverrides) -> tuple[str, ...]:
     recorded_every = _recorded_every(run)
     if overrides.every % recorded_every:
         notes.append(
-            f"In this run the language branch was asked on one frame in {recorded_every}; the frames between "
-            "stay without it. Run again to ask it more often."
+            f"In this run the language branch ran on one frame in {recorded_every}; the frames between "
+            "stay without it. Run again to use it more often."
         )
     if overrides.rule == "language" and all(row.language is None for row in run.rows):
-        notes.append("This run had no expression, so the language branch says nothing.")
+        notes.append("This run had no expression, so the language branch finds nothing.")
     return tuple(notes)
 
 
@@ -256,9 +261,9 @@ def _recorded_every(run: Run) -> int:
     return every if isinstance(every, int) and every >= 1 else 1
 
 
-def _empty_mask(recorded: Mapping[str, RLE]) -> RLE | None:
-    """No positive pixel, in the size of the frame's other masks."""
-    for rle in recorded.values():
+def _empty_mask(rles: Mapping[str, RLE]) -> RLE | None:
+    """A mask without a positive pixel, in the size of the frame's other masks; None when there are none."""
+    for rle in rles.values():
         return empty_rle(rle["size"])
     return None
 
@@ -268,19 +273,19 @@ def _same_box(a: FloatArray | None, b: FloatArray | None) -> bool:
 
 
 def corners_of(run: Run, rows: Sequence[Row]) -> list[list[float] | None]:
-    """Per row the rotated rectangle of the fused mask, eight numbers x1, y1, …, x4, y4; None when absent.
+    """Rotated rectangle of the fused mask for each row, eight numbers x1, y1, …, x4, y4; None when absent.
 
-    Where the chosen branch has a box without a mask, the box's own corners.
+    Where the chosen branch has a box without a mask, these are the box's own corners.
     """
-    found: list[list[float] | None] = []
+    rectangles: list[list[float] | None] = []
     for row in rows:
         box = row.fused.box_xyxy
         if box is None:
-            found.append(None)
+            rectangles.append(None)
             continue
         corners = rotated_rectangle(run, row.frame, row.decision.source or "fused")
         if corners is None:
             x1, y1, x2, y2 = box.tolist()
             corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
-        found.append([round(float(value), 1) for value in corners.ravel()])
-    return found
+        rectangles.append([round(float(value), 1) for value in corners.ravel()])
+    return rectangles

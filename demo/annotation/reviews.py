@@ -16,22 +16,28 @@ from langtrack_core.types import LangTrackError
 from .checks import whole_number
 
 Side = Literal["language", "tracker", "both", "neither", "absent"]
-"""Who was right on a frame; "absent": the target is not to be seen at all."""
+"""Which branch was right on a frame; "absent" means that the target cannot be seen at all."""
 
 SIDES: tuple[Side, ...] = get_args(Side)
 FORMAT = "langtrack-verdicts"
+"""Name of the file format, in ``format`` of a JSON file, so that another JSON is refused by name."""
 FORMAT_VERSION = 1
+"""Version of the file format; it rises when an older program could not read the file any more."""
 MAX_NOTE = 2000
-"""Characters of a note."""
+"""Largest number of characters of a note: a paragraph, since each frame of a range gets a copy of it."""
 MAX_FRAME = 10_000_000
+"""Largest frame number that is accepted: four days of video, and far above what a page can show."""
+MAX_RANGE = 1_000_000
+"""Largest number of frames that one verdict covers, so that a wrong number cannot fill the memory."""
 COLUMNS = ("frame", "verdict", "note")
+"""Names of the columns of a CSV file, in their order."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """On one frame; a note may stand without a verdict (``says`` is None)."""
+    """A verdict on one frame. There may be a note alone; ``side`` is None then."""
 
-    says: Side | None
+    side: Side | None
     note: str = ""
 
 
@@ -47,11 +53,11 @@ class Verdicts:
     def __init__(self) -> None:
         self._by_frame: dict[int, Verdict] = {}
 
-    def give(self, first: int, last: int, says: Side | None, note: str | None = None) -> None:
+    def give(self, first: int, last: int, side: Side | None, note: str | None = None) -> None:
         """Judge the frames ``first`` to ``last``, both included.
 
         Args:
-            says: None keeps the verdict that is there and changes the note alone.
+            side: None keeps the verdict that is there and changes the note alone.
             note: None keeps the note that is there.
 
         Raises:
@@ -60,27 +66,24 @@ class Verdicts:
         first, last = _frame(first), _frame(last)
         if last < first:
             raise LangTrackError(f"The range ends at frame {last}, before it begins at frame {first}.")
-        if last - first >= 1_000_000:
+        if last - first >= MAX_RANGE:
             raise LangTrackError(f"A range has at most a million frames, got {last - first + 1}.")
-        _checked(says, note)
+        _check(side, note)
         for frame in range(first, last + 1):
             before = self._by_frame.get(frame, Verdict(None))
-            now = Verdict(says or before.says, before.note if note is None else note)
-            if now.says is None and not now.note:
+            now = Verdict(side or before.side, before.note if note is None else note)
+            if now.side is None and not now.note:
                 self._by_frame.pop(frame, None)
             else:
                 self._by_frame[frame] = now
 
     def clear(self, first: int, last: int) -> None:
-        """Take verdicts and notes of a range back."""
+        """Remove verdicts and notes of a range."""
         first, last = _frame(first), _frame(last)
         self._by_frame = {f: v for f, v in self._by_frame.items() if not first <= f <= last}
 
     def __getitem__(self, frame: int) -> Verdict:
         return self._by_frame[frame]
-
-    def get(self, frame: int) -> Verdict | None:
-        return self._by_frame.get(frame)
 
     def __contains__(self, frame: object) -> bool:
         return frame in self._by_frame
@@ -96,16 +99,16 @@ class Verdicts:
         return isinstance(other, Verdicts) and self._by_frame == other._by_frame
 
     def counts(self) -> dict[str, int]:
-        """How many frames got each verdict, all `SIDES` present; notes alone are not counted."""
-        verdicts = [verdict.says for verdict in self._by_frame.values()]
-        return {side: verdicts.count(side) for side in SIDES}
+        """The number of frames with each verdict, for all `SIDES`; notes alone are not counted."""
+        sides = [verdict.side for verdict in self._by_frame.values()]
+        return {side: sides.count(side) for side in SIDES}
 
     # --- files ------------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """``{"format", "format_version", "verdicts": [{"frame", "verdict", "note"}, …]}``."""
-        listed = [{"frame": f, "verdict": self[f].says, "note": self[f].note} for f in self]
-        return {"format": FORMAT, "format_version": FORMAT_VERSION, "verdicts": listed}
+        """The object ``{"format", "format_version", "verdicts": [{"frame", "verdict", "note"}, …]}``."""
+        entries = [{"frame": f, "verdict": self[f].side, "note": self[f].note} for f in self]
+        return {"format": FORMAT, "format_version": FORMAT_VERSION, "verdicts": entries}
 
     @classmethod
     def from_json(cls, document: Any) -> Verdicts:
@@ -130,7 +133,7 @@ class Verdicts:
         for number, entry in enumerate(entries, 1):
             if not isinstance(entry, Mapping):
                 raise LangTrackError(f"Entry {number} of the verdicts is not an object.")
-            verdicts._take(f"Entry {number}", entry.get("frame"), entry.get("verdict"), entry.get("note", ""))
+            verdicts._add(f"Entry {number}", entry.get("frame"), entry.get("verdict"), entry.get("note", ""))
         return verdicts
 
     def to_csv(self) -> str:
@@ -138,7 +141,7 @@ class Verdicts:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows([f, self[f].says or "", self[f].note] for f in self)
+        writer.writerows([f, self[f].side or "", self[f].note] for f in self)
         return out.getvalue()
 
     @classmethod
@@ -161,12 +164,12 @@ class Verdicts:
             if len(cells) != len(COLUMNS):
                 raise LangTrackError(f"Line {number} of the verdicts has {len(cells)} cells instead of 3.")
             frame = int(cells[0]) if cells[0].strip().isdecimal() else cells[0]
-            verdicts._take(f"Line {number}", frame, cells[1].strip() or None, cells[2])
+            verdicts._add(f"Line {number}", frame, cells[1].strip() or None, cells[2])
         return verdicts
 
     @classmethod
     def from_text(cls, text: str) -> Verdicts:
-        """JSON or CSV, whichever it is."""
+        """Read verdicts from JSON or CSV, whichever the text is."""
         if text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
             try:
                 document = json.loads(text.removeprefix("\ufeff"))
@@ -175,25 +178,25 @@ class Verdicts:
             return cls.from_json(document)
         return cls.from_csv(text)
 
-    def _take(self, where: str, frame: Any, says: Any, note: Any) -> None:
+    def _add(self, where: str, frame: Any, side: Any, note: Any) -> None:
         try:
             number = _frame(frame)
-            _checked(says, note)
+            _check(side, note)
         except LangTrackError as error:
             raise LangTrackError(f"{where} of the verdicts is wrong: {error}") from None
         if number in self._by_frame:
-            raise LangTrackError(f"{where} of the verdicts is wrong: frame {number} is there twice.")
-        if says or note:
-            self._by_frame[number] = Verdict(says, note or "")
+            raise LangTrackError(f"{where} of the verdicts is wrong: frame {number} occurs twice.")
+        if side or note:
+            self._by_frame[number] = Verdict(side, note or "")
 
 
 def _frame(value: Any) -> int:
     return whole_number(value, "A frame", 0, MAX_FRAME)
 
 
-def _checked(says: Any, note: Any) -> None:
-    if says is not None and says not in SIDES:
-        raise LangTrackError(f"A verdict is one of {', '.join(SIDES)}, got {says!r:.40}.")
+def _check(side: Any, note: Any) -> None:
+    if side is not None and side not in SIDES:
+        raise LangTrackError(f"A verdict is one of {', '.join(SIDES)}, got {side!r:.40}.")
     if note is not None and (not isinstance(note, str) or len(note) > MAX_NOTE):
         raise LangTrackError(f"A note is a text of at most {MAX_NOTE} characters.")
 
@@ -202,7 +205,8 @@ def _checked(says: Any, note: Any) -> None:
 
 
 class ReviewItem(NamedTuple):
-    """A frame worth a look: ``score`` in [0, 1], larger is more doubtful, and why in a few words."""
+    """A frame to review: ``score`` in [0, 1] is larger the more the branches disagree; ``why`` gives the
+    reason."""
 
     frame: int
     score: float
@@ -210,11 +214,11 @@ class ReviewItem(NamedTuple):
 
 
 def disagreement(row: Row) -> ReviewItem:
-    """How much the branches disagree on a frame.
+    """Measure how much the branches disagree on a frame.
 
     Where both see something: 1 minus the IoU of their boxes, weighted up to double by how sure the less sure
     one is (two sure branches at different places are the worst case). Where one sees it and the other does
-    not: the confidence of the one. A language branch that was not asked says nothing.
+    not: the confidence of the one. A language branch that did not run counts for nothing.
     """
     language, tracker = row.language, row.tracker
     if language is None or tracker is None:
@@ -235,39 +239,39 @@ def disagreement(row: Row) -> ReviewItem:
 
 
 def review_queue(
-    run: Run, *, limit: int = 30, apart: int | None = None, done: Collection[int] = ()
+    run: Run, *, limit: int = 30, apart: int | None = None, exclude: Collection[int] = ()
 ) -> list[ReviewItem]:
-    """The frames to judge first, most doubtful first, spread over the clip.
+    """The frames to judge first, those with the largest disagreement first, spread over the clip.
 
     Args:
         limit: how many at most.
         apart: frames between two of them at least; the run's length over ``4 * limit`` by default, so that a
             queue never is fifty neighbours.
-        done: frames that are judged already; they and their neighbours are left out.
+        exclude: frames that are judged already; they and their neighbours are left out.
     """
     gap = max(1, len(run.rows) // (4 * max(limit, 1))) if apart is None else max(1, apart)
-    taken: dict[int, tuple[int, int]] = {}  # cell of ``gap`` frames -> first and last frame taken in it
+    cells: dict[int, tuple[int, int]] = {}  # cell of ``gap`` frames -> first and last frame in it
 
     def take(frame: int) -> None:
-        first, last = taken.get(frame // gap, (frame, frame))
-        taken[frame // gap] = min(first, frame), max(last, frame)
+        first, last = cells.get(frame // gap, (frame, frame))
+        cells[frame // gap] = min(first, frame), max(last, frame)
 
     def free(frame: int) -> bool:
         cell = frame // gap
-        left, right = taken.get(cell - 1), taken.get(cell + 1)
+        left, right = cells.get(cell - 1), cells.get(cell + 1)
         return (
-            cell not in taken
+            cell not in cells
             and (left is None or frame - left[1] >= gap)
             and (right is None or right[0] - frame >= gap)
         )
 
-    for frame in done:
+    for frame in exclude:
         take(frame)
-    chosen: list[ReviewItem] = []
-    for candidate in sorted(map(disagreement, run.rows), key=lambda d: (-d.score, d.frame)):
-        if len(chosen) >= limit or candidate.score <= 0:
+    queue: list[ReviewItem] = []
+    for candidate in sorted(map(disagreement, run.rows), key=lambda item: (-item.score, item.frame)):
+        if len(queue) >= limit or candidate.score <= 0:
             break
         if free(candidate.frame):
             take(candidate.frame)
-            chosen.append(candidate)
-    return chosen
+            queue.append(candidate)
+    return queue

@@ -14,8 +14,15 @@ from pathlib import Path, PurePosixPath
 from langtrack_core.files import replacing_folder
 from langtrack_core.types import LangTrackError, shorten
 
-_BLOCK = 1 << 20
-_MOST_NAME = 240
+BLOCK_BYTES = 1 << 20
+"""Bytes that are unpacked at a time, a megabyte: the limits are checked after each block."""
+MAX_PATH = 240
+"""Largest number of characters of a file's path in an archive. Most file systems take 255 for one name."""
+MAX_ENTRY_BYTES = MAX_PATH + 400
+"""Largest size in bytes of a file's entry in the archive's directory: its path, and what programs add to
+it."""
+MAX_END_RECORD_BYTES = 65_557
+"""Size in bytes of the record at the end of an archive with the longest comment that it can have."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +60,11 @@ def unpack(archive: Path | str, into: Path | str, limits: Limits | None = None) 
     archive, into, limits = Path(archive), Path(into), limits or Limits()
     try:
         _check_directory(archive, limits)
-        with zipfile.ZipFile(archive) as opened, replacing_folder(into) as part:
-            entries = _checked(opened, limits)
+        with zipfile.ZipFile(archive) as source, replacing_folder(into) as part:
+            entries = _checked_entries(source, limits)
             room = int(limits.total_mb * 1e6)
             for name, entry in entries:
-                room = _write(opened, entry, part / name, room, limits)
+                room = _write(source, entry, part / name, room, limits)
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -67,7 +74,11 @@ def unpack(archive: Path | str, into: Path | str, limits: Limits | None = None) 
         NotImplementedError,
     ) as error:
         raise LangTrackError("The ZIP is damaged; copy or export it again.") from error
-    except (UnicodeError, ValueError, RuntimeError) as error:  # of zipfile, on names and flags it cannot take
+    except (
+        UnicodeError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # from zipfile: names and flags that it cannot take
         raise LangTrackError("The ZIP is not one that can be read here; export it again.") from error
     except OSError as error:
         if error.errno == errno.EINVAL:  # zipfile seeks where the damaged directory points
@@ -78,25 +89,26 @@ def unpack(archive: Path | str, into: Path | str, limits: Limits | None = None) 
 
 
 def _check_directory(archive: Path, limits: Limits) -> None:
-    """The directory's size at the end of the file, before zipfile reads all of it into memory."""
+    """Check the size of the archive's directory before zipfile reads all of it into memory."""
     size = archive.stat().st_size
     with archive.open("rb") as stream:
-        stream.seek(max(0, size - 65_557))  # the end record with the longest comment
+        stream.seek(max(0, size - MAX_END_RECORD_BYTES))
         tail = stream.read()
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) < at + 22:
         raise LangTrackError("This is not a ZIP file; choose one that LangTrack has saved.")
     count, directory_size = struct.unpack("<HI", tail[at + 10 : at + 16])
     large = count == 0xFFFF or directory_size == 0xFFFFFFFF
-    if large or count > limits.files or directory_size > limits.files * (_MOST_NAME + 400):
+    if large or count > limits.files or directory_size > limits.files * MAX_ENTRY_BYTES:
         raise LangTrackError(f"The ZIP holds more files than the {limits.files} that are taken.")
 
 
-def _checked(opened: zipfile.ZipFile, limits: Limits) -> list[tuple[str, zipfile.ZipInfo]]:
-    found: list[tuple[str, zipfile.ZipInfo]] = []
-    seen: set[str] = set()
-    claimed = 0
-    for entry in opened.infolist():
+def _checked_entries(archive: zipfile.ZipFile, limits: Limits) -> list[tuple[str, zipfile.ZipInfo]]:
+    """The files of an archive with their names, when all of them may be unpacked."""
+    entries: list[tuple[str, zipfile.ZipInfo]] = []
+    keys: set[str] = set()
+    total_bytes = 0  # as the archive claims
+    for entry in archive.infolist():
         name = entry.orig_filename
         _check_name(name)
         mode = entry.external_attr >> 16
@@ -109,53 +121,53 @@ def _checked(opened: zipfile.ZipFile, limits: Limits) -> list[tuple[str, zipfile
         if entry.is_dir():
             continue
         key = name.casefold()  # two names that some file systems take for one
-        if key in seen:
+        if key in keys:
             raise LangTrackError(f"The ZIP holds {shorten(name)!r} twice.")
-        seen.add(key)
-        claimed += entry.file_size
+        keys.add(key)
+        total_bytes += entry.file_size
         _check_ratio(name, entry.compress_size, entry.file_size, limits)
-        found.append((name, entry))
-    if len(found) > limits.files:
+        entries.append((name, entry))
+    if len(entries) > limits.files:
         raise LangTrackError(f"The ZIP holds more files than the {limits.files} that are taken.")
-    if claimed > limits.total_mb * 1e6:
+    if total_bytes > limits.total_mb * 1e6:
         raise _too_large(limits)
-    parents = {parent.as_posix() for key in seen for parent in PurePosixPath(key).parents}
-    if parents & seen:
+    parents = {parent.as_posix() for key in keys for parent in PurePosixPath(key).parents}
+    if parents & keys:
         raise LangTrackError("The ZIP uses one name for a file and for a folder.")
-    return found
+    return entries
 
 
 def _check_name(name: str) -> None:
     parts = name.removesuffix("/").split("/")
-    bad = (
-        len(name) > _MOST_NAME
+    odd = (
+        len(name) > MAX_PATH
         or any(part in ("", ".", "..") or part != part.strip() or part.endswith(".") for part in parts)
         or any(character in name for character in '\\:*?"<>|')
         or not name.isprintable()
     )
-    if bad:
+    if odd:
         raise LangTrackError(
             f"The ZIP holds a file named {shorten(name)!r}, which is not a plain name inside it; "
             "only archives without absolute or odd paths are taken."
         )
 
 
-def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, room: int, limits: Limits) -> int:
-    """Unpack one file; returns how many bytes of the total remain."""
+def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, room: int, limits: Limits) -> int:
+    """Unpack one file, and return how many bytes of the total remain."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    written = 0
-    with opened.open(entry) as source, target.open("xb") as sink:
-        while block := source.read(_BLOCK):
-            written += len(block)
-            if written > room:
+    size = 0
+    with archive.open(entry) as source, target.open("xb") as sink:
+        while block := source.read(BLOCK_BYTES):
+            size += len(block)
+            if size > room:
                 raise _too_large(limits)
-            _check_ratio(entry.filename, entry.compress_size, written, limits)
+            _check_ratio(entry.filename, entry.compress_size, size, limits)
             sink.write(block)
-    return room - written
+    return room - size
 
 
-def _check_ratio(name: str, packed: int, plain: int, limits: Limits) -> None:
-    if plain > 1_000_000 and plain > limits.ratio * max(packed, 1):
+def _check_ratio(name: str, packed_bytes: int, plain_bytes: int, limits: Limits) -> None:
+    if plain_bytes > 1_000_000 and plain_bytes > limits.ratio * max(packed_bytes, 1):
         raise LangTrackError(
             f"{shorten(name)!r} in the ZIP unpacks to more than {limits.ratio:g} times its size; "
             "such archives are refused."

@@ -27,7 +27,7 @@ export function judgeTool(player, server) {
       else frames()[frame] = { verdict: verdict || before?.verdict || null, note: note === null ? before?.note || "" : note };
     }
     player.emit("track");
-    const change = clear ? { do: "clear" } : { do: "verdict", says: verdict, note };
+    const change = clear ? { do: "clear" } : { do: "verdict", verdict, note };
     server.question("act", { ...change, first, last }).then(takeVerdicts);
   }
 

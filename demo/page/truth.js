@@ -40,7 +40,7 @@ export function truthTool(player, server) {
     for (const [name, branch] of Object.entries(branches)) {
       const row = make("tr");
       const label = make("th", BRANCHES[name], { scope: "row", style: "--lt-own:" + ink(INKS[name]) });
-      const absent = branch.absence && branch.absence.of ? branch.absence.said_absent + " of " + branch.absence.of : "–";
+      const absent = branch.absence && branch.absence.frames ? branch.absence.recognised + " of " + branch.absence.frames : "–";
       const cells = [figure(branch.auc), figure(branch.precision), figure(branch.mean_iou), ...(masks ? [figure(branch.mean_mask_iou)] : []), absent];
       row.append(label, ...cells.map((text) => make("td", text)));
       table.append(row);

@@ -42,7 +42,7 @@ def answer(tools: ToolEvents, do: Any, **fields: Any) -> dict[str, Any]:
 
 
 def test_verdicts_other_settings_and_agreement_answer_by_number(tools: ToolEvents) -> None:
-    verdicts = answer(tools, "verdict", first=2, last=4, says="both", note="<b>n</b>")["verdicts"]
+    verdicts = answer(tools, "verdict", first=2, last=4, verdict="both", note="<b>n</b>")["verdicts"]
     assert verdicts["counts"]["both"] == 3 and verdicts["frames"]["3"]["note"] == "<b>n</b>"
     assert answer(tools, "clear", first=0, last=FRAMES - 1)["verdicts"]["frames"] == {}
     changed = answer(tools, "what_if", settings={"rule": "language"})
@@ -81,12 +81,12 @@ def test_a_refused_correction_leaves_what_is_drawn_on_the_page(tools: ToolEvents
     [
         ("__class__", {}),
         (None, {}),
-        ("verdict", {"first": float("nan"), "last": 2, "says": "both"}),
-        ("verdict", {"first": "0", "last": 2, "says": "both"}),
-        ("verdict", {"first": True, "last": 2, "says": "both"}),
-        ("verdict", {"first": -5, "last": 2, "says": "both"}),
-        ("verdict", {"first": 0, "last": 10**12, "says": "both"}),
-        ("verdict", {"first": 0, "last": 2, "says": "<script>"}),
+        ("verdict", {"first": float("nan"), "last": 2, "verdict": "both"}),
+        ("verdict", {"first": "0", "last": 2, "verdict": "both"}),
+        ("verdict", {"first": True, "last": 2, "verdict": "both"}),
+        ("verdict", {"first": -5, "last": 2, "verdict": "both"}),
+        ("verdict", {"first": 0, "last": 10**12, "verdict": "both"}),
+        ("verdict", {"first": 0, "last": 2, "verdict": "<script>"}),
         ("clear", {"target": 99, "first": 0, "last": 0}),
         ("what_if", {"settings": {"lost": "NaN"}}),
         ("what_if", {"settings": {"__init__": 1}}),

@@ -72,10 +72,10 @@ def test_boxes_with_any_separator(tmp_path: Path, join: str) -> None:
     run = run_of(range(10))
     report = score_run(run, read_truth(write_boxes(tmp_path / "gt.txt", range(10), join=join), run))
     for branch in ("language", "tracker", "fused"):
-        said = report["branches"][branch]
-        assert said["counted"] == 10 and said["mean_iou"] == 1 and said["precision"] == 1
-        assert said["auc"] == pytest.approx(20 / 21, abs=1e-4) and said["overlap"] == [1.0] * 10
-        assert "mask_overlap" not in said
+        scores = report["branches"][branch]
+        assert scores["counted"] == 10 and scores["mean_iou"] == 1 and scores["precision"] == 1
+        assert scores["auc"] == pytest.approx(20 / 21, abs=1e-4) and scores["overlap"] == [1.0] * 10
+        assert "mask_overlap" not in scores
     assert report["frames"] == list(range(10)) and len(report["thresholds"]) == 21
 
 
@@ -98,9 +98,9 @@ def test_absent_frames_are_not_counted_but_told(tmp_path: Path) -> None:
     assert report["absent"] == [2, 3, 4, 5]
     language, tracker = report["branches"]["language"], report["branches"]["tracker"]
     assert language["counted"] == tracker["counted"] == 6
-    assert language["absence"] == {"of": 4, "said_absent": 2} and tracker["absence"] == {
-        "of": 4,
-        "said_absent": 0,
+    assert language["absence"] == {"frames": 4, "recognised": 2} and tracker["absence"] == {
+        "frames": 4,
+        "recognised": 0,
     }
     assert language["overlap"] == [
         1.0,

@@ -14,7 +14,7 @@ import pytest
 from fake_branches import oracle_tracker
 from synthetic import moving_object, write_mp4
 
-from demo.annotation.project import COLOURS, MAX_TARGETS, Project, Segment, merge
+from demo.annotation.project import COLOURS, MAX_TARGETS, Project, Segment, merge, owners
 from demo.annotation.project_zip import open_bundle, write_bundle
 from demo.annotation.redecide import FusionOverrides
 from langtrack_core.fusion import FusionConfig
@@ -67,7 +67,7 @@ def test_corrections_cover_their_frames_and_nothing_else(project: Project) -> No
     target = project.targets[0]
     run = target.run()
     assert [row.frame for row in run.rows] == list(range(12))
-    assert [target.owners()[frame][0] for frame in range(12)] == [2] * 7 + [1] * 2 + [0] * 3
+    assert [owners(target.segments)[frame][0] for frame in range(12)] == [2] * 7 + [1] * 2 + [0] * 3
     assert [edit["frames"] for edit in run.manifest["edits"]] == [3, 2, 7]
     assert run.manifest["edits"][2] == {
         "direction": "backward",
@@ -99,9 +99,9 @@ def test_other_settings_change_the_folded_track_and_are_recorded(project: Projec
     after = target.run()
     assert {row.decision.source for row in after.rows} == {"language"}
     assert "tracker" in {row.decision.source for row in before.rows}
-    said = after.manifest["what_if"]
-    assert said["changed"] == 12  # of the track's frames, not of the runs'
-    assert said["rule"] == "language" and len(said["notes"]) == 1
+    record = after.manifest["what_if"]
+    assert record["changed"] == 12  # of the track's frames, not of the runs'
+    assert record["rule"] == "language" and len(record["notes"]) == 1
 
 
 def test_runs_of_other_videos_are_not_mixed(project: Project, tmp_path: Path) -> None:
@@ -204,8 +204,8 @@ def spoiled(saved: Path, target: Path, change: Callable[[dict[str, bytes]], None
 
 def edit(name: str, change: Callable[[Any], Any]) -> Callable[[dict[str, bytes]], None]:
     def apply(files: dict[str, bytes]) -> None:
-        said = json.loads(files[name])
-        files[name] = json.dumps(change(said) or said).encode()
+        document = json.loads(files[name])
+        files[name] = json.dumps(change(document) or document).encode()
 
     return apply
 
@@ -223,7 +223,7 @@ def swap(name: str, old: bytes, new: bytes) -> Callable[[dict[str, bytes]], None
 
 
 def counts(text: str) -> Callable[[dict[str, bytes]], None]:
-    return edit("runs/1-0/masks.json", lambda said: said["3"]["tracker"].update(counts=text))
+    return edit("runs/1-0/masks.json", lambda document: document["3"]["tracker"].update(counts=text))
 
 
 BOXES, MASKS, MANIFEST = "runs/1-0/boxes.csv", "runs/1-0/masks.json", "runs/1-0/manifest.json"

@@ -130,8 +130,8 @@ def test_one_branch_alone(tmp_path: Path, rule: str, source: str) -> None:
     result = redecide(run, FusionOverrides(rule=rule))  # type: ignore[arg-type]
     assert {row.decision.source for row in result.rows} == {source, None}
     for row in result.rows:
-        said = getattr(row, source)
-        assert (row.decision.source == source) == (said.confidence >= 0.25)
+        branch = getattr(row, source)
+        assert (row.decision.source == source) == (branch.confidence >= 0.25)
         assert row.decision.state in ("tracking", "searching", "lost")
     states = [row.decision.state for row in result.rows]
     assert "searching" not in states[states.index("tracking") :]
@@ -160,7 +160,7 @@ def test_ten_thousand_frames_take_less_than_a_second_of_computing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("document", "why"),
     [
         ({"start": float("nan")}, "start must be a finite number"),
         ({"start": 1.5}, r"start must be in \[0, 1\]"),
@@ -175,9 +175,9 @@ def test_ten_thousand_frames_take_less_than_a_second_of_computing() -> None:
         ([], "an object"),
     ],
 )
-def test_settings_from_outside_are_checked(said: object, why: str) -> None:
+def test_settings_from_outside_are_checked(document: object, why: str) -> None:
     with pytest.raises(LangTrackError, match=why):
-        FusionOverrides.from_json(said)  # type: ignore[arg-type]
+        FusionOverrides.from_json(document)  # type: ignore[arg-type]
 
 
 def test_settings_survive_json() -> None:

@@ -34,7 +34,7 @@ def test_a_range_a_later_verdict_and_a_note_alone() -> None:
     assert verdicts[5] == Verdict("both", "sure")
     assert verdicts.counts() == {"language": 0, "tracker": 6, "both": 1, "neither": 0, "absent": 0}
     verdicts.clear(4, 8)
-    assert list(verdicts)[:3] == [3, 9, 20] and 4 not in verdicts and verdicts.get(4) is None
+    assert list(verdicts)[:3] == [3, 9, 20] and 4 not in verdicts
     verdicts.give(20, 20, None, "")
     assert 20 not in verdicts  # nothing is left of it
 
@@ -50,8 +50,8 @@ def test_json_and_csv_bring_back_what_was_written() -> None:
 
 
 def entry(**changes: object) -> str:
-    said = {"frame": 1, "verdict": "both", "note": ""} | changes
-    return json.dumps({"format": "langtrack-verdicts", "format_version": 1, "verdicts": [said]})
+    entry = {"frame": 1, "verdict": "both", "note": ""} | changes
+    return json.dumps({"format": "langtrack-verdicts", "format_version": 1, "verdicts": [entry]})
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def entry(**changes: object) -> str:
         (entry(verdict=["both"]), "A verdict is one of"),
         (entry(note=3), "A note is a text"),
         (entry(note="x" * 3000), "at most 2000 characters"),
-        ("frame,verdict,note\n1,both,\n1,both,\n", "Line 3 of the verdicts is wrong: frame 1 is there twice"),
+        ("frame,verdict,note\n1,both,\n1,both,\n", "Line 3 of the verdicts is wrong: frame 1 occurs twice"),
         ("frame,verdict,note\n1,both\n", "Line 2 of the verdicts has 2 cells"),
         ("frame,verdict,note\nx,both,\n", "Line 2.*got 'x'"),
         ('frame,verdict,note\n1,both,"open', "not valid CSV"),
@@ -149,9 +149,9 @@ def test_the_queue_is_the_worst_first_and_never_neighbours() -> None:
 def test_judged_frames_and_their_neighbours_are_left_out() -> None:
     run = Run({}, [row(k, 20) for k in range(100)], {})
     done = range(0, 60)
-    frames = [d.frame for d in review_queue(run, limit=5, apart=10, done=done)]
+    frames = [d.frame for d in review_queue(run, limit=5, apart=10, exclude=done)]
     assert len(frames) == 4 and min(frames) >= 69
-    assert review_queue(run, limit=5, apart=1, done=range(100)) == []
+    assert review_queue(run, limit=5, apart=1, exclude=range(100)) == []
 
 
 def test_frames_without_disagreement_are_not_proposed() -> None:
