@@ -1,1 +1,1 @@
-"""The browser demo: settings, sessions and work without Gradio, then handlers, player and layout."""
+"""The page in the browser: settings, sessions and jobs without Gradio, then events, player and layout."""

@@ -1,7 +1,8 @@
 """The named endpoints of the API; their docstrings are its documentation. Nothing here knows the page.
 
-A run that is submitted belongs to nobody's page. It has a session of its own, named by the run's id, which
-nobody can guess; it computes whether or not anybody asks, and goes `Settings.keep_hours` after its last use.
+A run that is submitted belongs to no page. It has a session of its own, whose token is the run's id and
+cannot be guessed; it computes whether or not anybody asks, and is deleted `Settings.keep_hours` after its
+last use.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .sessions import Session
 
 
 class Api:
-    """Every LangTrackError is one sentence for the caller."""
+    """The endpoints. Every LangTrackError is one sentence for the caller."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -33,7 +34,7 @@ class Api:
         every: float | None,
         request: gr.Request,
     ) -> Iterator[tuple[dict[str, Any], str | None]]:
-        """Follow what an expression or a box says through a video.
+        """Follow the target of an expression or a box through a video.
 
         Args:
             video: the clip, uploaded by the client (`handle_file`).
@@ -50,8 +51,8 @@ class Api:
         """
         session = self.service.sessions.get(request.session_hash)
         session.claim_upload(video)
-        checked = self.service.check_request(video, text, box, start, every)
-        job = self.service.follow(session, checked, fresh=True)
+        track_request = self.service.check_request(video, text, box, start, every)
+        job = self.service.follow(session, track_request, fresh=True)
         try:
             while not job.wait(1.0 / self.service.settings.preview_hz):
                 progress = self.service.progress(session)
@@ -61,7 +62,7 @@ class Api:
             report, archive = self.service.results(session)
             yield report, str(archive)
         finally:
-            if not job.over:  # the caller has gone, or has cancelled
+            if not job.over:  # the caller has left, or has cancelled
                 job.cancel(keep=False)
 
     def submit(
@@ -72,7 +73,7 @@ class Api:
         start: float | None = 0,
         every: float | None = 1,
     ) -> dict[str, Any]:
-        """Begin to follow what an expression or a box says through a video; returns at once.
+        """Begin to follow the target of an expression or a box through a video, and return at once.
 
         Args:
             video: the clip, uploaded by the client (`handle_file`).
@@ -98,7 +99,7 @@ class Api:
         return {"run": session.token, "position": position, "unknown_words": list(job.unknown_words)}
 
     def progress(self, run: str) -> dict[str, Any]:
-        """How far a run is.
+        """The progress of a run.
 
         Args:
             run: the id that submit gave.
@@ -118,7 +119,7 @@ class Api:
             run: the id that submit gave.
 
         Returns:
-            As progress.
+            The same as progress.
         """
         self.service.cancel(self._session(run))
         return self.progress(run)

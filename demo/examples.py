@@ -17,11 +17,13 @@ from langtrack_core.video import read_frames
 from langtrack_core.video.pictures import RGB
 
 POSTER_WIDTH = 320
-"""Pixels of an example's picture, twice what its card shows, for screens with fine pixels."""
+"""Width in pixels of an example's picture: twice what its card shows, for screens with fine pixels."""
 
 
 @dataclass(frozen=True)
 class Example:
+    """A clip to try, with the sentence that is followed in it."""
+
     path: Path
     expression: str
     hint: str
@@ -31,20 +33,20 @@ class Example:
 
 
 def load_examples(folder: Path) -> dict[str, Example]:
-    """By name, in alphabetical order; empty when the folder has none.
+    """Read the examples of a folder: by name, in alphabetical order, empty when there are none.
 
     Raises:
         LangTrackError: an example cannot be read; it names the file.
     """
     examples = {}
     for path in sorted(folder.glob("*.mp4")):
-        note = path.with_suffix(".json")
-        if note.is_file():
+        description = path.with_suffix(".json")
+        if description.is_file():
             try:
-                entry = json.loads(note.read_text(encoding="utf-8"))
+                entry = json.loads(description.read_text(encoding="utf-8"))
                 expression, hint = entry["expression"], entry.get("what_to_look_for", "")
             except (json.JSONDecodeError, KeyError, TypeError):
-                raise LangTrackError(f"{note} has to be a JSON object with an “expression”.") from None
+                raise LangTrackError(f"{description} has to be a JSON object with an “expression”.") from None
             examples[path.stem] = Example(path, str(expression), str(hint), _poster(path))
     return examples
 
@@ -65,6 +67,7 @@ element.addEventListener('click', (event) => {
   if (card) trigger('click', {name: card.dataset.name});
 });
 """
+"""The program of the examples' component: it reports which card was clicked."""
 
 
 def _poster(path: Path) -> bytes:

@@ -23,7 +23,7 @@ from .settings import Settings
 from .workspace import Workspace
 
 MANIFEST_ENTRIES = ("what_if", "edits", "weights", "settings", "unknown_words")
-"""Entries of a track's manifest that its export keeps; the recorder writes the others itself."""
+"""Names of the entries of a track's manifest that its export copies; the recorder writes the others."""
 
 
 class ExportJob(Job):
@@ -37,13 +37,13 @@ class ExportJob(Job):
         super().__init__(workspace.new_folder(), settings, title, len(self._track.rows))
         self.workspace = workspace
         self.target = target
-        self._made_of = workspace.fingerprint(target)
+        self._fingerprint = workspace.fingerprint(target)
 
     def compute(self) -> None:
         run, video, info = self._track, self.workspace.video, self.workspace.info
         if video is None or info is None:
             raise LangTrackError(
-                "The video is not here, so no pictures can be made; open it together with it."
+                "The video is not here, so no pictures can be made; open the project together with its video."
             )
         manifest, folder = run.manifest, self.folder / plain_name(info.path.stem, "clip")
         box = manifest.get("box_xyxy")
@@ -64,18 +64,18 @@ class ExportJob(Job):
         ):
             for step in steps:
                 recorder.add(step)
-                if self.stopped():  # half an export is of no use
+                if self.stopped():  # half an export has no use
                     raise JobAborted
                 picture = preview(step) if meter.picture_due() else None
                 self.report(meter.advance("writing", self.progress, picture))
         if rotated:
             _write_corners(folder / "rotated.csv", run)
         files, bundle = zip_run(folder)
-        self.workspace.set_files(self.target, files, bundle, self._made_of)
+        self.workspace.set_files(self.target, files, bundle, self._fingerprint)
 
 
 def _write_corners(path: Path, run: Run) -> None:
-    """The rotated rectangle of every frame, which has no place in ``boxes.csv``: empty where absent."""
+    """Write the rotated rectangle of every frame, empty where absent: ``boxes.csv`` has no column for it."""
     lines = ["frame,x1,y1,x2,y2,x3,y3,x4,y4"]
     for row, corners in zip(run.rows, corners_of(run, run.rows), strict=True):
         numbers = [""] * 8 if corners is None else [f"{value:.1f}" for value in corners]
@@ -84,7 +84,7 @@ def _write_corners(path: Path, run: Run) -> None:
 
 
 def zip_run(folder: Path) -> tuple[list[Path], Path]:
-    """All files of a run folder, and one ZIP of them beside it: videos are stored, text is compressed."""
+    """Pack a run folder into a ZIP beside it, videos stored, text compressed; return files and ZIP."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     bundle = folder.parent / f"langtrack-{folder.name}.zip"
     with zipfile.ZipFile(bundle, "w") as archive:

@@ -1,4 +1,4 @@
-"""Where the page is served: on this machine, on a Space with a CPU, or on one that lends a GPU (ZeroGPU).
+"""Differences between hosts: this machine, a Space with a CPU, or one that lends a GPU (ZeroGPU).
 
 A Space says so in its environment: ``SPACE_ID``, and ``SPACES_ZERO_GPU`` on ZeroGPU
 (huggingface.co/docs/hub/spaces-zerogpu). ``spaces`` is imported on a Space alone.
@@ -16,29 +16,31 @@ from langtrack_core.types import LangTrackError
 Answer = TypeVar("Answer")
 
 START_S = 20
-"""Seconds that a loan allows for the networks to move to the GPU and for the clip to be opened."""
+"""Seconds that a loan of a GPU allows for the networks to move there and for the clip to be opened."""
 FRAME_S = 0.06
-"""Seconds that a loan allows for one frame of both branches with its decoding. Most GPUs need less, but the
-processor beside them is shared."""
+"""Seconds that a loan of a GPU allows for each frame: both branches and the decoding. Most GPUs need less,
+but the processor beside them is shared."""
 MAX_LOAN_S = 300
-"""Longest loan in seconds that is asked for: visitors have a quota of minutes a day."""
+"""Longest loan of a GPU in seconds: visitors have a quota of some minutes a day."""
 
 
 def on_space(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is a Space."""
     return bool(environ.get("SPACE_ID"))
 
 
 def on_zero_gpu(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is a Space that lends a GPU."""
     return on_space(environ) and environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true")
 
 
 def device(environ: Mapping[str, str] = os.environ) -> str:
-    """Where the networks are put unless the command line says so."""
+    """The device of the networks unless the command line names one."""
     return "cuda" if on_zero_gpu(environ) else "cpu"
 
 
 def seconds_for(frames: int) -> int:
-    """How long a GPU is asked for, estimated from the number of frames."""
+    """Seconds for which a GPU is borrowed, estimated from the number of frames."""
     return min(MAX_LOAN_S, START_S + round(frames * FRAME_S))
 
 
@@ -49,8 +51,8 @@ def on_gpu(
 ) -> Callable[..., Answer]:
     """The function itself; on ZeroGPU, one that runs it with a GPU on loan.
 
-    There the function, or generator, runs in a process of its own: what goes in and comes out is pickled, and
-    what it keeps for itself (the networks) has to be there when the server starts.
+    There the function, or generator, runs in a process of its own: its arguments and results are pickled, and
+    what it holds itself (the networks) has to exist when the server starts.
 
     Args:
         frames_of: takes the same arguments and returns how many frames will be computed.
@@ -66,7 +68,7 @@ def on_gpu(
 
 
 def prepare_threads(threads: int) -> None:
-    """Hold the networks' arithmetic to so many threads; 0 leaves it as it is."""
+    """Limit the networks to a number of threads; 0 leaves it as it is."""
     if threads:
         import torch
 
@@ -74,7 +76,8 @@ def prepare_threads(threads: int) -> None:
 
 
 def check_mcp() -> None:
-    """
+    """Check that the MCP server can start.
+
     Raises:
         LangTrackError: the package that an MCP server needs is not installed.
     """

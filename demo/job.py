@@ -31,7 +31,7 @@ Kind = Literal["follow", "correct", "compare", "export", "open"]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a job is. ``picture`` is a JPEG of the four panels, two by two, in their order."""
+    """Progress of a job. ``picture`` is a JPEG of the four panels, two by two, in their order."""
 
     stage: Stage = "waiting"
     frames: int = 0
@@ -41,13 +41,14 @@ class Progress:
 
     @property
     def left_s(self) -> float | None:
+        """Seconds until the job is done, at its present rate; None when that is not known."""
         if not self.total or not self.fps or self.stage not in ("following", "writing"):
             return None
         return max(self.total - self.frames, 0) / self.fps
 
 
 class JobAborted(Exception):
-    """Ends a job the way an error does, so that no file stays."""
+    """Raised to end a job the way an error does, so that no file stays."""
 
 
 class Job:
@@ -60,7 +61,7 @@ class Job:
         folder: for the files; removed when the job failed or was aborted.
         error: one sentence when it failed.
         warning: one sentence when the clip is damaged or ends early.
-        delivered: the page that watched has got the result.
+        delivered: whether the page that watched the job has received the result.
     """
 
     kind: Kind = "follow"
@@ -88,18 +89,19 @@ class Job:
         raise NotImplementedError
 
     def submit_to(self, pool: Executor) -> None:
+        """Put the job into a pool of threads."""
         self._future = pool.submit(self._run)
 
     @property
     def outcome(self) -> Outcome | None:
-        """None until the job is over."""
+        """How the job ended; None until it is over."""
         if not self.over:
             return None
         return "cancelled" if self._future.cancelled() else self._outcome
 
     @property
     def over(self) -> bool:
-        """Finished, failed, or cancelled before it started: nothing computes any more."""
+        """Whether the job finished, failed, or was cancelled before it started: nothing computes any more."""
         return self._future.done()
 
     def cancel(self, *, keep: bool) -> None:
@@ -138,7 +140,7 @@ class Job:
         return self._cancelled
 
     def report(self, progress: Progress) -> None:
-        """Set the progress; a job that was cancelled goes on saying that it stops."""
+        """Set the progress; a job that was cancelled keeps the stage "stopping"."""
         with self._lock:
             if not self._cancelled:
                 self.progress = progress
@@ -159,8 +161,12 @@ class Job:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+RATE_WINDOW_S = 2.0
+"""Seconds over which the rate is averaged: long enough to be steady, short enough to follow a change."""
+
+
 class RateMeter:
-    """Frames done, frames a second over the last two seconds, and whether a picture is due."""
+    """A meter of a job's progress: its frames, its rate, and when the next picture is due."""
 
     def __init__(self, total: int | None, preview_hz: float) -> None:
         self.total = total
@@ -169,6 +175,7 @@ class RateMeter:
         self._moments: deque[float] = deque([time.monotonic()])
 
     def picture_due(self) -> bool:
+        """Whether it is time for another picture; the next one is due a period later."""
         now = time.monotonic()
         if now < self._next_picture_s:
             return False
@@ -176,9 +183,10 @@ class RateMeter:
         return True
 
     def advance(self, stage: Stage, before: Progress, picture: bytes | None) -> Progress:
+        """The progress after one more frame."""
         now = time.monotonic()
         self._moments.append(now)
-        while len(self._moments) > 2 and now - self._moments[0] > 2.0:
+        while len(self._moments) > 2 and now - self._moments[0] > RATE_WINDOW_S:
             self._moments.popleft()
         fps = (len(self._moments) - 1) / max(now - self._moments[0], 1e-6)
         frames = before.frames + 1
@@ -187,14 +195,14 @@ class RateMeter:
 
 
 def _sentence(error: BaseException) -> str:
-    """What the page is told; what only the operator can use goes to the log."""
+    """The sentence for the page; details that only the operator can use go to the log."""
     if isinstance(error, LangTrackError):
         return without_paths(str(error))
     if isinstance(error, MemoryError):
         return "The server ran out of memory. Try a smaller clip."
     log.error("a job failed", exc_info=error)
     if isinstance(error, OSError):
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        why = "its disk is full" if full else error.strerror or type(error).__name__
+        disk_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        why = "its disk is full" if disk_full else error.strerror or type(error).__name__
         return f"The server could not read or write a file: {why}."
     return "Something went wrong on the server. The operator finds the details in its log."

@@ -1,4 +1,4 @@
-"""Which jobs compute and which wait: a pool of threads with a bounded number of waiting jobs."""
+"""The queue of jobs: a pool of threads with a bounded number of waiting jobs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class JobQueue:
         self._jobs: list[Job] = []
 
     def submit(self, job: Job) -> None:
-        """The job starts by itself when its turn comes, unless it is cancelled before.
+        """Add a job, which starts by itself when its turn comes, unless it is cancelled before.
 
         Raises:
             LangTrackError: the queue is full.
@@ -42,10 +42,10 @@ class JobQueue:
             self._jobs.append(job)
 
     def position(self, job: Job) -> int:
-        """0 for a job that computes (or is over), 1 for the next one to start, and so on."""
+        """The job's place: 0 when it computes or is over, 1 for the next one to start, and so on."""
         with self._lock:
-            unfinished = [other for other in self._jobs if not other.over]
-        return max(0, unfinished.index(job) + 1 - self._places) if job in unfinished else 0
+            jobs = [other for other in self._jobs if not other.over]
+        return max(0, jobs.index(job) + 1 - self._places) if job in jobs else 0
 
     def close(self) -> None:
         """Wait until nothing computes; jobs that still wait never start."""

@@ -37,8 +37,8 @@ HEADER = """
 """
 
 
-def _sentences(call: Callable[..., Any]) -> Callable[..., Any]:
-    """The API's call with our errors as Gradio's: a sentence for the caller, and no traceback in the log."""
+def _with_gradio_errors(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn our errors in an API call into Gradio's: a sentence for the caller, no traceback in the log."""
     if inspect.isgeneratorfunction(call):
 
         @functools.wraps(call)
@@ -61,13 +61,14 @@ def _sentences(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 TOKEN_JS = "() => [sessionStorage.getItem('langtrack') || '']"
-"""Reads the session's token from the tab's own memory, so that a reloaded page finds its session again."""
+"""JavaScript that reads the session's token from the tab's memory: a reloaded page finds its session."""
 
 
 def _refuse_addresses(video: gr.Video) -> None:
-    """Gradio would fetch any web address that an API caller sends for a video; this one takes uploads only.
+    """Let a video component take uploads only: Gradio would fetch any web address that an API caller sends.
 
-    On the instance, because Gradio writes a stub file beside every module that has a component class.
+    The method is replaced on the instance, because Gradio writes a stub file beside every module that has a
+    component class.
     """
     move = video.async_move_resource_to_block_cache
 
@@ -91,24 +92,24 @@ class FormParts(NamedTuple):
     box: gr.Textbox
     start: gr.Number
     every: gr.Slider
-    saved: gr.UploadButton
+    open_saved: gr.UploadButton
 
     @property
     def request(self) -> list[Any]:
-        """What a run is asked with, in the order of `check_request`."""
+        """The components with the arguments of `check_request`, in their order."""
         return [self.video, self.text, self.box, self.start, self.every]
 
 
 def build_app(
     tracker: Tracker, settings: Settings, root: Path, examples_dir: Path
 ) -> tuple[gr.Blocks, Service]:
-    """The page and the service behind it.
+    """Build the page and the service behind it.
 
     Args:
         tracker: shared by all visitors; its `track_all` keeps all state of a run in the run.
-        root: folder for everything that visitors bring and runs make. It has to be (below) Gradio's upload
+        root: folder for the files that visitors upload and runs write. It has to be (below) Gradio's upload
             folder, which the variable GRADIO_TEMP_DIR names.
-        examples_dir: see `load_examples`.
+        examples_dir: folder for `load_examples`.
     """
     examples = load_examples(examples_dir)
     keep_s = int(settings.keep_hours * 3600)
@@ -161,47 +162,47 @@ def _form(examples: dict[str, Example]) -> FormParts:
             info="Larger is faster; the tracker still sees every frame.",
             elem_id="every",
         )
-    saved = gr.UploadButton(
+    open_saved = gr.UploadButton(
         "Open a saved run", file_types=[".zip"], size="sm", variant="secondary", elem_id="open"
     )
-    return FormParts(video, about, text, run, notice, shelf, box, start, every, saved)
+    return FormParts(video, about, text, run, notice, shelf, box, start, every, open_saved)
 
 
 def _connect_page(
     page: gr.Blocks, form: FormParts, stage: gr.HTML, events: PageEvents, settings: Settings
 ) -> None:
-    """Which event of the page calls which handler."""
+    """Connect every event of the page with its handler."""
     tools = ToolEvents(events)
     token = gr.Textbox(visible=False)
     view: list[Any] = [stage, form.notice, form.run]
-    filled: list[Any] = [form.video, form.text, form.box, form.start, form.about]
-    queued: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    quick: dict[str, Any] = {**queued, "queue": False}
+    form_fields: list[Any] = [form.video, form.text, form.box, form.start, form.about]
+    private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    quick: dict[str, Any] = {**private, "queue": False}
     form.video.change(events.inspect, form.video, form.about, **quick)
     starts = [
         gr.on([form.run.click, form.text.submit], events.begin, form.request, view, **quick),
         stage.work(tools.work, None, view, **quick),
-        page.load(events.on_load, token, [*filled, *view], js=TOKEN_JS, **quick),
-        form.saved.upload(tools.open_saved, form.saved, view, **quick),
+        page.load(events.on_load, token, [*form_fields, *view], js=TOKEN_JS, **quick),
+        form.open_saved.upload(tools.open_saved, form.open_saved, view, **quick),
     ]
     if form.examples is not None:
-        example = form.examples.click(events.fill_example, None, filled, **quick)
+        example = form.examples.click(events.fill_example, None, form_fields, **quick)
         starts.append(example.success(events.begin, form.request, view, **quick))
     for start in starts:
-        watching = start.success(
-            events.watch, None, view, trigger_mode="multiple", concurrency_limit=None, **queued
+        watch = start.success(
+            events.watch, None, view, trigger_mode="multiple", concurrency_limit=None, **private
         )
-        watching.failure(events.failed, None, view, **quick)
+        watch.failure(events.failed, None, view, **quick)
     stage.act(tools.act, None, stage, trigger_mode="multiple", **quick)
     stage.look(
-        tools.look, None, stage, trigger_mode="multiple", concurrency_limit=settings.concurrency, **queued
+        tools.look, None, stage, trigger_mode="multiple", concurrency_limit=settings.concurrency, **private
     )
     stage.stop(events.cancel, None, view, api_name="stop", **quick)
     page.unload(events.on_unload)
 
 
 def _connect_api(form: FormParts, api: Api) -> None:
-    """Gradio wants a component for every value of a call, so these are there and not to be seen."""
+    """Offer the API. Gradio needs a component for every value of a call, so these are invisible ones."""
     report = gr.JSON(label="Report", visible=False)
     archive = gr.File(label="Files of the run, ZIP", visible=False)
     run_id = gr.Textbox(label="Run", visible=False)
@@ -214,7 +215,7 @@ def _connect_api(form: FormParts, api: Api) -> None:
         (api.results, run_id, [report, archive]),
     ):
         call.click(
-            _sentences(endpoint),
+            _with_gradio_errors(endpoint),
             inputs,
             outputs,
             api_name=endpoint.__name__,
@@ -235,7 +236,7 @@ def launch_options(settings: Settings, examples_dir: Path) -> Mapping[str, Any]:
         "run_history": False,
         "enable_monitoring": False,
         "share": False,
-        "state_session_capacity": 200,  # Gradio remembers the last values of that many pages, open or gone
+        "state_session_capacity": 200,  # pages, open or closed, whose last values Gradio remembers
         "show_error": False,
         "footer_links": ["api"],
         "ssr_mode": False,

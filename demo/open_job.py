@@ -1,4 +1,4 @@
-"""Opening a saved project: unpacked, checked, and made ready for the page."""
+"""The job that opens a saved project: it is unpacked, checked, and made ready for the page."""
 
 from __future__ import annotations
 
@@ -49,28 +49,31 @@ class OpenProjectJob(Job):
                 f"The project has {size_mb:.0f} MB; this server takes up to {self.settings.max_bundle_mb} MB."
             )
         self.folder.mkdir(parents=True)
-        opened = open_bundle(self.archive, self.folder / "opened", limits)
-        saved = opened.project
-        info = None if opened.video is None else open_video(str(opened.video), self.settings)
-        if info is not None and (info.width, info.height) != (saved.video["width"], saved.video["height"]):
+        bundle = open_bundle(self.archive, self.folder / "opened", limits)
+        project = bundle.project
+        info = None if bundle.video is None else open_video(str(bundle.video), self.settings)
+        if info is not None and (info.width, info.height) != (
+            project.video["width"],
+            project.video["height"],
+        ):
             raise LangTrackError("The video in the project has another size than its runs.")
-        total = sum(len(segment.run.rows) for target in saved.targets for segment in target.segments)
+        total = sum(len(segment.run.rows) for target in project.targets for segment in target.segments)
         if total > self.settings.max_frames * 4:
             raise LangTrackError("The project holds more frames than this server takes.")
         self.progress = replace(self.progress, total=total)
-        workspace = Workspace(self.folder, opened.video, info, Project(saved.video))
+        workspace = Workspace(self.folder, bundle.video, info, Project(project.video))
         meter = RateMeter(total, self.settings.preview_hz)
-        for target in saved.targets:
-            workspace.take_over(target)
+        for target in project.targets:
+            workspace.add_empty(target)
             results = []
             for number, segment in enumerate(target.segments):
-                maps = self._maps(segment, saved.video, f"maps-{target.id}-{number}.u8.gz", meter)
+                maps = self._maps(segment, project.video, f"maps-{target.id}-{number}.u8.gz", meter)
                 edit = segment.run.manifest.get("edit", number)
                 geometry = FrameGeometry.of_run(segment.run)
                 results.append(SegmentResult(target.id, segment, edit, geometry, maps))
             workspace.add_segments(results)
-        if opened.video is not None and info is not None:
-            workspace.player_video = self._make_player_video(opened.video, info)
+        if bundle.video is not None and info is not None:
+            workspace.player_video = self._make_player_video(bundle.video, info)
         self.session.adopt(workspace)
 
     def _maps(self, segment: Segment, video: Mapping[str, Any], name: str, meter: RateMeter) -> Maps:
@@ -98,7 +101,7 @@ class OpenProjectJob(Job):
         return writer.finished(whole=True)
 
     def _check_stopped(self) -> None:
-        if self.stopped():  # half a project is of no use
+        if self.stopped():  # half a project has no use
             raise JobAborted
 
 

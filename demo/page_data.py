@@ -1,4 +1,4 @@
-"""What the page has to know and Python already does: each fact has its home here or in `langtrack_core`.
+"""Facts that the page needs and Python already has: each of them is defined here or in `langtrack_core`.
 
 The page gets it once, with the player: `page_data` for the program, `page_style` for the style sheet.
 """
@@ -24,6 +24,7 @@ from .job import Kind, Stage
 from .track_request import MAX_EVERY
 
 PAGE = Path(__file__).parent / "page"
+"""Folder of the page's markup, style sheet and modules."""
 
 STAGE_TEXTS: dict[Stage, str] = {
     "waiting": "Waiting for a free place",
@@ -32,6 +33,7 @@ STAGE_TEXTS: dict[Stage, str] = {
     "writing": "Writing the files",
     "stopping": "Stopping after this frame",
 }
+"""The text beside the progress bar for each stage of a job."""
 KIND_TEXTS: dict[Kind, str] = {
     "follow": "Following",
     "correct": "Correcting",
@@ -39,21 +41,23 @@ KIND_TEXTS: dict[Kind, str] = {
     "export": "Making the files",
     "open": "Opening the saved run",
 }
-"""What is shown instead of “Following” while such work computes."""
+"""The text for the stage "following", for each kind of job."""
 
 RULE_TEXTS: dict[Rule, str] = {"fused": "the fusion of both", "language": "language", "tracker": "tracker"}
 RECTANGLE_TEXTS: dict[Rectangle, str] = {"enclosing": "upright", "rotated": "rotated"}
+"""The labels of the choices in the tool “What if”."""
 SLIDERS = {
-    "start": "Found from a confidence of",
+    "start": "Found at a confidence of at least",
     "lost": "Lost below a confidence of",
     "margin": "Language is clearly better by",
-    "reanchor_after": "… on so many frames in a row",
-    "distrust_rate": "A contradicted tracker is doubted by",
-    "overlap": "Branches agree from an overlap of",
-    "every": "Language asked on every … frame",
+    "reanchor_after": "… on this many frames in a row",
+    "distrust_rate": "Distrust of a contradicted tracker",
+    "overlap": "Branches agree at an overlap of at least",
+    "every": "Language branch runs every … frames",
 }
 """Labels of the sliders for what-if settings, in the order of the page."""
 SLIDER_LIMITS = {**FUSION_LIMITS, "every": Limit(1, MAX_EVERY, 1)}
+"""Lowest value, highest value and step of each slider."""
 
 
 def page_data() -> dict[str, Any]:
@@ -78,7 +82,7 @@ def page_style() -> str:
 def program_path() -> str:
     """The address of ``page/`` on the server, which changes with its content.
 
-    A browser keeps modules by their addresses, so after an upgrade it must not meet an old address again. The
+    A browser caches modules by their addresses, so after an upgrade the addresses have to be new. The
     modules import each other by relative addresses, so the new path holds for all of them.
     """
     content = b"".join(path.read_bytes() for path in sorted(PAGE.glob("*.js")))
@@ -86,7 +90,7 @@ def program_path() -> str:
 
 
 def program_route() -> Route:
-    """Serves the modules; for the server's ``app_kwargs``. A `Mount` fails behind a proxy's path."""
+    """The route that serves the modules, for ``app_kwargs``. A `Mount` fails behind a proxy's path."""
     files = StaticFiles(directory=PAGE)
 
     async def module(request: Request) -> Response:

@@ -1,7 +1,7 @@
-"""What the page's events do: plain functions and generators over a `Service`, tested without a server.
+"""Handlers of the page's events: plain functions and generators over a `Service`, tested without a server.
 
 Whatever takes long is two events: one checks the request, starts its job, and answers at once; `watch` then
-shows how far the job is. So wrong input never waits, twenty clicks make one run, and a page that was reloaded
+shows the job's progress. So wrong input never waits, twenty clicks make one run, and a page that was reloaded
 watches the same run again.
 """
 
@@ -25,7 +25,7 @@ from .track_request import open_video
 
 
 class View(NamedTuple):
-    """Everything that a run changes on the page, in the order of the events' outputs."""
+    """All that a run changes on the page, in the order of the events' outputs."""
 
     player: Any = gr.skip()
     notice: Any = gr.skip()
@@ -43,17 +43,17 @@ class Form(NamedTuple):
 
 
 class PageEvents:
-    """The handlers of one server; all that belongs to one visitor is in its `Session`."""
+    """The handlers of one server; everything that belongs to one visitor is in the `Session`."""
 
     def __init__(self, service: Service, examples: dict[str, Example]) -> None:
         self.service = service
         self.examples = examples
-        self._watched: set[tuple[str | None, int]] = set()
+        self._watching: set[tuple[str | None, int]] = set()
 
     # --- the form -------------------------------------------------------------------------------------------
 
     def inspect(self, path: str | None, request: gr.Request) -> str:
-        """A line about the chosen video, or what is wrong with it, beside the upload."""
+        """A line of facts about the chosen video, or the error that it has."""
         if not path:
             return ""
         self.claim_upload(path, request)
@@ -69,7 +69,7 @@ class PageEvents:
         return notice("facts", " · ".join(facts))
 
     def fill_example(self, event: gr.EventData) -> Form:
-        """One click on an example: its clip and its sentence."""
+        """Fill the form with an example's clip and sentence, after a click on it."""
         example = self.examples.get(str(event._data.get("name")))
         if example is None:
             raise gr.Error("There is no such example.", print_exception=False)
@@ -89,27 +89,27 @@ class PageEvents:
         """Check the form and start the run."""
         session = self.claim_upload(video, request)
         try:
-            checked = self.service.check_request(video, text, box, start, every)
-            job = self.service.follow(session, checked, fresh=True)
+            track_request = self.service.check_request(video, text, box, start, every)
+            job = self.service.follow(session, track_request, fresh=True)
         except LangTrackError as error:
             return View(notice=notice("error", str(error)))
         return self.started_view(session, job)
 
     def watch(self, request: gr.Request) -> Iterator[View]:
-        """How far the session's job is, until it is over.
+        """Show the progress of the session's job until it is over.
 
-        Nothing when this page watches it already, or has its result: after a question that was refused the
-        page keeps what the visitor has drawn and typed.
+        Nothing changes when this page watches the job already, or has its result: after a question that was
+        refused, the page keeps what the visitor has drawn and typed.
 
-        Ending the watching does not end the job: that does the session, when its page does not come back.
+        The job goes on when the watching ends. The session stops it, when its page does not come back.
         """
         session = self._session(request)
         job = session.job
         key = (request.session_hash, id(job))
-        if job is None or job.delivered or key in self._watched:
+        if job is None or job.delivered or key in self._watching:
             yield View()
             return
-        self._watched.add(key)
+        self._watching.add(key)
         try:
             before: dict[str, Any] = {}
             while not job.wait(1.0 / self.service.settings.preview_hz):
@@ -120,7 +120,7 @@ class PageEvents:
             job.delivered = True
             yield self.finished_view(session, job)
         finally:
-            self._watched.discard(key)
+            self._watching.discard(key)
 
     def cancel(self, request: gr.Request) -> View:
         """Stop the session's job, or take it out of the queue, and show what was done so far."""
@@ -130,7 +130,7 @@ class PageEvents:
         return View() if session.job is None else self.finished_view(session, session.job)
 
     def on_load(self, token: str | None, request: gr.Request) -> tuple[Any, ...]:
-        """A page was opened or reloaded: with the token of a session that is still there, it goes on."""
+        """Give a page that was opened or reloaded the session of its token, when that still exists."""
         session = self.service.sessions.resume(request.session_hash, token)
         if session is None:
             return (*Form(), *View())
@@ -145,20 +145,20 @@ class PageEvents:
         return (*form, *view)
 
     def failed(self, request: gr.Request) -> View:
-        """Something broke: the page must not stay in its waiting state."""
+        """Free a page whose event has failed: it must not stay in its waiting state."""
         session = self._session(request)
         if session.job is not None:
             session.job.cancel(keep=False)
         return _ready(self.page_value(session), notice("error", "That did not work. Try again."))
 
     def on_unload(self, request: gr.Request) -> None:
-        """The tab was closed or reloaded."""
+        """Note that the tab was closed or reloaded."""
         self.service.sessions.leave(request.session_hash)
 
     # --- shared with the tools ------------------------------------------------------------------------------
 
     def claim_upload(self, path: str | None, request: gr.Request) -> Session:
-        """The page's session; an upload goes with it."""
+        """The page's session, which owns the upload from now on."""
         session = self._session(request)
         session.claim_upload(path)
         return session
@@ -181,7 +181,7 @@ class PageEvents:
         return _ready(value, _outcome(job, value) + warnings)
 
     def page_value(self, session: Session, *, newest: bool = False) -> dict[str, Any]:
-        """The player's value: the workspace, or nothing yet. ``newest``: show the target that came last."""
+        """The player's value: the workspace, or nothing. ``newest`` shows the target that came last."""
         workspace = session.workspace
         if workspace is not None:
             with workspace.lock:
@@ -226,7 +226,7 @@ def _outcome(job: Job, value: dict[str, Any]) -> str:
         return notice("warning", "The saved run was saved without its video, so there is nothing to show.")
     if job.kind == "open":
         return notice("good", "The saved run is open.")
-    found, frames_of_track = value.get("found", (0, 0))
-    if found == 0:
+    frames_found, track_length = value.get("found", (0, 0))
+    if frames_found == 0:
         return notice("warning", "Not found in any frame. Try other words, or give a box on the start frame.")
-    return notice("good", f"Found in {found} of {frames_of_track} frames.")
+    return notice("good", f"Found in {frames_found} of {track_length} frames.")

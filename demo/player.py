@@ -4,12 +4,12 @@ Its value is one JSON object, its ``state`` one of:
     empty    nothing yet: the four views explain themselves
     running  ``title``, and the fields of `Service.progress` with the picture in base64
     done     ``player_video`` (the clip's frames), ``maps`` (a file per target), ``run`` (JSON text: the
-             numbers of every frame of every target), ``files`` (per target) to download, ``found``: on how
-             many frames the newest target was found, and how many its track has
-``token`` is what the page keeps to find its session again after a reload.
+             numbers of every frame of every target), ``files`` (per target) to download, ``found``: number
+             of frames on which the newest target was found, and of all frames of its track
+The page keeps ``token`` to find its session again after a reload.
 
-Its property ``reply`` answers one question of the page, see `actions`; ``page`` is that of `page_data`. The
-template never contains a value, so nothing from outside is ever parsed as HTML or as a template.
+Its property ``reply`` answers one question of the page, see `tool_events`; ``page`` is that of `page_data`.
+The template never contains a value, so nothing from outside is ever parsed as HTML or as a template.
 """
 
 from __future__ import annotations
@@ -37,25 +37,27 @@ import(props.page.program.url).then(
 """
 """The body of the function that Gradio calls with a new component; it starts the modules in ``page/``."""
 EMPTY: dict[str, Any] = {"state": "empty"}
+"""Value of the player before the first run."""
 FILE_NOTES = {
     "fused.mp4": "the track to use",
     "mask.mp4": "the language branch's mask",
-    "rectangle.mp4": "its smallest rectangle",
+    "rectangle.mp4": "the rectangle around it",
     "tracker.mp4": "the tracker's box",
-    "boxes.csv": "per frame: boxes, confidences, why",
-    "masks.json": "all masks, COCO run lengths",
-    "manifest.json": "what was run, with which weights",
+    "boxes.csv": "boxes, confidences and reason by frame",
+    "masks.json": "all masks as COCO run lengths",
+    "manifest.json": "query, settings and weights",
     "otb.txt": "boxes for OTB's toolkit",
     "lasot.txt": "boxes for LaSOT's toolkit",
     "got10k.txt": "boxes for GOT-10k's toolkit",
 }
-"""What stands beside each download, in the order of the list."""
+"""The note beside each download; the order is that of the list on the page."""
 TARGET_FIELDS: tuple[str, ...] = ("id", "name", "colour", "expression", "edits", "can_undo", "stale")
 TARGET_FIELDS += ("verdicts", "settings", "recorded", "what_if", "changed", "notes")
-"""What the page gets of a target's state, beside its columns."""
+"""Names of the entries of a target's state that the page gets, beside its columns."""
 
 
 def player() -> gr.HTML:
+    """The component, still empty."""
     return gr.HTML(
         EMPTY,
         html_template=(PAGE / "player.html").read_text(encoding="utf-8"),
@@ -69,14 +71,14 @@ def player() -> gr.HTML:
 
 
 def running(progress: Mapping[str, Any], token: str) -> dict[str, Any]:
-    """While work waits or computes; ``progress`` is that of `Service.progress`."""
+    """The value while a job waits or computes; ``progress`` is that of `Service.progress`."""
     picture = progress.get("picture")
     encoded = base64.b64encode(picture).decode() if picture else None
     return {**progress, "state": "running", "token": token, "picture": encoded}
 
 
 def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[str, Any]:
-    """The workspace; ``state`` is that of `Workspace.state`.
+    """The value with tracks to show; ``state`` is that of `Workspace.state`.
 
     Args:
         newest: show the target that came last; otherwise the one that the page shows already.
@@ -103,11 +105,12 @@ def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[
 
 
 def download(path: Path, note: str = "") -> dict[str, Any]:
+    """A file that the page offers for download."""
     return {"name": path.name, "note": note, "bytes": path.stat().st_size, "file": _served(path)}
 
 
 def _numbers(target: Mapping[str, Any]) -> dict[str, Any]:
-    """What the page knows of a target: columns with an entry per frame of its track, and what stands once."""
+    """A target as the page gets it: columns with an entry per frame of its track, and what it has once."""
     maps = target["maps"]
     width, height = maps["size"]
     frames = len(target["run"]["index"])
@@ -125,5 +128,5 @@ def _downloads(target: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _served(path: Path) -> dict[str, Any]:
-    """Gradio knows such an object by its form and gives it an address on the way out."""
+    """A file for the page. Gradio recognises the object by its form and gives it an address."""
     return gr.FileData(path=str(path), orig_name=path.name).model_dump()

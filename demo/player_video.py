@@ -1,8 +1,8 @@
-"""What the page's player plays: the clip once, small, and beside it each run's maps of 0 to 255.
+"""Files for the page's player: the clip once, small, and beside it each run's maps of 0 to 255.
 
-The page draws its pictures from three things: this video (the clip's frames and nothing else), the maps (what
-both branches said of every pixel), and the numbers of a `timeline`. So a correction, another target or other
-fusion settings never encode a video again, and a map can be looked at with any threshold.
+The page draws its pictures from three things: this video (the clip's frames and nothing else), the maps (both
+branches' probabilities of every pixel), and the numbers of a `timeline`. So a correction, another target or
+other fusion settings never encode a video again, and a map can be looked at with any threshold.
 
 A maps file is gzip of ``(frames, 2, h, w)`` uint8, language before tracker, zeros where a branch did not
 run. Each `CHUNK` frames are a gzip member of their own: the page fetches and unpacks a few at a time, and
@@ -26,14 +26,16 @@ from langtrack_core.types import Estimate, Frame, Step
 from langtrack_core.video import VideoInfo, VideoWriter
 
 CHUNK = 64
-"""Frames that the page fetches and unpacks at a time: two seconds of video, some tens of kilobytes."""
+"""Number of frames that the page fetches and unpacks at a time: two seconds of video in some tens of
+kilobytes, so that a jump costs little and playing asks seldom."""
 MAP_SIDE = 256
-"""Longest side of a map in pixels. The networks make their masks of 80 and 127 pixels."""
+"""Longest side of a map in pixels. More would show nothing new: the networks' own masks have 80 and 127."""
 PLAYER_CRF = 24
 """Quality of the player's video, lower than that of the four videos to keep (H.264's scale, where 0 is the
-best): it is for looking alone, and is made on top of them."""
+best): it is for looking at alone, and is encoded on top of them."""
 PREVIEW_SIDE = 480
-"""Longest side in pixels of one of the four pictures of the live view, which come as one JPEG of 60 kB."""
+"""Longest side in pixels of one of the four pictures of the live view: all four come as one JPEG of 60 kB, a
+few times a second."""
 
 Picture = NDArray[np.uint8]
 
@@ -61,7 +63,7 @@ class PlayerVideoWriter(VideoWriter):
         self.frames = 0
 
     def add(self, frame: Frame) -> None:
-        self.write(_shrunk(frame.rgb, self.size_wh), frame.time_s)
+        self.write(_shrink(frame.rgb, self.size_wh), frame.time_s)
         self.frames = frame.index + 1
 
     def finished(self, *, whole: bool) -> PlayerVideo:
@@ -81,7 +83,7 @@ class Maps:
     offsets: tuple[int, ...]
 
     def chunk(self, number: int) -> Picture:
-        """``(up to CHUNK, 2, h, w)`` uint8: the frames from ``number * CHUNK`` on."""
+        """The maps from frame ``number * CHUNK`` on, ``(up to CHUNK, 2, h, w)`` uint8."""
         width, height = self.size_wh
         begin, end = self.offsets[number : number + 2]
         with self.path.open("rb") as stream:
@@ -91,7 +93,7 @@ class Maps:
 
 
 class MapsWriter:
-    """Writes a maps file frame by frame; memory does not grow with the length."""
+    """Writer of a maps file, frame by frame; its memory does not grow with the length."""
 
     def __init__(self, path: Path, width: int, height: int) -> None:
         self.path = path
@@ -104,7 +106,7 @@ class MapsWriter:
         self.add_maps(np.stack([self._small(step.language), self._small(step.tracker)]))
 
     def add_maps(self, maps: Picture) -> None:
-        """``(2, h, w)`` uint8 of one frame."""
+        """Add the maps of one frame, ``(2, h, w)`` uint8."""
         self._frames.append(maps)
         if len(self._frames) == CHUNK:
             self._flush()
@@ -131,35 +133,35 @@ class MapsWriter:
     def _small(self, estimate: Estimate | None) -> Picture:
         if estimate is None:
             return np.zeros(self.size_wh[::-1], np.uint8)
-        return _shrunk(estimate.mask_u8, self.size_wh)
+        return _shrink(estimate.mask_u8, self.size_wh)
 
     def _flush(self) -> None:
-        packed = gzip.compress(np.stack(self._frames).tobytes(), compresslevel=1, mtime=0)
-        self._stream.write(packed)
-        self._offsets.append(self._offsets[-1] + len(packed))
+        chunk = gzip.compress(np.stack(self._frames).tobytes(), compresslevel=1, mtime=0)
+        self._stream.write(chunk)
+        self._offsets.append(self._offsets[-1] + len(chunk))
         self._frames.clear()
 
 
 def merged_maps(parts: Sequence[Maps], owners: Mapping[int, tuple[int, int]], path: Path) -> Maps:
-    """One maps file of a track that is put together of several runs.
+    """Write one maps file for a track that consists of several runs.
 
     Args:
         owners: frame number -> which of the parts it is from, and its place there. Frames are written in
             rising order; of each part one chunk is unpacked at a time.
     """
-    unpacked: dict[int, tuple[int, Picture]] = {}
+    chunks: dict[int, tuple[int, Picture]] = {}  # by part: the number of a chunk, and its maps
     # The writer scales to the same size, since all runs are of one video.
     with MapsWriter(path, *parts[0].size_wh) as writer:
         for frame in sorted(owners):
             part, place = owners[frame]
             number, at = divmod(place, CHUNK)
-            if part not in unpacked or unpacked[part][0] != number:
-                unpacked[part] = number, parts[part].chunk(number)
-            writer.add_maps(unpacked[part][1][at])
+            if part not in chunks or chunks[part][0] != number:
+                chunks[part] = number, parts[part].chunk(number)
+            writer.add_maps(chunks[part][1][at])
     return writer.maps
 
 
-def _shrunk(picture: Picture, size_wh: tuple[int, int]) -> Picture:
+def _shrink(picture: Picture, size_wh: tuple[int, int]) -> Picture:
     return cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 

@@ -1,4 +1,5 @@
-"""The folder for everything that visitors bring and runs make; it ends with its server, however that ends.
+"""The folder for the files that visitors upload and runs write; it is removed with its server, however that
+ends.
 
 A server that ends normally removes its folder. One that was killed outright cannot, so the next one to start
 does. A lock in the folder tells which servers still live: the system drops it with the process, whereas a
@@ -17,9 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PREFIX = "langtrack-"
+"""Beginning of the name of every server's folder, by which the next server finds it."""
 LOCK = "server.lock"
 FILES = "files"
-"""The lock stands beside the visitors' files, not among them: Gradio serves what is there."""
+"""Names of the lock and of the folder for visitors' files. The lock is beside that folder and not in it,
+because Gradio serves everything in there."""
 
 
 @contextmanager
@@ -29,40 +32,42 @@ def server_root() -> Iterator[Path]:
     Ctrl-C and SIGTERM are ignored during the removal, so this is for the main thread.
     """
     remove_stale()
-    home = Path(tempfile.mkdtemp(prefix=PREFIX))
-    # Locked before it has its name, so that nobody ever sees it free.
-    lock = os.open(home / f"{LOCK}.new", os.O_RDWR | os.O_CREAT, 0o600)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    # Take the lock before the file has its name, so that no other server ever sees it free.
+    lock = os.open(folder / f"{LOCK}.new", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        (home / f"{LOCK}.new").rename(home / LOCK)
-        (home / FILES).mkdir()
-        yield home / FILES
+        (folder / f"{LOCK}.new").rename(folder / LOCK)
+        (folder / FILES).mkdir()
+        yield folder / FILES
     finally:
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-        _remove(home)
+        handlers = {
+            number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        _remove(folder)
         os.close(lock)
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 def remove_stale() -> None:
     """Remove the folders of servers that are gone. Nothing without our lock file is ever touched."""
-    for home in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         try:
-            lock = os.open(home / LOCK, os.O_RDWR | os.O_NOFOLLOW)
+            lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
         except OSError:  # not a server's folder, or another user's
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(home)
+            _remove(folder)
         except OSError:  # its server lives
             continue
         finally:
             os.close(lock)
 
 
-def _remove(home: Path) -> None:
-    """The lock file goes last: what a thread still writes now, the next server can remove."""
-    shutil.rmtree(home / FILES, ignore_errors=True)
-    if not (home / FILES).exists():
-        shutil.rmtree(home, ignore_errors=True)
+def _remove(folder: Path) -> None:
+    """Remove a server's folder, its lock last: the next server can then remove what a thread still writes."""
+    shutil.rmtree(folder / FILES, ignore_errors=True)
+    if not (folder / FILES).exists():
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,5 @@
-"""What the page and the API ask for: each method checks a request and starts its job, or answers at once.
+"""The service behind the page and the API: each method checks a request and starts its job, or answers at
+once.
 
 Nothing here knows Gradio. A job belongs to the visitor's session, enters the queue, and starts by itself.
 """
@@ -26,11 +27,12 @@ from .open_job import OpenProjectJob
 from .sessions import Session, Sessions
 from .settings import Settings
 from .track_job import TrackJob, step_source
-from .track_request import Tracker, TrackRequest, check_request, different_texts, joined, parse_box
+from .track_request import Tracker, TrackRequest, check_request, different_texts, join_requests, parse_box
 from .workspace import Workspace
 
 CANCEL_WAIT_S = 5.0
-"""Seconds that `Service.cancel` waits for the frame that is being computed: a second or less on a CPU."""
+"""Seconds that `Service.cancel` waits for the frame that is being computed. A frame takes a second or less on
+a CPU."""
 
 Direction = Literal["forward", "backward"]
 DIRECTIONS: dict[str, tuple[Direction, ...]] = {
@@ -38,11 +40,11 @@ DIRECTIONS: dict[str, tuple[Direction, ...]] = {
     "backward": ("backward",),
     "both": ("forward", "backward"),
 }
-"""The passes of a correction, by what the page sends."""
+"""The passes of a correction, for each direction that the page can send."""
 
 
 class Service:
-    """What all visitors share; what belongs to one is in the `Session` that every call names.
+    """Everything that all visitors share. What belongs to one is in the `Session` that every call names.
 
     Every LangTrackError is one sentence for the visitor, and nothing was started then.
 
@@ -65,14 +67,14 @@ class Service:
         self._regions = on_gpu(partial(_regions, tracker), lambda frame, text: 4)
 
     def close(self) -> None:
-        """The server ends: stop all jobs and delete all files of all visitors."""
+        """Stop all jobs and delete all files of all visitors, at the end of the server."""
         self.sessions.close()
         self.queue.close()
 
     # --- jobs -----------------------------------------------------------------------------------------------
 
     def follow(self, session: Session, request: TrackRequest, *, fresh: bool = False) -> TrackJob:
-        """Follow a target from the start; with the session's video it joins those that are there.
+        """Follow a target from the start; on the session's own video it joins the other targets.
 
         Args:
             fresh: begin a new workspace, also with the same video.
@@ -83,9 +85,9 @@ class Service:
         self, session: Session, video: str | None, texts: Sequence[Any], *, every: int = 1
     ) -> TrackJob:
         """Follow several expressions through one decoding, a target each, named by its expression."""
-        words = different_texts(texts)
-        requests = [self.check_request(video, text, every=every) for text in words]
-        return self._track(session, joined(requests), [text[:80] for text in words], "compare")
+        expressions = different_texts(texts)
+        requests = [self.check_request(video, text, every=every) for text in expressions]
+        return self._track(session, join_requests(requests), [text[:80] for text in expressions], "compare")
 
     def correct(
         self,
@@ -99,7 +101,7 @@ class Service:
         """Run again from a frame, with a new box or a new sentence; the other frames stay as they are.
 
         Args:
-            frame: where the box lies, or from where the sentence counts.
+            frame: the frame of the box, or the one from which the sentence counts.
             text: None keeps the target's expression, "" drops it.
             box: "x1,y1,x2,y2"; may be empty when there is a new text.
             direction: "forward" to the end of the clip, "backward" to its beginning, or "both".
@@ -108,11 +110,11 @@ class Service:
         with workspace.lock:
             owner = workspace.project.target(whole_number(target, "The target"))
             last_frame = max(row.frame for row in owner.run().rows)
-            before = owner.segments[-1].run.manifest
+            manifest = owner.segments[-1].run.manifest
         if direction not in DIRECTIONS:
             raise LangTrackError(f"The direction is forward, backward or both, got {direction!r:.20}.")
         if parse_box(box) is None and not (text or "").strip():
-            raise LangTrackError("Draw a box on this frame, or give better words, to correct the track.")
+            raise LangTrackError("Draw a box on this frame, or write better words, to correct the track.")
         start = whole_number(frame, "The frame")
         if start > last_frame + 1:
             raise LangTrackError(
@@ -120,16 +122,16 @@ class Service:
             )
         request = self.check_request(
             str(_video_of(workspace)),
-            before.get("expression") if text is None else text,
+            manifest.get("expression") if text is None else text,
             box,
             start,
-            before.get("every", 1),
+            manifest.get("every", 1),
         )
         passes = [(replace(request, backward=way == "backward"), [owner.id]) for way in DIRECTIONS[direction]]
         return self._submit(session, workspace, passes, "correct", videos=False)
 
     def export(self, session: Session, target: int) -> ExportJob:
-        """Make the files of a track as it stands: corrections and other settings included."""
+        """Make the files of a track with its corrections and its other settings."""
         workspace = _workspace_of(session)
         number = whole_number(target, "The target")
         self._check_disk(workspace.folder)
@@ -143,7 +145,7 @@ class Service:
     # --- while a job computes, and after it -----------------------------------------------------------------
 
     def progress(self, session: Session, *, picture: bool = False) -> dict[str, Any]:
-        """Where the session's newest job is.
+        """Progress of the session's newest job.
 
         Returns:
             ``stage``: "idle", "waiting", "opening", "following", "writing", "stopping", "done", "cancelled"
@@ -169,7 +171,7 @@ class Service:
         return {**progress, "picture": now.picture} if picture else progress
 
     def cancel(self, session: Session) -> bool:
-        """Stop and keep what is done; True when nothing computes any more."""
+        """Stop the session's job and keep what is done; True when nothing computes any more."""
         job = session.job
         if job is None:
             return True
@@ -205,11 +207,11 @@ class Service:
     # --- a closer look at one frame -------------------------------------------------------------------------
 
     def words(self, session: Session, target: int, frame: float) -> dict[str, Any]:
-        """Which word moved the mask on a frame; see `demo.annotation.compare.Attribution`."""
+        """Measure which word moved the mask on a frame; see `demo.annotation.compare.Attribution`."""
         return asdict(self._attribute(*self._frame_and_text(session, target, frame)))
 
     def regions(self, session: Session, target: int, frame: float) -> dict[str, Any]:
-        """The separate strong regions on a frame, and sentences that would mean each of them.
+        """Find the separate strong regions on a frame, and a sentence that would mean each of them.
 
         Returns:
             ``count`` and ``regions``: each as `demo.annotation.compare.Region`, with ``means``: the index of
@@ -263,9 +265,8 @@ class Service:
 
     def _frame_and_text(self, session: Session, target: int, frame: float) -> tuple[Frame, str]:
         workspace = _workspace_of(session)
-        owner = workspace.project.target(whole_number(target, "The target"))
+        text = _expression_of(workspace.project.target(whole_number(target, "The target")))
         start = whole_number(frame, "The frame")
-        text = _expression_of(owner)
         with closing(
             read_frames(_video_of(workspace), start=start, on_damage=lambda sentence: None)
         ) as frames:
@@ -299,6 +300,6 @@ def _expression_of(target: Target) -> str:
 
 
 def _regions(tracker: Tracker, frame: Frame, text: str) -> list[dict[str, Any]]:
-    strong = regions(tracker, frame, text)
-    means = check_completions(tracker, frame, strong) if len(strong) > 1 else [0] * len(strong)
-    return [{**asdict(region), "means": index} for region, index in zip(strong, means, strict=True)]
+    candidates = regions(tracker, frame, text)
+    means = check_completions(tracker, frame, candidates) if len(candidates) > 1 else [0] * len(candidates)
+    return [{**asdict(region), "means": index} for region, index in zip(candidates, means, strict=True)]

@@ -1,10 +1,10 @@
-"""Who is here: one session per visitor's page, its files, and the run it has going. Nothing is shared.
+"""Sessions: one for each visitor's page, with its files and its run. Sessions share nothing.
 
 Every file of a visitor lies below one root folder, in a folder with a name that nobody can guess, because
 Gradio serves any file below its upload folder to whoever knows the path.
 
-A page that is reloaded comes back with the session's token (in its address, nowhere else) and finds its run
-again; a page that was closed does not come back, and after a few seconds its run stops and its files go.
+A page that is reloaded sends the session's token, which only its own tab has kept, and finds its run again. A
+page that was closed does not come back: after a few seconds its run stops and its files are deleted.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 class Session:
-    """What one page owns. ``lock`` guards every field.
+    """Everything that one page owns. ``lock`` guards every field.
 
     Attributes:
-        token: whoever shows it gets the session; it is for the page's own address.
+        token: whoever sends it gets the session; only the page's own tab keeps it.
         job: the newest job, over or not.
         workspace: the video that is worked on, None before the first run.
     """
@@ -47,7 +47,7 @@ class Session:
         self.closed = False
 
     def claim_upload(self, path: Path | str | None) -> None:
-        """An upload that goes with the session: this very file, by its inode.
+        """Note an upload that is deleted with the session: this very file, by its inode.
 
         Gradio gives a clip one path for everybody and renames each upload onto it, so that the file may be
         another visitor's by the time this session ends.
@@ -57,7 +57,8 @@ class Session:
                 self.uploads[Path(path)] = _inode(Path(path))
 
     def check_free(self) -> None:
-        """
+        """Check that a new run may start.
+
         Raises:
             LangTrackError: a run of this session is still going on, or its page was closed.
         """
@@ -84,17 +85,17 @@ class Session:
             return job
 
     def new_folder(self) -> Path:
-        """A name for a folder below the session's, that nobody can guess; not made yet."""
+        """A path for a new folder of the session, with a name that nobody can guess; not made yet."""
         return self.folder / secrets.token_hex(8)
 
     def adopt(self, workspace: Workspace) -> None:
-        """What the page shows from now on; the files of the one before go."""
+        """Set the workspace that the page shows from now on; the files of the one before are deleted."""
         with self.lock:
             before, self.workspace = self.workspace, workspace
-            gone = self.closed
+            too_late = self.closed
         if before is not None and before is not workspace:
             before.close()
-        if gone:
+        if too_late:
             workspace.close()
 
     def close(self) -> None:
@@ -109,17 +110,17 @@ class Session:
 
     @property
     def busy(self) -> bool:
-        """Something computes, or waits for its turn."""
+        """Whether a job computes, or waits for its turn."""
         return self.job is not None and not self.job.over
 
 
 class Sessions:
-    """All pages that are open, by Gradio's session hash.
+    """The sessions of all open pages, by Gradio's session hash.
 
     Args:
         root: folder for all files of all visitors.
-        keep_s: a session without use and without a run goes after this long.
-        grace_s: a page that has gone may come back (a reload) within this long.
+        keep_s: seconds after which a session without use and without a run ends.
+        grace_s: seconds in which a page that has gone may come back, as a reload does.
     """
 
     def __init__(self, root: Path, keep_s: float, grace_s: float = 0.0) -> None:
@@ -129,10 +130,10 @@ class Sessions:
         self._lock = threading.Lock()
         self._open: dict[str, Session] = {}
         self._leaving: dict[str, tuple[Session, threading.Timer]] = {}
-        """By token: sessions whose last page has gone, until their time is over."""
+        """Sessions whose last page has gone, by token, with the timers that end them."""
 
     def get(self, key: str | None) -> Session:
-        """The page's session, made at first use. A caller without a key gets one of its own."""
+        """The page's session, made at first use. A caller without a key gets a new one."""
         self._sweep()
         with self._lock:
             key = key or secrets.token_hex(16)
@@ -147,7 +148,7 @@ class Sessions:
         """Give a reloaded page its session back.
 
         Returns:
-            None when no session has this token: it is over, or the server was started anew. Two pages may
+            None when no session has this token: it has ended, or the server was restarted. Two pages may
             share one session (a duplicated tab); it ends with the last of them.
         """
         if not key or not token:
@@ -156,19 +157,17 @@ class Sessions:
             session = self._by_token(token)
             if session is None or session.closed:
                 return None
-            leaving = self._leaving.pop(session.token, None)
-            if leaving is not None:
-                leaving[1].cancel()
+            self._stop_timer(session)
             before = self._open.get(key)
             self._open[key] = session
             session.last_used = time.monotonic()
-            alone = before is not None and before is not session and before not in self._open.values()
-        if alone and before is not None:
+            unused = before is not None and before is not session and before not in self._open.values()
+        if unused and before is not None:
             self.end(before)
         return session
 
     def find(self, token: str | None) -> Session | None:
-        """By its token, for callers of the API; None when there is none."""
+        """The session with a token, for callers of the API; None when there is none."""
         with self._lock:
             session = self._by_token(token)
             if session is not None:
@@ -176,7 +175,7 @@ class Sessions:
             return session
 
     def leave(self, key: str | None) -> None:
-        """The page has gone. Its session ends after ``grace_s``, unless a page comes back with its token."""
+        """Note that a page has gone. Its session ends after ``grace_s``, unless its token comes back."""
         with self._lock:
             session = self._pop(key)
             if session is not None and self._grace_s > 0:
@@ -189,7 +188,7 @@ class Sessions:
             self.end(session)
 
     def drop(self, key: str | None) -> None:
-        """The page has gone for good: its session ends at once, unless another page shares it."""
+        """End the session of a page that does not come back, at once, unless another page shares it."""
         with self._lock:
             session = self._pop(key)
         if session is not None:
@@ -199,18 +198,16 @@ class Sessions:
         """End a session at once: its run, its files, and the uploads that nobody else uses."""
         with self._lock:
             self._open = {key: other for key, other in self._open.items() if other is not session}
-            leaving = self._leaving.pop(session.token, None)
-            if leaving is not None:
-                leaving[1].cancel()
+            self._stop_timer(session)
         session.close()
         with self._lock:
-            shared = set().union(*(other.uploads for other in self._all()))
+            uploads_in_use = set().union(*(other.uploads for other in self._all()))
         for upload, inode in session.uploads.items():
-            if upload not in shared and _inode(upload) == inode:
+            if upload not in uploads_in_use and _inode(upload) == inode:
                 upload.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """The server ends."""
+        """End all sessions, at the end of the server."""
         with self._lock:
             sessions = self._all()
         for session in sessions:
@@ -228,9 +225,14 @@ class Sessions:
         return next((s for s in self._all() if hmac.compare_digest(s.token.encode(), key)), None)
 
     def _pop(self, key: str | None) -> Session | None:
-        """Forget a page; its session when that was the session's last page."""
+        """Forget a page, and return its session when that was the session's last page."""
         session = self._open.pop(key, None) if key else None
         return None if session in self._open.values() else session
+
+    def _stop_timer(self, session: Session) -> None:
+        departure = self._leaving.pop(session.token, None)
+        if departure is not None:
+            departure[1].cancel()
 
     def _expire(self, token: str) -> None:
         with self._lock:
@@ -239,13 +241,13 @@ class Sessions:
             self.end(session)
 
     def _sweep(self) -> None:
-        """Drop whoever left without a goodbye, as callers of the API may."""
-        horizon = time.monotonic() - self._keep_s
+        """End the sessions of pages that left without a message, as callers of the API may."""
+        oldest = time.monotonic() - self._keep_s
         with self._lock:
-            stale = [
-                key for key, session in self._open.items() if session.last_used < horizon and not session.busy
+            keys = [
+                key for key, session in self._open.items() if session.last_used < oldest and not session.busy
             ]
-        for key in stale:
+        for key in keys:
             self.drop(key)
 
 

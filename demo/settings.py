@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from langtrack_core.types import LangTrackError
 
 MAY_BE_ZERO = ("threads", "reload_grace_s", "min_free_mb")
+"""Fields for which 0 has a meaning: no limit, no waiting, no check."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,13 @@ class Settings:
         max_side: longest side in pixels; 3840 is what phones record.
         max_frames: longest clip in frames, whatever its rate: boxes and masks of a run are kept in memory.
         max_bundle_mb: largest project that is saved with its video, or opened, unpacked.
-        queue_size: visitors that may wait; the next one is told to come back.
+        queue_size: visitors that may wait; the next one is refused with a sentence.
         concurrency: runs that compute at the same time; they share the networks, not the cores.
-        threads: of the networks' arithmetic; 0 for as many as the machine has cores.
-        reload_grace_s: a page that has gone may come back this long and finds its run; then it is stopped.
-        min_free_mb: with less room on the disk no run is begun.
-        keep_hours: files of a visitor who never said goodbye are deleted after this long without use.
+        threads: number of threads for the networks; 0 for as many as the machine has cores.
+        reload_grace_s: seconds in which a page that has gone may come back to its run; then the run stops.
+        min_free_mb: no run starts while the disk has fewer free megabytes.
+        keep_hours: hours without use after which the files of a visitor are deleted, when no browser has
+            reported that the page was closed.
         preview_hz: pictures a second that the page gets while a run computes.
         player_side: longest side in pixels of one panel in the page's player; downloads have full size.
     """

@@ -1,12 +1,14 @@
-"""Colours and shapes of Gradio's own components. Ours are in style.css. No font is fetched from anywhere."""
+"""Colours and shapes of Gradio's own components; ours are in style.css. No font is fetched from a network."""
 
 from __future__ import annotations
 
 import gradio as gr
 from gradio.themes.utils import colors, sizes
 
-_AMBER_50_TO_950 = "fff8e6 ffedc0 ffdf8f ffcf5c ffbf33 f8ad0d d98f00 a96c00 7c4f00 553600 3a2500"
-_INK_50_TO_950 = "faf9f6 f2f0ea e4e1d8 cdc9bd a29e93 6b6860 4d4b45 34332f 232321 191917 111110"
+AMBER_SHADES = "fff8e6 ffedc0 ffdf8f ffcf5c ffbf33 f8ad0d d98f00 a96c00 7c4f00 553600 3a2500"
+INK_SHADES = "faf9f6 f2f0ea e4e1d8 cdc9bd a29e93 6b6860 4d4b45 34332f 232321 191917 111110"
+"""Hexadecimal colours from the lightest shade, 50, to the darkest, 950, in the steps of Gradio's palettes:
+amber for what can be pressed, and a warm grey, so that paper and ink match it."""
 
 
 def _hue(name: str, shades: str) -> colors.Color:
@@ -15,20 +17,21 @@ def _hue(name: str, shades: str) -> colors.Color:
 
 SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+"""Fonts of the operating systems, in the order of preference: none has to be fetched."""
 
 
 def theme() -> gr.themes.Base:
     """Paper and ink, with amber for what can be pressed; red and blue are left to the two branches."""
-    amber = _hue("amber", _AMBER_50_TO_950)
-    look = gr.themes.Base(
+    amber = _hue("amber", AMBER_SHADES)
+    base = gr.themes.Base(
         primary_hue=amber,
         secondary_hue=amber,
-        neutral_hue=_hue("ink", _INK_50_TO_950),
+        neutral_hue=_hue("ink", INK_SHADES),
         radius_size=sizes.radius_md,
         font=SANS,
         font_mono=MONO,
     )
-    return look.set(
+    return base.set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",
         background_fill_primary="white",

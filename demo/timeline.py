@@ -1,4 +1,4 @@
-"""What the page's player shows beside the pictures: columns of plain values, one entry per frame in each."""
+"""The timeline of the page's player: columns of plain values, one entry per frame in each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Numbers = list[float] | None
 
 
 class FrameGeometry(NamedTuple):
-    """What the page shows of a frame and a `Row` lacks; it is computed once for each run.
+    """Geometry of a frame that the page shows and a `Row` lacks; it is computed once for each run.
 
     Attributes:
         language_corners, tracker_corners: of the rotated rectangle around a branch's mask, x, y of four
@@ -32,6 +32,7 @@ class FrameGeometry(NamedTuple):
 
     @classmethod
     def of_step(cls, step: Step) -> FrameGeometry:
+        """The geometry of a frame that was just tracked."""
         language, tracker = step.language, step.tracker
         return cls(
             _numbers(None if language is None else language.corners_xy),
@@ -41,7 +42,7 @@ class FrameGeometry(NamedTuple):
 
     @classmethod
     def of_run(cls, run: Run) -> dict[int, FrameGeometry]:
-        """By frame; the rectangles come from the run's masks, about 1 ms a frame."""
+        """The geometry of every frame; the rectangles come from the run's masks, about 1 ms a frame."""
         return {
             row.frame: cls(
                 _numbers(rotated_rectangle(run, row.frame, "language")),
@@ -110,5 +111,5 @@ def _overlap(language: BranchResult | None, tracker: BranchResult | None) -> flo
 
 
 def _numbers(points: FloatArray | None) -> Numbers:
-    """Pixels to a tenth, in one list."""
+    """Coordinates in one list, rounded to a tenth of a pixel."""
     return None if points is None else np.round(points, 1).ravel().tolist()

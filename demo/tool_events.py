@@ -1,8 +1,9 @@
-"""What the annotator's tools in the player ask for, and the answers.
+"""Handlers of the annotator's tools in the player.
 
-The page sends one event with ``{"do": name, "n": number, …}``, a `Question`. What is quick (`act`), or looks
-at one frame (`look`), is answered in the player's property ``reply`` with the same number; what takes long
-(`work`) becomes a job like a run, and `PageEvents.watch` shows the rest. A question comes from outside.
+The page sends one event with ``{"do": name, "n": number, …}``, a `Question`. A quick question (`act`), or one
+about a single frame (`look`), is answered in the player's property ``reply`` with the same number. One that
+takes long (`work`) becomes a job like a run, and `PageEvents.watch` shows its progress. Questions come from
+outside: nothing in them is trusted.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from .track_request import without_paths
 from .workspace import Workspace
 
 Question = Mapping[str, Any]
+
 MAX_FILES = 5000
-"""Largest number of mask pictures in one upload: a frame each, for clips of a few minutes."""
+"""Largest number of mask pictures in one upload: one for each frame of a clip of a few minutes."""
 
 
 class ToolEvents:
@@ -62,7 +64,7 @@ class ToolEvents:
     # --- events ---------------------------------------------------------------------------------------------
 
     def act(self, event: gr.EventData, request: gr.Request) -> Any:
-        """Something quick with the visitor's workspace."""
+        """Answer a quick question about the visitor's workspace."""
         question = _question(event)
         session = self.service.sessions.get(request.session_hash)
         try:
@@ -78,7 +80,7 @@ class ToolEvents:
             return _refusal(question, error)
 
     def look(self, event: gr.EventData, request: gr.Request) -> Any:
-        """A closer look at one frame, with the networks."""
+        """Answer a question about one frame, with the networks."""
         question = _question(event)
         session = self.service.sessions.get(request.session_hash)
         try:
@@ -88,7 +90,7 @@ class ToolEvents:
             return _refusal(question, error)
 
     def work(self, event: gr.EventData, request: gr.Request) -> View:
-        """Start something long; watching it is the next event's."""
+        """Start a job for a question that takes long; the next event watches it."""
         question = _question(event)
         session = self.service.sessions.get(request.session_hash)
         try:
@@ -97,7 +99,7 @@ class ToolEvents:
             return View(player=_refusal(question, error))
 
     def open_saved(self, path: str | None, request: gr.Request) -> View:
-        """A saved run was uploaded."""
+        """Open a saved run that was uploaded."""
         session = self.events.claim_upload(path, request)
         try:
             return self.events.started_view(session, self.service.open_bundle(session, Path(path or "")))
@@ -129,7 +131,7 @@ class ToolEvents:
     # --- quick ----------------------------------------------------------------------------------------------
 
     def _change(self, session: Session, workspace: Workspace, question: Question) -> Any:
-        """What changes the tracks themselves gives the page its whole value anew."""
+        """Change the tracks themselves: the page gets its whole value anew."""
         change = {"undo": workspace.undo, "remove": workspace.remove}[question["do"]]
         change(_number(question, "target"))
         return gr.update(value=self.events.page_value(session))
@@ -179,7 +181,7 @@ class ToolEvents:
         return [self._upload(session, path) for path in paths]
 
     def _upload(self, session: Session, path: Any) -> Path:
-        """A file that a page uploaded, and nothing else of the server: the path comes from outside.
+        """Check that a path is a file that a page uploaded, and no other file of the server.
 
         Gradio keeps uploads in ``root/<hash>/name``; other folders there belong to sessions.
         """

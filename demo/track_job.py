@@ -1,4 +1,4 @@
-"""Following targets through a video, as the page asks for it: first runs, corrections, comparisons."""
+"""The job that follows targets through a video: first runs, corrections, comparisons."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from .track_request import Tracker, TrackRequest, frames_expected
 from .workspace import SegmentResult, Workspace
 
 UNKNOWN_LENGTH = 1000
-"""Frames that a GPU is borrowed for when the file does not say how many it has: 40 seconds of most clips."""
+"""Number of frames for which a GPU is borrowed when the file does not say how many it has: 40 seconds at 25
+frames a second, more than most clips last."""
 
 
 class _NoFrame(Exception):
@@ -37,7 +38,7 @@ class TrackJob(Job):
     The workspace changes at the end, all at once: a job that fails leaves it as it was.
 
     Args:
-        passes: in order, each with the targets (by id) that its queries are for.
+        passes: one after the other, each with the ids of the targets that its queries are for.
         source: the `step_source` of the tracker.
         videos: write the four videos too, and offer the files for download.
     """
@@ -53,8 +54,8 @@ class TrackJob(Job):
         kind: Kind,
         videos: bool,
     ) -> None:
-        expected = [request.frames_expected for request, _ in passes]
-        total = None if None in expected else sum(n for n in expected if n is not None)
+        counts = [request.frames_expected for request, _ in passes]
+        total = None if None in counts else sum(n for n in counts if n is not None)
         super().__init__(workspace.new_folder(), settings, passes[0][0].title, total)
         self.kind = kind
         self.workspace = workspace
@@ -145,7 +146,7 @@ class TrackJob(Job):
     # --- the player's video: every frame of the clip from the first on, made once ---------------------------
 
     def _show_frames_before(self, request: TrackRequest) -> None:
-        """A backward pass shows frames that no player's video may have yet."""
+        """Make the player's video for a backward pass, whose first frames no video may have yet."""
         before = self._player_video
         if not request.backward or (before is not None and before.frames > request.start):
             return
@@ -154,7 +155,7 @@ class TrackJob(Job):
         self._player_video = player_video.finished(whole=False)
 
     def _player_video_of(self, request: TrackRequest, files: ExitStack) -> PlayerVideoWriter | None:
-        """A new one that has the frames before the start frame; None when there is a whole one already."""
+        """A new player's video with the frames before the start; None when there is a whole one."""
         if request.backward or (self._player_video is not None and self._player_video.whole):
             return None
         player_video = files.enter_context(self._new_player_video(request))
@@ -166,7 +167,7 @@ class TrackJob(Job):
         return PlayerVideoWriter(path, request.info, self.settings.player_side)
 
     def _add_frames(self, player_video: PlayerVideoWriter, request: TrackRequest, end: int) -> None:
-        """The frames 0 to ``end`` - 1."""
+        """Add the frames 0 to ``end`` - 1."""
         if end == 0:
             return
         with closing(read_frames(request.info.path, on_damage=lambda sentence: None)) as frames:
@@ -179,15 +180,15 @@ class TrackJob(Job):
 
 
 def step_source(tracker: Tracker) -> StepSource:
-    """The steps of `track_targets`, computed with a GPU on loan where there are such."""
+    """The source of steps for `track_targets`; where GPUs are lent, it computes on one of them."""
 
     def frames(info: VideoInfo, queries: Sequence[Query], options: RunOptions) -> int:
-        expected = frames_expected(info, queries[0].start, backward=options.backward)
-        return (expected or UNKNOWN_LENGTH) * len(queries)
+        count = frames_expected(info, queries[0].start, backward=options.backward)
+        return (count or UNKNOWN_LENGTH) * len(queries)
 
     return on_gpu(steps_of(tracker), frames)
 
 
 def _run_name(request: TrackRequest, number: int, place: int) -> str:
-    """Name of a target's run folder in a job's; the first one has the clip's name alone."""
+    """Name of a target's run folder in the job's folder; the first one has the clip's name alone."""
     return f"{request.clip_name}-{number}-{place}" if number or place else request.clip_name

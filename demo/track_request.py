@@ -1,4 +1,4 @@
-"""From what a page or a caller sent to a `TrackRequest`, or to one sentence that says what to change."""
+"""Checks of what a page or a caller sent, with a `TrackRequest` or a sentence about the mistake as result."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from .annotation.compare import FrameSegmenter
 from .settings import Settings
 
 MAX_EVERY = 30
-"""Largest stride of the language branch that the page offers: about a second of video."""
+"""Largest stride of the language branch, in frames, that the page offers: about a second of video. Things
+move too far in a longer time."""
 MAX_COMPARED = 6
-"""Largest number of expressions in a comparison: what fits on a page, and each costs as much as a run."""
+"""Largest number of expressions in a comparison: as many fit on a page, and each costs as much as a run."""
 
 
 class Tracker(track_video.Tracker, FrameSegmenter, Protocol):
@@ -54,7 +55,7 @@ class TrackRequest:
 
     @property
     def clip_name(self) -> str:
-        """For file names: letters, digits, "-" and "_"."""
+        """Name of the clip for file names: letters, digits, "-" and "_"."""
         return plain_name(self.info.path.stem, "clip")
 
     @property
@@ -63,7 +64,7 @@ class TrackRequest:
 
     @property
     def title(self) -> str:
-        """What is followed, for people."""
+        """Names of all targets, for people."""
         return ", ".join(
             f"“{query.text}”" if query.text else "The object in your box" for query in self.queries
         )
@@ -78,10 +79,10 @@ def frames_expected(info: VideoInfo, start: int, *, backward: bool) -> int | Non
 
 
 def open_video(path: str | None, settings: Settings) -> VideoInfo:
-    """Look at an upload and hold it against the server's limits.
+    """Probe an upload and check it against the server's limits.
 
     Raises:
-        LangTrackError: nothing chosen, not a video, or above a limit.
+        LangTrackError: there is no file, it is not a video, or it is above a limit.
     """
     if not path:
         raise LangTrackError("Choose a video first, or click one of the examples.")
@@ -125,7 +126,8 @@ def check_request(
 ) -> TrackRequest:
     """Check everything that can be checked before computing.
 
-    Whether the clip reaches the start frame cannot: files claim wrong numbers of frames, so decoding tells.
+    Whether the clip reaches the start frame is known only after decoding: files claim wrong numbers of
+    frames.
 
     Args:
         video: path of the upload, as Gradio hands it over.
@@ -147,7 +149,9 @@ def check_request(
     if box_xyxy is not None:
         check_box(box_xyxy, (info.height, info.width))
     unknown = tracker.read_text(words).unknown if words else ()
-    stride = whole_number(every if every is not None else 1, "The language cadence", 1, MAX_EVERY)
+    stride = whole_number(
+        every if every is not None else 1, "The stride of the language branch", 1, MAX_EVERY
+    )
     return TrackRequest(info, (query,), stride, unknown_words=tuple(unknown))
 
 
@@ -163,15 +167,15 @@ def different_texts(texts: Sequence[Any]) -> list[str]:
     return words
 
 
-def joined(requests: Sequence[TrackRequest]) -> TrackRequest:
-    """One request for all targets of several requests for the same video."""
+def join_requests(requests: Sequence[TrackRequest]) -> TrackRequest:
+    """Make one request for all targets of several requests for the same video."""
     queries = tuple(query for request in requests for query in request.queries)
     unknown = tuple(dict.fromkeys(word for request in requests for word in request.unknown_words))
     return replace(requests[0], queries=queries, unknown_words=unknown)
 
 
 def parse_box(text: str | None) -> FloatArray | None:
-    """Four numbers, separated by commas or blanks; None when there is nothing but blanks.
+    """Read four numbers, separated by commas or blanks; None when there is nothing but blanks.
 
     Raises:
         LangTrackError: anything else than four finite numbers.
@@ -189,5 +193,5 @@ def parse_box(text: str | None) -> FloatArray | None:
 
 
 def without_paths(text: str) -> str:
-    """The sentence with file names for absolute paths; where the server keeps its files is its own affair."""
+    """The sentence with file names instead of paths: where the server keeps files is not for visitors."""
     return re.sub(r"(?<![\w.])/(?:[^\s/:]+/)+(?=[^\s/:])", "", text)

@@ -26,12 +26,12 @@ from .timeline import FrameGeometry, decided_columns, timeline
 
 
 class SegmentResult(NamedTuple):
-    """What one run or correction leaves for a target.
+    """The result of one run or correction for a target.
 
     Attributes:
         target: its id.
-        edit: runs that were asked for together have one number, and are undone together.
-        geometry: by frame.
+        edit: number of the user's action. Runs of one action have the same number and are undone together.
+        geometry: that of each frame.
         maps: of this run, in the order in which it was computed.
     """
 
@@ -44,16 +44,16 @@ class SegmentResult(NamedTuple):
 
 @dataclass
 class Files:
-    """What can be downloaded of a target, and the `Workspace.fingerprint` of the track that it shows."""
+    """Files of a target to download, and the `Workspace.fingerprint` of the track that they show."""
 
     paths: list[Path]
     bundle: Path
-    made_of: Any
+    fingerprint: Any
 
 
 @dataclass
 class TargetView:
-    """What the page shows of a target, beside its runs.
+    """Data of a target that the page shows, beside its runs.
 
     Attributes:
         results: one for each of the target's segments.
@@ -78,9 +78,9 @@ class TargetView:
     def _maps_after(self, place: int) -> Maps:
         """Maps of the track up to a result, where the page can show it: at the end of an edit."""
         last, segments = self.results[place], [result.segment for result in self.results[: place + 1]]
-        goes_on = place + 1 < len(self.results) and self.results[place + 1].edit == last.edit
-        alone = place == 0 and last.segment.run.manifest.get("direction") != "backward"
-        if goes_on or alone:
+        edit_continues = place + 1 < len(self.results) and self.results[place + 1].edit == last.edit
+        whole_track = place == 0 and last.segment.run.manifest.get("direction") != "backward"
+        if edit_continues or whole_track:
             return last.maps
         path = last.segment.folder.parent / f"maps-{secrets.token_hex(4)}.u8.gz"
         return merged_maps([result.maps for result in self.results[: place + 1]], owners(segments), path)
@@ -102,7 +102,7 @@ class Workspace:
         project: of a bundle; a new one otherwise.
 
     Attributes:
-        judgement: what is said of the tracks.
+        judgement: a person's verdicts on the tracks.
         player_video: the clip's frames for the player; None before the first run.
     """
 
@@ -122,10 +122,10 @@ class Workspace:
     # --- what jobs bring ------------------------------------------------------------------------------------
 
     def add_segments(self, results: Sequence[SegmentResult]) -> None:
-        """Runs and corrections are done. All of them are taken, or none.
+        """Add finished runs and corrections, all of them or none.
 
         Raises:
-            LangTrackError: a target has gone meanwhile.
+            LangTrackError: a target was removed meanwhile.
             OSError: their maps could not be put together.
         """
         with self.lock:
@@ -138,10 +138,10 @@ class Workspace:
                 self.project.video = dict(results[0].segment.run.manifest["video"])
 
     def add_targets(self, names: Sequence[str | None]) -> list[Target]:
-        """For a run that begins; those whose runs came to nothing make room first.
+        """Add targets for a run that begins. Targets whose runs gave nothing are removed first.
 
         Raises:
-            LangTrackError: too many targets, or a name that cannot be.
+            LangTrackError: there are too many targets, or a name is not allowed.
         """
         with self.lock:
             for target in [t for t in self.project.targets if not t.segments]:
@@ -150,45 +150,43 @@ class Workspace:
                 raise LangTrackError(f"A video has at most {MAX_TARGETS} targets; remove some first.")
             return [self.project.add(name) for name in names]
 
-    def take_over(self, saved: Target) -> Target:
-        """A target of an opened project, without its runs: those come with `add_segments`."""
+    def add_empty(self, target: Target) -> None:
+        """Add a target of an opened project without its runs; `add_segments` adds those."""
         with self.lock:
-            target = replace(saved, segments=[])
-            self.project.targets.append(target)
-            return target
+            self.project.targets.append(replace(target, segments=[]))
 
-    def set_files(self, number: int, paths: Sequence[Path], bundle: Path, made_of: Any = None) -> None:
-        """What can be downloaded of a target.
+    def set_files(self, number: int, paths: Sequence[Path], bundle: Path, fingerprint: Any = None) -> None:
+        """Set the files of a target that can be downloaded.
 
         Args:
-            made_of: the `fingerprint` of the track that the files show, the present one when left out.
+            fingerprint: that of the track that the files show; the present one when left out.
         """
         with self.lock:
             view = self._view(number)
             before = view.files
-            view.files = Files(list(paths), bundle, made_of or self.fingerprint(number))
+            view.files = Files(list(paths), bundle, fingerprint or self.fingerprint(number))
             if before is not None:
                 self._forget_folder(before.bundle.parent)
 
     # --- what the page shows --------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Everything: ``video``, ``player_video`` (None, or ``file`` and ``frames``), and ``targets``, each
-        as `target_state`."""
+        """The whole state: ``video``, ``player_video`` (None, or ``file`` and ``frames``), and ``targets``,
+        each as `target_state`."""
         with self.lock:
-            shown = [target.id for target in self.project.targets if target.segments]
+            numbers = [target.id for target in self.project.targets if target.segments]
             video = self.player_video
             return {
                 "video": dict(self.project.video),
                 "player_video": None if video is None else {"file": video.path, "frames": video.frames},
-                "targets": [self.target_state(number) for number in shown],
+                "targets": [self.target_state(number) for number in numbers],
             }
 
     def target_state(self, number: int) -> dict[str, Any]:
-        """One target: ``id``, ``name``, ``colour``, ``expression``, ``edits``, ``can_undo``, ``run`` (the
-        columns of a `timeline`), ``found`` (frames with the object), ``maps`` (``file``, ``size``,
-        ``offsets``), what `what_if` returns but for the columns, ``verdicts``, ``files``, ``bundle``,
-        ``stale``.
+        """The state of one target: ``id``, ``name``, ``colour``, ``expression``, ``edits``, ``can_undo``,
+        ``run`` (the columns of a `timeline`), ``found`` (frames with the object), ``maps`` (``file``,
+        ``size``, ``offsets``), what `what_if` returns except the columns, ``verdicts``, ``files``,
+        ``bundle``, ``stale``.
 
         Raises:
             LangTrackError: there is no such target, or it has not been followed yet.
@@ -214,7 +212,7 @@ class Workspace:
                 "verdicts": verdicts_state(target.verdicts),
                 "files": [] if files is None else list(files.paths),
                 "bundle": None if files is None else files.bundle,
-                "stale": files is None or files.made_of != self.fingerprint(number),
+                "stale": files is None or files.fingerprint != self.fingerprint(number),
             }
 
     # --- what-if --------------------------------------------------------------------------------------------
@@ -257,7 +255,7 @@ class Workspace:
     # --- corrections and targets ----------------------------------------------------------------------------
 
     def undo(self, number: int) -> dict[str, Any]:
-        """Take the last correction back, with the files that only it needed.
+        """Undo the last correction, and remove the files that only it needed.
 
         Raises:
             LangTrackError: there is no correction.
@@ -274,11 +272,12 @@ class Workspace:
             return self.target_state(number)
 
     def rename(self, number: int, name: str) -> None:
+        """Give a target another name."""
         with self.lock:
             self.project.target(number).name = checked_name(name)
 
     def remove(self, number: int) -> dict[str, Any]:
-        """A target goes, with its runs, verdicts and files."""
+        """Remove a target with its runs, verdicts and files."""
         with self.lock:
             target = self.project.remove(number)
             view = self._views.pop(number, TargetView())
@@ -291,7 +290,7 @@ class Workspace:
     # --- files ----------------------------------------------------------------------------------------------
 
     def save_bundle(self, with_video: bool, max_video_mb: float) -> Path:
-        """The whole workspace in one ZIP, to open on another machine or another day."""
+        """Save the whole workspace in one ZIP, to open on another machine or another day."""
         with self.lock:
             name = plain_name(Path(str(self.project.video.get("name", ""))).stem, "clip")
             path = self.folder / f"langtrack-project-{name}.zip"
@@ -302,19 +301,20 @@ class Workspace:
             )
 
     def close(self) -> None:
-        """All files go."""
+        """Delete all files."""
         with self.lock:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- shared ---------------------------------------------------------------------------------------------
 
     def new_folder(self) -> Path:
-        """For one job's files."""
+        """A new folder for one job's files."""
         folder = self.folder / secrets.token_hex(8)
         folder.mkdir(parents=True)
         return folder
 
     def next_edit(self, number: int) -> int:
+        """The number of a target's next edit, see `SegmentResult`."""
         results = self._view(number).results
         return results[-1].edit + 1 if results else 0
 
@@ -322,15 +322,15 @@ class Workspace:
         return self._views.setdefault(number, TargetView())
 
     def fingerprint(self, number: int) -> Any:
-        """Equal as long as a target's track is."""
+        """A value that changes whenever a target's track does."""
         target = self.project.target(number)
         return tuple(str(segment.folder) for segment in target.segments), target.overrides
 
     def _forget_folder(self, folder: Path) -> None:
-        """Remove a job's folder, unless something in it is still shown."""
-        used = {s.folder.parent for target in self.project.targets for s in target.segments}
-        used |= {view.files.bundle.parent for view in self._views.values() if view.files is not None}
+        """Remove a job's folder, unless the page still needs something in it."""
+        folders = {s.folder.parent for target in self.project.targets for s in target.segments}
+        folders |= {view.files.bundle.parent for view in self._views.values() if view.files is not None}
         if self.player_video is not None:
-            used.add(self.player_video.path.parent)
-        if folder not in used and self.folder in folder.parents:
+            folders.add(self.player_video.path.parent)
+        if folder not in folders and self.folder in folder.parents:
             shutil.rmtree(folder, ignore_errors=True)

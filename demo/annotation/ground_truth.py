@@ -107,8 +107,7 @@ def _from_boxes(path: Path, clip: _Clip) -> Truth:
 
 
 def _aligned(count: int, clip: _Clip, what: str) -> tuple[list[int], str]:
-    """The entry, of ``count`` in the file, that belongs to each frame of the run; and a sentence that says
-    how."""
+    """The entry of the file for each frame of the run, and a sentence that says how they were aligned."""
     frames = clip.frames
     first, last = frames[0], frames[-1]
     if count == len(frames):

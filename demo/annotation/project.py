@@ -57,8 +57,7 @@ class Segment:
         return cls(Path(folder), read_run(folder))
 
     def about(self) -> dict[str, Any]:
-        """A summary for the page: what the run was asked for, from which frame, and the frames that it
-        has."""
+        """A summary for the page: what was asked for, from which frame, and which frames the run has."""
         manifest, rows = self.run.manifest, self.run.rows
         return {
             "direction": manifest.get("direction", "forward"),
@@ -123,8 +122,7 @@ class Target:
 
 
 def owners(segments: Sequence[Segment]) -> dict[int, tuple[int, int]]:
-    """A table from frame numbers to the index of the segment that owns the frame, and its place in its
-    rows."""
+    """A table from frame numbers to the segment that owns the frame (its index) and the row's place there."""
     return {
         row.frame: (number, place)
         for number, segment in enumerate(segments)

@@ -205,8 +205,7 @@ def _check(side: Any, note: Any) -> None:
 
 
 class ReviewItem(NamedTuple):
-    """A frame to review: ``score`` in [0, 1] is larger the more the branches disagree; ``why`` gives the
-    reason."""
+    """A frame to review: ``score`` in [0, 1] rises with the disagreement, and ``why`` gives its reason."""
 
     frame: int
     score: float

@@ -19,8 +19,7 @@ BLOCK_BYTES = 1 << 20
 MAX_PATH = 240
 """Largest number of characters of a file's path in an archive. Most file systems take 255 for one name."""
 MAX_ENTRY_BYTES = MAX_PATH + 400
-"""Largest size in bytes of a file's entry in the archive's directory: its path, and what programs add to
-it."""
+"""Largest size in bytes of a file's entry in the archive's directory: its path and some extra fields."""
 MAX_END_RECORD_BYTES = 65_557
 """Size in bytes of the record at the end of an archive with the longest comment that it can have."""
 

@@ -50,7 +50,7 @@ def test_submit_progress_cancel_results(service: Service, clip: str) -> None:
         (("{clip}", "the car", "nan,1,2,3"), "four numbers"),
         (("{clip}", "the car", "", float("nan")), "The start frame must be a whole number"),
         (("{clip}", "the car", "", -1), "The start frame must be"),
-        (("{clip}", "the car", "", 0, float("inf")), "The language cadence must be"),
+        (("{clip}", "the car", "", 0, float("inf")), "The stride of the language branch must be"),
         (("{clip}", "the car", "", 0, 10**9), "from 1 to 30"),
         (("{clip}", "x" * 501, ""), "at most 500 characters"),
     ],

@@ -90,7 +90,7 @@ def test_a_correction_in_both_directions_is_undone_as_one(service: Service, me: 
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ((1, 5, None, "", "forward"), "Draw a box on this frame, or give better words"),
+        ((1, 5, None, "", "forward"), "Draw a box on this frame, or write better words"),
         ((1, 5, "", "", "forward"), "Draw a box"),
         ((1, 5, "the car", "", "sideways"), "forward, backward or both"),
         ((1, 5, "the car", "1,2,3", "both"), "four numbers"),

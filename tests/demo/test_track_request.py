@@ -7,7 +7,7 @@ import pytest
 from app_helpers import SETTINGS, paced_tracker
 
 from demo.service import Service
-from demo.track_request import check_request, joined, parse_box, without_paths
+from demo.track_request import check_request, join_requests, parse_box, without_paths
 from langtrack_core.types import LangTrackError
 
 
@@ -17,7 +17,7 @@ def test_a_request_is_what_to_follow_through_which_video(service: Service, clip:
     assert query.text == "the red zorp" and query.box_xyxy is not None and request.start == 5
     assert request.every == 1 and request.unknown_words == ("zorp",) and request.clip_name == "grey"
     assert request.title == "“the red zorp”" and request.frames_expected == 19
-    both = joined([request, service.check_request(clip, "the blue car", "", 5)])
+    both = join_requests([request, service.check_request(clip, "the blue car", "", 5)])
     assert [query.text for query in both.queries] == ["the red zorp", "the blue car"]
     assert both.unknown_words == ("zorp", "blue")
 
