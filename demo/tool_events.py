@@ -46,7 +46,10 @@ class ToolEvents:
             "rename": self._rename,
             "save": self._save,
             "truth": lambda space, question: space.judgement.truth(
-                _number(question, "target"), question["paths"]
+                _number(question, "target"),
+                question["paths"],
+                _text(question, "object") or None,
+                {"0": 0, "1": 1}.get(_text(question, "pixel")),
             ),
             "agreement": lambda space, question: {"agreement": space.judgement.agreement()},
         }

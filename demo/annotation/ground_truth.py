@@ -22,9 +22,10 @@ from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.masks import RLE, BoolMask, decode_rle, enclosing_box, encode_rle, mask_iou
 from langtrack_core.run.format import TRACKS, BranchBox, Row, Run
 from langtrack_core.types import LangTrackError, shorten
+from langtrack_core.video.pictures import is_picture
 from langtrack_lab.metrics import THRESHOLDS, precision, success_curve
-from langtrack_lab.truth.box_files import read_boxes
-from langtrack_lab.truth.mask_files import read_mask
+from langtrack_lab.truth.mask_files import clip_target, read_mask
+from langtrack_lab.truth.track_files import SUFFIXES, read_tracks
 
 from .safe_zip import Limits, unpack
 
@@ -54,20 +55,24 @@ class Truth:
         return decode_rle(self.masks[place]) if place in self.masks else None
 
 
-def read_truth(paths: Path | str | Sequence[Path | str], run: Run) -> Truth:
+def read_truth(
+    paths: Path | str | Sequence[Path | str], run: Run, target: str | None = None, pixel: int | None = None
+) -> Truth:
     """Read dropped files for a run.
 
     Args:
-        paths: a text file of boxes (x,y,w,h a line, from 0; commas, tabs or blanks; nan or a box without area
-            means absent), a ZIP of mask pictures, or mask pictures.
+        paths: a file of boxes that `read_tracks` knows, a ZIP of mask pictures, or mask pictures.
+        target: which object, where the files hold several.
+        pixel: what a text of boxes calls the first column and row: 0 or 1; None to recognise it.
 
     Raises:
+        SeveralObjectsError: there are several objects, and none is named.
         LangTrackError: none of these, a line or picture that is wrong, a number of lines or masks that does
             not fit the run, masks of another size.
     """
     files = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     if not files:
-        raise LangTrackError("Drop a ZIP of mask pictures, mask pictures, or a text file of boxes.")
+        raise LangTrackError("Drop a ZIP of mask pictures, mask pictures, or a file of boxes.")
     frames = [row.frame for row in run.rows]
     video = run.manifest.get("video", {})
     size_hw = int(video.get("height", 0)), int(video.get("width", 0))
@@ -76,15 +81,18 @@ def read_truth(paths: Path | str | Sequence[Path | str], run: Run) -> Truth:
     clip = _Clip(frames, size_hw, bool(run.manifest.get("complete")))
     if len(files) == 1 and files[0].suffix.lower() == ".zip":
         with _unpacked(files[0]) as masks:
-            return _from_masks(masks, clip)
-    if all(path.suffix.lower() == ".png" for path in files):
-        return _from_masks(files, clip)
-    if len(files) == 1 and files[0].suffix.lower() in (".txt", ".csv", ".tsv"):
-        return _from_boxes(files[0], clip)
+            return _from_masks(masks, clip, target)
+    if all(map(is_picture, files)):
+        return _from_masks(files, clip, target)
+    if len(files) == 1 and files[0].suffix.lower() in SUFFIXES:
+        return _from_boxes(files[0], clip, target, pixel)
     raise LangTrackError(
-        "Ground truth is a ZIP of mask PNGs, mask PNGs, or one text file of boxes, x,y,w,h a line; "
-        f"got {', '.join(shorten(path.name) for path in files[:3])}."
+        "Ground truth is mask pictures, a ZIP of them, or one file of boxes (x,y,w,h a line, boxes.csv, "
+        f"CVAT XML, COCO JSON, MOT text); got {', '.join(shorten(path.name) for path in files[:3])}."
     )
+
+
+_NOT_ANNOTATED = np.full(4, np.nan)
 
 
 class _Clip(NamedTuple):
@@ -98,12 +106,22 @@ class _Clip(NamedTuple):
 # --- boxes -------------------------------------------------------------------------------------------------
 
 
-def _from_boxes(path: Path, clip: _Clip) -> Truth:
-    boxes = read_boxes(path)
-    places, note = _aligned(len(boxes), clip, "line")
-    boxes = boxes[places]
-    absent: NDArray[np.bool_] = np.asarray(np.isnan(boxes).any(axis=1))
-    return Truth(boxes, absent, np.ones(len(clip.frames), np.bool_), {}, {}, (note,))
+def _from_boxes(path: Path, clip: _Clip, target: str | None, pixel: int | None) -> Truth:
+    file = read_tracks(path, pixel=pixel, size_hw=clip.size_hw)
+    track = file.of(target)
+    frames, notes = clip.frames, []
+    if file.lines:
+        frames, note = _aligned(len(track), clip, "line")
+        notes.append(note)
+    notes.append(f"Read as {file.form}.")
+    boxes = np.array([track.get(frame, _NOT_ANNOTATED) for frame in frames])
+    annotated = np.array([frame in track for frame in frames])
+    if not annotated.any():
+        raise LangTrackError(f"{path.name} has no box for any of the frames {frames[0]} to {frames[-1]}.")
+    if not annotated.all():
+        notes.append(f"{annotated.sum()} of {len(frames)} frames are annotated; the others are not counted.")
+    absent: NDArray[np.bool_] = annotated & np.isnan(boxes).any(axis=1)
+    return Truth(boxes, absent, annotated, {}, {}, tuple(notes))
 
 
 def _aligned(count: int, clip: _Clip, what: str) -> tuple[list[int], str]:
@@ -129,10 +147,10 @@ def _unpacked(archive: Path) -> Iterator[list[Path]]:
     with tempfile.TemporaryDirectory(prefix="truth-", dir=archive.parent) as folder:
         names = unpack(archive, Path(folder) / "masks", Limits(total_mb=1000, ratio=1000))
         masks = [Path(folder) / "masks" / name for name in names if not _ignored(name.parts)]
-        others = [path.name for path in masks if path.suffix.lower() != ".png"]
+        others = [path.name for path in masks if not is_picture(path)]
         if others or not masks:
             content = f"but it holds {shorten(others[0])}" if others else "but there are none in it"
-            raise LangTrackError(f"A ZIP of ground truth holds mask PNGs alone, {content}.")
+            raise LangTrackError(f"A ZIP of ground truth holds mask pictures alone, {content}.")
         folders = {path.parent for path in masks}
         if len(folders) > 1:
             raise LangTrackError(
@@ -146,8 +164,9 @@ def _ignored(parts: tuple[str, ...]) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in parts) or parts[-1] == "Thumbs.db"
 
 
-def _from_masks(paths: Sequence[Path], clip: _Clip) -> Truth:
+def _from_masks(paths: Sequence[Path], clip: _Clip, target: str | None) -> Truth:
     frames = clip.frames
+    target = clip_target(paths, target)
     files = sorted(paths, key=lambda path: (_number_in(path), path.name))
     place_of, notes = _places(files, clip)
     boxes = np.full((len(frames), 4), np.nan)
@@ -156,11 +175,11 @@ def _from_masks(paths: Sequence[Path], clip: _Clip) -> Truth:
     masks: dict[int, RLE] = {}
     voids: dict[int, RLE] = {}
     void_pixels = 0
-    objects: set[int] = set()
+    objects: set[str] = set()
     for path, place in zip(files, place_of, strict=True):
         if place is None:
             continue
-        mask, void, values = read_mask(path, size_hw=clip.size_hw)
+        mask, void, values = read_mask(path, target, size_hw=clip.size_hw)
         objects.update(values)
         if void.any():
             voids[place] = encode_rle(void)
@@ -170,10 +189,9 @@ def _from_masks(paths: Sequence[Path], clip: _Clip) -> Truth:
         if box is not None:
             boxes[place] = box
         masks[place] = encode_rle(mask)
-    if len(objects) > 1:
-        notes.append(f"The masks hold {len(objects)} objects; all of them count as the target.")
-    if void_pixels:
-        notes.append(f"{void_pixels:,} void pixels, of value 255 beside the objects, are not counted.")
+    what = f"value {objects.pop()}" if len(objects) == 1 else "what is not background"
+    void_text = f"; {void_pixels:,} void pixels are not counted" if void_pixels else ""
+    notes.append(f"The object is {what}{void_text}.")
     return Truth(boxes, absent, annotated, masks, voids, tuple(notes))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from langtrack_core.files import write_text
 from langtrack_core.types import LangTrackError
+from langtrack_lab.truth.mask_files import SeveralObjectsError
 
 from .compare import agreement
 from .ground_truth import read_truth, score_run
@@ -109,11 +110,20 @@ class Judgement:
 
     # --- ground truth and comparison ------------------------------------------------------------------------
 
-    def truth(self, number: int, paths: Sequence[Path]) -> dict[str, Any]:
-        """Score a target's track against dropped masks or boxes; see `ground_truth.score_run`."""
+    def truth(
+        self, number: int, paths: Sequence[Path], chosen: str | None = None, pixel: int | None = None
+    ) -> dict[str, Any]:
+        """Score a target's track against dropped masks or boxes; see `read_truth`.
+
+        Returns:
+            What `score_run` does; or only ``objects``, when the files hold several and none was chosen.
+        """
         with self.lock:
             run = self.project.target(number).run()
-            return score_run(run, read_truth(list(paths), run))
+            try:
+                return score_run(run, read_truth(list(paths), run, chosen, pixel))
+            except SeveralObjectsError as several:
+                return {"objects": list(several.objects)}
 
     def agreement(self) -> dict[str, Any]:
         """Pairwise agreement of all tracks: `Agreement.to_json` and ``targets``, the ids in order."""

@@ -19,12 +19,21 @@ function drawLine({ context, x, y }, points, ink) {
 export function truthTool(player, server) {
   const { find } = player;
   let truth = null; // the answer for `truth.target`
+  let asked = []; // the files of the last question
+  const [pixel, object] = [find(".lt-truth-pixel"), find(".lt-truth-object")];
 
   const ink = (name) => getComputedStyle(player.root).getPropertyValue("--lt-" + name).trim();
 
-  async function ask(paths) {
-    const reply = await server.question("act", { do: "truth", paths });
+  async function ask(paths, chosen = "") {
+    asked = paths;
+    const reply = await server.question("act", { do: "truth", paths, object: chosen, pixel: pixel.value });
     if (!reply) return;
+    object.parentElement.hidden = !(reply.objects || chosen);
+    if (reply.objects) {
+      object.replaceChildren(...["", ...reply.objects].map((name) => make("option", name)));
+      player.notify("The truth holds several objects; choose one.", "tip");
+      return;
+    }
     truth = { ...reply, target: player.target };
     show();
   }
@@ -109,6 +118,8 @@ export function truthTool(player, server) {
   player.on("target", show);
   player.on("frame tool", drawOverlaps);
   server.onUpload("truth", ask);
+  object.addEventListener("change", () => object.value && ask(asked, object.value));
+  pixel.addEventListener("change", () => asked.length && ask(asked, object.parentElement.hidden ? "" : object.value));
   const well = find("#lt-truth");
   well.addEventListener("dragover", (event) => event.preventDefault());
   well.addEventListener("drop", async (event) => {

@@ -16,7 +16,8 @@ from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video.pictures import FOLDER_FPS, is_picture, pictures_in, read_picture
 
 from ..truth.box_files import read_boxes
-from ..truth.mask_files import MaskPicture, read_mask
+from ..truth.mask_files import MaskPicture, SeveralObjectsError, clip_target, read_mask
+from ..truth.track_files import SUFFIXES, read_tracks
 from .files import (
     entries,
     folders_in,
@@ -41,7 +42,7 @@ class Sequence:
             view). A nan box that is not absent was not annotated. None to take it from the masks: an empty
             mask is an absent target.
         attributes: what the set says of the whole clip, such as "occlusion".
-        object_id: value of the target in palette masks; None when masks are 0 and 255.
+        object_id: value of the target in the masks; None when they hold one object.
 
     Raises:
         ValueError: masks, boxes or absent are not N.
@@ -54,7 +55,7 @@ class Sequence:
     boxes: FloatArray | None = field(default=None, repr=False)
     absent: NDArray[np.bool_] | None = field(default=None, repr=False)
     attributes: frozenset[str] = frozenset()
-    object_id: int | None = None
+    object_id: int | str | None = None
 
     def __post_init__(self) -> None:
         n = len(self.frames)
@@ -76,9 +77,22 @@ class Sequence:
         return None if annotation is None else annotation.mask
 
     def annotation(self, index: int) -> MaskPicture | None:
-        """The target's pixels in a frame, and those that nobody is to judge; None without annotation."""
+        """The target's pixels in a frame, and those that nobody is to judge; None without annotation.
+
+        Raises:
+            SeveralObjectsError: the masks hold several objects, and ``object_id`` is None.
+        """
         path = self.masks[index] if self.masks else None
-        return None if path is None else read_mask(path, self.object_id)
+        return None if path is None else read_mask(path, self._target)
+
+    @cached_property
+    def _target(self) -> int | str | None:
+        if self.object_id is not None:
+            return self.object_id
+        try:
+            return clip_target(path for path in self.masks if path is not None)
+        except SeveralObjectsError as error:
+            raise SeveralObjectsError(f"The masks of {self.name}", error.objects) from error
 
     @cached_property
     def boxes_xyxy(self) -> FloatArray:
@@ -149,8 +163,9 @@ def plain_sequences(folder: Path) -> list[Sequence]:
     """One clip or many, with as much annotation as there is.
 
     ``NAME/*.jpg`` (or the pictures in `folder` itself), and of these what is there, in the same folder:
-    ``expressions.txt`` (a sentence a line), ``groundtruth.txt`` (x,y,w,h from 0 a line, nan absent), and
-    ``masks/STEM.png`` (0 and 255; empty means absent, no file not annotated).
+    ``expressions.txt`` (a sentence a line); ``groundtruth`` as ``.txt`` (x,y,w,h from 0 a line, nan absent),
+    ``.csv``, ``.xml`` or ``.json`` (see `track_files`); ``masks/STEM.png`` (empty means absent, no file not
+    annotated); and ``target.txt``, the name of the object where truth or masks hold several.
     """
     folder = Path(folder)
     what = "a folder of pictures, or a folder of such folders"
@@ -159,8 +174,10 @@ def plain_sequences(folder: Path) -> list[Sequence]:
     sequences = []
     for clip in clips:
         frames = pictures_in(clip)
-        sentences, truth, masks = clip / "expressions.txt", clip / "groundtruth.txt", clip / "masks"
-        boxes = _boxes_of(truth, len(frames)) if truth.exists() else None
+        sentences, target, masks = clip / "expressions.txt", clip / "target.txt", clip / "masks"
+        truth = next((p for s in SUFFIXES if (p := clip / f"groundtruth{s}").exists()), None)
+        name = " ".join(read_lines(target, "the name of the target")) if target.exists() else None
+        boxes, absent = (None, None) if truth is None else _boxes_of_any(truth, len(frames), name)
         sequences.append(
             Sequence(
                 clip.name,
@@ -168,10 +185,30 @@ def plain_sequences(folder: Path) -> list[Sequence]:
                 tuple(read_lines(sentences, "a sentence a line")) if sentences.exists() else (),
                 masks_for(frames, masks) if masks.exists() else (),
                 boxes,
-                None if boxes is None else np.isnan(boxes[:, 0]),
+                absent,
+                object_id=name,
             )
         )
     return sequences
+
+
+def _boxes_of_any(path: Path, frames: int, target: str | None) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """The boxes, and where the target is said to be absent."""
+    file = read_tracks(path, pixel=0)
+    if file.lines:
+        boxes = _boxes_of(path, frames)
+        return boxes, np.isnan(boxes[:, 0])
+    try:
+        track = file.of(target)
+    except SeveralObjectsError as error:
+        raise SeveralObjectsError(f"The boxes of {path}", error.objects) from error
+    if beyond := [frame for frame in track if frame >= frames]:
+        raise LangTrackError(f"{path} has a box on frame {beyond[0]}, but there are {frames} frames.")
+    boxes = np.full((frames, 4), np.nan)
+    absent = np.zeros(frames, np.bool_)
+    for frame, box in track.items():
+        boxes[frame], absent[frame] = box, np.isnan(box).any()
+    return boxes, absent
 
 
 def _boxes_of(path: Path, frames: int) -> FloatArray:

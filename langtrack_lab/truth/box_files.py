@@ -1,8 +1,9 @@
 """Text files of boxes: the one reader for ground truth, for data sets and for the results of other trackers.
 
-A line stands for a frame and holds ``x,y,w,h``: the top left corner and the size in pixels. Between numbers
-stand commas, semicolons, tabs or blanks; OTB mixes them, once within a file. nan, or a box without an area,
-means that the target is absent.
+A line stands for a frame and holds ``x,y,w,h``: the top left corner and the size in pixels; or eight numbers,
+the corners of a quadrilateral as in VOT, of which the enclosing box is taken. Between numbers stand commas,
+semicolons, tabs or blanks; OTB mixes them, once within a file. nan, or a box without an area, means that the
+target is absent.
 """
 
 from __future__ import annotations
@@ -37,8 +38,12 @@ def read_boxes(path: Path, *, first_pixel: int = 0) -> FloatArray:
     rows = []
     for number, line in enumerate(read_lines(path), 1):
         try:
-            x, y, w, h = numbers_in(line)
-            if any(map(math.isinf, (x, y, w, h))):
+            numbers = numbers_in(line)
+            if len(numbers) == 8:
+                left, top = min(numbers[::2]), min(numbers[1::2])
+                numbers = [left, top, max(numbers[::2]) - left, max(numbers[1::2]) - top]
+            x, y, w, h = numbers
+            if any(map(math.isinf, numbers)):
                 raise ValueError
         except ValueError:
             raise LangTrackError(

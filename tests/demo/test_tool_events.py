@@ -126,6 +126,10 @@ def test_only_uploads_are_read(tools: ToolEvents, tmp_path: Path) -> None:
             assert reply["error"] == "The file did not arrive. Choose it again."
     scored = answer(tools, "truth", paths=[str(upload)])
     assert scored["branches"]["fused"]["counted"] == FRAMES
+    upload.write_text("".join(f"{k},{n},60,50,30,30\n" for k in range(1, FRAMES + 1) for n in (1, 2)))
+    assert answer(tools, "truth", paths=[str(upload)])["objects"] == ["1", "2"]
+    scored = answer(tools, "truth", paths=[str(upload)], object="2", pixel="1")
+    assert scored["branches"]["fused"]["counted"] == FRAMES and "objects" not in scored
 
 
 def test_a_page_without_a_run_is_told_so(tools: ToolEvents) -> None:

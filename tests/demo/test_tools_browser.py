@@ -275,6 +275,13 @@ def test_ground_truth_gives_figures_and_curves(page: Page, tmp_path: Path) -> No
     expect(page.locator("#lt-truth canvas")).to_have_count(2)
     auc = [float(cell) for cell in page.locator("#lt-truth td:nth-of-type(1)").all_inner_texts()]
     assert all(0.5 < value <= 1 for value in auc)
+    (tmp_path / "mot.txt").write_text(
+        "".join(f"{k},{n},{line}\n" for k, line in enumerate(lines, 1) for n in (1, 2))
+    )
+    page.locator('[data-upload="truth"]').set_input_files(tmp_path / "mot.txt")
+    expect(page.locator(".lt-truth-object option")).to_have_text(["", "1", "2"])
+    page.locator(".lt-truth-object").select_option("2")
+    expect(page.locator("#lt-truth p.lt-hint").last).to_contain_text("MOT text")
 
 
 def test_a_saved_run_opens_for_somebody_else(

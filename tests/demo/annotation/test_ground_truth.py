@@ -16,6 +16,7 @@ from langtrack_core.masks import encode_rle
 from langtrack_core.run.format import BranchBox, Row, Run
 from langtrack_core.types import LangTrackError
 from langtrack_lab.metrics import success_auc
+from langtrack_lab.truth.mask_files import SeveralObjectsError
 
 HEIGHT, WIDTH = 40, 60
 
@@ -185,8 +186,48 @@ def test_palette_masks_with_several_objects(tmp_path: Path) -> None:
         picture = Image.fromarray(values)
         picture.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0] + [0] * 759)
         picture.save(tmp_path / f"{k}.png")
-    truth = read_truth([tmp_path / "0.png", tmp_path / "1.png"], run)
-    assert "2 objects" in truth.notes[-1] and truth.mask(0)[32, 52]  # type: ignore[index]
+    paths = [tmp_path / "0.png", tmp_path / "1.png"]
+    with pytest.raises(SeveralObjectsError, match="2 objects: 1, 2") as caught:
+        read_truth(paths, run)
+    assert caught.value.objects == ("1", "2")
+    truth = read_truth(paths, run, "2")
+    assert truth.boxes_xyxy[0].tolist() == [50, 30, 55, 35] and truth.notes[-1] == "The object is value 2."
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "pixel", "said"),
+    [
+        ("gt.txt", ["6,7,20,15", "7,7,20,15"], None, "from 0 (OTB, LaSOT and GOT-10k count from 1"),
+        ("gt.txt", ["6,7,20,15", "7,7,20,15"], 1, "from 1"),
+        ("gt.txt", ["0,7,20,15", "7,7,20,15"], None, "from 0."),
+        ("gt.txt", ["6,7,20,15", "41,7,20,15"], None, "from 1"),  # ends a pixel after the picture of 60
+        ("otb.txt", ["6,7,20,15", "7,7,20,15"], None, "from 1"),
+    ],
+)
+def test_where_pixels_count_from_is_recognised_or_chosen(tmp_path, name, lines, pixel, said) -> None:
+    (tmp_path / name).write_text("\n".join(lines))
+    truth = read_truth(tmp_path / name, run_of(range(2)), pixel=pixel)
+    assert said in truth.notes[-1]
+    shift = 1 if "from 1" in said and "(" not in said else 0
+    assert truth.boxes_xyxy[1, 0] == float(lines[1].split(",")[0]) - shift
+
+
+def test_boxes_of_a_run_and_of_annotation_tools(tmp_path: Path) -> None:
+    run = run_of(range(2, 5))
+    header = "frame,time_s,state,source,agree,reanchor,reason,x1,y1,x2,y2,confidence\n"
+    rows = ["3,0.1,tracking,tracker,1,0,agree,8,6,28,21,0.9", "4,0.2,lost,,0,0,improbable,,,,,0.1"]
+    (tmp_path / "boxes.csv").write_text(header + "\n".join(rows))
+    truth = read_truth(tmp_path / "boxes.csv", run)
+    assert truth.annotated.tolist() == [False, True, True] and truth.absent.tolist() == [False, False, True]
+    assert score_run(run, truth)["branches"]["tracker"]["overlap"] == [None, 1.0, None]
+    (tmp_path / "gt.txt").write_text("3,1,8,7,20,15,1,-1,-1\n4,1,9,7,20,15,1,-1,-1\n4,2,1,1,9,9,1,-1,-1\n")
+    with pytest.raises(SeveralObjectsError, match="1, 2"):
+        read_truth(tmp_path / "gt.txt", run)
+    truth = read_truth(tmp_path / "gt.txt", run, "1")
+    assert score_run(run, truth)["branches"]["tracker"]["overlap"] == [1.0, 1.0, None]
+    (tmp_path / "late.txt").write_text("1,1,8,7,20,15,1,-1,-1\n")
+    with pytest.raises(LangTrackError, match="no box for any of the frames 2 to 4"):
+        read_truth(tmp_path / "late.txt", run)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +239,7 @@ def test_palette_masks_with_several_objects(tmp_path: Path) -> None:
         ("a.txt", "1,2,3,4\n1,2,x,4\n", r"Line 2 of .*a\.txt.*'1,2,x,4'"),
         ("a.txt", "1,2,3,inf\n", r"Line 1 of .*a\.txt"),
         ("a.txt", "1,2,3,4\n" * 3, "has 3 lines, but the run has 5 frames, 0 to 4"),
-        ("a.pdf", "1,2,3,4\n", "Ground truth is a ZIP of mask PNGs"),
+        ("a.pdf", "1,2,3,4\n", "Ground truth is mask pictures"),
         ("a.png", "no picture", r"a\.png.*not a picture"),
         ("a.zip", "no archive", "not a ZIP"),
     ],
@@ -223,7 +264,7 @@ def test_wrong_masks_are_refused(tmp_path: Path) -> None:
     archive = tmp_path / "t.zip"
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("readme.txt", "x")
-    with pytest.raises(LangTrackError, match="holds mask PNGs alone, but it holds readme"):
+    with pytest.raises(LangTrackError, match="holds mask pictures alone, but it holds readme"):
         read_truth(archive, run)
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("a/0.png", "x")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from dataset_trees import SIZE_HW, as_json, mask, palette, picture, pictures, text
+from PIL import Image
 
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import read_picture
@@ -243,6 +244,35 @@ def test_plain_folders(tmp_path):
     assert b.name == "b" and b.expressions == () and b.masks == () and b.boxes is None
     (alone,) = plain_sequences(tmp_path / "b")
     assert alone.name == "b" and len(alone.frames) == 1
+
+
+def test_plain_truth_in_the_files_of_annotation_tools(tmp_path):
+    frames_of(tmp_path / "a", 3)
+    text(tmp_path / "a" / "groundtruth.csv", "2,1,2,3,4,5,1\n3,2,2,3,4,5,1\n")  # MOT
+    with pytest.raises(LangTrackError, match=r"groundtruth\.csv hold 2 objects: 1, 2"):
+        plain_sequences(tmp_path)
+    text(tmp_path / "a" / "target.txt", "1\n")
+    (clip,) = plain_sequences(tmp_path)
+    assert clip.boxes_xyxy[1].tolist() == [1, 2, 5, 7] and clip.absent_frames.tolist() == [True, False, True]
+    text(tmp_path / "a" / "groundtruth.csv", "4,1,2,3,4,5,1\n")
+    with pytest.raises(LangTrackError, match="a box on frame 3, but there are 3 frames"):
+        plain_sequences(tmp_path)
+
+
+def test_masks_of_several_objects_need_a_choice(tmp_path):
+    frames_of(tmp_path / "a", 2)
+    values = np.zeros(SIZE_HW, np.uint8)
+    values[:4, :4] = 255
+    (tmp_path / "a" / "masks").mkdir()
+    Image.fromarray(values).save(tmp_path / "a" / "masks" / "00001.png")
+    values[:4, :4], values[4:8, 4:8] = 1, 2
+    Image.fromarray(values).save(tmp_path / "a" / "masks" / "00000.png")
+    with pytest.raises(LangTrackError, match="masks of a hold 2 objects: 1, 2"):
+        plain_sequences(tmp_path)[0].mask(0)
+    text(tmp_path / "a" / "target.txt", "2")
+    (clip,) = plain_sequences(tmp_path)
+    assert clip.boxes_xyxy[0].tolist() == [4, 4, 8, 8] and clip.absent_frames.tolist() == [False, True]
+    assert clip.annotation(1).void.sum() == 16
 
 
 def test_plain_folders_without_what_they_promise(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from langtrack_core.types import LangTrackError
-from langtrack_lab.truth.mask_files import read_mask
+from langtrack_lab.truth.mask_files import SeveralObjectsError, clip_target, read_mask
 
 SIZE_HW = (20, 30)
 OBJECT = np.zeros(SIZE_HW, bool)
@@ -54,14 +54,16 @@ def coloured(path: Path, *colours: tuple[int, int, int], alpha: np.ndarray | Non
 @pytest.mark.parametrize("value", [1, 7, 38, 40, 100, 128, 129, 255])
 def test_one_value_beside_0_is_the_target(tmp_path: Path, write, value: int) -> None:
     picture = read_mask(write(tmp_path / "a.png", np.where(OBJECT, np.uint8(value), np.uint8(0))))
-    assert np.array_equal(picture.mask, OBJECT) and not picture.void.any() and picture.objects == (value,)
+    assert (
+        np.array_equal(picture.mask, OBJECT) and not picture.void.any() and picture.objects == (str(value),)
+    )
 
 
 @pytest.mark.parametrize("write", [grey, palette])
 def test_255_beside_small_numbers_is_not_judged(tmp_path: Path, write) -> None:
     picture = read_mask(write(tmp_path / "a.png", numbers(v1=OBJECT, v255=RING)))
     assert np.array_equal(picture.mask, OBJECT) and np.array_equal(picture.void, RING)
-    assert picture.objects == (1,)
+    assert picture.objects == ("1",)
 
 
 @pytest.mark.parametrize("write", [grey, palette])
@@ -70,7 +72,7 @@ def test_one_of_several_objects_is_chosen_by_its_number(tmp_path: Path, write) -
     assert np.array_equal(read_mask(path, 2).mask, OTHER) and np.array_equal(read_mask(path, 2).void, RING)
     assert not read_mask(path, 3).mask.any()
     every = read_mask(path)
-    assert np.array_equal(every.mask, OBJECT | OTHER) and every.objects == (1, 2)
+    assert np.array_equal(every.mask, OBJECT | OTHER) and every.objects == ("1", "2")
 
 
 def test_shades_of_grey_are_positive_over_128(tmp_path: Path) -> None:
@@ -102,8 +104,51 @@ def test_a_colour_on_black_is_the_target(tmp_path: Path, colour: tuple[int, int,
 
 
 def test_several_colours_are_several_objects(tmp_path: Path) -> None:
-    picture = read_mask(coloured(tmp_path / "a.png", (128, 0, 0), (0, 128, 0)))
-    assert np.array_equal(picture.mask, OBJECT | OTHER) and len(picture.objects) == 2
+    path = coloured(tmp_path / "a.png", (128, 0, 0), (0, 128, 0))
+    picture = read_mask(path)
+    assert np.array_equal(picture.mask, OBJECT | OTHER) and picture.objects == ("#008000", "#800000")
+    assert np.array_equal(read_mask(path, "#800000").mask, OBJECT)
+
+
+def test_the_colour_of_voc_for_void_is_not_judged(tmp_path: Path) -> None:
+    rgb = np.zeros((*SIZE_HW, 3), np.uint8)
+    rgb[OBJECT], rgb[RING] = (128, 0, 0), (224, 224, 192)
+    Image.fromarray(rgb).save(tmp_path / "a.png")
+    picture = read_mask(tmp_path / "a.png")
+    assert np.array_equal(picture.mask, OBJECT) and np.array_equal(picture.void, RING)
+
+
+@pytest.mark.parametrize("write", [grey, palette])
+@pytest.mark.parametrize(("background", "value"), [(1, 2), (255, 100), (40, 200), (2, 1)])
+def test_where_nothing_is_0_the_border_is_the_background(tmp_path: Path, write, background, value) -> None:
+    picture = read_mask(write(tmp_path / "a.png", np.where(OBJECT, np.uint8(value), np.uint8(background))))
+    assert np.array_equal(picture.mask, OBJECT) and not picture.void.any()
+
+
+def test_a_colour_on_another_colour(tmp_path: Path) -> None:
+    rgb = np.full((*SIZE_HW, 3), (10, 20, 90), np.uint8)
+    rgb[OBJECT] = 0, 200, 0
+    Image.fromarray(rgb).save(tmp_path / "a.png")
+    assert np.array_equal(read_mask(tmp_path / "a.png").mask, OBJECT)
+
+
+@pytest.mark.parametrize("value", [1, 200, 255])
+def test_a_picture_of_one_value_is_all_target(tmp_path: Path, value: int) -> None:
+    assert read_mask(grey(tmp_path / "a.png", np.full(SIZE_HW, value, np.uint8))).mask.all()
+
+
+def test_a_clip_says_what_its_masks_mean(tmp_path: Path) -> None:
+    one = grey(tmp_path / "1.png", numbers(v3=OBJECT, v255=RING))
+    ring = grey(tmp_path / "2.png", numbers(v255=RING))
+    white = grey(tmp_path / "3.png", numbers(v255=OBJECT))
+    assert clip_target([one, ring]) == "3" and not read_mask(ring, clip_target([one, ring])).mask.any()
+    assert clip_target([white, ring]) is None and clip_target([]) is None
+    several = [one, grey(tmp_path / "4.png", numbers(v7=OTHER))]
+    with pytest.raises(SeveralObjectsError, match="hold 2 objects: 3, 7"):
+        clip_target(several)
+    assert clip_target(several, 7) == clip_target(several, "7") == "7"
+    with pytest.raises(LangTrackError, match="no object 5"):
+        clip_target(several, 5)
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 20, 20)])

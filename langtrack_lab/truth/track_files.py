@@ -1,0 +1,234 @@
+"""Boxes of one target or several, by frame, from the files of annotation tools and from our own.
+
+| file | frames | boxes |
+|---|---|---|
+| ``boxes.csv`` of a run | the column ``frame`` | the fused ones |
+| CVAT XML (for video, for images) | from 0 | boxes; what encloses polygons, points, ellipses and masks |
+| COCO JSON | ``frame_id`` of an image, else in order of names | ``bbox``, else what encloses the polygons |
+| MOT text: frame,id,x,y,w,h,… | from 1 | from 1; those whose seventh number is 0 do not count |
+| ``x,y,w,h`` a line, or corners as in VOT | a line each | from 0 or from 1, see `first_pixel` |
+
+Everything is ``xyxy`` in pixels from 0 then, nan where the target is absent; what is not listed is absent in
+CVAT, COCO and MOT up to the last frame that is listed, and not annotated elsewhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+
+from langtrack_core.geometry import FloatArray, xywh_to_xyxy
+from langtrack_core.types import LangTrackError, shorten
+from langtrack_core.video.pictures import natural_key
+
+from .box_files import numbers_in, read_boxes, read_lines
+from .mask_files import SeveralObjectsError
+
+SUFFIXES = (".txt", ".csv", ".tsv", ".xml", ".json")
+
+MAX_BYTES = 200_000_000
+"""Largest annotation file that is read: COCO's largest has twice that, for 118,000 pictures."""
+
+_ONE_BASED_NAMES = ("otb.txt", "lasot.txt", "got10k.txt")
+"""What a run leaves for the toolkits whose pixels count from 1."""
+
+Boxes = Mapping[int, FloatArray]
+"""``(4,)`` xyxy by frame."""
+
+
+class TrackFile(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        form: what it was taken for, for people.
+        tracks: boxes by the name of the target.
+        lines: its frames are the numbers of its lines, so they count from the beginning of the run or of the
+            video, whichever fits.
+    """
+
+    form: str
+    tracks: Mapping[str, Boxes]
+    lines: bool = False
+
+    def of(self, target: str | None = None) -> Boxes:
+        """
+        Raises:
+            SeveralObjectsError: there are several targets, and none is named.
+            LangTrackError: there is none of that name.
+        """
+        names = sorted(self.tracks, key=natural_key)
+        if target is None and len(names) > 1:
+            raise SeveralObjectsError("The boxes", names)
+        if target is None or names == [""]:
+            return self.tracks[names[0]]
+        if target not in names:
+            raise LangTrackError(f"The boxes hold no object {target}; they hold {shorten(', '.join(names))}.")
+        return self.tracks[target]
+
+
+def read_tracks(path: Path, *, pixel: int | None = None, size_hw: tuple[int, int] | None = None) -> TrackFile:
+    """Read a file of any of the forms above; its content tells which.
+
+    Args:
+        pixel: what plain lines call the first column and row, 0 or 1; None to recognise it.
+        size_hw: of the pictures, to recognise it by.
+
+    Raises:
+        LangTrackError: none of these, malformed, or without any box.
+    """
+    if path.exists() and path.stat().st_size > MAX_BYTES:
+        raise LangTrackError(f"{path} has over {MAX_BYTES // 1_000_000} MB; annotations are smaller.")
+    lines = read_lines(path)
+    head = next((line.strip() for line in lines if line.strip()), "")
+    reader: Callable[[Path], TrackFile] | None = None
+    if head.startswith("<"):
+        reader = _cvat
+    elif head.startswith(("{", "[")):
+        reader = _coco
+    elif head.startswith("frame,time_s,"):
+        reader = _own
+    elif _is_mot(head):
+        reader = _mot
+    if reader is None:
+        boxes = read_boxes(path)
+        first = (
+            pixel
+            if pixel is not None
+            else 1
+            if path.name in _ONE_BASED_NAMES
+            else first_pixel(boxes, size_hw)
+        )
+        note = f"text of boxes, a line a frame, pixels from {first or 0}"
+        if first is None:
+            note += " (OTB, LaSOT and GOT-10k count from 1; say so if these do)"
+        return TrackFile(note, {"": dict(enumerate(boxes - (first or 0)))}, lines=True)
+    try:
+        tracks = reader(path)
+    except (KeyError, TypeError, ValueError, AttributeError, ElementTree.ParseError) as error:
+        raise LangTrackError(f"{path} cannot be read as boxes: {error!r:.100}.") from error
+    if not tracks.tracks:
+        raise LangTrackError(f"{path} ({tracks.form}) holds no boxes.")
+    return tracks
+
+
+def first_pixel(boxes: FloatArray, size_hw: tuple[int, int] | None) -> int | None:
+    """What boxes (read as if from 0) call the first pixel: 0 or 1, or None when they fit both.
+
+    A box that begins before pixel 1 counts from 0; one that ends a pixel after the picture, from 1.
+    """
+    boxes = boxes[~np.isnan(boxes).any(axis=1)]
+    if not len(boxes) or boxes[:, :2].min() < 1:
+        return 0
+    height, width = size_hw or (np.inf, np.inf)
+    beyond = (boxes[:, 2:] - [width, height]).max()
+    return 1 if 0 < beyond <= 1 else None
+
+
+def _is_mot(line: str) -> bool:
+    """Six numbers or more, but not the eight of a polygon; frame and id are whole numbers."""
+    try:
+        numbers = numbers_in(line)
+    except ValueError:
+        return False
+    return len(numbers) in (6, 7, 9, 10) and all(number == int(number) for number in numbers[:2])
+
+
+def _filled(tracks: Mapping[str, dict[int, FloatArray]], listed: range | set[int]) -> dict[str, Boxes]:
+    """Absent where a frame is listed and the target is not in it."""
+    absent = np.full(4, np.nan)
+    return {name: dict.fromkeys(listed, absent) | boxes for name, boxes in tracks.items()}
+
+
+def _own(path: Path) -> TrackFile:
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    corners = ("x1", "y1", "x2", "y2")
+    boxes = {int(row["frame"]): np.array([float(row[c] or "nan") for c in corners]) for row in rows}
+    return TrackFile("boxes.csv of a run", {"": boxes} if boxes else {})
+
+
+def _mot(path: Path) -> TrackFile:
+    tracks: dict[str, dict[int, FloatArray]] = defaultdict(dict)
+    last = 0
+    for number, line in enumerate(read_lines(path), 1):
+        frame, target, *xywh = numbers_in(line)
+        if len(xywh) < 4 or frame < 1:
+            raise ValueError(f"line {number} is not frame,id,x,y,w,h")
+        last = max(last, int(frame))
+        if len(xywh) == 4 or xywh[4] != 0:
+            tracks[f"{target:g}"][int(frame) - 1] = xywh_to_xyxy(np.array(xywh[:4])) - 1
+    return TrackFile("MOT text, frames and pixels from 1", _filled(tracks, range(last)))
+
+
+def _cvat(path: Path) -> TrackFile:
+    root = ElementTree.parse(path).getroot()
+    tracks: dict[str, dict[int, FloatArray]] = defaultdict(dict)
+    listed: set[int] = set()
+    for track in root.iter("track"):
+        name = f"{track.get('label')} {track.get('id')}"
+        for shape in track:
+            frame = int(shape.attrib["frame"])
+            listed.add(frame)
+            if shape.get("outside") != "1":
+                tracks[name][frame] = _cvat_box(shape)
+    listed = set(range(max(listed, default=-1) + 1))
+    for image in root.iter("image"):
+        frame = int(image.attrib["id"])
+        listed.add(frame)
+        for shape in image:
+            if shape.get("label") is not None and shape.tag != "tag":
+                _add_once(tracks[str(shape.get("label"))], frame, _cvat_box(shape), path)
+    return TrackFile("CVAT XML", _filled(tracks, listed))
+
+
+def _cvat_box(shape: ElementTree.Element) -> FloatArray:
+    def numbers(*names: str) -> list[float]:
+        return [float(shape.attrib[name]) for name in names]
+
+    if shape.tag == "box":
+        return np.array(numbers("xtl", "ytl", "xbr", "ybr"))
+    if shape.tag == "mask":
+        return xywh_to_xyxy(np.array(numbers("left", "top", "width", "height")))
+    if shape.tag == "ellipse":
+        x, y, rx, ry = numbers("cx", "cy", "rx", "ry")
+        return np.array([x - rx, y - ry, x + rx, y + ry])
+    points = np.array([pair.split(",") for pair in shape.attrib["points"].split(";")], float)
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+
+def _coco(path: Path) -> TrackFile:
+    data = json.loads(path.read_text(encoding="utf-8-sig"))
+    images = sorted(data["images"], key=lambda image: natural_key(image["file_name"]))
+    frames = {image["id"]: int(image.get("frame_id", order)) for order, image in enumerate(images)}
+    labels = {category["id"]: str(category["name"]) for category in data.get("categories", [])}
+    tracks: dict[str, dict[int, FloatArray]] = defaultdict(dict)
+    for entry in data["annotations"]:
+        name = labels.get(entry.get("category_id"), "object")
+        attributes: Mapping[str, Any] = {**(entry.get("attributes") or {}), **entry}
+        track = attributes.get("track_id", attributes.get("instance_id"))
+        name = name if track is None else f"{name} {track}"
+        _add_once(tracks[name], frames[entry["image_id"]], _coco_box(entry), path)
+    return TrackFile("COCO JSON", _filled(tracks, set(frames.values())))
+
+
+def _coco_box(entry: Mapping[str, Any]) -> FloatArray:
+    if entry.get("bbox"):
+        return xywh_to_xyxy(np.array(entry["bbox"], float))
+    points = np.concatenate([np.array(polygon, float).reshape(-1, 2) for polygon in entry["segmentation"]])
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+
+def _add_once(boxes: dict[int, FloatArray], frame: int, box: FloatArray, path: Path) -> None:
+    if frame in boxes:
+        raise LangTrackError(
+            f"{path} has two objects of one label on frame {frame} and no track_id to tell them apart; "
+            "export them as tracks."
+        )
+    boxes[frame] = box

@@ -1,0 +1,100 @@
+"""Boxes from annotation tools and from our own runs, each form told by its content."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from langtrack_core.types import LangTrackError
+from langtrack_lab.truth.mask_files import SeveralObjectsError
+from langtrack_lab.truth.track_files import read_tracks
+
+NAN = [np.nan] * 4
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_cvat_for_video(tmp_path: Path) -> None:
+    box = '<box frame="{}" xtl="{}" ytl="2" xbr="9" ybr="8" outside="{}"/>'
+    tracks = f"""<track id="0" label="car">{box.format(1, 3, 0)}{box.format(2, 4, 1)}</track>
+        <track id="1" label="man"><polygon frame="3" outside="0" points="1,2;5,1;4,7.5"/></track>
+        <track id="2" label="cat"><mask frame="0" left="1" top="2" width="3" height="4"/></track>"""
+    path = written(tmp_path / "a.xml", f'<?xml version="1.0"?><annotations>{tracks}</annotations>')
+    file = read_tracks(path)
+    assert file.form == "CVAT XML" and list(file.tracks) == ["car 0", "man 1", "cat 2"]
+    car = file.of("car 0")
+    assert sorted(car) == [0, 1, 2, 3] and car[1].tolist() == [3, 2, 9, 8] and np.isnan(car[2]).all()
+    assert file.of("man 1")[3].tolist() == [1, 1, 5, 7.5] and file.of("cat 2")[0].tolist() == [1, 2, 4, 6]
+    with pytest.raises(SeveralObjectsError, match="3 objects: car 0, cat 2, man 1"):
+        file.of()
+    with pytest.raises(LangTrackError, match="no object dog"):
+        file.of("dog")
+
+
+def test_cvat_for_images(tmp_path: Path) -> None:
+    box = '<box label="car" xtl="1" ytl="2" xbr="9" ybr="8"/>'
+    images = f'<image id="0" name="a.jpg">{box}</image><image id="5" name="b.jpg"><tag label="x"/></image>'
+    track = read_tracks(written(tmp_path / "a.xml", f"<annotations>{images}</annotations>")).of()
+    assert sorted(track) == [0, 5] and track[0].tolist() == [1, 2, 9, 8] and np.isnan(track[5]).all()
+    twice = f'<annotations><image id="0" name="a.jpg">{box}{box}</image></annotations>'
+    with pytest.raises(LangTrackError, match="two objects of one label on frame 0"):
+        read_tracks(written(tmp_path / "a.xml", twice))
+
+
+def coco(*annotations: dict[str, Any]) -> str:
+    images = [{"id": 7, "file_name": "10.jpg"}, {"id": 9, "file_name": "2.jpg"}]
+    categories = [{"id": 1, "name": "car"}]
+    return json.dumps({"images": images, "categories": categories, "annotations": annotations})
+
+
+def test_coco(tmp_path: Path) -> None:
+    polygon = {"image_id": 9, "category_id": 1, "segmentation": [[1, 2, 5, 1, 4, 8]]}
+    box = {"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4]}
+    track = read_tracks(written(tmp_path / "a.json", coco(polygon, box))).of()
+    assert track[0].tolist() == [1, 1, 5, 8] and track[1].tolist() == [1, 2, 4, 6]  # 2.jpg before 10.jpg
+    one, two = (box | {"attributes": {"track_id": number}} for number in (4, 6))
+    file = read_tracks(written(tmp_path / "a.json", coco(one, two)))
+    assert list(file.tracks) == ["car 4", "car 6"] and np.isnan(file.of("car 4")[0]).all()
+    with pytest.raises(LangTrackError, match="no track_id"):
+        read_tracks(written(tmp_path / "a.json", coco(box, box)))
+
+
+def test_mot(tmp_path: Path) -> None:
+    lines = "1,3,11,21,5,6,1,1,0.5\n3,3,12,21,5,6,1,1,1\n2,3,11,21,5,6,0,1,1\n"
+    file = read_tracks(written(tmp_path / "gt.txt", lines))
+    track = file.of()
+    assert "MOT" in file.form and track[0].tolist() == [10, 20, 15, 26] and track[2][0] == 11
+    assert np.isnan(track[1]).all()  # its flag is 0
+
+
+def test_the_corners_of_vot(tmp_path: Path) -> None:
+    file = read_tracks(written(tmp_path / "a.txt", "4,4,9,5,7,9,2,8\n"))
+    assert file.lines and file.of()[0].tolist() == [2, 4, 9, 9]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.xml", "<annotations><track id='0'></annotations>"),
+        ("a.xml", "<annotations><track id='0'><box/></track></annotations>"),
+        ("a.xml", "<annotations/>"),
+        ("a.json", "{"),
+        ("a.json", "[]"),
+        ("a.json", coco({"image_id": 1, "bbox": [1, 2, 3, 4]})),
+        ("a.json", coco({"image_id": 7, "bbox": [1, 2]})),
+        ("a.csv", "frame,time_s,x\n0,1,2\n"),
+        ("a.txt", "1,1,1,1,1,1\n1,1,x\n"),
+        ("a.txt", "0,1,2,3,4,5\n"),
+        ("a.txt", "hello\n"),
+    ],
+)
+def test_what_is_no_file_of_boxes_names_itself(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(LangTrackError, match=name.replace(".", r"\.")):
+        read_tracks(written(tmp_path / name, text))
