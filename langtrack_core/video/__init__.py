@@ -1,4 +1,4 @@
-"""Video in and out: look at a file, decode it frame by frame, write H.264.
+"""Video in and out: look at a file, decode it frame by frame, write it.
 
 Everything a video can hold becomes ``(H, W, 3)`` uint8 RGB, upright, one frame in memory at a time:
 
@@ -16,7 +16,7 @@ A folder of pictures, a single picture and an animated GIF are videos as well.
 from .backward import read_backward
 from .pictures import FOLDER_FPS, MAX_SIDE, PICTURE_SUFFIXES, picture_frames, read_picture
 from .reader import VideoInfo, probe, read_frames
-from .writer import VideoWriter
+from .writer import PRORES_4444, VP9_ALPHA, Encoding, VideoWriter
 
 __all__ = [
     "probe",
@@ -26,6 +26,9 @@ __all__ = [
     "picture_frames",
     "VideoInfo",
     "VideoWriter",
+    "Encoding",
+    "VP9_ALPHA",
+    "PRORES_4444",
     "FOLDER_FPS",
     "MAX_SIDE",
     "PICTURE_SUFFIXES",

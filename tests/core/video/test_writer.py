@@ -15,7 +15,7 @@ import pytest
 from clips import NTSC, count_frames, encode, listed, noise, numbered, open_files, quarters, scene, times
 
 from langtrack_core.types import LangTrackError
-from langtrack_core.video import VideoWriter, probe, read_frames
+from langtrack_core.video import PRORES_4444, VP9_ALPHA, Encoding, VideoWriter, probe, read_frames
 
 # --- writing -----------------------------------------------------------------------------------------------
 
@@ -152,3 +152,49 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, limit_kb: int) -
     done = subprocess.run(run, capture_output=True, text=True, check=True)
     sentence, leaked = json.loads(done.stdout)
     assert "a.mp4 cannot be written" in sentence and leaked == 0 and listed(tmp_path) == []
+
+
+# --- with transparency -------------------------------------------------------------------------------------
+
+
+def rgba(index: int) -> np.ndarray:
+    """A red square that moves over nothing; odd sizes, as cut-outs may have."""
+    picture = np.zeros((65, 97, 4), np.uint8)
+    picture[..., 0] = 200
+    picture[10:40, 10 + 5 * index : 40 + 5 * index, 3] = 255
+    return picture
+
+
+def decoded_rgba(path: Path, decoder: str) -> list[tuple[float, np.ndarray]]:
+    """By FFmpeg with a decoder asked for by name: its own one for VP9 leaves the alpha out."""
+    pictures = []
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        context = av.CodecContext.create(decoder, "r")
+        context.extradata = stream.codec_context.extradata
+        context.width, context.height = stream.width, stream.height
+        context.codec_tag = stream.codec_context.codec_tag
+        for packet in container.demux(stream):
+            for picture in context.decode(packet if packet.size else None):
+                pictures.append((float(picture.pts * stream.time_base), picture.to_ndarray(format="rgba")))
+    return pictures
+
+
+@pytest.mark.parametrize(
+    "encoding, decoder, suffix", [(VP9_ALPHA, "libvpx-vp9", "webm"), (PRORES_4444, "prores", "mov")]
+)
+def test_alpha_comes_back(encoding: Encoding, decoder: str, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{suffix}"
+    seconds = [0.0, 0.04, 0.12, 0.16]  # one frame lasts longer
+    with VideoWriter(path, 25, encoding=encoding) as writer:
+        for index, time_s in enumerate(seconds):
+            writer.write(rgba(index), time_s)
+        with pytest.raises(ValueError, match="4 channels, not 3"):
+            writer.write(rgba(0)[..., :3])
+    back = decoded_rgba(path, decoder)
+    assert [time for time, _ in back] == pytest.approx(seconds, abs=0.001)
+    for index, (_, picture) in enumerate(back):
+        assert np.array_equal(picture[..., 3] > 128, rgba(index)[..., 3] > 128)
+        inside = rgba(index)[..., 3] > 0
+        assert np.abs(picture[inside][:, :3].astype(int) - (200, 0, 0)).max() <= 6
+    assert listed(tmp_path) == [path.name]
