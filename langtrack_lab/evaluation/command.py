@@ -22,7 +22,7 @@ from langtrack_core.types import LangTrackError
 from ..datasets import KINDS, guess_kind
 from .protocol import DEV, DEV_PARTS, INITS, SENTENCES, Protocol, items_of
 from .results import ResultFolder, read_results
-from .sequences import Tracker, run_sequence
+from .runner import Tracker, run_sequence
 from .tables import (
     Summary,
     as_csv,

@@ -34,7 +34,7 @@ from ..metrics.boxes import stack_boxes
 from ..truth.box_files import numbers_in, read_boxes, read_lines
 from .protocol import Init, Item, items_of
 from .results import Results
-from .sequences import Predictions, Record, compared
+from .runner import Predictions, Record, compared
 
 FORMS = ("otb", "lasot", "got10k", "vot")
 

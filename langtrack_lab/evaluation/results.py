@@ -29,7 +29,7 @@ from langtrack_core.masks import check_rle
 from langtrack_core.types import LangTrackError
 
 from .protocol import Item, Protocol
-from .sequences import Predictions, Record
+from .runner import Predictions, Record
 
 FORMAT = "langtrack-results"
 FORMAT_VERSION = 2

@@ -13,7 +13,7 @@ from langtrack_core.geometry import FloatArray
 from ..metrics import GOT10K, Convention, davis_statistics, referral_overlaps, referring_scores, score_boxes
 from ..metrics.boxes import box_ious
 from ..metrics.masks import PRECISION_AT
-from .sequences import Predictions, Record
+from .runner import Predictions, Record
 
 ORACLE = "oracle"
 BRANCHES = ("fused", "language", "tracker", ORACLE)

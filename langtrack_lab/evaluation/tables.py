@@ -14,8 +14,8 @@ import numpy as np
 from ..metrics.boxes import NORMALISED, PIXELS, THRESHOLDS
 from .protocol import INITS
 from .results import Results
+from .runner import Record
 from .scores import BRANCHES, MEASURES, TITLES, Scores, mean_curve, overall, scores_of
-from .sequences import Record
 
 BOX_COLUMNS = ("auc", "precision", "normalised", "normalised_auc", "ao", "sr50", "sr75", "referral")
 MASK_COLUMNS = (

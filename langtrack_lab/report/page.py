@@ -12,8 +12,8 @@ import numpy as np
 
 from langtrack_core.run.render import Style
 
+from ..evaluation.runner import Record
 from ..evaluation.scores import MEASURES, TITLES, Scores, mean_curve
-from ..evaluation.sequences import Record
 from ..evaluation.tables import (
     BOX_COLUMNS,
     MASK_COLUMNS,

@@ -21,8 +21,8 @@ from langtrack_core.video import read_picture
 
 from ..evaluation.protocol import Item, items_of
 from ..evaluation.results import file_name
+from ..evaluation.runner import Record
 from ..evaluation.scores import Scores
-from ..evaluation.sequences import Record
 from ..evaluation.tables import Summary
 
 TRUTH_RGB = (0, 200, 60)

@@ -20,7 +20,7 @@ from langtrack_lab.evaluation import command
 from langtrack_lab.evaluation import results as folder
 from langtrack_lab.evaluation.protocol import Protocol, items_of
 from langtrack_lab.evaluation.results import ResultFolder, read_results
-from langtrack_lab.evaluation.sequences import compared, run_sequence
+from langtrack_lab.evaluation.runner import compared, run_sequence
 from langtrack_lab.evaluation.tables import (
     Summary,
     as_csv,

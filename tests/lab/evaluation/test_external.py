@@ -17,7 +17,7 @@ from langtrack_lab.evaluation import probes as small_sets
 from langtrack_lab.evaluation.external import read_external
 from langtrack_lab.evaluation.protocol import Protocol, items_of
 from langtrack_lab.evaluation.results import ResultFolder, Results, read_results
-from langtrack_lab.evaluation.sequences import run_sequence
+from langtrack_lab.evaluation.runner import run_sequence
 from langtrack_lab.evaluation.tables import summarise
 
 
