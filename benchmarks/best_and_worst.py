@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from langtrack_core import LangTracker, Query, read_frames
 from langtrack_core.run.render import Style, draw
-from langtrack_lab.metrics import frame_ious
+from langtrack_lab.metrics.boxes import box_ious, stack_boxes
 from langtrack_lab.truth.box_files import read_boxes
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ def row(tracker: LangTracker, clip: Path) -> NDArray[np.uint8]:
     expression = json.loads(clip.with_suffix(".json").read_text(encoding="utf-8"))["expression"]
     truth = read_boxes(clip.with_name(f"{clip.stem}.groundtruth.txt"))
     steps = list(tracker.track(read_frames(clip), Query(text=expression)))
-    ious = frame_ious([step.fused.box_xyxy for step in steps], truth)
+    ious = box_ious(stack_boxes([step.fused.box_xyxy for step in steps]), truth)
     print(
         f"{clip.stem}: mean IoU {np.nanmean(ious):.3f}, {np.mean(ious[~np.isnan(ious)] > 0.5):.0%} over 0.5"
     )

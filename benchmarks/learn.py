@@ -20,10 +20,10 @@ from pathlib import Path
 import torch
 
 from langtrack_core.siammask.tracker import CONFIGS, SiamMaskTracker
-from langtrack_lab.datasets import davis_sequences
-from langtrack_lab.evaluation.protocol import shortened
-from langtrack_lab.evaluation.single_branch import follow
-from langtrack_lab.metrics import success_auc
+from langtrack_lab.evaluation.protocol import Protocol, items_of
+from langtrack_lab.evaluation.scores import scores_of
+from langtrack_lab.evaluation.single_branch import tracker_records
+from langtrack_lab.metrics import PLAIN
 from langtrack_lab.training import Settings, fit, language, tracker, tune_malloc
 
 TIMED_STEPS = 4
@@ -53,12 +53,13 @@ class Tracker(tracker.TrackerTrainer):
 
     def __init__(self, args: argparse.Namespace, recipe: tracker.TrackerRecipe, settings: Settings) -> None:
         torch.manual_seed(0)
-        self.clips = [shortened(clip, 20) for clip in davis_sequences(args.dev)]
+        self.items = items_of(Protocol("davis", init="box", frames=20), args.dev)
         super().__init__(tracker.imagenet_network(), recipe, settings, args.data)
 
     def measure(self) -> dict[str, float]:
         follower = SiamMaskTracker(self.network, CONFIGS["lite"])
-        return {clip.name: success_auc(follow(follower, clip).ious) for clip in self.clips}
+        records = tracker_records(follower, self.items)
+        return {r.key: scores_of(r, PLAIN)["tracker"].values["auc"].value for r in records}
 
 
 BRANCHES = {

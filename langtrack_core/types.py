@@ -70,19 +70,23 @@ class LangTrackError(Exception):
     """Anything a user can put right. Its text says what was expected, what came and what to do."""
 
 
+class UnreadableText(LangTrackError):
+    """An expression that is empty, too long, or without any known word."""
+
+
 def normalised_text(text: str) -> str:
     """An expression in NFKC. Whether its words are known is the vocabulary's business.
 
     Raises:
-        LangTrackError: it is blank, over 500 characters, or without any letter or digit.
+        UnreadableText: it is blank, over 500 characters, or without any letter or digit.
     """
     _check_length(text)
     text = unicodedata.normalize("NFKC", text)
     _check_length(text)  # again: one character may normalise to 18
     if not text.strip():
-        raise LangTrackError("The expression is empty; describe the object, for example: the red car.")
+        raise UnreadableText("The expression is empty; describe the object, for example: the red car.")
     if not any(c.isalnum() for c in text):
-        raise LangTrackError(
+        raise UnreadableText(
             f'The expression "{shorten(text)}" has no words in it; describe the object, '
             "for example: the red car."
         )
@@ -91,7 +95,7 @@ def normalised_text(text: str) -> str:
 
 def _check_length(text: str) -> None:
     if len(text) > MAX_CHARACTERS:
-        raise LangTrackError(
+        raise UnreadableText(
             f"An expression may have at most {MAX_CHARACTERS} characters, but this one has {len(text)}; "
             "say it shorter."
         )

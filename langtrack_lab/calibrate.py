@@ -32,8 +32,9 @@ from langtrack_core.weights.checkpoint import Checkpoint
 from langtrack_core.weights.load import build_segmenter, build_tracker, choose
 
 from .datasets import Sequence
+from .evaluation.protocol import Item, dev_sequences
 from .evaluation.same_kind import same_kind
-from .evaluation.single_branch import follow, tracking_sequences
+from .evaluation.single_branch import overlaps_after_start, tracker_records
 from .report.charts import Line, legend, line_chart
 from .report.page import page_style
 from .training import save_weights
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fits ``args.target``, "language" or "tracker"."""
     chosen = choose(args.weights)[args.target]
-    sequences = tracking_sequences(args.data)
+    sequences = dev_sequences(args.data)
     if args.target == "language":
         scores, right = language_scores(build_segmenter(chosen, args.device).segmenter, sequences)
         bare = Calibration()
@@ -127,11 +128,11 @@ def tracker_scores(tracker: SiamMaskTracker, sequences: list[Sequence]) -> tuple
         tracker: without a calibration, so that its confidences are its raw scores.
     """
     scores, right = [], []
-    for sequence in sequences:
-        track = follow(tracker, sequence)
-        ious = np.where(np.isnan(track.mask_ious), track.ious, track.mask_ious)
+    records = tracker_records(tracker, [Item(s.name, s, None, "box") for s in sequences])
+    for sequence, record in zip(sequences, records, strict=True):
+        ious = overlaps_after_start(record)
         counted = ~np.isnan(ious)
-        scores.append(track.confidences[counted])
+        scores.append(record.predictions["tracker"].confidence[1:][counted])
         right.append(ious[counted] > 0.5)
         foreign = foreign_scores(tracker, sequence, [o for o in sequences if not same_kind(o, sequence)])
         scores.append(foreign)

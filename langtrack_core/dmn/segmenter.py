@@ -175,7 +175,7 @@ class DMNSegmenter:
         """Read an expression; once per query, for all frames.
 
         Raises:
-            LangTrackError: when it is empty, all punctuation or unknown words, or over 500 characters.
+            UnreadableText: when it is empty, all punctuation or unknown words, or over 500 characters.
         """
         ids, words, unknown = self.vocabulary.read(text)
         language = self.network.encode(torch.tensor(ids, dtype=torch.int64, device=self.device))

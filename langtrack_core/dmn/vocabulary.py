@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from ..types import LangTrackError, normalised_text, shorten
+from ..types import LangTrackError, UnreadableText, normalised_text, shorten
 
 UNKNOWN = "<unk>"
 PADDING = "<pad>"
@@ -103,14 +103,14 @@ class Vocabulary:
         """Tokenise an expression (NFKC-normalised) and look its words up.
 
         Raises:
-            LangTrackError: when `normalised_text` refuses it, or when it has no known word.
+            UnreadableText: when `normalised_text` refuses it, or when it has no known word.
         """
         text = normalised_text(text)
         tokens = published_tokens(text) if self.style == "published" else plain_tokens(text)
         words = tuple(token for token in tokens if any(c.isalnum() for c in token))
         unknown = tuple(dict.fromkeys(word for word in words if self._lookup(word) is None))
         if set(words) == set(unknown):
-            raise LangTrackError(
+            raise UnreadableText(
                 f"None of the words is known ({shorten(', '.join(unknown))}); "
                 "describe the object with common English words."
             )

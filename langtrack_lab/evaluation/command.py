@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
-
-from tqdm import tqdm
 
 from langtrack_core.checks import whole_argument
 from langtrack_core.files import write_text
@@ -22,7 +21,7 @@ from langtrack_core.types import LangTrackError
 from ..datasets import KINDS, guess_kind
 from .protocol import DEV, DEV_PARTS, INITS, SENTENCES, Protocol, items_of
 from .results import ResultFolder, read_results
-from .runner import Tracker, run_sequence
+from .runner import run_items
 from .tables import (
     Summary,
     as_csv,
@@ -73,11 +72,8 @@ def run(args: argparse.Namespace) -> int:
     folder = ResultFolder(args.out, protocol, info, items, data=args.data, label=label)
     missing = [item for item in items if not folder.has(item)]
     print(f"{protocol.title}: {len(items) - len(missing)} of {len(items)} are in {folder.path} already.")
-    frames = sum(len(item.sequence.frames) - item.start for item in missing)
-    with tqdm(total=frames, unit="frame", disable=not missing) as bar:
-        for item in missing:
-            bar.set_postfix_str(item.key)
-            folder.save(item, run_sequence(tracker, item, args.every, bar.update))
+    for item, record in run_items(partial(tracker.track, every=args.every), missing):
+        folder.save(item, record)
     summary = summarise(read_results(folder.path))
     print_summary(summary)
     write_text(folder.path / "summary.csv", as_csv([summary]))
@@ -85,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def load_tracker(weights: str, device: str) -> Tracker:
+def load_tracker(weights: str, device: str) -> LangTracker:
     return LangTracker.from_pretrained(weights, device, prefetch=0)  # in turn, to be timed
 
 

@@ -20,21 +20,20 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from langtrack_core.geometry import FloatArray
-from langtrack_core.masks import BoolMask, box_to_mask, enclosing_box, encode_rle
+from langtrack_core.masks import BoolMask, box_to_mask, enclosing_box
 from langtrack_core.types import LangTrackError, shorten
 from langtrack_core.video import read_picture
 
 from ..datasets import ONE_BASED
-from ..metrics.boxes import stack_boxes
 from ..truth.box_files import numbers_in, read_boxes, read_lines
 from .protocol import Init, Item, items_of
 from .results import Results
-from .runner import Predictions, Record, compared
+from .runner import Collector, Record
 
 FORMS = ("otb", "lasot", "got10k", "vot")
 
@@ -130,9 +129,10 @@ def _file_of(folder: Path, name: str, form: str) -> Path | None:
 def _record(item: Item, path: Path, form: str, origin: int) -> Record:
     sequence, start = item.sequence, item.start
     height, width, _ = read_picture(sequence.frames[start]).shape
+    size_hw = height, width
     truth = sequence.boxes_xyxy
     if form == "vot":
-        regions = _vot_regions(path, origin, (height, width), truth)
+        regions = _vot_regions(path, origin, size_hw, truth)
     else:
         regions = [
             Region(None if np.isnan(box).any() else box) for box in read_boxes(path, first_pixel=origin)
@@ -142,37 +142,13 @@ def _record(item: Item, path: Path, form: str, origin: int) -> Record:
             f"{path} has {len(regions)} lines, but {sequence.name} has {len(truth)} frames; "
             "a line is needed for each."
         )
-    regions = regions[start : len(truth)]
-    return Record(
-        key=item.key,
-        name=sequence.name,
-        sentence=item.sentence,
-        init=item.init,
-        attributes=tuple(sorted(sequence.attributes)),
-        start=start,
-        size_hw=(height, width),
-        truth_xyxy=truth[start:],
-        absent=sequence.absent_frames[start:],
-        states=(),
-        sources=(),
-        predictions={"fused": _predictions(item, regions, (height, width))},
-        seconds=_seconds(path, sequence.name, len(regions)),
-    )
-
-
-def _predictions(item: Item, regions: list[Region], size_hw: tuple[int, int]) -> Predictions:
-    boxes = stack_boxes([region.box for region in regions])
-    unknown = np.full(len(regions), np.nan)
-    if not item.sequence.masks:
-        return Predictions(boxes, unknown)
-    masks: list[dict[str, Any] | None] = []
-    rows = []
-    for place, (box, mask) in enumerate(regions):
+    collector = Collector(item)
+    for index, (box, mask) in enumerate(regions[start : len(truth)], start):
         if mask is None and box is not None:
             mask = box_to_mask(box, size_hw)
-        masks.append(None if mask is None or not mask.any() else encode_rle(mask))
-        rows.append(compared(mask, item.sequence.annotation(item.start + place)))
-    return Predictions(boxes, unknown, tuple(masks), *np.array(rows, float).reshape(-1, 3).T)
+        collector.add_region(box, mask, np.nan, sequence.annotation(index))
+    seconds = _seconds(path, sequence.name, len(truth) - start)
+    return Record.of(item, size_hw, {"fused": collector.predictions()}, seconds=seconds)
 
 
 def _vot_regions(path: Path, origin: int, size_hw: tuple[int, int], truth_xyxy: FloatArray) -> list[Region]:

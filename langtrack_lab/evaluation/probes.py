@@ -12,27 +12,30 @@ and ``other_mask``, pictures), and either ``picture`` or ``clip`` and ``frame``.
 from __future__ import annotations
 
 import argparse
-import itertools
-from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from langtrack_core.dmn.segmenter import DMNSegmenter
-from langtrack_core.geometry import box_iou
+from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask, box_to_mask, mask_iou
 from langtrack_core.pipeline import LangTracker
-from langtrack_core.types import Frame, LangTrackError, Query
+from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_picture
 from langtrack_core.weights.load import build_segmenter, choose
 
-from ..datasets import Referral, open_dataset
+from ..datasets import Referral, Sequence, open_dataset
 from ..datasets.files import read_json
+from ..metrics.boxes import box_ious
 from ..truth.mask_files import read_mask
+from .protocol import Item, dev_sequences
+from .runner import run_items
 from .same_kind import same_kind
-from .single_branch import tracking_sequences
+from .single_branch import language_records
+from .tables import aligned, shown
 
 RIGHT_OVER = 0.5
 """A box counts as right when its IoU with the true one is over this, as is usual for RefCOCO."""
@@ -58,68 +61,113 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the test ``args.target`` and prints its figures."""
     if args.target == "absent":
-        print_absent(LangTracker.from_pretrained(args.weights, args.device), args.data, args.frames)
+        tracker = LangTracker.from_pretrained(args.weights, args.device)
+        print(absence_table(absence(tracker, args.data, args.frames)))
         return 0
     if args.target == "contrast" and args.pairs is None:
         raise LangTrackError("Say with --pairs which file lists the contrasting sentences.")
     segmenter = build_segmenter(choose(args.weights)["language"], args.device).segmenter
     if args.target == "refer":
-        print_refer(segmenter, args.data / "refer")
+        ious = referral_ious(segmenter, args.data / "refer")
+        right = np.mean(ious > RIGHT_OVER)
+        print(f"{len(ious)} sentences: accuracy at IoU {RIGHT_OVER} {right:.3f}, mean IoU {ious.mean():.3f}")
     else:
-        print_contrast(segmenter, args.data, args.pairs)
+        contrasts = contrasts_of(segmenter, args.data, args.pairs)
+        for contrast in contrasts:
+            if not contrast.right:
+                print(f"wrong: {contrast}")
+        right = np.mean([contrast.right for contrast in contrasts])
+        print(f"{len(contrasts)} contrasting sentences: {right:.3f} right")
     return 0
 
 
 # --- photos ------------------------------------------------------------------------------------------------
 
 
-def print_refer(segmenter: DMNSegmenter, folder: Path) -> None:
-    """Prints the share of sentences whose box is right, and the mean IoU with the true box."""
-    ious = []
-    referrals = [r for r in open_dataset("refer-boxes", folder) if isinstance(r, Referral)]
-    for referral in tqdm(referrals, "refer", leave=False):
-        frame = Frame(0, 0.0, read_picture(referral.picture.path))
+def referral_ious(segmenter: DMNSegmenter, folder: Path) -> FloatArray:
+    """``(N,)`` IoU of the box of each sentence with the true one, 0 where none was found."""
+    items = []
+    for referral in open_dataset("refer-boxes", folder):
+        assert isinstance(referral, Referral)
+        path, box = referral.picture.path, np.array([referral.instance.box_xyxy])
         for sentence in referral.sentences:
-            box = segmenter.segment(frame, segmenter.encode(sentence)).box_xyxy
-            ious.append(0.0 if box is None else box_iou(box, referral.instance.box_xyxy))
-    right = np.mean(np.array(ious) > RIGHT_OVER)
-    print(f"{len(ious)} sentences: accuracy at IoU {RIGHT_OVER} {right:.3f}, mean IoU {np.mean(ious):.3f}")
+            photo = Sequence(path.name, (path,), (sentence,), boxes=box)
+            items.append(Item(path.name, photo, sentence, "sentence"))
+    records = language_records(segmenter, items)
+    return np.concatenate([box_ious(r.predictions["language"].boxes_xyxy, r.truth_xyxy) for r in records])
 
 
 # --- absent objects ----------------------------------------------------------------------------------------
 
 
-def print_absent(tracker: LangTracker, folder: Path, frames: int = ABSENT_FRAMES) -> None:
-    """Prints the share of frames on which the fused track, and the language branch alone, reports absence.
+class Absence(NamedTuple):
+    """On how many of a clip's frames an object that is not there was reported absent."""
 
-    Every clip is searched for the first sentence of every other clip that shows nothing of the same kind.
+    frames: int
+    fused: int
+    language: int
+
+
+def absence(tracker: LangTracker, folder: Path, frames: int = ABSENT_FRAMES) -> dict[str, Absence]:
+    """Search every clip for the first sentence of every other clip that shows nothing of the same kind.
+
+    Returns:
+        by clip: counts of the fused track, and of the language branch alone, which counts as reporting
+        absence when it is not sure enough to start the tracker.
     """
-    clips = tracking_sequences(folder)
-    fused, alone, total = Counter[str](), Counter[str](), Counter[str]()
-    pairs = [(clip, other) for clip in clips for other in clips if not same_kind(clip, other)]
-    for clip, other in tqdm(pairs, "absent", leave=False):
-        pictures = itertools.islice(clip.read_frames(), frames)
-        for step in tracker.track(pictures, Query(other.expressions[0])):
-            sure = step.language is not None and step.language.present
-            sure = sure and step.language.confidence >= tracker.fusion.start  # type: ignore[union-attr]
-            total[clip.name] += 1
-            fused[clip.name] += step.decision.state != "tracking"
-            alone[clip.name] += not sure
-    print(f"{'clip':<14}{'frames':>8}{'fused':>8}{'language':>10}")
-    for name, count in total.items():
-        print(f"{name:<14}{count:>8}{fused[name] / count:>8.3f}{alone[name] / count:>10.3f}")
-    count = total.total()
-    print(f"{'said absent':<14}{count:>8}{fused.total() / count:>8.3f}{alone.total() / count:>10.3f}")
+    clips = dev_sequences(folder)
+    items = []
+    for clip in clips:
+        pictures = clip.frames[:frames]
+        nowhere, absent = np.full((len(pictures), 4), np.nan), np.ones(len(pictures), bool)
+        search = Sequence(clip.name, pictures, (), boxes=nowhere, absent=absent)
+        sentences = [other.expressions[0] for other in clips if not same_kind(clip, other)]
+        items += [Item(f"{clip.name}: {text}", search, text, "sentence") for text in sentences]
+    counts: dict[str, Absence] = {}
+    for _, record in run_items(tracker.track, items):
+        language = record.predictions["language"]
+        sure = ~np.isnan(language.boxes_xyxy[:, 0]) & (language.confidence >= tracker.fusion.start)
+        lost = sum(state != "tracking" for state in record.states)
+        new = (len(sure), lost, int(np.count_nonzero(~sure)))
+        counts[record.name] = Absence(*np.add(counts.get(record.name, (0, 0, 0)), new).tolist())
+    return counts
+
+
+def absence_table(counts: Mapping[str, Absence]) -> str:
+    """The shares of the frames, by clip and over all frames."""
+    rows = {**counts, "said absent": Absence(*np.sum(list(counts.values()), axis=0).tolist())}
+    lines = [["clip", "frames", "fused", "language"]]
+    for name, (frames, fused, language) in rows.items():
+        lines.append([name, f"{frames}", shown(fused / frames), shown(language / frames)])
+    return aligned(lines, 1)
 
 
 # --- one of two --------------------------------------------------------------------------------------------
 
 
-def print_contrast(segmenter: DMNSegmenter, folder: Path, pairs: Path) -> None:
-    """Prints the share of sentences whose mask overlaps the right object more than the other."""
+class Contrast(NamedTuple):
+    """A sentence about one of two objects, and how much its mask overlaps each of them."""
+
+    expression: str
+    picture: str
+    target_iou: float
+    other_iou: float
+
+    @property
+    def right(self) -> bool:
+        return self.target_iou > self.other_iou
+
+    def __str__(self) -> str:
+        return f"{self.expression} ({self.picture}): {self.target_iou:.2f} against {self.other_iou:.2f}"
+
+
+def contrasts_of(segmenter: DMNSegmenter, folder: Path, pairs: Path) -> list[Contrast]:
+    """Segment the picture of every entry of the list ``pairs`` by its sentence."""
     entries = read_json(pairs, "a list of contrasting sentences")
-    clips = {clip.name: clip.frames for clip in tracking_sequences(folder)} if _any_clip(entries) else {}
-    wrong = []
+    if not entries:
+        raise LangTrackError(f"{pairs} lists no pairs.")
+    clips = {clip.name: clip.frames for clip in dev_sequences(folder)} if _any_clip(entries) else {}
+    contrasts = []
     for number, entry in enumerate(tqdm(entries, "contrast", leave=False), 1):
         try:
             path = folder / entry["picture"] if "picture" in entry else clips[entry["clip"]][entry["frame"]]
@@ -129,15 +177,9 @@ def print_contrast(segmenter: DMNSegmenter, folder: Path, pairs: Path) -> None:
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise LangTrackError(f"Entry {number} of {pairs} cannot be used: {error!r}.") from error
         mask = segmenter.segment(frame, segmenter.encode(expression)).mask
-        overlaps = mask_iou(mask, target), mask_iou(mask, other)
-        if not (mask.any() and overlaps[0] > overlaps[1]):
-            wrong.append(f"{expression} ({path.name}): {overlaps[0]:.2f} against {overlaps[1]:.2f}")
-    if not entries:
-        raise LangTrackError(f"{pairs} lists no pairs.")
-    for line in wrong:
-        print(f"wrong: {line}")
-    right = len(entries) - len(wrong)
-    print(f"{len(entries)} contrasting sentences: {right / len(entries):.3f} right")
+        overlaps = (mask_iou(mask, target), mask_iou(mask, other)) if mask.any() else (0.0, 0.0)
+        contrasts.append(Contrast(expression, path.name, *overlaps))
+    return contrasts
 
 
 def _any_clip(entries: Any) -> bool:

@@ -170,14 +170,19 @@ def shortened(sequence: Sequence, frames: int | None) -> Sequence:
 
 
 def _sequences(protocol: Protocol, folder: Path) -> list[Sequence]:
-    if protocol.kind != DEV:
-        if protocol.kind not in KINDS:
-            known = ", ".join([DEV, *sorted(KINDS)])
-            raise LangTrackError(f'"{protocol.kind}" is not a known kind of data set; known are {known}.')
-        return open_sequences(protocol.kind, folder, protocol.split)
-    if protocol.split is not None and protocol.split not in DEV_PARTS:
-        raise LangTrackError(f"The parts of dev are {' and '.join(DEV_PARTS)}, not {protocol.split}.")
-    parts = DEV_PARTS if protocol.split is None else (protocol.split,)
+    if protocol.kind == DEV:
+        return dev_sequences(folder, protocol.split)
+    if protocol.kind not in KINDS:
+        known = ", ".join([DEV, *sorted(KINDS)])
+        raise LangTrackError(f'"{protocol.kind}" is not a known kind of data set; known are {known}.')
+    return open_sequences(protocol.kind, folder, protocol.split)
+
+
+def dev_sequences(folder: Path, split: str | None = None) -> list[Sequence]:
+    """The sequences of `DEV_PARTS`, or of one of these parts; the part is an attribute of each."""
+    if split is not None and split not in DEV_PARTS:
+        raise LangTrackError(f"The parts of dev are {' and '.join(DEV_PARTS)}, not {split}.")
+    parts = DEV_PARTS if split is None else (split,)
     return [
         replace(sequence, attributes=sequence.attributes | {part})
         for part in parts

@@ -196,8 +196,8 @@ def _is_text(node: ast.AST) -> bool:
 def _as_json(record: Record) -> dict[str, Any]:
     predictions = {
         branch: {
-            "boxes_xyxy": _rows(a.boxes_xyxy),
-            "confidence": _numbers(a.confidence),
+            "boxes_xyxy": _rows(a.boxes_xyxy.round(4)),
+            "confidence": _numbers(a.confidence.round(6)),
             "masks": [None if m is None else m["counts"] for m in a.masks],
             "intersections": _numbers(a.intersections),
             "unions": _numbers(a.unions),

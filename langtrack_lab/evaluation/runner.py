@@ -1,4 +1,8 @@
-"""Runs a tracker on one sequence and keeps the predictions of each branch, with the truth beside them."""
+"""The one runner of evaluations: it follows a sequence and keeps each branch's predictions beside the truth.
+
+What follows the sequence is a function from frames and a query to steps: `LangTracker.track`, or one branch
+alone (`single_branch`).
+"""
 
 from __future__ import annotations
 
@@ -7,31 +11,34 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask, encode_rle
-from langtrack_core.types import Estimate, Frame, LangTrackError, Query, Step
-from langtrack_core.video import read_picture
+from langtrack_core.types import (
+    Decision,
+    Estimate,
+    Frame,
+    LangTrackError,
+    Query,
+    Reason,
+    Step,
+    UnreadableText,
+)
 
 from ..metrics import boundary_f
+from ..metrics.boxes import stack_boxes
 from ..truth.mask_files import MaskPicture
 from .protocol import Item
 
 BRANCHES = ("language", "tracker", "fused")
 
-
-class Tracker(Protocol):
-    """The part of `LangTracker` that an evaluation needs."""
-
-    info: dict[str, Any]
-
-    def read_text(self, text: str) -> Any: ...
-
-    def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Iterator[Step]: ...
+Follow = Callable[[Iterable[Frame], Query], Iterator[Step]]
+"""Follows what a query describes from the query's first frame on, a step for each frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +80,9 @@ class Record:
         size_hw: height and width of the pictures.
         truth_xyxy: ``(N, 4)``, nan where there is no box.
         absent: ``(N,)``, true where the data set says that the target cannot be seen.
+        predictions: by branch; the language branch is missing when there was no sentence.
         states: N words of `types.State`; empty for other trackers.
         sources: N names of the branch whose answer the fused one is, or "none"; empty for other trackers.
-        predictions: by branch; the language branch is missing when there was no sentence.
         seconds: time for reading pictures and tracking; 0 when unknown.
         peak_mb: peak memory of the process; 0 when unknown.
         note: reason why the sentence could not be read, "" when it could.
@@ -90,12 +97,32 @@ class Record:
     size_hw: tuple[int, int]
     truth_xyxy: FloatArray
     absent: NDArray[np.bool_]
-    states: tuple[str, ...]
-    sources: tuple[str, ...]
     predictions: Mapping[str, Predictions]
+    states: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     seconds: float = 0.0
     peak_mb: float = 0.0
     note: str = ""
+
+    @classmethod
+    def of(
+        cls, item: Item, size_hw: tuple[int, int], predictions: Mapping[str, Predictions], **more: Any
+    ) -> Record:
+        """The record of an item; ``more`` are the fields that not every tracker has."""
+        sequence, start = item.sequence, item.start
+        return cls(
+            key=item.key,
+            name=sequence.name,
+            sentence=item.sentence,
+            init=item.init,
+            attributes=tuple(sorted(sequence.attributes)),
+            start=start,
+            size_hw=size_hw,
+            truth_xyxy=sequence.boxes_xyxy[start:],
+            absent=sequence.absent_frames[start:],
+            predictions=predictions,
+            **more,
+        )
 
     @property
     def fps(self) -> float:
@@ -103,72 +130,76 @@ class Record:
         return len(self.truth_xyxy) / self.seconds if self.seconds > 0 else np.nan
 
 
+def run_items(
+    follow: Follow, items: Iterable[Item], branches: Iterable[str] = BRANCHES
+) -> Iterator[tuple[Item, Record]]:
+    """Run one item after the other, under a progress bar over the frames of all."""
+    items, branches = list(items), tuple(branches)
+    frames = sum(len(item.sequence.frames) - item.start for item in items)
+    with tqdm(total=frames, unit="frame", disable=not items) as bar:
+        for item in items:
+            bar.set_postfix_str(item.key)
+            yield item, run_sequence(follow, item, branches, bar.update)
+
+
 def run_sequence(
-    tracker: Tracker, item: Item, every: int = 1, on_frame: Callable[[], object] = lambda: None
+    follow: Follow,
+    item: Item,
+    branches: Iterable[str] = BRANCHES,
+    on_frame: Callable[[], object] = lambda: None,
 ) -> Record:
-    """Run the tracker on one item.
+    """Run one item.
 
     A sentence that cannot be read counts as absent on every frame.
 
     Args:
+        branches: those of `BRANCHES` whose predictions are kept; language only if there is a sentence.
         on_frame: called after each frame.
     """
     sequence, start = item.sequence, item.start
-    height, width, _ = read_picture(sequence.frames[start]).shape
-    size_hw = height, width
-    stopwatch = _Stopwatch()
-    names = [name for name in BRANCHES if name != "language" or item.sentence is not None]
-    branches = {name: _Collector(item) for name in names}
+    collectors = {
+        name: Collector(item) for name in branches if name != "language" or item.sentence is not None
+    }
     states: list[str] = []
     sources: list[str] = []
-    note = ""
-    try:
-        for step in stopwatch.timed(tracker.track(sequence.read_frames(start), item.query(), every=every)):
-            estimates = {"language": step.language, "tracker": step.tracker, "fused": step.fused}
+    sizes_hw: list[tuple[int, int]] = []
+
+    def collect(steps: Iterable[Step]) -> None:
+        for step in steps:
             truth = sequence.annotation(step.frame.index)
-            for name, collector in branches.items():
-                collector.add(estimates[name], truth)
+            for name, collector in collectors.items():
+                collector.add(getattr(step, name), truth)
+            sizes_hw.append(step.frame.size_hw)
             states.append(step.decision.state)
             sources.append(step.decision.source or "none")
             on_frame()
-    except LangTrackError as error:
-        if item.sentence is None or _readable(tracker, item.sentence):
-            raise
+
+    stopwatch = _Stopwatch()
+    note = ""
+    try:
+        collect(stopwatch.timed(follow(sequence.read_frames(start), item.query())))
+    except UnreadableText as error:  # it is raised before the first step
         note = str(error)
-        branches = {name: _Collector(item) for name in names}
-        for index in range(start, len(sequence.frames)):
-            for collector in branches.values():
-                collector.add(Estimate.absent(size_hw), sequence.annotation(index))
-            states.append("searching")
-            sources.append("none")
-            on_frame()
+        collect(map(_absent, sequence.read_frames(start)))
     if len(states) != len(sequence.frames) - start:
         raise ValueError(f"{item.key}: {len(states)} predictions for {len(sequence.frames) - start} frames")
-    return Record(
-        key=item.key,
-        name=sequence.name,
-        sentence=item.sentence,
-        init=item.init,
-        attributes=tuple(sorted(sequence.attributes)),
-        start=start,
-        size_hw=size_hw,
-        truth_xyxy=sequence.boxes_xyxy[start:],
-        absent=sequence.absent_frames[start:],
+    return Record.of(
+        item,
+        sizes_hw[0],
+        {name: collector.predictions() for name, collector in collectors.items()},
         states=tuple(states),
         sources=tuple(sources),
-        predictions={name: collector.predictions() for name, collector in branches.items()},
         seconds=stopwatch.seconds,
         peak_mb=_peak_mb(),
         note=note,
     )
 
 
-def _readable(tracker: Tracker, sentence: str) -> bool:
-    try:
-        tracker.read_text(sentence)
-    except LangTrackError:
-        return False
-    return True
+def _absent(frame: Frame) -> Step:
+    """Every branch reports the target absent."""
+    absent = Estimate.absent(frame.size_hw)
+    decision = Decision(None, "searching", 0.0, False, False, Reason.NOTHING_SEEN)
+    return Step(frame, absent, absent, absent, decision)
 
 
 def _peak_mb() -> float:
@@ -192,34 +223,37 @@ class _Stopwatch:
             yield step
 
 
-class _Collector:
+class Collector:
     """Collects the predictions of one branch, and compares its masks before they are thrown away."""
 
     def __init__(self, item: Item) -> None:
         self.with_masks = bool(item.sequence.masks)
         self._last: Estimate | None = None
-        self._boxes: list[FloatArray] = []
+        self._boxes: list[FloatArray | None] = []
         self._confidence: list[float] = []
         self._masks: list[dict[str, Any] | None] = []
         self._compared: list[tuple[float, float, float]] = []
 
     def add(self, estimate: Estimate | None, truth: MaskPicture | None) -> None:
-        self._confidence.append(np.nan if estimate is None else estimate.confidence)
-        if estimate is not None:
-            self._last = estimate
-        box = None if self._last is None else self._last.box_xyxy
-        self._boxes.append(np.full(4, np.nan) if box is None else np.asarray(box, float))
+        """Add what the branch says of the next frame; None when it did not run: its last estimate stands."""
+        self._last = estimate or self._last
+        box, mask = (None, None) if self._last is None else (self._last.box_xyxy, self._last.mask)
+        self.add_region(box, mask, np.nan if estimate is None else estimate.confidence, truth)
+
+    def add_region(
+        self, box: FloatArray | None, mask: BoolMask | None, confidence: float, truth: MaskPicture | None
+    ) -> None:
+        self._boxes.append(box)
+        self._confidence.append(confidence)
         if self.with_masks:
-            mask = None if self._last is None or not self._last.mask.any() else self._last.mask
+            mask = mask if mask is not None and mask.any() else None
             self._masks.append(None if mask is None else encode_rle(mask))
             self._compared.append(compared(mask, truth))
 
     def predictions(self) -> Predictions:
-        inter, union, boundary = np.array(self._compared, float).reshape(-1, 3).T
-        boxes = np.array(self._boxes, float).reshape(-1, 4).round(4)
-        return Predictions(
-            boxes, np.array(self._confidence).round(6), tuple(self._masks), inter, union, boundary
-        )
+        confidence = np.array(self._confidence, float)
+        shared = np.array(self._compared, float).reshape(-1, 3).T
+        return Predictions(stack_boxes(self._boxes), confidence, tuple(self._masks), *shared)
 
 
 def compared(mask: BoolMask | None, truth: MaskPicture | None) -> tuple[float, float, float]:

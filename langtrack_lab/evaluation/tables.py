@@ -157,15 +157,19 @@ def as_text(head: Sequence[str], rows: Sequence[Row]) -> str:
     keys = columns_of(rows)
     lines = [[*head, *(MEASURES[k].title for k in keys)]]
     lines += [[*names, *(shown(figures.get(k)) for k in keys)] for names, figures in rows]
+    return aligned(lines, len(head))
+
+
+def aligned(lines: Sequence[Sequence[str]], names: int) -> str:
+    """A text with aligned columns: the first ``names`` of them flush left, the others flush right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    aligned = [
+    return "\n".join(
         "  ".join(
-            cell.ljust(width) if i < len(head) else cell.rjust(width)
+            cell.ljust(width) if i < names else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
-    ]
-    return "\n".join(aligned)
+    )
 
 
 def as_markdown(

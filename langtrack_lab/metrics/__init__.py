@@ -9,9 +9,7 @@ bootstrap    paired over sequences: whether a difference is more than noise
 from .bootstrap import Difference, paired_bootstrap
 from .boxes import (
     THRESHOLDS,
-    frame_ious,
     precision,
-    success_auc,
     success_curve,
 )
 from .conventions import GOT10K, LASOT, OTB, PLAIN, BoxScores, Convention, score_boxes
@@ -20,7 +18,6 @@ from .masks import (
     ReferringScores,
     boundary_f,
     davis_statistics,
-    mean_mask_iou,
     referral_overlaps,
     referring_scores,
 )
@@ -38,13 +35,10 @@ __all__ = [
     "ReferringScores",
     "boundary_f",
     "davis_statistics",
-    "frame_ious",
-    "mean_mask_iou",
     "paired_bootstrap",
     "precision",
     "referral_overlaps",
     "referring_scores",
     "score_boxes",
-    "success_auc",
     "success_curve",
 ]

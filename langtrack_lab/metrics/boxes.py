@@ -86,24 +86,9 @@ def share_within(values: ArrayLike, thresholds: ArrayLike) -> FloatArray:
 # --- one number for a list of boxes ------------------------------------------------------------------------
 
 
-def frame_ious(predicted: Sequence[FloatArray | None], truth_xyxy: ArrayLike) -> FloatArray:
-    """IoU of each frame, nan where there is no truth.
-
-    Args:
-        predicted: a box ``(4,)`` xyxy for each frame, None where the target was said to be absent.
-        truth_xyxy: ``(N, 4)``, nan where there is none.
-    """
-    return box_ious(stack_boxes(predicted), truth_xyxy)
-
-
 def success_curve(ious: ArrayLike) -> FloatArray:
     """``(21,)``: for each of `THRESHOLDS`, the share of annotated frames whose IoU is over it."""
     return share_over(ious, THRESHOLDS)
-
-
-def success_auc(ious: ArrayLike) -> float:
-    """Area under the success curve: the mean of its 21 values."""
-    return float(success_curve(ious).mean())
 
 
 def precision(predicted: Sequence[FloatArray | None], truth_xyxy: ArrayLike) -> float:
@@ -113,7 +98,7 @@ def precision(predicted: Sequence[FloatArray | None], truth_xyxy: ArrayLike) -> 
 
 def stack_boxes(boxes: Sequence[FloatArray | None]) -> FloatArray:
     """``(N, 4)``, nan for None."""
-    return np.array([np.full(4, np.nan) if box is None else box for box in boxes]).reshape(-1, 4)
+    return np.array([np.full(4, np.nan) if box is None else box for box in boxes], np.float64).reshape(-1, 4)
 
 
 def has_area(boxes_xyxy: FloatArray) -> NDArray[np.bool_]:

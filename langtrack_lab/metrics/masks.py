@@ -11,7 +11,6 @@ Of its protocols, "semi-supervised" (an annotation is given) leaves the first an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import cv2
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from langtrack_core.geometry import FloatArray
-from langtrack_core.masks import BoolMask, mask_iou
+from langtrack_core.masks import BoolMask
 
 from .boxes import box_ious
 
@@ -95,18 +94,6 @@ def davis_statistics(values: ArrayLike) -> DavisStatistics:
     decay = float(np.nanmean(first) - np.nanmean(last)) if known else math.nan
     counted = v[~np.isnan(v)]
     return DavisStatistics(float(counted.mean()), float((counted > 0.5).mean()), decay)
-
-
-def mean_mask_iou(predicted: Iterable[BoolMask], truth: Iterable[BoolMask]) -> float:
-    """Mean over the frames of the IoU of their masks; two empty masks agree.
-
-    Raises:
-        ValueError: there are no frames, or not equally many.
-    """
-    ious = [mask_iou(a, b) for a, b in zip(predicted, truth, strict=True)]
-    if not ious:
-        raise ValueError("no frame has a truth to compare with")
-    return float(np.mean(ious))
 
 
 # --- referring segmentation --------------------------------------------------------------------------------

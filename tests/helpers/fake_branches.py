@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from langtrack_core.dmn.segmenter import EncodedText
 from langtrack_core.fusion import FusionConfig
 from langtrack_core.pipeline import LangTracker
-from langtrack_core.types import Branch, Decision, Estimate, Frame, LangTrackError, Reason, State
+from langtrack_core.types import Branch, Decision, Estimate, Frame, Reason, State, UnreadableText
 
 Language = Callable[[Frame, str], Estimate]
 """What the language branch says of a frame, asked for an expression."""
@@ -39,7 +39,7 @@ class FakeSegmenter:
         words = tuple(text.lower().split())
         unknown = () if self.known is None else tuple(w for w in words if w not in self.known)
         if len(unknown) == len(words):
-            raise LangTrackError(f"None of the words of {text!r} is known.")
+            raise UnreadableText(f"None of the words of {text!r} is known.")
         return [0] * len(words), words, unknown
 
     def encode(self, text: str) -> EncodedText:

@@ -15,7 +15,7 @@ from demo.annotation.ground_truth import read_truth, score_run
 from langtrack_core.masks import encode_rle
 from langtrack_core.run.format import BranchBox, Row, Run
 from langtrack_core.types import LangTrackError
-from langtrack_lab.metrics import success_auc
+from langtrack_lab.metrics import success_curve
 from langtrack_lab.truth.mask_files import SeveralObjectsError
 
 HEIGHT, WIDTH = 40, 60
@@ -127,7 +127,7 @@ def test_a_branch_is_not_counted_where_it_did_not_run(tmp_path: Path) -> None:
     ]
     iou = 10 / 30
     assert language["mean_iou"] == pytest.approx(iou, abs=1e-3) and language["precision"] == 1
-    assert language["auc"] == pytest.approx(success_auc([iou] * 3), abs=1e-4)
+    assert language["auc"] == pytest.approx(success_curve([iou] * 3).mean(), abs=1e-4)
     box_alone = Run(run.manifest, [replace(r, language=None) for r in run.rows], {})
     nothing = score_run(box_alone, read_truth(tmp_path / "gt.txt", box_alone))["branches"]["language"]
     assert nothing["counted"] == 0 and nothing["auc"] is None and nothing["success"] is None

@@ -13,7 +13,7 @@ from evaluation_helpers import FRAMES, colour_tracker, moved, truth_of, write_de
 from langtrack_core.geometry import xyxy_to_xywh
 from langtrack_core.masks import enclosing_box
 from langtrack_core.types import Estimate, LangTrackError
-from langtrack_lab.evaluation import probes as small_sets
+from langtrack_lab.evaluation import probes
 from langtrack_lab.evaluation.external import read_external
 from langtrack_lab.evaluation.protocol import Protocol, items_of
 from langtrack_lab.evaluation.results import ResultFolder, Results, read_results
@@ -33,7 +33,7 @@ def ours(dev: Path, tmp_path_factory) -> Results:
     items = items_of(protocol, dev)
     place = ResultFolder(tmp_path_factory.mktemp("out"), protocol, {}, items, data=dev, label="ours")
     for item in items:
-        place.save(item, run_sequence(colour_tracker(tracker=moved), item))
+        place.save(item, run_sequence(colour_tracker(tracker=moved).track, item))
     return read_results(place.path)
 
 
@@ -178,16 +178,16 @@ def photo(dev: Path, tmp_path: Path) -> tuple[Path, list[float]]:
     return tmp_path, item.sequence.boxes_xyxy[0].tolist()
 
 
-def test_refer(photo, capsys):
+def test_refer(photo):
     folder, box = photo
     sentences = ("red one", "red, beside it", "the blue one", "a red thing")
     entries = [{"file_name": "one.png", "expression": text, "box_xyxy": box} for text in sentences]
     (folder / "refer" / "expressions.json").write_text(json.dumps(entries))
-    small_sets.print_refer(ColourSegmenter(), folder / "refer")
-    assert capsys.readouterr().out.startswith("4 sentences: accuracy at IoU 0.5 0.500, mean IoU 0.5")
+    ious = probes.referral_ious(ColourSegmenter(), folder / "refer")
+    assert ious[[0, 2, 3]].tolist() == [1, 0, 1] and 0 < ious[1] < 0.5
 
 
-def test_contrast(photo, capsys):
+def test_contrast(photo):
     folder, box = photo
     width = box[2] - box[0]
     other = [box[0] + width, box[1], box[2] + width, box[3]]
@@ -195,26 +195,24 @@ def test_contrast(photo, capsys):
     entries = [{**pair, "expression": text} for text in ("red", "red, beside it", "blue", "red one")]
     path = folder / "pairs.json"
     path.write_text(json.dumps(entries))
-    small_sets.print_contrast(ColourSegmenter(), folder, path)
-    said = capsys.readouterr().out
-    assert "4 contrasting sentences: 0.500 right" in said and said.count("wrong:") == 2
+    contrasts = probes.contrasts_of(ColourSegmenter(), folder, path)
+    assert [contrast.right for contrast in contrasts] == [True, False, False, True]
     path.write_text(json.dumps([{**pair, "picture": "refer/images/one.png"}]))
     with pytest.raises(LangTrackError, match=r"Entry 1 of .* cannot be used: KeyError\('expression'\)"):
-        small_sets.print_contrast(ColourSegmenter(), folder, path)
+        probes.contrasts_of(ColourSegmenter(), folder, path)
 
 
-def test_contrast_on_a_frame_of_a_clip(dev: Path, tmp_path: Path, capsys):
+def test_contrast_on_a_frame_of_a_clip(dev: Path, tmp_path: Path):
     truth = items_of(Protocol("dev"), dev)[0].sequence
     other = [0, 0, 3, 3]
     entry = {"clip": "alpha", "frame": 3, "expression": "red", "other_box_xyxy": other}
     entry["mask"] = str(truth.masks[3].relative_to(dev))
     path = tmp_path / "pairs.json"
     path.write_text(json.dumps([entry]))
-    small_sets.print_contrast(ColourSegmenter(), dev, path)
-    assert "1 contrasting sentences: 1.000 right" in capsys.readouterr().out
+    assert [c.right for c in probes.contrasts_of(ColourSegmenter(), dev, path)] == [True]
 
 
-def test_absent_counts_where_nothing_is_said_to_be_there(dev: Path, tmp_path: Path, capsys):
+def test_absent_counts_where_nothing_is_said_to_be_there(dev: Path, tmp_path: Path):
     tree = write_dev(tmp_path / "dev", absent=())
     (tree / "davis" / "expressions.json").write_text('{"alpha": ["a car"], "beta": ["another car"]}')
 
@@ -222,13 +220,11 @@ def test_absent_counts_where_nothing_is_said_to_be_there(dev: Path, tmp_path: Pa
         return truth if index < 3 else np.zeros_like(truth)
 
     half = colour_tracker(half_right, half_right)
-    small_sets.print_absent(half, tree, frames=6)
-    lines = capsys.readouterr().out.splitlines()
-    # The two cars are kin: each is asked about gamma alone, gamma about both.
-    assert [line.split() for line in lines[1:4]] == [
-        ["alpha", "6", "0.500", "0.500"], ["beta", "6", "0.500", "0.500"], ["gamma", "12", "0.500", "0.500"]
-    ]  # fmt: skip
-    assert lines[4].split() == ["said", "absent", "24", "0.500", "0.500"]
+    counts = probes.absence(half, tree, frames=6)
+    # The two cars are of a kind: each is searched for gamma's object alone, gamma for both cars.
+    assert counts == {"alpha": (6, 3, 3), "beta": (6, 3, 3), "gamma": (12, 6, 6)}
+    total = probes.absence_table(counts).splitlines()[-1]
+    assert total.split() == ["said", "absent", "24", "0.500", "0.500"]
 
 
 def test_boxes_enclose(ours: Results):

@@ -13,7 +13,6 @@ from langtrack_core.masks import mask_iou
 from langtrack_lab.metrics import (
     boundary_f,
     davis_statistics,
-    mean_mask_iou,
     referral_overlaps,
     referring_scores,
 )
@@ -142,15 +141,6 @@ def test_absent_frames_by_the_referral_rule():
     predicted = np.array([[0.0, 0, 10, 5], nan, box, box, nan])
     overlaps = referral_overlaps(predicted, truth, absent)
     assert overlaps[[0, 1, 2, 4]].tolist() == [0.5, 1, 0, 0] and np.isnan(overlaps[3])
-
-
-def test_mean_mask_iou():
-    full, empty = np.ones((2, 4), bool), np.zeros((2, 4), bool)
-    half = full.copy()
-    half[:, 2:] = False
-    assert mean_mask_iou([full, empty, half, empty], [full, empty, full, full]) == pytest.approx(2.5 / 4)
-    with pytest.raises(ValueError, match="no frame"):
-        mean_mask_iou([], [])
 
 
 # --- vot-toolkit -------------------------------------------------------------------------------------------
