@@ -41,10 +41,6 @@ class DMNConfig:
         vocabulary_size: words that have an embedding, ``<unk>`` and ``<pad>`` among them.
         resolution: "high" gives a mask of the picture's size through upsampling with skip features; "low" one
             logit per I_5 cell, the network of the first training stage.
-        recurrence: "published" scans one sequence of H * W * T steps, all words of the first pixel, then all
-            of the second, and keeps the last H * W hidden states, whichever pixel or word they belong to; the
-            released weights were trained so. "per_pixel" is what the paper describes: a sequence of T words
-            for each pixel, and the hidden state after its last word.
         align_corners: bilinear resizing as PyTorch did it up to 0.3, when the released weights were trained.
         batch_statistics: normalise by the picture's own mean and variance in evaluation too, as the published
             evaluation did (it left the network in training mode). The stored statistics stay untouched.
@@ -59,7 +55,6 @@ class DMNConfig:
     language_layers: int = 3
     mixed_layers: int = 3
     resolution: Literal["low", "high"] = "high"
-    recurrence: Literal["published", "per_pixel"] = "published"
     align_corners: bool = False
     batch_statistics: bool = False
 
@@ -228,14 +223,15 @@ class DMN(nn.Module):
         )
 
     def recur(self, mixed: Tensor) -> Tensor:
-        """``(T, mixed, H, W)`` to ``(1, mixed_hidden, H, W)``, in the order of ``DMNConfig.recurrence``."""
+        """``(T, mixed, H, W)`` to ``(1, mixed_hidden, H, W)``, as the released weights were trained.
+
+        One sequence of H * W * T steps, all words of the first pixel, then all of the second; the last H * W
+        hidden states are kept, whichever pixel or word they belong to. (The paper describes a sequence of T
+        words for each pixel.)
+        """
         T, M, H, W = mixed.shape
-        if self.config.recurrence == "published":
-            sequence = mixed.permute(2, 3, 0, 1).reshape(H * W * T, 1, M)
-            hidden = self.multimodal(sequence)[-H * W :, 0]
-        else:
-            sequence = mixed.permute(0, 2, 3, 1).reshape(T, H * W, M)
-            hidden = self.multimodal(sequence)[-1]
+        sequence = mixed.permute(2, 3, 0, 1).reshape(H * W * T, 1, M)
+        hidden = self.multimodal(sequence)[-H * W :, 0]
         return hidden.T.reshape(1, -1, H, W)
 
     def train(self, mode: bool = True) -> DMN:
@@ -281,7 +277,7 @@ def config_of(state: Mapping[str, Any], **switches: Any) -> DMNConfig:
 
     Args:
         state: the file's tensors by name.
-        switches: what shapes cannot tell: ``recurrence``, ``align_corners``, ``batch_statistics``.
+        switches: what shapes cannot tell: ``align_corners`` and ``batch_statistics``.
 
     Raises:
         LangTrackError: when the file is not a DMN.

@@ -193,7 +193,7 @@ def build_tracker(chosen: Chosen, device: str, backend: str = "auto") -> Tracker
 def _published_dmn(checkpoint: Checkpoint, settings: dict[str, Any]) -> DMN:
     from ..dmn.network import DMN, config_of, published_name
 
-    switches = {key: settings[key] for key in ("recurrence", "align_corners", "batch_statistics")}
+    switches = {key: settings[key] for key in ("align_corners", "batch_statistics")}
     try:
         network = DMN(config_of(checkpoint.tensors, **switches))
     except LangTrackError as error:

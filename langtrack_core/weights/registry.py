@@ -56,7 +56,7 @@ NETWORKS = {
         "language",
         "published DMN (DPN-92)",
         "langvis.",
-        {"input_size": 512, "recurrence": "published", "align_corners": True, "batch_statistics": True},
+        {"input_size": 512, "align_corners": True, "batch_statistics": True},
     ),
     # BGR, 0 to 255, not normalised.
     "siammask": Network(

@@ -75,7 +75,7 @@ PAPER_FRAMES = 39_891
 
 WEIGHTS = "dmn-paper.safetensors"
 
-SWITCHES = {k: NETWORKS["dmn"].settings[k] for k in ("recurrence", "align_corners", "batch_statistics")}
+SWITCHES = {k: NETWORKS["dmn"].settings[k] for k in ("align_corners", "batch_statistics")}
 """What shapes cannot tell, as the weights table has it for published files, which these will be."""
 
 

@@ -158,17 +158,6 @@ def test_published_recurrence_is_one_pixel_major_sequence(small):
     torch.testing.assert_close(small.recur(mixed), kept)
 
 
-def test_per_pixel_recurrence_reads_the_words_of_each_pixel_alone(small_state):
-    network = built(small_state, recurrence="per_pixel")
-    torch.manual_seed(0)
-    mixed = torch.randn(3, 28, 2, 2)
-    fused = network.recur(mixed)
-    for i in range(2):
-        for j in range(2):
-            alone = network.multimodal(mixed[:, None, :, i, j])[-1, 0]
-            torch.testing.assert_close(fused[0, :, i, j], alone)
-
-
 # --- switches ----------------------------------------------------------------------------------------------
 
 

@@ -101,7 +101,7 @@ def test_add_published_dmn_with_its_vocabulary(shipped: Path, tmp_path: Path):
     branches = loading.load_branches("paper")
     assert branches.segmenter.vocabulary.words[:2] == ("word0", "word1")
     config = branches.segmenter.network.config
-    assert config.align_corners and config.batch_statistics and config.recurrence == "published"
+    assert config.align_corners and config.batch_statistics
     words.write_text("too\nfew\n")
     with pytest.raises(LangTrackError, match=r"has 4 words, but the network was trained with 16"):
         add(str(source), vocabulary=words)
