@@ -12,7 +12,7 @@ from .fusion import FusionConfig, FusionState, decide, fuse
 from .siammask.tracker import SiamMaskTracker
 from .threads import prefetch
 from .types import Estimate, Frame, LangTrackError, Query, Step
-from .weights.load import load_branches
+from .weights.load import build_segmenter, build_tracker, check_device, choose
 
 
 class LangTracker:
@@ -61,6 +61,8 @@ class LangTracker:
         """Both branches by the name of their weights, or with one branch's checkpoint file.
 
         Args:
+            name: a name from `registry.entries`, or the path of one branch's checkpoint. The branch that it
+                does not have is the lite one.
             device: as PyTorch names it.
             backend: "openvino" or "torch"; "auto" takes OpenVINO on a CPU, where it is there and works.
             prefetch: see the class.
@@ -68,8 +70,12 @@ class LangTracker:
         Raises:
             LangTrackError: unknown name, device or backend, missing or altered file, another network's file.
         """
-        branches = load_branches(name, device, backend)
-        return cls(branches.segmenter, branches.new_tracker, fusion, branches.infos, prefetch)
+        check_device(device)
+        chosen = choose(name)
+        language = build_segmenter(chosen["language"], device, backend)
+        tracker = build_tracker(chosen["tracker"], device, backend)
+        weights = [language.info, tracker.info]
+        return cls(language.segmenter, tracker.new_tracker, fusion, weights, prefetch)
 
     def read_text(self, text: str) -> EncodedText:
         """Read an expression without any network: its words, and those that are unknown.

@@ -20,46 +20,6 @@ if TYPE_CHECKING:  # torch takes seconds to import, and choosing weights needs n
     from ..siammask.tracker import SiamMaskTracker
 
 
-class Branches(NamedTuple):
-    """Both branches, ready to run.
-
-    Attributes:
-        segmenter: the language branch.
-        new_tracker: makes a tracker with a state of its own; all share one network.
-        infos: for the manifest, one for each branch: branch, name, network, files with sha256, settings,
-            backend.
-    """
-
-    segmenter: DMNSegmenter
-    new_tracker: Callable[[], SiamMaskTracker]
-    infos: tuple[dict[str, Any], ...]
-
-
-def load_branches(name: str = "lite", device: str = "cpu", backend: str = "auto") -> Branches:
-    """Build both branches.
-
-    Args:
-        name: a name from `entries`, or the path of one branch's checkpoint. The branch that it does not have
-            is the lite one; ``infos`` says so.
-        device: as PyTorch names it.
-        backend: see `openvino_backend.on_backend`; ``infos`` say what it came to.
-
-    Raises:
-        LangTrackError: no such weights, device or backend, a missing, damaged or altered file, or another
-            network's.
-    """
-    import torch
-
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise LangTrackError(f"The device {device!r} cannot be used here; try cpu.") from error
-    chosen = choose(name)
-    language = build_segmenter(chosen["language"], device, backend)
-    tracker = build_tracker(chosen["tracker"], device, backend)
-    return Branches(language.segmenter, tracker.new_tracker, (language.info, tracker.info))
-
-
 # --- choosing ----------------------------------------------------------------------------------------------
 
 
@@ -101,6 +61,19 @@ def choose_file(path: Path, vocabulary: Path | None = None) -> Chosen:
 
 
 # --- building ----------------------------------------------------------------------------------------------
+
+
+def check_device(device: str) -> None:
+    """
+    Raises:
+        LangTrackError: PyTorch cannot use a device of this name here.
+    """
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise LangTrackError(f"The device {device!r} cannot be used here; try cpu.") from error
 
 
 class LanguageBranch(NamedTuple):

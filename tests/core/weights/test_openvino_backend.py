@@ -17,10 +17,10 @@ import torch
 from langtrack_core.dmn.lite import LiteConfig, LiteDMN
 from langtrack_core.geometry import box_iou, xywh_to_xyxy
 from langtrack_core.masks import mask_iou
+from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_frames
 from langtrack_core.weights import openvino_backend, openvino_compiler
-from langtrack_core.weights.load import load_branches
 from langtrack_core.weights.openvino_backend import WORD_COUNTS, CompiledLiteDMN, on_backend, smooth_noise
 from langtrack_core.weights.openvino_compiler import CannotCompile, Compiler
 
@@ -47,14 +47,14 @@ def at_home(home: Path, monkeypatch) -> None:
 
 @pytest.fixture(scope="module")
 def reference():
-    return load_branches("lite", backend="torch")
+    return LangTracker.from_pretrained("lite", backend="torch")
 
 
 @pytest.fixture(scope="module")
 def ours(home: Path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANGTRACK_HOME", str(home))
-        return load_branches("lite", backend="openvino")
+        return LangTracker.from_pretrained("lite", backend="openvino")
 
 
 def example(name: str) -> tuple[str, list[Frame], np.ndarray]:
@@ -245,11 +245,11 @@ def test_models_that_were_not_used_for_longest_are_deleted(copied: Path, monkeyp
 
 
 def test_the_manifest_tells(reference, ours):
-    for info in ours.infos:
+    for info in ours.info["weights"]:
         assert info["backend"]["name"] == "openvino" and info["backend"]["version"]
         assert info["backend"]["precision"] in ("bfloat16", "float32")
-    assert all(info["backend"]["name"] == "torch" for info in reference.infos)
-    json.dumps(ours.infos)
+    assert all(info["backend"]["name"] == "torch" for info in reference.info["weights"])
+    json.dumps(ours.info["weights"])
 
 
 def test_without_openvino_pytorch_runs_and_says_so(monkeypatch, caplog):

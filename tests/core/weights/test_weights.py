@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny_weights import WORDS, Evil, as_stored, published_siammask_state, save_pth, ship_lite, write_lite
 
 from langtrack_core.cli import main
+from langtrack_core.pipeline import LangTracker
 from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.tracker import CONFIGS, uncalibrated
 from langtrack_core.types import LangTrackError
@@ -52,7 +53,7 @@ def write_entry(name: str, source: Path) -> Path:
 
 
 def test_lite_builds_both_branches(shipped: Path):
-    branches = loading.load_branches("lite")
+    branches = LangTracker.from_pretrained("lite")
     head = load_file(shipped / "dmn-lite.safetensors")
     own = branches.segmenter.network.state_dict()
     assert torch.equal(own["comb_visual.weight"], head["comb_visual.weight"].float())
@@ -66,12 +67,12 @@ def test_lite_builds_both_branches(shipped: Path):
 
 
 def test_calibration_travels_in_the_checkpoint(shipped: Path):
-    calibration = loading.load_branches("lite").segmenter.calibration
+    calibration = LangTracker.from_pretrained("lite").segmenter.calibration
     assert calibration is not None and (calibration.slope, calibration.intercept) == (2.5, -1.0)
 
 
 def test_infos_say_which_files_with_which_hash(shipped: Path):
-    infos = loading.load_branches("lite").infos
+    infos = LangTracker.from_pretrained("lite").info["weights"]
     assert [(info["branch"], info["name"]) for info in infos] == [("language", "lite"), ("tracker", "lite")]
     for info in infos:
         for name, digest in info["files"].items():
@@ -81,7 +82,7 @@ def test_infos_say_which_files_with_which_hash(shipped: Path):
 
 
 def test_two_loads_share_nothing(shipped: Path):
-    first, second = loading.load_branches("lite"), loading.load_branches("lite")
+    first, second = LangTracker.from_pretrained("lite"), LangTracker.from_pretrained("lite")
     with torch.no_grad():
         next(first.new_tracker().network.parameters()).zero_()
     assert next(second.new_tracker().network.parameters()).abs().sum() > 0
@@ -93,22 +94,22 @@ def test_an_altered_file_is_refused(shipped: Path):
     data[-1] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(LangTrackError, match=r"siammask-lite\.safetensors is not what it was: its sha256"):
-        loading.load_branches("lite")
+        LangTracker.from_pretrained("lite")
 
 
 def test_a_missing_file_is_named(shipped: Path):
     (shipped / "dmn-lite-backbone.safetensors").unlink()
     with pytest.raises(LangTrackError, match=r"lack dmn-lite-backbone\.safetensors"):
-        loading.load_branches("lite")
+        LangTracker.from_pretrained("lite")
 
 
 def test_unknown_names_and_devices(shipped: Path):
     with pytest.raises(LangTrackError, match="no weights 'huge'; give one of lite"):
-        loading.load_branches("huge")
+        LangTracker.from_pretrained("huge")
     with pytest.raises(LangTrackError, match="weights add"):
-        loading.load_branches("paper")
+        LangTracker.from_pretrained("paper")
     with pytest.raises(LangTrackError, match="device 'warp'"):
-        loading.load_branches("lite", "warp")
+        LangTracker.from_pretrained("lite", "warp")
 
 
 # --- a file in place of a name -----------------------------------------------------------------------------
@@ -118,17 +119,17 @@ def test_a_tracker_file_leaves_the_language_branch_lite(shipped: Path, tmp_path:
     torch.manual_seed(9)
     path = tmp_path / "mine.safetensors"
     save_file(as_stored(LiteNetwork().state_dict()), path)
-    branches = loading.load_branches(str(path))
-    assert [info["name"] for info in branches.infos] == ["lite", "mine.safetensors"]
-    assert branches.infos[1]["files"] == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    branches = LangTracker.from_pretrained(str(path))
+    assert [info["name"] for info in branches.info["weights"]] == ["lite", "mine.safetensors"]
+    assert branches.info["weights"][1]["files"] == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def test_a_language_file_takes_the_shipped_backbone_and_words(shipped: Path, tmp_path: Path):
     path = tmp_path / "retrained.safetensors"
     shutil.copy(shipped / "dmn-lite.safetensors", path)
-    branches = loading.load_branches(str(path))
-    assert [info["name"] for info in branches.infos] == ["retrained.safetensors", "lite"]
-    assert set(branches.infos[0]["files"]) == {
+    branches = LangTracker.from_pretrained(str(path))
+    assert [info["name"] for info in branches.info["weights"]] == ["retrained.safetensors", "lite"]
+    assert set(branches.info["weights"][0]["files"]) == {
         "retrained.safetensors",
         "dmn-lite-backbone.safetensors",
         "words-lite.safetensors",
@@ -140,7 +141,7 @@ def test_a_language_file_takes_the_shipped_backbone_and_words(shipped: Path, tmp
 def test_published_siammask_file(wrapped: bool, shipped: Path, published_siammask, tmp_path: Path):
     state = {f"module.{k}": v for k, v in published_siammask.items()} if wrapped else published_siammask
     path = save_pth({"epoch": 20, "state_dict": state} if wrapped else state, tmp_path / "SiamMask_DAVIS.pth")
-    branches = loading.load_branches(str(path))
+    branches = LangTracker.from_pretrained(str(path))
     key = "features.features.layer1.0.conv1.weight"
     loaded = branches.new_tracker().network.state_dict()["backbone.layer1.0.conv1.weight"]
     assert torch.equal(loaded, published_siammask[key])
@@ -149,7 +150,7 @@ def test_published_siammask_file(wrapped: bool, shipped: Path, published_siammas
 
 def test_each_published_siammask_has_its_own_settings(shipped: Path, published_siammask, tmp_path: Path):
     path = save_pth(published_siammask, tmp_path / "SiamMask_VOT.pth")
-    assert loading.load_branches(str(path)).new_tracker().config == CONFIGS["vot2018"]
+    assert LangTracker.from_pretrained(str(path)).new_tracker().config == CONFIGS["vot2018"]
 
 
 # --- what is refused ---------------------------------------------------------------------------------------
@@ -162,7 +163,7 @@ def test_a_malicious_pickle_is_never_run(shipped: Path, tmp_path: Path):
     plain.write_bytes(pickle.dumps(Evil(trap)))
     for source in (path, plain):
         with pytest.raises(LangTrackError, match="nothing in it was run") as caught:
-            loading.load_branches(str(source))
+            LangTracker.from_pretrained(str(source))
         assert "\n" not in str(caught.value)
     assert not trap.exists()
 
@@ -175,7 +176,7 @@ def test_bytes_that_are_no_weights(name: str, content: bytes, shipped: Path, tmp
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(LangTrackError) as caught:
-        loading.load_branches(str(path))
+        LangTracker.from_pretrained(str(path))
     assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -191,7 +192,7 @@ def test_bytes_that_are_no_weights(name: str, content: bytes, shipped: Path, tmp
 )
 def test_other_checkpoints_are_refused(state, message: str, shipped: Path, tmp_path: Path):
     with pytest.raises(LangTrackError, match=message):
-        loading.load_branches(str(save_pth(state, tmp_path / "other.pth")))
+        LangTracker.from_pretrained(str(save_pth(state, tmp_path / "other.pth")))
 
 
 def test_loading_is_strict(shipped: Path, published_siammask, tmp_path: Path):
@@ -200,11 +201,11 @@ def test_loading_is_strict(shipped: Path, published_siammask, tmp_path: Path):
     with pytest.raises(
         LangTrackError, match=r"fewer\.pth does not fit .*1 missing: mask_model\.mask\.head\.3\.bias"
     ):
-        loading.load_branches(str(save_pth(fewer, tmp_path / "fewer.pth")))
+        LangTracker.from_pretrained(str(save_pth(fewer, tmp_path / "fewer.pth")))
     state = as_stored(LiteNetwork().state_dict()) | {"extra.weight": torch.zeros(1)}
     save_file(state, tmp_path / "more.safetensors")
     with pytest.raises(LangTrackError, match=r"does not fit the lite SiamMask.*extra\.weight") as caught:
-        loading.load_branches(str(tmp_path / "more.safetensors"))
+        LangTracker.from_pretrained(str(tmp_path / "more.safetensors"))
     assert "\n" not in str(caught.value)
 
 
@@ -222,7 +223,7 @@ def test_damaged_metadata_is_refused(metadata, shipped: Path, tmp_path: Path):
     path = tmp_path / "odd.safetensors"
     save_file(as_stored(LiteNetwork().state_dict()), path, metadata)
     with pytest.raises(LangTrackError, match="damaged metadata"):
-        loading.load_branches(str(path))
+        LangTracker.from_pretrained(str(path))
 
 
 # --- list, verify ------------------------------------------------------------------------------------------

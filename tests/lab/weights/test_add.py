@@ -27,6 +27,7 @@ from tiny_weights import (
 )
 
 from langtrack_core.cli import main
+from langtrack_core.pipeline import LangTracker
 from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.tracker import CONFIGS
 from langtrack_core.types import LangTrackError
@@ -69,8 +70,11 @@ def test_add_then_use_by_name(shipped: Path, published_siammask, tmp_path: Path,
     assert main(["weights", "add", str(source)]) == 0
     assert "--weights paper" in capsys.readouterr().out
     source.unlink()
-    branches = loading.load_branches("paper")
-    assert [info["name"] for info in branches.infos] == ["lite", "paper"]  # the other branch stays lite
+    branches = LangTracker.from_pretrained("paper")
+    assert [info["name"] for info in branches.info["weights"]] == [
+        "lite",
+        "paper",
+    ]  # the other branch stays lite
     assert branches.new_tracker().config == CONFIGS["vot2018"]
     stored = tmp_path / "home" / "weights" / "paper" / "tracker"
     assert {p.name for p in all_files(tmp_path / "home")} == {"SiamMask_VOT.pth", "entry.json"}
@@ -83,7 +87,9 @@ def test_add_replaces_the_earlier_one(shipped: Path, lite_files: Path, tmp_path:
         metadata = {"arguments": json.dumps({"channels": channels})}
         save_file(as_stored(LiteNetwork(channels).state_dict()), path, metadata)
         add(str(path), name="mine")
-    assert loading.load_branches("mine").new_tracker().network.state_dict()["neck.weight"].shape == (24,)
+    assert LangTracker.from_pretrained("mine").new_tracker().network.state_dict()["neck.weight"].shape == (
+        24,
+    )
     assert {p.name for p in all_files(tmp_path / "home")} == {"24.safetensors", "entry.json"}
 
 
@@ -98,7 +104,7 @@ def test_add_published_dmn_with_its_vocabulary(shipped: Path, tmp_path: Path):
     words.write_text("\n".join(f"word{i}" for i in range(14)) + "\n")  # <unk> and <pad> make it 16
     entry = add(str(source), vocabulary=words)
     assert (entry.name, entry.branch, set(entry.files)) == ("paper", "language", {"dmn.pth", "words.txt"})
-    branches = loading.load_branches("paper")
+    branches = LangTracker.from_pretrained("paper")
     assert branches.segmenter.vocabulary.words[:2] == ("word0", "word1")
     config = branches.segmenter.network.config
     assert config.align_corners and config.batch_statistics
@@ -123,7 +129,7 @@ def test_add_a_language_file_copies_what_belongs_to_it(shipped: Path, tmp_path: 
     shutil.copy(shipped / "dmn-lite.safetensors", path)
     entry = add(str(path), name="mine")
     assert not entry.missing and len(entry.files) == 4
-    assert loading.load_branches("mine").segmenter.vocabulary.words == WORDS
+    assert LangTracker.from_pretrained("mine").segmenter.vocabulary.words == WORDS
 
 
 @pytest.mark.parametrize(
@@ -180,7 +186,7 @@ def test_a_url_is_fetched_only_over_https_with_a_hash(shipped: Path, tmp_path: P
     assert all_files(tmp_path / "home") == []
     entry = add(url, name="mine", sha256=digest.upper())
     assert entry.source == url and entry.files == {"tracker.safetensors": digest}
-    assert loading.load_branches("mine").infos[1]["name"] == "mine"
+    assert LangTracker.from_pretrained("mine").info["weights"][1]["name"] == "mine"
 
 
 def test_seal_after_a_training(shipped: Path, capsys):
