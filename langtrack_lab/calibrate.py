@@ -1,6 +1,7 @@
 """From raw scores to probabilities: fitted on the dev sets, stored in the checkpoint's metadata.
 
 python -m langtrack_core calibrate language --data DEV [--write]
+python -m langtrack_core calibrate language --data TRAIN --held-out [--write]
 python -m langtrack_core calibrate tracker --data DEV [--write] [--plot FILE.html]
 
 An estimate is right when the IoU of its mask with the true one, or of the boxes where no masks are
@@ -31,7 +32,7 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import Checkpoint
 from langtrack_core.weights.load import build_segmenter, build_tracker, choose
 
-from .datasets import Sequence
+from .datasets import Sequence, davis_sequences, held_out_clips
 from .evaluation.protocol import Item, dev_sequences
 from .evaluation.same_kind import same_kind
 from .evaluation.single_branch import overlaps_after_start, tracker_records
@@ -51,6 +52,10 @@ FOREIGN_FRAMES = 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with davis and boxes in it")
+    parser.add_argument(
+        "--held-out", action="store_true",
+        help="the folder holds davis, of which the clips are taken that trainings of language leave out",
+    )  # fmt: skip
     parser.add_argument("--weights", default="lite", help="a name from `weights list`, or a file")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
@@ -62,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fits ``args.target``, "language" or "tracker"."""
     chosen = choose(args.weights)[args.target]
-    sequences = dev_sequences(args.data)
+    sequences = _held_out(args.data) if args.held_out else dev_sequences(args.data)
     if args.target == "language":
         scores, right = language_scores(build_segmenter(chosen, args.device).segmenter, sequences)
         bare = Calibration()
@@ -86,6 +91,13 @@ def run(args: argparse.Namespace) -> int:
         store(chosen.entry.path, calibration)
         print(f"stored in {chosen.entry.path}; now seal: python -m langtrack_core weights seal")
     return 0
+
+
+def _held_out(folder: Path) -> list[Sequence]:
+    """The clips of a training set's ``davis`` that no training of the language branch sees."""
+    sequences = davis_sequences(folder / "davis")
+    names = held_out_clips(sequence.name for sequence in sequences)
+    return [sequence for sequence in sequences if sequence.name in names]
 
 
 def language_scores(

@@ -11,6 +11,8 @@ from .boxes import (
     otb_lang_sequences,
     tnl2k_sequences,
 )
+from .described import described_pictures
+from .held_out import held_out_clips, held_out_photos
 from .pictures import Instance, Picture, Referral, box_referrals, coco_pictures, coco_set, saliency_pictures
 from .refer import refer_referrals
 from .registry import KINDS, Dataset, Layout, guess_kind, open_dataset, open_sequences
@@ -31,8 +33,11 @@ __all__ = [
     "coco_pictures",
     "coco_set",
     "davis_sequences",
+    "described_pictures",
     "got10k_sequences",
     "guess_kind",
+    "held_out_clips",
+    "held_out_photos",
     "lasot_sequences",
     "open_dataset",
     "open_sequences",

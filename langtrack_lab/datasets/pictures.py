@@ -27,6 +27,7 @@ class Instance:
         polygons: flat x, y lists in pixels, COCO's way.
         mask_path: a 0 to 255 picture of the picture's size.
         runs: COCO run lengths, dicts of size (height, width) and counts.
+        sentences: what people wrote that fits this one alone.
     """
 
     category: str
@@ -34,6 +35,7 @@ class Instance:
     polygons: tuple[tuple[float, ...], ...] = ()
     mask_path: Path | None = None
     runs: tuple[dict[str, Any], ...] = ()
+    sentences: tuple[str, ...] = ()
 
     @property
     def has_mask(self) -> bool:

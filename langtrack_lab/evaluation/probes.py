@@ -1,8 +1,10 @@
 """Three small tests that a benchmark of clips does not cover.
 
 python -m langtrack_core evaluate refer --data DEV                   is the box of a sentence found on a photo
+python -m langtrack_core evaluate refer --data TRAIN --held-out      the same on photos that no training sees
 python -m langtrack_core evaluate absent --data DEV                  is an absent object reported as absent
 python -m langtrack_core evaluate contrast --data DEV --pairs FILE   is the right one of two objects found
+python -m langtrack_core evaluate contrast ... --swapped             does the order of the words count
 
 DEV holds ``refer`` (images, expressions.json), ``davis`` and ``boxes``. FILE is a JSON list; each entry has
 ``expression``, the boxes of the right and of the other object (``box_xyxy``, ``other_box_xyxy``; or ``mask``
@@ -12,6 +14,7 @@ and ``other_mask``, pictures), and either ``picture`` or ``clip`` and ``frame``.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +30,7 @@ from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_picture
 from langtrack_core.weights.load import build_segmenter, choose
 
-from ..datasets import Referral, Sequence, open_dataset
+from ..datasets import Referral, Sequence, held_out_photos, open_dataset
 from ..datasets.files import read_json
 from ..metrics.boxes import box_ious
 from ..truth.mask_files import read_mask
@@ -46,7 +49,15 @@ ABSENT_FRAMES = 60
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with refer, davis and boxes in it")
+    parser.add_argument(
+        "--held-out", action="store_true",
+        help="refer: the folder holds refcoco, of which the photos are measured that trainings leave out",
+    )  # fmt: skip
     parser.add_argument("--pairs", type=Path, metavar="FILE", help="contrast: the list of pairs")
+    parser.add_argument(
+        "--swapped", action="store_true",
+        help='contrast: "A next to B" and "B next to A" of every two sentences about the same two objects',
+    )  # fmt: skip
     parser.add_argument(
         "--frames",
         type=int,
@@ -68,31 +79,43 @@ def run(args: argparse.Namespace) -> int:
         raise LangTrackError("Say with --pairs which file lists the contrasting sentences.")
     segmenter = build_segmenter(choose(args.weights)["language"], args.device).segmenter
     if args.target == "refer":
-        ious = referral_ious(segmenter, args.data / "refer")
+        folder = args.data / ("refcoco" if args.held_out else "refer")
+        ious = referral_ious(segmenter, folder, held_out_photos(folder) if args.held_out else None)
         right = np.mean(ious > RIGHT_OVER)
         print(f"{len(ious)} sentences: accuracy at IoU {RIGHT_OVER} {right:.3f}, mean IoU {ious.mean():.3f}")
     else:
-        contrasts = contrasts_of(segmenter, args.data, args.pairs)
+        contrasts = contrasts_of(segmenter, args.data, args.pairs, args.swapped)
         for contrast in contrasts:
             if not contrast.right:
                 print(f"wrong: {contrast}")
         right = np.mean([contrast.right for contrast in contrasts])
         print(f"{len(contrasts)} contrasting sentences: {right:.3f} right")
+        if args.swapped:
+            both = [a.right and b.right for a, b in zip(contrasts[::2], contrasts[1::2], strict=True)]
+            print(f"{len(both)} pairs of the same words: {np.mean(both):.3f} right in both orders")
     return 0
 
 
 # --- photos ------------------------------------------------------------------------------------------------
 
 
-def referral_ious(segmenter: DMNSegmenter, folder: Path) -> FloatArray:
-    """``(N,)`` IoU of the box of each sentence with the true one, 0 where none was found."""
+def referral_ious(segmenter: DMNSegmenter, folder: Path, photos: frozenset[str] | None = None) -> FloatArray:
+    """``(N,)`` IoU of the box of each sentence with the true one, 0 where none was found.
+
+    Args:
+        photos: file names of the photos to measure; None for all.
+    """
     items = []
     for referral in open_dataset("refer-boxes", folder):
         assert isinstance(referral, Referral)
         path, box = referral.picture.path, np.array([referral.instance.box_xyxy])
+        if photos is not None and path.name not in photos:
+            continue
         for sentence in referral.sentences:
             photo = Sequence(path.name, (path,), (sentence,), boxes=box)
             items.append(Item(path.name, photo, sentence, "sentence"))
+    if not items:
+        raise LangTrackError(f"{folder} has no photo to measure.")
     records = language_records(segmenter, items)
     return np.concatenate([box_ious(r.predictions["language"].boxes_xyxy, r.truth_xyxy) for r in records])
 
@@ -161,9 +184,15 @@ class Contrast(NamedTuple):
         return f"{self.expression} ({self.picture}): {self.target_iou:.2f} against {self.other_iou:.2f}"
 
 
-def contrasts_of(segmenter: DMNSegmenter, folder: Path, pairs: Path) -> list[Contrast]:
-    """Segment the picture of every entry of the list ``pairs`` by its sentence."""
+def contrasts_of(segmenter: DMNSegmenter, folder: Path, pairs: Path, swapped: bool = False) -> list[Contrast]:
+    """Segment the picture of every entry of the list ``pairs`` by its sentence.
+
+    Args:
+        swapped: ask what `swapped_sentences` makes of them instead.
+    """
     entries = read_json(pairs, "a list of contrasting sentences")
+    if swapped:
+        entries = swapped_sentences(entries)
     if not entries:
         raise LangTrackError(f"{pairs} lists no pairs.")
     clips = {clip.name: clip.frames for clip in dev_sequences(folder)} if _any_clip(entries) else {}
@@ -180,6 +209,28 @@ def contrasts_of(segmenter: DMNSegmenter, folder: Path, pairs: Path) -> list[Con
         overlaps = (mask_iou(mask, target), mask_iou(mask, other)) if mask.any() else (0.0, 0.0)
         contrasts.append(Contrast(expression, path.name, *overlaps))
     return contrasts
+
+
+def swapped_sentences(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Two by two, "A next to B" and "B next to A", of every two sentences that contrast the same objects.
+
+    Both have the same words: who does not heed their order finds one thing twice, and is wrong once.
+    """
+    asked = []
+    for first, second in itertools.combinations(entries, 2):
+        if _objects_of(first) == _objects_of(second)[::-1] and _picture_of(first) == _picture_of(second):
+            for a, b in ((first, second), (second, first)):
+                asked.append({**a, "expression": f"{a['expression']} next to {b['expression']}"})
+    return asked
+
+
+def _objects_of(entry: dict[str, Any]) -> tuple[Any, Any]:
+    own, other = (entry.get(f"{which}mask", entry.get(f"{which}box_xyxy")) for which in ("", "other_"))
+    return own, other
+
+
+def _picture_of(entry: dict[str, Any]) -> tuple[Any, ...]:
+    return entry.get("picture"), entry.get("clip"), entry.get("frame")
 
 
 def _any_clip(entries: Any) -> bool:

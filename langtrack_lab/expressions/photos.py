@@ -6,6 +6,7 @@ be segmented.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -91,10 +92,13 @@ _CUT_BEFORE = {
 }  # fmt: skip
 
 
+_SIDES = re.compile(r"\b(left|right)(?!\s+(?:next|behind|above|below|under|over|after|before|at)\b)")
+"""Sides in a sentence, with what hangs on them ("leftmost"); but "right behind" is no side."""
+
+
 def mirror(human_sentence: str) -> str:
     """The sentence for the picture flipped left to right."""
-    swap = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
-    return " ".join(swap.get(word, word) for word in human_sentence.split())
+    return _SIDES.sub(lambda side: "right" if side[0] == "left" else "left", human_sentence)
 
 
 def _finished(rng: np.random.Generator, phrase: Phrase, category: str) -> str:

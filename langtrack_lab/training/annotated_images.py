@@ -12,7 +12,14 @@ from tqdm import tqdm
 
 from langtrack_core.video import read_picture
 
-from ..datasets import Instance, Picture, davis_sequences, saliency_pictures
+from ..datasets import (
+    Instance,
+    Picture,
+    davis_sequences,
+    described_pictures,
+    held_out_clips,
+    saliency_pictures,
+)
 from ..expressions.photos import AnnotatedObject
 from ..expressions.words import NOUNS, category_of
 
@@ -33,6 +40,9 @@ of fewer than 32 it guesses."""
 
 MIN_NAME_SIMILARITY = 0.35
 """Least similarity of the classifier's name to the object's category: a car's crop may show its grille."""
+
+MIN_CLIPS = 16
+"""A set with no more clips than this is used whole: four held out would be missed."""
 
 RARELY_WITH_PEOPLE = frozenset(
     ("zebra", "giraffe", "airplane", "train", "bear", "toilet", "microwave", "broccoli")
@@ -141,10 +151,12 @@ class PeopleSource:
 
 
 class ClipSource:
-    """Frames of sequences with a mask and human sentences."""
+    """Frames of sequences with a mask and human sentences, but for the held-out clips."""
 
     def __init__(self, folder: Path) -> None:
-        self.sequences = davis_sequences(folder)
+        sequences = davis_sequences(folder)
+        held_out = held_out_clips(s.name for s in sequences) if len(sequences) > MIN_CLIPS else frozenset()
+        self.sequences = [s for s in sequences if s.name not in held_out]
 
     def draw(self, rng: np.random.Generator) -> AnnotatedImage:
         sequence = self.sequences[rng.integers(len(self.sequences))]
@@ -183,3 +195,49 @@ class SalientSource:
         mask = picture.instances[0].mask(rgb.shape[:2])
         target = AnnotatedObject(names[0], mask, names, weak_name=weak_name)
         return AnnotatedImage(rgb, (target,), single_object=True)
+
+
+DESCRIBED_SHARES = {"coco": 0.38, "persons": 0.24, "saliency": 0.08, "refcoco": 0.15, "flickr": 0.08}
+"""How often a described picture is of each part that is there; the rest are frames of clips."""
+
+
+class DescribedSource:
+    """Pictures whose objects people described, each object with its sentences.
+
+    Attributes:
+        sentences: of each described object of a known category, the category and one sentence.
+    """
+
+    def __init__(self, data: Path, clips: ClipSource, categories: frozenset[str]) -> None:
+        self.parts, self.clips, self.categories = described_pictures(data), clips, categories
+        self.sentences = [
+            (instance.category, sentence)
+            for pictures in self.parts.values()
+            for picture in pictures
+            for instance in picture.instances
+            for sentence in instance.sentences
+            if instance.category in categories
+        ]
+
+    def draw(self, rng: np.random.Generator) -> AnnotatedImage:
+        chance = rng.random()
+        for name, pictures in self.parts.items():
+            chance -= DESCRIBED_SHARES[name]
+            if chance < 0:
+                return self._read(name, pictures[rng.integers(len(pictures))])
+        return self.clips.draw(rng)
+
+    def _read(self, part: str, picture: Picture) -> AnnotatedImage:
+        rgb = read_picture(picture.path)
+        objects = tuple(
+            AnnotatedObject(i.category, i.mask(rgb.shape[:2]), sentences=i.sentences, box_only=not i.has_mask)
+            for i in picture.instances
+        )
+        if part in ("refcoco", "flickr"):  # nobody looked for what they do not show
+            return AnnotatedImage(rgb, objects)
+        if part == "saliency":
+            return AnnotatedImage(rgb, objects, single_object=True)
+        if part == "persons":
+            return AnnotatedImage(rgb, objects, RARELY_WITH_PEOPLE)
+        known = self.categories if picture.complete is None else picture.complete
+        return AnnotatedImage(rgb, objects, known - {i.category for i in picture.instances})

@@ -22,6 +22,9 @@ from .annotated_images import AnnotatedImage, Rgb
 
 Alpha = NDArray[np.float32]
 
+MIN_SHARE_LEFT = 0.6
+"""A described thing that keeps less of its area in a crop loses its sentences."""
+
 
 # --- colours -----------------------------------------------------------------------------------------------
 
@@ -183,15 +186,15 @@ def random_crop(image: AnnotatedImage, rng: np.random.Generator, size_hw: tuple[
     def warped(mask: BoolMask) -> BoolMask:
         return cv2.warpAffine(mask.view(np.uint8), matrix, size_hw[::-1], flags=cv2.INTER_LINEAR) > 0
 
-    objects = tuple(
-        replace(
-            o,
-            mask=warped(o.mask),
-            sentences=tuple(mirror(s) for s in o.sentences) if flip else o.sentences,
-        )
-        for o in image.objects
-    )
-    return replace(image, rgb=np.asarray(rgb, np.uint8), objects=objects)
+    objects = []
+    for o in image.objects:
+        mask, sentences = warped(o.mask), o.sentences
+        if sentences and mask.sum() < MIN_SHARE_LEFT * sx * sy * o.mask.sum():
+            sentences = ()  # of a thing that is cut in two nobody knows whether they are still right
+        elif flip:
+            sentences = tuple(mirror(s) for s in sentences)
+        objects.append(replace(o, mask=mask, sentences=sentences))
+    return replace(image, rgb=np.asarray(rgb, np.uint8), objects=tuple(objects))
 
 
 def paste_object(image: AnnotatedImage, rng: np.random.Generator, other: AnnotatedImage) -> AnnotatedImage:

@@ -55,13 +55,13 @@ from . import add_arguments as add_common_arguments
 from .annotated_images import NameOf, Rgb
 from .augment import jitter_mildly
 from .language_samples import SampleStream
-from .losses import cross_entropy, dice_loss, distillation_loss, projection_loss
+from .losses import box_agreement, cross_entropy, dice_loss, distillation_loss, projection_loss
 from .words import SynonymSwap, init_word_heads, word_ids, word_similarity
 
 BRANCH_FILES = ("dmn-lite.safetensors", "dmn-lite-backbone.safetensors")
 
-SHAPE_SHARES = (0.07, 0.13, 0.1, 0.3, 0.4)
-"""How often a step takes each of `LITE_SHAPES_HW`: videos are wide."""
+SHAPE_SHARES = (0.06, 0.14, 0.12, 0.4, 0.28)
+"""How often a step takes each of `LITE_SHAPES_HW`: photos are mostly 4:3, and videos 4:3 or 16:9."""
 
 MASK_STRIDE = 4
 """Pixels of the picture for one of a training mask, as in the network's own mask."""
@@ -79,7 +79,8 @@ class LanguageRecipe(LiteRecipe):
         classes_weight: of the distance between the backbone's and the teacher's ImageNet classes.
         absent_weight: of the mask of an absent thing. Its score teaches that it is absent; taught too
             well, the mask fears every word that it never met.
-        scenes: share of rendered pictures.
+        described: share of pictures with sentences that people wrote; the rest have made ones.
+        scenes: share of rendered pictures among those with made sentences.
         mosaics: share of the others that are two or four pictures in one.
         weak_names: share of salient things that a word at random names.
         low_weight: of the mask at stride 16; that at stride 4 has 1.
@@ -94,6 +95,7 @@ class LanguageRecipe(LiteRecipe):
     rate: float = 8e-4
     classes_weight: float = 1.0
     queries: int = 4
+    described: float = 0.75
     scenes: float = 0.06
     mosaics: float = 0.2
     weak_names: float = 0.25
@@ -278,6 +280,7 @@ class LanguageTrainer(Trainer):
             name_of,
             word_similarity(vectors, vocabulary),
             queries=recipe.queries,
+            described=recipe.described,
             scenes=recipe.scenes,
             mosaics=recipe.mosaics,
             words=tuple(word for word in vocabulary.words if len(word) > 3),
@@ -373,9 +376,11 @@ class LanguageTrainer(Trainer):
             prediction, truth = out.mask_logits > 0, target > 0.5
             inter = (prediction & truth).sum((1, 2, 3))
             union = (prediction | truth).sum((1, 2, 3))
-            right = (inter / union.clamp(min=1) > 0.5).float()
-        score = cross_entropy(out.score_logit.float(), right)
-        terms["score"] = LossTerm.mean(score * ~(batch.box_only | batch.weak_name), recipe.score_weight)
+            agreement = torch.where(
+                batch.box_only, box_agreement(prediction, truth), inter / union.clamp(min=1)
+            )
+        score = cross_entropy(out.score_logit.float(), (agreement > 0.5).float())
+        terms["score"] = LossTerm.mean(score * ~batch.weak_name, recipe.score_weight)
         return terms
 
     def pictures(self, batch: LanguageSample) -> list[Tensor]:

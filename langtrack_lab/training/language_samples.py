@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..datasets import coco_pictures
+from ..datasets import coco_pictures, held_out_photos
 from ..expressions.photos import AnnotatedObject, describe_in_photo, name_with_noise
 from ..expressions.scenes import describe_in_scene
 from ..expressions.words import KINDS, NOUNS, PERSON_WORDS, category_of
@@ -22,6 +22,7 @@ from .annotated_images import (
     UNNAMED,
     AnnotatedImage,
     ClipSource,
+    DescribedSource,
     NameOf,
     PeopleSource,
     PhotoSource,
@@ -36,6 +37,12 @@ SOURCE_SHARES = (0.44, 0.17, 0.17, 0.22)
 
 MIN_OBJECT_SHARE = 0.0025
 """Share of the picture that an object has to show to be asked for: smaller masks vanish at stride 16."""
+
+MIN_DESCRIBED_SHARE = 0.001
+"""The same for what a person described: the sentence tells where it is, too."""
+
+ABSENT_IN_DESCRIBED = 0.6
+"""Share of the described pictures of which one sentence is about something else."""
 
 MAX_FOREIGN_SIMILARITY = 0.42
 """Largest similarity of a name to what a picture shows for which the named thing counts as absent there."""
@@ -58,6 +65,7 @@ class SampleStream:
     Args:
         data: folder with coco/, persons/, davis/ and saliency/.
         queries: sentences a picture.
+        described: share of pictures with sentences that people wrote, where there are some.
         scenes: share of rendered pictures.
         mosaics: share of photographs that are two or four in one.
         words, weak_names: words at random, and how often one names a salient thing.
@@ -70,17 +78,22 @@ class SampleStream:
         similarity: Similarity,
         *,
         queries: int = 4,
+        described: float = 0.0,
         scenes: float = 0.06,
         mosaics: float = 0.2,
         words: Sequence[str] = (),
         weak_names: float = 0.25,
     ) -> None:
         self.similarity = similarity
-        self.photos = PhotoSource(coco_pictures(data / "coco"), name_of, similarity)
+        held_out = held_out_photos(data / "refcoco")
+        photos = [p for p in coco_pictures(data / "coco") if p.path.name not in held_out]
+        self.photos = PhotoSource(photos, name_of, similarity)
         self.people = PeopleSource(coco_pictures(data / "persons", "boxes.json"))
         self.clips = ClipSource(data / "davis")
         self.salient = SalientSource(data / "saliency", name_of, words, weak_names)
+        self.described = DescribedSource(data, self.clips, frozenset(self.photos.categories))
         self.queries, self.scenes, self.mosaics = queries, scenes, mosaics
+        self.described_share = described if self.described.parts else 0.0
 
     def draw(self, rng: np.random.Generator, size_hw: tuple[int, int]) -> tuple[Rgb, list[Query]]:
         """A picture of this size, and as many queries as asked for; some may be the same.
@@ -90,9 +103,39 @@ class SampleStream:
         """
         queries: list[Query] = []
         while not queries:
-            rendered = rng.random() < self.scenes
-            rgb, queries = self._scene(rng, size_hw) if rendered else self._photo(rng, size_hw)
+            described = self.described_share > 0 and rng.random() < self.described_share
+            rgb, queries = self._described(rng, size_hw) if described else self._templated(rng, size_hw)
         return rgb, [queries[i % len(queries)] for i in range(self.queries)]
+
+    def _described(self, rng: np.random.Generator, size_hw: tuple[int, int]) -> tuple[Rgb, list[Query]]:
+        """A picture as it is, nothing pasted into it, and sentences that people wrote."""
+        image = random_crop(self.described.draw(rng), rng, size_hw)
+        objects = [o for o in image.objects if o.sentences and o.mask.mean() >= MIN_DESCRIBED_SHARE]
+        queries: list[Query] = []
+        rounds = [[Query(str(s), o) for s in rng.permutation(o.sentences)] for o in objects]
+        # Another object first, then another sentence: they teach what tells one from its neighbours.
+        for turn in range(max(map(len, rounds), default=0)):
+            same_turn = [sentences[turn] for sentences in rounds if turn < len(sentences)]
+            queries += [same_turn[i] for i in rng.permutation(len(same_turn))]
+        queries = queries[: self.queries]
+        absent = self._absent_described(rng, image) if rng.random() < ABSENT_IN_DESCRIBED else None
+        if absent and queries:
+            nothing = AnnotatedObject("", np.zeros(size_hw, bool))
+            queries = [*queries[: self.queries - 1], Query(absent, nothing)]
+        return image.rgb, queries
+
+    def _absent_described(self, rng: np.random.Generator, image: AnnotatedImage) -> str | None:
+        """What a person wrote of a thing that the image does not show; or a made sentence of one."""
+        foreign = self.described.sentences
+        for _ in range(4 if foreign else 0):
+            category, sentence = foreign[rng.integers(len(foreign))]
+            if self._surely_absent(image, category, category):
+                return sentence
+        return self.absent_sentence(rng, image)
+
+    def _templated(self, rng: np.random.Generator, size_hw: tuple[int, int]) -> tuple[Rgb, list[Query]]:
+        rendered = rng.random() < self.scenes
+        return self._scene(rng, size_hw) if rendered else self._photo(rng, size_hw)
 
     def _scene(self, rng: np.random.Generator, size_hw: tuple[int, int]) -> tuple[Rgb, list[Query]]:
         scene = render_random_scene(rng, size_hw, 1, int(rng.integers(2, 6)))

@@ -90,6 +90,21 @@ def projection_loss(logits: Tensor, box: Tensor, smooth: float) -> Tensor:
     return (projections[0] + projections[1]) / 2 + 2 * outside + (0.5 - filled) * (size > 0)
 
 
+def box_agreement(mask: Tensor, box: Tensor) -> Tensor:
+    """How well masks fit boxes, from 0 to 1: the product of the IoU of their shadows on both axes.
+
+    Args:
+        mask: ``(N, 1, h, w)`` bool.
+        box: the filled box, of the same shape, bool.
+
+    Returns:
+        ``(N,)``.
+    """
+    shadows = [(mask.any(axis).flatten(1), box.any(axis).flatten(1)) for axis in (2, 3)]
+    x, y = ((a & b).sum(1) / (a | b).sum(1).clamp(min=1) for a, b in shadows)
+    return x * y
+
+
 # --- classes and boxes -------------------------------------------------------------------------------------
 
 

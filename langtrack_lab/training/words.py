@@ -109,7 +109,7 @@ def _lab(rgb: Tensor) -> Tensor:
 
 # --- words in training -------------------------------------------------------------------------------------
 
-MAX_WORDS = 16
+MAX_WORDS = 20
 """Words of a sentence that are read; hardly any training sentence has more."""
 
 FUNCTION_WORDS = {

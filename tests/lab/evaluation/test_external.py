@@ -187,6 +187,16 @@ def test_refer(photo):
     assert ious[[0, 2, 3]].tolist() == [1, 0, 1] and 0 < ious[1] < 0.5
 
 
+def test_refer_on_chosen_photos_alone(photo):
+    folder, box = photo
+    entry = {"file_name": "one.png", "expression": "red", "box_xyxy": box}
+    (folder / "refer" / "expressions.json").write_text(json.dumps([entry]))
+    ious = probes.referral_ious(ColourSegmenter(), folder / "refer", frozenset(["one.png"]))
+    assert ious.tolist() == [1]
+    with pytest.raises(LangTrackError, match="no photo to measure"):
+        probes.referral_ious(ColourSegmenter(), folder / "refer", frozenset())
+
+
 def test_contrast(photo):
     folder, box = photo
     width = box[2] - box[0]
@@ -200,6 +210,21 @@ def test_contrast(photo):
     path.write_text(json.dumps([{**pair, "picture": "refer/images/one.png"}]))
     with pytest.raises(LangTrackError, match=r"Entry 1 of .* cannot be used: KeyError\('expression'\)"):
         probes.contrasts_of(ColourSegmenter(), folder, path)
+
+
+def test_swapped_sentences_have_the_same_words(photo):
+    folder, box = photo
+    common, other = {"picture": "refer/images/one.png"}, [0, 0, 3, 3]
+    entries = [
+        {**common, "expression": "red", "box_xyxy": box, "other_box_xyxy": other},
+        {**common, "expression": "blue", "box_xyxy": other, "other_box_xyxy": box},
+        {**common, "expression": "green", "box_xyxy": [0, 0, 1, 1], "other_box_xyxy": other},
+    ]
+    path = folder / "pairs.json"
+    path.write_text(json.dumps(entries))
+    first, second = probes.contrasts_of(ColourSegmenter(), folder, path, swapped=True)
+    assert (first.expression, second.expression) == ("red next to blue", "blue next to red")
+    assert first.right and not second.right  # it finds what is red both times
 
 
 def test_contrast_on_a_frame_of_a_clip(dev: Path, tmp_path: Path):

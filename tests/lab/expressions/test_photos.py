@@ -91,6 +91,8 @@ def test_a_name_gets_an_article_a_verb_of_its_kind_and_a_trailing_phrase():
 
 def test_mirror_swaps_the_sides():
     assert mirror("the leftmost dog to the right") == "the rightmost dog to the left"
+    assert mirror("left, the man's right hand") == "right, the man's left hand"
+    assert mirror("the boy right behind the one on the right") == "the boy right behind the one on the left"
 
 
 def test_a_shortened_sentence_keeps_its_head():

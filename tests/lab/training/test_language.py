@@ -1,5 +1,7 @@
 """Sentences, samples and the trainer of the language branch, on a tiny data tree that the test writes."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -14,13 +16,14 @@ from langtrack_core.cli import main
 from langtrack_core.dmn.segmenter import LITE_SHAPES_HW
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.types import LangTrackError
+from langtrack_lab.datasets import held_out_clips
 from langtrack_lab.expressions.photos import AnnotatedObject
 from langtrack_lab.training import fit
 from langtrack_lab.training import language as training
-from langtrack_lab.training.annotated_images import UNNAMED, AnnotatedImage
+from langtrack_lab.training.annotated_images import UNNAMED, AnnotatedImage, ClipSource
 from langtrack_lab.training.augment import paste_object, random_crop, shift_hue
 from langtrack_lab.training.language_samples import SampleStream
-from langtrack_lab.training.losses import projection_loss
+from langtrack_lab.training.losses import box_agreement, projection_loss
 from langtrack_lab.training.words import MAX_WORDS, SynonymSwap, word_ids
 
 GREY = np.full((80, 120, 3), 128, np.uint8)
@@ -101,6 +104,41 @@ def test_samples_are_seeded_and_have_the_promised_form(data):
         assert rgb.shape == (*WIDE, 3) and rgb.dtype == np.uint8 and len(queries) == 4
     masks = [q.target.mask for _, queries in first for q in queries]
     assert {mask.shape for mask in masks} == {WIDE} and np.mean([mask.any() for mask in masks]) > 0.4
+
+
+def test_described_pictures_are_asked_by_what_people_wrote(data, tmp_path):
+    tree = shutil.copytree(data, tmp_path / "data")
+    lines = [f"{i}.jpg\t{i}\t{text}" for i in range(4) for text in ("the round one", "a red frisbee")]
+    for part in ("coco", "persons"):
+        (tree / part / "expressions.tsv").write_text("\n".join(lines) + "\n")
+    stream = SampleStream(tree, lambda rgb: ("disc",), lambda a, b: 1.0, described=1.0)
+    drawn = [stream.draw(np.random.default_rng((7, i)), WIDE) for i in range(16)]
+    queries = [query for _, some in drawn for query in some]
+    clips = set(stream.clips.sequences[0].expressions)
+    assert {q.sentence for q in queries} <= {"the round one", "a red frisbee"} | clips
+    assert all(len(some) == 4 for _, some in drawn) and all(q.target.mask.any() for q in queries)
+    assert {True, False} == {q.target.box_only for q in queries}
+
+
+def test_a_described_thing_that_is_cut_in_two_loses_its_sentences():
+    mask = block(0, 20, 120, 40)
+    photo = AnnotatedImage(GREY, (AnnotatedObject("dog", mask, sentences=("the long dog",)),))
+    for seed in range(20):
+        (dog,) = random_crop(photo, np.random.default_rng(seed), (160, 96)).objects
+        # How much is left shows in the height, which the crop never cuts so far.
+        height = dog.mask.any(1).sum()
+        left = dog.mask.sum() / (height * height * 3)
+        assert bool(dog.sentences) == (left > 0.6) or abs(left - 0.6) < 0.1
+
+
+def test_of_many_clips_four_are_left_out(data, tmp_path):
+    tree = shutil.copytree(data / "davis", tmp_path / "davis")
+    for folder in ("JPEGImages", "Annotations"):
+        for i in range(20):
+            shutil.copytree(tree / folder / "disc", tree / folder / f"clip{i}")
+    (tree / "expressions.json").write_text(json.dumps({f"clip{i}": ["a disc"] for i in range(20)}))
+    names = {sequence.name for sequence in ClipSource(tree).sequences}
+    assert len(names) == 16 and not names & held_out_clips(f"clip{i}" for i in range(20))
 
 
 def test_in_mosaics_only_what_is_surely_the_only_one_is_asked_for(data):
@@ -184,6 +222,15 @@ def test_a_box_asks_for_its_shadows_and_for_nothing_outside():
     shifted, empty = diamond.roll(4, dims=3), torch.full_like(box, -8.0)
     fits, misses, nothing = (projection_loss(m, box, 0.002).item() for m in (diamond, shifted, empty))
     assert fits < 0.1 and min(misses, nothing) > 0.5
+
+
+def test_masks_agree_with_boxes_by_their_shadows():
+    box = torch.zeros(3, 1, 20, 20, dtype=torch.bool)
+    box[..., 5:15, 4:12] = True
+    mask = torch.zeros_like(box)
+    mask[0, 0, 5:15, 8] = mask[0, 0, 9, 4:12] = True  # a cross fills the box's shadows
+    mask[1, 0, 5:15, 4:8] = True  # half of it
+    torch.testing.assert_close(box_agreement(mask, box), torch.tensor([1.0, 0.5, 0.0]))
 
 
 def test_a_batch_is_its_samples(data, tmp_path):
