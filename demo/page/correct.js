@@ -1,7 +1,8 @@
-// Corrections: a box drawn on the standing frame, or a better sentence, and the run goes on from there.
+// Corrections: a box drawn on the present frame, or a better sentence, from which the run is made anew.
 import { make, titleOf } from "./dom.js";
 
-const MIN_SIDE = 2; // pixels of the clip; a smaller box was a click
+// Smallest side of a drawn box in pixels of the clip; a smaller one was a click.
+const MIN_SIDE = 2;
 
 export function correctTool(player, server) {
   const { draft, find, video } = player;

@@ -2,7 +2,7 @@
 import { make, save, titleOf } from "./dom.js";
 import { VERDICTS } from "./verdicts.js";
 
-const MAX_LINES = 300;
+const MAX_LINES = 300; // of the list of verdicts: more would make every key slow, and nobody scrolls that far
 
 export function judgeTool(player, server) {
   const { find, all } = player;
@@ -11,13 +11,13 @@ export function judgeTool(player, server) {
 
   const frames = () => player.target.verdicts.frames;
 
-  function takeVerdicts(reply) {
+  function setVerdicts(reply) {
     if (!reply) return;
     player.target.verdicts = reply.verdicts;
     player.emit("track");
   }
 
-  // Shown at once; the server's answer then replaces it. Neither a verdict nor a note: both are cleared.
+  // The page shows a verdict at once, and the server's answer replaces it. Without a verdict and a note both are cleared.
   function judge(verdict, note = null) {
     const [first, last] = player.range.from === null ? [player.here, player.here] : [player.range.from, player.range.to];
     const clear = verdict === null && note === null;
@@ -28,7 +28,7 @@ export function judgeTool(player, server) {
     }
     player.emit("track");
     const change = clear ? { do: "clear" } : { do: "verdict", verdict, note };
-    server.question("act", { ...change, first, last }).then(takeVerdicts);
+    server.question("act", { ...change, first, last }).then(setVerdicts);
   }
 
   function describe() {
@@ -93,7 +93,7 @@ export function judgeTool(player, server) {
   player.onAsk("csv", () => download("csv"));
   server.onUpload("verdicts", async (paths) => {
     const reply = await server.question("act", { do: "load_verdicts", paths });
-    takeVerdicts(reply);
+    setVerdicts(reply);
     if (reply) player.notify("The verdicts are loaded.", "good");
   });
   all("[data-verdict]").forEach((button) => button.addEventListener("click", () => player.run && judge(button.dataset.verdict || null)));

@@ -1,11 +1,12 @@
 // The maps of 0 to 255 of one target: fetched and unpacked a chunk at a time, the newest few kept.
-const MAX_CHUNKS = 12; // of all targets together: 57 MB at the largest
+// Largest number of chunks of all targets together that stay in memory: 57 MB at the largest size of a map.
+const MAX_CHUNKS = 12;
 
 // The unpacked chunks of all targets, by address and number: bytes, or the promise of them, in order of use.
 export class ChunkCache {
   #chunks = new Map();
 
-  // What is there already: bytes or undefined.
+  // The bytes of a chunk that is loaded; otherwise undefined.
   bytes(key) {
     const chunk = this.#chunks.get(key);
     return chunk instanceof Uint8Array ? chunk : undefined;
@@ -61,9 +62,9 @@ export class Layers {
     try {
       const answer = await fetch(this.url, { headers: { Range: `bytes=${begin}-${end - 1}` } });
       if (!answer.ok) throw new Error(answer.status);
-      let packed = await answer.arrayBuffer();
-      if (answer.status !== 206) packed = packed.slice(begin, end); // a server without ranges sends all
-      const plain = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+      let chunk = await answer.arrayBuffer();
+      if (answer.status !== 206) chunk = chunk.slice(begin, end); // a server without ranges sends all
+      const plain = new Blob([chunk]).stream().pipeThrough(new DecompressionStream("gzip"));
       return new Uint8Array(await new Response(plain).arrayBuffer());
     } catch {
       this.onFailure();

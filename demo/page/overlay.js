@@ -1,6 +1,7 @@
 // A map of 0 to 255 as a coloured layer, twice as fine as the map.
 
-// Black, violet, red, yellow, white: brighter is surer, also without colour vision.
+// Colours of a heat map for the values 0 to 255, from black over violet, red and yellow to white: a higher value is
+// brighter, so that it can be read without colour vision too.
 export const HEAT = (() => {
   const stops = [[10, 8, 30], [76, 18, 110], [190, 48, 84], [246, 140, 30], [252, 240, 170]];
   return Array.from({ length: 256 }, (_, value) => {
@@ -10,7 +11,7 @@ export const HEAT = (() => {
   });
 })();
 
-const sheet = document.createElement("canvas");
+const layer = document.createElement("canvas");
 let fine = new Uint8Array(0);
 
 // Bilinear. Pixel centres, as in the video: the map's corners are the picture's.
@@ -31,14 +32,14 @@ function refine(map, width, height) {
   return fine;
 }
 
-// Lays the map over a whole canvas. `rgba` gives [r, g, b, alpha] of a value; a rim of that colour, unless it is
+// Draws the map over a whole canvas. `rgba` gives [r, g, b, alpha] of a value; a rim of that colour, unless it is
 // null, runs where values above the threshold meet others.
-export function layMap(context, map, width, height, threshold, rgba, rim) {
+export function drawMap(context, map, width, height, threshold, rgba, rim) {
   const values = refine(map, width, height);
   const [w, h] = [2 * width, 2 * height];
-  if (sheet.width !== w || sheet.height !== h) [sheet.width, sheet.height] = [w, h];
-  const sheetContext = sheet.getContext("2d");
-  const picture = sheetContext.createImageData(w, h);
+  if (layer.width !== w || layer.height !== h) [layer.width, layer.height] = [w, h];
+  const layerContext = layer.getContext("2d");
+  const picture = layerContext.createImageData(w, h);
   const pixels = new Uint32Array(picture.data.buffer);
   const pack = ([r, g, b, a]) => ((Math.round(a * 255) << 24) | (b << 16) | (g << 8) | r) >>> 0;
   const inks = new Uint32Array(256);
@@ -50,6 +51,6 @@ export function layMap(context, map, width, height, threshold, rgba, rim) {
       for (let k = y * w + 1; k < (y + 1) * w - 1; k++)
         if (values[k] > threshold && (values[k - 1] <= threshold || values[k + 1] <= threshold || values[k - w] <= threshold || values[k + w] <= threshold)) pixels[k] = ink;
   }
-  sheetContext.putImageData(picture, 0, 0);
-  context.drawImage(sheet, 0, 0, context.canvas.width, context.canvas.height);
+  layerContext.putImageData(picture, 0, 0);
+  context.drawImage(layer, 0, 0, context.canvas.width, context.canvas.height);
 }

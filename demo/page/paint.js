@@ -1,6 +1,6 @@
 // The four pictures of a frame, painted from the video's frame, the maps and the boxes.
 import { isNumber } from "./dom.js";
-import { HEAT, layMap } from "./overlay.js";
+import { HEAT, drawMap } from "./overlay.js";
 
 const WHITE = [255, 255, 255];
 const DRAFT = [255, 191, 51];
@@ -14,7 +14,7 @@ function resize(canvas, width, height) {
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
 }
 
-function plate(context, text, x, y, colour) {
+function drawLabel(context, text, x, y, colour) {
   const size = Math.max(11, Math.min(context.canvas.width, context.canvas.height) / 26);
   context.font = `600 ${size}px system-ui, sans-serif`;
   const wide = context.measureText(text).width + size;
@@ -26,17 +26,17 @@ function plate(context, text, x, y, colour) {
   context.fillText(text, left + size / 2, top + size * 1.08);
 }
 
-// Paints the panels whenever they change; gives what others need to paint a target into a canvas of their own.
+// Paints the panels whenever they change; returns what others need to paint a target into a canvas of their own.
 export function painter(player) {
   const { video, look, panels } = player;
   const { colours } = player.page;
-  const still = document.createElement("canvas"); // the video's frame, for painting again while it stands still
+  const frameCanvas = document.createElement("canvas"); // the video's frame, for painting again while the video stands
   let mean = new Uint8Array(0);
 
-  function keepFrame() {
-    const grow = Math.max(1, Math.round(640 / video.videoWidth)); // a tiny clip still gets sharp lines
-    resize(still, video.videoWidth * grow, video.videoHeight * grow);
-    still.getContext("2d").drawImage(video, 0, 0, still.width, still.height);
+  function copyFrame() {
+    const grow = Math.max(1, Math.round(640 / video.videoWidth)); // a tiny clip frameCanvas gets sharp lines
+    resize(frameCanvas, video.videoWidth * grow, video.videoHeight * grow);
+    frameCanvas.getContext("2d").drawImage(video, 0, 0, frameCanvas.width, frameCanvas.height);
   }
 
   const scaleOf = ({ width, height }) => [width / player.run.size[0], height / player.run.size[1]];
@@ -44,17 +44,17 @@ export function painter(player) {
 
   // The map behind the fused mask: that of the source; where the branches agree, the mean of both (fusion.fuse).
   function fusedMap(target, source) {
-    const chosen = mapOf(target, source);
-    if (!chosen || !player.value("agree", player.frame, target)) return chosen;
-    const other = mapOf(target, source === "language" ? "tracker" : "language");
-    if (mean.length !== chosen.length) mean = new Uint8Array(chosen.length);
-    for (let k = 0; k < mean.length; k++) mean[k] = (chosen[k] + other[k] + 1) >> 1;
+    const sourceMap = mapOf(target, source);
+    if (!sourceMap || !player.value("agree", player.frame, target)) return sourceMap;
+    const otherMap = mapOf(target, source === "language" ? "tracker" : "language");
+    if (mean.length !== sourceMap.length) mean = new Uint8Array(sourceMap.length);
+    for (let k = 0; k < mean.length; k++) mean[k] = (sourceMap[k] + otherMap[k] + 1) >> 1;
     return mean;
   }
 
-  function layMask(context, target, map, colour, alpha, rim) {
+  function drawMask(context, target, map, colour, alpha, rim) {
     const { width, height } = target.layers;
-    if (map) layMap(context, map, width, height, 128, (value) => (value > 128 ? [...colour, alpha] : [0, 0, 0, 0]), rim);
+    if (map) drawMap(context, map, width, height, 128, (value) => (value > 128 ? [...colour, alpha] : [0, 0, 0, 0]), rim);
   }
 
   function outline(context, points, colour, dashed = false) {
@@ -84,7 +84,7 @@ export function painter(player) {
 
   function number(context, text, [x, y], colour) {
     const [sx, sy] = scaleOf(context.canvas);
-    plate(context, text, x * sx, y * sy, colour);
+    drawLabel(context, text, x * sx, y * sy, colour);
   }
 
   // The fused mask and box; true when the target was found.
@@ -92,7 +92,7 @@ export function painter(player) {
     const source = player.value("source", player.frame, target);
     if (!source) return false;
     const ink = colour || colours[source];
-    layMask(context, target, fusedMap(target, source), ink, alpha, null);
+    drawMask(context, target, fusedMap(target, source), ink, alpha, null);
     frameBox(context, target, "fused", ink);
     return true;
   }
@@ -108,13 +108,13 @@ export function painter(player) {
         heat: (value) => [...HEAT[value], 0.35 + (0.6 * value) / 255],
       };
       const rim = view === "binary" ? null : [...WHITE, 1];
-      layMap(context, map, target.layers.width, target.layers.height, threshold, inks[view], rim);
+      drawMap(context, map, target.layers.width, target.layers.height, threshold, inks[view], rim);
     },
     rectangle(context, target) {
       frameBox(context, target, "language", colours.language);
     },
     tracker(context, target) {
-      layMask(context, target, mapOf(target, "tracker"), colours.tracker, 0.16, [...colours.tracker, 0.9]);
+      drawMask(context, target, mapOf(target, "tracker"), colours.tracker, 0.16, [...colours.tracker, 0.9]);
       frameBox(context, target, "tracker", colours.tracker);
     },
     fused(context) {
@@ -124,7 +124,7 @@ export function painter(player) {
         if (several && box) number(context, String(k + 1), box, target.ink);
       });
       const state = player.value("state");
-      if (state && !isNumber(player.value("fused"))) plate(context, state === "tracking" ? "absent" : state, 10, context.canvas.height - 10, [240, 240, 240]);
+      if (state && !isNumber(player.value("fused"))) drawLabel(context, state === "tracking" ? "absent" : state, 10, context.canvas.height - 10, [240, 240, 240]);
     },
   };
 
@@ -144,15 +144,15 @@ export function painter(player) {
     for (const panel of panels) {
       if (panel.offsetParent === null) continue; // another one is enlarged
       const canvas = panel.querySelector("canvas");
-      resize(canvas, still.width, still.height);
+      resize(canvas, frameCanvas.width, frameCanvas.height);
       const context = canvas.getContext("2d");
-      context.drawImage(still, 0, 0);
+      context.drawImage(frameCanvas, 0, 0);
       PANELS[panel.dataset.panel](context, player.target);
       paintHelp(context);
     }
   }
 
-  player.on("frame", keepFrame);
+  player.on("frame", copyFrame);
   player.on("frame track look tool", paint);
 
   const { find, all } = player;
@@ -173,7 +173,7 @@ export function painter(player) {
     player.emit("look");
   });
 
-  return { still, paintTrack };
+  return { frameCanvas, paintTrack };
 }
 
 // The live view of a run that computes: one JPEG with the four pictures, made by the server.

@@ -2,7 +2,7 @@
 import { make, percent, titleOf } from "./dom.js";
 import { css } from "./paint.js";
 
-export function wordsTool(player, server, { still, paintTrack }) {
+export function wordsTool(player, server, { frameCanvas, paintTrack }) {
   const { find } = player;
   const answer = find(".lt-answer");
   let grid = []; // {target, canvas, output} of the targets that are compared
@@ -29,21 +29,21 @@ export function wordsTool(player, server, { still, paintTrack }) {
 
   function paintGrid() {
     if (!player.run || player.tool !== "words" || player.frame < 0) return;
-    const [width, height] = [Math.round(still.width / 2), Math.round(still.height / 2)];
+    const [width, height] = [Math.round(frameCanvas.width / 2), Math.round(frameCanvas.height / 2)];
     for (const { target, canvas, output } of grid) {
       if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
       const context = canvas.getContext("2d");
-      context.drawImage(still, 0, 0, width, height);
+      context.drawImage(frameCanvas, 0, 0, width, height);
       output.textContent = percent(player.value("fused", player.frame, target), "");
       paintTrack(context, target, target.ink, 0.4);
     }
   }
 
-  // Mean overlap of each two tracks: dark where they follow the same thing.
+  // The mean overlap of each pair of tracks, darker where they follow the same thing.
   function showAgreement({ matrix, targets }) {
     const order = new Map(player.run.targets.map((target, k) => [target.id, k]));
     const table = make("table");
-    table.append(make("caption", "How far the tracks agree: mean overlap of each two"));
+    table.append(make("caption", "How far the tracks agree: mean overlap of each pair"));
     const head = make("tr");
     head.append(make("th"), ...targets.map((id) => make("th", order.get(id) + 1, { scope: "col" })));
     table.append(head);
@@ -66,12 +66,12 @@ export function wordsTool(player, server, { still, paintTrack }) {
   function chipOf({ word, iou }, decisive) {
     const chip = make("span", word, { class: "lt-word" + (decisive ? " lt-decisive" : "") });
     if (iou === null || iou === undefined) {
-      chip.title = "not known, or not tried";
+      chip.title = "The word is not known, or was not tried.";
       return chip;
     }
     chip.style.setProperty("--lt-share", Math.round((1 - iou) * 100) + "%");
     chip.append(make("small", iou.toFixed(2)));
-    chip.title = "without it the mask overlaps the full sentence's by " + iou.toFixed(2);
+    chip.title = "Without this word, the mask's overlap with the full sentence's mask is " + iou.toFixed(2) + ".";
     return chip;
   }
 
@@ -91,7 +91,7 @@ export function wordsTool(player, server, { still, paintTrack }) {
 
   // --- several things that the words could mean -----------------------------------------------------------
 
-  // `quiet`: nobody asked; the answer is a hint above the tools.
+  // With `quiet` no user has asked, and the answer is a hint above the tools.
   async function askRegions(quiet = false) {
     const { target } = player;
     const frame = player.frame < 0 ? target.index[0] : player.here;
@@ -99,7 +99,7 @@ export function wordsTool(player, server, { still, paintTrack }) {
     const reply = await server.question("look", { do: "regions", frame });
     if (!reply || !player.run || target !== player.target || reply.count < 2) return;
     player.hints = { frame, boxes: reply.regions.map((region, k) => ({ box: region.box_xyxy, label: String(k + 1) })) };
-    const text = reply.count + " separate regions are strong on frame " + frame + ". " + (quiet ? "The words may mean any of them." : "Which one is meant?");
+    const text = reply.count + " separate regions fit the words on frame " + frame + ". " + (quiet ? "The words may mean any of them." : "Which one is meant?");
     const row = make("div", "", { class: "lt-row" });
     reply.regions.forEach((region, k) => {
       if (region.means === null) return; // the network would not follow this completion
