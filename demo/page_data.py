@@ -43,7 +43,7 @@ KIND_TEXTS: dict[Kind, str] = {
 }
 """The text for the stage "following", for each kind of job."""
 
-RULE_TEXTS: dict[Rule, str] = {"fused": "the fusion of both", "language": "language", "tracker": "tracker"}
+RULE_TEXTS: dict[Rule, str] = {"fused": "fusion", "language": "language", "tracker": "tracker"}
 RECTANGLE_TEXTS: dict[Rectangle, str] = {"enclosing": "upright", "rotated": "rotated"}
 """The labels of the choices in the tool “What if”."""
 SLIDERS = {
@@ -52,7 +52,7 @@ SLIDERS = {
     "margin": "Language is clearly better by",
     "reanchor_after": "… on this many frames in a row",
     "distrust_rate": "Distrust of a contradicted tracker",
-    "overlap": "Branches agree at an overlap of at least",
+    "overlap": "Overlap at which the branches agree",
     "every": "Language branch runs every … frames",
 }
 """Labels of the sliders for what-if settings, in the order of the page."""

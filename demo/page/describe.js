@@ -1,11 +1,11 @@
-// What is said of a frame: beside the panels, below the strip, and in a tip of the frame under the mouse.
+// Texts about a frame: beside the panels, below the strip, and in a tip for the frame under the mouse.
 import { isNumber, percent } from "./dom.js";
 import { verdictText } from "./verdicts.js";
 
 function why(player, frame) {
   const value = (column) => player.value(column, frame);
   if (value("state") === null) return "not part of this run";
-  const parts = [(value("source") ? value("source") + " chosen" : value("state")) + ": " + player.page.reasons[value("reason")]];
+  const parts = [value("source") ? value("source") + " chosen" : value("state"), player.page.reasons[value("reason")]];
   if (value("overlap") !== null) parts.push("overlap of the branches " + value("overlap").toFixed(2));
   return parts.join(" · ");
 }
@@ -33,7 +33,7 @@ export function describer(player) {
     find(".lt-head").style.left = ((frame + 0.5) / (last + 1)) * 100 + "%";
   }
 
-  // Our own reading of the place: the native thumb has a width, the frames have not.
+  // The share of the strip's width at the mouse; the native slider leaves out half its thumb on both sides.
   function shareAt(event) {
     const bounds = slider.getBoundingClientRect();
     return Math.max(0, Math.min(0.9999, (event.clientX - bounds.left) / bounds.width));

@@ -27,3 +27,16 @@ export function save(file) {
   anchor.click();
   anchor.remove();
 }
+
+// Draws again when the element has another size, or the page has changed between light and dark.
+export function onRedraw(element, draw) {
+  const sizes = new ResizeObserver(redraw);
+  const themes = new MutationObserver(redraw);
+  function redraw() {
+    if (element.isConnected) return draw();
+    sizes.disconnect();
+    themes.disconnect();
+  }
+  sizes.observe(element);
+  themes.observe(document.body, { attributes: true, attributeFilter: ["class"] });
+}

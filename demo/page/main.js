@@ -20,7 +20,7 @@ const EMPTY_TITLE = "What you get: four views of one run";
 // [r, g, b] of a colour in the form #rrggbb.
 const channels = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
 
-// The numbers of a run, as the page uses them.
+// A run as the page uses it: its numbers, and what reads its maps.
 function runOf(value, cache, onFailure) {
   const run = JSON.parse(value.run);
   run.src = value.player_video.url;
@@ -40,7 +40,7 @@ export function mount(component) {
   const { element, props, trigger, watch } = component;
   const player = new Player(element.querySelector(".lt-player"), props.page);
   const { video, find, root } = player;
-  const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+  const reducedMotion = window.matchMedia("(prefers-reduced-motion: reduce)");
   const cache = new ChunkCache();
 
   // The order of these calls is the order in which they hear of an event: pictures first.
@@ -56,7 +56,7 @@ export function mount(component) {
   truthTool(player, server);
   controls(player, { judge, nextDisagreement, stopDrawing });
 
-  function leave() {
+  function closeRun() {
     player.close();
     cache.clear();
     player.notify("");
@@ -67,7 +67,7 @@ export function mount(component) {
   function open(value) {
     const same = player.run !== null && player.run.src === value.player_video.url;
     const [frame, id] = player.run === null ? [0, null] : [Math.max(0, player.here), player.target.id];
-    if (!same) leave();
+    if (!same) closeRun();
     const run = runOf(value, cache, () => player.notify("The masks of these frames could not be fetched; boxes and numbers are complete."));
     const before = run.targets.findIndex((target) => target.id === id);
     player.active = value.newest || before < 0 ? run.targets.length - 1 : before;
@@ -80,14 +80,16 @@ export function mount(component) {
     video.addEventListener("loadedmetadata", () => (video.currentTime = player.middleOf(begin)), { once: true });
     video.load();
     if (!document.activeElement.matches("input, textarea, select")) root.focus({ preventScroll: true }); // its keys work at once
-    if (!calm.matches && !frame) video.addEventListener("canplay", () => root.dataset.state === "done" && video.play().catch(() => {}), { once: true });
+    if (!reducedMotion.matches && !frame) video.addEventListener("canplay", () => root.dataset.state === "done" && video.play().catch(() => {}), { once: true });
   }
 
   function listTargets() {
     const { targets } = player.run;
     find(".lt-title").textContent = titleOf(player.target);
     const chips = targets.map((target, k) => {
-      const chip = make("button", k + 1 + " " + (target.expression || "box"), { type: "button", class: "lt-chip", "aria-pressed": k === player.active });
+      const text = k + 1 + " " + (target.expression || "box");
+      const chip = make("button", "", { type: "button", class: "lt-chip", "aria-pressed": k === player.active, title: text });
+      chip.append(make("span", text));
       chip.style.setProperty("--lt-own", css(target.ink));
       chip.addEventListener("click", () => player.choose(k));
       return chip;
@@ -100,11 +102,11 @@ export function mount(component) {
   function update() {
     const value = props.value || { state: "empty" };
     if (value.token) sessionStorage.setItem("langtrack", value.token);
-    if (value.state === "empty") leave();
+    if (value.state === "empty") closeRun();
     video.pause();
     if (value.state === "empty" || (value.stage === "waiting" && !player.run)) delete root.dataset.painted;
     if (value.state === "running" && root.dataset.state !== "running" && root.getBoundingClientRect().top > window.innerHeight * 0.6)
-      root.scrollIntoView({ behavior: calm.matches ? "auto" : "smooth" }); // on a narrow page it is below the form
+      root.scrollIntoView({ behavior: reducedMotion.matches ? "auto" : "smooth" }); // on a narrow page it is below the form
     root.dataset.state = value.state;
     if (value.state === "empty") find(".lt-title").textContent = EMPTY_TITLE;
     if (value.state === "running") {

@@ -1,6 +1,6 @@
 // The decisions of all frames in one strip: verdicts, both confidences, who was believed, how far the branches
 // agree. One column of pixels stands for as many frames as fall on it, so its cost follows the screen's width.
-import { isNumber } from "./dom.js";
+import { isNumber, onRedraw } from "./dom.js";
 import { VERDICTS } from "./verdicts.js";
 
 const ROWS = { marks: [0, 9], curves: [13, 61], choice: [65, 85], overlap: [89, 101] }; // CSS pixels from the top
@@ -141,13 +141,5 @@ export function strip(player) {
   const canvas = player.find(".lt-strip");
   const drawStrip = () => draw(player, canvas);
   player.on("track range", drawStrip);
-  const sizes = new ResizeObserver(redraw);
-  const themes = new MutationObserver(redraw); // light or dark
-  function redraw() {
-    if (canvas.isConnected) return drawStrip();
-    sizes.disconnect();
-    themes.disconnect();
-  }
-  sizes.observe(canvas);
-  themes.observe(document.body, { attributes: true, attributeFilter: ["class"] });
+  onRedraw(canvas, drawStrip);
 }

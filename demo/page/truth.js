@@ -1,5 +1,5 @@
-// Ground truth that was dropped in: figures, success curves and overlap by frame, of each branch.
-import { isNumber, make } from "./dom.js";
+// Ground truth that a user gives: figures, success curves and overlap by frame, of each branch.
+import { isNumber, make, onRedraw } from "./dom.js";
 
 const BRANCHES = { language: "Language", tracker: "Tracker", fused: "Fused" };
 const INKS = { language: "language-ink", tracker: "tracker-ink", fused: "amber" }; // --lt-…
@@ -48,7 +48,7 @@ export function truthTool(player, server) {
     table.append(head);
     for (const [name, branch] of Object.entries(branches)) {
       const row = make("tr");
-      const label = make("th", BRANCHES[name], { scope: "row", style: "--lt-own:" + ink(INKS[name]) });
+      const label = make("th", BRANCHES[name], { scope: "row", style: "--lt-own:var(--lt-" + INKS[name] + ")" });
       const absent = branch.absence && branch.absence.frames ? branch.absence.recognised + " of " + branch.absence.frames : "–";
       const cells = [figure(branch.auc), figure(branch.precision), figure(branch.mean_iou), ...(masks ? [figure(branch.mean_mask_iou)] : []), absent];
       row.append(label, ...cells.map((text) => make("td", text)));
@@ -68,8 +68,7 @@ export function truthTool(player, server) {
       charts.append(figure);
     }
     place.append(tableOf(truth.branches), charts, ...truth.notes.map((note) => make("p", note, { class: "lt-hint" })));
-    drawSuccess();
-    drawOverlaps();
+    drawCharts();
   }
 
   // An empty chart, with functions for the places of shares in [0, 1]; null while it is hidden.
@@ -93,6 +92,7 @@ export function truthTool(player, server) {
   }
 
   function drawSuccess() {
+    if (!truth || !player.run || truth.target !== player.target) return;
     const drawing = chart("success");
     if (!drawing) return;
     for (const [name, { success }] of Object.entries(truth.branches))
@@ -115,14 +115,21 @@ export function truthTool(player, server) {
     drawing.context.fillRect(drawing.x(share(player.frame)) - 1, 0, 2, drawing.height);
   }
 
+  function drawCharts() {
+    drawSuccess();
+    drawOverlaps();
+  }
+
   player.on("target", show);
-  player.on("frame tool", drawOverlaps);
+  player.on("tool", drawCharts);
+  player.on("frame", drawOverlaps);
+  onRedraw(find(".lt-truth-result"), drawCharts);
   server.onUpload("truth", ask);
   object.addEventListener("change", () => object.value && ask(asked, object.value));
   pixel.addEventListener("change", () => asked.length && ask(asked, object.parentElement.hidden ? "" : object.value));
-  const well = find("#lt-truth");
-  well.addEventListener("dragover", (event) => event.preventDefault());
-  well.addEventListener("drop", async (event) => {
+  const dropZone = find("#lt-truth");
+  dropZone.addEventListener("dragover", (event) => event.preventDefault());
+  dropZone.addEventListener("drop", async (event) => {
     event.preventDefault();
     const files = [...event.dataTransfer.files];
     const paths = player.run && files.length ? await server.send(files) : null;

@@ -1,32 +1,33 @@
 // What if the fusion had other settings: every change is decided anew by the server, without any network.
 import { make } from "./dom.js";
 
-const MAX_WAIT_MS = 4000; // for an answer; a lost one must not block the next question
+// Milliseconds that an answer may take: a lost one must not block the next question, and most come in under 100.
+const MAX_WAIT_MS = 4000;
 
 export function whatIfTool(player, server) {
   const { find } = player;
-  const knobs = player.page.settings;
-  let wish = null; // settings that wait for the server
+  const fields = player.page.settings;
+  let nextSettings = null; // those that wait for the server's answer to the ones before
   let busy = false;
 
   function set(name, value) {
-    wish = { ...player.target.settings, ...wish, [name]: value };
+    nextSettings = { ...player.target.settings, ...nextSettings, [name]: value };
     if (!busy) decide();
   }
 
   async function decide() {
     busy = true;
-    while (wish !== null) {
-      const [settings, target] = [wish, player.target];
-      wish = null;
-      const late = new Promise((resolve) => setTimeout(resolve, MAX_WAIT_MS, null));
-      const reply = await Promise.race([server.question("act", { do: "what_if", settings }), late]);
-      if (target === player.target) take(reply);
+    while (nextSettings !== null) {
+      const [settings, target] = [nextSettings, player.target];
+      nextSettings = null;
+      const timeout = new Promise((resolve) => setTimeout(resolve, MAX_WAIT_MS, null));
+      const reply = await Promise.race([server.question("act", { do: "what_if", settings }), timeout]);
+      if (target === player.target) apply(reply);
     }
     busy = false;
   }
 
-  function take(reply) {
+  function apply(reply) {
     if (!reply) return;
     const { target } = player;
     if (!target.what_if) target.before = { source: target.source };
@@ -36,12 +37,12 @@ export function whatIfTool(player, server) {
     player.emit("track");
   }
 
-  function knobOf({ name, label, choices, low, high, step }) {
-    const field = make(choices ? "fieldset" : "label", "", { class: choices ? "lt-choice" : "lt-knob", "data-knob": name });
+  function fieldOf({ name, label, choices, low, high, step }) {
+    const field = make(choices ? "fieldset" : "label", "", { class: choices ? "lt-choice" : "lt-setting", "data-setting": name });
     if (choices) {
       field.append(make("legend", label));
       for (const [value, text] of Object.entries(choices)) {
-        const radio = make("input", "", { type: "radio", name: "lt-knob-" + name, value });
+        const radio = make("input", "", { type: "radio", name: "lt-setting-" + name, value });
         radio.addEventListener("change", () => set(name, value));
         const option = make("label");
         option.append(radio, make("span", text));
@@ -61,12 +62,12 @@ export function whatIfTool(player, server) {
 
   function describe() {
     const { target } = player;
-    for (const { name, choices } of knobs) {
-      const field = find(`[data-knob="${name}"]`);
+    for (const { name, choices } of fields) {
+      const field = find(`[data-setting="${name}"]`);
       const value = target.settings[name];
       field.classList.toggle("lt-moved", value !== target.recorded[name]);
       if (choices) field.querySelectorAll("input").forEach((radio) => (radio.checked = radio.value === value));
-      else if (document.activeElement !== field.querySelector("input") || wish === null) {
+      else if (document.activeElement !== field.querySelector("input") || nextSettings === null) {
         field.querySelector("input").value = value;
         field.querySelector("output").textContent = value;
       }
@@ -76,10 +77,10 @@ export function whatIfTool(player, server) {
     find('[data-ask="reset"]').disabled = !target.what_if;
   }
 
-  find(".lt-knobs").append(...knobs.map(knobOf));
+  find(".lt-settings").append(...fields.map(fieldOf));
   player.on("track", describe);
   player.onAsk("reset", () => {
-    wish = null;
-    server.question("act", { do: "what_if", settings: null }).then(take);
+    nextSettings = null;
+    server.question("act", { do: "what_if", settings: null }).then(apply);
   });
 }

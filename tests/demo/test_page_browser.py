@@ -252,7 +252,7 @@ def test_a_component_that_is_mounted_again_has_a_state_of_its_own(open_page: Cal
             const { mount } = await import(page.program.url);
             const again = ["first run", "second run"].map((title) => {
                 const element = document.querySelector("#player").cloneNode(true);
-                element.querySelector(".lt-knobs").replaceChildren();
+                element.querySelector(".lt-settings").replaceChildren();
                 document.body.append(element);
                 const value = { state: "running", title, stage: "opening" };
                 mount({ element, props: { page, value }, trigger() {}, upload() {}, watch() {} });
@@ -260,7 +260,7 @@ def test_a_component_that_is_mounted_again_has_a_state_of_its_own(open_page: Cal
             return [document.querySelector("#player"), ...again].map((element) => [
                 element.querySelector(".lt-title").textContent,
                 element.querySelector(".lt-player").dataset.state,
-                element.querySelector(".lt-knob") !== null]) }""",
+                element.querySelector(".lt-setting") !== null]) }""",
         page_data(),
     )
     assert titles == [

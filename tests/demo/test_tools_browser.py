@@ -141,7 +141,7 @@ def test_the_timeline_tells_gaps_and_jumps_to_a_click(page: Page) -> None:
     assert strip
     page.mouse.click(strip["x"] + strip["width"] * (20.5 / FRAMES), strip["y"] + 70)
     at(page, 20)
-    expect(page.locator(".lt-reason")).to_have_text("lost: both branches improbable")
+    expect(page.locator(".lt-reason")).to_have_text("lost · both branches improbable")
     page.mouse.move(strip["x"] + strip["width"] * (35.5 / FRAMES), strip["y"] + 40)
     expect(page.locator(".lt-tip")).to_contain_text("Frame 35 · language 70 %, tracker 90 %")
     page.mouse.down()
@@ -214,7 +214,7 @@ def test_other_settings_decide_at_once_and_go_back(page: Page) -> None:
     go(page, 31)
     expect(page.locator(".lt-who")).to_have_text("language")
     page.locator("#lt-tab-whatif").click()
-    page.locator('[data-knob="rule"] label', has_text="tracker").click()
+    page.locator('[data-setting="rule"] label', has_text="tracker").click()
     expect(page.locator(".lt-who")).to_have_text("tracker")
     expect(page.locator(".lt-changed")).to_contain_text(re.compile(r"\d+ frames of 48 change"))
     page.locator('[data-ask="reset"]').click()
@@ -250,7 +250,7 @@ def test_which_word_mattered_and_what_else_was_meant(page: Page) -> None:
     page.locator("#lt-tab-words").click()
     page.locator('[data-ask="words"]').click()
     expect(page.locator(".lt-decisive")).to_contain_text("red", timeout=20_000)
-    expect(page.locator(".lt-regions")).to_contain_text("2 separate regions are strong on frame 3")
+    expect(page.locator(".lt-regions")).to_contain_text("2 separate regions fit the words on frame 3")
 
 
 def test_sentences_beside_each_other_with_their_agreement(page: Page) -> None:
@@ -275,6 +275,11 @@ def test_ground_truth_gives_figures_and_curves(page: Page, tmp_path: Path) -> No
     expect(page.locator("#lt-truth canvas")).to_have_count(2)
     auc = [float(cell) for cell in page.locator("#lt-truth td:nth-of-type(1)").all_inner_texts()]
     assert all(0.5 < value <= 1 for value in auc)
+    page.set_viewport_size({"width": 700, "height": 1000})
+    fits = "chart => chart.width === Math.round(chart.clientWidth * devicePixelRatio)"
+    for chart in page.locator("#lt-truth canvas").all():
+        page.wait_for_function(fits, arg=chart.element_handle())  # drawn again for the new width
+    page.set_viewport_size({"width": 1400, "height": 1000})
     (tmp_path / "mot.txt").write_text(
         "".join(f"{k},{n},{line}\n" for k, line in enumerate(lines, 1) for n in (1, 2))
     )
