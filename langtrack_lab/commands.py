@@ -4,6 +4,7 @@ from langtrack_core.cli import Command
 
 COMMANDS = {
     ("batch",): Command("langtrack_lab.batch.command", "many videos, a run folder each and one index"),
+    ("export",): Command("langtrack_lab.exports.command", "runs in the formats of other tools, and cut-outs"),
     ("train", "language"): Command("langtrack_lab.training.language", "train the language branch", True),
     ("train", "tracker"): Command("langtrack_lab.training.tracker", "train the tracker", True),
     ("evaluate",): Command("langtrack_lab.evaluation.command", "the whole tracker over a data set"),

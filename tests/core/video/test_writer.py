@@ -12,7 +12,19 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import NTSC, count_frames, encode, listed, noise, numbered, open_files, quarters, scene, times
+from clips import (
+    NTSC,
+    count_frames,
+    decoded_rgba,
+    encode,
+    listed,
+    noise,
+    numbered,
+    open_files,
+    quarters,
+    scene,
+    times,
+)
 
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import PRORES_4444, VP9_ALPHA, Encoding, VideoWriter, probe, read_frames
@@ -163,21 +175,6 @@ def rgba(index: int) -> np.ndarray:
     picture[..., 0] = 200
     picture[10:40, 10 + 5 * index : 40 + 5 * index, 3] = 255
     return picture
-
-
-def decoded_rgba(path: Path, decoder: str) -> list[tuple[float, np.ndarray]]:
-    """By FFmpeg with a decoder asked for by name: its own one for VP9 leaves the alpha out."""
-    pictures = []
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        context = av.CodecContext.create(decoder, "r")
-        context.extradata = stream.codec_context.extradata
-        context.width, context.height = stream.width, stream.height
-        context.codec_tag = stream.codec_context.codec_tag
-        for packet in container.demux(stream):
-            for picture in context.decode(packet if packet.size else None):
-                pictures.append((float(picture.pts * stream.time_base), picture.to_ndarray(format="rgba")))
-    return pictures
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,202 @@
+"""The tracks of one video as every format needs them: objects frame by frame, and the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from langtrack_core.files import plain_name
+from langtrack_core.geometry import FloatArray, clip_box
+from langtrack_core.masks import RLE, BoolMask, check_rle, decode_rle
+from langtrack_core.run.format import Row, Run
+from langtrack_core.run.recorder import video_sha256
+from langtrack_core.types import Frame, LangTrackError
+from langtrack_core.video import probe, read_frames
+
+DEFAULT_LABEL = "object"
+"""What a target is called that was started by a box alone."""
+
+JPEG_QUALITY = 95
+"""Of the pictures beside labels, 0 to 100: no difference to the video that a person or a network sees."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """One target: the fused track of a run.
+
+    Attributes:
+        run: the run, as `read_run` gives it.
+        label: the class of the target; its expression when left out.
+    """
+
+    run: Run
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        label = " ".join((self.label or self.run.manifest.get("expression") or DEFAULT_LABEL).split())
+        object.__setattr__(self, "label", label)
+
+    @cached_property
+    def rows(self) -> dict[int, Row]:
+        """By frame."""
+        return {row.frame: row for row in self.run.rows}
+
+
+@dataclass(frozen=True)
+class Object:
+    """A target on a frame on which it was found.
+
+    Attributes:
+        track: number of its track, from 1.
+        label: its class.
+        category: number of its class, from 0.
+        box_xyxy: pixels, half-open, inside the picture.
+        confidence: of the fused estimate.
+        rle: its mask; None where no pixel is positive.
+    """
+
+    track: int
+    label: str
+    category: int
+    box_xyxy: FloatArray
+    confidence: float
+    rle: RLE | None
+
+    def mask(self) -> BoolMask | None:
+        return None if self.rle is None else decode_rle(self.rle)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video and the tracks that were made of it.
+
+    Attributes:
+        tracks: runs of the same video.
+        video: the video itself, which formats with pictures need.
+        tolerance: pixels by which a polygon may leave the edge of its mask.
+        on_frame: called after each frame of labels and of pictures; what it raises ends the export.
+
+    Raises:
+        LangTrackError: no track, tracks of several videos, or ``video`` is another one.
+    """
+
+    tracks: Sequence[Track]
+    video: Path | None = None
+    tolerance: float = 0.0
+    on_frame: Callable[[int], object] = field(default=lambda frame: None)
+
+    def __post_init__(self) -> None:
+        if not self.tracks or not any(track.run.rows for track in self.tracks):
+            raise LangTrackError("There is no track to export.")
+        hashes = {track.run.manifest["video"]["sha256"] for track in self.tracks}
+        if len(hashes) > 1:
+            raise LangTrackError("These runs are of different videos; export those of one video together.")
+        if self.video is not None:
+            probe(self.video)
+            if video_sha256(self.video) not in hashes:
+                raise LangTrackError(
+                    f"{self.video.name} is not the video of these runs, which is {self._about['name']}."
+                )
+
+    @property
+    def _about(self) -> dict:
+        return self.tracks[0].run.manifest["video"]
+
+    @property
+    def name(self) -> str:
+        """Of the video, for folders and files."""
+        return plain_name(Path(self._about["name"]).stem, "clip")
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        return self._about["height"], self._about["width"]
+
+    @property
+    def fps(self) -> Fraction:
+        return Fraction(self._about["fps_fraction"])
+
+    @property
+    def complete(self) -> bool:
+        """No run was stopped before its end."""
+        return all(track.run.manifest.get("complete", True) for track in self.tracks)
+
+    @property
+    def labels(self) -> list[str]:
+        """The classes, in the order in which they come."""
+        return list(dict.fromkeys(track.label for track in self.tracks))
+
+    @cached_property
+    def frames(self) -> list[int]:
+        """Frames that any of the runs has, rising."""
+        return sorted({frame for track in self.tracks for frame in track.rows})
+
+    def time_s(self, frame: int) -> float:
+        return next(track.rows[frame].time_s for track in self.tracks if frame in track.rows)
+
+    def objects(self, frame: int) -> list[Object]:
+        """The targets that were found on a frame."""
+        found = (self.object(number, frame) for number in range(1, len(self.tracks) + 1))
+        return [one for one in found if one is not None]
+
+    def object(self, number: int, frame: int) -> Object | None:
+        """One target on a frame; None where it is absent, and on frames that its run does not have."""
+        track = self.tracks[number - 1]
+        row = track.rows.get(frame)
+        if row is None or row.fused.box_xyxy is None:
+            return None
+        box = clip_box(row.fused.box_xyxy, self.size_hw)
+        if box is None:
+            return None
+        rle = track.run.masks.get(frame, {}).get("fused")
+        if rle is not None:
+            try:
+                check_rle(rle, self.size_hw)
+            except ValueError as error:
+                raise LangTrackError(f"The mask of frame {frame} cannot be read: {error}.") from error
+            rle = rle if coco_mask.area(rle) else None
+        category = self.labels.index(track.label)
+        return Object(number, track.label, category, box, row.fused.confidence, rle)
+
+    def each_frame(self) -> Iterator[tuple[int, list[Object]]]:
+        """All `frames` with the targets on them."""
+        for frame in self.frames:
+            yield frame, self.objects(frame)
+            self.on_frame(frame)
+
+    def pictures(self) -> Iterator[Frame]:
+        """The pictures of all `frames`.
+
+        Raises:
+            LangTrackError: the video is not given, or ends before the runs do.
+        """
+        if self.video is None:
+            raise LangTrackError(
+                "The pictures are in the video, which a run does not keep: give --video too."
+            )
+        wanted = set(self.frames)
+        last = self.frames[-1]
+        reader = read_frames(self.video, start=self.frames[0], on_damage=lambda sentence: None)
+        with closing(reader) as pictures:
+            for picture in pictures:
+                if picture.index in wanted:
+                    yield picture
+                    self.on_frame(picture.index)
+                if picture.index == last:
+                    return
+        raise LangTrackError(f"{self.video.name} ends before frame {last}, the last one of the runs.")
+
+    def union(self, frame: int) -> BoolMask:
+        """Pixels of any target."""
+        whole = np.zeros(self.size_hw, np.bool_)
+        for one in self.objects(frame):
+            mask = one.mask()
+            if mask is not None:
+                whole |= mask
+        return whole

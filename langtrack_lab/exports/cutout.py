@@ -1,0 +1,52 @@
+"""The targets cut out of the video, all else transparent: PNG pictures, WebM (VP9) or MOV (ProRes 4444).
+
+Alpha is straight: colours are not multiplied with it. A frame without any target is transparent.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from langtrack_core.masks import BoolMask
+from langtrack_core.video import PRORES_4444, VP9_ALPHA, Encoding, VideoWriter
+
+from .clip import Clip
+
+RIM = 16
+"""Pixels around a target that keep their colour under full transparency in a video: its blocks and its halved
+colour reach over the edge, and would bring black into it. What is farther away is not in the file."""
+
+
+def write_png(clip: Clip, folder: Path) -> None:
+    """``%06d.png``, the number being that of the frame."""
+    for picture in clip.pictures():
+        mask = clip.union(picture.index)
+        Image.fromarray(_cut_out(picture.rgb, mask, mask)).save(folder / f"{picture.index:06d}.png")
+
+
+def write_webm(clip: Clip, path: Path) -> None:
+    _write_video(clip, path, VP9_ALPHA)
+
+
+def write_prores(clip: Clip, path: Path) -> None:
+    _write_video(clip, path, PRORES_4444)
+
+
+def _write_video(clip: Clip, path: Path, encoding: Encoding) -> None:
+    kernel = np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8)
+    with VideoWriter(path, clip.fps, encoding=encoding) as writer:
+        for picture in clip.pictures():
+            mask = clip.union(picture.index)
+            coloured = cv2.dilate(mask.view(np.uint8), kernel).astype(np.bool_)
+            writer.write(_cut_out(picture.rgb, mask, coloured), picture.time_s)
+
+
+def _cut_out(rgb: NDArray[np.uint8], mask: BoolMask, coloured: BoolMask) -> NDArray[np.uint8]:
+    """``(H, W, 4)``: alpha from the mask, black where nothing is ``coloured``."""
+    alpha = mask.astype(np.uint8) * 255
+    return np.dstack([np.where(coloured[..., None], rgb, 0), alpha])

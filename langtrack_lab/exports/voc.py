@@ -1,0 +1,57 @@
+"""Pascal VOC (Everingham et al. 2010; VOC2012 development kit): an XML file a picture, boxes in whole pixels.
+
+VOC counts pixels from 1, and the box holds its last pixel: ``xmin`` is our x1 + 1, and ``xmax`` our x2.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+
+from .clip import Clip, Object
+
+
+def picture(clip: Clip, frame: int) -> str:
+    return f"JPEGImages/{frame:06d}.jpg"
+
+
+def write(clip: Clip, folder: Path) -> None:
+    """``Annotations/%06d.xml``, without objects where all are absent; ``ImageSets/Main/default.txt``."""
+    annotations, lists = folder / "Annotations", folder / "ImageSets" / "Main"
+    annotations.mkdir()
+    lists.mkdir(parents=True)
+    for frame, objects in clip.each_frame():
+        root = _annotation(clip, frame, objects)
+        ET.indent(root)
+        ET.ElementTree(root).write(annotations / f"{frame:06d}.xml", encoding="utf-8")
+    names = "".join(f"{frame:06d}\n" for frame in clip.frames)
+    (lists / "default.txt").write_text(names, encoding="ascii")
+
+
+def _annotation(clip: Clip, frame: int, objects: list[Object]) -> ET.Element:
+    root = ET.Element("annotation")
+    ET.SubElement(root, "folder").text = "JPEGImages"
+    ET.SubElement(root, "filename").text = f"{frame:06d}.jpg"
+    ET.SubElement(ET.SubElement(root, "source"), "database").text = "LangTrack"
+    size = ET.SubElement(root, "size")
+    height, width = clip.size_hw
+    for name, value in (("width", width), ("height", height), ("depth", 3)):
+        ET.SubElement(size, name).text = str(value)
+    ET.SubElement(root, "segmented").text = "0"
+    for one in objects:
+        entry = ET.SubElement(root, "object")
+        texts = {"name": one.label, "pose": "Unspecified", "truncated": "0", "difficult": "0"}
+        for name, text in texts.items():
+            ET.SubElement(entry, name).text = text
+        box = ET.SubElement(entry, "bndbox")
+        for name, pixel in zip(("xmin", "ymin", "xmax", "ymax"), _whole_pixels(one), strict=True):
+            ET.SubElement(box, name).text = str(pixel)
+    return root
+
+
+def _whole_pixels(one: Object) -> list[int]:
+    """The first and the last pixel, from 1, of the box rounded to pixels; it keeps one at least."""
+    x1, y1, x2, y2 = np.rint(one.box_xyxy).astype(int).tolist()
+    return [min(x1 + 1, max(x2, 1)), min(y1 + 1, max(y2, 1)), max(x2, 1), max(y2, 1)]
