@@ -39,7 +39,6 @@ class Command(NamedTuple):
 
 COMMANDS: dict[tuple[str, ...], Command] = {
     ("track",): Command("langtrack_core.run.command", "follow an object and write a run folder"),
-    ("weights",): Command("langtrack_core.weights.command", "list or verify weights"),
 }
 """Commands by their one or two words."""
 

@@ -24,6 +24,7 @@ COMMANDS = {
         "langtrack_lab.evaluation.probes", "sentences that tell two things apart"
     ),
     ("report",): Command("langtrack_lab.report.command", "result folders, side by side"),
+    ("weights",): Command("langtrack_lab.weights.command", "list or verify weights"),
     ("weights", "add"): Command("langtrack_lab.weights.add", "copy a checkpoint into the user's folder"),
     ("weights", "seal"): Command("langtrack_lab.weights.seal", "store the hashes of the shipped weights"),
     ("calibrate", "language"): Command("langtrack_lab.calibrate", "the language branch's confidence"),

@@ -14,7 +14,7 @@ from ..fusion import Calibration
 from ..types import LangTrackError
 from .registry import NETWORKS
 
-if TYPE_CHECKING:  # torch takes seconds to import, and `weights list` needs none of it
+if TYPE_CHECKING:  # torch takes seconds to import, and a list of weights needs none of it
     from torch import nn
 
 T = TypeVar("T")

@@ -13,14 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_weights import WORDS, Evil, as_stored, published_siammask_state, save_pth, ship_lite, write_lite
 
-from langtrack_core.cli import main
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.tracker import CONFIGS, uncalibrated
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights import load as loading
 from langtrack_core.weights import registry as weights
-from langtrack_core.weights.command import table, verify
 
 
 @pytest.fixture(scope="session")
@@ -36,17 +34,6 @@ def shipped(lite_files: Path, tmp_path: Path, monkeypatch) -> Path:
 @pytest.fixture(scope="session")
 def published_siammask() -> dict[str, torch.Tensor]:
     return published_siammask_state()
-
-
-def write_entry(name: str, source: Path) -> Path:
-    """A user's tracker under a name, as `weights add` leaves it; gives the copy of its checkpoint."""
-    folder = weights.home() / "weights" / name / "tracker"
-    folder.mkdir(parents=True)
-    shutil.copy(source, folder)
-    files = {source.name: hashlib.sha256(source.read_bytes()).hexdigest()}
-    entry = {"name": name, "network": "siammask-lite", "files": files, "licence": "", "source": ""}
-    (folder / "entry.json").write_text(json.dumps(entry))
-    return folder / source.name
 
 
 # --- lite --------------------------------------------------------------------------------------------------
@@ -226,49 +213,19 @@ def test_damaged_metadata_is_refused(metadata, shipped: Path, tmp_path: Path):
         LangTracker.from_pretrained(str(path))
 
 
-# --- list, verify ------------------------------------------------------------------------------------------
-
-
-def test_list_shows_what_is_here_and_what_could_be(shipped: Path, tmp_path: Path):
-    write_entry("mine", shipped / "siammask-lite.safetensors")
-    (shipped / "words-lite.txt").unlink()
-    lines = table().splitlines()
-    assert lines[0].split()[:5] == ["name", "branch", "network", "size", "sha256"]
-    digest = hashlib.sha256((shipped / "siammask-lite.safetensors").read_bytes()).hexdigest()[:12]
-    assert "missing: words-lite.txt" in next(line for line in lines if "dmn-lite" in line)
-    assert [line.split()[0] for line in lines if digest in line] == ["lite", "mine"]
-    assert sum("bring your own" in line for line in lines) == 2
-
-
-def test_verify_hashes_again(shipped: Path, tmp_path: Path, capsys):
-    copied = write_entry("mine", shipped / "siammask-lite.safetensors")
-    assert verify() == 0
-    capsys.readouterr()
-    copied.write_bytes(copied.read_bytes() + b"x")
-    assert main(["weights", "verify"]) == 1
-    out = capsys.readouterr().out.splitlines()
-    assert [line.endswith(": ok") for line in out] == [True, True, False] and "not what it was" in out[2]
-    assert verify("lite") == 0
-    assert main(["weights", "verify", "nothing"]) == 1
-    assert "no weights 'nothing'" in capsys.readouterr().err
-
+# --- what is here ------------------------------------------------------------------------------------------
 
 _OF_NO_NETWORK = '{"name": "m", "network": "x", "files": {"a": ""}, "licence": "", "source": ""}'
 
 
 @pytest.mark.parametrize("text", ["not json", "[]", "{}", '{"files": {}, "oops": 1}', _OF_NO_NETWORK])
-def test_a_damaged_entry_is_in_the_way_of_its_own_name_alone(
-    text: str, shipped: Path, tmp_path: Path, capsys
-):
+def test_a_damaged_entry_is_in_the_way_of_its_own_name_alone(text: str, shipped: Path, tmp_path: Path):
     folder = tmp_path / "home" / "weights" / "mine" / "tracker"
     folder.mkdir(parents=True)
     (folder / "entry.json").write_text(text)
     assert {chosen.entry.name for chosen in loading.choose("lite").values()} == {"lite"}
     with pytest.raises(LangTrackError, match=r"entry\.json"):
         loading.choose("mine")
-    assert any(line.split()[:3] == ["mine", "tracker", "damaged:"] for line in table().splitlines())
-    assert (verify("lite"), verify("mine"), verify()) == (0, 1, 1)
-    assert "mine tracker: " in capsys.readouterr().out
 
 
 def test_what_is_shipped_is_sealed():

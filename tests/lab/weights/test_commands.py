@@ -1,4 +1,4 @@
-"""`weights add` and `weights seal`: a checkpoint is there whole and checked, or not at all."""
+"""`weights add|list|verify|seal`: a checkpoint is there whole and checked, or not at all."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from langtrack_core.siammask.tracker import CONFIGS
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights import load as loading
 from langtrack_core.weights import registry as weights
-from langtrack_core.weights.command import verify
 from langtrack_lab.weights.add import add
+from langtrack_lab.weights.command import table, verify
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -187,6 +187,42 @@ def test_a_url_is_fetched_only_over_https_with_a_hash(shipped: Path, tmp_path: P
     entry = add(url, name="mine", sha256=digest.upper())
     assert entry.source == url and entry.files == {"tracker.safetensors": digest}
     assert LangTracker.from_pretrained("mine").info["weights"][1]["name"] == "mine"
+
+
+# --- list, verify, seal ------------------------------------------------------------------------------------
+
+
+def test_list_shows_what_is_here_and_what_could_be(shipped: Path, tmp_path: Path):
+    add(str(shipped / "siammask-lite.safetensors"), name="mine")
+    (shipped / "words-lite.txt").unlink()
+    lines = table().splitlines()
+    assert lines[0].split()[:5] == ["name", "branch", "network", "size", "sha256"]
+    digest = hashlib.sha256((shipped / "siammask-lite.safetensors").read_bytes()).hexdigest()[:12]
+    assert "missing: words-lite.txt" in next(line for line in lines if "dmn-lite" in line)
+    assert [line.split()[0] for line in lines if digest in line] == ["lite", "mine"]
+    assert sum("bring your own" in line for line in lines) == 2
+
+
+def test_verify_hashes_again(shipped: Path, tmp_path: Path, capsys):
+    copied = add(str(shipped / "siammask-lite.safetensors"), name="mine").path
+    assert verify() == 0
+    capsys.readouterr()
+    copied.write_bytes(copied.read_bytes() + b"x")
+    assert main(["weights", "verify"]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert [line.endswith(": ok") for line in out] == [True, True, False] and "not what it was" in out[2]
+    assert verify("lite") == 0
+    assert main(["weights", "verify", "nothing"]) == 1
+    assert "no weights 'nothing'" in capsys.readouterr().err
+
+
+def test_a_damaged_entry_is_listed_as_such(shipped: Path, tmp_path: Path, capsys):
+    folder = tmp_path / "home" / "weights" / "mine" / "tracker"
+    folder.mkdir(parents=True)
+    (folder / "entry.json").write_text("[]")
+    assert any(line.split()[:3] == ["mine", "tracker", "damaged:"] for line in table().splitlines())
+    assert (verify("lite"), verify("mine"), verify()) == (0, 1, 1)
+    assert "mine tracker: " in capsys.readouterr().out
 
 
 def test_seal_after_a_training(shipped: Path, capsys):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ..types import LangTrackError
-from .registry import BRING_YOUR_OWN, NETWORKS, check, damaged, entries
+from langtrack_core.types import LangTrackError
+from langtrack_core.weights.registry import BRING_YOUR_OWN, NETWORKS, check, damaged, entries
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
