@@ -19,7 +19,7 @@ import av
 
 from ..types import Frame
 from .decoding import check_start, decoded, existing, opened
-from .pictures import RGB, find_pictures, picture_frames
+from .pictures import RGB, Pictures, find_pictures
 from .to_rgb import RGBConverter
 
 MEMORY_BYTES = 200_000_000
@@ -54,9 +54,17 @@ def read_backward(
         raise ValueError(f"need start >= 0 and memory_bytes >= 1, got {start}, {memory_bytes}")
     path = existing(path)
     if (pictures := find_pictures(path)) is not None:
-        check_start(path, start, len(pictures))
-        return picture_frames(pictures, range(start, -1, -1))
+        check_start(path, start, pictures.count)
+        if not pictures.animated:
+            return pictures.frames(range(start, -1, -1))
+        return _animation_backward(pictures, start, memory_bytes)
     return _video_backward(path, start, memory_bytes)
+
+
+def _animation_backward(pictures: Pictures, start: int, memory_bytes: int) -> Generator[Frame]:
+    room = max(1, memory_bytes // pictures.first()[0].nbytes)
+    for end in range(start, -1, -room):
+        yield from reversed(list(pictures.frames(range(max(0, end - room + 1), end + 1), lambda text: None)))
 
 
 def _video_backward(path: Path, start: int, memory_bytes: int) -> Generator[Frame]:

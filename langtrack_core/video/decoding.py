@@ -6,30 +6,32 @@ cannot make it open other files or hosts.
 
 from __future__ import annotations
 
-import logging
 import os
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
 import av
 from av.container.core import Flags as ContainerFlags
+from av.format import Flags as FormatFlags
 from av.stream import Disposition
 
 from ..types import LangTrackError
-from .pictures import FOLDER_FPS, check_size
+from .pictures import FOLDER_FPS, check_size, is_picture, log_damage
 
 DEMUXERS = (
-    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,mxf,nut,ivf,dv,rm,m4v,h264,hevc,mjpeg,"
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,nut,ivf,dv,rm,m4v,h264,hevc,mjpeg,"
     "yuv4mpegpipe,"
     "mp3,aac,wav,flac,aiff,ac3,amr"
 )
 """FFmpeg's readers of containers that may open a file. Those of sound are there so that a message can say
 that a file holds sound only; those that open other files or hosts (playlists, scripts) are left out."""
 
-log_damage: Callable[[str], None] = logging.getLogger(__name__).warning
-"""What happens to a sentence on damage where the caller does not say anything else."""
+
+JUMP_S = 10
+"""Seconds by which a clock that may jump has to be ahead of the expected time: FFmpeg's own threshold."""
 
 
 def existing(path: str | os.PathLike[str]) -> Path:
@@ -38,6 +40,8 @@ def existing(path: str | os.PathLike[str]) -> Path:
         LangTrackError: there is nothing at the path, or an empty file.
     """
     path = Path(path)
+    if not path.exists() and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", path.as_posix()):
+        raise LangTrackError(f"{path} is an address; download the video and give the file.")
     if not path.exists():
         raise LangTrackError(f"There is no file or folder {path}; check the path.")
     if path.is_file() and path.stat().st_size == 0:
@@ -72,8 +76,7 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
     except (av.FFmpegError, OSError) as error:
         raise LangTrackError(_why_unreadable(path)) from error
     with container:
-        # The cover picture of a sound file counts as a video stream, but is none.
-        streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic.value]
+        streams = video_streams(container)
         if not streams and container.streams.audio:
             raise LangTrackError(f"{path.name} holds sound but no pictures; a video is needed.")
         if not streams:
@@ -89,9 +92,16 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
         yield container, stream
 
 
+def video_streams(container: av.container.InputContainer) -> list[av.VideoStream]:
+    """All but the cover picture of a sound file, which counts as a video stream and is none."""
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic.value]
+
+
 def _why_unreadable(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(12)
+    if is_picture(path):
+        return f"{path} is damaged or not a picture; replace it or leave it out."
     if head[4:8] == b"ftyp" or head[:4] in (b"RIFF", b"\x1aE\xdf\xa3"):  # MP4 or MOV; AVI; WebM or MKV
         return f"{path.name} is damaged or cut short and cannot be opened; copy or export it again."
     return f"{path.name} is not a video that can be read; MP4, MOV, WebM, MKV, AVI or GIF are."
@@ -104,9 +114,11 @@ def decoded(
     on_damage: Callable[[str], None] = log_damage,
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     """All pictures that decode, each with its time in seconds; what does not is reported at the end."""
-    clock = _Clock(1 / frame_rate(stream))
+    broadcast = is_broadcast(container)
+    clock = _Clock(1 / frame_rate(stream), jumps=broadcast)
     count = 0
-    damaged = False
+    damaged = encrypted = False
+    pieces = _Pieces(1 / frame_rate(stream))
     packets = container.demux(stream)
     while True:
         try:
@@ -116,25 +128,28 @@ def decoded(
         except (av.FFmpegError, OSError):
             damaged = True
             break
+        pieces.add(packet)
+        encrypted |= any(data.data_type == "encryption_info" for data in packet.iter_sidedata())
         try:
             pictures = packet.decode()
         except av.FFmpegError:
-            damaged = True
+            damaged |= count > 0 or not broadcast
             continue
-        damaged |= packet.is_corrupt
         for picture in pictures:
-            damaged |= picture.is_corrupt
+            damaged |= picture.is_corrupt and not broadcast
             count += 1
             yield clock(picture), picture
+    if count == 0 and encrypted:
+        raise LangTrackError(f"{path.name} is encrypted; a copy without protection is needed.")
     if count == 0:
         raise LangTrackError(f"{path.name} holds no picture that can be decoded; copy or export it again.")
     end_s = clock.end_s
     length_s = duration_s(container, stream) or 0.0
     # A long last frame is no damage, so the claimed number of frames has its say.
     short = length_s - end_s > max(0.5, 0.02 * length_s) and not 0 < stream.frames <= count
-    if short:
+    if short and not broadcast:
         on_damage(f"{path.name} ends early: {count} frames could be read, {end_s:.1f} of {length_s:.1f} s.")
-    elif damaged:
+    elif damaged or (pieces.corrupt_inside if broadcast else pieces.corrupt):
         on_damage(f"{path.name} is damaged: {count} frames could be read, perhaps with faults.")
 
 
@@ -153,11 +168,62 @@ def duration_s(container: av.container.InputContainer, stream: av.VideoStream) -
     return container.duration / av.time_base if container.duration else None
 
 
-class _Clock:
-    """Seconds from the first frame, always rising. A frame without a usable time follows by one period."""
+def is_broadcast(container: av.container.InputContainer) -> bool:
+    """Whether the clock may jump, and the file begin and end anywhere, since it claims no length: MPEG-TS,
+    MPEG-PS, Ogg."""
+    return bool(container.format.flags & FormatFlags.ts_discont.value)  # type: ignore[operator]
+
+
+def is_jump(gap_s: Fraction) -> bool:
+    """Whether a picture that comes so much later than expected says that the clock was set anew."""
+    return not -1 < gap_s < JUMP_S
+
+
+class _Pieces:
+    """The pieces of a recording, told by the clock of its packets; a joint costs up to two packets."""
 
     def __init__(self, period: Fraction) -> None:
         self._period = period
+        self._expected: Fraction | None = None
+        self.count = 0
+        self.joints: list[int] = []
+        self.corrupt: list[int] = []
+
+    def add(self, packet: av.Packet) -> None:
+        if packet.dts is not None and packet.time_base is not None:
+            time = packet.dts * packet.time_base
+            if self._expected is not None and is_jump(time - self._expected):
+                self.joints.append(self.count)
+            self._expected = time + self._period
+        if packet.is_corrupt:
+            self.corrupt.append(self.count)
+        self.count += packet.size > 0
+
+    @property
+    def corrupt_inside(self) -> bool:
+        """Whether a packet is corrupt that is neither the first nor at a joint."""
+        return any(all(abs(at - joint) > 2 for joint in (0, *self.joints)) for at in self.corrupt)
+
+
+def pieces_of(container: av.container.InputContainer, stream: av.VideoStream) -> _Pieces:
+    """The pieces of a whole recording, without decoding."""
+    pieces = _Pieces(1 / frame_rate(stream))
+    with suppress(av.FFmpegError, OSError):
+        for packet in container.demux(stream):
+            pieces.add(packet)
+    return pieces
+
+
+class _Clock:
+    """Seconds from the first frame, always rising. A frame without a usable time follows by one period.
+
+    Args:
+        jumps: the clock may be set anew; a jump counts as one period then.
+    """
+
+    def __init__(self, period: Fraction, *, jumps: bool) -> None:
+        self._period = period
+        self._jumps = jumps
         self._origin: Fraction | None = None
         self._next = Fraction(0)
         self._last: Fraction | None = None
@@ -166,7 +232,8 @@ class _Clock:
         time = self._next
         if picture.pts is not None and picture.time_base is not None:
             stamp = picture.pts * picture.time_base
-            if self._origin is None:
+            self.jumped = self._jumps and self._origin is not None and is_jump(stamp - self._origin - time)
+            if self._origin is None or self.jumped:
                 self._origin = stamp - time
             if self._last is None or stamp - self._origin > self._last:
                 time = stamp - self._origin

@@ -1,18 +1,22 @@
-"""Still pictures: the frames of a folder, read one by one, for videos and data sets alike."""
+"""Still and animated pictures, read one by one: the frames of a folder, or all that are in one file."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..types import Frame, LangTrackError
 
@@ -30,24 +34,46 @@ PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", 
 _FRAME_FOLDERS = ("img", "imgs", "frames", "images", "JPEGImages")
 """Where data sets keep the frames of a clip, whose own folder is easily taken for theirs."""
 
+log_damage: Callable[[str], None] = logging.getLogger(__name__).warning
+"""What happens to a sentence on damage where the caller does not say anything else."""
+
 _SIGNATURE = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|BM|GIF8|II[*+]\0|MM\0[*+]|P[1-6]\s|RIFF....WEBP|....ftypavif", re.DOTALL
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|BM|GIF8|II[*+]\0|MM\0[*+]|P[1-6]\s|RIFF....WEBP", re.DOTALL
 )
-"""How the files of pictures begin: JPEG, PNG, BMP, GIF, TIFF, PNM, WebP, AVIF. Pillow knows more, such as
+"""How the files of pictures begin: JPEG, PNG, BMP, GIF, TIFF, PNM, WebP. Pillow knows more, such as
 PostScript, which it hands to another program; nothing of a stranger's is to get there."""
+
+SAMPLED = 32
+"""Number of pictures, spread over a clip, whose values say how deep pictures are brought to 8 bits."""
+
+UNTIMED_S = Fraction(1, 10)
+"""Seconds that a picture of an animation is shown when its file says 0: what browsers do."""
 
 # --- which files -------------------------------------------------------------------------------------------
 
 
-def find_pictures(path: Path) -> list[Path] | None:
-    """The pictures of a folder, or a picture alone; None when ``path`` is a file of another kind.
+def find_pictures(path: Path) -> Pictures | None:
+    """The pictures of a folder, or of a file, whatever its suffix; None when the file holds something else.
 
     Raises:
-        LangTrackError: a folder without pictures.
+        LangTrackError: a folder without pictures, a damaged picture.
     """
     if path.is_dir():
-        return pictures_in(path)
-    return [path] if is_picture(path) else None
+        return Pictures(tuple(pictures_in(path)))
+    with path.open("rb") as stream:
+        jpeg = stream.read(3) == b"\xff\xd8\xff"
+    # JPEGs one behind the other are a video; only the name tells it from a picture.
+    if not _begins_like_a_picture(path) or (jpeg and not is_picture(path)):
+        return None
+    with _opened(path) as file:
+        # An APNG may begin with a picture for programs that show no others.
+        hidden = int(bool(file.metadata(index=0).get("default_image")))
+        return Pictures((path,), _count(file) - hidden, hidden)
+
+
+def _begins_like_a_picture(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return _SIGNATURE.match(stream.read(12)) is not None
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -90,21 +116,166 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
 # --- what is in them ---------------------------------------------------------------------------------------
 
 
-def read_picture(path: Path) -> RGB:
-    """One picture, upright by EXIF, alpha over black, 16 bit grey brought to 8.
+class Levels(NamedTuple):
+    """How values are brought to 8 bits: ``low`` becomes 0, and ``low + span`` would become 256."""
+
+    low: float
+    span: float
+
+    @classmethod
+    def of(cls, pictures: Iterable[NDArray[Any]]) -> Levels | None:
+        """What fits the values of all pictures; None where they have 8 bits.
+
+        Whole numbers from 0 on have as many bits as the largest needs, an even number; numbers with a point
+        are taken as they are between 0 and 1; everything else is spread between its ends.
+        """
+        low, high, whole = np.inf, -np.inf, True
+        for pixels in pictures:
+            if pixels.dtype in (np.uint8, np.bool_):
+                return None
+            whole = pixels.dtype.kind in "ui"
+            values = pixels[np.isfinite(pixels)]
+            if values.size:
+                low, high = min(low, float(values.min())), max(high, float(values.max()))
+        if whole and 0 <= low <= high < 1 << 16:
+            bits = int(high).bit_length()
+            return cls(0.0, 1 << max(8, bits + bits % 2))
+        return cls(low, high - low) if low < high and not 0 <= low <= high <= 1 else cls(0.0, 1.0)
+
+    def __call__(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+        scaled = np.floor((np.nan_to_num(pixels.astype(np.float64)) - self.low) * (256 / self.span))
+        return scaled.clip(0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a clip: those of a folder, a single one, or all in one file.
+
+    Attributes:
+        paths: a file for each picture, or the one that holds them all.
+        in_file: number of pictures of that one.
+        hidden: number of pictures before them that do not belong to the clip.
+    """
+
+    paths: tuple[Path, ...]
+    in_file: int = 1
+    hidden: int = 0
+
+    @property
+    def animated(self) -> bool:
+        return self.in_file > 1
+
+    @property
+    def count(self) -> int:
+        return self.in_file if self.animated else len(self.paths)
+
+    @cached_property
+    def levels(self) -> Levels | None:
+        """How deep pictures are brought to 8 bits, the same for all of the clip."""
+        step = max(1, self.count // SAMPLED)
+        if not self.animated:
+            return Levels.of(decode_picture(path, _colours) for path in self.paths[::step])
+        with _opened(self.paths[0]) as file:
+            pages = range(self.hidden, self.hidden + self.count, step)
+            return Levels.of(_decoded(file, self.paths[0], _colours, page) for page in pages)
+
+    def first(self) -> tuple[RGB, Fraction]:
+        """The first picture, and how many there are in a second."""
+        with _opened(self.paths[0]) as file:
+            rgb = self._rgb(_decoded(file, self.paths[0], _colours, self.hidden))
+            return rgb, 1 / _duration_s(file, self.hidden) if self.animated else FOLDER_FPS
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if self.levels is None:
+            return ()
+        low, span = self.levels
+        return (f"Its pictures have over 8 bits: values {low:g} to {low + span:g} become black to white.",)
+
+    def frames(self, indices: range, on_damage: Callable[[str], None] = log_damage) -> Generator[Frame]:
+        """The pictures at ``indices``, in that order: forward or backward, of an animation forward only.
+
+        Args:
+            on_damage: called with one sentence after the last picture of an animation that ends early.
+
+        Raises:
+            LangTrackError: a picture cannot be read, or is of another size than the first.
+        """
+        shape: tuple[int, ...] = ()
+        pictures = self._animation(indices, on_damage) if self.animated else self._stills(indices)
+        for index, time_s, pixels in pictures:
+            rgb = self._rgb(pixels)
+            if not shape:
+                shape = rgb.shape if index == 0 or self.animated else self.first()[0].shape
+            if rgb.shape != shape:
+                name = self.paths[0 if self.animated else index].name
+                raise LangTrackError(
+                    f"{name} is {rgb.shape[1]}x{rgb.shape[0]}, but {self.paths[0].name} is "
+                    f"{shape[1]}x{shape[0]}; all pictures of a clip must have one size."
+                )
+            yield Frame(index, time_s, rgb)
+
+    def _stills(self, indices: range) -> Iterator[tuple[int, float, NDArray[Any]]]:
+        for index in indices:
+            path = self.paths[index]
+            with _opened(path) as file:
+                pixels = _decoded(file, path, _colours, 0)
+                several = _count(file) > 1
+            if several and len(self.paths) > 1:
+                raise LangTrackError(f"{path} holds several pictures; give it alone, as the video.")
+            yield index, float(index / FOLDER_FPS), pixels
+
+    def _animation(
+        self, indices: range, on_damage: Callable[[str], None]
+    ) -> Iterator[tuple[int, float, NDArray[Any]]]:
+        time_s = Fraction(0)
+        with _opened(self.paths[0]) as file:
+            for index in range(indices.stop):
+                page = index + self.hidden
+                try:
+                    pixels = _decoded(file, self.paths[0], _colours, page)
+                except Exception:
+                    if index == 0:
+                        raise
+                    on_damage(
+                        f"{self.paths[0].name} ends early: {index} of {self.count} pictures could be read."
+                    )
+                    return
+                if index in indices:
+                    yield index, float(time_s), pixels
+                time_s += _duration_s(file, page)
+
+    def _rgb(self, pixels: NDArray[Any]) -> RGB:
+        return _as_rgb(pixels, self.levels)
+
+
+def read_picture(path: Path, levels: Levels | None = None) -> RGB:
+    """One picture, upright by EXIF, alpha over black; the first where there are several.
+
+    Args:
+        levels: those of its clip, for a picture deeper than 8 bits; its own without.
 
     Raises:
         LangTrackError: not a picture, damaged, or larger than ``MAX_SIDE``.
     """
-    pixels = decode_picture(path, _colours)
+    return _as_rgb(decode_picture(path, _colours), levels)
+
+
+def _as_rgb(pixels: NDArray[Any], levels: Levels | None) -> RGB:
+    if pixels.dtype != np.uint8:
+        levels = levels or Levels.of([pixels])
+        assert levels is not None
+        colours = levels(pixels[..., :3] if pixels.ndim == 3 else pixels)
+        pixels = (
+            np.dstack([colours, (pixels[..., 3:] >> 8).astype(np.uint8)]) if pixels.ndim == 3 else colours
+        )
     if pixels.ndim == 2:
-        grey = (np.clip(pixels, 0, 65535).astype(np.uint16) >> 8).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    return over_black(pixels) if pixels.shape[2] == 4 else pixels
+        return np.repeat(pixels[..., None], 3, axis=2)
+    return over_black(pixels.astype(np.uint8)) if pixels.shape[2] == 4 else pixels
 
 
 def _colours(info: Mapping[str, Any]) -> str | None:
-    if info["mode"].startswith("I"):
+    if info["mode"][0] in "IF":
         return None
     alpha = info["mode"] in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in info
     return "RGBA" if alpha else "RGB"
@@ -120,40 +291,62 @@ def decode_picture(path: Path, mode: Callable[[Mapping[str, Any]], str | None]) 
     Raises:
         LangTrackError: not a picture, damaged, or larger than ``MAX_SIDE``.
     """
+    with _opened(path) as file:
+        return _decoded(file, path, mode, 0)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """imageio's reader of a file of pictures; whatever fails while it is open becomes one sentence."""
     try:
-        with path.open("rb") as stream:
-            if _SIGNATURE.match(stream.read(12)) is None:
-                raise ValueError("no picture begins like this")
+        if not _begins_like_a_picture(path):
+            raise ValueError("no picture begins like this")
         with iio.imopen(path, "r", plugin="pillow") as file:
-            height, width = file.properties(index=0).shape[:2]
-            check_size(path, width, height)
-            wanted = mode(file.metadata(index=0))
-            pixels = file.read(index=0, mode=wanted)  # type: ignore[call-arg]  # of the pillow plugin
-            # Only now, since Pillow turns TIFFs by itself when it decodes them.
-            orientation = file.metadata(index=0, exclude_applied=False).get("Orientation", 1)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            yield file
+    except LangTrackError:
+        raise
+    except Exception as error:  # damaged files make decoders raise nearly anything
         raise LangTrackError(f"{path} is damaged or not a picture; replace it or leave it out.") from error
+
+
+def _decoded(
+    file: Any, path: Path, mode: Callable[[Mapping[str, Any]], str | None], page: int
+) -> NDArray[Any]:
+    height, width = file.properties(index=page).shape[:2]
+    check_size(path, width, height)
+    info = file.metadata(index=page)
+    pixels = file.read(index=page, mode=mode(info))
+    if mode is _colours and pixels.ndim == 3 and _is_deep(path, info):  # of which Pillow keeps 8 bits
+        with iio.imopen(path, "r", plugin="opencv") as deep:
+            pixels = deep.read(index=page, flags=cv2.IMREAD_UNCHANGED)  # type: ignore[call-arg]
+    # Only now, since Pillow turns TIFFs by itself when it decodes them.
+    orientation = file.metadata(index=page, exclude_applied=False).get("Orientation", 1)
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     mirror_x, mirror_y = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
     return np.ascontiguousarray(pixels[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1])
 
 
-def picture_frames(paths: Sequence[Path], indices: range) -> Generator[Frame]:
-    """The pictures at ``indices``, in that order, forward or backward, at `FOLDER_FPS`.
+def _is_deep(path: Path, info: Mapping[str, Any]) -> bool:
+    """A PNG or TIFF whose colours have 16 bits each."""
+    bits = info.get("BitsPerSample")
+    if bits is None:
+        with path.open("rb") as stream:
+            head = stream.read(25)
+        bits = head[24:] if head.startswith(b"\x89PNG") else b""
+    return 16 in (bits if isinstance(bits, bytes | tuple) else (bits,))
 
-    Raises:
-        LangTrackError: a picture cannot be read, or is of another size than the first.
-    """
-    height, width = read_picture(paths[0]).shape[:2]
-    for index in indices:
-        rgb = read_picture(paths[index])
-        if rgb.shape[:2] != (height, width):
-            raise LangTrackError(
-                f"{paths[index].name} is {rgb.shape[1]}x{rgb.shape[0]}, but {paths[0].name} is "
-                f"{width}x{height}; all pictures of a folder must have one size."
-            )
-        yield Frame(index, float(index / FOLDER_FPS), rgb)
+
+def _count(file: Any) -> int:
+    """Number of pictures in a file; the preview in a phone's JPEG ("mp" for MPO) is none."""
+    return 1 if "mp" in file.metadata(index=0) else file.properties(index=...).n_images or 1
+
+
+def _duration_s(file: Any, page: int) -> Fraction:
+    """How long a picture that was just decoded is shown; the pages of a TIFF say nothing of it."""
+    info = file.metadata(index=page)
+    milliseconds = Fraction(info.get("duration") or 0).limit_denominator(1000)
+    return milliseconds / 1000 or (1 / FOLDER_FPS if "compression" in info else UNTIMED_S)
 
 
 # --- helpers that videos need too --------------------------------------------------------------------------

@@ -10,8 +10,18 @@ from pathlib import Path
 from typing import Literal
 
 from ..types import Frame
-from .decoding import check_start, decoded, duration_s, existing, frame_rate, log_damage, opened
-from .pictures import FOLDER_FPS, find_pictures, picture_frames, read_picture
+from .decoding import (
+    check_start,
+    decoded,
+    duration_s,
+    existing,
+    frame_rate,
+    is_broadcast,
+    opened,
+    pieces_of,
+    video_streams,
+)
+from .pictures import find_pictures, log_damage
 from .to_rgb import RGBConverter
 
 
@@ -26,7 +36,9 @@ class VideoInfo:
         frames_estimate: the container's claim, often wrong; None where it makes none.
         duration_s: length in seconds; None if unknown.
         rotation_deg: clockwise turn that was applied to make the picture upright: 0, 90, 180 or 270.
-        kind: "folder" also for a single picture.
+        kind: "folder" also for a single picture; "animation": several pictures in a file of pictures.
+        pixel_aspect: width of a pixel by its height; coordinates are stored pixels, whatever their shape.
+        notes: what is worth knowing of how the video is read, in sentences.
     """
 
     path: Path
@@ -36,7 +48,9 @@ class VideoInfo:
     frames_estimate: int | None
     duration_s: float | None
     rotation_deg: int
-    kind: Literal["video", "folder", "gif"]
+    kind: Literal["video", "folder", "animation"]
+    pixel_aspect: Fraction = Fraction(1)
+    notes: tuple[str, ...] = ()
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
@@ -47,17 +61,36 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     """
     path = existing(path)
     if (pictures := find_pictures(path)) is not None:
-        height, width = read_picture(pictures[0]).shape[:2]
-        count = len(pictures)
-        return VideoInfo(path, width, height, FOLDER_FPS, count, float(count / FOLDER_FPS), 0, "folder")
+        rgb, fps = pictures.first()
+        count, size_wh = pictures.count, (rgb.shape[1], rgb.shape[0])
+        kind: Literal["animation", "folder"] = "animation" if pictures.animated else "folder"
+        return VideoInfo(path, *size_wh, fps, count, float(count / fps), 0, kind, notes=pictures.notes)
     with opened(path) as (container, stream):
         _, first = next(decoded(path, container, stream))
         to_rgb = RGBConverter(first)
-        width, height = to_rgb.size_wh
         fps, length_s = frame_rate(stream), duration_s(container, stream)
         frames = stream.frames or (round(length_s * fps) if length_s else None)
-        kind: Literal["gif", "video"] = "gif" if container.format.name == "gif" else "video"
-        return VideoInfo(path, width, height, fps, frames, length_s, to_rgb.rotation_deg, kind)
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        notes = []
+        if len(streams := video_streams(container)) > 1:
+            size = f"{to_rgb.size_wh[0]}x{to_rgb.size_wh[1]}"
+            notes.append(f"Of its {len(streams)} video streams number {stream.index} is read, {size}.")
+        if aspect != 1:
+            ratio = f"{aspect.numerator}:{aspect.denominator}"
+            notes.append(f"Its pixels are {ratio}, not square; boxes are in stored pixels.")
+        if first.interlaced_frame:
+            notes.append("It is interlaced and read as it is; deinterlace it where moving edges matter.")
+        broadcast = is_broadcast(container)
+    if broadcast:
+        with opened(path) as (container, stream):
+            pieces = pieces_of(container, stream)
+        frames, length_s = pieces.count, float(pieces.count / fps)
+        if pieces.joints:
+            notes.append(f"Its clock jumps ({len(pieces.joints)}x); a jump counts as one frame.")
+    turned = 1 / aspect if to_rgb.rotation_deg % 180 else aspect
+    return VideoInfo(
+        path, *to_rgb.size_wh, fps, frames, length_s, to_rgb.rotation_deg, "video", turned, tuple(notes)
+    )
 
 
 def read_frames(
@@ -84,8 +117,8 @@ def read_frames(
         raise ValueError(f"need start >= 0, got {start}")
     path = existing(path)
     if (pictures := find_pictures(path)) is not None:
-        check_start(path, start, len(pictures))
-        return picture_frames(pictures, range(start, len(pictures)))
+        check_start(path, start, pictures.count)
+        return pictures.frames(range(start, pictures.count), on_damage)
     return _video_frames(path, start, on_damage)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask, enclosing_box
 from langtrack_core.types import Frame, LangTrackError
-from langtrack_core.video.pictures import FOLDER_FPS, is_picture, pictures_in, read_picture
+from langtrack_core.video.pictures import FOLDER_FPS, Pictures, is_picture, pictures_in, read_picture
 
 from ..truth.box_files import read_boxes
 from ..truth.mask_files import MaskPicture, SeveralObjectsError, clip_target, read_mask
@@ -68,8 +68,9 @@ class Sequence:
 
     def read_frames(self, start: int = 0) -> Iterator[Frame]:
         """The pictures from ``start`` on, decoded one by one; data sets do not say their frame rates."""
+        levels = Pictures(self.frames).levels
         for index, path in enumerate(self.frames[start:], start):
-            yield Frame(index, float(index / FOLDER_FPS), read_picture(path))
+            yield Frame(index, float(index / FOLDER_FPS), read_picture(path, levels))
 
     def mask(self, index: int) -> BoolMask | None:
         """The target's pixels in a frame, ``(H, W)`` bool; None where there is no annotation."""

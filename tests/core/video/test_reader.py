@@ -243,7 +243,7 @@ def test_gif_frames_have_their_own_durations(tmp_path: Path) -> None:
     path = tmp_path / "a.gif"
     first, *rest = [Image.fromarray(numbered(10 * i)) for i in range(4)]
     first.save(path, save_all=True, append_images=rest, duration=[100, 300, 50, 200])
-    assert probe(path).kind == "gif" and count_frames(path) == 4
+    assert probe(path).kind == "animation" and count_frames(path) == 4
     assert times(path) == pytest.approx([0.0, 0.1, 0.4, 0.45])
     assert [round(f.rgb.mean()) for f in read_frames(path)] == pytest.approx([10, 40, 70, 100], abs=2)
 

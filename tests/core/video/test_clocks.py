@@ -1,0 +1,133 @@
+"""Clocks that jump, files that begin anywhere, streams and pixels of other shapes: read right, and said."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from av.stream import Disposition
+from clips import encode, noise, numbered, quarters, times
+
+from langtrack_core.types import LangTrackError
+from langtrack_core.video import probe, read_backward, read_frames
+
+
+def broadcast(path: Path, first_s: float, *, jump_s: float = 0, frames: int = 60) -> Path:
+    """25 frames a second; half way the clock is set forward."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = 10, 0
+        packets = [p for i in range(frames) for p in stream.encode(av.VideoFrame.from_ndarray(noise(i)))]
+        for number, packet in enumerate(packets + stream.encode(None)):
+            if packet.pts is not None and packet.dts is not None and packet.time_base is not None:
+                ticks = round((first_s + (jump_s if number >= frames // 2 else 0)) / packet.time_base)
+                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("jump_s", [3600, -3600, 60, -5])
+def test_a_jump_of_the_clock_counts_as_one_frame(tmp_path: Path, jump_s) -> None:
+    (tmp_path / "a.ts").write_bytes(
+        broadcast(tmp_path / "one.ts", 5000, frames=30).read_bytes()
+        + broadcast(tmp_path / "two.ts", 5000 + jump_s, frames=30).read_bytes()
+    )
+    sentences: list[str] = []
+    frames = list(read_frames(tmp_path / "a.ts", on_damage=sentences.append))
+    assert [f.time_s for f in frames] == pytest.approx([i / 25 for i in range(60)], abs=1e-3)
+    info = probe(tmp_path / "a.ts")
+    assert (info.frames_estimate, info.duration_s, sentences) == (60, pytest.approx(2.4), [])
+    assert [f.index for f in read_backward(tmp_path / "a.ts", start=59)] == list(range(59, -1, -1))
+
+
+def test_a_jump_is_said(tmp_path: Path) -> None:
+    path = broadcast(tmp_path / "a.ts", 5000, jump_s=3600)
+    assert probe(path).notes == ("Its clock jumps (1x); a jump counts as one frame.",)
+    assert times(path)[-1] == pytest.approx(59 / 25, abs=1e-3)
+
+
+def test_a_slide_show_keeps_its_long_pictures(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", map(numbered, range(3)), ticks=[0, 20, 60], tick=Fraction(1))
+    assert times(path) == [0, 20, 60] and probe(path).notes == ()
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.mpg"])
+def test_a_broadcast_that_begins_in_the_middle_is_not_damaged(tmp_path: Path, name) -> None:
+    codec = "libx264" if name == "a.ts" else "mpeg2video"
+    path = encode(tmp_path / name, map(noise, range(60)), codec=codec, prepare=short_groups)
+    whole = path.read_bytes()
+    size = 188 if name == "a.ts" else 2048
+    path.write_bytes(whole[len(whole) // 3 // size * size :])
+    sentences: list[str] = []
+    frames = list(read_frames(path, on_damage=sentences.append))
+    assert 25 < len(frames) < 55 and sentences == []
+    assert all(later.time_s > frame.time_s for frame, later in itertools.pairwise(frames))
+
+
+def short_groups(stream: av.VideoStream) -> None:
+    stream.codec_context.gop_size = 8
+
+
+# --- which stream, which pixels ----------------------------------------------------------------------------
+
+
+def test_the_stream_that_is_read_is_named(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
+        for stream, size, chosen in zip(streams, ((32, 24), (64, 48)), (False, True), strict=True):
+            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+            stream.disposition = Disposition.default if chosen else Disposition(0)
+        for stream in streams:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(0, stream.height, stream.width))))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    assert probe(tmp_path / "a.mkv").notes == ("Of its 2 video streams number 1 is read, 64x48.",)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_pixels_that_are_not_square(tmp_path: Path, turned) -> None:
+    def prepare(stream: av.VideoStream) -> None:
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        if turned:
+            stream.set_display_rotation(90)
+
+    info = probe(encode(tmp_path / "a.mp4", [quarters()], prepare=prepare))
+    assert (info.width, info.height) == ((48, 64) if turned else (64, 48))
+    assert info.pixel_aspect == (Fraction(3, 4) if turned else Fraction(4, 3))
+    assert info.notes == ("Its pixels are 4:3, not square; boxes are in stored pixels.",)
+
+
+def test_interlaced_video_is_said(tmp_path: Path) -> None:
+    def interlace(stream: av.VideoStream) -> None:
+        stream.options = {"x264-params": "tff=1"}
+        stream.codec_context.flags |= av.codec.context.Flags.interlaced_dct.value
+
+    path = encode(tmp_path / "a.mp4", map(noise, range(4)), prepare=interlace)
+    assert "interlaced" in probe(path).notes[0] and len(times(path)) == 4
+
+
+# --- what cannot be read -----------------------------------------------------------------------------------
+
+
+def test_an_encrypted_video(tmp_path: Path) -> None:
+    options = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "01" * 16, "encryption_kid": "02" * 16}
+    with av.open(str(tmp_path / "a.mp4"), "w", options=options) as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for i in range(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise(i))))
+        container.mux(stream.encode(None))
+    with pytest.raises(LangTrackError, match=r"a\.mp4 is encrypted"):
+        probe(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize(
+    "address", ["https://example.org/a.mp4", "rtsp://10.0.0.1/live", "file:///tmp/a.mp4"]
+)
+def test_an_address(address: str) -> None:
+    with pytest.raises(LangTrackError, match="is an address; download the video"):
+        probe(address)
