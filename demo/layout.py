@@ -158,7 +158,7 @@ def _form(examples: dict[str, Example]) -> FormParts:
             MAX_EVERY,
             value=1,
             step=1,
-            label="Read the words on every … frame",
+            label="Read the words every … frames",
             info="Larger is faster; the tracker still sees every frame.",
             elem_id="every",
         )
