@@ -111,7 +111,7 @@ def check_box(box_xyxy: ArrayLike, size_hw: tuple[int, int] | None = None) -> Fl
     """A box from outside as ``(4,)`` numbers.
 
     Args:
-        size_hw: of the picture in which some of it has to lie.
+        size_hw: size of the picture in which some of the box has to lie.
 
     Raises:
         LangTrackError: not four finite numbers, without an area, in shares of the picture instead of pixels,
@@ -249,7 +249,7 @@ class Decision:
     Attributes:
         source: the branch whose box is taken; None when the target counts as absent.
         state: after this frame.
-        confidence: of the branch that is believed; where both agree, of the surer one; 0 when absent.
+        confidence: that of the believed branch; where both agree, that of the surer one; 0 when absent.
         agree: both branches ran and their boxes overlap enough: the fused mask is the mean of theirs.
         reanchor: the tracker starts anew on the language branch's box, for the first time or again.
         reason: why; `REASON_TEXTS` has it in English.

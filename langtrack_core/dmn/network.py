@@ -27,10 +27,16 @@ from ..types import LangTrackError
 from .sru import SRU
 
 VISUAL_CHANNELS = 2688
+"""Channels of I_5, what DPN-92 gives of a cell of the picture."""
+
 SPATIAL_CHANNELS = 8
+"""Channels that say where a cell is; see `spatial_channels`."""
+
 SKIP_CHANNELS = (64, 336, 704, 1552, 2688)
-"""Strides 2, 4, 8, 16, 32."""
+"""Channels of DPN-92's skip features at strides 2, 4, 8, 16 and 32."""
+
 UPSAMPLING_CHANNELS = (512, 256, 128, 64, 32)
+"""Channels after each upsampling step, from the coarsest to the finest, as published."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +176,10 @@ class DMN(nn.Module):
         self.config = config
         self.visual = VisualModule()
         self.language = LanguageModule(config)
-        joined = VISUAL_CHANNELS + SPATIAL_CHANNELS + config.embedding + config.hidden + config.filters
-        self.mixing = nn.Conv2d(joined, config.mixed, kernel_size=1)
+        mixing_channels = (
+            VISUAL_CHANNELS + SPATIAL_CHANNELS + config.embedding + config.hidden + config.filters
+        )
+        self.mixing = nn.Conv2d(mixing_channels, config.mixed, kernel_size=1)
         self.multimodal = SRU(config.mixed, config.mixed_hidden, config.mixed_layers)
         if config.resolution == "high":
             self.upsampling = UpsamplingModule(config.mixed_hidden, config.align_corners)
@@ -248,7 +256,6 @@ class DMN(nn.Module):
 
 # --- published checkpoints ---------------------------------------------------------------------------------
 
-# Each part's name in a published file, and here.
 _PARTS = (
     ("langvis.base.", "visual.backbone."),
     ("langvis.emb.", "language.embedding."),
@@ -259,6 +266,7 @@ _PARTS = (
     ("langvis.output_collapse.", "collapse."),
     ("upsample.out_layer.", "upsampling.out."),
 )
+"""Each part's name in a published file, and here."""
 
 
 def published_name(name: str) -> str:

@@ -57,8 +57,8 @@ class SRUCell(nn.Module):
         for f, x_t in steps:
             cell = x_t + f * (cell[: len(x_t)] - x_t)
             cells.append(cell)
-        joined = torch.stack(cells) if sizes is None else torch.cat(cells)
-        return highway + reset * (torch.tanh(joined) - highway)
+        states = torch.stack(cells) if sizes is None else torch.cat(cells)
+        return highway + reset * (torch.tanh(states) - highway)
 
 
 class SRU(nn.Module):

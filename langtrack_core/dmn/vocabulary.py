@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple, get_args
 
 from ..types import LangTrackError, UnreadableText, normalised_text, shorten
 
-UNKNOWN = "<unk>"
-PADDING = "<pad>"
+UNKNOWN, PADDING = "<unk>", "<pad>"
+"""The published vocabularies' words for one that they do not have, and for none."""
 
 MAX_FILE_BYTES = 8 * 2**20
 """Largest vocabulary file; the published ones, of about ten thousand words, stay below 1 MB."""
@@ -48,8 +48,8 @@ def plain_tokens(text: str) -> list[str]:
     """
     text = text.lower().replace("\u2019", "'")  # the typographic apostrophe
     # Combining marks (M) belong to the letter before them; a regular expression's \w leaves most of them out.
-    kept = "".join(c if c == "'" or unicodedata.category(c)[0] in "LNM" else " " for c in text)
-    return [word for word in (part.strip("'") for part in kept.split()) if word]
+    spaced = "".join(c if c == "'" or unicodedata.category(c)[0] in "LNM" else " " for c in text)
+    return [word for word in (part.strip("'") for part in spaced.split()) if word]
 
 
 # --- vocabulary --------------------------------------------------------------------------------------------
@@ -115,16 +115,16 @@ class Vocabulary:
                 "describe the object with common English words."
             )
         substitute = self.ids.get(UNKNOWN)
-        found = (self._lookup(token) for token in tokens)
-        ids = (substitute if i is None else i for i in found)
+        lookups = (self._lookup(token) for token in tokens)
+        ids = (substitute if i is None else i for i in lookups)
         return WordIds(tuple(i for i in ids if i is not None), words, unknown)
 
     def _lookup(self, token: str) -> int | None:
-        found = self.ids.get(token)
-        if found is None and self.style == "plain":
+        word_id = self.ids.get(token)
+        if word_id is None and self.style == "plain":
             # "dog's" is at least about a dog, "leftmost" about the left.
-            found = self.ids.get(token.removesuffix("'s"), self.ids.get(token.removesuffix("most")))
-        return found
+            word_id = self.ids.get(token.removesuffix("'s"), self.ids.get(token.removesuffix("most")))
+        return word_id
 
     @classmethod
     def from_lines(cls, lines: Iterable[str], style: Style) -> Vocabulary:

@@ -89,6 +89,9 @@ class Recorder:
         about: further entries of the manifest: ``weights`` (names, sha256), ``settings``, ``unknown_words``.
         options: what to write and how.
 
+    Attributes:
+        states: how many of the frames that were added have each state.
+
     Raises:
         LangTrackError: the folder cannot be used, the disk is full, no frame came.
     """
@@ -112,7 +115,7 @@ class Recorder:
         self._count = 0
         self._first_time_s = 0.0
         self._first_frame = self._last_frame = -1
-        self._states: Counter[str] = Counter()
+        self.states: Counter[str] = Counter()
         self._sources: Counter[str] = Counter()
 
     def __enter__(self) -> Recorder:
@@ -149,6 +152,7 @@ class Recorder:
         if self._worker is None:
             raise RuntimeError("Recorder.add needs an open Recorder: use it inside its with block")
         self._worker.put(step)
+        self.states[step.decision.state] += 1
 
     def _write(self, step: Step) -> None:
         if self._count == 0:
@@ -161,7 +165,6 @@ class Recorder:
                 self._writers[panel].write(picture, step.frame.time_s - self._first_time_s)
         self._count += 1
         self._last_frame = step.frame.index
-        self._states[step.decision.state] += 1
         self._sources[step.decision.source or "none"] += 1
 
     def finish(self, *, partial: bool = False) -> Path | None:
@@ -245,7 +248,7 @@ class Recorder:
                 "frames": self._count,
                 "first_frame": self._first_frame,
                 "last_frame": self._last_frame,
-                "state": dict(self._states),
+                "state": dict(self.states),
                 "source": dict(self._sources),
             },
             "versions": _versions(),
@@ -270,8 +273,8 @@ class Recorder:
 
 
 def _versions() -> dict[str, str]:
-    found = {"langtrack": __version__, "python": platform.python_version()}
+    versions = {"langtrack": __version__, "python": platform.python_version()}
     for package in ("torch", "timm", "numpy", "opencv-python-headless", "av"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
+            versions[package] = importlib.metadata.version(package)
+    return versions

@@ -30,7 +30,7 @@ class Style:
     Attributes:
         rotated: draw the rotated rectangle of minimum area too, thinner than the axis-aligned box.
         labels: write the small label in the corner.
-        mask_opacity: of a filled mask's tint, in [0, 1].
+        mask_opacity: opacity of a filled mask's tint, in [0, 1].
         language_rgb: colour of what the language branch made; red, as its rectangle has to be.
         tracker_rgb: colour of what the tracker made; told from red by every common kind of colour vision.
     """

@@ -42,7 +42,7 @@ class RunSummary:
     """What came of one target of a run.
 
     Attributes:
-        folder: of the run.
+        folder: the run folder.
         states: number of frames by state.
         unknown_words: words of the expression that the vocabulary lacks.
         damage: why the video ended early; None when it did not.
@@ -133,11 +133,7 @@ def track_targets(
     """
     options = options or RunOptions()
     info = video if isinstance(video, VideoInfo) else probe(video)
-    for query in queries.values():
-        if query.box_xyxy is not None:
-            check_box(query.box_xyxy, (info.height, info.width))
     words = [() if q.text is None else tuple(tracker.read_text(q.text).unknown) for q in queries.values()]
-    states: list[Counter[str]] = [Counter() for _ in queries]
     damage: list[str] = []
     stopped = False
     with ExitStack() as files:
@@ -150,21 +146,19 @@ def track_targets(
             if isinstance(row, str):
                 damage.append(row)
                 continue
-            for step, recorder, count in zip(row, recorders, states, strict=True):
+            for step, recorder in zip(row, recorders, strict=True):
                 recorder.add(step)
-                count[step.decision.state] += 1
             if on_steps(row) is False:
                 stopped = True
                 break
         if damage and not options.keep_damaged:
-            raise LangTrackError(
-                f"{damage[0]} Use --keep-damaged to keep the {states[0].total()} frames before."
-            )
+            frames = recorders[0].states.total()
+            raise LangTrackError(f"{damage[0]} Use --keep-damaged to keep the {frames} frames before.")
         folders = [recorder.finish(partial=stopped or bool(damage)) for recorder in recorders]
     reason = damage[0] if damage else None
     return [
-        RunSummary(folder, count, unknown, reason, stopped)
-        for folder, count, unknown in zip(folders, states, words, strict=True)
+        RunSummary(folder, recorder.states, unknown, reason, stopped)
+        for folder, recorder, unknown in zip(folders, recorders, words, strict=True)
         if folder is not None
     ]
 

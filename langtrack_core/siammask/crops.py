@@ -59,5 +59,5 @@ def paste(
     # The published mapping shrinks by one pixel over the whole picture: (width - 1) / width.
     shrink_x, shrink_y = (width - 1) / width, (height - 1) / height
     matrix = np.array([[shrink_x / scale, 0, shrink_x * left], [0, shrink_y / scale, shrink_y * top]])
-    laid = cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=-1)
-    return np.maximum(laid, 0.0)
+    picture_mask = cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=-1)
+    return np.maximum(picture_mask, 0.0)

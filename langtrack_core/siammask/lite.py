@@ -65,7 +65,7 @@ class LiteNetwork(SiamMask):
     """The small form: 127 -> 8x8 template feature, 255 -> 32x32 search feature of ``channels``.
 
     Args:
-        channels: of the feature that is correlated, and inside the heads.
+        channels: width of the feature that is correlated, and of the heads inside.
         mask_rank: width of the mask head, whose last layer (3,969 outputs) would be the largest of all.
     """
 

@@ -25,9 +25,10 @@ class Checkpoint:
     """What a ``.safetensors`` or PyTorch file holds.
 
     Attributes:
-        path: of the file.
-        tensors: by name; of what a training stored with them, other plain values may stand among them.
-        metadata: of a ``.safetensors`` file: ``arguments`` of the network and ``calibration``, in JSON.
+        path: where the file is.
+        tensors: by name; a training may have stored other plain values among them.
+        metadata: what a ``.safetensors`` file says beside: ``arguments`` of the network and ``calibration``,
+            in JSON.
     """
 
     path: Path
@@ -144,13 +145,13 @@ def fill(
         "unexpected": [str(name) for name in tensors if name not in own],
         "of the wrong shape": [f"{n} ({_shape(tensors[n])}, expected {tuple(own[n][1])})" for n in wrong],
     }
-    found = [
+    complaints = [
         f"{len(keys)} {kind}: {', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}"
         for kind, keys in problems.items()
         if keys
     ]
-    if found:
-        raise LangTrackError("; ".join(found) + ".")
+    if complaints:
+        raise LangTrackError("; ".join(complaints) + ".")
     network.load_state_dict({own[name][0]: tensor for name, tensor in tensors.items()}, strict=False)
 
 

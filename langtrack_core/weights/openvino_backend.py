@@ -35,7 +35,7 @@ class CompiledLiteDMN:
     """`dmn.lite.LiteDMN` for `DMNSegmenter`: the expression is read in PyTorch, once; frames are not.
 
     Args:
-        hashes: of the files that the weights are from.
+        hashes: the sha256 of the files that the weights are from.
         input_hw: shape of picture that is made ready at once; others are when they first come.
 
     Raises:
@@ -55,14 +55,14 @@ class CompiledLiteDMN:
         words = next((words for words in WORD_COUNTS if words >= len(ids)), 0)
         if not words:
             return Padded(0, self.network.encode(ids))
-        filled = torch.zeros(1, words, dtype=torch.int64)
-        filled[0, : len(ids)] = ids
-        return Padded(words, self.network.encode_text(filled, torch.tensor([len(ids)])))
+        word_ids = torch.zeros(1, words, dtype=torch.int64)
+        word_ids[0, : len(ids)] = ids
+        return Padded(words, self.network.encode_text(word_ids, torch.tensor([len(ids)])))
 
-    def segment(self, image: Tensor, padded: Padded) -> tuple[Tensor, Tensor | None]:
+    def segment(self, image: Tensor, text: Padded) -> tuple[Tensor, Tensor | None]:
         """See `dmn.segmenter.GroundingNetwork.segment`."""
-        call = self._prepared(padded.words, (image.shape[2], image.shape[3])) if padded.words else None
-        return (call or self.network.segment)(image, padded.language)
+        call = self._prepared(text.words, (image.shape[2], image.shape[3])) if text.words else None
+        return (call or self.network.segment)(image, text.language)
 
     def _compile(self, words: int, input_hw: tuple[int, int]) -> Call:
         height, width = input_hw
@@ -101,7 +101,7 @@ class CompiledLiteNetwork:
     """`siammask.lite.LiteNetwork` for `SiamMaskTracker`, one crop at a time.
 
     Args:
-        hashes: of the files that the weights are from.
+        hashes: the sha256 of the files that the weights are from.
 
     Raises:
         CannotCompile: see `Compiler`.

@@ -48,7 +48,7 @@ TENSOR: Any = ...
 """Stands for a tensor where the nesting of (named) tuples is described."""
 
 Example = dict[str, list[Tensor]]
-"""Of one call: the tensors of its "input", and those of PyTorch's "output"."""
+"""The tensors of one call: those of its "input", and those of PyTorch's "output"."""
 
 
 class CannotCompile(Exception):
@@ -62,7 +62,7 @@ class Call:
     """One function of a network with fixed shapes, compiled. May be called from several threads.
 
     Args:
-        compiled: of OpenVINO.
+        compiled: the model, compiled by OpenVINO.
         result: how the tensors that it gives are nested, each of them a `TENSOR`.
     """
 
@@ -130,7 +130,7 @@ class Compiler:
 
     Args:
         network: in evaluation mode, on the CPU.
-        hashes: of the files that its weights are from.
+        hashes: the sha256 of the files that its weights are from.
 
     Attributes:
         backend: for the manifest: name, version and precision.
@@ -176,7 +176,7 @@ class Compiler:
         """A function of the network, called as ``function(network, *arguments())``, for these shapes.
 
         Args:
-            name: of the function and its shapes, for the saved model.
+            name: names the function and its shapes, for the saved model.
             arguments: makes an example; called only when there is no saved model.
             result: see `Call`.
 

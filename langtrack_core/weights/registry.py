@@ -93,7 +93,7 @@ class Entry:
 
     @property
     def path(self) -> Path:
-        """Of the checkpoint."""
+        """Where the checkpoint is."""
         return self.folder / next(iter(self.files))
 
     @property
@@ -210,13 +210,13 @@ def check(entry: Entry) -> dict[str, str]:
         raise LangTrackError(
             f"The weights {entry.name} lack {', '.join(entry.missing)} in {entry.folder}; add them again."
         )
-    found = {}
+    hashes = {}
     for name, expected in entry.files.items():
         path = entry.folder / name
-        found[path.name] = actual = sha256_of(path)
+        hashes[path.name] = actual = sha256_of(path)
         if expected and actual != expected:
             raise LangTrackError(
                 f"{path} is not what it was: its sha256 is {actual[:12]}…, expected {expected[:12]}…; "
                 "add or copy it again."
             )
-    return found
+    return hashes
