@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 RGB_GAIN = 3.0
-"""Makes colours so far apart that a small network tells them."""
+"""Colours are multiplied by this, which sets them so far apart that a small network tells them."""
 
 
 class ColourBins(nn.Module):

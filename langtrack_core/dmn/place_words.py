@@ -13,11 +13,11 @@ PLACE_PHRASES: dict[Place, tuple[str, ...]] = {
     "top": ("at the top", "on top", "in the upper part", "up high"),
     "bottom": ("at the bottom", "in the lower part", "lowest in the picture"),
 }
-"""What stands behind a noun, the plainest first."""
+"""Phrases for the place of what a noun names, behind the noun, the plainest first."""
 
 PLACE_ADJECTIVES: dict[Place, tuple[str, ...]] = {
     "left": ("left",),
     "right": ("right",),
     "middle": ("middle", "center"),
 }
-"""What stands before a noun."""
+"""Words for it before the noun; none is common for top and bottom."""

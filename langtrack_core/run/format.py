@@ -29,8 +29,9 @@ from ..geometry import FloatArray, xyxy_to_xywh
 from ..masks import RLE, BoolMask, decode_rle
 from ..types import BRANCHES, Decision, Estimate, LangTrackError, Reason, State, Step
 
-FORMAT = "langtrack-run"
-FORMAT_VERSION = 2
+FORMAT, FORMAT_VERSION = "langtrack-run", 2
+"""A folder is read as a run only when its manifest names this format and this version."""
+
 TRACKS = ("language", "tracker", "fused")
 """What has a mask in ``masks.json``: both branches, and the fused track."""
 

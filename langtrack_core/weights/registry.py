@@ -64,6 +64,8 @@ NETWORKS = {
     ),
 }
 
+"""The networks that LangTrack has, by the name that entries and manifests give them."""
+
 
 @dataclass(frozen=True)
 class Entry:
