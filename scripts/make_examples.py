@@ -32,6 +32,8 @@ from langtrack_lab.synthetic.renderer import Camera, MovingObject
 
 SIZE_HW = (360, 640)
 FPS = 25
+"""Size in pixels and frame rate of the example clips: small files that still look like a video."""
+
 EXAMPLES_DIR = Path(__file__).resolve().parent.parent / "assets" / "examples"
 
 Keys = list[tuple[float, float, float, float]]

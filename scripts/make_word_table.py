@@ -29,7 +29,7 @@ DIMENSIONS = 128
 """Numbers of a word's vector; `LiteDMN` takes its size from the table."""
 
 PROMPT = "a photo of a {}"
-"""What the encoder reads for a word; without it, "rhino" is nearer to "nose" than to animals."""
+"""The text that the encoder reads for a word; without it, "rhino" is nearer to "nose" than to animals."""
 
 MOST_FREQUENT = 48_000
 """Number of most frequent English words that are in the table."""

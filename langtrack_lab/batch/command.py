@@ -115,10 +115,10 @@ def _is_to_do(entry: Entry | None, folder: Path, retry_failed: bool) -> bool:
 
 def _same_weights(task: Task, info: dict[str, Any]) -> None:
     """A worker may live on another machine, with other files under the same name."""
-    found = [w["files"] for w in info.get("weights", ())]
-    if found != task.weights:
+    files = [w["files"] for w in info.get("weights", ())]
+    if files != task.weights:
         raise BatchAborted(
-            f"A worker has other weights than this machine: {found} instead of {task.weights}."
+            f"A worker has other weights than this machine: {files} instead of {task.weights}."
         )
 
 

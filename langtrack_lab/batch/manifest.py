@@ -24,7 +24,11 @@ from langtrack_core.files import plain_name
 from langtrack_core.types import LangTrackError, Query
 
 FIELDS = ("video", "expression", "box", "start", "id")
-_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+"""The columns of a CSV manifest, and the keys of a line of JSON."""
+
+_ID = re.compile(  # fit for a folder's name on every file system
+    r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ def read_manifest(path: Path) -> list[Item]:
     if path.suffix.lower() not in (".csv", ".jsonl"):
         raise LangTrackError(f"{path} is neither .csv nor .jsonl: a manifest is CSV or JSON Lines.")
     items: list[Item] = []
-    seen: dict[str, int] = {}
+    line_of_id: dict[str, int] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             lines = _csv_lines(stream, path) if path.suffix.lower() == ".csv" else _json_lines(stream, path)
@@ -71,7 +75,7 @@ def read_manifest(path: Path) -> list[Item]:
                 except (LangTrackError, ValueError) as error:
                     raise LangTrackError(f"{path}, line {number}: {error}") from error
                 # Folders that differ in case alone are one folder on some file systems.
-                if (first := seen.setdefault(item.id.lower(), number)) != number:
+                if (first := line_of_id.setdefault(item.id.lower(), number)) != number:
                     raise LangTrackError(
                         f"{path}, line {number}: the same item as line {first}; "
                         "ask each thing once, or give each line its own id."

@@ -45,7 +45,7 @@ class _Actor:
 
 
 def _search_path() -> str:
-    """Where a worker finds this package, which is run from its folder and not installed."""
+    """Folders in which a worker finds this package, whether it is installed on its machine or not."""
     here = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
 
@@ -92,7 +92,7 @@ class RayPool:
         self._jobs: dict[Any, tuple[int, Any]] = {}  # reference -> slot, kind of event or "heartbeat"
         self._heard = [0.0] * workers
         self._frames = [0] * workers
-        self._asked = 0.0
+        self._last_question_s = 0.0
         for slot in range(workers):
             self._start(slot)
 
@@ -138,9 +138,9 @@ class RayPool:
 
     def _ask(self) -> None:
         """Asks busy workers for their progress, from time to time."""
-        if time.monotonic() - self._asked < _ASK_S:
+        if time.monotonic() - self._last_question_s < _ASK_S:
             return
-        self._asked = time.monotonic()
+        self._last_question_s = time.monotonic()
         waited_for = {slot for slot, kind in self._jobs.values() if kind == "heartbeat"}
         for slot, kind in list(self._jobs.values()):
             if kind == "ended" and slot not in waited_for:

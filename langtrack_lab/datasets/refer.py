@@ -17,7 +17,7 @@ SPLITTERS = {
     "refcoco+": ("unc",),
     "refcocog": ("umd", "google"),
 }
-"""Who divided a set into parts; the first is taken where nothing else is asked for."""
+"""By set, those who divided it into parts; the first of them is the default."""
 
 _PHOTOS = ("images/mscoco/images/train2014", "images/train2014", "mscoco/train2014", "train2014", "images")
 _CLEF_PHOTOS = ("images/saiapr_tc-12", "saiapr_tc-12", "images")

@@ -36,6 +36,7 @@ from .results import Results
 from .runner import Collector, Record
 
 FORMS = ("otb", "lasot", "got10k", "vot")
+"""The forms of result files; the table above says what each looks like."""
 
 _START = 1.0
 """VOT's code for the frame whose region the tracker was started with."""
@@ -170,8 +171,8 @@ def _vot_region(line: str, origin: int, size_hw: tuple[int, int], truth_xyxy: Fl
         return Region(enclosing_box(mask), mask)
     numbers = numbers_in(line)
     if len(numbers) == 1:
-        known = numbers[0] == _START and not np.isnan(truth_xyxy).any()
-        return Region(truth_xyxy.copy()) if known else Region()
+        is_start = numbers[0] == _START and not np.isnan(truth_xyxy).any()
+        return Region(truth_xyxy.copy()) if is_start else Region()
     if len(numbers) > 4 and len(numbers) % 2 == 0:
         xs, ys = numbers[::2], numbers[1::2]
         numbers = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]

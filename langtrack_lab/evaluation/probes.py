@@ -38,7 +38,7 @@ from .protocol import Item, dev_sequences
 from .runner import run_items
 from .same_kind import same_kind
 from .single_branch import language_records
-from .tables import aligned, shown
+from .tables import aligned, as_decimal
 
 RIGHT_OVER = 0.5
 """A box counts as right when its IoU with the true one is over this, as is usual for RefCOCO."""
@@ -161,7 +161,7 @@ def absence_table(counts: Mapping[str, Absence]) -> str:
     rows = {**counts, "said absent": Absence(*np.sum(list(counts.values()), axis=0).tolist())}
     lines = [["clip", "frames", "fused", "language"]]
     for name, (frames, fused, language) in rows.items():
-        lines.append([name, f"{frames}", shown(fused / frames), shown(language / frames)])
+        lines.append([name, f"{frames}", as_decimal(fused / frames), as_decimal(language / frames)])
     return aligned(lines, 1)
 
 

@@ -23,12 +23,18 @@ from ..metrics.boxes import has_area
 
 Init = Literal["sentence", "box", "both"]
 INITS: tuple[Init, ...] = get_args(Init)
+"""What a tracker may get on the first frame."""
+
 SENTENCES = ("first", "all")
+"""Which sentences of a sequence are measured."""
 
 DEV = "dev"
+"""The kind of a development set: a folder with `DEV_PARTS` in it, each a data set of the kind it is named."""
+
 DEV_PARTS = ("davis", "boxes")
 
 _CONVENTIONS = {"otb-lang": OTB, "lasot": LASOT, "tnl2k": LASOT}
+"""Conventions of the benchmarks that have one of their own; all others count as `PLAIN` says."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +102,12 @@ class Item:
         """The frame to begin with: the first whose box is known when a box is given, else frame 0."""
         if self.init == "sentence":
             return 0
-        known = np.flatnonzero(has_area(self.sequence.boxes_xyxy) & ~self.sequence.absent_frames)
-        if len(known) == 0:
+        with_box = np.flatnonzero(has_area(self.sequence.boxes_xyxy) & ~self.sequence.absent_frames)
+        if len(with_box) == 0:
             raise LangTrackError(
                 f"Sequence {self.sequence.name} has no true box to start on; --init sentence needs none."
             )
-        return int(known[0])
+        return int(with_box[0])
 
     def query(self) -> Query:
         box = None if self.init == "sentence" else self.sequence.boxes_xyxy[self.start]
@@ -112,7 +118,7 @@ class Item:
         """Hash of all data that decide the predictions or their figures: names and sizes of the files, boxes,
         absences, the sentence."""
         s = self.sequence
-        seen: dict[str, Any] = {
+        facts: dict[str, Any] = {
             "key": self.key,
             "sentence": self.sentence,
             "frames": _listing(s.frames),
@@ -120,7 +126,7 @@ class Item:
             "object": s.object_id,
             "attributes": sorted(s.attributes),
         }
-        digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for array in (s.boxes, s.absent):
             digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()

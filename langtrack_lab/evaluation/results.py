@@ -33,7 +33,10 @@ from .runner import Predictions, Record
 
 FORMAT = "langtrack-results"
 FORMAT_VERSION = 2
+"""Version of the files of a result folder; a reader refuses any other."""
+
 RUN = "run.json"
+"""File of a result folder that says what was measured, and lists the file of every sequence."""
 
 _CORE = Path(langtrack_core.__file__).resolve().parent
 
@@ -163,10 +166,10 @@ def find_results(folder: Path) -> list[Path]:
     """
     if (folder / RUN).is_file():
         return [folder]
-    found = sorted(path.parent for path in folder.glob(f"*/{RUN}"))
-    if not found:
+    folders = sorted(path.parent for path in folder.glob(f"*/{RUN}"))
+    if not folders:
         raise LangTrackError(f"{folder} holds no results of `evaluate`; expected a {RUN} in it.")
-    return found
+    return folders
 
 
 # --- hash of the code --------------------------------------------------------------------------------------
@@ -213,7 +216,7 @@ def _as_json(record: Record) -> dict[str, Any]:
     }
 
 
-_PLAIN = (
+_PLAIN = (  # the fields of a `Record` that JSON keeps as they are
     *("key", "name", "sentence", "init", "attributes", "start", "size_hw", "states"),
     *("sources", "seconds", "peak_mb", "note"),
 )

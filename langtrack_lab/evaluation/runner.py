@@ -36,6 +36,7 @@ from ..truth.mask_files import MaskPicture
 from .protocol import Item
 
 BRANCHES = ("language", "tracker", "fused")
+"""The fields of a `Step` whose predictions are kept."""
 
 Follow = Callable[[Iterable[Frame], Query], Iterator[Step]]
 """Follows what a query describes from the query's first frame on, a step for each frame."""

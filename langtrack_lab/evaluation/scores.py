@@ -16,8 +16,10 @@ from ..metrics.masks import PRECISION_AT
 from .runner import Predictions, Record
 
 ORACLE = "oracle"
+"""Name of what takes the better of both branches on every frame: no fusion can be better."""
+
 BRANCHES = ("fused", "language", "tracker", ORACLE)
-TITLES = {"fused": "fused", "language": "language", "tracker": "tracker", ORACLE: "oracle"}
+"""The order of the branches in tables: the result first."""
 
 
 class Measure(NamedTuple):
@@ -100,18 +102,18 @@ def scores_of(record: Record, convention: Convention) -> dict[str, Scores]:
 
 def overall(scores: Iterable[Scores]) -> dict[str, float]:
     """The figures of a whole set, by key of `MEASURES`; what no sequence has is not there."""
-    gathered: dict[str, list[Value]] = {}
+    by_key: dict[str, list[Value]] = {}
     for score in scores:
         for key, value in score.values.items():
             if not np.isnan(value.value):
-                gathered.setdefault(key, []).append(value)
-    found = {}
+                by_key.setdefault(key, []).append(value)
+    figures = {}
     for key, measure in MEASURES.items():
-        if key in gathered:
-            values, weights = np.array(gathered[key]).T
+        if key in by_key:
+            values, weights = np.array(by_key[key]).T
             pooled = measure.pooled and weights.sum() > 0
-            found[key] = float(np.average(values, weights=weights) if pooled else values.mean())
-    return found
+            figures[key] = float(np.average(values, weights=weights) if pooled else values.mean())
+    return figures
 
 
 def mean_curve(scores: Iterable[Scores], name: str) -> FloatArray:
@@ -122,11 +124,11 @@ def mean_curve(scores: Iterable[Scores], name: str) -> FloatArray:
 
 def by_sequence(pairs: Iterable[tuple[Record, Scores]], key: str) -> dict[str, float]:
     """A measure for each sequence, its sentences averaged: what a bootstrap may resample."""
-    gathered: dict[str, list[float]] = {}
+    by_name: dict[str, list[float]] = {}
     for record, score in pairs:
         if key in score.values:
-            gathered.setdefault(record.name, []).append(score.values[key].value)
-    return {name: float(np.mean(values)) for name, values in gathered.items()}
+            by_name.setdefault(record.name, []).append(score.values[key].value)
+    return {name: float(np.mean(values)) for name, values in by_name.items()}
 
 
 def _scores(record: Record, predictions: Predictions, convention: Convention) -> Scores:

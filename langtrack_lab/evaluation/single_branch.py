@@ -25,7 +25,7 @@ from ..metrics import PLAIN
 from .protocol import DEV, Item, Protocol, items_of
 from .runner import Record, run_items
 from .scores import scores_of
-from .tables import aligned, shown
+from .tables import aligned, as_decimal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,8 +84,8 @@ def tracker_table(records: Sequence[Record]) -> str:
         has_masks = len(record.predictions["tracker"].masks) > 0
         mask_iou = float(np.nanmean(overlaps_after_start(record))) if has_masks else np.nan
         figures.append((auc.value, precision.value))
-        lines.append([record.key, f"{auc.weight}", *map(shown, (*figures[-1], mask_iou))])
-    lines.append(["mean", "", *map(shown, np.mean(figures, axis=0)), ""])
+        lines.append([record.key, f"{auc.weight}", *map(as_decimal, (*figures[-1], mask_iou))])
+    lines.append(["mean", "", *map(as_decimal, np.mean(figures, axis=0)), ""])
     return aligned(lines, 1)
 
 
@@ -110,8 +110,8 @@ def language_table(records: Sequence[Record]) -> str:
     ious = [scores_of(record, PLAIN)["language"].values["mean_iou"].value for record in records]
     lines = [["sequence", "sentence", "frames", "IoU"]]
     for record, iou in zip(records, ious, strict=True):
-        lines.append([record.name, record.sentence or "", f"{len(record.truth_xyxy)}", shown(iou)])
-    lines.append(["mean", "", "", shown(float(np.mean(ious)))])
+        lines.append([record.name, record.sentence or "", f"{len(record.truth_xyxy)}", as_decimal(iou)])
+    lines.append(["mean", "", "", as_decimal(float(np.mean(ious)))])
     return aligned(lines, 2)
 
 

@@ -15,7 +15,7 @@ from ..metrics.boxes import NORMALISED, PIXELS, THRESHOLDS
 from .protocol import INITS
 from .results import Results
 from .runner import Record
-from .scores import BRANCHES, MEASURES, TITLES, Scores, mean_curve, overall, scores_of
+from .scores import BRANCHES, MEASURES, ORACLE, Scores, mean_curve, overall, scores_of
 
 BOX_COLUMNS = ("auc", "precision", "normalised", "normalised_auc", "ao", "sr50", "sr75", "referral")
 MASK_COLUMNS = (
@@ -75,8 +75,8 @@ def summarise(results: Results) -> Summary:
     """Score every record under its protocol's convention."""
     convention = results.protocol.convention
     each = [scores_of(record, convention) for record in results.records]
-    found = [branch for branch in BRANCHES if any(branch in scores for scores in each)]
-    return Summary(results, {branch: tuple(scores.get(branch) for scores in each) for branch in found})
+    branches = [branch for branch in BRANCHES if any(branch in scores for scores in each)]
+    return Summary(results, {branch: tuple(scores.get(branch) for scores in each) for branch in branches})
 
 
 def by_protocol(summaries: Iterable[Summary]) -> dict[str, list[Summary]]:
@@ -88,11 +88,11 @@ def by_protocol(summaries: Iterable[Summary]) -> dict[str, list[Summary]]:
     for summary in sorted(summaries, key=lambda s: INITS.index(s.results.protocol.init)):
         sequences = frozenset(summary.results.run["sequences"])
         groups.setdefault((summary.results.protocol.title, sequences), []).append(summary)
-    named: dict[str, list[Summary]] = {}
+    groups_by_title: dict[str, list[Summary]] = {}
     for (title, _), group in groups.items():
-        number = sum(name == title or name.startswith(f"{title}, set ") for name in named)
-        named[f"{title}, set {number + 1}" if number else title] = group
-    return named
+        number = sum(name == title or name.startswith(f"{title}, set ") for name in groups_by_title)
+        groups_by_title[f"{title}, set {number + 1}" if number else title] = group
+    return groups_by_title
 
 
 def distinct_labels(summaries: Sequence[Summary]) -> list[str]:
@@ -114,7 +114,7 @@ Row = tuple[tuple[str, ...], dict[str, float]]
 def branch_rows(summaries: Sequence[Summary]) -> list[Row]:
     """A row for each tracker and branch; a tracker of one piece has "-" for it."""
     return [
-        ((label, TITLES[branch] if len(summary.scores) > 1 else "-"), summary.overall(branch))
+        ((label, branch if len(summary.scores) > 1 else "-"), summary.overall(branch))
         for label, summary in zip(distinct_labels(summaries), summaries, strict=True)
         for branch in summary.scores
     ]
@@ -139,13 +139,13 @@ def attribute_rows(summaries: Sequence[Summary], branch: str = "fused") -> list[
     ]
 
 
-def columns_of(rows: Iterable[Row], wanted: Sequence[str] = SHORT) -> list[str]:
-    """The wanted measures that some row has."""
+def columns_of(rows: Iterable[Row], columns: Sequence[str] = SHORT) -> list[str]:
+    """The columns measures that some row has."""
     there = {key for _, figures in rows for key in figures}
-    return [key for key in wanted if key in there]
+    return [key for key in columns if key in there]
 
 
-def shown(value: float | None, decimals: int = 3) -> str:
+def as_decimal(value: float | None, decimals: int = 3) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.{decimals}f}"
 
 
@@ -156,7 +156,7 @@ def as_text(head: Sequence[str], rows: Sequence[Row]) -> str:
     """A table as text, with aligned columns."""
     keys = columns_of(rows)
     lines = [[*head, *(MEASURES[k].title for k in keys)]]
-    lines += [[*names, *(shown(figures.get(k)) for k in keys)] for names, figures in rows]
+    lines += [[*names, *(as_decimal(figures.get(k)) for k in keys)] for names, figures in rows]
     return aligned(lines, len(head))
 
 
@@ -173,25 +173,25 @@ def aligned(lines: Sequence[Sequence[str]], names: int) -> str:
 
 
 def as_markdown(
-    head: Sequence[str], rows: Sequence[Row], wanted: Sequence[str] = SHORT, *, bold: bool = True
+    head: Sequence[str], rows: Sequence[Row], columns: Sequence[str] = SHORT, *, bold: bool = True
 ) -> str:
-    """A table for a README; the best of each column is bold if wanted, the oracle out of the contest."""
-    keys = columns_of(rows, wanted)
+    """A table for a README; the best of each column is bold if columns, the oracle out of the contest."""
+    keys = columns_of(rows, columns)
     best = {key: best_of(rows, key) for key in keys}
     lines = [[*head, *(MEASURES[k].title for k in keys)], ["---"] * len(head) + ["---:"] * len(keys)]
     for names, figures in rows:
         cells = []
         for key in keys:
-            cell = shown(figures.get(key))
-            contest = bold and TITLES["oracle"] not in names and cell != "" and len(rows) > 1
-            cells.append(f"**{cell}**" if contest and cell == shown(best[key]) else cell)
+            cell = as_decimal(figures.get(key))
+            contest = bold and ORACLE not in names and cell != "" and len(rows) > 1
+            cells.append(f"**{cell}**" if contest and cell == as_decimal(best[key]) else cell)
         lines.append([*(_escaped(name) for name in names), *cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def best_of(rows: Sequence[Row], key: str) -> float | None:
     """The best figure of a column; the oracle does not compete."""
-    values = [f[key] for names, f in rows if key in f and TITLES["oracle"] not in names]
+    values = [f[key] for names, f in rows if key in f and ORACLE not in names]
     if not values:
         return None
     return max(values) if MEASURES[key].higher_is_better else min(values)
@@ -222,16 +222,16 @@ def as_csv(summaries: Sequence[Summary]) -> str:
         protocol = summary.results.protocol.title
         for branch in summary.scores:
             for record, scores in summary.pairs(branch):
-                names = [record.key, record.sentence or "", len(record.truth_xyxy), shown(record.fps, 2)]
+                names = [record.key, record.sentence or "", len(record.truth_xyxy), as_decimal(record.fps, 2)]
                 writer.writerow([protocol, label, branch, *names, *_cells(overall([scores]))])
             frames = sum(len(r.truth_xyxy) for r, _ in summary.pairs(branch))
-            names = ["all", "", frames, shown(summary.fps, 2)]
+            names = ["all", "", frames, as_decimal(summary.fps, 2)]
             writer.writerow([protocol, label, branch, *names, *_cells(summary.overall(branch))])
     return stream.getvalue()
 
 
 def _cells(figures: Mapping[str, float]) -> list[str]:
-    return [shown(figures.get(key), 6) for key in MEASURES]
+    return [as_decimal(figures.get(key), 6) for key in MEASURES]
 
 
 def as_json(summaries: Sequence[Summary]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from langtrack_core.geometry import FloatArray
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 12, 10, 34
 MOST_POINTS = 600
+"""A curve gets at most about this many points, one for each pixel or two of its width; others are skipped."""
 
 Scale = Callable[[float], float]
 

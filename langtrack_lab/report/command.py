@@ -37,6 +37,7 @@ from .page import Gallery, page
 from .pictures import save_shots, shots
 
 PICTURES = 8
+"""Number of pictures of each kind, worst and best, unless the command says otherwise."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,12 +13,13 @@ import numpy as np
 from langtrack_core.run.render import Style
 
 from ..evaluation.runner import Record
-from ..evaluation.scores import MEASURES, TITLES, Scores, mean_curve
+from ..evaluation.scores import MEASURES, ORACLE, Scores, mean_curve
 from ..evaluation.tables import (
     BOX_COLUMNS,
     MASK_COLUMNS,
     Row,
     Summary,
+    as_decimal,
     attribute_rows,
     best_of,
     branch_rows,
@@ -26,7 +27,6 @@ from ..evaluation.tables import (
     columns_of,
     distinct_labels,
     sequence_rows,
-    shown,
 )
 from ..metrics import LASOT, OTB, PLAIN
 from ..metrics.boxes import NORMALISED, PIXELS, THRESHOLDS
@@ -148,7 +148,7 @@ def _missing(summary: Summary, label: str) -> str:
 def _branch_table(group: Sequence[Summary]) -> str:
     """Accuracy by branch, and before it speed and memory, on the first row of each tracker."""
     speed = {
-        label: (shown(s.fps, 1), shown(s.peak_mb, 0))
+        label: (as_decimal(s.fps, 1), as_decimal(s.peak_mb, 0))
         for label, s in zip(distinct_labels(group), group, strict=True)
     }
     rows = [((*names, *speed.pop(names[0], ("", ""))), figures) for names, figures in branch_rows(group)]
@@ -173,15 +173,15 @@ def _tables(head: Sequence[str], rows: Sequence[Row], *, best: bool = False) -> 
 
 def _table(caption: str, head: Sequence[str], rows: Sequence[Row], keys: Sequence[str], *, best: bool) -> str:
     """A sortable table; with ``best`` the best figure of each column is bold, the oracle's left aside."""
-    tops = {key: shown(best_of(rows, key)) for key in keys} if best and len(rows) > 1 else {}
+    tops = {key: as_decimal(best_of(rows, key)) for key in keys} if best and len(rows) > 1 else {}
     heads = [_head(name, "", number=name in _NUMBERS) for name in head]
     heads += [_head(MEASURES[key].title, MEASURES[key].about, number=True) for key in keys]
     lines = []
     for names, figures in rows:
-        oracle = TITLES["oracle"] in names
+        oracle = ORACLE in names
         cells = [_named(title, name) for title, name in zip(head, names, strict=True)]
         for key in keys:
-            cell = shown(figures.get(key))
+            cell = as_decimal(figures.get(key))
             mark = ' class="best"' if cell and not oracle and cell == tops.get(key) else ""
             cells.append(f"<td{mark}>{cell}</td>")
         lines.append(f"<tr{_ORACLE if oracle else ''}>{''.join(cells)}</tr>")
@@ -215,7 +215,7 @@ def _plots(group: Sequence[Summary]) -> str:
             values = mean_curve((s for _, s in summary.pairs(branch)), name)
             if len(values):
                 lines.append(Line(label, values, style))
-                notes.append(shown(summary.overall(branch).get(key)))
+                notes.append(as_decimal(summary.overall(branch).get(key)))
         if lines:
             chart = line_chart(
                 lines, x, label=f"{title} of {', '.join(n.name for n in lines)}", x_title=x_title
@@ -226,18 +226,18 @@ def _plots(group: Sequence[Summary]) -> str:
 
 def _curves_of(group: Sequence[Summary]) -> list[tuple[str, str, Summary, str]]:
     if len(group) == 1:
-        return [(TITLES[branch], branch, group[0], branch) for branch in group[0].scores]
+        return [(branch, branch, group[0], branch) for branch in group[0].scores]
     labels = distinct_labels(group)
     return [(label, f"s{i % 8}", s, "fused") for i, (label, s) in enumerate(zip(labels, group, strict=True))]
 
 
 def _times(group: Sequence[Summary]) -> str:
     """For each sequence the overlap of every frame, worst sequence first."""
-    gathered: dict[str, list[tuple[str, str, Record, Scores]]] = {}
+    curves: dict[str, list[tuple[str, str, Record, Scores]]] = {}
     for label, style, summary, branch in _curves_of(group):
         for record, scores in summary.pairs(branch):
-            gathered.setdefault(record.key, []).append((label, style, record, scores))
-    folded = [_time(entries) for entries in gathered.values()]
+            curves.setdefault(record.key, []).append((label, style, record, scores))
+    folded = [_time(entries) for entries in curves.values()]
     return "".join(text for _, text in sorted(folded))
 
 
@@ -259,7 +259,7 @@ def _time(entries: Sequence[tuple[str, str, Record, Scores]]) -> tuple[float, st
         states=record.states,
     )
     quoted = f' <span class="soft">"{escape(record.sentence)}"</span>' if record.sentence else ""
-    head = f"{escape(record.key)}{quoted}: mean overlap {shown(mean)}"
+    head = f"{escape(record.key)}{quoted}: mean overlap {as_decimal(mean)}"
     return mean, f"<details><summary>{head}</summary><div>{chart}{legend(lines)}</div></details>"
 
 
@@ -270,9 +270,9 @@ def _gallery(gallery: Gallery) -> str:
     parts = []
     if gallery.note:
         parts.append(f'<p class="note">{escape(gallery.note)}</p>')
-    for title, found in (("Worst frames", gallery.worst), ("Best frames", gallery.best)):
-        if found:
-            figures = "".join(_picture(shot) for shot in found)
+    for title, shots in (("Worst frames", gallery.worst), ("Best frames", gallery.best)):
+        if shots:
+            figures = "".join(_picture(shot) for shot in shots)
             parts.append(f'<h3>{title}</h3>{_key()}<div class="shots">{figures}</div>')
     return "".join(parts)
 

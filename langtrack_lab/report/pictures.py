@@ -26,6 +26,8 @@ from ..evaluation.scores import Scores
 from ..evaluation.tables import Summary
 
 TRUTH_RGB = (0, 200, 60)
+"""Colour of the true outline: green, which no branch has."""
+
 WIDTH = 420
 """Width of a picture in the page, in pixels."""
 
@@ -76,8 +78,8 @@ def shots(summary: Summary, count: int, data: Path | None = None) -> tuple[list[
     items = {item.key: item for item in items_of(summary.results.protocol, folder)}
     pairs = [(r, s) for r, s in summary.pairs("fused") if not np.isnan(s.overlaps).all()]
     for record, _ in pairs:
-        known = summary.results.run["sequences"].get(record.key)
-        if record.key not in items or (known and file_name(items[record.key]) != known):
+        file = summary.results.run["sequences"].get(record.key)
+        if record.key not in items or (file and file_name(items[record.key]) != file):
             raise LangTrackError(
                 f"{folder} is not the data that was measured ({record.key} differs); pictures are left out."
             )
@@ -96,8 +98,8 @@ def save_shots(worst: list[Shot], best: list[Shot], folder: Path) -> list[Path]:
     """Writes ``worst-1-bear-12.jpg`` and so on, in full size."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for kind, found in (("worst", worst), ("best", best)):
-        for number, shot in enumerate(found, 1):
+    for kind, pictures in (("worst", worst), ("best", best)):
+        for number, shot in enumerate(pictures, 1):
             path = folder / f"{kind}-{number}-{plain_name(shot.key, 'item')}-{shot.frame}.jpg"
             write_bytes(path, shot.jpeg(None))
             paths.append(path)
@@ -111,13 +113,13 @@ def _shot(record: Record, scores: Scores, item: Item, overlap: float) -> Shot:
     index = record.start + place
     fused = record.predictions["fused"]
     rgb = read_picture(item.sequence.frames[index])
-    answered = np.zeros(rgb.shape[:2], np.float32)
+    mask_prob = np.zeros(rgb.shape[:2], np.float32)
     if fused.masks and (encoded := fused.masks[place]) is not None:
-        answered = decode_rle(encoded).astype(np.float32)
+        mask_prob = decode_rle(encoded).astype(np.float32)
     box = fused.boxes_xyxy[place]
     source = cast(Branch, record.sources[place] if record.sources else "language")
     confidence = float(np.nan_to_num(fused.confidence[place]))
-    estimate = Estimate(answered, confidence, None if np.isnan(box).any() else box)
+    estimate = Estimate(mask_prob, confidence, None if np.isnan(box).any() else box)
     state = cast(State, record.states[place] if record.states else "tracking")
     decision = Decision(
         source if estimate.present else None, state, confidence, False, False, Reason.LANGUAGE_ONLY

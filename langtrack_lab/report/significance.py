@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..evaluation.scores import MEASURES, ORACLE, TITLES, by_sequence
+from ..evaluation.scores import MEASURES, ORACLE, by_sequence
 from ..evaluation.tables import Summary, distinct_labels
 from ..metrics import Difference, paired_bootstrap
 
@@ -28,7 +28,7 @@ def difference(
 
 def verdicts(summaries: Sequence[Summary]) -> list[str]:
     """Sentences on one table: every tracker against the best, branches of a tracker, what fusion leaves."""
-    found = []
+    sentences = []
     labels = distinct_labels(summaries)
     for key in JUDGED:
         scored = [(s.overall("fused").get(key), i) for i, s in enumerate(summaries)]
@@ -36,16 +36,16 @@ def verdicts(summaries: Sequence[Summary]) -> list[str]:
         for other in ranked[1:]:
             gap = difference(summaries[other], "fused", summaries[ranked[0]], "fused", key)
             if gap is not None:
-                found.append(gap.sentence(labels[other], labels[ranked[0]], MEASURES[key].title))
+                sentences.append(gap.sentence(labels[other], labels[ranked[0]], MEASURES[key].title))
     for label, summary in zip(labels, summaries, strict=True):
         for key in JUDGED:
             for branch in ("language", "tracker"):
                 gap = difference(summary, branch, summary, "fused", key)
                 if gap is not None:
-                    names = (f"{label}'s {TITLES[branch]}", f"{label} fused")
-                    found.append(gap.sentence(*names, MEASURES[key].title))
-            found += _left_on_the_table(label, summary, key)
-    return found
+                    names = (f"{label}'s {branch}", f"{label} fused")
+                    sentences.append(gap.sentence(*names, MEASURES[key].title))
+            sentences += _left_on_the_table(label, summary, key)
+    return sentences
 
 
 def _left_on_the_table(label: str, summary: Summary, key: str) -> list[str]:
