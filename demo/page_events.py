@@ -66,7 +66,7 @@ class PageEvents:
             facts.append(f"{info.frames_estimate} frames")
         if info.duration_s is not None:
             facts.append(f"{info.duration_s:.1f} s")
-        return notice("facts", " · ".join(facts))
+        return notice("facts", " · ".join(facts)) + "".join(notice("warning", note) for note in info.notes)
 
     def fill_example(self, event: gr.EventData) -> Form:
         """Fill the form with an example's clip and sentence, after a click on it."""

@@ -10,7 +10,9 @@ import argparse
 import contextlib
 import importlib
 import importlib.util
+import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,7 +57,10 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; what it returns is the exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = joined_values(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter must not end a run
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         commands = all_commands()
         name = command_name(arguments, commands)
@@ -77,6 +82,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         sentence = f"internal error ({type(error).__name__}: {error})"
         print(f"{PROG}: {sentence}; LANGTRACK_DEBUG=1 shows where.", file=sys.stderr)
         return 1
+
+
+def joined_values(arguments: Sequence[str]) -> list[str]:
+    """``--box -5,0,9,9`` as ``--box=-5,0,9,9``: argparse takes what begins with a minus for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if re.match(r"-[.0-9]", argument) and joined and re.fullmatch(r"--\w[^=]*", joined[-1]):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def all_commands() -> dict[tuple[str, ...], Command]:

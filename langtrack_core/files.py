@@ -10,7 +10,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 def hidden_sibling(path: Path) -> Path:
@@ -72,7 +72,9 @@ def text_file(path: Path, *, newline: str | None = None) -> Iterator[IO[str]]:
     Raises:
         OSError: as writing does; nothing is left then.
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline=newline) as stream:
+    # File names may hold bytes that are no text; they are written as "?".
+    how: dict[str, Any] = {"encoding": "utf-8", "errors": "replace", "newline": newline}
+    with replacing(path) as temporary, temporary.open("w", **how) as stream:
         yield stream
         stream.flush()
         os.fsync(stream.fileno())

@@ -27,7 +27,7 @@ PROG = "langtrack"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Follow what --text describes, what --box encloses on the first frame, or both."
     parser.add_argument(
-        "video", metavar="VIDEO", type=Path, help="a video file, a GIF, or a folder of frames"
+        "video", metavar="VIDEO", type=Path, help="a video file, an animated picture, or a folder of frames"
     )
     parser.add_argument(
         "--text", metavar="TEXT", help='what to follow, for example "the white car on the left"'
@@ -101,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
     options = replace(run_options(args), overwrite=args.overwrite)
     check_out_dir(args.out, overwrite=args.overwrite)
     info = check_video(args.video, query)
+    for note in () if args.quiet else info.notes:
+        print(f"{PROG}: {info.path.name}: {note}", file=sys.stderr)
     tracker = load_tracker(args.weights, args.device, args.backend)
     _warn_of_unknown_words(tracker, query)
     total = info.frames_estimate and max(1, info.frames_estimate - query.start)

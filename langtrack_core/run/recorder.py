@@ -71,7 +71,7 @@ def video_sha256(path: Path) -> str:
     """Hash of a video file; of a folder, that of its pictures' lines ``<sha256>  <name>`` in order."""
     if path.is_dir():
         listing = "".join(f"{sha256_of(p)}  {p.name}\n" for p in pictures_in(path))
-        return hashlib.sha256(listing.encode()).hexdigest()
+        return hashlib.sha256(os.fsencode(listing)).hexdigest()
     return sha256_of(path)
 
 
@@ -113,7 +113,6 @@ class Recorder:
         self._writers: dict[str, VideoWriter] = {}
         self._worker: BackgroundWorker[Step] | None = None  # while the run is written
         self._count = 0
-        self._first_time_s = 0.0
         self._first_frame = self._last_frame = -1
         self.states: Counter[str] = Counter()
         self._sources: Counter[str] = Counter()
@@ -124,13 +123,13 @@ class Recorder:
                 self._sha256 = video_sha256(self._info.path)
                 self._folder = self._open.enter_context(replacing_folder(self.out_dir))
                 for name in ("boxes.csv", "masks.json", *TOOLKIT_DECIMALS):
-                    stream = (self._folder / name).open("w", encoding="utf-8", newline="")
+                    stream = (self._folder / name).open("w", encoding="utf-8", newline="", errors="replace")
                     self._texts[name] = self._open.enter_context(stream)
                 csv.writer(self._texts["boxes.csv"], lineterminator="\n").writerow(COLUMNS)
                 self._texts["masks.json"].write("{")
                 if self.options.video:
                     for panel in PANELS:
-                        writer = VideoWriter(self._folder / f"{panel}.mp4", self._info.fps)
+                        writer = VideoWriter(self._folder / f"{panel}.mp4", self._info.fps, source=self._info)
                         self._writers[panel] = self._open.enter_context(writer)
         except BaseException:
             self._discard()
@@ -156,13 +155,13 @@ class Recorder:
 
     def _write(self, step: Step) -> None:
         if self._count == 0:
-            self._first_frame, self._first_time_s = step.frame.index, step.frame.time_s
+            self._first_frame = step.frame.index
         with self._explained():
             self._add_boxes(step)
             self._add_masks(step)
             for panel in PANELS if self.options.video else ():
                 picture = draw(step, panel, self.options.style)
-                self._writers[panel].write(picture, step.frame.time_s - self._first_time_s)
+                self._writers[panel].write(picture, step.frame.time_s)
         self._count += 1
         self._last_frame = step.frame.index
         self._sources[step.decision.source or "none"] += 1
@@ -188,7 +187,7 @@ class Recorder:
             with self._explained():
                 self._texts["masks.json"].write("\n}\n")
                 text = json.dumps(self._manifest(complete=not partial), indent=2, ensure_ascii=False)
-                (self._folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+                (self._folder / "manifest.json").write_text(text + "\n", encoding="utf-8", errors="replace")
                 # Again, since another run may have taken the name meanwhile.
                 check_out_dir(self.out_dir, overwrite=self.options.overwrite)
                 self._open.close()
@@ -237,6 +236,7 @@ class Recorder:
                 "fps": float(info.fps),
                 "fps_fraction": str(info.fps),
                 "frames_estimate": info.frames_estimate,
+                "notes": list(info.notes),
             },
             "expression": query.text,
             "box_xyxy": None if query.box_xyxy is None else query.box_xyxy.tolist(),

@@ -24,6 +24,8 @@ from av.video.reformatter import (
 from ..files import hidden_sibling
 from ..types import LangTrackError
 from .pictures import RGB
+from .reader import VideoInfo
+from .sound import Sound
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class VideoWriter:
         fps: frame rate. A float takes the nearest fraction with a denominator up to 1001.
         encoding: `H264` unless told otherwise.
         crf: constant quality of x264 (0 to 51) or VP9 (0 to 63), lower is better; the encoding's own if None.
+        source: the video of which the frames are made: the shape of its pixels is kept, and its sound in MP4.
 
     Raises:
         LangTrackError: the folder is missing or may not be written to; the disk is full (also from ``write``
@@ -114,12 +117,15 @@ class VideoWriter:
         *,
         encoding: Encoding = H264,
         crf: int | None = None,
+        source: VideoInfo | None = None,
     ) -> None:
         self.path = Path(path)
         self.fps = Fraction(fps).limit_denominator(1001)
         if self.fps <= 0:
             raise ValueError(f"fps must be above 0, got {fps}")
         self._encoding = encoding
+        self._source = source
+        self._sound: Sound | None = None
         self._options = {**encoding.options, **({} if crf is None else {"crf": str(crf)})}
         # fps = n/d frames a second: a time base of 1/(n k) makes every frame last d k ticks exactly.
         scale = -(-self._CLOCK_HZ // self.fps.numerator)
@@ -146,8 +152,9 @@ class VideoWriter:
 
         Args:
             rgb: ``(H, W, 3)`` uint8, ``(H, W, 4)`` for an encoding with alpha; the same size for all frames.
-            time_s: its time in seconds, later than the one before (else it comes one tick after that); the
-                first becomes 0. Without it, the frame follows by one frame period.
+            time_s: its time in seconds (of the source, where there is one), later than the one before (else
+                it comes one tick after that); the first becomes 0. Without it, the frame follows by one
+                frame period.
         """
         if self._container is None:
             raise ValueError(f"{self.path.name} is closed; no frame can be added")
@@ -162,6 +169,8 @@ class VideoWriter:
         with self._explained():
             if self._stream is None:
                 self._stream = self._add_stream(padded.shape[1], padded.shape[0])
+                if self._source is not None and self._encoding.container == "mp4":
+                    self._sound = Sound(self._source.path, self._container, time_s or 0.0)
             if (self._stream.height, self._stream.width) != padded.shape[:2]:
                 raise ValueError(f"all frames need the size of the first, got {width}x{height}")
             picture = self._reformatter.reformat(
@@ -176,6 +185,7 @@ class VideoWriter:
             picture.time_base = self._time_base
             picture.duration = self._period
             self._container.mux(self._stream.encode(picture))
+            self._write_sound()
 
     def close(self) -> None:
         """Finish the file under its name. Does nothing when closed or discarded already."""
@@ -188,6 +198,8 @@ class VideoWriter:
             self._container.mux(self._stream.encode(None))
             self._container.close()
             self._part.replace(self.path)
+            if self._sound is not None:
+                self._sound.close()
         self._container = self._stream = None
 
     def discard(self) -> None:
@@ -196,6 +208,8 @@ class VideoWriter:
             with suppress(av.FFmpegError, OSError):
                 self._container.close()
             self._container = self._stream = None
+        if self._sound is not None:
+            self._sound.close()
         with suppress(OSError):
             self._part.unlink()
 
@@ -207,6 +221,11 @@ class VideoWriter:
             self.close()
         else:
             self.discard()
+
+    def _write_sound(self) -> None:
+        """Sound to the end of the newest picture: not later, since a player would wait on the last one."""
+        if self._sound is not None and self._ticks is not None:
+            self._sound.write(float((self._ticks + self._period) * self._time_base))
 
     def _add_stream(self, width: int, height: int) -> av.VideoStream:
         assert self._container is not None
@@ -223,6 +242,8 @@ class VideoWriter:
         context.color_range = ColorRange.MPEG
         context.color_primaries = ColorPrimaries.BT709
         context.color_trc = ColorTrc.BT709
+        if self._source is not None and self._source.pixel_aspect != 1:
+            context.sample_aspect_ratio = self._source.pixel_aspect
         return stream
 
     def _next_ticks(self, time_s: float | None) -> int:

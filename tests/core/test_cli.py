@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from clips import count_frames
 from fake_branches import oracle_tracker
+from PIL import Image
 from synthetic import Clip, moving_object, write_folder, write_mp4
 from tiny_weights import write_lite
 
@@ -25,7 +26,7 @@ from langtrack_core.pipeline import LangTracker
 from langtrack_core.run import command
 from langtrack_core.run.format import read_run
 from langtrack_core.types import Step
-from langtrack_core.video import VideoWriter
+from langtrack_core.video import VideoWriter, read_frames
 from langtrack_core.weights import registry as weights
 
 REAL_LOADING = command.load_tracker
@@ -111,6 +112,66 @@ def test_overwrite(video: Path, tmp_path: Path, capsys):
     assert read_run(out).manifest["expression"] == "the"
 
 
+def test_a_box_may_begin_with_a_minus(video: Path, tmp_path: Path):
+    options = ["--text", "-5 red", "--box", "-50,-50,120,120", "--no-video", "--quiet"]
+    assert track(video, tmp_path / "run", *options) == 0
+    manifest = read_run(tmp_path / "run").manifest
+    assert manifest["box_xyxy"] == [-50, -50, 120, 120] and manifest["expression"] == "-5 red"
+
+
+def test_what_matters_of_the_video_is_said_and_kept(clip: Clip, tmp_path: Path, capsys):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number, frame in enumerate(clip.frames):
+        Image.fromarray(frame.rgb[..., 0].astype(np.uint16) * 16).save(folder / f"{number}.png")
+    note = "Its pictures have over 8 bits: values 0 to 4096 become black to white."
+    assert track(folder, tmp_path / "run", "--text", "red", "--no-video") == 0
+    assert capsys.readouterr().err.startswith(f"langtrack: frames: {note}\n")
+    assert read_run(tmp_path / "run").manifest["video"]["notes"] == [note]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_of_files_that_are_no_text(video: Path, tmp_path: Path, capsys):
+    name = tmp_path / os.fsdecode(b"stra\xdfe.mp4")
+    name.write_bytes(video.read_bytes())
+    assert track(name, tmp_path / os.fsdecode(b"l\xe4uft"), "--text", "red") == 0
+    run = read_run(tmp_path / os.fsdecode(b"l\xe4uft"))
+    assert run.manifest["video"]["name"] == "stra?e.mp4" and len(run.rows) == 10
+    assert track(name.with_suffix(".avi"), tmp_path / "other", "--text", "red") == 1
+    folder = tmp_path / os.fsdecode(b"\xff")
+    write_folder_of(folder, video)
+    assert track(folder, tmp_path / "pictures", "--text", "red", "--no-video") == 0
+
+
+def write_folder_of(folder: Path, video: Path) -> None:
+    folder.mkdir()
+    for frame in read_frames(video):
+        Image.fromarray(frame.rgb).save(folder / os.fsdecode(b"\xe9%d.png" % frame.index))
+
+
+def test_a_terminal_that_lacks_a_letter(video: Path, tmp_path: Path):
+    code = (
+        "import sys; sys.path[:0] = ['tests/helpers', '.']\n"
+        "from synthetic import moving_object; from fake_branches import oracle_tracker\n"
+        "from langtrack_core import cli; from langtrack_core.run import command\n"
+        "clip = moving_object(10, (64, 96), absent=(0, 7))\n"
+        "command.load_tracker = lambda *how: oracle_tracker(clip.masks)\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    text = "the red car 🚗 naïve"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "track", str(video), "--text", text, "--out", str(tmp_path / "run")],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
+        cwd=Path(cli.__file__).parents[1],
+        capture_output=True,
+        check=False,
+    )
+    assert (
+        done.returncode == 0 and rb"the red car \U0001f697 na\xefve".replace(rb"\xef", b"\xef") in done.stdout
+    )
+    assert read_run(tmp_path / "run").manifest["expression"] == text
+
+
 # --- what it refuses ---------------------------------------------------------------------------------------
 
 
@@ -123,6 +184,8 @@ def test_overwrite(video: Path, tmp_path: Path, capsys):
         (["--box", "nan,1,2,3"], "four finite numbers"),
         (["--box", "96,0,120,30"], "96,0,120,30 lies outside the picture, which is 96x64"),
         (["--box", "-40,-40,-1,-1"], "lies outside the picture"),
+        (["--box", "0.1,0.2,0.5,0.9"], "looks like shares of the picture"),
+        (["--box", "0,0,1,1"], "looks like shares of the picture"),
         (["--text", ""], "The expression is empty"),
         (["--text", " \t"], "The expression is empty"),
         (["--text", "?!..."], "no words"),
@@ -133,7 +196,6 @@ def test_overwrite(video: Path, tmp_path: Path, capsys):
 def test_bad_queries_are_refused_before_anything_is_loaded(
     options: list[str], message: str, video: Path, tmp_path: Path, capsys, oracle
 ):
-    options = [f"--box={options[1]}"] if options[:1] == ["--box"] else options
     assert track(video, tmp_path / "run", *options) == 1
     said = capsys.readouterr()
     assert said.err.startswith("langtrack: ") and message in said.err and said.err.count("\n") == 1
@@ -147,6 +209,7 @@ def test_bad_queries_are_refused_before_anything_is_loaded(
         ("missing.mp4", None, "There is no file or folder"),
         ("empty.mp4", b"", "is empty"),
         ("text.mp4", b"not a video at all" * 50, "text.mp4"),
+        ("text.jpg", b"not a video at all" * 50, "text.jpg is damaged or not a picture"),
     ],
 )
 def test_bad_videos_are_refused(name: str, content, message: str, tmp_path: Path, capsys, oracle):

@@ -29,6 +29,93 @@ from clips import (
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import PRORES_4444, VP9_ALPHA, Encoding, VideoWriter, probe, read_frames
 
+# --- what is kept of the source ----------------------------------------------------------------------------
+
+
+def with_sound(path: Path, codec: str = "aac", *, frames: int = 50, late_s: Fraction = Fraction(0)) -> Path:
+    """Pictures at 25 a second, and a tone that rises in loudness."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream(codec, rate=48000)
+        for index in range(frames):
+            picture = av.VideoFrame.from_ndarray(numbered(index))
+            picture.pts, picture.time_base = index + round(late_s * 25), Fraction(1, 25)
+            container.mux(video.encode(picture))
+        seconds = np.arange(48000 * frames // 25) / 48000
+        tone = (np.sin(seconds * 2764) * seconds / seconds[-1] / 2).astype(np.float32)
+        for begin in range(0, len(tone), 960):
+            block = tone[None, begin : begin + 960]
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48000, begin + round(late_s * 48000)
+            frame.time_base = Fraction(1, 48000)
+            container.mux(sound.encode(frame))
+        for stream in (video, sound):
+            container.mux(stream.encode(None))
+    return path
+
+
+def loudness(path: Path) -> list[float]:
+    """Of each tenth of a second; empty where there is no sound."""
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            return []
+        resampler = av.AudioResampler("fltp", "mono", 48000)
+        blocks = [r for frame in container.decode(audio=0) for r in resampler.resample(frame)]
+        times_s = np.concatenate([f.time + np.arange(f.samples) / 48000 for f in blocks])
+        samples = np.concatenate([f.to_ndarray()[0] for f in blocks])
+    times_s -= times_s[0] if path.suffix == ".ts" else 0  # whose clock begins anywhere
+    return [
+        float(np.abs(samples[(times_s >= t / 10) & (times_s < (t + 1) / 10)]).mean())
+        for t in range(int(times_s[-1] * 10))
+    ]
+
+
+def copied(source: Path, path: Path, start: int = 0) -> Path:
+    with VideoWriter(path, 25, source=probe(source)) as writer:
+        for frame in read_frames(source, start=start):
+            writer.write(frame.rgb, frame.time_s)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mp4", "aac"), ("a.ts", "aac"), ("a.mkv", "libopus"), ("a.mkv", "flac"), ("a.mp4", "libmp3lame")],
+)
+def test_the_sound_of_the_source_is_kept(tmp_path: Path, name: str, codec: str) -> None:
+    source = with_sound(tmp_path / name, codec)
+    whole = loudness(source)
+    path = copied(source, tmp_path / "whole.mp4")
+    assert times(path) == pytest.approx([i / 25 for i in range(50)])
+    assert loudness(path)[1:19] == pytest.approx(whole[1:19], abs=0.01)
+    late = loudness(copied(source, tmp_path / "late.mp4", start=25))
+    assert late[1:9] == pytest.approx(whole[11:19], abs=0.01)
+    assert listed(tmp_path) == sorted([name, "late.mp4", "whole.mp4"])
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "mp2"])
+def test_sound_that_an_mp4_does_not_hold_is_left_out(tmp_path: Path, codec: str) -> None:
+    assert loudness(copied(with_sound(tmp_path / "a.mkv", codec), tmp_path / "b.mp4")) == []
+
+
+def test_damaged_sound_costs_no_picture(tmp_path: Path) -> None:
+    source = with_sound(tmp_path / "a.ts")
+    data = bytearray(source.read_bytes())
+    for at in range(len(data) // 2, len(data) - 188, 188):
+        if data[at + 2] == 1 and data[at + 1] & 0x1F == 1:  # PID 257: the sound
+            data[at + 20 : at + 60] = bytes(40)
+    source.write_bytes(data)
+    assert len(times(copied(source, tmp_path / "b.mp4"))) == 50
+
+
+def test_the_shape_of_the_source_s_pixels_is_kept(tmp_path: Path) -> None:
+    def prepare(stream: av.VideoStream) -> None:
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+
+    source = encode(tmp_path / "a.mkv", [quarters()] * 2, prepare=prepare)
+    assert probe(copied(source, tmp_path / "b.mp4")).pixel_aspect == Fraction(4, 3)
+
+
 # --- writing -----------------------------------------------------------------------------------------------
 
 
