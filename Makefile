@@ -19,9 +19,9 @@ DEV := $(VENV)/.dev-installed
 help:
 	@echo "make demo    serve the app at http://$(HOST):$(PORT) (PORT=..., HOST=..., ARGS='--device cuda')"
 	@echo "make test    all tests"
-	@echo "make check   ruff, mypy, import directions, eslint (with node) and all tests"
+	@echo "make check   ruff, mypy (for Linux, Windows and macOS), import directions, eslint (with node) and all tests"
 	@echo "make lint-js eslint alone"
-	@echo "make bench   milliseconds per stage and peak memory on this machine"
+	@echo "make bench   milliseconds per stage and memory on this machine"
 
 demo: $(RUNTIME)
 	$(PY) app.py --host $(HOST) --port $(PORT) $(ARGS)
@@ -33,6 +33,8 @@ check: $(DEV) chromium
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy --platform win32 --cache-dir .mypy_cache/win32
+	$(VENV)/bin/mypy --platform darwin --cache-dir .mypy_cache/darwin
 	$(VENV)/bin/lint-imports --no-logo
 	@sh scripts/lint_js.sh
 	$(PY) -m pytest $(ARGS)

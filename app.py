@@ -19,16 +19,21 @@ def main(arguments: list[str] | None = None) -> int:
     Errors have the command line's form and exit codes. Being stopped, by Ctrl-C or SIGTERM, is no error: 0.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy; see langtrack_core/__main__.py
+    # Gradio asks its own address whether it answers; a proxy, set for other programs, could not tell.
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"
     if importlib.util.find_spec("spaces") is not None:
         import spaces  # noqa: F401  # a ZeroGPU Space wants it imported before torch
 
+    from demo.hosting import check_address
     from demo.server_root import server_root
-    from langtrack_core.cli import PROG
+    from langtrack_core.cli import PROG, replace_unprintable
     from langtrack_core.types import LangTrackError
 
+    replace_unprintable()
     flags = _flags(arguments)
     signal.signal(signal.SIGTERM, _leave)
     try:
+        check_address(flags.host, flags.port)
         with server_root() as root:
             os.environ["GRADIO_TEMP_DIR"] = str(root)  # before Gradio is imported: uploads go there too
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -42,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _serve(flags: argparse.Namespace, root: Path) -> int:
-    from demo.hosting import check_mcp, prepare_threads
+    from demo.hosting import check_address, check_mcp, prepare_threads
     from demo.layout import build_app, launch_options
     from demo.settings import Settings
     from langtrack_core import LangTracker, LangTrackError
@@ -62,6 +67,7 @@ def _serve(flags: argparse.Namespace, root: Path) -> int:
             **launch_options(settings, EXAMPLES),
         )
     except OSError as error:
+        check_address(flags.host, flags.port)  # somebody may have taken it while the networks were loaded
         raise LangTrackError(f"The page cannot be served at {flags.host}:{flags.port}: {error}.") from None
     finally:
         service.close()
@@ -74,10 +80,13 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def _flags(arguments: list[str] | None) -> argparse.Namespace:
     from demo.hosting import device
+    from langtrack_core.checks import whole_argument
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
-    parser.add_argument("--port", type=int, default=os.environ.get("GRADIO_SERVER_PORT", "7860"))
+    parser.add_argument(
+        "--port", type=whole_argument(1, 65535), default=os.environ.get("GRADIO_SERVER_PORT", "7860")
+    )
     parser.add_argument("--weights", default="lite", help="lite, paper, or a weights file")
     parser.add_argument("--device", default=device(), help="cpu, cuda, cuda:1, …")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")

@@ -17,8 +17,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does
 
 import argparse
 import platform
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +34,7 @@ from langtrack_core.run.recorder import Recorder
 from langtrack_core.siammask.network import SEARCH_SIZE, TEMPLATE_SIZE
 from langtrack_core.types import Frame, Query
 from langtrack_core.video import probe, read_frames
+from langtrack_lab.memory import memory_mb
 
 CLIP = Path(__file__).resolve().parent.parent / "assets" / "examples" / "crossing-cars.mp4"
 TEXT = "the red car"
@@ -109,11 +108,6 @@ def network_flops(tracker: LangTracker) -> tuple[float, float]:
     return flops_of(lambda: language.segment(image, encoded)), flops_of(track)
 
 
-def peak_memory_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kilobytes elsewhere
-
-
 def bench(weights: str, device: str, backend: str, every: int) -> None:
     """Prints all lines of one backend."""
     start = time.perf_counter()
@@ -141,7 +135,7 @@ def bench(weights: str, device: str, backend: str, every: int) -> None:
         with Recorder(out, probe(CLIP), query, tracker.info) as recorder:
             steps = tracker.track(read_frames(CLIP), query, every=every)
             show("track and export, four videos", timed(map(recorder.add, steps)))
-    print(f"peak memory so far {peak_memory_mb():.0f} MB")
+    print(f"memory {memory_mb():.0f} MB")
 
 
 def first_box() -> np.ndarray:
@@ -160,7 +154,7 @@ def repeated(count: int) -> Iterator[Frame]:
 
 
 def bench_long(weights: str, device: str, backend: str, count: int) -> None:
-    """Prints the peak memory at each quarter of a long run that writes all files."""
+    """Prints the memory at each quarter of a long run that writes all files."""
     tracker = LangTracker.from_pretrained(weights, device, backend=backend)
     query = Query(text=TEXT)
     start = time.perf_counter()
@@ -172,7 +166,7 @@ def bench_long(weights: str, device: str, backend: str, count: int) -> None:
                 done = step.frame.index + 1
                 if done % max(1, count // 4) == 0:
                     pace = done / (time.perf_counter() - start)
-                    print(f"{done:>6} frames: peak memory {peak_memory_mb():.0f} MB, {pace:.1f} frames/s")
+                    print(f"{done:>6} frames: memory {memory_mb():.0f} MB, {pace:.1f} frames/s")
 
 
 def main() -> None:

@@ -16,7 +16,6 @@ import contextlib
 import ctypes
 import gc
 import itertools
-import os
 import shutil
 import sys
 import tempfile
@@ -26,6 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 from demo.api import Api
 from demo.job import Job
 from demo.service import Service
@@ -33,6 +34,7 @@ from demo.sessions import Session
 from demo.settings import Settings
 from langtrack_core import LangTracker
 from langtrack_core.types import LangTrackError
+from langtrack_lab.memory import memory_mb
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 GROWTH_MB = 60.0
@@ -50,11 +52,12 @@ class Count(NamedTuple):
 
 def count(root: Path) -> Count:
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # free memory that the allocator keeps is no leak
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)  # free memory that the allocator keeps is no leak
+    this = psutil.Process()
     return Count(
-        pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
-        len(list(Path("/proc/self/fd").iterdir())),
+        memory_mb(),
+        this.num_handles() if sys.platform == "win32" else this.num_fds(),
         threading.active_count(),
         sum(1 for path in root.rglob("*") if path.is_file()),
     )

@@ -6,8 +6,10 @@ A Space says so in its environment: ``SPACE_ID``, and ``SPACES_ZERO_GPU`` on Zer
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -73,6 +75,40 @@ def prepare_threads(threads: int) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+PORTS_TRIED = 100
+"""Ports above a busy one that are looked at for a free one to name: as many as Gradio tries itself."""
+
+
+def check_address(host: str, port: int) -> None:
+    """Tell at once, before the networks are loaded, that the page cannot be served at an address.
+
+    Raises:
+        LangTrackError: it names the flag that helps.
+    """
+    error = _listening_error(host, port)
+    if error is None:
+        return
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        raise LangTrackError(f"This machine has no address {host}; choose another with --host.")
+    later = range(port + 1, min(port + 1 + PORTS_TRIED, 65536))
+    free = next((other for other in later if _listening_error(host, other) is None), None)
+    advice = "choose another with --port" + (f", for instance --port {free}" if free else "")
+    if error.errno == errno.EADDRINUSE:
+        raise LangTrackError(f"Port {port} is in use, perhaps by a page that is open already; {advice}.")
+    raise LangTrackError(f"Port {port} cannot be used ({os.strerror(error.errno or 0)}); {advice}.")
+
+
+def _listening_error(host: str, port: int) -> OSError | None:
+    """What happens to a server there. Gradio wants the port to be free on this machine's own address too."""
+    for address in dict.fromkeys((host.strip("[]"), "127.0.0.1")):
+        try:
+            family, *_, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+            socket.create_server(where[:2], family=family).close()
+        except OSError as error:
+            return error
+    return None
 
 
 def check_mcp() -> None:

@@ -8,14 +8,14 @@ process number may be in use again, or mean another process in another container
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock
 
 PREFIX = "langtrack-"
 """Beginning of the name of every server's folder, by which the next server finds it."""
@@ -33,19 +33,16 @@ def server_root() -> Iterator[Path]:
     """
     remove_stale()
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    # Take the lock before the file has its name, so that no other server ever sees it free.
-    lock = os.open(folder / f"{LOCK}.new", os.O_RDWR | os.O_CREAT, 0o600)
+    lock = FileLock(folder / LOCK)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        (folder / f"{LOCK}.new").rename(folder / LOCK)
-        (folder / FILES).mkdir()
+        lock.acquire()
+        (folder / FILES).mkdir()  # after the lock, so that nobody ever sees it free
         yield folder / FILES
     finally:
         handlers = {
             number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)
         }
-        _remove(folder)
-        os.close(lock)
+        _remove(folder, lock)
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
@@ -53,21 +50,18 @@ def server_root() -> Iterator[Path]:
 def remove_stale() -> None:
     """Remove the folders of servers that are gone. Nothing without our lock file is ever touched."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        try:
-            lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
-        except OSError:  # not a server's folder, or another user's
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(folder)
-        except OSError:  # its server lives
-            continue
-        finally:
-            os.close(lock)
+        if not (folder / LOCK).is_file() or not (folder / FILES).is_dir():
+            continue  # not a server's folder
+        lock = FileLock(folder / LOCK, blocking=False)
+        with suppress(OSError):  # its server lives, or it is another user's
+            lock.acquire()
+            _remove(folder, lock)
 
 
-def _remove(folder: Path) -> None:
+def _remove(folder: Path, lock: FileLock) -> None:
     """Remove a server's folder, its lock last: the next server can then remove what a thread still writes."""
     shutil.rmtree(folder / FILES, ignore_errors=True)
-    if not (folder / FILES).exists():
+    removed = not (folder / FILES).exists()
+    lock.release()  # before its file goes: Windows does not remove an open file
+    if removed:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
 """The command line: ``langtrack COMMAND …``, or ``python -m langtrack_core COMMAND …``.
 
 Exit codes: 0 done; 1 something that the user can put right, told in one line; 2 wrong usage; 130 and 143
-stopped by Ctrl-C and SIGTERM, with nothing half-written.
+stopped by Ctrl-C and SIGTERM, with nothing half-written; 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
@@ -57,10 +57,8 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; what it returns is the exit code."""
+    replace_unprintable()
     arguments = joined_values(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter must not end a run
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     try:
         commands = all_commands()
         name = command_name(arguments, commands)
@@ -69,7 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         args = parser_of(name, commands).parse_args(arguments[len(name) :])
         with contextlib.nullcontext() if commands[name].own_signals else _terminable():
-            return args.run(args)
+            code = args.run(args)
+            print(end="", flush=True)
+            return code
+    except BrokenPipeError:
+        sys.stdout = None  # a reader such as `head` has gone; at the end Python would flush it once more
+        return 141
     except LangTrackError as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 1
@@ -93,6 +96,13 @@ def joined_values(arguments: Sequence[str]) -> list[str]:
         else:
             joined.append(argument)
     return joined
+
+
+def replace_unprintable() -> None:
+    """Print characters that the terminal's encoding lacks as escapes: no run must fail in its report."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def all_commands() -> dict[tuple[str, ...], Command]:

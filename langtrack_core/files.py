@@ -66,14 +66,14 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def text_file(path: Path, *, newline: str | None = None) -> Iterator[IO[str]]:
-    """A UTF-8 text file that takes its name only when the block ends well.
+def text_file(path: Path) -> Iterator[IO[str]]:
+    """A UTF-8 text file, with the same line ends on every system; it has its name when the block ends well.
 
     Raises:
         OSError: as writing does; nothing is left then.
     """
     # File names may hold bytes that are no text; they are written as "?".
-    how: dict[str, Any] = {"encoding": "utf-8", "errors": "replace", "newline": newline}
+    how: dict[str, Any] = {"encoding": "utf-8", "errors": "replace", "newline": ""}
     with replacing(path) as temporary, temporary.open("w", **how) as stream:
         yield stream
         stream.flush()

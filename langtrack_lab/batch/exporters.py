@@ -26,7 +26,7 @@ INDEX_COLUMNS = (
 
 def write_index(path: Path, items: Iterable[Item], entries: Mapping[str, Entry]) -> None:
     """A CSV row for every item of the manifest, in its order; items that are not done yet are "pending"."""
-    with text_file(path, newline="") as stream:
+    with text_file(path) as stream:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(INDEX_COLUMNS)
         for item in items:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
+
+from filelock import FileLock, Timeout
 
 from langtrack_core.files import write_text
 from langtrack_core.types import LangTrackError
@@ -51,25 +52,23 @@ class Ledger:
         self.entries: dict[str, Entry] = {}
 
     def __enter__(self) -> Ledger:
+        self._lock = FileLock(self.folder / ".lock", blocking=False)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.folder / ".lock").open("w")
+            self._lock.acquire()
+        except Timeout as error:
+            raise LangTrackError(
+                f"Another batch is at work in {self.folder}; wait for it or stop it."
+            ) from error
         except OSError as error:
             raise LangTrackError(
                 f"The batch cannot be written to {self.folder}: {error.strerror}; choose another --out."
             ) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise LangTrackError(
-                f"Another batch is at work in {self.folder}; wait for it or stop it."
-            ) from error
-        try:
             self._read()
-            self._stream = self.path.open("a", encoding="utf-8")
+            self._stream = self.path.open("a", encoding="utf-8", newline="\n")
         except BaseException:
-            self._lock.close()
+            self._lock.release()
             raise
         return self
 
@@ -77,7 +76,7 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stream.close()
-        self._lock.close()
+        self._lock.release()
 
     def _read(self) -> None:
         if not self.path.exists():

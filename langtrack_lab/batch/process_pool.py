@@ -26,7 +26,7 @@ _HEARTBEAT_S = 0.5
 @dataclass
 class _Worker:
     process: Any
-    pipe: Connection
+    pipe: Any  # a `Connection`; on Windows another class with the same methods
     heard: float = field(default_factory=time.monotonic)
     frames: int = 0
 

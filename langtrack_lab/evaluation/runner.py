@@ -6,8 +6,6 @@ alone (`single_branch`).
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +28,7 @@ from langtrack_core.types import (
     UnreadableText,
 )
 
+from ..memory import memory_mb
 from ..metrics import boundary_f
 from ..metrics.boxes import stack_boxes
 from ..truth.mask_files import MaskPicture
@@ -85,7 +84,7 @@ class Record:
         states: N words of `types.State`; empty for other trackers.
         sources: N names of the branch whose answer the fused one is, or "none"; empty for other trackers.
         seconds: time for reading pictures and tracking; 0 when unknown.
-        peak_mb: peak memory of the process; 0 when unknown.
+        peak_mb: largest memory of the process after a frame; 0 when unknown.
         note: reason why the sentence could not be read, "" when it could.
     """
 
@@ -191,7 +190,7 @@ def run_sequence(
         states=tuple(states),
         sources=tuple(sources),
         seconds=stopwatch.seconds,
-        peak_mb=_peak_mb(),
+        peak_mb=stopwatch.peak_mb,
         note=note,
     )
 
@@ -203,22 +202,19 @@ def _absent(frame: Frame) -> Step:
     return Step(frame, absent, absent, absent, decision)
 
 
-def _peak_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
 class _Stopwatch:
-    """Measures the time of the tracker's steps, without the work that is done between them."""
+    """Measures the time of the tracker's steps, without the work between them, and the memory after each."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.peak_mb = 0.0
 
     def timed(self, steps: Iterator[Step]) -> Iterator[Step]:
         while True:
             start_s = time.perf_counter()
             step = next(steps, None)
             self.seconds += time.perf_counter() - start_s
+            self.peak_mb = max(self.peak_mb, memory_mb())
             if step is None:
                 return
             yield step

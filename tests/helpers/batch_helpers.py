@@ -67,7 +67,7 @@ def load_fails() -> Any:
 
 def manifest(folder: Path, clip: Path, expressions: list[str]) -> Path:
     path = folder / "manifest.csv"
-    with path.open("w", newline="") as stream:
+    with path.open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream)
         table.writerow(["video", "expression", "id"])
         table.writerows([clip, text, f"item{number}"] for number, text in enumerate(expressions))
@@ -87,7 +87,7 @@ def run(path: Path, out: Path, *options: str, load=load) -> int:
 
 
 def index(out: Path) -> dict[str, dict[str, str]]:
-    with (out / "index.csv").open(newline="") as stream:
+    with (out / "index.csv").open(encoding="utf-8", newline="") as stream:
         return {row["id"]: row for row in csv.DictReader(stream)}
 
 
