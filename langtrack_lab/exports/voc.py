@@ -18,7 +18,10 @@ def picture(clip: Clip, frame: int) -> str:
 
 
 def write(clip: Clip, folder: Path) -> None:
-    """``Annotations/%06d.xml``, without objects where all are absent; ``ImageSets/Main/default.txt``."""
+    """``Annotations/%06d.xml``, without objects where all are absent, and ``ImageSets/Main/default.txt``.
+
+    ``labelmap.txt`` declares the classes: CVAT and Datumaro refuse others than VOC's own without it.
+    """
     annotations, lists = folder / "Annotations", folder / "ImageSets" / "Main"
     annotations.mkdir()
     lists.mkdir(parents=True)
@@ -28,6 +31,13 @@ def write(clip: Clip, folder: Path) -> None:
         ET.ElementTree(root).write(annotations / f"{frame:06d}.xml", encoding="utf-8")
     names = "".join(f"{frame:06d}\n" for frame in clip.frames)
     (lists / "default.txt").write_text(names, encoding="ascii")
+    classes = "".join(f"{_class_name(label)}:::\n" for label in clip.labels)
+    (folder / "labelmap.txt").write_text(f"# label:color_rgb:parts:actions\n{classes}", encoding="utf-8")
+
+
+def _class_name(label: str) -> str:
+    """Without the sign that ends a name in ``labelmap.txt``."""
+    return label.replace(":", " ")
 
 
 def _annotation(clip: Clip, frame: int, objects: list[Object]) -> ET.Element:
@@ -42,7 +52,7 @@ def _annotation(clip: Clip, frame: int, objects: list[Object]) -> ET.Element:
     ET.SubElement(root, "segmented").text = "0"
     for one in objects:
         entry = ET.SubElement(root, "object")
-        texts = {"name": one.label, "pose": "Unspecified", "truncated": "0", "difficult": "0"}
+        texts = {"name": _class_name(one.label), "pose": "Unspecified", "truncated": "0", "difficult": "0"}
         for name, text in texts.items():
             ET.SubElement(entry, name).text = text
         box = ET.SubElement(entry, "bndbox")

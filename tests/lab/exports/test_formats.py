@@ -229,6 +229,8 @@ def test_pascal_voc(exported: Exported, tmp_path: Path) -> None:
         inside = [columns.min() + 1, rows.min() + 1, columns.max() + 1, rows.max() + 1]
         assert [left, top, right, bottom] == inside
         assert root.findtext("size/width") == str(WIDTH) and root.findtext("filename") == f"{frame:06d}.jpg"
+    declared = (tmp_path / "out/labelmap.txt").read_text().splitlines()[1:]
+    assert [line.split(":")[0] for line in declared] == NAMES
     names = (tmp_path / "out/ImageSets/Main/default.txt").read_text().split()
     check_pictures(exported, [tmp_path / "out" / "JPEGImages" / f"{name}.jpg" for name in names])
 
