@@ -19,6 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from langtrack_core.cli import PROG
 from langtrack_core.files import remove_leftovers
 from langtrack_core.run.command import add_run_arguments, run_options
 from langtrack_core.run.track_video import load_tracker
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 def run_batch(args: argparse.Namespace, task: Task) -> int:
     """Runs a batch with a given task; see `run`."""
-    items = read_manifest(args.manifest)
+    items = read_manifest(args.manifest, lambda note: print(f"{PROG}: {note}", file=sys.stderr))
     out = task.runs.parent
     with Ledger(out) as ledger:
         task.runs.mkdir(exist_ok=True)

@@ -11,11 +11,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import difflib
 import hashlib
+import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,8 @@ from langtrack_core.types import LangTrackError, Query
 
 FIELDS = ("video", "expression", "box", "start", "id")
 """The columns of a CSV manifest, and the keys of a line of JSON."""
+TABLES = (".csv", ".tsv", ".txt")
+"""Endings of tables. Excel calls its "Unicode text", in UTF-16 with tabs, .txt."""
 
 _ID = re.compile(  # fit for a folder's name on every file system
     r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"
@@ -51,62 +56,115 @@ class Item:
         return Query(self.expression, None if self.box is None else self.box, self.start)  # type: ignore[arg-type]
 
 
-def read_manifest(path: Path) -> list[Item]:
+def read_manifest(path: Path, on_note: Callable[[str], None] = lambda sentence: None) -> list[Item]:
     """All items, in order.
 
     The videos are opened only when their turn comes, so that a bad video fails alone. A line that cannot be
-    understood stops everything, since nothing has been done yet.
+    understood stops everything, since nothing has been done yet. A table may come from a spreadsheet: cells
+    between commas, semicolons or tabs, in UTF-8, UTF-16 or Windows-1252, with columns for other purposes.
+
+    Args:
+        on_note: called with a sentence about what was left out or guessed.
 
     Raises:
-        LangTrackError: a missing or empty file, an unknown column, a line that says nothing to follow, two
-            lines that ask the same; the line is named.
+        LangTrackError: a missing or empty file, a column that may be one of ours misspelt, a line that says
+            nothing to follow, two lines that ask the same; the line is named.
     """
     path = Path(path)
-    if path.suffix.lower() not in (".csv", ".jsonl"):
-        raise LangTrackError(f"{path} is neither .csv nor .jsonl: a manifest is CSV or JSON Lines.")
+    if path.suffix.lower() not in (*TABLES, ".jsonl"):
+        raise LangTrackError(
+            f"{path} is no manifest: it has to be CSV ({', '.join(TABLES)}) or JSON Lines (.jsonl). "
+            "A spreadsheet program saves a table as CSV."
+        )
+    try:
+        text = _decoded(path, on_note)
+    except (OSError, UnicodeDecodeError) as error:
+        raise LangTrackError(f"{path} cannot be read: {error}. Save it as UTF-8.") from error
+    lines = _json_lines(text, path) if path.suffix.lower() == ".jsonl" else _table_lines(text, path)
     items: list[Item] = []
     line_of_id: dict[str, int] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            lines = _csv_lines(stream, path) if path.suffix.lower() == ".csv" else _json_lines(stream, path)
-            for number, cells in lines:
-                try:
-                    item = _item(cells, path.resolve().parent)
-                except (LangTrackError, ValueError) as error:
-                    raise LangTrackError(f"{path}, line {number}: {error}") from error
-                # Folders that differ in case alone are one folder on some file systems.
-                if (first := line_of_id.setdefault(item.id.lower(), number)) != number:
-                    raise LangTrackError(
-                        f"{path}, line {number}: the same item as line {first}; "
-                        "ask each thing once, or give each line its own id."
-                    )
-                items.append(item)
-    except (OSError, UnicodeDecodeError) as error:
-        raise LangTrackError(f"{path} cannot be read: {error}.") from error
+    columns: tuple[str, ...] | None = None
+    for number, cells in lines:
+        if columns != tuple(cells):
+            columns = tuple(cells)
+            _check_columns(
+                columns, f"{path}, line {1 if path.suffix.lower() != '.jsonl' else number}", on_note
+            )
+        try:
+            item = _item(cells, path.resolve().parent)
+        except (LangTrackError, ValueError) as error:
+            raise LangTrackError(f"{path}, line {number}: {error}") from error
+        # Folders that differ in case alone are one folder on some file systems.
+        if (first := line_of_id.setdefault(item.id.lower(), number)) != number:
+            raise LangTrackError(
+                f"{path}, line {number}: the same item as line {first}; "
+                "ask each thing once, or give each line its own id."
+            )
+        items.append(item)
     if not items:
         raise LangTrackError(f"{path} lists nothing: expected a line for each video.")
     return items
 
 
-def _csv_lines(stream: Any, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    table = csv.DictReader(stream)
-    _known(table.fieldnames or (), f"{path}, line 1")
-    if "video" not in (table.fieldnames or ()):
-        raise LangTrackError(f"{path}, line 1: expected a header with the columns {', '.join(FIELDS)}.")
+def _decoded(path: Path, on_note: Callable[[str], None]) -> str:
+    """The text in the encoding that its first bytes tell, else in UTF-8, else as old spreadsheets write."""
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    if b"\0" in data[:2]:  # UTF-16 without a mark: one byte of each letter of the header is zero
+        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le")
     try:
-        for cells in table:
-            if None in cells or None in cells.values():
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252")
+    on_note(f"{path.name} is not UTF-8; it was read as Windows-1252 (Western European).")
+    return text
+
+
+def _table_lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    try:
+        header = [name.strip().lower() for name in next(rows, [])]
+        if header[:1] and header[0].startswith("sep="):  # how Excel is told the delimiter
+            header = [name.strip().lower() for name in next(rows, [])]
+        while header and not header[-1]:
+            header.pop()
+        if "video" not in header:
+            raise LangTrackError(
+                f"{path}, line 1: expected a header with the columns {', '.join(FIELDS)}, got "
+                f"{', '.join(header)[:100] or 'nothing'}."
+            )
+        if twice := sorted({name for name in header if name and header.count(name) > 1}):
+            raise LangTrackError(f"{path}, line 1: the column {twice[0]} is there twice; keep one.")
+        for row in rows:
+            cells = [cell.strip() for cell in row]
+            if any(cells[len(header) :]):
                 raise LangTrackError(
-                    f"{path}, line {table.line_num}: expected {len(table.fieldnames or ())} cells; "
+                    f"{path}, line {rows.line_num}: expected {len(header)} cells, got {len(cells)}; "
                     'a cell with commas, as a box has, needs quotes ("10,20,50,60").'
                 )
-            yield table.line_num, cells
+            if any(cells):
+                cells += [""] * (len(header) - len(cells))
+                yield rows.line_num, dict(zip(header, cells, strict=False))
     except csv.Error as error:
-        raise LangTrackError(f"{path}, line {table.line_num}: not CSV ({error}).") from error
+        raise LangTrackError(f"{path}, line {rows.line_num}: not CSV ({error}).") from error
 
 
-def _json_lines(stream: Any, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(stream, 1):
+def _delimiter(text: str) -> str:
+    """The one between most of our columns in the header; a comma when none is."""
+    lines = text.splitlines()
+    if lines and (line := re.fullmatch(r'"?sep=(.)"?[,;\t]*', lines[0], re.I)):
+        return line[1]
+
+    def columns(delimiter: str) -> int:
+        cells = next(csv.reader(lines[:1], delimiter=delimiter), [])
+        return sum(cell.strip().lower() in FIELDS for cell in cells)
+
+    return max(",;\t", key=columns)
+
+
+def _json_lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -115,14 +173,17 @@ def _json_lines(stream: Any, path: Path) -> Iterator[tuple[int, dict[str, Any]]]
             raise LangTrackError(f"{path}, line {number}: not JSON ({error}).") from error
         if not isinstance(cells, dict):
             raise LangTrackError(f"{path}, line {number}: expected an object with {', '.join(FIELDS)}.")
-        _known(cells, f"{path}, line {number}")
         yield number, cells
 
 
-def _known(names: Any, where: str) -> None:
-    unknown = [str(name) for name in names if name not in FIELDS]
+def _check_columns(names: Sequence[str], where: str, on_note: Callable[[str], None]) -> None:
+    """Refuse a column that is ours misspelt; say which others are not used."""
+    unknown = [name for name in names if name not in FIELDS and name]
+    for name in unknown:
+        if meant := [n for n in difflib.get_close_matches(name.lower(), FIELDS, 1, 0.7) if n not in names]:
+            raise LangTrackError(f"{where}: unknown column {name}; is {meant[0]} meant? Rename or remove it.")
     if unknown:
-        raise LangTrackError(f"{where}: unknown field {', '.join(unknown)}; known are {', '.join(FIELDS)}.")
+        on_note(f"{where}: not used: {', '.join(unknown)}; known are {', '.join(FIELDS)}.")
 
 
 def _item(cells: dict[str, Any], folder: Path) -> Item:
@@ -135,25 +196,36 @@ def _item(cells: dict[str, Any], folder: Path) -> Item:
     box = _box(cells.get("box"))
     start = cells.get("start")
     start = 0 if start in (None, "") else start
-    if isinstance(start, bool) or not re.fullmatch(r"\d{1,9}", str(start)):
+    if isinstance(start, bool) or not (whole := re.fullmatch(r"(\d{1,9})([.,]0+)?", str(start))):
         raise LangTrackError(f"start must be a whole number from 0 on, got {start!r}.")
-    path = str(folder / video.strip())
-    digest = hashlib.sha256(json.dumps([path, expression, box, int(start)]).encode()).hexdigest()
+    start = int(whole[1])  # "25.0" is how tables with empty cells write 25
+    path = str(_located(folder, video.strip()))
+    digest = hashlib.sha256(json.dumps([path, expression, box, start]).encode()).hexdigest()
     item_id = cells.get("id") or f"{plain_name(Path(path).stem, 'video', longest=40)}-{digest[:12]}"
     if not isinstance(item_id, str) or not _ID.fullmatch(item_id):
         raise LangTrackError(
             "id must be 1 to 100 letters, digits, dots, dashes and underscores, no dot first, "
             f"got {item_id!r}."
         )
-    item = Item(item_id, path, expression, box, int(start))
+    item = Item(item_id, path, expression, box, start)
     item.query()  # refuses an empty query, an impossible box, a text without words
     return item
+
+
+def _located(folder: Path, video: str) -> Path:
+    """The video relative to the manifest; a path as Windows writes it is found elsewhere too."""
+    path = folder / video
+    return folder / video.replace("\\", "/") if "\\" in video and not path.exists() else path
 
 
 def _box(cell: Any) -> tuple[float, ...] | None:
     if cell in (None, "", []):
         return None
-    numbers = cell.split(",") if isinstance(cell, str) else cell
+    numbers = cell
+    if isinstance(cell, str):
+        # Between semicolons or blanks, a comma is that of a decimal number.
+        parts = re.split(r"\s*;\s*|(?<!,)\s+(?!,)", cell.strip())
+        numbers = [part.replace(",", ".") for part in parts] if len(parts) == 4 else cell.split(",")
     try:
         box = tuple(float(number) for number in numbers)
     except (TypeError, ValueError):

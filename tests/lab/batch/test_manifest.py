@@ -45,8 +45,13 @@ def test_an_id_depends_on_what_is_asked_and_on_nothing_else(tmp_path: Path):
     [
         ("", "line 1: expected a header"),
         ("video,expression\n", "lists nothing"),
-        ("film,expression\na.mp4,x\n", "unknown field film"),
+        (
+            "film,expression\na.mp4,x\n",
+            "line 1: expected a header with the columns video, expression, box, start, id, got film",
+        ),
         ("expression\na dog\n", "columns video"),
+        ("video,expresion\na.mp4,a dog\n", "line 1: unknown column expresion; is expression meant?"),
+        ("Video, video \na.mp4,b.mp4\n", "line 1: the column video is there twice"),
         ("video,expression\n,a dog\n", "line 2: video must be a path"),
         ("video,expression\na.mp4,\n", "line 2: Say what to follow"),
         ("video,expression\na.mp4,!!!\n", "line 2: The expression"),
@@ -68,6 +73,44 @@ def test_what_cannot_be_understood_names_its_line(text: str, message: str, tmp_p
     assert message in str(error.value)
 
 
+COMMAS = (
+    'Video , EXPRESSION,Box,start,Notes,\r\na.mp4, der Bär ,,,good,\r\nb.mp4,,"1,2,30.5,40",7.0\r\n,,,,,\r\n'
+)
+SEMICOLONS = (
+    "Video ;EXPRESSION;Box;start;Notes;\r\na.mp4; der Bär ;;;good;\r\nb.mp4;;1,2,30.5,40;7;;\r\n;;;;;\r\n"
+)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        COMMAS,
+        SEMICOLONS,
+        f"sep=;\r\n{SEMICOLONS}",
+        SEMICOLONS.replace(";", "\t"),
+        SEMICOLONS.replace("\r\n", "\r"),  # an old Macintosh
+        SEMICOLONS.replace("1,2,30.5,40", '"1;2;30,5;40"'),  # decimal commas
+        SEMICOLONS.replace(";7;;", ";7"),  # cells at the end are left out
+    ],
+    ids=["commas", "semicolons", "sep", "tabs", "carriage returns", "decimal commas", "short rows"],
+)
+def test_tables_of_spreadsheets(text: str, encoding: str, tmp_path: Path):
+    (tmp_path / "m.csv").write_bytes(text.encode(encoding))
+    notes: list[str] = []
+    first, second = read_manifest(tmp_path / "m.csv", notes.append)
+    assert (first.expression, first.box, first.start) == ("der Bär", None, 0)
+    assert (second.expression, second.box, second.start) == (None, (1, 2, 30.5, 40), 7)
+    assert ["not used: notes;" in note for note in notes] == [False] * (encoding == "cp1252") + [True]
+
+
+def test_the_path_of_another_system(tmp_path: Path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.mp4").touch()
+    (item,) = read_manifest(write(tmp_path / "m.csv", "video,expression\nclips\\a.mp4,a dog\n"))
+    assert Path(item.video) == tmp_path / "clips" / "a.mp4"
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -87,10 +130,14 @@ def test_json_lines_that_cannot_be_understood(line: str, message: str, tmp_path:
 
 
 def test_files_that_are_no_manifest(tmp_path: Path):
-    with pytest.raises(LangTrackError, match=r"neither \.csv nor \.jsonl"):
-        read_manifest(tmp_path / "m.txt")
+    with pytest.raises(LangTrackError, match="A spreadsheet program saves a table as CSV"):
+        read_manifest(tmp_path / "m.xlsx")
     with pytest.raises(LangTrackError, match="cannot be read"):
         read_manifest(tmp_path / "missing.csv")
-    (tmp_path / "m.csv").write_bytes(b"\xff\xfe\x00video")
-    with pytest.raises(LangTrackError, match="cannot be read"):
-        read_manifest(tmp_path / "m.csv")
+    for content in (
+        b"\xff\xfe\x00vide",
+        b"video,expression\na.mp4,\xe9\x81\n",
+    ):  # UTF-16 cut off; no encoding
+        (tmp_path / "m.csv").write_bytes(content)
+        with pytest.raises(LangTrackError, match=r"cannot be read.*Save it as UTF-8"):
+            read_manifest(tmp_path / "m.csv")
