@@ -49,8 +49,9 @@ RECTANGLE_TEXTS: dict[Rectangle, str] = {"enclosing": "upright", "rotated": "rot
 SLIDERS = {
     "start": "Found at a confidence of at least",
     "lost": "Lost below a confidence of",
+    "lost_after": "… on this many frames in a row",
     "margin": "Language is clearly better by",
-    "reanchor_after": "… on this many frames in a row",
+    "reanchor_after": "Re-anchored after so many frames in a row",
     "distrust_rate": "Distrust of a contradicted tracker",
     "overlap": "Overlap at which the branches agree",
     "every": "Language branch runs every … frames",

@@ -3,8 +3,9 @@
 The branches know nothing of each other until both scores exist. A score is calibrated to the probability
 that the branch's box is right (IoU with the truth above 0.5). Where the branches agree, the tracker's box is
 taken, which is steadier, and the mean of both masks; where they differ, the more probable one is believed;
-and nobody when both are improbable. `decide` sees confidences and boxes alone, so that it can be played
-again with other settings without running a network; `fuse` makes the estimate that was decided on.
+and nobody when both have been improbable for several frames. `decide` sees confidences and boxes alone, so
+that it can be played again with other settings without running a network; `fuse` makes the estimate that was
+decided on.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Limit(NamedTuple):
 FUSION_LIMITS: dict[str, Limit] = {
     "start": Limit(0.0, 1.0, 0.01),
     "lost": Limit(0.0, 1.0, 0.01),
+    "lost_after": Limit(1, 60, 1),
     "margin": Limit(0.0, 1.0, 0.01),
     "overlap": Limit(0.0, 1.0, 0.01),
     "reanchor_after": Limit(1, 30, 1),
@@ -59,7 +61,9 @@ class FusionConfig:
 
     Attributes:
         start: confidence from which the language branch may start the tracker, or find a lost target again.
-        lost: the target counts as lost when both branches are below this confidence.
+        lost: the target counts as lost when both branches are below this confidence
+        lost_after: on so many frames in a row. Until then the more probable box is given, with its low
+            confidence: a blur or a turn lasts a few frames, and the tracker mostly still has the target.
         margin: how much more probable the language branch has to be to count as clearly better.
         overlap: box IoU from which the branches agree.
         reanchor_after: language frames in a row on which the language branch has to be clearly better, at
@@ -70,7 +74,8 @@ class FusionConfig:
     """
 
     start: float = 0.5
-    lost: float = 0.25
+    lost: float = 0.1
+    lost_after: int = 6
     margin: float = 0.15
     overlap: float = 0.5
     reanchor_after: int = 3
@@ -95,12 +100,14 @@ class FusionState:
     Attributes:
         state: after the last frame.
         language_streak: language frames in a row on which the language branch was clearly better, elsewhere.
+        improbable_streak: frames in a row on which both branches were improbable.
         log_odds_same_target: log-odds that the tracker was started on what the expression means. The
             tracker's own confidence cannot know: it only says that it still follows the same thing.
     """
 
     state: State = "searching"
     language_streak: int = 0
+    improbable_streak: int = 0
     log_odds_same_target: float = MAX_LOG_ODDS
 
 
@@ -153,7 +160,9 @@ def decide(
 
     source: Branch = "language" if p_language > believed_tracker and not agree else "tracker"
     result = language if source == "language" else tracker
-    if result is None or result.box_xyxy is None or max(believed_tracker, p_language) < config.lost:
+    improbable = max(believed_tracker, p_language) < config.lost
+    streak = state.improbable_streak + 1 if improbable else 0
+    if result is None or result.box_xyxy is None or streak >= config.lost_after:
         return _absent("lost", Reason.IMPROBABLE), FusionState("lost")
     if agree:
         reason, confidence = Reason.AGREE, max(p_tracker, p_language)
@@ -163,7 +172,9 @@ def decide(
     else:
         reason, confidence = Reason.TRACKER_SURER if language_sees else Reason.LANGUAGE_ABSENT, p_tracker
         reason = Reason.TRACKER_ONLY if language is None else reason
-    return Decision(source, "tracking", confidence, agree, False, reason), replace(state, state="tracking")
+    reason = Reason.DOUBTFUL if improbable else reason
+    state = replace(state, state="tracking", improbable_streak=streak)
+    return Decision(source, "tracking", confidence, agree, False, reason), state
 
 
 def fuse(

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     FOUND_AGAIN = "found_again"
     LANGUAGE_UNSURE = "language_unsure"
     LANGUAGE_NOT_ASKED = "language_not_asked"
+    DOUBTFUL = "doubtful"
     IMPROBABLE = "improbable"
     TRACKER_IMPROBABLE = "tracker_improbable"
     REANCHORED = "reanchored"
@@ -48,6 +49,7 @@ REASON_TEXTS: dict[Reason, str] = {
     Reason.FOUND_AGAIN: "found again by language",
     Reason.LANGUAGE_UNSURE: "language not sure enough",
     Reason.LANGUAGE_NOT_ASKED: "language not asked on this frame",
+    Reason.DOUBTFUL: "both branches improbable, but not for long: the more probable one",
     Reason.IMPROBABLE: "both branches improbable",
     Reason.TRACKER_IMPROBABLE: "tracker improbable",
     Reason.REANCHORED: "language clearly better for several frames: tracker re-anchored",

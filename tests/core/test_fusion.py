@@ -1,5 +1,7 @@
 """The decision of one frame: which branch to believe, when to start, re-anchor, give up and find again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from langtrack_core.run.format import BranchBox
 from langtrack_core.types import REASON_TEXTS, Estimate, LangTrackError, Reason
 
 SIZE = (20, 30)
-CONFIG = FusionConfig(start=0.5, lost=0.25, margin=0.15, overlap=0.5, reanchor_after=3)
+CONFIG = FusionConfig(start=0.5, lost=0.25, lost_after=1, margin=0.15, overlap=0.5, reanchor_after=3)
 SEARCHING, TRACKING, LOST = (FusionState(state) for state in ("searching", "tracking", "lost"))
 
 
@@ -79,6 +81,22 @@ def test_both_improbable_is_lost_and_absent():
     assert decision.state == "lost" and decision.source is None and decision.confidence == 0
     estimate = fused(seen(0.24), seen(0.2))
     assert not estimate.present and not estimate.mask.any()
+
+
+def test_a_target_is_lost_only_after_so_many_improbable_frames_in_a_row():
+    state, decisions = TRACKING, []
+    for confidence in (0.1, 0.1, 0.3, 0.1, 0.1, 0.1):
+        decision, state = decide(None, seen(confidence), state, replace(CONFIG, lost_after=3))
+        decisions.append(decision)
+    assert [d.state for d in decisions] == ["tracking"] * 5 + ["lost"]
+    assert [d.reason for d in decisions[:3]] == [Reason.DOUBTFUL, Reason.DOUBTFUL, Reason.TRACKER_ONLY]
+    assert [d.confidence for d in decisions] == [0.1, 0.1, 0.3, 0.1, 0.1, 0.0]
+    assert state.improbable_streak == 0
+
+
+def test_without_any_box_the_target_is_lost_at_once():
+    decision = decision_of(None, Estimate.absent(SIZE, 0.1), config=replace(CONFIG, lost_after=3))
+    assert decision.state == "lost"
 
 
 def test_the_tracker_is_re_anchored_only_after_so_many_frames_in_a_row():

@@ -19,13 +19,15 @@ CLIP = moving_object(12)
 BOX = CLIP.boxes_xyxy[0]
 
 
-def scripted(language=lambda t: 0.9, tracker=lambda t: 0.8):
+def scripted(language=lambda t: 0.9, tracker=lambda t: 0.8, fusion=None):
     """Both branches see the truth, with these confidences by frame."""
 
     def truth(frame, confidence):
         return Estimate.from_mask(CLIP.masks[frame.index].astype(np.float32), confidence(frame.index))
 
-    return fake_tracker(lambda frame, text: truth(frame, language), lambda frame: truth(frame, tracker))
+    return fake_tracker(
+        lambda frame, text: truth(frame, language), lambda frame: truth(frame, tracker), fusion=fusion
+    )
 
 
 def test_text_alone_searches_until_language_is_sure_and_then_starts_the_tracker_on_its_box():
@@ -59,9 +61,14 @@ def test_language_runs_on_every_kth_frame_counted_from_the_start():
 
 
 def test_lost_and_found_again():
-    tracker = scripted(language=lambda t: 0.1 if 4 <= t < 8 else 0.9, tracker=lambda t: 0.8 if t < 4 else 0.1)
-    states = [s.decision.state for s in tracker.track(CLIP.frames, Query(text="it"))]
-    assert states == ["tracking"] * 4 + ["lost"] * 4 + ["tracking"] * 4
+    tracker = scripted(
+        language=lambda t: 0.05 if 3 <= t < 8 else 0.9,
+        tracker=lambda t: 0.8 if t < 3 else 0.05,
+        fusion=FusionConfig(lost_after=3),
+    )
+    steps = list(tracker.track(CLIP.frames, Query(text="it")))
+    assert [s.decision.state for s in steps] == ["tracking"] * 5 + ["lost"] * 3 + ["tracking"] * 4
+    assert [s.fused.present for s in steps] == [True] * 5 + [False] * 3 + [True] * 4
     assert [index for index, _ in tracker.starts] == [0, 8]
 
 

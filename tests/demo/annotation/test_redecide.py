@@ -127,7 +127,7 @@ def test_a_later_start_hides_the_tracker_until_then(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("rule", "source"), [("language", "language"), ("tracker", "tracker")])
 def test_one_branch_alone(tmp_path: Path, rule: str, source: str) -> None:
     run = recorded(tmp_path, 2, BOTH)
-    result = redecide(run, FusionOverrides(rule=rule))  # type: ignore[arg-type]
+    result = redecide(run, FusionOverrides(FusionConfig(lost=0.25), rule=rule))  # type: ignore[arg-type]
     assert {row.decision.source for row in result.rows} == {source, None}
     for row in result.rows:
         branch = getattr(row, source)
