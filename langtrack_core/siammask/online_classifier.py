@@ -77,7 +77,7 @@ class OnlineClassifier:
     """
 
     def __init__(self, features: Sequence[Tensor], side: float) -> None:
-        first = np.stack([_averaged(feature) for feature in features])
+        first = np.stack([averaged(feature) for feature in features])
         self._first, channels, height, width = first.shape
         self._samples: _Array = np.zeros((MEMORY, channels, height + 4, width + 4), np.float32)
         self._labels: _Array = np.zeros((MEMORY, height, width), np.float32)
@@ -91,7 +91,7 @@ class OnlineClassifier:
 
     def scores(self, feature: Tensor) -> FloatArray:
         """``(25, 25)``: about 1 where the target is, about 0 elsewhere, for each cell of the grid."""
-        sample = np.pad(_averaged(feature), ((0, 0), (2, 2), (2, 2)))
+        sample = np.pad(averaged(feature), ((0, 0), (2, 2), (2, 2)))
         return _to_grid(correlate(self._filter, sample[None])[0])
 
     def learn(
@@ -123,7 +123,7 @@ class OnlineClassifier:
             self._count += 1
         else:
             place = self._first + int(np.argmin(self._weights[self._first :]))
-        self._samples[place, :, 2:-2, 2:-2] = _averaged(feature)
+        self._samples[place, :, 2:-2, 2:-2] = averaged(feature)
         self._labels[place] = _gaussian_label(centre_xy, side, self._labels.shape[1:])
         self._weights *= 1 - rate
         self._weights[place] = rate
@@ -153,7 +153,7 @@ class OnlineClassifier:
             direction = residual + squared / before * direction
 
 
-def _averaged(feature: Tensor) -> _Array:
+def averaged(feature: Tensor) -> _Array:
     """``(C, 16, 16)`` means of 2x2 cells, scaled to unit power."""
     pooled = F.avg_pool2d(feature.float(), 2)[0]
     pooled = pooled / pooled.square().sum(0).mean().sqrt().clamp(min=1e-6)

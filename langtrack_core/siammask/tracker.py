@@ -26,6 +26,7 @@ from ..guided_filter import refine_edges
 from ..masks import POSITIVE_ABOVE
 from ..types import Estimate, Frame, LangTrackError, check_box
 from .anchors import WINDOW, change_penalty, decode
+from .box_regressor import BoxRegressor
 from .crops import crop, paste
 from .network import ANCHORS, GRID, SEARCH_SIZE, TEMPLATE_SIZE, SiamMask, Template
 from .online_classifier import OnlineClassifier
@@ -46,6 +47,9 @@ class TrackerConfig:
         box_correction: in [0, 1], how far the mask's box is moved and stretched as it would have to be on the
             first frame to become the given box: a person with the kite, a car without its shadow.
         box_rate: in [0, 1], how far the size of the box follows the mask's from frame to frame; 1 at once.
+        regressor_weight: in [0, 1], weight of the box regressor's box against the mask's, where a person drew
+            the first one.
+        regressor_rate: in [0, 1], how far the size of the search follows the box regressor's, times score.
         refine_edges: move the mask's border to the edges of the picture. The box stays that of the mask
             before: on dev the boxes' mean AUC fell from 0.813 to 0.808 with the refined one.
     """
@@ -59,11 +63,14 @@ class TrackerConfig:
     classifier_weight: float = 0.0
     box_correction: float = 0.0
     box_rate: float = 1.0
+    regressor_weight: float = 0.0
+    regressor_rate: float = 0.0
     refine_edges: bool = False
 
     def __post_init__(self) -> None:
         shares = ("window_influence", "lr", "mask_threshold")
-        for name in (*shares, "classifier_weight", "box_correction", "box_rate"):
+        of_lite = ("classifier_weight", "box_correction", "box_rate", "regressor_weight", "regressor_rate")
+        for name in (*shares, *of_lite):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise LangTrackError(f"{name} must be in [0, 1], got {getattr(self, name)}.")
         if self.penalty_k < 0 or self.context < 0:
@@ -80,7 +87,8 @@ CONFIGS = {
     # classifier weight of 0.5 to 0.85 hardly differ.
     "lite": TrackerConfig(
         penalty_k=0.08, window_influence=0.4, lr=0.25, mask_threshold=0.45,
-        classifier_weight=0.7, box_correction=1.0, box_rate=0.5, refine_edges=True,
+        classifier_weight=0.7, box_correction=1.0, box_rate=0.5,
+        regressor_weight=0.5, regressor_rate=0.5, refine_edges=True,
     ),
 }  # fmt: skip
 
@@ -143,7 +151,10 @@ class SiamMaskTracker:
         self._padding: NDArray[np.uint8] | None = None
         self._classifier: OnlineClassifier | None = None
         self._correction: FloatArray | None = None  # shift in shares of the mask's box, log of the stretch
-        self._box_wh: FloatArray | None = None  # of the last estimate
+        self._box_wh: FloatArray | None = None  # of the last mask
+        self._regressor: BoxRegressor | None = None
+        self._first_wh: FloatArray | None = None  # that the regressor was fitted to
+        self._exact = False
 
     def init(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool = True) -> Estimate:
         """Learns the target from one frame, and gives what the tracker sees on that very frame.
@@ -197,12 +208,15 @@ class SiamMaskTracker:
         with torch.inference_mode():
             self._template = self.network.template(self._to_input(picture))
         self._target = target = _Target(centre, size)
-        self._classifier = self._correction = self._box_wh = None
+        self._classifier = self._correction = self._box_wh = self._regressor = None
+        self._first_wh, self._exact = size, exact
         if self.config.classifier_weight:
             self._classifier = self._new_classifier(frame, target)
         if self.config.box_correction and exact:
             correction = self._measure_correction(frame, target, box_cxcywh)
             self._correction = self.config.box_correction * correction
+        if self.config.regressor_rate or self.config.regressor_weight:
+            self._regressor = self._new_regressor(frame, target)
         return target
 
     def _look(self, frame: Frame, before: _Target) -> tuple[Estimate, _Target]:
@@ -237,10 +251,18 @@ class SiamMaskTracker:
         corner_xy = before.centre_xy - side / 2
         mask = paste(mask, corner_xy, side, int(row), int(column), frame.size_hw)
         height, width = frame.size_hw
+        sized: FloatArray | None = None
+        if self._regressor is not None and self._first_wh is not None:
+            place, zoom = self._regressor.correct(response.feature, boxes[:2, best])
+            first_side = self._context_side(self._first_wh)
+            sized_wh = self._first_wh * zoom * self._context_side(before.size_wh) / first_side
+            sized = np.concatenate([before.centre_xy + place / scale, sized_wh])
+            larger = float(np.sqrt(sized_wh.prod() / size.prod()))
+            size = size * larger ** (self.config.regressor_rate * score)
         centre = np.clip(centre, 0, (width, height))
         size = np.clip(size, 10, np.maximum((width, height), 10))
         regressed = cxcywh_to_xyxy([*centre, *size])
-        return self._estimate(frame, mask, regressed, score), _Target(centre, size)
+        return self._estimate(frame, mask, regressed, sized, score), _Target(centre, size)
 
     def _new_classifier(self, frame: Frame, target: _Target) -> OnlineClassifier:
         """Trained on what the target and its surroundings look like on the first frame."""
@@ -252,11 +274,25 @@ class SiamMaskTracker:
             picture = crop(frame.rgb, target.centre_xy, round(side / zoom), SEARCH_SIZE, self._padding)
             if mirrored:
                 picture = np.ascontiguousarray(picture[:, ::-1])
-            if blur:
-                picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), blur), np.uint8)
+            picture = _blurred(picture, blur)
             with torch.inference_mode():
                 features.append(self.network.search(self._template, self._to_input(picture)).feature)
         return OnlineClassifier(features, float(np.sqrt(size.prod())) * SEARCH_SIZE / side)
+
+    def _new_regressor(self, frame: Frame, target: _Target) -> BoxRegressor:
+        """Fitted to the target on the first frame, in several sizes and places."""
+        assert self._padding is not None
+        template, padding = self._template, self._padding
+        whole = SEARCH_SIZE / TEMPLATE_SIZE * self._context_side(target.size_wh)
+
+        def view(zoom: float, blur: float, shift_xy: FloatArray) -> torch.Tensor:
+            side = round(whole / zoom)
+            centre = target.centre_xy - np.multiply(shift_xy, side / SEARCH_SIZE)
+            picture = _blurred(crop(frame.rgb, centre, side, SEARCH_SIZE, padding), blur)
+            with torch.inference_mode():
+                return self.network.search(template, self._to_input(picture)).feature
+
+        return BoxRegressor(view)
 
     def _measure_correction(self, frame: Frame, target: _Target, box_cxcywh: FloatArray) -> FloatArray:
         """How far the mask's box is from the given one: shift in its widths and heights, log of the stretch.
@@ -288,9 +324,18 @@ class SiamMaskTracker:
         return best, float(penalty[best])
 
     def _estimate(
-        self, frame: Frame, mask: NDArray[np.float32], regressed_xyxy: FloatArray, score: float
+        self,
+        frame: Frame,
+        mask: NDArray[np.float32],
+        regressed_xyxy: FloatArray,
+        sized_cxcywh: FloatArray | None,
+        score: float,
     ) -> Estimate:
-        """The mask's own box and rotated rectangle, or the regressed box where the mask is empty."""
+        """The mask's own box and rotated rectangle, or the regressed box where the mask is empty.
+
+        Args:
+            sized_cxcywh: the box regressor's box, which draws the one that is given out towards it.
+        """
         outline = _largest_outline(mask > self.config.mask_threshold, self.config.min_mask_area)
         corners: FloatArray | None = None
         if outline is None:
@@ -303,6 +348,8 @@ class SiamMaskTracker:
             enclosing = np.concatenate([squares.min(0), squares.max(0)]).astype(np.float64)
             box = clip_box(self._corrected(enclosing), frame.size_hw)
             corners = cv2.boxPoints(cv2.minAreaRect(squares.astype(np.float32))).astype(np.float64)
+        if box is not None and sized_cxcywh is not None and self._exact:
+            box = clip_box(_between(box, sized_cxcywh, self.config.regressor_weight), frame.size_hw)
         mask = _remap_threshold(mask, self.config.mask_threshold)
         if self.config.refine_edges:
             mask = refine_edges(mask, frame.rgb)
@@ -319,6 +366,18 @@ class SiamMaskTracker:
             size = self._box_wh * (size / self._box_wh) ** self.config.box_rate
         self._box_wh = size
         return cxcywh_to_xyxy([*centre, *size])
+
+
+def _blurred(picture: NDArray[np.uint8], deviation: float) -> NDArray[np.uint8]:
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), deviation), np.uint8) if deviation else picture
+
+
+def _between(box_xyxy: FloatArray, other_cxcywh: FloatArray, weight: float) -> FloatArray:
+    """The box between two: mean of the centres, geometric mean of the sides; ``weight`` is the other's."""
+    x, y, w, h = xyxy_to_cxcywh(box_xyxy)
+    centre = (1 - weight) * np.array([x, y]) + weight * other_cxcywh[:2]
+    size = np.array([w, h]) ** (1 - weight) * other_cxcywh[2:] ** weight
+    return cxcywh_to_xyxy([*centre, *size])
 
 
 # --- masks -----------------------------------------------------------------------------------------------

@@ -237,3 +237,44 @@ def test_a_pasted_window_covers_what_its_cell_sees():
 def test_settings_out_of_range_are_refused(bad):
     with pytest.raises(LangTrackError, match="must be"):
         TrackerConfig(**{"penalty_k": 0.1, "window_influence": 0.4, "lr": 0.3, "mask_threshold": 0.3, **bad})
+
+
+class Growing(EmptyMasks):
+    """Takes the target to be in the middle and half as large again; its features are the picture's own."""
+
+    def search(self, template, pictures):
+        cls = torch.full((1, 10, 25, 25), -3.0)
+        cls[:, 7, 12, 12] = 3.0  # the square anchor, 64x64
+        loc = torch.zeros(1, 20, 25, 25)
+        loc[:, 10:] = np.log(1.5)
+        rgb = pictures[None].permute(0, 3, 1, 2).float() / 255
+        blurred = torch.nn.functional.avg_pool2d(rgb, 5, 1, 2)
+        feature = torch.nn.functional.interpolate(torch.cat([rgb, blurred, 1 - rgb], 1), (32, 32))
+        nothing = torch.zeros(1)
+        return Response(cls, loc, nothing, (nothing, nothing, nothing), feature)
+
+
+def test_the_box_regressor_keeps_the_size_of_a_part():
+    y, x = np.mgrid[:300, :400]
+    rings = 127 + 120 * np.cos(np.hypot(x - 200, y - 150) / 9)
+    picture = Frame(0, 0.0, np.repeat(rings[..., None], 3, axis=2).astype(np.uint8))
+    sides = {}
+    for rate in (0.0, 0.5):
+        tracker = SiamMaskTracker(Growing(), replace(CONFIGS["davis"], lr=0.3, regressor_rate=rate))
+        tracker.init(picture, [170, 120, 230, 180])
+        for _ in range(10):
+            box = tracker.update(picture).box_xyxy
+        sides[rate] = np.sqrt(np.prod(box[2:] - box[:2]))
+    assert sides[0.0] > 85 and sides[0.5] == pytest.approx(60, rel=0.15)
+
+
+def test_the_box_is_drawn_to_the_regressors_only_where_a_person_drew_it():
+    given = [170, 120, 230, 180]
+    rings = 127 + 120 * np.cos(np.hypot(*np.mgrid[-150:150, -200:200]) / 9)
+    picture = Frame(0, 0.0, np.repeat(rings[..., None], 3, axis=2).astype(np.uint8))
+    config = replace(CONFIGS["davis"], regressor_weight=1.0)
+    drawn, estimated = (
+        SiamMaskTracker(Growing(), config).init(picture, given, exact=exact).box_xyxy
+        for exact in (True, False)
+    )
+    assert box_iou(drawn, given) > 0.8 > box_iou(estimated, given)

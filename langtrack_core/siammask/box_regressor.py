@@ -1,0 +1,122 @@
+"""A linear regression from features to the box of one target, fitted to views of the first frame.
+
+The network gives the box of whole objects. Asked to follow a part (a head, a face, a can in a hand) its boxes
+and masks grow, a little each frame, until they hold the whole. `BoxRegressor` learns on the first frame what
+the given box looks like when it is too large, too small or beside the target, and says of a later frame how
+the search has to be moved and scaled to be right again. It is fitted once and to the box that a person drew,
+so it cannot drift (the box regression of R-CNN, Girshick et al., arXiv:1311.2524, in a tracker: Nam and Han,
+arXiv:1510.07945).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..geometry import FloatArray
+from .network import SEARCH_SIZE, TEMPLATE_SIZE
+from .online_classifier import CELL, averaged
+
+ZOOMS = (0.7, 0.8, 0.9, 1.0, 1.12, 1.25, 1.4)
+"""The first frame is seen at these sizes of the target. From one frame to the next it changes by far less."""
+
+BLURS = (0.0, 1.5)
+"""Each size is seen sharp and blurred (standard deviation in pixels of the crop): what moves is blurred."""
+
+SHIFT = 20.0
+"""The target lies up to so many crop pixels beside the middle of each view: a ring around it, so that places
+differ and their mean is the middle."""
+
+GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
+"""From view to view, around that ring: no two come to lie together."""
+
+OFFSETS_XY = ((0, 0), (-8, 0), (8, 0), (0, -8), (0, 8), (6, 6), (-6, -6))
+"""In each view the features are taken around the target and so many crop pixels beside it."""
+
+WINDOW = np.arange(-2, 3)
+"""Columns and rows of the window of features, in cells of the averaged features: 80 pixels, a little more
+than the target."""
+
+RIDGE = 0.1
+"""Weight of the squared map, as a share of the features' mean power. 0.02 to 0.5 hardly differ."""
+
+STEPS = 2
+"""The window is moved to the corrected place and read again."""
+
+MOST_SHIFT = 0.2
+"""Largest shift in one step, as a share of the target's usual side in the crop: half of it."""
+
+MOST_LOG_ZOOM = 0.4
+"""Largest logarithm of the zoom, a factor of 1.5: beyond the views nothing was learnt."""
+
+_SIDE = TEMPLATE_SIZE / 2.0
+
+
+class Correction(NamedTuple):
+    """What the regressor says of a crop.
+
+    Attributes:
+        place_xy: the target's centre in crop pixels from the middle.
+        zoom: how many times larger the target is in the crop than the search takes it to be.
+    """
+
+    place_xy: FloatArray
+    zoom: float
+
+
+class BoxRegressor:
+    """The map of one target.
+
+    Args:
+        view: gives the ``(1, C, 32, 32)`` search features of the first frame at a zoom, with a blur, and with
+            the target's centre shifted by ``(x, y)`` crop pixels from the middle.
+    """
+
+    def __init__(self, view: Callable[[float, float, FloatArray], Tensor]) -> None:
+        inputs, outputs = [], []
+        for number, (zoom, blur) in enumerate(product(ZOOMS, BLURS)):
+            angle = GOLDEN_ANGLE * number
+            shift = SHIFT * np.array([np.cos(angle), np.sin(angle)])
+            feature = averaged(view(zoom, blur, shift))
+            for offset in OFFSETS_XY:
+                inputs.append(_window(feature, np.add(shift, offset)))
+                outputs.append([*(-np.array(offset) / _SIDE), np.log(zoom)])
+        x, y = np.array(inputs), np.array(outputs)
+        self._input_mean, self._output_mean = x.mean(0), y.mean(0)
+        x, y = x - self._input_mean, y - self._output_mean
+        products = x @ x.T  # as many rows as views, far fewer than features
+        ridge = RIDGE * np.trace(products) / len(products)
+        self._map = x.T @ np.linalg.solve(products + ridge * np.eye(len(products)), y)
+
+    def correct(self, feature: Tensor, place_xy: FloatArray) -> Correction:
+        """Where the target is and how large, around a first guess of its centre (as in `Correction`)."""
+        pooled = averaged(feature)
+        log_zoom = 0.0
+        for _ in range(STEPS):
+            dx, dy, log_zoom = (_window(pooled, place_xy) - self._input_mean) @ self._map + self._output_mean
+            place_xy = place_xy + _SIDE * np.clip([dx, dy], -MOST_SHIFT, MOST_SHIFT)
+        return Correction(place_xy, float(np.exp(np.clip(log_zoom, -MOST_LOG_ZOOM, MOST_LOG_ZOOM))))
+
+
+def _window(feature: NDArray[np.float32], place_xy: FloatArray) -> FloatArray:
+    """The features ``(C, 16, 16)`` on a grid around a place, bilinear, scaled to unit power."""
+    column, row = (np.asarray(place_xy) + (SEARCH_SIZE - 1) / 2 - CELL / 4) / CELL
+    rows = _between(feature, row + WINDOW, axis=1)
+    window = _between(rows, column + WINDOW, axis=2).astype(np.float64)
+    return (window / np.sqrt(np.square(window).sum(0).mean() + 1e-6)).ravel()
+
+
+def _between(values: NDArray[np.float32], places: FloatArray, axis: int) -> NDArray[np.float32]:
+    """Linear interpolation along an axis; outside, the outermost value."""
+    last = values.shape[axis] - 1
+    places = np.clip(places, 0, last)
+    low = np.minimum(places.astype(int), last - 1)
+    shape = [1] * values.ndim
+    shape[axis] = len(places)
+    share = (places - low).astype(np.float32).reshape(shape)
+    return values.take(low, axis) * (1 - share) + values.take(low + 1, axis) * share
