@@ -1,14 +1,14 @@
-"""From raw scores to probabilities: fitted on the dev sets, stored in the checkpoint's metadata.
+"""From raw scores to probabilities: fitted on clips, stored in the checkpoint's metadata.
 
 python -m langtrack_core calibrate language --data DEV [--write]
-python -m langtrack_core calibrate language --data TRAIN --held-out [--write]
-python -m langtrack_core calibrate tracker --data DEV [--write] [--plot FILE.html]
+python -m langtrack_core calibrate tracker --data DEV --data CLIPS --check OTHERS [--write] [--plot FILE.html]
 
 An estimate is right when the IoU of its mask with the true one, or of the boxes where no masks are
-annotated, is above 0.5. The language branch is asked every sentence of a
-clip and also sentences of other clips, of which nothing is to be found: there every box is wrong. The
-tracker starts on the first true box and follows to the end. Printed is the expected calibration error
-before (the bare sigmoid, or the raw score) and after.
+annotated, is above 0.5. The language branch is asked every sentence of a clip and also sentences of other
+clips, of which nothing is to be found: there every box is wrong. The tracker starts on the first true box and
+follows to the end. Printed is the expected calibration error before (the bare sigmoid, or the raw score),
+after, on each clip by the curve that the other clips give, and on the clips of ``--check``, which nothing is
+fitted to. The third and the fourth are what a new clip may expect.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,7 +34,7 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import Checkpoint
 from langtrack_core.weights.load import build_segmenter, build_tracker, choose
 
-from .datasets import Sequence, davis_sequences, held_out_clips
+from .datasets import Sequence, davis_sequences, guess_kind, held_out_clips, open_sequences
 from .evaluation.protocol import Item, dev_sequences
 from .evaluation.same_kind import same_kind
 from .evaluation.single_branch import overlaps_after_start, tracker_records
@@ -47,11 +49,29 @@ OWN_PER_FOREIGN = 4
 """Sentences that fit the clip, for each that does not: people mostly ask for what is there."""
 
 FOREIGN_FRAMES = 8
-"""Number of frames of each other clip on which the tracker has no target; about a seventh of all frames."""
+"""Number of frames of another clip on which the tracker has no target,"""
+
+FOREIGN_CLIPS = 6
+"""and number of other clips that it is shown so; about a third of all frames."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="folder with davis and boxes in it")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="DIR",
+        help="folder with davis and boxes in it, or any data set of clips; may be given several times",
+    )
+    parser.add_argument(
+        "--check",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="such a folder, which is measured and not fitted to",
+    )
     parser.add_argument(
         "--held-out", action="store_true",
         help="the folder holds davis, of which the clips are taken that trainings of language leave out",
@@ -67,22 +87,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fits ``args.target``, "language" or "tracker"."""
     chosen = choose(args.weights)[args.target]
-    sequences = _held_out(args.data) if args.held_out else dev_sequences(args.data)
+    read = _held_out if args.held_out else _clips
+    sequences = [sequence for folder in args.data for sequence in read(folder)]
+    unseen = [sequence for folder in args.check for sequence in _clips(folder)]
     if args.target == "language":
-        scores, right = language_scores(build_segmenter(chosen, args.device).segmenter, sequences)
-        bare = Calibration()
-        raw = np.array([bare(score) for score in scores])
+        segmenter = build_segmenter(chosen, args.device).segmenter
+        clips, others = language_scores(segmenter, sequences), language_scores(segmenter, unseen)
     else:
         tracker = build_tracker(chosen, args.device).new_tracker()
         uncalibrated = SiamMaskTracker(tracker.network, tracker.config, device=args.device)
-        scores, right = tracker_scores(uncalibrated, sequences)
-        raw = scores
-    calibration = Calibration(*fit_calibration(scores, right))
-    fitted = np.array([calibration(score) for score in scores])
+        clips, others = tracker_scores(uncalibrated, sequences), tracker_scores(uncalibrated, unseen)
+    scores, right = joined(clips)
+    calibration = fit(clips)
+    raw, fitted = (
+        scores if args.target == "tracker" else apply(Calibration(), scores),
+        apply(calibration, scores),
+    )
     print(f"{len(scores)} boxes, {np.mean(right):.1%} right; {calibration}")
     before, after = calibration_error(raw, right), calibration_error(fitted, right)
     print(f"expected calibration error {before:.3f} -> {after:.3f}")
     print_reliability(fitted, right)
+    if len(clips) > 1:
+        left_out = left_out_probabilities(clips)
+        print(f"each clip by the others' curve: error {calibration_error(left_out, right):.3f}")
+        print_reliability(left_out, right)
+    if others:
+        scores_there, right_there = joined(others)
+        there = apply(calibration, scores_there)
+        print(f"{len(there)} boxes of --check: error {calibration_error(there, right_there):.3f}")
+        print_reliability(there, right_there)
     if args.plot:
         errors = (before, after)
         write_text(args.plot, reliability_page(args.target, raw, fitted, right, errors))
@@ -93,6 +126,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _clips(folder: Path) -> list[Sequence]:
+    """Of a folder like dev, or of any data set of clips whose kind can be told."""
+    kind = guess_kind(folder)
+    return dev_sequences(folder) if kind is None else open_sequences(kind, folder)
+
+
 def _held_out(folder: Path) -> list[Sequence]:
     """The clips of a training set's ``davis`` that no training of the language branch sees."""
     sequences = davis_sequences(folder / "davis")
@@ -100,12 +139,40 @@ def _held_out(folder: Path) -> list[Sequence]:
     return [sequence for sequence in sequences if sequence.name in names]
 
 
+class ClipScores(NamedTuple):
+    """Raw scores of one clip, and whether the box of each was right (1) or not (0)."""
+
+    scores: FloatArray
+    right: FloatArray
+
+
+def joined(clips: Iterable[ClipScores]) -> ClipScores:
+    """All clips as one."""
+    scores, right = zip(*clips, strict=True)
+    return ClipScores(np.concatenate(scores), np.concatenate(right))
+
+
+def fit(clips: Iterable[ClipScores]) -> Calibration:
+    return Calibration(*fit_calibration(*joined(clips)))
+
+
+def apply(calibration: Calibration, scores: FloatArray) -> FloatArray:
+    return np.array([calibration(score) for score in scores])
+
+
+def left_out_probabilities(clips: list[ClipScores]) -> FloatArray:
+    """Probabilities in the order of `joined`, each clip's by the curve that all others give."""
+    curves = [fit(clips[:i] + clips[i + 1 :]) for i in range(len(clips))]
+    return np.concatenate([apply(curve, clip.scores) for curve, clip in zip(curves, clips, strict=True)])
+
+
 def language_scores(
     segmenter: DMNSegmenter, sequences: list[Sequence], stride: int = LANGUAGE_STRIDE
-) -> tuple[FloatArray, FloatArray]:
-    """Raw scores and whether each box was right, a clip's own sentences and foreign ones alike."""
-    scores, right = [], []
+) -> list[ClipScores]:
+    """Of each clip, asked its own sentences and foreign ones alike."""
+    clips = []
     for sequence in tqdm(sequences, "language", leave=False):
+        scores, right = [], []
         truth = sequence.boxes_xyxy
         own = [segmenter.encode(text) for text in sequence.expressions]
         others = [other for other in sequences if not same_kind(other, sequence)]
@@ -130,26 +197,28 @@ def language_scores(
                 else:
                     overlap = box_iou(box, np.nan_to_num(truth[frame.index]))
                 right.append(float(encoded in own and overlap > 0.5))
-    return np.array(scores), np.array(right)
+        clips.append(ClipScores(np.array(scores), np.array(right)))
+    return clips
 
 
-def tracker_scores(tracker: SiamMaskTracker, sequences: list[Sequence]) -> tuple[FloatArray, FloatArray]:
-    """Raw scores of all annotated frames, and of foreign clips, and whether each box was right.
+def tracker_scores(tracker: SiamMaskTracker, sequences: list[Sequence]) -> list[ClipScores]:
+    """Of each clip: all annotated frames, and frames of other clips, where every box is wrong.
 
     Args:
         tracker: without a calibration, so that its confidences are its raw scores.
     """
-    scores, right = [], []
+    clips = []
     records = tracker_records(tracker, [Item(s.name, s, None, "box") for s in sequences])
-    for sequence, record in zip(sequences, records, strict=True):
+    for place, (sequence, record) in enumerate(zip(sequences, records, strict=True)):
         ious = overlaps_after_start(record)
         counted = ~np.isnan(ious)
-        scores.append(record.predictions["tracker"].confidence[1:][counted])
-        right.append(ious[counted] > 0.5)
-        foreign = foreign_scores(tracker, sequence, [o for o in sequences if not same_kind(o, sequence)])
-        scores.append(foreign)
-        right.append(np.zeros(len(foreign), bool))
-    return np.concatenate(scores), np.concatenate(right).astype(np.float64)
+        later = sequences[place + 1 :] + sequences[:place]
+        others = [other for other in later if not same_kind(other, sequence)]
+        foreign = foreign_scores(tracker, sequence, others[:FOREIGN_CLIPS])
+        own = record.predictions["tracker"].confidence[1:][counted]
+        right = np.concatenate([ious[counted] > 0.5, np.zeros(len(foreign))])
+        clips.append(ClipScores(np.concatenate([own, foreign]), right))
+    return clips
 
 
 def foreign_scores(tracker: SiamMaskTracker, sequence: Sequence, others: list[Sequence]) -> FloatArray:

@@ -8,8 +8,13 @@ from safetensors.torch import safe_open, save_file
 from langtrack_core.fusion import Calibration
 from langtrack_core.types import LangTrackError
 from langtrack_lab.calibrate import (
+    ClipScores,
+    apply,
     calibration_error,
+    fit,
     fit_calibration,
+    joined,
+    left_out_probabilities,
     reliability,
     reliability_page,
     store,
@@ -68,3 +73,19 @@ def test_reliability_by_hand_and_drawn():
     page = reliability_page("tracker", said, said, right, (0.2, 0.1))
     assert "Reliability of the tracker" in page and "error 0.100" in page and page.count("<path") >= 3
     assert "http" not in page
+
+
+def made_clip(seed, slope, n=400):
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(0, 3, n)
+    return ClipScores(scores, (rng.random(n) < 1 / (1 + np.exp(-slope * scores))).astype(float))
+
+
+def test_a_clip_left_out_is_judged_by_the_curve_of_the_others():
+    clips = [made_clip(seed, 1.0) for seed in range(3)] + [made_clip(3, -1.0)]  # the last one is unlike them
+    left_out = left_out_probabilities(clips)
+    scores, right = joined(clips)
+    assert left_out.shape == scores.shape
+    np.testing.assert_allclose(left_out[1200:], apply(fit(clips[:3]), clips[3].scores))
+    within = apply(fit(clips), scores)
+    assert calibration_error(left_out[1200:], right[1200:]) > calibration_error(within[1200:], right[1200:])
