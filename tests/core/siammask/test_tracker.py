@@ -278,3 +278,38 @@ def test_the_box_is_drawn_to_the_regressors_only_where_a_person_drew_it():
         for exact in (True, False)
     )
     assert box_iou(drawn, given) > 0.8 > box_iou(estimated, given)
+
+
+class SeesBright(CannedNetwork):
+    """The target is what is bright, wherever in the crop; nothing else is like it."""
+
+    def search(self, template, pictures):
+        brightness = torch.nn.functional.avg_pool2d(pictures[None, ..., 0].float(), 31, 8, 15)[0, 3:28, 3:28]
+        row, column = divmod(int(brightness.argmax()), 25)
+        cls = torch.full((1, 10, 25, 25), -4.0)
+        cls[:, 5 + 2, row, column] = 4.0 if brightness.max() > 120 else -4.0
+        cls[:, :5] = 0.0
+        nothing = torch.zeros(1)
+        return Response(
+            cls, torch.zeros(1, 20, 25, 25), nothing, (nothing, nothing, nothing), torch.zeros(1, 3, 32, 32)
+        )
+
+
+def bright_at(index, centre_xy):
+    rgb = np.full((360, 640, 3), 30, np.uint8)
+    if centre_xy is not None:
+        cv2.circle(rgb, centre_xy, 15, (255, 255, 255), -1)
+    return Frame(index, index / 25, rgb)
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_a_target_that_comes_back_far_away_is_found_again(everywhere):
+    config = replace(CONFIGS["davis"], search_everywhere=everywhere)
+    tracker = SiamMaskTracker(SeesBright(), config)
+    tracker.init(bright_at(0, (80, 80)), [65, 65, 95, 95])
+    assert tracker.update(bright_at(1, (82, 80))).confidence > 0.9
+    for index in range(2, 60):
+        assert tracker.update(bright_at(index, None)).confidence < 0.1
+    found = [tracker.update(bright_at(index, (560, 290))).confidence > 0.9 for index in range(60, 200)]
+    assert any(found) == everywhere
+    assert (sum(found) > 3) == everywhere  # and is followed from there
