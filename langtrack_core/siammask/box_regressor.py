@@ -54,6 +54,10 @@ MOST_SHIFT = 0.2
 MOST_LOG_ZOOM = 0.4
 """Largest logarithm of the zoom, a factor of 1.5: beyond the views nothing was learnt."""
 
+STRANGE, KNOWN = 0.6, 0.9
+"""Cosine between the window and the nearest one that was learnt: up to the first the regressor is not
+trusted, from the second on fully. Persons who turn fall below 0.7, rigid things stay over 0.85."""
+
 _SIDE = TEMPLATE_SIZE / 2.0
 
 
@@ -63,10 +67,12 @@ class Correction(NamedTuple):
     Attributes:
         place_xy: the target's centre in crop pixels from the middle.
         zoom: how many times larger the target is in the crop than the search takes it to be.
+        trust: in [0, 1], how far the window looks like one that was learnt.
     """
 
     place_xy: FloatArray
     zoom: float
+    trust: float
 
 
 class BoxRegressor:
@@ -87,6 +93,7 @@ class BoxRegressor:
                 inputs.append(_window(feature, np.add(shift, offset)))
                 outputs.append([*(-np.array(offset) / _SIDE), np.log(zoom)])
         x, y = np.array(inputs), np.array(outputs)
+        self._learnt = x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-6)
         self._input_mean, self._output_mean = x.mean(0), y.mean(0)
         x, y = x - self._input_mean, y - self._output_mean
         products = x @ x.T  # as many rows as views, far fewer than features
@@ -96,11 +103,14 @@ class BoxRegressor:
     def correct(self, feature: Tensor, place_xy: FloatArray) -> Correction:
         """Where the target is and how large, around a first guess of its centre (as in `Correction`)."""
         pooled = averaged(feature)
-        log_zoom = 0.0
+        window, log_zoom = np.empty(0), 0.0
         for _ in range(STEPS):
-            dx, dy, log_zoom = (_window(pooled, place_xy) - self._input_mean) @ self._map + self._output_mean
+            window = _window(pooled, place_xy)
+            dx, dy, log_zoom = (window - self._input_mean) @ self._map + self._output_mean
             place_xy = place_xy + _SIDE * np.clip([dx, dy], -MOST_SHIFT, MOST_SHIFT)
-        return Correction(place_xy, float(np.exp(np.clip(log_zoom, -MOST_LOG_ZOOM, MOST_LOG_ZOOM))))
+        zoom = float(np.exp(np.clip(log_zoom, -MOST_LOG_ZOOM, MOST_LOG_ZOOM)))
+        likeness = float((self._learnt @ window).max() / (np.linalg.norm(window) + 1e-6))
+        return Correction(place_xy, zoom, float(np.clip((likeness - STRANGE) / (KNOWN - STRANGE), 0, 1)))
 
 
 def _window(feature: NDArray[np.float32], place_xy: FloatArray) -> FloatArray:

@@ -48,9 +48,10 @@ class TrackerConfig:
         box_correction: in [0, 1], how far the mask's box is moved and stretched as it would have to be on the
             first frame to become the given box: a person with the kite, a car without its shadow.
         box_rate: in [0, 1], how far the size of the box follows the mask's from frame to frame; 1 at once.
-        regressor_weight: in [0, 1], weight of the box regressor's box against the mask's, where a person drew
-            the first one.
-        regressor_rate: in [0, 1], how far the size of the search follows the box regressor's, times score.
+        regressor_weight: in [0, 1], weight of the box regressor's box against the mask's, times its trust;
+            only where a person drew the first one.
+        regressor_rate: in [0, 1], how far the size of the search follows the box regressor's, times trust and
+            score.
         search_everywhere: look for a target that is out of sight in the rest of the picture too.
         refine_edges: move the mask's border to the edges of the picture. The box stays that of the mask
             before: on dev the boxes' mean AUC fell from 0.813 to 0.808 with the refined one.
@@ -91,7 +92,7 @@ CONFIGS = {
     "lite": TrackerConfig(
         penalty_k=0.08, window_influence=0.4, lr=0.25, mask_threshold=0.45,
         classifier_weight=0.7, box_correction=1.0, box_rate=0.5,
-        regressor_weight=0.6, regressor_rate=0.5, search_everywhere=True, refine_edges=True,
+        regressor_weight=0.7, regressor_rate=0.5, search_everywhere=True, refine_edges=True,
     ),
 }  # fmt: skip
 
@@ -107,7 +108,7 @@ FAMILIAR_SCORE = 0.3
 """From this score of the online classifier on, the network's score counts in full; below, it shrinks in
 proportion. On dev 95 % of the right masks have 0.42 or more, a look-alike behind a pole 0.15 to 0.25."""
 
-RATIO_SHARE = 0.4
+RATIO_SHARE = 0.3
 """How much the box regressor counts for the ratio of the sides, against its part in place and area: it knows
 only the ratio of the first frame. In full, a car that turns loses 0.05 of its clip's AUC."""
 
@@ -301,17 +302,22 @@ class SiamMaskTracker:
         mask = paste(mask, corner_xy, side, int(row), int(column), frame.size_hw)
         height, width = frame.size_hw
         sized: FloatArray | None = None
+        weight = 0.0
         if self._regressor is not None and self._first_wh is not None:
-            place, zoom = self._regressor.correct(response.feature, boxes[:2, best])
+            place, zoom, trust = self._regressor.correct(response.feature, boxes[:2, best])
             first_side = self._context_side(self._first_wh)
             sized_wh = self._first_wh * zoom * self._context_side(before.size_wh) / first_side
-            sized = np.concatenate([before.centre_xy + place / scale, sized_wh])
+            sized = cxcywh_to_xyxy([*(before.centre_xy + place / scale), *sized_wh])
             larger = float(np.sqrt(sized_wh.prod() / size.prod()))
-            size = size * larger ** (self.config.regressor_rate * score)
+            size = size * larger ** (self.config.regressor_rate * trust * score)
+            weight = self.config.regressor_weight * trust
         centre = np.clip(centre, 0, (width, height))
         size = np.clip(size, 10, np.maximum((width, height), 10))
         regressed = cxcywh_to_xyxy([*centre, *size])
-        estimate, box_wh = self._estimate(frame, mask, regressed, sized, before.box_wh, score)
+        estimate, box_wh = self._estimate(frame, mask, regressed, before.box_wh, score)
+        if estimate.box_xyxy is not None and sized is not None and self._exact:
+            box = clip_box(_between(estimate.box_xyxy, sized, weight), frame.size_hw)
+            estimate = replace(estimate, box_xyxy=box)
         return _View(estimate, _Target(centre, size, box_wh), score)
 
     def _new_classifier(self, frame: Frame, target: _Target) -> OnlineClassifier:
@@ -376,14 +382,12 @@ class SiamMaskTracker:
         frame: Frame,
         mask: NDArray[np.float32],
         regressed_xyxy: FloatArray,
-        sized_cxcywh: FloatArray | None,
         last_box_wh: FloatArray | None,
         score: float,
     ) -> tuple[Estimate, FloatArray | None]:
         """The mask's own box and rotated rectangle, or the regressed box where the mask is empty.
 
         Args:
-            sized_cxcywh: the box regressor's box, which draws the one that is given out towards it.
             last_box_wh: size of the last mask's box.
 
         Returns:
@@ -403,8 +407,6 @@ class SiamMaskTracker:
             last_box_wh = xyxy_to_cxcywh(corrected)[2:]
             box = clip_box(corrected, frame.size_hw)
             corners = cv2.boxPoints(cv2.minAreaRect(squares.astype(np.float32))).astype(np.float64)
-        if box is not None and sized_cxcywh is not None and self._exact:
-            box = clip_box(_between(box, sized_cxcywh, self.config.regressor_weight), frame.size_hw)
         mask = _remap_threshold(mask, self.config.mask_threshold)
         if self.config.refine_edges:
             mask = refine_edges(mask, frame.rgb)
@@ -426,17 +428,17 @@ def _blurred(picture: NDArray[np.uint8], deviation: float) -> NDArray[np.uint8]:
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), deviation), np.uint8) if deviation else picture
 
 
-def _between(box_xyxy: FloatArray, other_cxcywh: FloatArray, weight: float) -> FloatArray:
+def _between(box_xyxy: FloatArray, other_xyxy: FloatArray, weight: float) -> FloatArray:
     """The box between two: mean of the centres, geometric means of the areas and of the ratios of the sides.
 
     ``weight`` is the other's, but for the ratio, which counts for `RATIO_SHARE` of it.
     """
-    x, y, w, h = xyxy_to_cxcywh(box_xyxy)
-    centre = (1 - weight) * np.array([x, y]) + weight * other_cxcywh[:2]
-    larger = other_cxcywh[2:] / (w, h)
+    box, other = xyxy_to_cxcywh(box_xyxy), xyxy_to_cxcywh(other_xyxy)
+    centre = (1 - weight) * box[:2] + weight * other[:2]
+    larger = other[2:] / box[2:]
     area, ratio = float(larger.prod()), float(larger[0] / larger[1])
     stretch = ratio ** (weight * RATIO_SHARE / 2)
-    size = np.array([w * stretch, h / stretch]) * area ** (weight / 2)
+    size = box[2:] * (stretch, 1 / stretch) * area ** (weight / 2)
     return cxcywh_to_xyxy([*centre, *size])
 
 

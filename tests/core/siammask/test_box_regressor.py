@@ -29,17 +29,23 @@ def regressor():
 @pytest.mark.parametrize("shift_xy", [(0, 0), (10, -12)])
 def test_place_and_size_are_found_from_a_guess_beside_the_target(regressor, zoom, shift_xy):
     guess = np.add(shift_xy, (5, -4))
-    place, measured = regressor.correct(view(zoom, 0.0, shift_xy), guess)
+    place, measured, _ = regressor.correct(view(zoom, 0.0, shift_xy), guess)
     assert measured == pytest.approx(zoom, rel=0.1)
     assert np.abs(place - shift_xy).max() < 4
 
 
 def test_a_size_that_it_never_saw_is_bounded(regressor):
     for zoom in (0.1, 5.0):
-        _, measured = regressor.correct(view(zoom, 0.0, (0, 0)), np.zeros(2))
+        _, measured, _ = regressor.correct(view(zoom, 0.0, (0, 0)), np.zeros(2))
         assert np.exp(-MOST_LOG_ZOOM) <= measured <= np.exp(MOST_LOG_ZOOM)
 
 
+def test_it_is_trusted_as_far_as_the_target_looks_as_on_the_first_frame(regressor):
+    same, other = view(1.0, 0.0, (0, 0)), torch.randn(1, CHANNELS, 32, 32)
+    trusts = [regressor.correct(feature, np.zeros(2)).trust for feature in (same, other)]
+    assert trusts[0] > 0.9 and trusts[1] < 0.1
+
+
 def test_a_guess_outside_the_crop_reads_its_border(regressor):
-    place, measured = regressor.correct(view(1.0, 0.0, (0, 0)), np.array([400.0, -400.0]))
+    place, measured, _ = regressor.correct(view(1.0, 0.0, (0, 0)), np.array([400.0, -400.0]))
     assert np.isfinite(place).all() and np.isfinite(measured)
