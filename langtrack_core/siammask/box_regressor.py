@@ -54,7 +54,7 @@ MOST_SHIFT = 0.2
 MOST_LOG_ZOOM = 0.4
 """Largest logarithm of the zoom, a factor of 1.5: beyond the views nothing was learnt."""
 
-STRANGE, KNOWN = 0.6, 0.9
+STRANGE, KNOWN = 0.5, 0.9
 """Cosine between the window and the nearest one that was learnt: up to the first the regressor is not
 trusted, from the second on fully. Persons who turn fall below 0.7, rigid things stay over 0.85."""
 
