@@ -7,8 +7,8 @@ runs through the centres of the outermost pixels, given as indices. Everything i
 product's half-open convention instead.
 
 The lite tracker adds six things, which the published presets leave off: an `OnlineClassifier`, trained while
-tracking; a `BoxRegressor`, fitted to the first frame; masks refined to the edges of the picture; a box that is
-corrected, so that it encloses the same parts of the target as the given one did; a box whose size changes
+tracking; a `BoxRegressor`, fitted to the first frame; masks refined to the edges of the picture; a box that
+is corrected, so that it encloses the same parts of the target as the given one did; a box whose size changes
 slowly; and a look at the rest of the picture when the target is out of sight.
 """
 
