@@ -103,7 +103,8 @@ class BoxRegressor:
     def correct(self, feature: Tensor, place_xy: FloatArray) -> Correction:
         """Where the target is and how large, around a first guess of its centre (as in `Correction`)."""
         pooled = averaged(feature)
-        window, log_zoom = np.empty(0), 0.0
+        window: FloatArray = np.empty(0)
+        log_zoom = 0.0
         for _ in range(STEPS):
             window = _window(pooled, place_xy)
             dx, dy, log_zoom = (window - self._input_mean) @ self._map + self._output_mean
