@@ -10,7 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from .geometry import FloatArray
@@ -33,25 +33,6 @@ def binarise(mask_u8: NDArray[np.uint8]) -> BoolMask:
     if mask_u8.dtype != np.uint8:
         raise ValueError(f"mask_u8 must be uint8 in 0 to 255, got {mask_u8.dtype}")
     return mask_u8 > POSITIVE_ABOVE
-
-
-def box_to_mask(box_xyxy: ArrayLike, size_hw: tuple[int, int]) -> BoolMask:
-    """A box filled with ones.
-
-    Args:
-        box_xyxy: corners in pixels; parts outside the picture are cut off.
-        size_hw: height and width of the mask.
-
-    Returns:
-        ``(H, W)`` bool; a pixel is set when its centre lies in the half-open box.
-    """
-    height, width = size_hw
-    x1, y1, x2, y2 = np.asarray(box_xyxy, dtype=np.float64)
-    columns = np.arange(width) + 0.5
-    rows = np.arange(height) + 0.5
-    inside_x = (columns >= x1) & (columns < x2)
-    inside_y = (rows >= y1) & (rows < y2)
-    return inside_y[:, None] & inside_x[None, :]
 
 
 def largest_component(mask: BoolMask) -> BoolMask:

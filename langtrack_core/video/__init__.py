@@ -18,7 +18,7 @@ Interlaced video is read as it is. `VideoInfo.notes` say which of this matters.
 from .backward import read_backward
 from .pictures import FOLDER_FPS, MAX_SIDE, PICTURE_SUFFIXES, read_picture
 from .reader import VideoInfo, probe, read_frames
-from .writer import PRORES_4444, VP9_ALPHA, Encoding, VideoWriter
+from .writer import Encoding, VideoWriter
 
 __all__ = [
     "probe",
@@ -28,8 +28,6 @@ __all__ = [
     "VideoInfo",
     "VideoWriter",
     "Encoding",
-    "VP9_ALPHA",
-    "PRORES_4444",
     "FOLDER_FPS",
     "MAX_SIDE",
     "PICTURE_SUFFIXES",

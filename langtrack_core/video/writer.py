@@ -1,4 +1,4 @@
-"""Write video: H.264 that every browser plays, and with an alpha plane VP9 and ProRes 4444."""
+"""Write video: H.264 that every browser plays, or what another `Encoding` says."""
 
 from __future__ import annotations
 
@@ -58,21 +58,6 @@ H264 = Encoding(
     container_options={"movflags": "+faststart"},
 )
 """What every browser plays: yuv420p, index before the data."""
-
-VP9_ALPHA = Encoding(
-    *("webm", "libvpx-vp9", "yuva420p", 4, False),
-    options={"crf": "20", "b": "0", "deadline": "good", "cpu-used": "5"},
-    container_options={},
-)
-"""WebM with transparency, as browsers based on Chromium, and Firefox, show it. The alpha is a second stream
-of VP9 inside: FFmpeg gives it when its decoder ``libvpx-vp9`` is asked for by name."""
-
-PRORES_4444 = Encoding(
-    *("mov", "prores_ks", "yuva444p10le", 4, False),
-    options={"profile": "4444", "alpha_bits": "16", "vendor": "apl0"},
-    container_options={},
-)
-"""QuickTime with transparency for video editors: every frame by itself, lossless alpha, large files."""
 
 RESERVED_BYTES = 64 * 1024
 """Bytes that are written before the first frame, so that a full disk is noticed before a run and not after

@@ -7,15 +7,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pycocotools import mask as coco_mask
 
 from langtrack_core.geometry import FloatArray, xywh_to_xyxy
-from langtrack_core.masks import BoolMask, box_to_mask, enclosing_box
+from langtrack_core.masks import BoolMask, enclosing_box
 from langtrack_core.types import LangTrackError
 from langtrack_core.video.pictures import pictures_in
 
 from ..truth.mask_files import read_mask
 from .files import existing, first_existing, read_json
+
+
+def box_to_mask(box_xyxy: ArrayLike, size_hw: tuple[int, int]) -> BoolMask:
+    """A box filled with ones.
+
+    Args:
+        box_xyxy: corners in pixels; parts outside the picture are cut off.
+        size_hw: height and width of the mask.
+
+    Returns:
+        ``(H, W)`` bool; a pixel is set when its centre lies in the half-open box.
+    """
+    height, width = size_hw
+    x1, y1, x2, y2 = np.asarray(box_xyxy, dtype=np.float64)
+    columns = np.arange(width) + 0.5
+    rows = np.arange(height) + 0.5
+    inside_x = (columns >= x1) & (columns < x2)
+    inside_y = (rows >= y1) & (rows < y2)
+    return inside_y[:, None] & inside_x[None, :]
 
 
 @dataclass(frozen=True)

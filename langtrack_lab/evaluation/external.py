@@ -25,11 +25,12 @@ from typing import NamedTuple
 import numpy as np
 
 from langtrack_core.geometry import FloatArray
-from langtrack_core.masks import BoolMask, box_to_mask, enclosing_box
+from langtrack_core.masks import BoolMask, enclosing_box
 from langtrack_core.types import LangTrackError, shorten
 from langtrack_core.video import read_picture
 
 from ..datasets import ONE_BASED
+from ..datasets.pictures import box_to_mask
 from ..truth.box_files import numbers_in, read_boxes, read_lines
 from .protocol import Init, Item, items_of
 from .results import Results

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.geometry import FloatArray
-from langtrack_core.masks import BoolMask, box_to_mask, mask_iou
+from langtrack_core.masks import BoolMask, mask_iou
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_picture
@@ -32,6 +32,7 @@ from langtrack_core.weights.load import build_segmenter, choose
 
 from ..datasets import Referral, Sequence, held_out_photos, open_dataset
 from ..datasets.files import read_json
+from ..datasets.pictures import box_to_mask
 from ..metrics.boxes import box_ious
 from ..truth.mask_files import read_mask
 from .protocol import Item, dev_sequences

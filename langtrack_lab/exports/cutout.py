@@ -13,9 +13,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from langtrack_core.masks import BoolMask
-from langtrack_core.video import PRORES_4444, VP9_ALPHA, Encoding, VideoWriter
+from langtrack_core.video import Encoding, VideoWriter
 
 from .clip import Clip
+
+VP9_ALPHA = Encoding(
+    *("webm", "libvpx-vp9", "yuva420p", 4, False),
+    options={"crf": "20", "b": "0", "deadline": "good", "cpu-used": "5"},
+    container_options={},
+)
+"""WebM with transparency, as browsers based on Chromium, and Firefox, show it. The alpha is a second stream
+of VP9 inside: FFmpeg gives it when its decoder ``libvpx-vp9`` is asked for by name."""
+
+PRORES_4444 = Encoding(
+    *("mov", "prores_ks", "yuva444p10le", 4, False),
+    options={"profile": "4444", "alpha_bits": "16", "vendor": "apl0"},
+    container_options={},
+)
+"""QuickTime with transparency for video editors: every frame by itself, lossless alpha, large files."""
 
 RIM = 16
 """Pixels around a target that keep their colour under full transparency in a video: its blocks and its halved

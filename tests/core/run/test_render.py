@@ -7,7 +7,6 @@ import pytest
 from fake_branches import oracle_tracker
 from synthetic import moving_object
 
-from langtrack_core.masks import box_to_mask
 from langtrack_core.run.render import PANELS, Panel, Style, draw, line_width
 from langtrack_core.types import Branch, Decision, Estimate, Frame, Query, Reason, State, Step
 
@@ -27,7 +26,10 @@ def decision(fused: Estimate, source: Branch = "language", state: State = "track
 
 
 def box_estimate(box: np.ndarray = BOX) -> Estimate:
-    return Estimate.from_mask(box_to_mask(box, SIZE_HW).astype(np.float32), 0.75)
+    x1, y1, x2, y2 = box.astype(int)
+    mask_prob = np.zeros(SIZE_HW, np.float32)
+    mask_prob[y1:y2, x1:x2] = 1
+    return Estimate.from_mask(mask_prob, 0.75)
 
 
 @pytest.mark.parametrize("panel", PANELS)

@@ -15,7 +15,6 @@ import pytest
 from clips import (
     NTSC,
     count_frames,
-    decoded_rgba,
     encode,
     listed,
     noise,
@@ -27,7 +26,7 @@ from clips import (
 )
 
 from langtrack_core.types import LangTrackError
-from langtrack_core.video import PRORES_4444, VP9_ALPHA, Encoding, VideoWriter, probe, read_frames
+from langtrack_core.video import VideoWriter, probe, read_frames
 
 # --- what is kept of the source ----------------------------------------------------------------------------
 
@@ -251,34 +250,3 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, limit_kb: int) -
     done = subprocess.run(run, capture_output=True, text=True, check=True)
     sentence, leaked = json.loads(done.stdout)
     assert "a.mp4 cannot be written" in sentence and leaked == 0 and listed(tmp_path) == []
-
-
-# --- with transparency -------------------------------------------------------------------------------------
-
-
-def rgba(index: int) -> np.ndarray:
-    """A red square that moves over nothing; odd sizes, as cut-outs may have."""
-    picture = np.zeros((65, 97, 4), np.uint8)
-    picture[..., 0] = 200
-    picture[10:40, 10 + 5 * index : 40 + 5 * index, 3] = 255
-    return picture
-
-
-@pytest.mark.parametrize(
-    "encoding, decoder, suffix", [(VP9_ALPHA, "libvpx-vp9", "webm"), (PRORES_4444, "prores", "mov")]
-)
-def test_alpha_comes_back(encoding: Encoding, decoder: str, suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"a.{suffix}"
-    seconds = [0.0, 0.04, 0.12, 0.16]  # one frame lasts longer
-    with VideoWriter(path, 25, encoding=encoding) as writer:
-        for index, time_s in enumerate(seconds):
-            writer.write(rgba(index), time_s)
-        with pytest.raises(ValueError, match="4 channels, not 3"):
-            writer.write(rgba(0)[..., :3])
-    back = decoded_rgba(path, decoder)
-    assert [time for time, _ in back] == pytest.approx(seconds, abs=0.001)
-    for index, (_, picture) in enumerate(back):
-        assert np.array_equal(picture[..., 3] > 128, rgba(index)[..., 3] > 128)
-        inside = rgba(index)[..., 3] > 0
-        assert np.abs(picture[inside][:, :3].astype(int) - (200, 0, 0)).max() <= 6
-    assert listed(tmp_path) == [path.name]

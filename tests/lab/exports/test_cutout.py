@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import decoded_rgba
+from clips import decoded_rgba, listed
 from export_clips import FRAMES, Exported
 from PIL import Image
 
-from langtrack_core.video import read_frames
+from langtrack_core.video import Encoding, VideoWriter, read_frames
 from langtrack_lab.exports import export
+from langtrack_lab.exports.cutout import PRORES_4444, VP9_ALPHA
 
 
 def check(exported: Exported, frame: int, rgba: np.ndarray, within: int) -> None:
@@ -48,3 +49,34 @@ def test_video(exported: Exported, name: str, suffix: str, decoder: str, tmp_pat
     assert [time for time, _ in back] == pytest.approx(expected, abs=0.0006)
     export(exported.clip(video=exported.video), name, tmp_path / "folder")
     assert [p.name for p in (tmp_path / "folder").iterdir()] == [f"cutout.{suffix}"]
+
+
+# --- the encodings, with times of their own ----------------------------------------------------------------
+
+
+def rgba(index: int) -> np.ndarray:
+    """A red square that moves over nothing; odd sizes, as cut-outs may have."""
+    picture = np.zeros((65, 97, 4), np.uint8)
+    picture[..., 0] = 200
+    picture[10:40, 10 + 5 * index : 40 + 5 * index, 3] = 255
+    return picture
+
+
+@pytest.mark.parametrize(
+    "encoding, decoder, suffix", [(VP9_ALPHA, "libvpx-vp9", "webm"), (PRORES_4444, "prores", "mov")]
+)
+def test_alpha_comes_back(encoding: Encoding, decoder: str, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{suffix}"
+    seconds = [0.0, 0.04, 0.12, 0.16]  # one frame lasts longer
+    with VideoWriter(path, 25, encoding=encoding) as writer:
+        for index, time_s in enumerate(seconds):
+            writer.write(rgba(index), time_s)
+        with pytest.raises(ValueError, match="4 channels, not 3"):
+            writer.write(rgba(0)[..., :3])
+    back = decoded_rgba(path, decoder)
+    assert [time for time, _ in back] == pytest.approx(seconds, abs=0.001)
+    for index, (_, picture) in enumerate(back):
+        assert np.array_equal(picture[..., 3] > 128, rgba(index)[..., 3] > 128)
+        inside = rgba(index)[..., 3] > 0
+        assert np.abs(picture[inside][:, :3].astype(int) - (200, 0, 0)).max() <= 6
+    assert listed(tmp_path) == [path.name]

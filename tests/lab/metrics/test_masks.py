@@ -173,7 +173,7 @@ def test_boxes_overlap_as_in_vot():
     from vot.region import calculate_overlap
     from vot.region.shapes import Mask
 
-    from langtrack_core.masks import box_to_mask
+    from langtrack_lab.datasets.pictures import box_to_mask
     from langtrack_lab.metrics.boxes import box_ious
 
     rng = np.random.default_rng(4)
