@@ -17,6 +17,7 @@ from langtrack_core.types import LangTrackError
 
 from .service import Service
 from .sessions import Session
+from .uploads import is_zip, playable
 
 
 class Api:
@@ -37,7 +38,7 @@ class Api:
         """Follow the target of an expression or a box through a video.
 
         Args:
-            video: the clip, uploaded by the client (`handle_file`).
+            video: the clip or a ZIP of its frames, uploaded by the client (`handle_file`).
             text: referring expression, at most 500 characters; may be empty when there is a box.
             box: "x1,y1,x2,y2" in pixels of the start frame, x2 and y2 exclusive; may be empty.
             start: index of the first frame to look at.
@@ -50,6 +51,8 @@ class Api:
             None, or a sentence when the video is damaged or ends early; the files are of what could be read.
         """
         session = self.service.sessions.get(request.session_hash)
+        session.claim_upload(video)
+        video = self._unzipped(video)
         session.claim_upload(video)
         track_request = self.service.check_request(video, text, box, start, every)
         job = self.service.follow(session, track_request, fresh=True)
@@ -65,6 +68,10 @@ class Api:
             if not job.over:  # the caller has left, or has cancelled
                 job.cancel(keep=False)
 
+    def _unzipped(self, video: str | None) -> str | None:
+        """A ZIP of frames as an MP4; anything else as it is."""
+        return str(playable(video, self.service.settings)[0]) if is_zip(video) else video
+
     def submit(
         self,
         video: str | None,
@@ -76,7 +83,7 @@ class Api:
         """Begin to follow the target of an expression or a box through a video, and return at once.
 
         Args:
-            video: the clip, uploaded by the client (`handle_file`).
+            video: the clip or a ZIP of its frames, uploaded by the client (`handle_file`).
             text: referring expression, at most 500 characters; may be empty when there is a box.
             box: "x1,y1,x2,y2" in pixels of the start frame, x2 and y2 exclusive; may be empty.
             start: index of the first frame to look at, from 0.
@@ -87,6 +94,7 @@ class Api:
             ``unknown_words``: words that are left out.
         """
         key = f"run-{secrets.token_hex(16)}"
+        upload, video = video, self._unzipped(video)
         request = self.service.check_request(video, text, box, start, every)
         session = self.service.sessions.get(key)
         try:
@@ -94,7 +102,8 @@ class Api:
         except BaseException:
             self.service.sessions.drop(key)
             raise
-        session.claim_upload(video)
+        for path in (upload, video):
+            session.claim_upload(path)
         position = self.service.queue.position(job)
         return {"run": session.token, "position": position, "unknown_words": list(job.unknown_words)}
 

@@ -84,6 +84,7 @@ class FormParts(NamedTuple):
     """The components of the left column."""
 
     video: gr.Video
+    other: gr.UploadButton
     about: gr.HTML
     text: gr.Textbox
     run: gr.Button
@@ -132,6 +133,9 @@ def build_app(
 def _form(examples: dict[str, Example]) -> FormParts:
     video = gr.Video(label="Video", sources=["upload"], height=230, elem_id="video")
     _refuse_addresses(video)
+    other = gr.UploadButton(
+        "Pictures, a ZIP of frames, another video", size="sm", variant="secondary", elem_id="other"
+    )
     about = gr.HTML(elem_id="about", apply_default_css=False)
     text = gr.Textbox(
         label="What to follow",
@@ -165,7 +169,7 @@ def _form(examples: dict[str, Example]) -> FormParts:
     open_saved = gr.UploadButton(
         "Open a saved run", file_types=[".zip"], size="sm", variant="secondary", elem_id="open"
     )
-    return FormParts(video, about, text, run, notice, shelf, box, start, every, open_saved)
+    return FormParts(video, other, about, text, run, notice, shelf, box, start, every, open_saved)
 
 
 def _connect_page(
@@ -179,6 +183,7 @@ def _connect_page(
     private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     quick: dict[str, Any] = {**private, "queue": False}
     form.video.change(events.inspect, form.video, form.about, **quick)
+    form.other.upload(events.take_file, form.other, [form.video, form.notice], **private)
     starts = [
         gr.on([form.run.click, form.text.submit], events.begin, form.request, view, **quick),
         stage.work(tools.work, None, view, **quick),

@@ -21,7 +21,8 @@ from .job import Job
 from .service import Service
 from .sessions import Session
 from .track_job import TrackJob
-from .track_request import open_video
+from .track_request import open_video, without_paths
+from .uploads import playable
 
 
 class View(NamedTuple):
@@ -67,6 +68,16 @@ class PageEvents:
         if info.duration_s is not None:
             facts.append(f"{info.duration_s:.1f} s")
         return notice("facts", " · ".join(facts)) + "".join(notice("warning", note) for note in info.notes)
+
+    def take_file(self, path: str | None, request: gr.Request) -> tuple[Any, str]:
+        """A file that the video field does not take: its MP4 for that field, and what there is to say."""
+        session = self.claim_upload(path, request)
+        try:
+            video, notes = playable(path, self.service.settings)
+        except LangTrackError as error:
+            return gr.skip(), notice("error", without_paths(str(error)))
+        session.claim_upload(video)
+        return str(video), "".join(notice("warning", note) for note in notes)
 
     def fill_example(self, event: gr.EventData) -> Form:
         """Fill the form with an example's clip and sentence, after a click on it."""

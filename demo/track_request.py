@@ -84,6 +84,20 @@ def open_video(path: str | None, settings: Settings) -> VideoInfo:
     Raises:
         LangTrackError: there is no file, it is not a video, or it is above a limit.
     """
+    upload = check_file(path, settings)
+    try:
+        info = probe(upload)
+    except LangTrackError as error:
+        raise LangTrackError(without_paths(str(error))) from error
+    check_limits(info, settings)
+    return info
+
+
+def check_file(path: str | Path | None, settings: Settings) -> Path:
+    """
+    Raises:
+        LangTrackError: there is no file, or it is too large.
+    """
     if not path:
         raise LangTrackError("Choose a video first, or click one of the examples.")
     if not Path(path).is_file():
@@ -93,10 +107,14 @@ def open_video(path: str | None, settings: Settings) -> VideoInfo:
         raise LangTrackError(
             f"The file has {size_mb:.0f} MB; this server takes up to {settings.max_file_mb} MB."
         )
-    try:
-        info = probe(path)
-    except LangTrackError as error:
-        raise LangTrackError(without_paths(str(error))) from error
+    return Path(path)
+
+
+def check_limits(info: VideoInfo, settings: Settings) -> None:
+    """
+    Raises:
+        LangTrackError: the clip is too large in pixels, too long in frames or in seconds.
+    """
     if max(info.width, info.height) > settings.max_side:
         raise LangTrackError(
             f"The video is {info.width}x{info.height}; this server takes up to {settings.max_side} pixels "
@@ -112,7 +130,6 @@ def open_video(path: str | None, settings: Settings) -> VideoInfo:
             f"The clip lasts {info.duration_s:.0f} seconds; this server takes up to "
             f"{settings.max_seconds:g}. Cut it and try again."
         )
-    return info
 
 
 def check_request(

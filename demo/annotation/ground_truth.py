@@ -27,7 +27,7 @@ from langtrack_lab.metrics import THRESHOLDS, precision, success_curve
 from langtrack_lab.truth.mask_files import clip_target, read_mask
 from langtrack_lab.truth.track_files import SUFFIXES, read_tracks
 
-from .safe_zip import Limits, unpack
+from .safe_zip import Limits, is_clutter, unpack
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _aligned(count: int, clip: _Clip, what: str) -> tuple[list[int], str]:
 def _unpacked(archive: Path) -> Iterator[list[Path]]:
     with tempfile.TemporaryDirectory(prefix="truth-", dir=archive.parent) as folder:
         names = unpack(archive, Path(folder) / "masks", Limits(total_mb=1000, ratio=1000))
-        masks = [Path(folder) / "masks" / name for name in names if not _ignored(name.parts)]
+        masks = [Path(folder) / "masks" / name for name in names if not is_clutter(name)]
         others = [path.name for path in masks if not is_picture(path)]
         if others or not masks:
             content = f"but it holds {shorten(others[0])}" if others else "but there are none in it"
@@ -157,11 +157,6 @@ def _unpacked(archive: Path) -> Iterator[list[Path]]:
                 f"The masks are in {len(folders)} folders; put those of this video into one."
             )
         yield masks
-
-
-def _ignored(parts: tuple[str, ...]) -> bool:
-    """Whether this is a file that an operating system puts into archives by itself."""
-    return any(part.startswith((".", "__MACOSX")) for part in parts) or parts[-1] == "Thumbs.db"
 
 
 def _from_masks(paths: Sequence[Path], clip: _Clip, target: str | None) -> Truth:

@@ -87,6 +87,11 @@ def unpack(archive: Path | str, into: Path | str, limits: Limits | None = None) 
     return [PurePosixPath(name) for name, _ in entries]
 
 
+def is_clutter(name: PurePosixPath) -> bool:
+    """Whether a system put the file into the archive by itself."""
+    return any(part.startswith((".", "__MACOSX")) for part in name.parts) or name.name == "Thumbs.db"
+
+
 def _check_directory(archive: Path, limits: Limits) -> None:
     """Check the size of the archive's directory before zipfile reads all of it into memory."""
     size = archive.stat().st_size

@@ -34,7 +34,8 @@ class Sound:
         try:
             container, video = self._files.enter_context(opened(source))
             audio = container.streams.best("audio")
-            if audio is not None and audio.codec_context.codec.canonical_name in COPIED:
+            context = None if audio is None else audio.codec_context  # which unknown kinds lack
+            if context is not None and context.codec.canonical_name in COPIED:
                 self._packets = self._read(container, video, audio, start_s)
                 self._waiting = next(self._packets, None)
         except (LangTrackError, av.FFmpegError, OSError, ValueError):

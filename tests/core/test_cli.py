@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -101,6 +102,15 @@ def test_every_option(clip: Clip, tmp_path: Path, capsys, oracle):
     assert [row.frame for row in run.rows] == list(range(2, 10))
     assert [row.frame for row in run.rows if row.language is not None] == [2, 5, 8]
     assert not list(out.glob("*.mp4")) and len(list((out / "masks" / "language").iterdir())) == 3
+
+
+def test_the_documents_name_what_a_run_leaves(video: Path, tmp_path: Path):
+    assert track(video, tmp_path / "run", "--text", "red", "--png", "--quiet") == 0
+    text = (Path(cli.__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
+    section = text.partition("## What a run leaves")[2].partition("Columns of")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    names = {name for row in rows for name in re.findall(r"`([^`/]+)[^`]*`", row)}
+    assert names == {path.name for path in (tmp_path / "run").iterdir()}
 
 
 def test_overwrite(video: Path, tmp_path: Path, capsys):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from app_helpers import FRAMES, Server, chromium, counting_clip, eventually, grey_of, serving
+from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 
 from demo.page_data import PAGE, page_data, program_path
@@ -168,6 +169,17 @@ def test_wrong_input_is_told_beside_it(open_page: Callable[..., Page], clip: Pat
     expect(page.locator("#notice [role=alert]")).to_contain_text("Say what to follow")
     assert page.locator('.lt-player[data-state="empty"]').is_visible()
     assert "Traceback" not in page.content()
+
+
+def test_an_animated_picture_is_followed(open_page: Callable[..., Page], clip: Path, tmp_path: Path) -> None:
+    page = open_page()
+    first, *rest = (Image.fromarray(frame.rgb) for frame in islice(read_frames(clip), 5))
+    first.save(tmp_path / "a.webp", save_all=True, append_images=rest, duration=40)
+    page.locator("#ask > input[type=file]").first.set_input_files(tmp_path / "a.webp")
+    expect(page.locator("#about")).to_contain_text(re.compile("· 25 fps · 5 frames"), timeout=15_000)
+    page.locator("#text textarea, #text input").fill("the red car")
+    page.locator("#run").click()
+    expect(page.locator("#notice")).to_contain_text("Found in", timeout=15_000)
 
 
 def test_two_visitors_at_once_each_get_their_own(

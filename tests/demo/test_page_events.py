@@ -16,12 +16,14 @@ import gradio as gr
 import numpy as np
 import pytest
 from app_helpers import FRAMES, SETTINGS, PacedTracker, counting_clip, cut_clip, paced_tracker
+from clips import encode
+from PIL import Image
 
 import demo.track_request
 from demo.page_events import Form, PageEvents, View, notice
 from demo.service import Service
 from demo.settings import Settings
-from langtrack_core.video import VideoInfo, probe
+from langtrack_core.video import VideoInfo, probe, read_frames
 
 
 def page(name: str = "page") -> Any:
@@ -60,6 +62,51 @@ def follow(events: PageEvents, clip: str, text: str = "the red car", who: Any = 
     started = events.begin(*filled_form(clip, text), who)
     assert started.player["state"] == "running" and not started.run_button["interactive"]
     return list(events.watch(who))
+
+
+# --- what the video field does not take --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.tif", "a.png", "a.zip", "a.ts"])
+def test_pictures_and_other_videos_become_a_clip(events: PageEvents, tmp_path: Path, name: str) -> None:
+    upload = events.service.sessions.root / ("c" * 64) / name
+    upload.parent.mkdir(parents=True)
+    pictures = [Image.fromarray(np.full((48, 64, 3), 40 * k, np.uint8)) for k in range(5)]
+    if name == "a.zip":
+        with zipfile.ZipFile(upload, "w") as archive:
+            for number, picture in enumerate(pictures):
+                picture.save(tmp_path / "frame.png")
+                archive.write(tmp_path / "frame.png", f"clip/img/{number + 8}.png")
+            archive.writestr("__MACOSX/._1.png", b"")
+            archive.writestr("clip/notes.txt", b"hello")
+    elif name == "a.ts":
+        encode(upload, map(np.asarray, pictures))
+    else:
+        how = {} if name == "a.tif" else {"duration": 40}
+        pictures[0].save(upload, save_all=True, append_images=pictures[1:], **how)
+    video, said = events.take_file(str(upload), page())
+    assert said == "" and video.endswith("a.followed.mp4") and probe(video).kind == "video"
+    frames = list(read_frames(video))
+    assert [frame.time_s for frame in frames] == pytest.approx([k / 25 for k in range(5)], abs=1e-3)
+    assert [int(frame.rgb.mean()) for frame in frames] == pytest.approx([40 * k for k in range(5)], abs=3)
+    assert "Found in" in follow(events, video)[-1].notice
+    events.service.sessions.close()
+    assert not upload.exists() and not Path(video).exists()
+
+
+def test_what_is_no_clip_is_told(events: PageEvents, tmp_path: Path) -> None:
+    for name, content, why in (
+        ("a.zip", b"PK", "not a ZIP"),
+        ("a.txt", b"hello", "a.txt is not a video"),
+        ("a.jpg", b"hello", "a.jpg is damaged or not a picture"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        _, said = events.take_file(str(tmp_path / name), page())
+        assert why in said and "Traceback" not in said and str(tmp_path) not in said
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("a/1.png", b"x")
+        archive.writestr("b/1.png", b"x")
+    assert "pictures in 2 folders" in events.take_file(str(tmp_path / "b.zip"), page())[1]
 
 
 # --- a run -------------------------------------------------------------------------------------------------

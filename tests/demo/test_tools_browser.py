@@ -298,7 +298,7 @@ def test_a_saved_run_opens_for_somebody_else(
     caught.value.save_as(tmp_path / "saved.zip")
     broken: list[str] = []
     other = visit(browser, server, broken)
-    saved = other.locator("#ask > input[type=file]")
+    saved = other.locator("#ask > input[type=file]").last
     (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 not a bundle")
     saved.set_input_files(tmp_path / "bad.zip")
     expect(other.locator("#notice [role=alert]")).to_be_visible(timeout=20_000)
