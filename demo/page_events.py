@@ -24,6 +24,13 @@ from .track_job import TrackJob
 from .track_request import open_video, without_paths
 from .uploads import playable
 
+MIN_SURE = 0.5
+"""Mean confidence below which the sentence about a run is a warning: the track is then more likely wrong than
+right."""
+MAX_DIFFER = 0.25
+"""Largest share of frames on which the branches may differ before the sentence about a run is a warning. One
+frame in four is more than an object that turns or is half hidden explains, so a person should look."""
+
 
 class View(NamedTuple):
     """All that a run changes on the page, in the order of the events' outputs."""
@@ -64,7 +71,7 @@ class PageEvents:
             return notice("error", str(error))
         facts = [f"{info.width}×{info.height}", f"{float(info.fps):.4g} fps"]
         if info.frames_estimate is not None:
-            facts.append(f"{info.frames_estimate} frames")
+            facts.append(frames_text(info.frames_estimate))
         if info.duration_s is not None:
             facts.append(f"{info.duration_s:.1f} s")
         return notice("facts", " · ".join(facts)) + "".join(notice("warning", note) for note in info.notes)
@@ -189,7 +196,7 @@ class PageEvents:
         if job.error is not None:
             return _ready(value, notice("error", job.error))
         warnings = notice("warning", job.warning or "") + _unknown_words(job)
-        return _ready(value, _outcome(job, value) + warnings)
+        return _ready(value, outcome_notice(job, value) + warnings)
 
     def page_value(self, session: Session, *, newest: bool = False) -> dict[str, Any]:
         """The player's value: the workspace, or nothing. ``newest`` shows the target that came last."""
@@ -224,20 +231,45 @@ def _unknown_words(job: Job) -> str:
     return notice("warning", f"Words that LangTrack does not know and leaves out: {words}.")
 
 
-def _outcome(job: Job, value: dict[str, Any]) -> str:
+def frames_text(count: int) -> str:
+    """The number of frames, as people say it."""
+    return "1 frame" if count == 1 else f"{count} frames"
+
+
+def outcome_notice(job: Job, value: dict[str, Any]) -> str:
+    """The message about a job that is over; ``value`` is that of the player."""
     cancelled = job.outcome == "cancelled"
     frames = job.progress.frames
     if cancelled and (frames == 0 or job.kind in ("export", "open")):
         return notice("warning", "Cancelled before the first frame." if frames == 0 else "Cancelled.")
     if cancelled:
-        return notice("warning", f"Cancelled after {frames} frames. What was done until then is below.")
+        return notice("warning", f"Cancelled after {frames_text(frames)}. What was done until then is below.")
     if job.kind == "export":
         return notice("good", "The files of the track as it stands now are ready.")
     if job.kind == "open" and value["state"] != "done":
         return notice("warning", "The saved run was saved without its video, so there is nothing to show.")
     if job.kind == "open":
         return notice("good", "The saved run is open.")
-    frames_found, track_length = value.get("found", (0, 0))
-    if frames_found == 0:
-        return notice("warning", "Not found in any frame. Try other words, or give a box on the start frame.")
-    return notice("good", f"Found in {frames_found} of {track_length} frames.")
+    outcomes = value.get("outcomes", [])
+    several = len(outcomes) > 1
+    doubtful_words = isinstance(job, TrackJob) and bool(job.unknown_words)
+    return "".join(
+        _track_outcome(outcome, doubtful_words, several)
+        for outcome in outcomes
+        if not isinstance(job, TrackJob) or outcome["id"] in job.targets
+    )
+
+
+def _track_outcome(outcome: dict[str, Any], doubtful_words: bool, several: bool) -> str:
+    """On how many frames a target was found, how sure that is, and on how many frames the branches differ."""
+    found, frames, differ, sure = (outcome[name] for name in ("found", "frames", "differ", "sure"))
+    name = f"“{outcome['expression']}”" if outcome["expression"] else "The object in your box"
+    if found == 0:
+        begin = f"{name}: not found" if several else "Not found"
+        return notice("warning", f"{begin} in any frame. Try other words, or give a box on the start frame.")
+    begin = f"{name}: found" if several else "Found"
+    sentences = [f"{begin} in {found} of {frames_text(frames)}, on average {100 * sure:.0f} % sure."]
+    if differ:
+        sentences.append(f"The two branches differ on {frames_text(differ)}.")
+    doubtful = doubtful_words or sure < MIN_SURE or differ > MAX_DIFFER * frames
+    return notice("warning" if doubtful else "good", *sentences)

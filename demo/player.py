@@ -4,8 +4,8 @@ Its value is one JSON object, its ``state`` one of:
     empty    nothing yet: the four views explain themselves
     running  ``title``, and the fields of `Service.progress` with the picture in base64
     done     ``player_video`` (the clip's frames), ``maps`` (a file per target), ``run`` (JSON text: the
-             numbers of every frame of every target), ``files`` (per target) to download, ``found``: number
-             of frames on which the newest target was found, and of all frames of its track
+             numbers of every frame of every target), ``files`` (per target) to download, ``outcomes``: of
+             each target ``id``, ``expression``, ``frames`` of its track, ``found``, ``sure``, ``differ``
 The page keeps ``token`` to find its session again after a reload.
 
 Its property ``reply`` answers one question of the page, see `tool_events`; ``page`` is that of `page_data`.
@@ -55,6 +55,9 @@ TARGET_FIELDS: tuple[str, ...] = ("id", "name", "colour", "expression", "edits",
 TARGET_FIELDS += ("verdicts", "settings", "recorded", "what_if", "changed", "notes")
 """Names of the entries of a target's state that the page gets, beside its columns."""
 
+OUTCOME_FIELDS = ("id", "expression", "found", "sure", "differ")
+"""Names of the entries of a target's state that the sentence about its run uses."""
+
 
 def player() -> gr.HTML:
     """The component, still empty."""
@@ -85,7 +88,6 @@ def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[
     """
     targets = state["targets"]
     video = state["video"]
-    newest_target = targets[-1]
     run = {
         "size": [video["width"], video["height"]],
         "fps": video["fps"],
@@ -96,7 +98,10 @@ def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[
         "state": "done",
         "token": token,
         "newest": newest,
-        "found": [newest_target["found"], len(newest_target["run"]["index"])],
+        "outcomes": [
+            {"frames": len(target["run"]["index"]), **{name: target[name] for name in OUTCOME_FIELDS}}
+            for target in targets
+        ],
         "player_video": _served(state["player_video"]["file"]),
         "maps": [_served(target["maps"]["file"]) for target in targets],
         "run": json.dumps(run, separators=(",", ":")),

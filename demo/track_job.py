@@ -41,6 +41,9 @@ class TrackJob(Job):
         passes: one after the other, each with the ids of the targets that its queries are for.
         source: the `step_source` of the tracker.
         videos: write the four videos too, and offer the files for download.
+
+    Attributes:
+        targets: ids of the targets of all passes.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class TrackJob(Job):
         self.kind = kind
         self.workspace = workspace
         self.unknown_words = passes[0][0].unknown_words
+        self.targets = [number for _, numbers in passes for number in numbers]
         self._tracker = tracker
         self._source = source
         self._passes = passes

@@ -21,6 +21,7 @@ from .annotation.judgement import Judgement, verdicts_state
 from .annotation.project import MAX_TARGETS, Project, Segment, Target, checked_name, owners
 from .annotation.project_zip import write_bundle
 from .annotation.redecide import FusionOverrides
+from .annotation.reviews import differ
 from .player_video import Maps, PlayerVideo, merged_maps
 from .timeline import FrameGeometry, decided_columns, timeline
 
@@ -184,7 +185,8 @@ class Workspace:
 
     def target_state(self, number: int) -> dict[str, Any]:
         """The state of one target: ``id``, ``name``, ``colour``, ``expression``, ``edits``, ``can_undo``,
-        ``run`` (the columns of a `timeline`), ``found`` (frames with the object), ``maps`` (``file``,
+        ``run`` (the columns of a `timeline`), ``found`` (frames with the object), ``sure`` (mean confidence
+        on them, None when there are none), ``differ`` (frames on which the branches do), ``maps`` (``file``,
         ``size``, ``offsets``), what `what_if` returns except the columns, ``verdicts``, ``files``,
         ``bundle``, ``stale``.
 
@@ -198,6 +200,7 @@ class Workspace:
             if target.overrides is not None:
                 columns |= decided_columns(run.rows)
             maps, files = view.whole_maps[-1], view.files
+            confidences = [row.fused.confidence for row in run.rows if row.decision.source is not None]
             return {
                 "id": target.id,
                 "name": target.name,
@@ -206,7 +209,9 @@ class Workspace:
                 "edits": [{**result.segment.about(), "edit": result.edit} for result in view.results],
                 "can_undo": len({result.edit for result in view.results}) > 1,
                 "run": columns,
-                "found": sum(row.decision.source is not None for row in run.rows),
+                "found": len(confidences),
+                "sure": sum(confidences) / len(confidences) if confidences else None,
+                "differ": sum(map(differ, run.rows)),
                 "maps": {"file": maps.path, "size": list(maps.size_wh), "offsets": list(maps.offsets)},
                 **self._decision(target),
                 "verdicts": verdicts_state(target.verdicts),

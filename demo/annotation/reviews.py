@@ -204,6 +204,27 @@ def _check(side: Any, note: Any) -> None:
 # --- what to look at first ---------------------------------------------------------------------------------
 
 
+SAME_PLACE_IOU = 0.5
+"""Boxes of the two branches with at least this IoU mean the same place: it is the IoU above which a box
+counts as right, in the calibration of the confidences too."""
+
+
+def same_place(row: Row) -> bool:
+    """Whether both branches see the target at one place."""
+    language, tracker = row.language, row.tracker
+    if language is None or tracker is None or language.box_xyxy is None or tracker.box_xyxy is None:
+        return False
+    return box_iou(language.box_xyxy, tracker.box_xyxy) >= SAME_PLACE_IOU
+
+
+def differ(row: Row) -> bool:
+    """Whether both branches looked at a frame and say different things: other places, or one sees nothing."""
+    language, tracker = row.language, row.tracker
+    if language is None or tracker is None or (language.box_xyxy is None and tracker.box_xyxy is None):
+        return False
+    return not same_place(row)
+
+
 class ReviewItem(NamedTuple):
     """A frame to review: ``score`` in [0, 1] rises with the disagreement, and ``why`` gives its reason."""
 
@@ -228,9 +249,8 @@ def disagreement(row: Row) -> ReviewItem:
         apart = 1 - box_iou(language.box_xyxy, tracker.box_xyxy)
         sure = min(language.confidence, tracker.confidence)
         why = "both sure, at different places" if sure >= 0.5 else "branches at different places"
-        return ReviewItem(
-            row.frame, apart * (0.5 + 0.5 * sure), why if apart > 0.5 else "branches nearly agree"
-        )
+        score = apart * (0.5 + 0.5 * sure)
+        return ReviewItem(row.frame, score, "both at one place" if same_place(row) else why)
     if language.box_xyxy is None and tracker.box_xyxy is None:
         return ReviewItem(row.frame, 0.0, "both see nothing")
     result, branch = (tracker, "tracker") if language.box_xyxy is None else (language, "language")
@@ -241,6 +261,8 @@ def review_queue(
     run: Run, *, limit: int = 30, apart: int | None = None, exclude: Collection[int] = ()
 ) -> list[ReviewItem]:
     """The frames to judge first, those with the largest disagreement first, spread over the clip.
+
+    Frames on which both branches see the target at one place are left out: there is nothing to choose.
 
     Args:
         limit: how many at most.
@@ -267,7 +289,8 @@ def review_queue(
     for frame in exclude:
         take(frame)
     queue: list[ReviewItem] = []
-    for candidate in sorted(map(disagreement, run.rows), key=lambda item: (-item.score, item.frame)):
+    candidates = [disagreement(row) for row in run.rows if not same_place(row)]
+    for candidate in sorted(candidates, key=lambda item: (-item.score, item.frame)):
         if len(queue) >= limit or candidate.score <= 0:
             break
         if free(candidate.frame):

@@ -20,9 +20,10 @@ from clips import encode
 from PIL import Image
 
 import demo.track_request
-from demo.page_events import Form, PageEvents, View, notice
+from demo.page_events import Form, PageEvents, View, notice, outcome_notice
 from demo.service import Service
 from demo.settings import Settings
+from demo.tool_events import ToolEvents
 from langtrack_core.video import VideoInfo, probe, read_frames
 
 
@@ -143,6 +144,49 @@ def test_unknown_words_are_named_and_the_run_goes_on(events: PageEvents, clip: s
     assert "“&lt;b&gt;zorp&lt;/b&gt;”" in started.notice and "<b>" not in started.notice
     views = list(events.watch(page()))
     assert views[-1].player["state"] == "done" and "zorp" in views[-1].notice
+    assert "Found in" in views[-1].notice and "lt-good" not in views[-1].notice
+
+
+def test_the_outcome_says_how_sure_and_where_the_branches_differ(events: PageEvents, clip: str) -> None:
+    end = follow(events, clip)[-1]
+    (outcome,) = end.player["outcomes"]
+    assert f"on average {100 * outcome['sure']:.0f} % sure." in end.notice and "lt-good" in end.notice
+    assert outcome["differ"] == 0 and "differ" not in end.notice
+    session = events.service.sessions.get("page")
+    job, value = session.job, dict(end.player)
+    assert job is not None
+    for changes, sentence, kind in (
+        ({"differ": 1}, "The two branches differ on 1 frame.", "lt-good"),
+        ({"differ": FRAMES}, f"The two branches differ on {FRAMES} frames.", "lt-warning"),
+        ({"sure": 0.3}, "on average 30 % sure.", "lt-warning"),
+        ({"found": 0, "sure": None}, "Not found in any frame.", "lt-warning"),
+    ):
+        value["outcomes"] = [{**outcome, **changes}]
+        text = outcome_notice(job, value)
+        assert sentence in text and kind in text
+
+
+def test_an_error_after_a_run_is_the_last_word(events: PageEvents, clip: str, tmp_path: Path) -> None:
+    follow(events, clip)
+    saved = tmp_path / "bad.zip"
+    saved.write_bytes(b"not a run")
+    for text, box in (("", ""), ("the car", "1,2,3")):
+        view = events.begin(*filled_form(clip, text, box), page())
+        assert 'role="alert"' in view.notice and view.player == gr.skip()
+        assert list(events.watch(page())) == [View()]  # which changes nothing on the page
+    started = ToolEvents(events).open_saved(str(saved), page())
+    assert started.player["state"] == "running"
+    (*_, refused) = events.watch(page())
+    assert 'role="alert"' in refused.notice and refused.player["state"] == "done"
+    view = events.begin(*filled_form(clip, ""), page())
+    assert 'role="alert"' in view.notice and list(events.watch(page())) == [View()]
+
+
+def test_a_clip_of_one_frame_is_followed(events: PageEvents, tmp_path: Path) -> None:
+    clip = str(counting_clip(tmp_path / "upload" / "one.mp4", frames=1))
+    assert "1 frame ·" in events.inspect(clip, page())
+    end = follow(events, clip)[-1]
+    assert run_of(end)["index"] == [0] and "Found in 1 of 1 frame," in end.notice
 
 
 def test_a_box_alone_and_a_later_start(events: PageEvents, clip: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_branches import decided
 
-from demo.annotation.reviews import Verdict, Verdicts, disagreement, review_queue
+from demo.annotation.reviews import Verdict, Verdicts, differ, disagreement, review_queue
 from langtrack_core.run.format import BranchBox, Row, Run
 from langtrack_core.types import LangTrackError
 
@@ -156,4 +156,8 @@ def test_judged_frames_and_their_neighbours_are_left_out() -> None:
 
 def test_frames_without_disagreement_are_not_proposed() -> None:
     assert review_queue(Run({}, [row(k, 0) for k in range(50)], {})) == []
+    nearly = Run({}, [row(k, 5) for k in range(50)], {})  # boxes with an IoU of 0.6
+    assert review_queue(nearly) == [] and not any(map(differ, nearly.rows))
+    apart = Run({}, [row(0, 0), row(1, 40), row(2, None)], {})
+    assert list(map(differ, apart.rows)) == [False, True, True]
     assert review_queue(Run({}, [], {})) == []
