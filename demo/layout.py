@@ -131,7 +131,8 @@ def build_app(
 
 
 def _form(examples: dict[str, Example]) -> FormParts:
-    video = gr.Video(label="Video", sources=["upload"], height=230, elem_id="video")
+    # Without Gradio's label, which lies over the picture.
+    video = gr.Video(label="Video", show_label=False, sources=["upload"], height=230, elem_id="video")
     _refuse_addresses(video)
     other = gr.UploadButton(
         "Pictures, a ZIP of frames, another video", size="sm", variant="secondary", elem_id="other"
@@ -139,6 +140,7 @@ def _form(examples: dict[str, Example]) -> FormParts:
     about = gr.HTML(elem_id="about", apply_default_css=False)
     text = gr.Textbox(
         label="What to follow",
+        info=f"In English, up to {MAX_CHARACTERS} characters.",
         placeholder="the white car on the left",
         max_length=MAX_CHARACTERS,
         lines=1,

@@ -28,8 +28,9 @@ MIN_SURE = 0.5
 """Mean confidence below which the sentence about a run is a warning: the track is then more likely wrong than
 right."""
 MAX_DIFFER = 0.25
-"""Largest share of frames on which the branches may differ before the sentence about a run is a warning. One
-frame in four is more than an object that turns or is half hidden explains, so a person should look."""
+"""Largest share of the found frames on which the branches may differ before the sentence about a run is a
+warning. One frame in four is more than an object that turns or is half hidden explains, so a person should
+look."""
 
 
 class View(NamedTuple):
@@ -270,6 +271,6 @@ def _track_outcome(outcome: dict[str, Any], doubtful_words: bool, several: bool)
     begin = f"{name}: found" if several else "Found"
     sentences = [f"{begin} in {found} of {frames_text(frames)}, on average {100 * sure:.0f} % sure."]
     if differ:
-        sentences.append(f"The two branches differ on {frames_text(differ)}.")
-    doubtful = doubtful_words or sure < MIN_SURE or differ > MAX_DIFFER * frames
+        sentences.append(f"The two branches differ on {differ} of them.")
+    doubtful = doubtful_words or sure < MIN_SURE or differ > MAX_DIFFER * found
     return notice("warning" if doubtful else "good", *sentences)

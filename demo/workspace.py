@@ -186,7 +186,7 @@ class Workspace:
     def target_state(self, number: int) -> dict[str, Any]:
         """The state of one target: ``id``, ``name``, ``colour``, ``expression``, ``edits``, ``can_undo``,
         ``run`` (the columns of a `timeline`), ``found`` (frames with the object), ``sure`` (mean confidence
-        on them, None when there are none), ``differ`` (frames on which the branches do), ``maps`` (``file``,
+        on them, None when there are none), ``differ`` (those on which the branches do), ``maps`` (``file``,
         ``size``, ``offsets``), what `what_if` returns except the columns, ``verdicts``, ``files``,
         ``bundle``, ``stale``.
 
@@ -211,7 +211,7 @@ class Workspace:
                 "run": columns,
                 "found": len(confidences),
                 "sure": sum(confidences) / len(confidences) if confidences else None,
-                "differ": sum(map(differ, run.rows)),
+                "differ": sum(row.decision.source is not None and differ(row) for row in run.rows),
                 "maps": {"file": maps.path, "size": list(maps.size_wh), "offsets": list(maps.offsets)},
                 **self._decision(target),
                 "verdicts": verdicts_state(target.verdicts),

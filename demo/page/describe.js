@@ -25,7 +25,7 @@ export function describer(player) {
     notes.fused = isNumber(fused) ? percent(fused) : state === "tracking" ? "absent" : state || "";
     player.panels.forEach((panel) => (panel.querySelector(".lt-note").textContent = notes[panel.dataset.panel]));
     find(".lt-who").textContent = player.value("source") || "";
-    const text = "frame " + frame + " of " + last + " · " + player.run.time_s[frame].toFixed(2) + " s";
+    const text = "frame " + frame + " (0 to " + last + ") · " + player.run.time_s[frame].toFixed(2) + " s";
     find(".lt-clock").textContent = text;
     find(".lt-reason").textContent = why(player, frame);
     slider.value = player.here;

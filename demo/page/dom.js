@@ -8,6 +8,8 @@ export function make(tag, text = "", attributes = {}) {
 
 export const isNumber = (value) => typeof value === "number";
 
+export const framesText = (count) => (count === 1 ? "1 frame" : count + " frames");
+
 // A confidence; `silent` is the text for a branch that did not run.
 export const percent = (value, silent) => (isNumber(value) ? Math.round(value * 100) + " %" : value === null ? silent : "absent");
 

@@ -2,6 +2,9 @@
 import { make, save, titleOf } from "./dom.js";
 import { VERDICTS } from "./verdicts.js";
 
+// Which branch a panel shows; the fused one shows the verdict itself.
+const BRANCH_OF = { mask: "language", rectangle: "language", tracker: "tracker" };
+
 const MAX_LINES = 300; // of the list of verdicts: more would make every key slow, and nobody scrolls that far
 
 export function judgeTool(player, server) {
@@ -31,12 +34,23 @@ export function judgeTool(player, server) {
     server.question("act", { ...change, first, last }).then(setVerdicts);
   }
 
+  function showBadge(panel, entry) {
+    const badge = panel.querySelector(".lt-badge");
+    const verdict = entry?.verdict;
+    const branch = BRANCH_OF[panel.dataset.panel];
+    const right = verdict === "both" || verdict === branch;
+    if (verdict && verdict !== "absent" && branch) badge.textContent = right ? "✓ right" : "✗ wrong";
+    else badge.textContent = verdict ? VERDICTS[verdict].text : entry ? "note" : "";
+    badge.dataset.right = verdict && verdict !== "absent" && branch ? right : "";
+  }
+
   function describe() {
     const { frame, range, run } = player;
     if (!run || frame < 0) return;
     const place = range.from === null ? "Frame " + frame : "Frames " + range.from + " to " + range.to;
     find("#lt-judge .lt-where").textContent = place + " of " + titleOf(player.target);
     const entry = frames()[frame];
+    for (const panel of player.panels) showBadge(panel, entry);
     all("[data-verdict]").forEach((button) => button.setAttribute("aria-pressed", entry?.verdict === button.dataset.verdict));
     if (document.activeElement !== noteField) noteField.value = entry?.note || "";
   }

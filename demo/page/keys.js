@@ -1,4 +1,24 @@
 // Buttons, mouse, touch and keyboard of the player.
+import { make } from "./dom.js";
+
+// What the list of all keys says.
+const KEY_TEXTS = [
+  [["space"], "play or pause"],
+  [["←", "→"], "one frame; with shift ten"],
+  [["Home", "End"], "first and last frame"],
+  [["[", "]"], "the range begins or ends here"],
+  [["\\"], "the whole clip again"],
+  [["Z"], "enlarge a view"],
+  [["H"], "heat map"],
+  [["L", "T"], "language right, tracker right"],
+  [["B", "N"], "both right, neither right"],
+  [["A"], "the object is absent"],
+  [["X"], "clear the verdict"],
+  [["D"], "next disagreement"],
+  [["Esc"], "stop drawing a box"],
+  [["?"], "these keys"],
+];
+
 export function controls(player, { judge, nextDisagreement, stopDrawing }) {
   const { all, find, panels, root, video } = player;
   const slider = find(".lt-range");
@@ -55,6 +75,22 @@ export function controls(player, { judge, nextDisagreement, stopDrawing }) {
     });
   });
 
+  const help = find(".lt-help");
+  const rows = KEY_TEXTS.map(([names, text]) => {
+    const row = make("tr");
+    const cell = make("td");
+    cell.append(...names.map((name) => make("kbd", name)));
+    row.append(cell, make("td", text));
+    return row;
+  });
+  const table = make("table");
+  table.append(...rows);
+  const form = make("form", "", { method: "dialog" });
+  form.append(make("button", "Close", { class: "lt-button" }));
+  help.replaceChildren(make("h3", "All keys"), table, form);
+  help.addEventListener("keydown", (event) => event.key === "?" && help.close());
+  find(".lt-help-button").addEventListener("click", () => help.showModal());
+
   const KEYS = {
     ArrowLeft: (event) => player.seek(player.here - (event.shiftKey ? 10 : 1)),
     ArrowRight: (event) => player.seek(player.here + (event.shiftKey ? 10 : 1)),
@@ -74,6 +110,7 @@ export function controls(player, { judge, nextDisagreement, stopDrawing }) {
     x: () => judge(null),
     d: () => nextDisagreement(),
     Escape: () => stopDrawing(),
+    "?": () => help.open || help.showModal(),
   };
 
   function onKey(event) {
@@ -81,7 +118,7 @@ export function controls(player, { judge, nextDisagreement, stopDrawing }) {
     if (!player.run || event.ctrlKey || event.metaKey || event.altKey || root.offsetParent === null) return;
     const at = event.target;
     const ours = root.contains(at);
-    const typing = at !== slider && at.closest("input, textarea, select, [contenteditable], [role=dialog]");
+    const typing = at !== slider && at.closest("input, textarea, select, [contenteditable], [role=dialog], dialog");
     const steering = event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End";
     if (typing && !(ours && event.key.length === 1 && event.key !== " " && at.matches("[type=radio], [type=checkbox]"))) return;
     if (!ours && at !== document.body) return; // other controls keep their keys

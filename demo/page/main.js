@@ -63,6 +63,16 @@ export function mount(component) {
     find(".lt-targets").replaceChildren();
   }
 
+  const isField = (element) => element.matches("input, textarea, select");
+  let fieldBefore = null; // the field that had the focus when the run began, and its text
+
+  // The player's keys work when a run ends, unless somebody is typing meanwhile.
+  function takeFocus() {
+    const at = document.activeElement;
+    const typing = isField(at) && !(fieldBefore?.field === at && fieldBefore.text === at.value);
+    if (!typing && !root.contains(at)) root.focus({ preventScroll: true });
+  }
+
   // The same clip as before: the page stays at its frame and with its target, and the video is not loaded anew.
   function open(value) {
     const same = player.run !== null && player.run.src === value.player_video.url;
@@ -72,14 +82,15 @@ export function mount(component) {
     const before = run.targets.findIndex((target) => target.id === id);
     player.active = value.newest || before < 0 ? run.targets.length - 1 : before;
     root.dataset.painted = "yes";
+    root.dataset.shape = run.size[1] > run.size[0] ? "tall" : "wide";
     player.open(run);
     player.choose(player.active);
+    takeFocus();
     if (same) return player.present();
     const begin = Math.min(player.last, Math.max(frame, player.target.index[0]));
     video.src = run.src;
     video.addEventListener("loadedmetadata", () => (video.currentTime = player.middleOf(begin)), { once: true });
     video.load();
-    if (!document.activeElement.matches("input, textarea, select")) root.focus({ preventScroll: true }); // its keys work at once
     if (!reducedMotion.matches && !frame) video.addEventListener("canplay", () => root.dataset.state === "done" && video.play().catch(() => {}), { once: true });
   }
 
@@ -107,6 +118,10 @@ export function mount(component) {
     if (value.state === "empty" || (value.stage === "waiting" && !player.run)) delete root.dataset.painted;
     if (value.state === "running" && root.dataset.state !== "running" && root.getBoundingClientRect().top > window.innerHeight * 0.6)
       root.scrollIntoView({ behavior: reducedMotion.matches ? "auto" : "smooth" }); // on a narrow page it is below the form
+    if (value.state === "running" && root.dataset.state !== "running") {
+      const field = document.activeElement;
+      fieldBefore = isField(field) ? { field, text: field.value } : null;
+    }
     root.dataset.state = value.state;
     if (value.state === "empty") find(".lt-title").textContent = EMPTY_TITLE;
     if (value.state === "running") {

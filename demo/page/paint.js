@@ -14,14 +14,22 @@ function resize(canvas, width, height) {
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
 }
 
-function drawLabel(context, text, x, y, colour) {
+// `taken` has the places of labels that must stay readable: the label moves beside them, and is added.
+function drawLabel(context, text, x, y, colour, taken = []) {
   const size = Math.max(11, Math.min(context.canvas.width, context.canvas.height) / 26);
   context.font = `600 ${size}px system-ui, sans-serif`;
   const wide = context.measureText(text).width + size;
-  const left = Math.max(0, Math.min(context.canvas.width - wide, x));
-  const top = Math.max(0, y - size * 1.5);
+  const tall = size * 1.5;
+  const begin = Math.max(0, Math.min(context.canvas.width - wide, x));
+  let [left, top] = [begin, Math.max(0, y - tall)];
+  const covers = (other) => Math.abs(other.left - left) < (other.wide + wide) / 2 && Math.abs(other.top - top) < tall;
+  while (taken.some(covers)) {
+    left += wide + 2;
+    if (left + wide > context.canvas.width) [left, top] = [begin, top + tall + 2];
+  }
+  taken.push({ left, top, wide });
   context.fillStyle = css(colour);
-  context.fillRect(left, top, wide, size * 1.5);
+  context.fillRect(left, top, wide, tall);
   context.fillStyle = "#111";
   context.fillText(text, left + size / 2, top + size * 1.08);
 }
@@ -82,9 +90,9 @@ export function painter(player) {
     outline(context, (rotated && value(owner + "_corners")) || cornersOf(box), colour);
   }
 
-  function number(context, text, [x, y], colour) {
+  function number(context, text, [x, y], colour, taken) {
     const [sx, sy] = scaleOf(context.canvas);
-    drawLabel(context, text, x * sx, y * sy, colour);
+    drawLabel(context, text, x * sx, y * sy, colour, taken);
   }
 
   // The fused mask and box; true when the target was found.
@@ -119,9 +127,10 @@ export function painter(player) {
     },
     fused(context) {
       const several = player.run.targets.length > 1;
+      const taken = [];
       player.run.targets.forEach((target, k) => {
         const box = paintTrack(context, target, several ? target.ink : null, 0.32) && player.value("fused_box", player.frame, target);
-        if (several && box) number(context, String(k + 1), box, target.ink);
+        if (several && box) number(context, String(k + 1), box, target.ink, taken);
       });
       const state = player.value("state");
       if (state && !isNumber(player.value("fused"))) drawLabel(context, state === "tracking" ? "absent" : state, 10, context.canvas.height - 10, [240, 240, 240]);
@@ -133,9 +142,10 @@ export function painter(player) {
     const { draft, frame, hints } = player;
     if (draft.box && draft.frame === frame) outline(context, cornersOf(draft.box), DRAFT, true);
     if (hints.frame !== frame || player.tool !== "words") return;
+    const taken = [];
     for (const { box, label } of hints.boxes) {
       outline(context, cornersOf(box), WHITE, true);
-      number(context, label, box, WHITE);
+      number(context, label, box, WHITE, taken);
     }
   }
 

@@ -1,5 +1,5 @@
 // How far a run is that waits or computes: the server's progress, and its picture in the panels.
-import { duration } from "./dom.js";
+import { duration, framesText } from "./dom.js";
 import { paintLive } from "./paint.js";
 
 export function showProgress({ find, page, root, panels }, { stage, kind, frames, total, position, fps, left_s, picture }) {
@@ -8,7 +8,7 @@ export function showProgress({ find, page, root, panels }, { stage, kind, frames
   else bar.removeAttribute("value");
   const what = stage === "following" ? page.kinds[kind] : page.stages[stage];
   const ahead = position > 1 ? ": " + (position - 1) + " ahead of you" : "";
-  const count = frames ? ", frame " + frames + (total ? " of " + total : "") : "…";
+  const count = frames ? ", " + (total ? frames + " of " + framesText(total) : framesText(frames)) : "…";
   find(".lt-stage").textContent = what + (stage === "waiting" ? ahead + "…" : count);
   const figures = [];
   if (fps) figures.push(fps.toFixed(1) + " frames a second");

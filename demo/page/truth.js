@@ -41,17 +41,22 @@ export function truthTool(player, server) {
   function tableOf(branches) {
     const figure = (value) => (isNumber(value) ? value.toFixed(3) : "–");
     const masks = Object.values(branches).some((branch) => isNumber(branch.mean_mask_iou));
-    const columns = ["Success AUC", "Precision 20 px", "Mean box IoU", ...(masks ? ["Mean mask IoU"] : []), "Absence recognised"];
+    const absence = ({ absence }) => (absence && absence.frames ? absence.recognised + " of " + absence.frames : "–");
+    const measures = [
+      ["Success AUC", (branch) => figure(branch.auc)],
+      ["Precision 20 px", (branch) => figure(branch.precision)],
+      ["Mean box IoU", (branch) => figure(branch.mean_iou)],
+      ...(masks ? [["Mean mask IoU", (branch) => figure(branch.mean_mask_iou)]] : []),
+      ["Absence recognised", absence],
+    ];
     const table = make("table");
     const head = make("tr");
-    head.append(...["Branch", ...columns].map((text) => make("th", text, { scope: "col" })));
+    head.append(make("td"));
+    for (const name of Object.keys(branches)) head.append(make("th", BRANCHES[name], { scope: "col", style: "--lt-own:var(--lt-" + INKS[name] + ")" }));
     table.append(head);
-    for (const [name, branch] of Object.entries(branches)) {
+    for (const [text, measure] of measures) {
       const row = make("tr");
-      const label = make("th", BRANCHES[name], { scope: "row", style: "--lt-own:var(--lt-" + INKS[name] + ")" });
-      const absent = branch.absence && branch.absence.frames ? branch.absence.recognised + " of " + branch.absence.frames : "–";
-      const cells = [figure(branch.auc), figure(branch.precision), figure(branch.mean_iou), ...(masks ? [figure(branch.mean_mask_iou)] : []), absent];
-      row.append(label, ...cells.map((text) => make("td", text)));
+      row.append(make("th", text, { scope: "row" }), ...Object.values(branches).map((branch) => make("td", measure(branch))));
       table.append(row);
     }
     return table;

@@ -1,5 +1,5 @@
 // What if the fusion had other settings: every change is decided anew by the server, without any network.
-import { make } from "./dom.js";
+import { framesText, make } from "./dom.js";
 
 // Milliseconds that an answer may take: a lost one must not block the next question, and most come in under 100.
 const MAX_WAIT_MS = 4000;
@@ -73,7 +73,7 @@ export function whatIfTool(player, server) {
       }
     }
     const notes = target.notes.join(" ");
-    find(".lt-changed").textContent = (target.what_if ? "Other settings: " + target.changed + " frames of " + target.index.length + " change." : "As recorded.") + (notes ? " " + notes : "");
+    find(".lt-changed").textContent = (target.what_if ? "Other settings: " + framesText(target.changed) + " of " + target.index.length + (target.changed === 1 ? " changes." : " change.") : "As recorded.") + (notes ? " " + notes : "");
     find('[data-ask="reset"]').disabled = !target.what_if;
   }
 

@@ -2,6 +2,9 @@
 import { make, percent, titleOf } from "./dom.js";
 import { css } from "./paint.js";
 
+// Names of the regions that the words fit; targets have numbers. The server sends at most three.
+const LETTERS = ["A", "B", "C"];
+
 export function wordsTool(player, server, { frameCanvas, paintTrack }) {
   const { find } = player;
   const answer = find(".lt-answer");
@@ -69,9 +72,10 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
       chip.title = "The word is not known, or was not tried.";
       return chip;
     }
-    chip.style.setProperty("--lt-share", Math.round((1 - iou) * 100) + "%");
-    chip.append(make("small", iou.toFixed(2)));
-    chip.title = "Without this word, the mask's overlap with the full sentence's mask is " + iou.toFixed(2) + ".";
+    const share = Math.round((1 - iou) * 100);
+    chip.style.setProperty("--lt-share", share + "%");
+    chip.append(make("small", share + " %"));
+    chip.title = "Without this word, " + share + " % of the mask is another one.";
     return chip;
   }
 
@@ -83,8 +87,8 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
     row.append(...reply.words.map((word, k) => chipOf(word, k === reply.decisive)));
     const decisive = reply.words[reply.decisive];
     const text = decisive
-      ? "“" + decisive.word + "” moved the mask most: without it the overlap with the full sentence's mask is " + decisive.iou.toFixed(2) + "."
-      : "No single word moved the mask on frame " + reply.frame + ".";
+      ? "“" + decisive.word + "” matters most. A word's figure says how much of the mask changes without it: 100 % means that it goes elsewhere."
+      : "No single word moves the mask on frame " + reply.frame + ".";
     answer.replaceChildren(make("p", text), row);
     askRegions();
   }
@@ -98,12 +102,12 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
     if (!target.expression) return;
     const reply = await server.question("look", { do: "regions", frame });
     if (!reply || !player.run || target !== player.target || reply.count < 2) return;
-    player.hints = { frame, boxes: reply.regions.map((region, k) => ({ box: region.box_xyxy, label: String(k + 1) })) };
+    player.hints = { frame, boxes: reply.regions.map((region, k) => ({ box: region.box_xyxy, label: LETTERS[k] })) };
     const text = reply.count + " separate regions fit the words on frame " + frame + ". " + (quiet ? "The words may mean any of them." : "Which one is meant?");
     const row = make("div", "", { class: "lt-row" });
     reply.regions.forEach((region, k) => {
       if (region.means === null) return; // the network would not follow this completion
-      const button = make("button", k + 1 + " " + region.completion, { type: "button", class: "lt-button" });
+      const button = make("button", LETTERS[k] + " " + region.completion, { type: "button", class: "lt-button" });
       button.addEventListener("click", () => {
         find(".lt-sentence").value = region.text;
         player.openTool("correct");

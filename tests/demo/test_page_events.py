@@ -156,8 +156,8 @@ def test_the_outcome_says_how_sure_and_where_the_branches_differ(events: PageEve
     job, value = session.job, dict(end.player)
     assert job is not None
     for changes, sentence, kind in (
-        ({"differ": 1}, "The two branches differ on 1 frame.", "lt-good"),
-        ({"differ": FRAMES}, f"The two branches differ on {FRAMES} frames.", "lt-warning"),
+        ({"differ": 1}, "The two branches differ on 1 of them.", "lt-good"),
+        ({"differ": FRAMES}, f"The two branches differ on {FRAMES} of them.", "lt-warning"),
         ({"sure": 0.3}, "on average 30 % sure.", "lt-warning"),
         ({"found": 0, "sure": None}, "Not found in any frame.", "lt-warning"),
     ):

@@ -1,0 +1,141 @@
+"""What an annotator relies on in the page, in headless Chromium: messages, keys, and what is in sight."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from app_helpers import FRAMES, SETTINGS, Server, chromium, counting_clip, serving
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = pytest.mark.browser
+DONE = '.lt-player[data-state="done"][data-frame]'
+TEXT = "#text textarea, #text input"
+NOT_OVERWRITTEN_MS = 1200
+"""Milliseconds after which a message still has to stand there: what painted over it came within a second."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    settings = dataclasses.replace(SETTINGS, reload_grace_s=30.0)
+    with serving(tmp_path_factory.mktemp("annotator") / "root", settings=settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    """A visitor who has followed the example; every test goes on where the one before ended."""
+    broken: list[str] = []
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.goto(server.url)
+    page.locator(".lt-card").click()
+    expect(page.locator(DONE)).to_be_visible(timeout=60_000)
+    yield page
+    page.close()
+    assert broken == []
+
+
+def stays(page: Page, text: str) -> None:
+    """An error is there, and still there a second later."""
+    for _ in range(2):
+        expect(page.locator("#notice [role=alert]")).to_contain_text(text, timeout=20_000)
+        page.wait_for_timeout(NOT_OVERWRITTEN_MS)
+    expect(page.locator("#run")).to_be_enabled()
+
+
+def test_an_error_after_a_run_stays(page: Page) -> None:
+    page.locator(TEXT).fill(" ")
+    page.locator("#run").click()
+    stays(page, "Say what to follow")
+    page.locator(TEXT).fill("the red car")
+    page.locator("#more button").click()
+    page.locator("#box input, #box textarea").fill("1,2,3")
+    page.locator("#run").click()
+    stays(page, "four numbers")
+    page.locator("#box input, #box textarea").fill("")
+
+
+def test_an_error_after_a_saved_run_stays(page: Page, tmp_path: Path) -> None:
+    with page.expect_download() as caught:
+        page.locator('[data-ask="save"]').click()
+    caught.value.save_as(tmp_path / "saved.zip")
+    page.locator("#ask > input[type=file]").set_input_files(tmp_path / "saved.zip")
+    expect(page.locator("#notice")).to_contain_text("The saved run is open", timeout=30_000)
+    expect(page.locator(DONE)).to_be_visible()
+    page.locator(TEXT).fill(" ")
+    page.locator("#run").click()
+    stays(page, "Say what to follow")
+
+
+def test_keys_belong_to_the_player_when_the_run_ends(page: Page) -> None:
+    page.locator(TEXT).fill("the red car")
+    page.locator(TEXT).press("Enter")
+    expect(page.locator("#notice")).to_contain_text(f"Found in {FRAMES} of {FRAMES}", timeout=30_000)
+    expect(page.locator(".lt-player")).to_be_focused()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("t")
+    expect(page.locator(".lt-marks button")).to_have_count(1)
+    expect(page.locator(TEXT)).to_have_value("the red car")
+    page.keyboard.press("?")
+    expect(page.locator(".lt-help")).to_contain_text("next disagreement")
+    page.keyboard.press("?")
+    expect(page.locator(".lt-help")).to_be_hidden()
+    page.keyboard.press("x")
+    expect(page.locator(".lt-marks button")).to_have_count(0)
+
+
+def test_who_types_while_a_run_goes_on_keeps_the_text_box(page: Page) -> None:
+    page.locator(TEXT).fill("the slow car")
+    page.locator(TEXT).press("Enter")
+    expect(page.locator('.lt-player[data-state="running"]')).to_be_visible(timeout=20_000)
+    expect(page.locator(".lt-stage")).to_contain_text(f"of {FRAMES} frames", timeout=20_000)
+    page.keyboard.type(" here")
+    expect(page.locator(DONE)).to_be_visible(timeout=30_000)
+    expect(page.locator(TEXT)).to_be_focused()
+    expect(page.locator(TEXT)).to_have_value("the slow car here")
+
+
+def test_play_verdicts_and_timeline_are_in_sight_and_a_verdict_is_seen(page: Page) -> None:
+    page.evaluate("window.scrollTo(0, 0)")
+    for name in (
+        ".lt-strip",
+        ".lt-play",
+        '[data-verdict="language"]',
+        '[data-verdict=""]',
+        '[data-ask="next"]',
+    ):
+        box = page.locator(name).bounding_box()
+        assert box and box["y"] >= 0 and box["y"] + box["height"] <= 900, name
+    page.locator(".lt-player").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("l")
+    badges = page.locator(".lt-badge")
+    expect(badges).to_have_text(["✓ right", "✓ right", "✗ wrong", "language right"])
+    page.keyboard.press("a")
+    expect(badges).to_have_text(["absent"] * 4)
+    page.keyboard.press("ArrowRight")
+    expect(badges).to_have_text([""] * 4)
+
+
+def test_a_clip_of_one_frame_is_shown(page: Page, tmp_path: Path) -> None:
+    page.locator("#video button[aria-label=Clear]").last.click()
+    page.locator("#video input[type=file]").set_input_files(counting_clip(tmp_path / "one.mp4", frames=1))
+    expect(page.locator("#about")).to_contain_text("1 frame ·", timeout=20_000)
+    page.locator(TEXT).fill("the red car")
+    page.locator(TEXT).press("Enter")
+    expect(page.locator("#notice")).to_contain_text("Found in 1 of 1 frame,", timeout=30_000)
+    expect(page.locator(f'{DONE}[data-frame="0"]')).to_be_visible()
+    greys = page.evaluate("""() => [...document.querySelectorAll('.lt-panel canvas')].map((canvas) =>
+        canvas.getContext('2d').getImageData(canvas.width / 8, canvas.height / 8, 1, 1).data[0])""")
+    assert len(greys) == 4 and all(abs(grey - 40) <= 3 for grey in greys)
+    expect(page.locator(".lt-clock")).to_contain_text("frame 0 (0 to 0)")
