@@ -19,7 +19,8 @@ import av
 
 from ..types import Frame
 from .decoding import check_start, decoded, existing, opened
-from .pictures import RGB, Pictures, find_pictures
+from .picture_clips import Pictures, find_pictures
+from .pictures import RGB
 from .to_rgb import RGBConverter
 
 MEMORY_BYTES = 200_000_000

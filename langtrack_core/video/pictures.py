@@ -1,14 +1,12 @@
-"""Still and animated pictures, read one by one: the frames of a folder, or all that are in one file."""
+"""Single pictures: which files hold them, and their pixels as RGB of 8 bits, or as they are."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +16,7 @@ import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import Frame, LangTrackError
+from ..types import LangTrackError
 
 RGB = NDArray[np.uint8]
 """``(H, W, 3)`` uint8."""
@@ -43,35 +41,10 @@ _SIGNATURE = re.compile(
 """How the files of pictures begin: JPEG, PNG, BMP, GIF, TIFF, PNM, WebP. Pillow knows more, such as
 PostScript, which it hands to another program; nothing of a stranger's is to get there."""
 
-SAMPLED = 32
-"""Number of pictures, spread over a clip, whose values say how deep pictures are brought to 8 bits."""
-
-UNTIMED_S = Fraction(1, 10)
-"""Seconds that a picture of an animation is shown when its file says 0: what browsers do."""
-
 # --- which files -------------------------------------------------------------------------------------------
 
 
-def find_pictures(path: Path) -> Pictures | None:
-    """The pictures of a folder, or of a file, whatever its suffix; None when the file holds something else.
-
-    Raises:
-        LangTrackError: a folder without pictures, a damaged picture.
-    """
-    if path.is_dir():
-        return Pictures(tuple(pictures_in(path)))
-    with path.open("rb") as stream:
-        jpeg = stream.read(3) == b"\xff\xd8\xff"
-    # JPEGs one behind the other are a video; only the name tells it from a picture.
-    if not _begins_like_a_picture(path) or (jpeg and not is_picture(path)):
-        return None
-    with _opened(path) as file:
-        # An APNG may begin with a picture for programs that show no others.
-        hidden = int(bool(file.metadata(index=0).get("default_image")))
-        return Pictures((path,), _count(file) - hidden, hidden)
-
-
-def _begins_like_a_picture(path: Path) -> bool:
+def begins_like_a_picture(path: Path) -> bool:
     with path.open("rb") as stream:
         return _SIGNATURE.match(stream.read(12)) is not None
 
@@ -147,108 +120,6 @@ class Levels(NamedTuple):
         return scaled.clip(0, 255).astype(np.uint8)
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """The pictures of a clip: those of a folder, a single one, or all in one file.
-
-    Attributes:
-        paths: a file for each picture, or the one that holds them all.
-        in_file: number of pictures of that one.
-        hidden: number of pictures before them that do not belong to the clip.
-    """
-
-    paths: tuple[Path, ...]
-    in_file: int = 1
-    hidden: int = 0
-
-    @property
-    def animated(self) -> bool:
-        return self.in_file > 1
-
-    @property
-    def count(self) -> int:
-        return self.in_file if self.animated else len(self.paths)
-
-    @cached_property
-    def levels(self) -> Levels | None:
-        """How deep pictures are brought to 8 bits, the same for all of the clip."""
-        step = max(1, self.count // SAMPLED)
-        if not self.animated:
-            return Levels.of(decode_picture(path, _colours) for path in self.paths[::step])
-        with _opened(self.paths[0]) as file:
-            pages = range(self.hidden, self.hidden + self.count, step)
-            return Levels.of(_decoded(file, self.paths[0], _colours, page) for page in pages)
-
-    def first(self) -> tuple[RGB, Fraction]:
-        """The first picture, and how many there are in a second."""
-        with _opened(self.paths[0]) as file:
-            rgb = self._rgb(_decoded(file, self.paths[0], _colours, self.hidden))
-            return rgb, 1 / _duration_s(file, self.hidden) if self.animated else FOLDER_FPS
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        if self.levels is None:
-            return ()
-        low, span = self.levels
-        return (f"Its pictures have over 8 bits: values {low:g} to {low + span:g} become black to white.",)
-
-    def frames(self, indices: range, on_damage: Callable[[str], None] = log_damage) -> Generator[Frame]:
-        """The pictures at ``indices``, in that order: forward or backward, of an animation forward only.
-
-        Args:
-            on_damage: called with one sentence after the last picture of an animation that ends early.
-
-        Raises:
-            LangTrackError: a picture cannot be read, or is of another size than the first.
-        """
-        shape: tuple[int, ...] = ()
-        pictures = self._animation(indices, on_damage) if self.animated else self._stills(indices)
-        for index, time_s, pixels in pictures:
-            rgb = self._rgb(pixels)
-            if not shape:
-                shape = rgb.shape if index == 0 or self.animated else self.first()[0].shape
-            if rgb.shape != shape:
-                name = self.paths[0 if self.animated else index].name
-                raise LangTrackError(
-                    f"{name} is {rgb.shape[1]}x{rgb.shape[0]}, but {self.paths[0].name} is "
-                    f"{shape[1]}x{shape[0]}; all pictures of a clip must have one size."
-                )
-            yield Frame(index, time_s, rgb)
-
-    def _stills(self, indices: range) -> Iterator[tuple[int, float, NDArray[Any]]]:
-        for index in indices:
-            path = self.paths[index]
-            with _opened(path) as file:
-                pixels = _decoded(file, path, _colours, 0)
-                several = _count(file) > 1
-            if several and len(self.paths) > 1:
-                raise LangTrackError(f"{path} holds several pictures; give it alone, as the video.")
-            yield index, float(index / FOLDER_FPS), pixels
-
-    def _animation(
-        self, indices: range, on_damage: Callable[[str], None]
-    ) -> Iterator[tuple[int, float, NDArray[Any]]]:
-        time_s = Fraction(0)
-        with _opened(self.paths[0]) as file:
-            for index in range(indices.stop):
-                page = index + self.hidden
-                try:
-                    pixels = _decoded(file, self.paths[0], _colours, page)
-                except Exception:
-                    if index == 0:
-                        raise
-                    on_damage(
-                        f"{self.paths[0].name} ends early: {index} of {self.count} pictures could be read."
-                    )
-                    return
-                if index in indices:
-                    yield index, float(time_s), pixels
-                time_s += _duration_s(file, page)
-
-    def _rgb(self, pixels: NDArray[Any]) -> RGB:
-        return _as_rgb(pixels, self.levels)
-
-
 def read_picture(path: Path, levels: Levels | None = None) -> RGB:
     """One picture, upright by EXIF, alpha over black; the first where there are several.
 
@@ -258,10 +129,10 @@ def read_picture(path: Path, levels: Levels | None = None) -> RGB:
     Raises:
         LangTrackError: not a picture, damaged, or larger than ``MAX_SIDE``.
     """
-    return _as_rgb(decode_picture(path, _colours), levels)
+    return as_rgb(decode_picture(path, wanted_colours), levels)
 
 
-def _as_rgb(pixels: NDArray[Any], levels: Levels | None) -> RGB:
+def as_rgb(pixels: NDArray[Any], levels: Levels | None) -> RGB:
     if pixels.dtype != np.uint8:
         levels = levels or Levels.of([pixels])
         assert levels is not None
@@ -274,7 +145,7 @@ def _as_rgb(pixels: NDArray[Any], levels: Levels | None) -> RGB:
     return over_black(pixels.astype(np.uint8)) if pixels.shape[2] == 4 else pixels
 
 
-def _colours(info: Mapping[str, Any]) -> str | None:
+def wanted_colours(info: Mapping[str, Any]) -> str | None:
     if info["mode"][0] in "IF":
         return None
     alpha = info["mode"] in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in info
@@ -291,15 +162,15 @@ def decode_picture(path: Path, mode: Callable[[Mapping[str, Any]], str | None]) 
     Raises:
         LangTrackError: not a picture, damaged, or larger than ``MAX_SIDE``.
     """
-    with _opened(path) as file:
-        return _decoded(file, path, mode, 0)
+    with opened_pictures(path) as file:
+        return decoded_page(file, path, mode, 0)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened_pictures(path: Path) -> Iterator[Any]:
     """imageio's reader of a file of pictures; whatever fails while it is open becomes one sentence."""
     try:
-        if not _begins_like_a_picture(path):
+        if not begins_like_a_picture(path):
             raise ValueError("no picture begins like this")
         with iio.imopen(path, "r", plugin="pillow") as file:
             yield file
@@ -309,14 +180,14 @@ def _opened(path: Path) -> Iterator[Any]:
         raise LangTrackError(f"{path} is damaged or not a picture; replace it or leave it out.") from error
 
 
-def _decoded(
+def decoded_page(
     file: Any, path: Path, mode: Callable[[Mapping[str, Any]], str | None], page: int
 ) -> NDArray[Any]:
     height, width = file.properties(index=page).shape[:2]
     check_size(path, width, height)
     info = file.metadata(index=page)
     pixels = file.read(index=page, mode=mode(info))
-    if mode is _colours and pixels.ndim == 3 and _is_deep(path, info):  # of which Pillow keeps 8 bits
+    if mode is wanted_colours and pixels.ndim == 3 and _is_deep(path, info):  # of which Pillow keeps 8 bits
         with iio.imopen(path, "r", plugin="opencv") as deep:
             pixels = deep.read(index=page, flags=cv2.IMREAD_UNCHANGED)  # type: ignore[call-arg]
     # Only now, since Pillow turns TIFFs by itself when it decodes them.
@@ -335,18 +206,6 @@ def _is_deep(path: Path, info: Mapping[str, Any]) -> bool:
             head = stream.read(25)
         bits = head[24:] if head.startswith(b"\x89PNG") else b""
     return 16 in (bits if isinstance(bits, bytes | tuple) else (bits,))
-
-
-def _count(file: Any) -> int:
-    """Number of pictures in a file; the preview in a phone's JPEG ("mp" for MPO) is none."""
-    return 1 if "mp" in file.metadata(index=0) else file.properties(index=...).n_images or 1
-
-
-def _duration_s(file: Any, page: int) -> Fraction:
-    """How long a picture that was just decoded is shown; the pages of a TIFF say nothing of it."""
-    info = file.metadata(index=page)
-    milliseconds = Fraction(info.get("duration") or 0).limit_denominator(1000)
-    return milliseconds / 1000 or (1 / FOLDER_FPS if "compression" in info else UNTIMED_S)
 
 
 # --- helpers that videos need too --------------------------------------------------------------------------

@@ -21,7 +21,8 @@ from .decoding import (
     pieces_of,
     video_streams,
 )
-from .pictures import find_pictures, log_damage
+from .picture_clips import find_pictures
+from .pictures import log_damage
 from .to_rgb import RGBConverter
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import probe, read_backward, read_frames, read_picture
-from langtrack_core.video.pictures import Pictures
+from langtrack_core.video.picture_clips import Pictures
 
 SCENES = [scene(i) for i in range(6)]
 
@@ -71,6 +71,8 @@ def test_an_animation_that_ends_early_gives_its_pictures_and_a_warning(tmp_path:
     path.write_bytes(whole[: len(whole) * 2 // 3])
     sentences: list[str] = []
     frames = list(read_frames(path, on_damage=sentences.append))
+    with pytest.raises(LangTrackError, match="damaged"):
+        next(read_frames(path, start=len(frames)))
     assert 0 < len(frames) < 6 and sentences == [
         f"a.png ends early: {len(frames)} of 6 pictures could be read."
     ]
