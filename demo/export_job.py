@@ -1,7 +1,8 @@
-"""The files of a track for download, and a job that makes them anew after corrections and other settings."""
+"""Files for download: those of a track, made anew after corrections and other settings, and other formats."""
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from langtrack_core.run.recorder import Recorder
 from langtrack_core.run.render import Style
 from langtrack_core.types import LangTrackError, Query
 from langtrack_core.video import read_frames
+from langtrack_lab.exports import FORMATS, Clip, Track, export
 
 from .annotation.redecide import corners_of, steps_from_run
 from .job import Job, JobAborted, Kind, RateMeter
@@ -24,6 +26,10 @@ from .workspace import Workspace
 
 MANIFEST_ENTRIES = ("what_if", "edits", "weights", "settings", "unknown_words")
 """Names of the entries of a track's manifest that its export copies; the recorder writes the others."""
+
+
+STORED = (".mp4", ".jpg", ".png")
+"""Endings of files that are compressed already."""
 
 
 class ExportJob(Job):
@@ -74,6 +80,47 @@ class ExportJob(Job):
         self.workspace.set_files(self.target, files, bundle, self._fingerprint)
 
 
+class FormatJob(Job):
+    """All targets as they stand, in the format of another tool, with the frames where the format has them."""
+
+    kind: Kind = "export"
+
+    def __init__(self, workspace: Workspace, name: str, settings: Settings) -> None:
+        if name not in FORMATS:
+            raise LangTrackError(f"There is no format {name!r:.40}; there are {', '.join(FORMATS)}.")
+        self.form, self.name = FORMATS[name], name
+        self._tracks = [Track(target.run()) for target in workspace.project.targets if target.segments]
+        if not self._tracks:
+            raise LangTrackError("Follow something first.")
+        if self.form.needs_video and workspace.video is None:
+            raise LangTrackError("The video is not here, and a cut-out is made of it.")
+        self.workspace = workspace
+        self._video = workspace.video if self.form.needs_video or self.form.picture else None
+        self._fingerprint = workspace.whole_fingerprint()
+        frames = len({frame for track in self._tracks for frame in track.rows})
+        passes = 2 if self._video is not None and not self.form.needs_video else 1  # pictures, and labels
+        super().__init__(workspace.new_folder(), settings, self.form.about, frames * passes)
+
+    def compute(self) -> None:
+        meter = RateMeter(self.progress.total, self.settings.preview_hz)
+
+        def advance(frame: int) -> None:
+            if self.stopped():  # half an export has no use
+                raise JobAborted
+            self.report(meter.advance("writing", self.progress, None))
+
+        clip = Clip(self._tracks, self._video, on_frame=advance)
+        out = self.folder / f"{clip.name}-{self.name}"
+        if self.form.suffix and (self.form.needs_video or self._video is None):
+            path = self.folder / f"langtrack-{out.name}{self.form.suffix}"
+            export(clip, self.name, path)
+        else:
+            export(clip, self.name, out)
+            _, path = zip_run(out)
+            shutil.rmtree(out)
+        self.workspace.set_export(self.name, path, self._fingerprint)
+
+
 def _write_corners(path: Path, run: Run) -> None:
     """Write the rotated rectangle of every frame, empty where absent: ``boxes.csv`` has no column for it."""
     lines = ["frame,x1,y1,x2,y2,x3,y3,x4,y4"]
@@ -84,11 +131,11 @@ def _write_corners(path: Path, run: Run) -> None:
 
 
 def zip_run(folder: Path) -> tuple[list[Path], Path]:
-    """Pack a run folder into a ZIP beside it, videos stored, text compressed; return files and ZIP."""
+    """Pack a folder into a ZIP beside it, pictures stored, text compressed; return files and ZIP."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     bundle = folder.parent / f"langtrack-{folder.name}.zip"
     with zipfile.ZipFile(bundle, "w") as archive:
         for path in files:
-            method = zipfile.ZIP_STORED if path.suffix == ".mp4" else zipfile.ZIP_DEFLATED
+            method = zipfile.ZIP_STORED if path.suffix in STORED else zipfile.ZIP_DEFLATED
             archive.write(path, path.relative_to(folder.parent), method)
     return files, bundle

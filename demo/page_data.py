@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from langtrack_core.fusion import FUSION_LIMITS, Limit
 from langtrack_core.run.render import Style
 from langtrack_core.types import MAX_CHARACTERS, REASON_TEXTS
+from langtrack_lab.exports import FORMATS
 
 from .annotation.redecide import Rectangle, Rule
 from .job import Kind, Stage
@@ -72,6 +73,7 @@ def page_data() -> dict[str, Any]:
         "stages": STAGE_TEXTS,
         "kinds": KIND_TEXTS,
         "max_characters": MAX_CHARACTERS,
+        "formats": {name: form.about for name, form in FORMATS.items()},
     }
 
 

@@ -4,8 +4,9 @@ Its value is one JSON object, its ``state`` one of:
     empty    nothing yet: the four views explain themselves
     running  ``title``, and the fields of `Service.progress` with the picture in base64
     done     ``player_video`` (the clip's frames), ``maps`` (a file per target), ``run`` (JSON text: the
-             numbers of every frame of every target), ``files`` (per target) to download, ``outcomes``: of
-             each target ``id``, ``expression``, ``frames`` of its track, ``found``, ``sure``, ``differ``
+             numbers of every frame of every target), ``files`` (per target) and ``exports`` (of all
+             targets, in formats of other tools) to download, ``outcomes``: of each target ``id``,
+             ``expression``, ``frames`` of its track, ``found``, ``sure``, ``differ``
 The page keeps ``token`` to find its session again after a reload.
 
 Its property ``reply`` answers one question of the page, see `tool_events`; ``page`` is that of `page_data`.
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+
+from langtrack_lab.exports import FORMATS
 
 from .page_data import PAGE, page_data
 from .player_video import CHUNK
@@ -106,6 +109,7 @@ def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[
         "maps": [_served(target["maps"]["file"]) for target in targets],
         "run": json.dumps(run, separators=(",", ":")),
         "files": [_downloads(target) for target in targets],
+        "exports": [download(path, FORMATS[name].about) for name, path in state["exports"].items()],
     }
 
 

@@ -20,7 +20,7 @@ from langtrack_core.video import read_frames
 from .annotation.checks import whole_number
 from .annotation.compare import attribute, check_completions, regions
 from .annotation.project import Target
-from .export_job import ExportJob
+from .export_job import ExportJob, FormatJob
 from .hosting import on_gpu
 from .job_queue import JobQueue
 from .open_job import OpenProjectJob
@@ -136,6 +136,12 @@ class Service:
         number = whole_number(target, "The target")
         self._check_disk(workspace.folder)
         return session.submit(lambda: ExportJob(workspace, number, self.settings), self.queue)
+
+    def export_format(self, session: Session, name: str) -> FormatJob:
+        """Put all targets as they stand into the format of another tool."""
+        workspace = _workspace_of(session)
+        self._check_disk(workspace.folder)
+        return session.submit(lambda: FormatJob(workspace, name, self.settings), self.queue)
 
     def open_bundle(self, session: Session, path: Path) -> OpenProjectJob:
         """Open a saved project; it becomes the session's workspace when it is done."""

@@ -62,6 +62,9 @@ class ToolEvents:
             "add": self._add,
             "compare": self._compare,
             "export": lambda session, question: self.service.export(session, _number(question, "target")),
+            "format": lambda session, question: self.service.export_format(
+                session, _text(question, "format")
+            ),
         }
 
     # --- events ---------------------------------------------------------------------------------------------

@@ -119,6 +119,7 @@ class Workspace:
         self.judgement = Judgement(folder, self.project, self.lock)
         self.player_video: PlayerVideo | None = None
         self._views: dict[int, TargetView] = {}
+        self._exports: dict[str, tuple[Path, Any]] = {}
 
     # --- what jobs bring ------------------------------------------------------------------------------------
 
@@ -169,11 +170,24 @@ class Workspace:
             if before is not None:
                 self._forget_folder(before.bundle.parent)
 
+    def set_export(self, name: str, path: Path, fingerprint: Any) -> None:
+        """Offer a file with all targets in another tool's format, in place of an older one in that format.
+
+        Args:
+            name: of the format.
+            fingerprint: the `whole_fingerprint` of the tracks that are in the file.
+        """
+        with self.lock:
+            before = self._exports.pop(name, None)
+            self._exports[name] = path, fingerprint
+            if before is not None:
+                self._forget_folder(before[0].parent)
+
     # --- what the page shows --------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """The whole state: ``video``, ``player_video`` (None, or ``file`` and ``frames``), and ``targets``,
-        each as `target_state`."""
+        """The whole state: ``video``, ``player_video`` (None, or ``file`` and ``frames``), ``targets``, each
+        as `target_state`, and ``exports`` (files by format, of the tracks as they stand)."""
         with self.lock:
             numbers = [target.id for target in self.project.targets if target.segments]
             video = self.player_video
@@ -181,6 +195,11 @@ class Workspace:
                 "video": dict(self.project.video),
                 "player_video": None if video is None else {"file": video.path, "frames": video.frames},
                 "targets": [self.target_state(number) for number in numbers],
+                "exports": {
+                    name: path
+                    for name, (path, fingerprint) in self._exports.items()
+                    if fingerprint == self.whole_fingerprint()
+                },
             }
 
     def target_state(self, number: int) -> dict[str, Any]:
@@ -331,10 +350,15 @@ class Workspace:
         target = self.project.target(number)
         return tuple(str(segment.folder) for segment in target.segments), target.overrides
 
+    def whole_fingerprint(self) -> Any:
+        """A value that changes when any target's track changes."""
+        return tuple((t.id, self.fingerprint(t.id)) for t in self.project.targets if t.segments)
+
     def _forget_folder(self, folder: Path) -> None:
         """Remove a job's folder, unless the page still needs something in it."""
         folders = {s.folder.parent for target in self.project.targets for s in target.segments}
         folders |= {view.files.bundle.parent for view in self._views.values() if view.files is not None}
+        folders |= {path.parent for path, _ in self._exports.values()}
         if self.player_video is not None:
             folders.add(self.player_video.path.parent)
         if folder not in folders and self.folder in folder.parents:

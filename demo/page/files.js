@@ -19,7 +19,7 @@ export function filesTool(player, server) {
     find('[data-ask="export"]').hidden = !stale;
     find(".lt-stale").hidden = !(stale && bundle);
     find(".lt-list").replaceChildren(
-      ...files.map((file) => {
+      ...[...player.run.exports, ...files].map((file) => {
         const anchor = link(make("a"), file);
         anchor.append(make("b", file.name), make("i", fileSize(file.bytes)), make("span", file.note));
         const item = make("li");
@@ -28,6 +28,10 @@ export function filesTool(player, server) {
       }),
     );
   }
+
+  const formats = find(".lt-formats");
+  formats.append(...Object.entries(player.page.formats).map(([name, about]) => make("option", about, { value: name })));
+  player.onAsk("format", () => server.question("work", { do: "format", format: formats.value }));
 
   player.on("track", list);
   player.onAsk("export", () => server.question("work", { do: "export" }));

@@ -32,6 +32,7 @@ function runOf(value, cache, onFailure) {
     target.ink = channels(target.colour);
     target.downloads = value.files[k];
   });
+  run.exports = value.exports;
   return run;
 }
 

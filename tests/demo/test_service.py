@@ -164,6 +164,35 @@ def test_an_export_is_of_the_track_as_it_stands(service: Service, me: Session, c
     assert target(me)["stale"]
 
 
+def test_all_targets_go_into_the_format_of_another_tool(service: Service, me: Session, clip: str) -> None:
+    workspace = done(follow(service, me, clip, "the red car", "")) and me.workspace
+    assert workspace is not None and workspace.state()["exports"] == {}
+    done(follow(service, me, clip, "the car", ""))
+    done(service.export_format(me, "coco"))
+    bundle = workspace.state()["exports"]["coco"]
+    assert bundle.name == "langtrack-grey-coco.zip" and [p.name for p in bundle.parent.iterdir()] == [
+        bundle.name
+    ]
+    with zipfile.ZipFile(bundle) as archive:
+        names = archive.namelist()
+        assert sum(name.endswith(".jpg") for name in names) == FRAMES
+        document = json.loads(archive.read("grey-coco/annotations/instances_default.json"))
+    assert [category["name"] for category in document["categories"]] == ["the red car", "the car"]
+    done(service.export_format(me, "coco"))
+    assert not bundle.exists() and workspace.state()["exports"]["coco"].exists()
+    job = done(service.export_format(me, "cutout-webm"))
+    assert job.progress.total == job.progress.frames == FRAMES
+    done(service.export_format(me, "cvat"))
+    assert [path.suffix for path in workspace.state()["exports"].values()] == [".zip", ".webm", ".xml"]
+    workspace.what_if(1, {"rule": "language"})  # they show other tracks now
+    assert workspace.state()["exports"] == {}
+    workspace.what_if(1, None)
+    workspace.remove(2)
+    assert workspace.state()["exports"] == {}
+    with pytest.raises(LangTrackError, match="There is no format 'png'"):
+        service.export_format(me, "png")
+
+
 # --- stopping ----------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -317,6 +318,21 @@ def test_a_saved_run_opens_for_somebody_else(
     expect(other.locator(".lt-marks button")).to_have_count(2)
     other.close()
     assert broken == []
+
+
+def test_all_targets_in_a_format_of_another_tool(page: Page, tmp_path: Path) -> None:
+    page.locator("#lt-tab-files").click()
+    page.locator(".lt-formats").select_option("yolo")
+    page.locator('[data-ask="format"]').click()
+    link = page.locator(".lt-list a", has_text="crossing-cars-yolo.zip")
+    expect(link).to_be_visible(timeout=60_000)
+    expect(link).to_contain_text("YOLO detection: boxes")
+    with page.expect_download() as caught:
+        link.click()
+    caught.value.save_as(tmp_path / "yolo.zip")
+    with zipfile.ZipFile(tmp_path / "yolo.zip") as archive:
+        labels = archive.read("crossing-cars-yolo/labels/train/000000.txt").decode().splitlines()
+    assert len(labels) == max(1, page.locator(".lt-chip:not(.lt-remove)").count())
 
 
 def test_a_reload_finds_the_run_and_cancel_keeps_what_is_done(page: Page) -> None:
