@@ -128,7 +128,7 @@ def check_box(box_xyxy: ArrayLike, size_hw: tuple[int, int] | None = None) -> Fl
     corners = ",".join(f"{value:g}" for value in box)
     if box[2] <= box[0] or box[3] <= box[1]:
         raise LangTrackError(f"A box x1,y1,x2,y2 needs x2 > x1 and y2 > y1, got {corners}.")
-    if box.min() >= 0 and box.max() <= 1:
+    if box.min() >= 0 and box.max() <= 1 and size_hw != (1, 1):
         raise LangTrackError(
             f"A box is in pixels, but {corners} looks like shares of the picture; multiply them by its size."
         )
