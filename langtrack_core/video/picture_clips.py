@@ -20,7 +20,6 @@ from .pictures import (
     begins_like_a_picture,
     decode_picture,
     decoded_page,
-    is_picture,
     log_damage,
     opened_pictures,
     pictures_in,
@@ -42,10 +41,8 @@ def find_pictures(path: Path) -> Pictures | None:
     """
     if path.is_dir():
         return Pictures(tuple(pictures_in(path)))
-    with path.open("rb") as stream:
-        jpeg = stream.read(3) == b"\xff\xd8\xff"
     # JPEGs one behind the other are a video; only the name tells it from a picture.
-    if not begins_like_a_picture(path) or (jpeg and not is_picture(path)):
+    if path.suffix.lower() in (".mjpeg", ".mjpg") or not begins_like_a_picture(path):
         return None
     with opened_pictures(path) as file:
         # An APNG may begin with a picture for programs that show no others.

@@ -89,8 +89,9 @@ def test_an_animation_among_the_pictures_of_a_folder_is_refused(tmp_path: Path) 
 def test_a_video_named_like_a_picture_and_the_other_way_round(tmp_path: Path) -> None:
     video = encode(tmp_path / "a.mp4", SCENES).rename(tmp_path / "a.jpg")
     assert (probe(video).kind, count_frames(video)) == ("video", 6)
-    Image.fromarray(SCENES[0]).save(tmp_path / "b.mp4", "PNG")
-    assert (probe(tmp_path / "b.mp4").kind, count_frames(tmp_path / "b.mp4")) == ("folder", 1)
+    for form in ("PNG", "JPEG", "BMP"):
+        Image.fromarray(SCENES[0]).save(tmp_path / "b.mp4", form)
+        assert (probe(tmp_path / "b.mp4").kind, count_frames(tmp_path / "b.mp4")) == ("folder", 1)
 
 
 # --- more than 8 bits --------------------------------------------------------------------------------------
