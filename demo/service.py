@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from langtrack_core.video import read_frames
 from .annotation.checks import whole_number
 from .annotation.compare import attribute, check_completions, regions
 from .annotation.project import Target
+from .corrections import DIRECTIONS, CorrectionJob, correction_passes
 from .export_job import ExportJob, FormatJob
 from .hosting import on_gpu
 from .job_queue import JobQueue
@@ -33,14 +34,6 @@ from .workspace import Workspace
 CANCEL_WAIT_S = 5.0
 """Seconds that `Service.cancel` waits for the frame that is being computed. A frame takes a second or less on
 a CPU."""
-
-Direction = Literal["forward", "backward"]
-DIRECTIONS: dict[str, tuple[Direction, ...]] = {
-    "forward": ("forward",),
-    "backward": ("backward",),
-    "both": ("forward", "backward"),
-}
-"""The passes of a correction, for each direction that the page can send."""
 
 
 class Service:
@@ -64,6 +57,7 @@ class Service:
         self.check_request = partial(check_request, tracker, settings)
         self._source = step_source(tracker)
         self._attribute = on_gpu(partial(attribute, tracker), lambda frame, text: len(text.split()))
+        self._segment = on_gpu(tracker.segment, lambda frame, text: 1)
         self._regions = on_gpu(partial(_regions, tracker), lambda frame, text: 4)
 
     def close(self) -> None:
@@ -98,19 +92,24 @@ class Service:
         box: str | None,
         direction: str = "forward",
     ) -> TrackJob:
-        """Run again from a frame, with a new box or a new sentence; the other frames stay as they are.
+        """Run again from a frame, with a new box or a new sentence.
+
+        A drawn box is an anchor. Between two of them the track is made anew from both sides; the other frames
+        stay as they are.
 
         Args:
             frame: the frame of the box, or the one from which the sentence counts.
             text: None keeps the target's expression, "" drops it.
-            box: "x1,y1,x2,y2"; may be empty when there is a new text.
+            box: "x1,y1,x2,y2"; may be empty when there is a new text. With a box the text is kept only when
+                it means what is in the box.
             direction: "forward" to the end of the clip, "backward" to its beginning, or "both".
         """
         workspace = _workspace_of(session)
         with workspace.lock:
             owner = workspace.project.target(whole_number(target, "The target"))
             last_frame = max(row.frame for row in owner.run().rows)
-            manifest = owner.segments[-1].run.manifest
+            manifest = owner.newest.run.manifest
+            runs = [segment.run for segment in owner.segments]
         if direction not in DIRECTIONS:
             raise LangTrackError(f"The direction is forward, backward or both, got {direction!r:.20}.")
         if parse_box(box) is None and not (text or "").strip():
@@ -127,8 +126,17 @@ class Service:
             start,
             manifest.get("every", 1),
         )
-        passes = [(replace(request, backward=way == "backward"), [owner.id]) for way in DIRECTIONS[direction]]
-        return self._submit(session, workspace, passes, "correct", videos=False)
+        passes = [(one, [owner.id]) for one in correction_passes(runs, request, DIRECTIONS[direction])]
+
+        def make() -> CorrectionJob:
+            return CorrectionJob(
+                *(self.tracker, workspace, passes, self.settings),
+                source=self._source,
+                segment=self._segment,
+                overlap=self.tracker.info["settings"]["fusion"]["overlap"],
+            )
+
+        return session.submit(make, self.queue)
 
     def export(self, session: Session, target: int) -> ExportJob:
         """Make the files of a track with its corrections and its other settings."""
@@ -258,7 +266,7 @@ class Service:
         session: Session,
         workspace: Workspace,
         passes: Sequence[tuple[TrackRequest, list[int]]],
-        kind: Literal["follow", "compare", "correct"],
+        kind: Literal["follow", "compare"],
         *,
         videos: bool,
     ) -> TrackJob:

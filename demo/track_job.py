@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
+from functools import partial
 
 from langtrack_core.run.options import RunOptions
 from langtrack_core.run.track_video import StepSource, steps_of, track_targets
@@ -120,7 +121,7 @@ class TrackJob(Job):
                 RunOptions(request.every, request.backward, video=self._videos, keep_damaged=True),
                 on_steps=on_steps,
                 about=dict(zip(folders, ({"edit": edit} for edit in edits), strict=True)),
-                source=self._steps,
+                source=partial(self._steps, request),
             )
         if not summaries and self.stopped():
             raise _NoFrame
@@ -133,10 +134,13 @@ class TrackJob(Job):
         return list(map(SegmentResult, targets, segments, edits, geometry, [one.maps for one in maps]))
 
     def _steps(
-        self, info: VideoInfo, queries: Sequence[Query], options: RunOptions
+        self, request: TrackRequest, info: VideoInfo, queries: Sequence[Query], options: RunOptions
     ) -> Generator[tuple[Step, ...] | str]:
         with closing(self._source(info, queries, options)) as steps:
-            yield from steps
+            for row in steps:
+                if not isinstance(row, str) and request.ends_before(row[0].frame.index):
+                    break
+                yield row
         self.report(replace(self.progress, stage="writing"))
 
     def _check_length(self, step: Step) -> None:
@@ -159,8 +163,10 @@ class TrackJob(Job):
         self._player_video = player_video.finished(whole=False)
 
     def _player_video_of(self, request: TrackRequest, files: ExitStack) -> PlayerVideoWriter | None:
-        """A new player's video with the frames before the start; None when there is a whole one."""
-        if request.backward or (self._player_video is not None and self._player_video.whole):
+        """A new player's video with the frames before the start; None when there is a whole one, or the pass
+        ends on a frame that the page has shown already."""
+        whole = self._player_video is not None and self._player_video.whole
+        if request.backward or request.end is not None or whole:
             return None
         player_video = files.enter_context(self._new_player_video(request))
         self._add_frames(player_video, request, request.start)

@@ -40,6 +40,7 @@ class TrackRequest:
         queries: one for each target, all with the same start frame.
         every: the language branch looks at every that many frames.
         backward: from the start frame to the first.
+        end: the frame before which the pass ends; None for the end of the clip, or its beginning.
         unknown_words: words of the expressions that the vocabulary lacks.
     """
 
@@ -48,6 +49,7 @@ class TrackRequest:
     every: int = 1
     backward: bool = False
     unknown_words: tuple[str, ...] = ()
+    end: int | None = None
 
     @property
     def start(self) -> int:
@@ -60,7 +62,13 @@ class TrackRequest:
 
     @property
     def frames_expected(self) -> int | None:
+        if self.end is not None:
+            return abs(self.end - self.start)
         return frames_expected(self.info, self.start, backward=self.backward)
+
+    def ends_before(self, frame: int) -> bool:
+        """Whether the pass has come to its end, so that a frame is not its own any more."""
+        return self.end is not None and (frame <= self.end if self.backward else frame >= self.end)
 
     @property
     def title(self) -> str:

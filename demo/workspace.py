@@ -17,8 +17,9 @@ from langtrack_core.files import plain_name
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import VideoInfo
 
+from .annotation.anchors import owners
 from .annotation.judgement import Judgement, verdicts_state
-from .annotation.project import MAX_TARGETS, Project, Segment, Target, checked_name, owners
+from .annotation.project import MAX_TARGETS, Project, Segment, Target, checked_name
 from .annotation.project_zip import write_bundle
 from .annotation.redecide import FusionOverrides
 from .annotation.reviews import differ
@@ -78,19 +79,19 @@ class TargetView:
 
     def _maps_after(self, place: int) -> Maps:
         """Maps of the track up to a result, where the page can show it: at the end of an edit."""
-        last, segments = self.results[place], [result.segment for result in self.results[: place + 1]]
+        last, runs = self.results[place], [result.segment.run for result in self.results[: place + 1]]
         edit_continues = place + 1 < len(self.results) and self.results[place + 1].edit == last.edit
         whole_track = place == 0 and last.segment.run.manifest.get("direction") != "backward"
         if edit_continues or whole_track:
             return last.maps
         path = last.segment.folder.parent / f"maps-{secrets.token_hex(4)}.u8.gz"
-        return merged_maps([result.maps for result in self.results[: place + 1]], owners(segments), path)
+        return merged_maps([result.maps for result in self.results[: place + 1]], owners(runs), path)
 
     def timeline(self) -> dict[str, list[Any]]:
-        """The columns of the track as it was recorded; a later result replaces the frames that it has."""
-        rows = {row.frame: row for result in self.results for row in result.segment.run.rows}
-        geometry = {frame: shape for result in self.results for frame, shape in result.geometry.items()}
-        return timeline([rows[frame] for frame in sorted(rows)], geometry)
+        """The columns of the track as it was recorded."""
+        table = sorted(owners([result.segment.run for result in self.results]).items())
+        rows = [self.results[number].segment.run.rows[place] for _, (number, place) in table]
+        return timeline(rows, {frame: self.results[n].geometry[frame] for frame, (n, _) in table})
 
 
 class Workspace:
@@ -224,7 +225,7 @@ class Workspace:
                 "id": target.id,
                 "name": target.name,
                 "colour": target.colour,
-                "expression": target.segments[-1].run.manifest.get("expression"),
+                "expression": target.newest.run.manifest.get("expression"),
                 "edits": [{**result.segment.about(), "edit": result.edit} for result in view.results],
                 "can_undo": len({result.edit for result in view.results}) > 1,
                 "run": columns,

@@ -42,6 +42,7 @@ class Reason(StrEnum):
     LANGUAGE_ABSENT = "language_absent"
     NOTHING_SEEN = "nothing_seen"
     TRACKER_NOT_STARTED = "tracker_not_started"
+    USER_BOX = "user_box"
 
 
 REASON_TEXTS: dict[Reason, str] = {
@@ -61,6 +62,7 @@ REASON_TEXTS: dict[Reason, str] = {
     Reason.LANGUAGE_ABSENT: "language sees nothing, tracker more probable",
     Reason.NOTHING_SEEN: "the branch sees nothing",
     Reason.TRACKER_NOT_STARTED: "tracker not started yet",
+    Reason.USER_BOX: "your box",
 }
 """What people are shown for a reason: on the page, in pictures and in the documents. No program reads it."""
 

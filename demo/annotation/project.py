@@ -1,7 +1,8 @@
 """What a person makes of one video: targets, each a stack of runs and corrections, verdicts and settings.
 
-A correction is a run of its own, from the corrected frame forward or backward, and covers the frames that it
-has; the ones below stay. So undoing is taking the last one off, and nothing is ever computed twice.
+A correction is a run of its own, from the corrected frame forward or backward; `anchors.owners` says which
+frames it covers, and the ones below stay. So undoing is taking the last one off, and nothing is computed
+twice.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from langtrack_core.run.format import Run, read_run
 from langtrack_core.types import LangTrackError
 
+from .anchors import owners
 from .redecide import FusionOverrides, changed_frames, redecided_run
 from .reviews import Verdicts
 
@@ -103,12 +105,18 @@ class Target:
         key = (tuple(id(segment) for segment in self.segments), self.overrides)
         if self._merged is None or self._merged[0] != key:
             runs = [segment.run for segment in self.segments]
-            whole = merge(runs)
+            whole, table = merge(runs), owners(runs)
             if self.overrides is not None:
-                before, whole = whole, merge([redecided_run(run, self.overrides) for run in runs])
+                before, whole = whole, merge([redecided_run(run, self.overrides) for run in runs], table)
                 whole.manifest["what_if"]["changed"] = changed_frames(before.rows, whole.rows)
             self._merged = key, whole
         return self._merged[1]
+
+    @property
+    def newest(self) -> Segment:
+        """The segment that the person's last action began with: what is asked for now."""
+        edit = self.segments[-1].run.manifest.get("edit")
+        return next(segment for segment in self.segments if segment.run.manifest.get("edit") == edit)
 
     def undo(self) -> Segment:
         """Take the last correction back; its segment is returned so that its files can go.
@@ -121,17 +129,11 @@ class Target:
         return self.segments.pop()
 
 
-def owners(segments: Sequence[Segment]) -> dict[int, tuple[int, int]]:
-    """A table from frame numbers to the segment that owns the frame (its index) and the row's place there."""
-    return {
-        row.frame: (number, place)
-        for number, segment in enumerate(segments)
-        for place, row in enumerate(segment.run.rows)
-    }
+def merge(runs: Sequence[Run], table: Mapping[int, tuple[int, int]] | None = None) -> Run:
+    """Fold runs of one target.
 
-
-def merge(runs: Sequence[Run]) -> Run:
-    """Fold runs of one target: a later one replaces the frames that it has.
+    Args:
+        table: the owner of each frame; that of `owners` unless told otherwise.
 
     Returns:
         Rows by rising frame; the manifest of the first with counts of the whole and, when there are several,
@@ -149,15 +151,10 @@ def merge(runs: Sequence[Run]) -> Run:
         a.frame < b.frame for a, b in zip(runs[0].rows, runs[0].rows[1:], strict=False)
     ):
         return runs[0]
-    owner: dict[int, int] = {}
-    rows = {}
-    masks: dict[int, dict[str, dict[str, Any]]] = {}
-    for number, run in enumerate(runs):
-        for row in run.rows:
-            owner[row.frame], rows[row.frame] = number, row
-            masks[row.frame] = run.masks.get(row.frame, {})
-    whole = [rows[frame] for frame in sorted(rows)]
-    shares = Counter(owner.values())
+    table = owners(runs) if table is None else table
+    whole = [runs[number].rows[place] for _, (number, place) in sorted(table.items())]
+    masks = {frame: runs[number].masks.get(frame, {}) for frame, (number, _) in sorted(table.items())}
+    shares = Counter(number for number, _ in table.values())
     edits = [
         {
             "direction": run.manifest.get("direction", "forward"),
@@ -184,7 +181,7 @@ def merge(runs: Sequence[Run]) -> Run:
         },
         "edits": edits,
     }
-    return Run(manifest, whole, {frame: masks[frame] for frame in sorted(masks)})
+    return Run(manifest, whole, masks)
 
 
 @dataclass

@@ -8,7 +8,7 @@ start, no recording can tell; `Redecided.notes` says so.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -135,6 +135,9 @@ def redecide(run: Run, overrides: FusionOverrides) -> Redecided:
         else:
             decision = _decide_by_one(overrides, language, tracker, state.state)
             state = FusionState(decision.state)
+        if row.decision.reason is Reason.USER_BOX:  # what a person drew is not decided
+            rows.append(replace(row, language=language))
+            continue
         result = {"language": language, "tracker": tracker, None: None}[decision.source]
         fused = BranchBox(None, 0.0) if result is None else BranchBox(result.box_xyxy, decision.confidence)
         rows.append(Row(row.frame, row.time_s, decision, fused, language, tracker))
@@ -204,6 +207,8 @@ def steps_from_run(run: Run, frames: Iterable[Frame]) -> Generator[Step]:
                 )
             )
             fused = fused or Estimate.absent(frame.size_hw)
+            if row.decision.reason is Reason.USER_BOX:
+                fused = replace(fused, corners_xy=None)  # the box is the person's, the mask the tracker's
             yield Step(frame, language, tracker, fused, row.decision)
         if frame.index >= last:
             return
@@ -275,7 +280,7 @@ def _same_box(a: FloatArray | None, b: FloatArray | None) -> bool:
 def corners_of(run: Run, rows: Sequence[Row]) -> list[list[float] | None]:
     """Rotated rectangle of the fused mask for each row, eight numbers x1, y1, …, x4, y4; None when absent.
 
-    Where the chosen branch has a box without a mask, these are the box's own corners.
+    Where a person drew the box, or the chosen branch has one without a mask, these are the box's own corners.
     """
     rectangles: list[list[float] | None] = []
     for row in rows:
@@ -283,7 +288,8 @@ def corners_of(run: Run, rows: Sequence[Row]) -> list[list[float] | None]:
         if box is None:
             rectangles.append(None)
             continue
-        corners = rotated_rectangle(run, row.frame, row.decision.source or "fused")
+        drawn = row.decision.reason is Reason.USER_BOX
+        corners = None if drawn else rotated_rectangle(run, row.frame, row.decision.source or "fused")
         if corners is None:
             x1, y1, x2, y2 = box.tolist()
             corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])

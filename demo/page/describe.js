@@ -1,11 +1,12 @@
 // Texts about a frame: beside the panels, below the strip, and in a tip for the frame under the mouse.
-import { isNumber, percent } from "./dom.js";
+import { isNumber, isUsers, percent } from "./dom.js";
 import { verdictText } from "./verdicts.js";
 
 function why(player, frame) {
   const value = (column) => player.value(column, frame);
   if (value("state") === null) return "not part of this run";
-  const parts = [value("source") ? value("source") + " chosen" : value("state"), player.page.reasons[value("reason")]];
+  const reason = player.page.reasons[value("reason")];
+  const parts = isUsers(player, frame) ? [reason] : [value("source") ? value("source") + " chosen" : value("state"), reason];
   if (value("overlap") !== null) parts.push("overlap of the branches " + value("overlap").toFixed(2));
   return parts.join(" · ");
 }
@@ -24,7 +25,7 @@ export function describer(player) {
     const notes = { mask: language, rectangle: language, tracker: percent(player.value("tracker"), "not started") };
     notes.fused = isNumber(fused) ? percent(fused) : state === "tracking" ? "absent" : state || "";
     player.panels.forEach((panel) => (panel.querySelector(".lt-note").textContent = notes[panel.dataset.panel]));
-    find(".lt-who").textContent = player.value("source") || "";
+    find(".lt-who").textContent = (isUsers(player) ? "you" : player.value("source")) || "";
     const text = "frame " + frame + " (0 to " + last + ") · " + player.run.time_s[frame].toFixed(2) + " s";
     find(".lt-clock").textContent = text;
     find(".lt-reason").textContent = why(player, frame);

@@ -13,6 +13,9 @@ export const framesText = (count) => (count === 1 ? "1 frame" : count + " frames
 // A confidence; `silent` is the text for a branch that did not run.
 export const percent = (value, silent) => (isNumber(value) ? Math.round(value * 100) + " %" : value === null ? silent : "absent");
 
+// Whether a person drew the box of a frame.
+export const isUsers = (player, frame = player.frame, target = player.target) => player.value("reason", frame, target) === "user_box";
+
 export const titleOf = (target) => (target.expression ? "“" + target.expression + "”" : "the object in your box");
 
 export const fileSize = (bytes) => (bytes < 1e6 ? Math.max(1, Math.round(bytes / 1e3)) + " kB" : (bytes / 1e6).toFixed(1) + " MB");

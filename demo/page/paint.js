@@ -1,9 +1,9 @@
 // The four pictures of a frame, painted from the video's frame, the maps and the boxes.
-import { isNumber } from "./dom.js";
+import { isNumber, isUsers } from "./dom.js";
 import { HEAT, drawMap } from "./overlay.js";
 
 const WHITE = [255, 255, 255];
-const DRAFT = [255, 191, 51];
+const DRAFT = [255, 191, 51]; // what a person draws
 
 export const css = ([r, g, b], alpha = 1) => `rgba(${r}, ${g}, ${b}, ${alpha})`;
 
@@ -87,7 +87,8 @@ export function painter(player) {
     if (!box || !isNumber(value(branch))) return;
     const owner = branch === "fused" ? value("source") : branch;
     const rotated = look.rotated || target.settings.rectangle === "rotated";
-    outline(context, (rotated && value(owner + "_corners")) || cornersOf(box), colour);
+    const drawn = branch === "fused" && isUsers(player, player.frame, target);
+    outline(context, (rotated && !drawn && value(owner + "_corners")) || cornersOf(box), colour);
   }
 
   function number(context, text, [x, y], colour, taken) {
@@ -99,7 +100,7 @@ export function painter(player) {
   function paintTrack(context, target, colour, alpha) {
     const source = player.value("source", player.frame, target);
     if (!source) return false;
-    const ink = colour || colours[source];
+    const ink = colour || (isUsers(player, player.frame, target) ? DRAFT : colours[source]);
     drawMask(context, target, fusedMap(target, source), ink, alpha, null);
     frameBox(context, target, "fused", ink);
     return true;

@@ -1,14 +1,15 @@
 // The decisions of all frames in one strip: verdicts, both confidences, who was believed, how far the branches
 // agree. One column of pixels stands for as many frames as fall on it, so its cost follows the screen's width.
-import { isNumber, onRedraw } from "./dom.js";
+import { isNumber, isUsers, onRedraw } from "./dom.js";
 import { VERDICTS } from "./verdicts.js";
 
 const ROWS = { marks: [0, 9], curves: [13, 61], choice: [65, 85], overlap: [89, 101] }; // CSS pixels from the top
-const CHOICES = ["lost", "searching", "language", "tracker"]; // of frames in one column the first of these is shown
+const CHOICES = ["you", "lost", "searching", "language", "tracker"]; // of frames in one column the first of these is shown
 
 function choiceAt(player, frame) {
   const state = player.value("state", frame);
   if (state === null) return null;
+  if (isUsers(player, frame)) return "you";
   return isNumber(player.value("fused", frame)) ? player.value("source", frame) : state === "searching" ? "searching" : "lost";
 }
 
@@ -66,7 +67,7 @@ function draw(player, canvas) {
   const ink = (name) => style.getPropertyValue("--lt-" + name).trim();
   const context = canvas.getContext("2d");
   const rows = Object.fromEntries(Object.entries(ROWS).map(([name, span]) => [name, span.map((y) => Math.round(y * ratio))]));
-  const fills = { language: ink("language-ink"), tracker: ink("tracker-ink"), searching: ink("nobody"), lost: hatch(context, ink("ink"), ratio) };
+  const fills = { you: ink("amber"), language: ink("language-ink"), tracker: ink("tracker-ink"), searching: ink("nobody"), lost: hatch(context, ink("ink"), ratio) };
   const count = player.last + 1;
   const number = Math.min(count, width);
   const columns = Array.from({ length: number }, (_, k) => ({
@@ -122,6 +123,16 @@ function draw(player, canvas) {
       broken = false;
     }
     context.stroke();
+  }
+  for (const column of columns.filter(({ choice }) => choice === "you")) {
+    const [side, top] = [9 * ratio, rows.curves[0]];
+    const x = Math.max(0, Math.min(width - side, (column.left + column.right - side) / 2));
+    context.fillStyle = fills.you;
+    context.fillRect(x + (side - 2 * ratio) / 2, top, 2 * ratio, rows.choice[1] - top);
+    context.fillRect(x, top, side, side);
+    context.strokeStyle = ink("ink");
+    context.lineWidth = ratio;
+    context.strokeRect(x + ratio / 2, top + ratio / 2, side - ratio, side - ratio);
   }
   for (const column of columns) {
     if (!column.reanchor) continue;

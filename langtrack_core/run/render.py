@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..geometry import FloatArray
 from ..masks import BoolMask
-from ..types import Branch, Estimate, Step
+from ..types import Branch, Estimate, Reason, Step
 
 Panel = Literal["mask", "rectangle", "tracker", "fused"]
 PANELS: tuple[Panel, ...] = get_args(Panel)
@@ -115,7 +115,8 @@ def _draw_fused_panel(picture: Picture, step: Step, style: Style) -> str:
     colour = style.colour(decision.source)
     _tint(picture, fused.mask, colour, style.mask_opacity * 0.7)
     _rectangles(picture, fused, colour, style)
-    return f"{decision.state} · {decision.source} {fused.confidence:.2f} · {frame}"
+    source = "you" if decision.reason is Reason.USER_BOX else decision.source
+    return f"{decision.state} · {source} {fused.confidence:.2f} · {frame}"
 
 
 # --- strokes -----------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..types import Frame, LangTrackError, Query, Step, check_box
+from ..geometry import clip_box
+from ..types import Decision, Estimate, Frame, LangTrackError, Query, Reason, Step, check_box
 from ..video import VideoInfo, probe, read_backward, read_frames
 from .options import RunOptions
 from .recorder import Recorder
@@ -146,6 +147,7 @@ def track_targets(
             if isinstance(row, str):
                 damage.append(row)
                 continue
+            row = tuple(map(_on_drawn_box, row, queries.values()))
             for step, recorder in zip(row, recorders, strict=True):
                 recorder.add(step)
             if on_steps(row) is False:
@@ -161,6 +163,15 @@ def track_targets(
         for folder, recorder, unknown in zip(folders, recorders, words, strict=True)
         if folder is not None
     ]
+
+
+def _on_drawn_box(step: Step, query: Query) -> Step:
+    """The step itself; on the frame on which a person drew a box, that box is the fused one."""
+    box = None if query.box_xyxy is None else clip_box(query.box_xyxy, step.frame.size_hw)
+    if box is None or step.tracker is None or step.frame.index != query.start:
+        return step
+    decision = Decision("tracker", "tracking", 1.0, False, step.decision.reanchor, Reason.USER_BOX)
+    return step._replace(fused=Estimate(step.tracker.mask_prob, 1.0, box), decision=decision)
 
 
 def steps_of(tracker: Tracker) -> StepSource:

@@ -71,13 +71,13 @@ def test_a_correction_forward_keeps_what_was_before_and_undo_brings_it_back(
 
 def test_a_correction_in_both_directions_is_undone_as_one(service: Service, me: Session, clip: str) -> None:
     done(follow(service, me, clip, "the red car", "", 8))
-    done(service.correct(me, 1, 12, None, "70,50,100,80", "both"))
+    done(service.correct(me, 1, 12, None, "84,50,114,80", "both"))
     state = target(me)
     assert state["run"]["index"] == list(range(FRAMES))  # back to frames that the first run never saw
     assert [edit["direction"] for edit in state["edits"]] == ["forward", "forward", "backward"]
     assert [edit["edit"] for edit in state["edits"]] == [0, 1, 1]
     assert (
-        state["edits"][2]["box_xyxy"] == [70, 50, 100, 80]
+        state["edits"][2]["box_xyxy"] == [84, 50, 114, 80]
         and state["edits"][2]["expression"] == "the red car"
     )
     maps = maps_of(state)
@@ -85,6 +85,54 @@ def test_a_correction_in_both_directions_is_undone_as_one(service: Service, me: 
         assert maps[k, 1, 60, 60 + 2 * k + 5] > 250 and maps[k, 1, 60, 58 + 2 * k - 4] == 0
     assert target(me)["run"]["time_s"] == sorted(state["run"]["time_s"])
     assert len(me.workspace.undo(1)["edits"]) == 1  # type: ignore[union-attr]
+
+
+def test_words_that_mean_something_else_than_the_drawn_box_are_left_out(
+    service: Service, me: Session, clip: str
+) -> None:
+    done(follow(service, me, clip, "the red car", ""))
+    job = done(service.correct(me, 1, 10, None, "20,10,60,40", "forward"))
+    assert job.warning == service.progress(me)["warning"]
+    assert job.warning == (
+        "The words mean something else than your box on frame 10, so the track goes on by the box alone."
+    )
+    state = target(me)
+    assert state["expression"] is None and state["edits"][1]["expression"] is None
+    run = state["run"]
+    assert run["language"][9] == 0.8 and set(run["language"][10:]) == {None}
+    assert (run["reason"][10], run["fused"][10], run["fused_box"][10]) == ("user_box", 1.0, [20, 10, 60, 40])
+    assert set(run["reason"][11:]) == {"tracker_only"}
+    job = done(service.correct(me, 1, 15, "the red car", "90,50,120,80", "forward"))
+    assert job.warning is None and target(me)["expression"] == "the red car"
+    assert target(me)["run"]["language"][20] == 0.8
+
+
+def test_between_two_drawn_boxes_the_track_is_made_from_both(
+    service: Service, me: Session, clip: str
+) -> None:
+    done(follow(service, me, clip, "the red car", ""))
+    done(service.correct(me, 1, 6, "", "72,50,102,80", "backward"))
+    before = target(me)
+    done(service.correct(me, 1, 16, "", "92,50,122,80", "backward"))
+    state = target(me)
+    asked = [(edit["direction"], edit["start"], edit["frames"]) for edit in state["edits"]]
+    assert asked[1:] == [
+        ("backward", 6, [0, 6]),
+        ("backward", 16, [7, 16]),
+        ("forward", 6, [6, 15]),  # nobody had gone on from the first box yet
+    ]
+    drawn = [frame for frame, reason in enumerate(state["run"]["reason"]) if reason == "user_box"]
+    assert drawn == [6, 16] and state["run"]["language"][17] == 0.8
+    run = me.workspace.project.target(1).run()  # type: ignore[union-attr]
+    assert [edit["frames"] for edit in run.manifest["edits"]] == [7, 6, 5, 6]  # they meet in the middle
+    assert np.count_nonzero(maps_of(state)[16, 1]) and len(maps_of(state)) == FRAMES
+
+    done(service.correct(me, 1, 11, "the car", "", "both"))  # words stop at both boxes
+    state = target(me)
+    assert [edit["frames"] for edit in state["edits"][4:]] == [[11, 15], [7, 11]]
+    assert [state["run"]["language"][frame] for frame in (6, 7, 15, 16)] == [None, 0.8, 0.8, None]
+    me.workspace.undo(1)  # type: ignore[union-attr]
+    assert me.workspace.undo(1) == before  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -240,10 +240,18 @@ def test_a_box_drawn_on_a_frame_corrects_from_there_and_is_undone(page: Page) ->
     page.locator('[data-ask="correct"]').click()
     expect(page.locator(".lt-edits li")).to_have_count(2, timeout=60_000)
     at(page, 30)  # where the work goes on
-    expect(page.locator(".lt-reason")).to_contain_text("overlap of the branches 1.00")
+    expect(page.locator(".lt-reason")).to_have_text(re.compile("^your box"))
+    expect(page.locator(".lt-who")).to_have_text("you")
+    expect(page.locator("#notice")).to_contain_text("mean something else than your box on frame 30")
+    amber = """(frame) => {
+        const strip = document.querySelector('.lt-strip'), ratio = devicePixelRatio;
+        const at = [((frame + 0.5) / 48) * strip.width, 17 * ratio];
+        return strip.getContext('2d').getImageData(...at, 1, 1).data.slice(0, 3).join() }"""
+    assert page.evaluate(amber, 30) == "248,173,13" != page.evaluate(amber, 29)
     page.locator('[data-ask="undo"]').click()
     expect(page.locator(".lt-edits li")).to_have_count(1)
     expect(page.locator(".lt-reason")).to_contain_text("branches differ")
+    assert page.evaluate(amber, 30) != "248,173,13"
 
 
 def test_which_word_mattered_and_what_else_was_meant(page: Page) -> None:

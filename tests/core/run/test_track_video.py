@@ -36,6 +36,18 @@ def test_each_target_gets_its_folder_and_its_own_entries(clip: Clip, source: Pat
     assert all(run.states.total() == FRAMES and not run.stopped for run in runs)
 
 
+def test_a_drawn_box_is_the_truth_on_its_frame_and_no_further(
+    clip: Clip, source: Path, tmp_path: Path
+) -> None:
+    box = clip.boxes_xyxy[2] + 3
+    query = {tmp_path / "a": Query("red", box, 2)}
+    (run,) = track_targets(oracle_tracker(clip.masks), source, query, QUIET)
+    first, second = read_run(run.folder).rows[:2]
+    assert first.decision.reason == "user_box" and first.fused.confidence == 1
+    assert first.fused.box_xyxy == pytest.approx(box) and second.decision.reason == "agree"
+    assert first.language is not None and first.tracker is not None
+
+
 def test_the_caller_stops_it_and_what_is_done_is_kept(clip: Clip, source: Path, tmp_path: Path) -> None:
     tracker, queries = oracle_tracker(clip.masks), {tmp_path / "a": Query("red")}
     (run,) = track_targets(tracker, source, queries, QUIET, on_steps=lambda steps: steps[0].frame.index < 2)

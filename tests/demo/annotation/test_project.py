@@ -14,7 +14,8 @@ import pytest
 from fake_branches import oracle_tracker
 from synthetic import moving_object, write_mp4
 
-from demo.annotation.project import COLOURS, MAX_TARGETS, Project, Segment, merge, owners
+from demo.annotation.anchors import owners
+from demo.annotation.project import COLOURS, MAX_TARGETS, Project, Segment, merge
 from demo.annotation.project_zip import open_bundle, write_bundle
 from demo.annotation.redecide import FusionOverrides
 from langtrack_core.fusion import FusionConfig
@@ -67,7 +68,8 @@ def test_corrections_cover_their_frames_and_nothing_else(project: Project) -> No
     target = project.targets[0]
     run = target.run()
     assert [row.frame for row in run.rows] == list(range(12))
-    assert [owners(target.segments)[frame][0] for frame in range(12)] == [2] * 7 + [1] * 2 + [0] * 3
+    table = owners([segment.run for segment in target.segments])
+    assert [table[frame][0] for frame in range(12)] == [2] * 7 + [1] * 2 + [0] * 3
     assert [edit["frames"] for edit in run.manifest["edits"]] == [3, 2, 7]
     assert run.manifest["edits"][2] == {
         "direction": "backward",
