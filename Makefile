@@ -13,12 +13,13 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 
-.PHONY: help demo test check lint-js bench chromium
+.PHONY: help demo test test-latest check lint-js bench chromium
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    serve the app at http://$(HOST):$(PORT) (PORT=..., HOST=..., ARGS='--device cuda')"
 	@echo "make test    all tests"
+	@echo "make test-latest   all tests with the newest versions of everything, without upper bounds (PYTHON=python3.13)"
 	@echo "make check   ruff, mypy (for Linux, Windows and macOS), import directions, eslint (with node) and all tests"
 	@echo "make lint-js eslint alone"
 	@echo "make bench   milliseconds per stage and memory on this machine"
@@ -28,6 +29,15 @@ demo: $(RUNTIME)
 
 test: $(DEV) chromium
 	$(PY) -m pytest $(ARGS)
+
+# To be run now and then: it tells what the next major versions break before their bounds are lifted.
+test-latest: chromium
+	$(PYTHON) -m venv --clear $(VENV)-latest
+	for name in requirements requirements-dev; do \
+		sed -E '/attributee/!s/,<[^ ,]+//' $$name.txt > $(VENV)-latest/$$name.txt; done
+	$(VENV)-latest/bin/pip install --quiet --upgrade -r $(VENV)-latest/requirements-dev.txt
+	$(VENV)-latest/bin/pip install --quiet --no-deps -r requirements-crosscheck.txt
+	$(VENV)-latest/bin/python -m pytest $(ARGS)
 
 check: $(DEV) chromium
 	$(VENV)/bin/ruff check .

@@ -22,8 +22,8 @@ START_S = 20
 FRAME_S = 0.06
 """Seconds that a loan of a GPU allows for each frame: both branches and the decoding. Most GPUs need less,
 but the processor beside them is shared."""
-MAX_LOAN_S = 300
-"""Longest loan of a GPU in seconds: visitors have a quota of some minutes a day."""
+MAX_LOAN_S = 280
+"""Longest loan of a GPU in seconds: some Spaces refuse 300, and visitors have a quota of minutes a day."""
 
 
 def on_space(environ: Mapping[str, str] = os.environ) -> bool:

@@ -121,7 +121,9 @@ def test_runtime_requirements_are_plain_and_bounded() -> None:
             f"{requirement.name} has no lower bound"
         )
     assert "opencv-python" not in runtime  # needs libGL, which servers and Spaces lack
-    assert not runtime["gradio"].specifier.contains("7.0.0")  # a new major version is a new interface
+    writers = ("numpy", "opencv-python-headless", "pillow", "imageio", "av", "safetensors", "pycocotools")
+    for name in (*writers, "gradio"):  # a new major version writes other files, or is a new interface
+        assert any(s.operator == "<" for s in runtime[name].specifier), f"{name} has no upper bound"
 
 
 def test_development_requirements_build_on_the_runtime_ones() -> None:
@@ -290,9 +292,9 @@ def test_links_and_pictures_are_there(document: Path) -> None:
 
 def test_readme_names_make_targets_that_exist(readme: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.M))
     used = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(re.findall(r"```.*?```", readme, re.S))))
-    assert {"demo", "test", "check", "bench"} <= targets
+    assert {"demo", "test", "test-latest", "check", "bench"} <= targets
     assert used and used <= targets
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container.core import Flags as ContainerFlags
@@ -29,6 +30,8 @@ DEMUXERS = (
 """FFmpeg's readers of containers that may open a file. Those of sound are there so that a message can say
 that a file holds sound only; those that open other files or hosts (playlists, scripts) are left out."""
 
+TITLES: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""How titles in other encodings than UTF-8, as old files have them, are read; PyAV 19 does so by itself."""
 
 JUMP_S = 10
 """Seconds by which a clock that may jump has to be ahead of the expected time: FFmpeg's own threshold."""
@@ -66,10 +69,10 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
     """The container and its picture stream, checked; closed on every path."""
     try:
         # An absolute path, since FFmpeg reads "name:rest" as a protocol.
-        container = av.open(
+        container: av.container.InputContainer = av.open(
             str(path.absolute()),
             options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file"},
-            metadata_errors="replace",  # old files have titles in other encodings than UTF-8
+            **TITLES,
         )
     except PermissionError as error:
         raise LangTrackError(f"{path.name} may not be read; check its permissions.") from error
@@ -157,7 +160,7 @@ def frame_rate(stream: av.VideoStream) -> Fraction:
     """Frames a second, exact; the average where it varies, `FOLDER_FPS` where the file claims none."""
     for rate in (stream.average_rate, stream.guessed_rate):
         if rate and 0 < rate <= 1000:  # above, it is a clock and not a frame rate
-            return rate
+            return Fraction(rate.numerator, rate.denominator)  # from av 19 on, a class that is written "25/1"
     return FOLDER_FPS
 
 

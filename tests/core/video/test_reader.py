@@ -7,6 +7,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -16,6 +17,7 @@ from clips import NTSC, count_frames, encode, flat, numbered, open_files, quarte
 from PIL import Image
 
 from langtrack_core.video import probe, read_frames
+from langtrack_core.video.decoding import frame_rate
 
 # --- what a file says, and when ----------------------------------------------------------------------------
 
@@ -288,3 +290,13 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     count, growth_kb = map(int, done.stdout.split())
     assert count == 300 and growth_kb < 20_000
+
+
+def test_a_rate_of_another_class_is_a_fraction() -> None:
+    """PyAV 19 has a class of its own, which would be written "25/1" where version 18 wrote "25"."""
+
+    class Rational(float):
+        numerator, denominator = 25, 1
+
+    stream = SimpleNamespace(average_rate=Rational(25), guessed_rate=None)
+    assert str(frame_rate(stream)) == "25"
