@@ -40,7 +40,9 @@ def test_the_program_serves_until_stopped_and_leaves_nothing(number: signal.Sign
     program = (
         "import signal, sys, types; import app\n"
         "pipeline = types.ModuleType('langtrack_core.pipeline')\n"
-        "def loaded(*_, **__): import app_helpers; return app_helpers.paced_tracker()\n"
+        "def loaded(*_, **__):\n"  # imported late: Gradio comes with it, which reads the proxies at once
+        "    del sys.modules['langtrack_core.pipeline']\n"
+        "    import app_helpers; return app_helpers.paced_tracker()\n"
         "pipeline.LangTracker = types.SimpleNamespace(from_pretrained=loaded)\n"
         "sys.modules['langtrack_core.pipeline'] = pipeline\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
