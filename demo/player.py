@@ -23,6 +23,7 @@ from typing import Any
 
 import gradio as gr
 
+from langtrack_core.files import plain_name
 from langtrack_lab.exports import FORMATS
 
 from .page_data import PAGE, page_data
@@ -108,14 +109,20 @@ def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[
         "player_video": _served(state["player_video"]["file"]),
         "maps": [_served(target["maps"]["file"]) for target in targets],
         "run": json.dumps(run, separators=(",", ":")),
-        "files": [_downloads(target) for target in targets],
+        "files": [_downloads(target, video["name"]) for target in targets],
         "exports": [download(path, FORMATS[name].about) for name, path in state["exports"].items()],
     }
 
 
-def download(path: Path, note: str = "") -> dict[str, Any]:
-    """A file that the page offers for download."""
-    return {"name": path.name, "note": note, "bytes": path.stat().st_size, "file": _served(path)}
+def download(path: Path, note: str = "", save_as: str | None = None) -> dict[str, Any]:
+    """A file that the page offers for download; ``save_as`` is the name that the visitor's copy gets."""
+    return {
+        "name": path.name,
+        "save_as": save_as or path.name,
+        "note": note,
+        "bytes": path.stat().st_size,
+        "file": _served(path),
+    }
 
 
 def _numbers(target: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,12 +134,16 @@ def _numbers(target: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: target[name] for name in TARGET_FIELDS}, **target["run"], "map": layers}
 
 
-def _downloads(target: Mapping[str, Any]) -> dict[str, Any]:
+def _downloads(target: Mapping[str, Any], clip: str) -> dict[str, Any]:
+    """The files of a target. Clip, number and words are in their names: those of two targets differ."""
+    words = plain_name(target["expression"] or "", "box", longest=40)
+    stem = f"{plain_name(Path(clip).stem, 'clip')}-{target['id']}-{words}"
     order = list(FILE_NOTES)
     files = sorted(target["files"], key=lambda path: order.index(path.name) if path.name in order else 99)
+    bundle = target["bundle"]
     return {
-        "files": [download(path, FILE_NOTES.get(path.name, "")) for path in files],
-        "bundle": download(target["bundle"]) if target["bundle"] else None,
+        "files": [download(path, FILE_NOTES.get(path.name, ""), f"{stem}-{path.name}") for path in files],
+        "bundle": download(bundle, save_as=f"langtrack-{stem}.zip") if bundle else None,
     }
 
 

@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from langtrack_core.files import write_text
+from langtrack_core.files import plain_name, write_text
 from langtrack_core.types import LangTrackError
 from langtrack_lab.truth.mask_files import SeveralObjectsError
 
 from .compare import agreement
 from .ground_truth import read_truth, score_run
-from .project import Project
+from .project import Project, Target
 from .reviews import Verdicts, review_queue
 
 QUEUE_LENGTH = 30
@@ -68,15 +68,21 @@ class Judgement:
             return [{"frame": one.frame, "score": round(one.score, 3), "why": one.why} for one in items]
 
     def verdicts_file(self, number: int, form: str) -> Path:
-        """The verdicts as ``verdicts-<id>.json`` or ``.csv``."""
+        """The verdicts with the clip, the words and the weights that they are for, as JSON or CSV.
+
+        Its name is ``verdicts-<clip>-<target>-<words>``.
+        """
         if form not in ("json", "csv"):
             raise LangTrackError(f"Verdicts are saved as json or csv, not as {form!r:.20}.")
         with self.lock:
-            verdicts = self.project.target(number).verdicts
-            text = json.dumps(verdicts.to_json(), indent=1, ensure_ascii=False)
-            path = self.folder / f"verdicts-{number}.{form}"
+            target = self.project.target(number)
+            verdicts, origin = target.verdicts, _origin(self.project, target)
+            clip, words = Path(origin["clip"]).stem, origin["expression"]
+            name = f"verdicts-{plain_name(clip, 'clip')}-{number}-{plain_name(words, 'box', longest=40)}"
+            path = self.folder / f"{name}.{form}"
+            text = json.dumps({**verdicts.to_json(), "origin": origin}, indent=1, ensure_ascii=False)
             try:
-                write_text(path, text if form == "json" else verdicts.to_csv())
+                write_text(path, text if form == "json" else verdicts.to_csv(origin))
             except OSError as error:
                 raise LangTrackError(
                     f"{path.name} could not be written: {error.strerror or error}."
@@ -87,7 +93,8 @@ class Judgement:
         """Replace a target's verdicts by a file's, JSON or CSV.
 
         Raises:
-            LangTrackError: neither, with an entry that is wrong, or for frames that the track lacks.
+            LangTrackError: neither, with an entry that is wrong, for another clip, or for frames that the
+                track lacks.
         """
         if path.stat().st_size > MAX_VERDICTS_BYTES:
             raise LangTrackError("The file is too large for verdicts; at most 20 MB are read.")
@@ -95,9 +102,14 @@ class Judgement:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
             raise LangTrackError("The file is not a text file; verdicts are JSON or CSV.") from None
-        verdicts = Verdicts.from_text(text)
+        verdicts, origin = Verdicts.from_text(text), Verdicts.origin_of(text)
         with self.lock:
-            target = self.project.target(number)
+            target, video = self.project.target(number), self.project.video
+            if origin.get("sha256", video.get("sha256")) != video.get("sha256"):
+                raise LangTrackError(
+                    f"These verdicts are for the clip {origin.get('clip', '')[:80]!r}, and this one is "
+                    f"{video.get('name')!r}. Nothing was changed."
+                )
             frames = {row.frame for row in target.run().rows}
             outside = [frame for frame in verdicts if frame not in frames]
             if outside:
@@ -131,6 +143,18 @@ class Judgement:
             targets = [target for target in self.project.targets if target.segments]
             matrix = agreement([target.run() for target in targets]).to_json()
             return {**matrix, "targets": [target.id for target in targets]}
+
+
+def _origin(project: Project, target: Target) -> dict[str, str]:
+    """What the verdicts of a target are for, as `Verdicts.to_csv` writes it."""
+    manifest = target.run().manifest
+    weights = [f"{one.get('branch')} {one.get('name')}" for one in manifest.get("weights", [])]
+    return {
+        "clip": str(project.video.get("name", "")),
+        "sha256": str(project.video.get("sha256", "")),
+        "expression": target.segments[-1].run.manifest.get("expression") or "",
+        "weights": ", ".join(weights),
+    }
 
 
 def verdicts_state(verdicts: Verdicts) -> dict[str, Any]:

@@ -31,6 +31,8 @@ MAX_RANGE = 1_000_000
 """Largest number of frames that one verdict covers, so that a wrong number cannot fill the memory."""
 COLUMNS = ("frame", "verdict", "note")
 """Names of the columns of a CSV file, in their order."""
+ORIGIN = ("clip", "sha256", "expression", "weights")
+"""What a file of verdicts says of the run that was judged: fields of ``origin`` in JSON, columns in CSV."""
 
 
 @dataclass(frozen=True)
@@ -136,12 +138,14 @@ class Verdicts:
             verdicts._add(f"Entry {number}", entry.get("frame"), entry.get("verdict"), entry.get("note", ""))
         return verdicts
 
-    def to_csv(self) -> str:
-        """A header and a line a frame: ``frame,verdict,note``."""
+    def to_csv(self, origin: Mapping[str, str] | None = None) -> str:
+        """A header and a line a frame: ``frame,verdict,note``, and the `ORIGIN` where it is given."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([f, self[f].side or "", self[f].note] for f in self)
+        more = () if origin is None else ORIGIN
+        same = [] if origin is None else [origin[name] for name in ORIGIN]
+        writer.writerow([*COLUMNS, *more])
+        writer.writerows([f, self[f].side or "", self[f].note, *same] for f in self)
         return out.getvalue()
 
     @classmethod
@@ -155,14 +159,17 @@ class Verdicts:
             table = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True))
         except csv.Error as error:
             raise LangTrackError(f"The verdicts are not valid CSV: {error}.") from error
-        if not table or tuple(cell.strip() for cell in table[0]) != COLUMNS:
+        header = tuple(cell.strip() for cell in table[0]) if table else ()
+        if header not in (COLUMNS, COLUMNS + ORIGIN):
             raise LangTrackError(f"Verdicts in CSV need the columns {','.join(COLUMNS)} in their first line.")
         verdicts = cls()
         for number, cells in enumerate(table[1:], 2):
             if not cells:
                 continue
-            if len(cells) != len(COLUMNS):
-                raise LangTrackError(f"Line {number} of the verdicts has {len(cells)} cells instead of 3.")
+            if len(cells) != len(header):
+                raise LangTrackError(
+                    f"Line {number} of the verdicts has {len(cells)} cells instead of {len(header)}."
+                )
             frame = int(cells[0]) if cells[0].strip().isdecimal() else cells[0]
             verdicts._add(f"Line {number}", frame, cells[1].strip() or None, cells[2])
         return verdicts
@@ -177,6 +184,17 @@ class Verdicts:
                 raise LangTrackError("The verdicts are not valid JSON.") from error
             return cls.from_json(document)
         return cls.from_csv(text)
+
+    @staticmethod
+    def origin_of(text: str) -> dict[str, str]:
+        """The `ORIGIN` in a text that `from_text` reads; without it, nothing."""
+        if text.lstrip("\ufeff \t\r\n").startswith("{"):
+            origin = json.loads(text.removeprefix("\ufeff")).get("origin")
+        else:
+            origin = next(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")), None)
+        if not isinstance(origin, Mapping):
+            return {}
+        return {name: origin[name] for name in ORIGIN if isinstance(origin.get(name), str)}
 
     def _add(self, where: str, frame: Any, side: Any, note: Any) -> None:
         try:

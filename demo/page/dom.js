@@ -27,7 +27,7 @@ export function duration(seconds) {
 
 // Has the browser save a file of the server.
 export function save(file) {
-  const anchor = make("a", "", { href: file.file.url, download: file.name });
+  const anchor = make("a", "", { href: file.file.url, download: file.save_as });
   document.body.append(anchor);
   anchor.click();
   anchor.remove();

@@ -3,7 +3,7 @@ import { fileSize, make, save } from "./dom.js";
 
 function link(anchor, file) {
   anchor.href = file.file.url;
-  anchor.download = file.name;
+  anchor.download = file.save_as;
   return anchor;
 }
 

@@ -133,6 +133,9 @@ def test_a_run_shows_progress_and_ends_with_every_file(events: PageEvents, clip:
     (downloads,) = last["files"]
     assert {file["name"] for file in downloads["files"]} == names
     assert all(file["note"] for file in downloads["files"])
+    assert {file["save_as"] for file in downloads["files"]} == {
+        f"grey-1-the-slow-car-{name}" for name in names
+    }
     with zipfile.ZipFile(bundle_of(views[-1])) as bundle:
         assert set(bundle.namelist()) == {f"grey/{name}" for name in names}
     assert f"Found in {FRAMES} of {FRAMES} frames" in views[-1].notice

@@ -48,7 +48,7 @@ def test_verdicts_other_settings_and_agreement_answer_by_number(tools: ToolEvent
     changed = answer(tools, "what_if", settings={"rule": "language"})
     assert changed["what_if"] and set(changed["columns"]["source"]) == {"language"}
     assert not answer(tools, "what_if", settings=None)["what_if"]
-    assert answer(tools, "verdicts_file", form="csv")["download"]["name"] == "verdicts-1.csv"
+    assert answer(tools, "verdicts_file", form="csv")["download"]["name"] == "verdicts-grey-1-the-red-car.csv"
 
 
 def test_a_correction_another_target_and_undo_go_through_the_line(tools: ToolEvents) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -42,6 +43,20 @@ def test_what_if_verdicts_queue_and_truth(service: Service, me: Session, clip: s
     assert space.judgement.clear_verdicts(1, 0, 99)["frames"] == {}
     for path in files.values():
         assert space.judgement.import_verdicts(1, path) == verdicts
+    assert space.project.video["sha256"] in files["csv"].read_text()
+    document = json.loads(files["json"].read_text())
+    assert document["origin"] == {
+        "clip": "grey.mp4",
+        "sha256": space.project.video["sha256"],
+        "expression": "the red car",
+        "weights": "tracker oracle",
+    }
+    assert files["json"].name == "verdicts-grey-1-the-red-car.json"
+    for form, path in files.items():
+        other = tmp_path / f"other.{form}"
+        other.write_text(path.read_text().replace(space.project.video["sha256"], "0" * 64))
+        with pytest.raises(LangTrackError, match=r"for the clip 'grey.mp4'.*Nothing was changed"):
+            space.judgement.import_verdicts(1, other)
     (tmp_path / "v.csv").write_text("frame,verdict,note\n99,both,\n")
     with pytest.raises(LangTrackError, match="frame 99, which this track does not have"):
         space.judgement.import_verdicts(1, tmp_path / "v.csv")
