@@ -89,7 +89,7 @@ class FormatJob(Job):
         if name not in FORMATS:
             raise LangTrackError(f"There is no format {name!r:.40}; there are {', '.join(FORMATS)}.")
         self.form, self.name = FORMATS[name], name
-        self._tracks = [Track(target.run()) for target in workspace.project.targets if target.segments]
+        self._tracks = [Track(target.run()) for target in workspace.kept_targets()]
         if not self._tracks:
             raise LangTrackError("Follow something first.")
         if self.form.needs_video and workspace.video is None:

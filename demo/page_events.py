@@ -193,7 +193,7 @@ class PageEvents:
 
     def finished_view(self, session: Session, job: Job) -> View:
         """The page when its job is over."""
-        value = self.page_value(session, newest=job.kind in ("follow", "compare"))
+        value = self.page_value(session, newest=job.kind == "follow")
         if job.error is not None:
             return _ready(value, notice("error", job.error))
         warnings = notice("warning", job.warning or "") + _unknown_words(job)

@@ -252,7 +252,7 @@ class Service:
         if fresh or workspace is None or workspace.video != video:
             workspace = Workspace(session.new_folder(), video, request.info)
         try:
-            numbers = [target.id for target in workspace.add_targets(names)]
+            numbers = [target.id for target in workspace.add_targets(names, compared=kind == "compare")]
             job = self._submit(session, workspace, [(request, numbers)], kind, videos=kind == "follow")
         except LangTrackError:
             if workspace is not session.workspace:

@@ -77,7 +77,7 @@ class ToolEvents:
             workspace = session.workspace
             if workspace is None:
                 raise LangTrackError("Follow something first.")
-            if question["do"] in ("undo", "remove"):
+            if question["do"] in ("undo", "remove", "keep", "end_comparison"):
                 return self._change(session, workspace, question)
             if question["do"] in ("load_verdicts", "truth"):
                 question = {**question, "paths": self._uploads(session, question)}
@@ -138,8 +138,11 @@ class ToolEvents:
 
     def _change(self, session: Session, workspace: Workspace, question: Question) -> Any:
         """Change the tracks themselves: the page gets its whole value anew."""
-        change = {"undo": workspace.undo, "remove": workspace.remove}[question["do"]]
-        change(_number(question, "target"))
+        if question["do"] == "end_comparison":
+            workspace.end_comparison()
+        else:
+            change = {"undo": workspace.undo, "remove": workspace.remove, "keep": workspace.keep}
+            change[question["do"]](_number(question, "target"))
         return gr.update(value=self.events.page_value(session))
 
     def _verdict(self, space: Workspace, question: Question) -> dict[str, Any]:

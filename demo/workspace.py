@@ -121,6 +121,7 @@ class Workspace:
         self.player_video: PlayerVideo | None = None
         self._views: dict[int, TargetView] = {}
         self._exports: dict[str, tuple[Path, Any]] = {}
+        self._compared: set[int] = set()  # ids of targets that last as long as their comparison
 
     # --- what jobs bring ------------------------------------------------------------------------------------
 
@@ -140,18 +141,40 @@ class Workspace:
             if results and not self.project.video:
                 self.project.video = dict(results[0].segment.run.manifest["video"])
 
-    def add_targets(self, names: Sequence[str | None]) -> list[Target]:
-        """Add targets for a run that begins. Targets whose runs gave nothing are removed first.
+    def add_targets(self, names: Sequence[str | None], *, compared: bool = False) -> list[Target]:
+        """Add targets for a run that begins; those of a comparison and those without a track are removed.
+
+        Args:
+            compared: they last as long as their comparison, and are not saved.
 
         Raises:
             LangTrackError: there are too many targets, or a name is not allowed.
         """
         with self.lock:
+            self.end_comparison()
             for target in [t for t in self.project.targets if not t.segments]:
                 self.remove(target.id)
             if len(self.project.targets) + len(names) > MAX_TARGETS:
                 raise LangTrackError(f"A video has at most {MAX_TARGETS} targets; remove some first.")
-            return [self.project.add(name) for name in names]
+            added = [self.project.add(name) for name in names]
+            self._compared |= {target.id for target in added if compared}
+            return added
+
+    def kept_targets(self) -> list[Target]:
+        """The targets with a track that are not those of a comparison."""
+        with self.lock:
+            return [t for t in self.project.targets if t.segments and t.id not in self._compared]
+
+    def keep(self, number: int) -> None:
+        """Make a target of the comparison one that stays."""
+        with self.lock:
+            self._compared.discard(self.project.target(number).id)
+
+    def end_comparison(self) -> None:
+        """Remove the targets that last as long as their comparison."""
+        with self.lock:
+            for number in sorted(self._compared):
+                self.remove(number)
 
     def add_empty(self, target: Target) -> None:
         """Add a target of an opened project without its runs; `add_segments` adds those."""
@@ -204,11 +227,11 @@ class Workspace:
             }
 
     def target_state(self, number: int) -> dict[str, Any]:
-        """The state of one target: ``id``, ``name``, ``colour``, ``expression``, ``edits``, ``can_undo``,
-        ``run`` (the columns of a `timeline`), ``found`` (frames with the object), ``sure`` (mean confidence
-        on them, None when there are none), ``differ`` (those on which the branches do), ``maps`` (``file``,
-        ``size``, ``offsets``), what `what_if` returns except the columns, ``verdicts``, ``files``,
-        ``bundle``, ``stale``.
+        """The state of one target: ``id``, ``name``, ``compared`` (it lasts as long as its comparison),
+        ``colour``, ``expression``, ``edits``, ``can_undo``, ``run`` (the columns of a `timeline`), ``found``
+        (frames with the object), ``sure`` (mean confidence on them, None when there are none), ``differ``
+        (those on which the branches do), ``maps`` (``file``, ``size``, ``offsets``), what `what_if` returns
+        except the columns, ``verdicts``, ``files``, ``bundle``, ``stale``.
 
         Raises:
             LangTrackError: there is no such target, or it has not been followed yet.
@@ -224,6 +247,7 @@ class Workspace:
             return {
                 "id": target.id,
                 "name": target.name,
+                "compared": number in self._compared,
                 "colour": target.colour,
                 "expression": target.newest.run.manifest.get("expression"),
                 "edits": [{**result.segment.about(), "edit": result.edit} for result in view.results],
@@ -306,6 +330,7 @@ class Workspace:
         with self.lock:
             target = self.project.remove(number)
             view = self._views.pop(number, TargetView())
+            self._compared.discard(number)
             for segment in target.segments:
                 self._forget_folder(segment.folder.parent)
             if view.files is not None:
@@ -321,8 +346,9 @@ class Workspace:
             path = self.folder / f"langtrack-project-{name}.zip"
             if with_video and self.video is None:
                 raise LangTrackError("The video is not here; save the project without it.")
+            project = replace(self.project, targets=self.kept_targets())
             return write_bundle(
-                path, self.project, video=self.video if with_video else None, max_video_mb=max_video_mb
+                path, project, video=self.video if with_video else None, max_video_mb=max_video_mb
             )
 
     def close(self) -> None:
@@ -353,7 +379,7 @@ class Workspace:
 
     def whole_fingerprint(self) -> Any:
         """A value that changes when any target's track changes."""
-        return tuple((t.id, self.fingerprint(t.id)) for t in self.project.targets if t.segments)
+        return tuple((t.id, self.fingerprint(t.id)) for t in self.kept_targets())
 
     def _forget_folder(self, folder: Path) -> None:
         """Remove a job's folder, unless the page still needs something in it."""

@@ -96,9 +96,10 @@ export function mount(component) {
   }
 
   function listTargets() {
-    const { targets } = player.run;
+    const targets = player.run.targets.filter((target) => !target.compared);
     find(".lt-title").textContent = titleOf(player.target);
-    const chips = targets.map((target, k) => {
+    const chips = targets.map((target) => {
+      const k = player.run.targets.indexOf(target);
       const text = k + 1 + " " + (target.expression || "box");
       const chip = make("button", "", { type: "button", class: "lt-chip", "aria-pressed": k === player.active, title: text });
       chip.append(make("span", text));

@@ -127,11 +127,11 @@ export function painter(player) {
       frameBox(context, target, "tracker", colours.tracker);
     },
     fused(context) {
-      const several = player.run.targets.length > 1;
+      const several = player.shown.length > 1;
       const taken = [];
-      player.run.targets.forEach((target, k) => {
+      player.shown.forEach((target) => {
         const box = paintTrack(context, target, several ? target.ink : null, 0.32) && player.value("fused_box", player.frame, target);
-        if (several && box) number(context, String(k + 1), box, target.ink, taken);
+        if (several && box) number(context, String(player.run.targets.indexOf(target) + 1), box, target.ink, taken);
       });
       const state = player.value("state");
       if (state && !isNumber(player.value("fused"))) drawLabel(context, state === "tracking" ? "absent" : state, 10, context.canvas.height - 10, [240, 240, 240]);

@@ -72,6 +72,11 @@ export class Player {
     return this.run.targets[this.active];
   }
 
+  // The targets that stay, and one of a comparison while it is chosen.
+  get shown() {
+    return this.run.targets.filter((target) => !target.compared || target === this.target);
+  }
+
   get last() {
     return this.run.time_s.length - 1;
   }

@@ -15,6 +15,7 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
   function listGrid() {
     grid = [];
     const { targets } = player.run;
+    find('[data-ask="end-comparison"]').hidden = !targets.some((target) => target.compared);
     find(".lt-compared").replaceChildren();
     find(".lt-matrix").replaceChildren();
     if (targets.length < 2) return;
@@ -22,6 +23,14 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
       const [figure, canvas, output] = [make("figure"), make("canvas"), make("output")];
       const caption = make("figcaption", "", { style: "--lt-own:" + css(target.ink) });
       caption.append(make("b", k + 1 + " " + titleOf(target)), output);
+      if (target.compared) {
+        const keep = make("button", "Keep", { type: "button", class: "lt-button", title: "Keep it as a target of this video" });
+        keep.addEventListener("click", (event) => {
+          event.stopPropagation();
+          server.question("act", { do: "keep", target: target.id });
+        });
+        caption.append(keep);
+      }
       figure.append(canvas, caption);
       figure.addEventListener("click", () => player.choose(k));
       find(".lt-compared").append(figure);
@@ -126,6 +135,7 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
   player.on("target", listGrid);
   player.on("frame track tool", paintGrid);
   player.onAsk("words", askWords);
+  player.onAsk("end-comparison", () => server.question("act", { do: "end_comparison" }));
   player.onAsk("compare", () => {
     const texts = find(".lt-sentences").value.split("\n").map((line) => line.trim()).filter(Boolean);
     server.question("work", { do: "compare", texts });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,26 @@ from demo.sessions import Session
 from langtrack_core.types import LangTrackError
 
 # --- the annotator's tools ---------------------------------------------------------------------------------
+
+
+def test_a_comparison_leaves_only_the_targets_that_are_kept(service: Service, me: Session, clip: str) -> None:
+    done(follow(service, me, clip, "the red car", ""))
+    done(service.compare(me, clip, ["the car", "the red car"]))
+    space = me.workspace
+    assert space is not None
+    assert [(one["id"], one["compared"]) for one in space.state()["targets"]] == [
+        (1, False),
+        (2, True),
+        (3, True),
+    ]
+    with zipfile.ZipFile(space.save_bundle(False, 10)) as bundle:
+        assert len([name for name in bundle.namelist() if name.startswith("verdicts/")]) == 1
+    space.keep(3)
+    space.end_comparison()
+    assert [(one["id"], one["compared"]) for one in space.state()["targets"]] == [(1, False), (3, False)]
+    done(service.compare(me, clip, ["the car", "the red car"]))
+    done(service.follow(me, service.check_request(clip, "the slow car")))
+    assert [one["id"] for one in space.state()["targets"]] == [1, 3, 6]
 
 
 def test_what_if_verdicts_queue_and_truth(service: Service, me: Session, clip: str, tmp_path: Path) -> None:
