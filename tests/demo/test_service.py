@@ -107,6 +107,23 @@ def test_words_that_mean_something_else_than_the_drawn_box_are_left_out(
     assert target(me)["run"]["language"][20] == 0.8
 
 
+def test_a_drawn_box_stays_with_other_settings_and_in_the_exported_files(
+    service: Service, me: Session, clip: str
+) -> None:
+    done(follow(service, me, clip, "the red car", ""))
+    done(service.correct(me, 1, 10, "", "20,10,60,40", "forward"))
+    me.workspace.what_if(1, {"rule": "language", "rectangle": "rotated"})  # type: ignore[union-attr]
+    done(service.export(me, 1))
+    state = target(me)
+    folder = state["bundle"].parent / "grey"
+    row = read_run(folder).rows[10]
+    assert state["run"]["reason"][10] == row.decision.reason == "user_box"
+    assert row.fused.confidence == 1 and row.fused.box_xyxy.tolist() == [20, 10, 60, 40]  # type: ignore[union-attr]
+    assert (folder / "otb.txt").read_text().splitlines()[10] == "21.000,11.000,40.000,30.000"
+    corners = (folder / "rotated.csv").read_text().splitlines()[11]
+    assert corners == "10,20.0,10.0,60.0,10.0,60.0,40.0,20.0,40.0"
+
+
 def test_between_two_drawn_boxes_the_track_is_made_from_both(
     service: Service, me: Session, clip: str
 ) -> None:
