@@ -68,7 +68,7 @@ def test_an_error_after_a_saved_run_stays(page: Page, tmp_path: Path) -> None:
     with page.expect_download() as caught:
         page.locator('[data-ask="save"]').click()
     caught.value.save_as(tmp_path / "saved.zip")
-    page.locator("#ask > input[type=file]").set_input_files(tmp_path / "saved.zip")
+    page.locator("#ask > input[accept='.zip']").set_input_files(tmp_path / "saved.zip")
     expect(page.locator("#notice")).to_contain_text("The saved run is open", timeout=30_000)
     expect(page.locator(DONE)).to_be_visible()
     page.locator(TEXT).fill(" ")
