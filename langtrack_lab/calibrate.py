@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _clips(folder: Path) -> list[Sequence]:
-    """Of a folder like dev, or of any data set of clips whose kind can be told."""
+    """The clips of a folder like dev, or of any data set whose kind can be told."""
     kind = guess_kind(folder)
     return dev_sequences(folder) if kind is None else open_sequences(kind, folder)
 
@@ -169,7 +169,7 @@ def left_out_probabilities(clips: list[ClipScores]) -> FloatArray:
 def language_scores(
     segmenter: DMNSegmenter, sequences: list[Sequence], stride: int = LANGUAGE_STRIDE
 ) -> list[ClipScores]:
-    """Of each clip, asked its own sentences and foreign ones alike."""
+    """Scores of each clip, asked its own sentences and foreign ones alike."""
     clips = []
     for sequence in tqdm(sequences, "language", leave=False):
         scores, right = [], []
@@ -202,7 +202,7 @@ def language_scores(
 
 
 def tracker_scores(tracker: SiamMaskTracker, sequences: list[Sequence]) -> list[ClipScores]:
-    """Of each clip: all annotated frames, and frames of other clips, where every box is wrong.
+    """Scores of each clip: all annotated frames, and frames of other clips, where every box is wrong.
 
     Args:
         tracker: without a calibration, so that its confidences are its raw scores.

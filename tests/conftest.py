@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library reads them
@@ -28,3 +29,27 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
     yield
+
+
+@pytest.fixture(scope="session")
+def lite_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights files of tiny lite networks, as `shipped` takes them."""
+    from tiny_weights import write_lite  # imports PyTorch
+
+    return write_lite(tmp_path_factory.mktemp("shipped"))
+
+
+@pytest.fixture
+def shipped(lite_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of weights that come with LangTrack, for the length of a test."""
+    from tiny_weights import ship_lite
+
+    return ship_lite(lite_files, tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def published_siammask() -> dict[str, Any]:
+    """Tensors by the names of a published checkpoint of SiamMask."""
+    from tiny_weights import published_siammask_state
+
+    return published_siammask_state()

@@ -137,7 +137,7 @@ class Pictures:
                 page = index + self.hidden
                 try:
                     pixels = decoded_page(file, self.paths[0], wanted_colours, page)
-                except Exception:
+                except Exception:  # damaged files make decoders raise nearly anything
                     if index <= indices.start:
                         raise
                     on_damage(

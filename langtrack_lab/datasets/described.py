@@ -128,7 +128,7 @@ def _refcoco(folder: Path) -> list[Picture]:
 
 
 def _phrases(folder: Path) -> list[Picture]:
-    """Of each photo the phrases whose noun names one box alone."""
+    """The photos, each with the phrases whose noun names one box alone."""
     by_photo: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)
     for entry in read_json(folder / "phrases.json", "phrases"):
         by_photo[entry["file_name"]].append((entry["phrase"].lower(), np.array(entry["box_xyxy"])))

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from app_helpers import chromium
+from playwright.sync_api import Browser
 from service_helpers import opened_service, upload
 
 from demo.service import Service
@@ -26,3 +28,9 @@ def me(service: Service) -> Session:
 @pytest.fixture
 def clip(tmp_path: Path) -> str:
     return upload(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from app_helpers import FRAMES, SETTINGS, Server, chromium, counting_clip, serving
+from app_helpers import FRAMES, SETTINGS, Server, counting_clip, serving
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -21,12 +21,6 @@ NOT_OVERWRITTEN_MS = 1200
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = dataclasses.replace(SETTINGS, reload_grace_s=30.0)
     with serving(tmp_path_factory.mktemp("annotator") / "root", settings=settings) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
         yield running
 
 

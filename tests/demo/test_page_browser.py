@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app_helpers import FRAMES, Server, chromium, counting_clip, eventually, grey_of, serving
+from app_helpers import FRAMES, Server, counting_clip, eventually, grey_of, serving
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 
@@ -29,12 +29,6 @@ GREYS = """() => [...document.querySelectorAll('.lt-panel canvas')].map((canvas)
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(tmp_path_factory.mktemp("browser") / "root") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
         yield running
 
 

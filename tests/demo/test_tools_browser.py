@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app_helpers import SETTINGS, Server, chromium, counting_clip, serving
+from app_helpers import SETTINGS, Server, counting_clip, serving
 from fake_branches import decided, fake_tracker
 from playwright.sync_api import Browser, Page, expect
 
@@ -89,12 +89,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     tracker = scripted_tracker(boxes[:FRAMES])
     settings = replace(SETTINGS, reload_grace_s=30.0)
     with serving(folder / "root", tracker, settings, folder / "examples") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
         yield running
 
 

@@ -30,6 +30,15 @@ from langtrack_core.video import VideoWriter
 FLAGS = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update")
 FLAGS += ("disable-sync", "no-first-run")
 FRAMES, FPS, HEIGHT, WIDTH = 24, 12, 90, 160
+ZORP_REPORT = {
+    "stage": "done",
+    "frames": FRAMES,
+    "found": FRAMES,
+    "unknown_words": ["zorp"],
+    "seconds": 1.917,
+    "warning": None,
+}
+"""What the API reports of a whole run on `counting_clip` with one word that nobody knows."""
 SETTINGS = Settings(concurrency=2, preview_hz=20, player_side=160, max_seconds=60, reload_grace_s=1.0)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_weights import WORDS, Evil, as_stored, published_siammask_state, save_pth, ship_lite, write_lite
+from tiny_weights import WORDS, Evil, as_stored, save_pth
 
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.siammask.lite import LiteNetwork
@@ -19,22 +19,6 @@ from langtrack_core.siammask.tracker import CONFIGS, uncalibrated
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights import load as loading
 from langtrack_core.weights import registry as weights
-
-
-@pytest.fixture(scope="session")
-def lite_files(tmp_path_factory) -> Path:
-    return write_lite(tmp_path_factory.mktemp("shipped"))
-
-
-@pytest.fixture
-def shipped(lite_files: Path, tmp_path: Path, monkeypatch) -> Path:
-    return ship_lite(lite_files, tmp_path, monkeypatch)
-
-
-@pytest.fixture(scope="session")
-def published_siammask() -> dict[str, torch.Tensor]:
-    return published_siammask_state()
-
 
 # --- lite --------------------------------------------------------------------------------------------------
 

@@ -20,10 +20,7 @@ from tiny_weights import (
     Evil,
     all_files,
     as_stored,
-    published_siammask_state,
     save_pth,
-    ship_lite,
-    write_lite,
 )
 
 from langtrack_core.cli import main
@@ -37,21 +34,6 @@ from langtrack_lab.weights.add import add
 from langtrack_lab.weights.command import table, verify
 
 GOLDEN = Path(__file__).parents[2] / "golden"
-
-
-@pytest.fixture(scope="session")
-def lite_files(tmp_path_factory) -> Path:
-    return write_lite(tmp_path_factory.mktemp("shipped"))
-
-
-@pytest.fixture
-def shipped(lite_files: Path, tmp_path: Path, monkeypatch) -> Path:
-    return ship_lite(lite_files, tmp_path, monkeypatch)
-
-
-@pytest.fixture(scope="session")
-def published_siammask() -> dict[str, torch.Tensor]:
-    return published_siammask_state()
 
 
 def test_a_malicious_pickle_is_never_run(shipped: Path, tmp_path: Path):
