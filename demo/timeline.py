@@ -7,8 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from langtrack_core.fusion import BranchResult
-from langtrack_core.geometry import FloatArray, box_iou
+from langtrack_core.fusion import BranchResult, overlap
+from langtrack_core.geometry import FloatArray
 from langtrack_core.run.format import Row, Run
 from langtrack_core.types import Step
 
@@ -105,9 +105,8 @@ def _box(result: BranchResult | None) -> Numbers:
 
 
 def _overlap(language: BranchResult | None, tracker: BranchResult | None) -> float | None:
-    if language is None or tracker is None or language.box_xyxy is None or tracker.box_xyxy is None:
-        return None
-    return round(box_iou(language.box_xyxy, tracker.box_xyxy), 3)
+    iou = overlap(language, tracker)
+    return None if iou is None else round(iou, 3)
 
 
 def _numbers(points: FloatArray | None) -> Numbers:

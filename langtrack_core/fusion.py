@@ -120,6 +120,13 @@ class BranchResult(Protocol):
     def confidence(self) -> float: ...
 
 
+def overlap(one: BranchResult | None, other: BranchResult | None) -> float | None:
+    """IoU of two results' boxes; None where one did not run or found nothing."""
+    if one is None or other is None or one.box_xyxy is None or other.box_xyxy is None:
+        return None
+    return box_iou(one.box_xyxy, other.box_xyxy)
+
+
 def decide(
     language: BranchResult | None, tracker: BranchResult | None, state: FusionState, config: FusionConfig
 ) -> tuple[Decision, FusionState]:
@@ -144,7 +151,8 @@ def decide(
             reason = _why_absent(state.state, language_ran=language is not None)
             return _absent(state.state, reason), replace(state, language_streak=0)
 
-    agree = _overlap(language, tracker) >= config.overlap
+    iou = overlap(language, tracker)
+    agree = iou is not None and iou >= config.overlap
     if language_sees and tracker is not None:
         change = config.distrust_rate * max(0.0, _log_odds(p_language))
         log_odds = state.log_odds_same_target + (change if agree else -change)
@@ -214,10 +222,3 @@ def _probability(result: BranchResult | None) -> float:
 def _log_odds(probability: float) -> float:
     bounded = min(max(probability, _sigmoid(-MAX_LOG_ODDS)), _sigmoid(MAX_LOG_ODDS))
     return math.log(bounded / (1 - bounded))
-
-
-def _overlap(language: BranchResult | None, tracker: BranchResult | None) -> float:
-    """IoU of both boxes, below any threshold where one of them has none."""
-    if language is None or tracker is None or language.box_xyxy is None or tracker.box_xyxy is None:
-        return -1.0
-    return box_iou(tracker.box_xyxy, language.box_xyxy)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from langtrack_core.geometry import box_iou
-from langtrack_core.run.format import BranchBox, Run
+from langtrack_core.fusion import overlap
+from langtrack_core.run.format import Run
 
 
 def anchor_of(run: Run) -> int | None:
@@ -75,7 +75,7 @@ def _joined(runs: Sequence[Run], forward: int, backward: int) -> dict[int, tuple
 
     def closeness(frame: int) -> tuple[float, float]:
         boxes = [runs[n].rows[at[frame]].fused for n, at in zip((forward, backward), places, strict=True)]
-        return round(_overlap(*boxes), 1), -abs(frame - (first + last) / 2)
+        return round(overlap(*boxes) or 0.0, 1), -abs(frame - (first + last) / 2)
 
     meeting = max((frame for frame in gap if all(frame in at for at in places)), key=closeness, default=None)
     if meeting is None:
@@ -83,9 +83,3 @@ def _joined(runs: Sequence[Run], forward: int, backward: int) -> dict[int, tuple
     joined = {frame: (backward, places[1][frame]) for frame in gap if frame in places[1]}
     kept = {frame: (forward, at) for frame, at in places[0].items() if frame in gap}
     return joined | {f: owner for f, owner in kept.items() if f <= meeting or f not in joined}
-
-
-def _overlap(one: BranchBox, other: BranchBox) -> float:
-    if one.box_xyxy is None or other.box_xyxy is None:
-        return 0.0
-    return box_iou(one.box_xyxy, other.box_xyxy)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
-from langtrack_core.geometry import box_iou
+from langtrack_core.fusion import overlap
 from langtrack_core.run.format import Row, Run
 from langtrack_core.types import LangTrackError
 
@@ -229,10 +229,8 @@ counts as right, in the calibration of the confidences too."""
 
 def same_place(row: Row) -> bool:
     """Whether both branches see the target at one place."""
-    language, tracker = row.language, row.tracker
-    if language is None or tracker is None or language.box_xyxy is None or tracker.box_xyxy is None:
-        return False
-    return box_iou(language.box_xyxy, tracker.box_xyxy) >= SAME_PLACE_IOU
+    iou = overlap(row.language, row.tracker)
+    return iou is not None and iou >= SAME_PLACE_IOU
 
 
 def differ(row: Row) -> bool:
@@ -263,8 +261,8 @@ def disagreement(row: Row) -> ReviewItem:
         result = language or tracker
         unsure = 0.0 if result is None or result.box_xyxy is None else 1 - abs(2 * result.confidence - 1)
         return ReviewItem(row.frame, 0.2 * unsure, "one branch alone, unsure")
-    if language.box_xyxy is not None and tracker.box_xyxy is not None:
-        apart = 1 - box_iou(language.box_xyxy, tracker.box_xyxy)
+    if (iou := overlap(language, tracker)) is not None:
+        apart = 1 - iou
         sure = min(language.confidence, tracker.confidence)
         why = "both sure, at different places" if sure >= 0.5 else "branches at different places"
         score = apart * (0.5 + 0.5 * sure)
