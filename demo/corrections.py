@@ -57,7 +57,7 @@ def correction_passes(
 def _pass_from(runs: Sequence[Run], anchor: int, request: TrackRequest, *, backward: bool) -> TrackRequest:
     """A pass from another anchor to the request's start frame, with the box and the words that it has."""
     manifest = next(run for run in reversed(runs) if anchor_of(run) == anchor).manifest
-    query = Query(manifest.get("expression"), np.array(manifest["box_xyxy"]), anchor)
+    query = Query(manifest.get("expression"), np.array(manifest["box_xyxy"]), anchor, hold=True)
     every = manifest.get("every", 1)
     return TrackRequest(request.info, (query,), every, backward, end=request.start)
 

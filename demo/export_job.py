@@ -58,7 +58,13 @@ class ExportJob(Job):
         recorder = Recorder(
             folder,
             info,
-            Query(manifest.get("expression"), None if box is None else np.array(box), start),
+            Query(
+                manifest.get("expression"),
+                None if box is None else np.array(box),
+                start,
+                hold=bool(manifest.get("hold")),
+                exact=bool(manifest.get("exact", True)),
+            ),
             {name: manifest[name] for name in MANIFEST_ENTRIES if name in manifest},
             RunOptions(every=manifest.get("every", 1), style=Style(rotated=rotated)),
         )

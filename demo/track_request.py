@@ -170,7 +170,7 @@ def check_request(
     if not words and box_xyxy is None:
         raise LangTrackError("Say what to follow, for example “the white car on the left”.")
     first = whole_number(start if start is not None else 0, "The start frame")
-    query = Query(words or None, box_xyxy, first)
+    query = Query(words or None, box_xyxy, first, hold=box_xyxy is not None)
     if box_xyxy is not None:
         check_box(box_xyxy, (info.height, info.width))
     unknown = tracker.read_text(words).unknown if words else ()

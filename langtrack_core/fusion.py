@@ -103,12 +103,14 @@ class FusionState:
         improbable_streak: frames in a row on which both branches were improbable.
         log_odds_same_target: log-odds that the tracker was started on what the expression means. The
             tracker's own confidence cannot know: it only says that it still follows the same thing.
+        hold: `Query.hold`.
     """
 
     state: State = "searching"
     language_streak: int = 0
     improbable_streak: int = 0
     log_odds_same_target: float = MAX_LOG_ODDS
+    hold: bool = False
 
 
 class BranchResult(Protocol):
@@ -139,8 +141,13 @@ def decide(
     Returns:
         The decision, and the state for the next frame.
     """
-    p_language, p_tracker = _probability(language), _probability(tracker)
+    iou = overlap(language, tracker)
+    agree = iou is not None and iou >= config.overlap
     language_sees = language is not None and language.box_xyxy is not None
+    ignored = state.hold and language_sees and not (agree and state.state == "tracking")
+    if ignored:
+        language, language_sees = None, False
+    p_language, p_tracker = _probability(language), _probability(tracker)
     on_language = FusionState("tracking", log_odds_same_target=_log_odds(p_language))
 
     if state.state != "tracking":
@@ -151,8 +158,6 @@ def decide(
             reason = _why_absent(state.state, language_ran=language is not None)
             return _absent(state.state, reason), replace(state, language_streak=0)
 
-    iou = overlap(language, tracker)
-    agree = iou is not None and iou >= config.overlap
     if language_sees and tracker is not None:
         change = config.distrust_rate * max(0.0, _log_odds(p_language))
         log_odds = state.log_odds_same_target + (change if agree else -change)
@@ -171,7 +176,7 @@ def decide(
     improbable = max(believed_tracker, p_language) < config.lost
     streak = state.improbable_streak + 1 if improbable else 0
     if result is None or result.box_xyxy is None or streak >= config.lost_after:
-        return _absent("lost", Reason.IMPROBABLE), FusionState("lost")
+        return _absent("lost", Reason.IMPROBABLE), FusionState("lost", hold=state.hold)
     if agree:
         reason, confidence = Reason.AGREE, max(p_tracker, p_language)
     elif source == "language":
@@ -180,6 +185,7 @@ def decide(
     else:
         reason, confidence = Reason.TRACKER_SURER if language_sees else Reason.LANGUAGE_ABSENT, p_tracker
         reason = Reason.TRACKER_ONLY if language is None else reason
+        reason = Reason.HELD if ignored else reason
     reason = Reason.DOUBTFUL if improbable else reason
     state = replace(state, state="tracking", improbable_streak=streak)
     return Decision(source, "tracking", confidence, agree, False, reason), state

@@ -153,14 +153,9 @@ class LangTracker:
             for frame in frames:
                 if frame.index > start if backward else frame.index < start:
                     continue
-                runs = count % every == 0
-                yield (
-                    frame,
-                    [
-                        self.segmenter.segment(frame, t.encoded) if runs and t.encoded else None
-                        for t in targets
-                    ],
-                )
+                texts = {t.encoded.text: t.encoded for t in targets if t.encoded and count % every == 0}
+                estimates = {text: self.segmenter.segment(frame, e) for text, e in texts.items()}
+                yield frame, [estimates.get(t.query.text or "") for t in targets]
                 count += 1
 
         return prefetch(segmented(), self.prefetch)
@@ -185,8 +180,8 @@ class _Target:
         if self.started:
             tracker = self.tracker.update(frame)
         elif self.query.box_xyxy is not None:
-            tracker = self.tracker.init(frame, self.query.box_xyxy)
-            self.started, self.state = True, FusionState("tracking")
+            tracker = self.tracker.init(frame, self.query.box_xyxy, exact=self.query.exact)
+            self.started, self.state = True, FusionState("tracking", hold=self.query.hold)
         decision, self.state = decide(language, tracker, self.state, self.fusion)
         fused = fuse(language, tracker, decision, frame.size_hw)
         if decision.reanchor and fused.box_xyxy is not None:

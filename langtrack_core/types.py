@@ -42,6 +42,7 @@ class Reason(StrEnum):
     LANGUAGE_ABSENT = "language_absent"
     NOTHING_SEEN = "nothing_seen"
     TRACKER_NOT_STARTED = "tracker_not_started"
+    HELD = "held"
     USER_BOX = "user_box"
 
 
@@ -62,6 +63,7 @@ REASON_TEXTS: dict[Reason, str] = {
     Reason.LANGUAGE_ABSENT: "language sees nothing, tracker more probable",
     Reason.NOTHING_SEEN: "the branch sees nothing",
     Reason.TRACKER_NOT_STARTED: "tracker not started yet",
+    Reason.HELD: "the words fit something else too: the chosen target is held to",
     Reason.USER_BOX: "your box",
 }
 """What people are shown for a reason: on the page, in pictures and in the documents. No program reads it."""
@@ -174,11 +176,16 @@ class Query:
         text: the referring expression, one that `normalised_text` takes.
         box_xyxy: ``(4,)`` pixels of frame ``start``, half-open; with an area.
         start: index of the first frame to look at.
+        hold: the box says which of several things that the words fit: what language sees elsewhere never
+            counts. Without it the words say what is meant, and the box where it begins.
+        exact: the box is the truth on its frame; False for an estimate, such as a region of a mask.
     """
 
     text: str | None = None
     box_xyxy: FloatArray | None = None
     start: int = 0
+    hold: bool = False
+    exact: bool = True
 
     def __post_init__(self) -> None:
         if self.text is None and self.box_xyxy is None:

@@ -14,8 +14,9 @@ from langtrack_core.run.format import Run
 
 
 def anchor_of(run: Run) -> int | None:
-    """The frame on which the box was drawn that a run started on; None for a run of words alone."""
-    return run.manifest.get("start", 0) if run.manifest.get("box_xyxy") is not None else None
+    """The frame on which the box was drawn that a run started on; None for words, and for a chosen region."""
+    drawn = run.manifest.get("box_xyxy") is not None and run.manifest.get("exact", True)
+    return run.manifest.get("start", 0) if drawn else None
 
 
 def is_backward(run: Run) -> bool:

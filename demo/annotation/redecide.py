@@ -122,7 +122,8 @@ def redecide(run: Run, overrides: FusionOverrides) -> Redecided:
     With the settings of the run itself the recording comes out again (but for the rounding of its files).
     """
     started = run.manifest.get("box_xyxy") is not None
-    state = FusionState("tracking" if started else "searching")
+    hold = bool(run.manifest.get("hold"))
+    state = FusionState("tracking" if started else "searching", hold=hold)
     rows: list[Row] = []
     for count, row in enumerate(run.rows):
         language = row.language if count % overrides.every == 0 else None

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--box",
         type=_box,
         metavar="x1,y1,x2,y2",
-        help="box on the first frame, in pixels, x2 and y2 exclusive",
+        help="box on the first frame, in pixels, x2 and y2 exclusive; with --text it says which one is meant",
     )
     parser.add_argument("--start", type=whole_argument(0), default=0, metavar="N", help="first frame, from 0")
     add_run_arguments(parser)
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     """Check everything that can be checked, load, follow, write."""
     from tqdm import tqdm
 
-    query = Query(args.text, args.box, args.start)
+    query = Query(args.text, args.box, args.start, hold=args.box is not None)
     options = replace(run_options(args), overwrite=args.overwrite)
     check_out_dir(args.out, overwrite=args.overwrite)
     info = check_video(args.video, query)

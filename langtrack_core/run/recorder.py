@@ -240,6 +240,8 @@ class Recorder:
             },
             "expression": query.text,
             "box_xyxy": None if query.box_xyxy is None else query.box_xyxy.tolist(),
+            "hold": query.hold,
+            "exact": query.exact,
             "start": query.start,
             "every": self.options.every,
             "direction": self.options.direction,

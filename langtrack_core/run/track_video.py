@@ -167,7 +167,8 @@ def track_targets(
 
 def _on_drawn_box(step: Step, query: Query) -> Step:
     """The step itself; on the frame on which a person drew a box, that box is the fused one."""
-    box = None if query.box_xyxy is None else clip_box(query.box_xyxy, step.frame.size_hw)
+    drawn = query.box_xyxy if query.exact else None
+    box = None if drawn is None else clip_box(drawn, step.frame.size_hw)
     if box is None or step.tracker is None or step.frame.index != query.start:
         return step
     decision = Decision("tracker", "tracking", 1.0, False, step.decision.reanchor, Reason.USER_BOX)

@@ -53,7 +53,8 @@ class Item:
     start: int
 
     def query(self) -> Query:
-        return Query(self.expression, None if self.box is None else self.box, self.start)  # type: ignore[arg-type]
+        box = self.box
+        return Query(self.expression, box, self.start, hold=box is not None)  # type: ignore[arg-type]
 
 
 def read_manifest(path: Path, on_note: Callable[[str], None] = lambda sentence: None) -> list[Item]:

@@ -215,3 +215,23 @@ def test_a_box_that_a_person_drew_is_doubted_later_than_one_that_language_found(
             reanchored, count = decision.reanchor, count + 1
         frames[name] = count
     assert frames["found"] < frames["drawn"] < 200
+
+
+def test_a_chosen_target_is_held_to_however_sure_language_is_of_another_place():
+    state = replace(TRACKING, hold=True)
+    for _ in range(40):
+        decision, state = decide(seen(0.99, left=15), seen(0.6), state, CONFIG)
+        assert (decision.source, decision.reason, decision.reanchor) == ("tracker", Reason.HELD, False)
+    decision, state = decide(seen(0.9), seen(0.6), state, CONFIG)
+    assert decision.agree and decision.reason is Reason.AGREE and decision.confidence == 0.9
+    assert decide(seen(0.9, left=15), seen(0.6), TRACKING, CONFIG)[0].source == "language"
+
+
+def test_a_chosen_target_that_is_lost_is_found_again_by_the_tracker_alone():
+    state = replace(TRACKING, hold=True)
+    decision, state = decide(seen(0.9, left=15), seen(0.1), state, CONFIG)
+    assert decision.source is None and state == replace(LOST, hold=True)
+    decision, state = decide(seen(0.9, left=15), seen(0.3), state, CONFIG)
+    assert decision.state == "lost"
+    decision, state = decide(seen(0.9, left=15), seen(0.6), state, CONFIG)
+    assert (decision.source, decision.state, state.hold) == ("tracker", "tracking", True)

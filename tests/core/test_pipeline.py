@@ -162,3 +162,16 @@ def test_one_frame_can_be_segmented_alone_with_all_its_regions():
     assert not (one.mask & ~every.mask).any()
     positive = every.mask_prob > 129 / 255
     assert (one.mask_prob[~positive] == every.mask_prob[~positive]).all()
+
+
+def test_targets_with_the_same_words_share_the_language_branch():
+    tracker = scripted()
+    queries = [
+        Query("it", BOX, hold=True),
+        Query("it", BOX + 3, hold=True),
+        Query("that", BOX),
+        Query(None, BOX),
+    ]
+    rows = list(tracker.track_all(CLIP.frames, queries, every=2))
+    assert tracker.segmenter.frames == [frame for frame in range(0, 12, 2) for _ in ("it", "that")]
+    assert rows[0][0].language is rows[0][1].language and rows[0][3].language is None
