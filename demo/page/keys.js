@@ -126,8 +126,9 @@ export function controls(player, { judge, nextDisagreement, stopDrawing }) {
     if (steering && ours && at.matches("[role=tab]")) return;
     const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!action) return;
-    action(event);
     event.preventDefault();
+    if (event.repeat && !steering) return; // a key that is held down would ask the server thirty times a second
+    action(event);
   }
   document.addEventListener("keydown", onKey);
 }

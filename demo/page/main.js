@@ -33,6 +33,7 @@ function runOf(value, cache, onFailure) {
     target.downloads = value.files[k];
   });
   run.exports = value.exports;
+  run.cache = cache;
   return run;
 }
 
@@ -92,7 +93,7 @@ export function mount(component) {
     video.src = run.src;
     video.addEventListener("loadedmetadata", () => (video.currentTime = player.middleOf(begin)), { once: true });
     video.load();
-    if (!reducedMotion.matches && !frame) video.addEventListener("canplay", () => root.dataset.state === "done" && video.play().catch(() => {}), { once: true });
+    if (!reducedMotion.matches && !frame && player.last > 0) video.addEventListener("canplay", () => root.dataset.state === "done" && video.play().catch(() => {}), { once: true });
   }
 
   function listTargets() {

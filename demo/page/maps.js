@@ -1,10 +1,21 @@
 // The maps of 0 to 255 of one target: fetched and unpacked a chunk at a time, the newest few kept.
-// Largest number of chunks of all targets together that stay in memory: 57 MB at the largest size of a map.
+// Number of chunks of all targets together that stay in memory, 57 MB at the largest size of a map; the frame that
+// is shown may need more.
 const MAX_CHUNKS = 12;
 
 // The unpacked chunks of all targets, by address and number: bytes, or the promise of them, in order of use.
 export class ChunkCache {
   #chunks = new Map();
+  #needed = new Set(); // chunks of the frame that is shown or waited for: they stay, whatever else is loaded
+
+  need(keys) {
+    this.#needed = new Set(keys);
+  }
+
+  // Whether the next chunk of every target has room beside the present one.
+  get hasRoom() {
+    return 2 * this.#needed.size <= MAX_CHUNKS;
+  }
 
   // The bytes of a chunk that is loaded; otherwise undefined.
   bytes(key) {
@@ -17,11 +28,15 @@ export class ChunkCache {
     const bytes = await this.#chunks.get(key);
     this.#chunks.delete(key);
     this.#chunks.set(key, bytes);
-    for (const old of this.#chunks.keys()) if (this.#chunks.size > MAX_CHUNKS && old !== key) this.#chunks.delete(old);
+    for (const old of this.#chunks.keys()) {
+      if (this.#chunks.size <= MAX_CHUNKS) return;
+      if (old !== key && !this.#needed.has(old)) this.#chunks.delete(old);
+    }
   }
 
   clear() {
     this.#chunks.clear();
+    this.#needed.clear();
   }
 }
 
@@ -31,7 +46,8 @@ export class Layers {
     this.size = this.width * this.height;
   }
 
-  #key(k) {
+  // Of the chunk that has the run's frame k.
+  key(k) {
     return this.url + "#" + Math.floor(k / this.chunk);
   }
 
@@ -40,20 +56,20 @@ export class Layers {
   }
 
   ready(k) {
-    return this.#outside(k) || this.cache.bytes(this.#key(k)) !== undefined;
+    return this.#outside(k) || this.cache.bytes(this.key(k)) !== undefined;
   }
 
   // "language" or "tracker" of the run's frame k; null where there is none.
   map(k, branch) {
-    const bytes = this.#outside(k) ? undefined : this.cache.bytes(this.#key(k));
+    const bytes = this.#outside(k) ? undefined : this.cache.bytes(this.key(k));
     if (!bytes) return null;
-    if (k % this.chunk === 0) this.load(k + this.chunk); // the next one, before it is needed
+    if (k % this.chunk === 0 && this.cache.hasRoom) this.load(k + this.chunk); // the next one, before it is needed
     const from = ((k % this.chunk) * 2 + (branch === "tracker" ? 1 : 0)) * this.size;
     return bytes.subarray(from, from + this.size);
   }
 
   async load(k) {
-    if (!this.#outside(k)) await this.cache.load(this.#key(k), () => this.#fetch(Math.floor(k / this.chunk)));
+    if (!this.#outside(k)) await this.cache.load(this.key(k), () => this.#fetch(Math.floor(k / this.chunk)));
   }
 
   async #fetch(number) {

@@ -20,6 +20,7 @@ export class Player {
   hints = { frame: -1, boxes: [] }; // regions that the words could mean: {box, label}
   tool = "files"; // whose tab is open
   #listeners = {};
+  #waiting = null; // the run of which a frame waits for its maps
 
   // `page` is what Python knows and sends once: see page_data.py.
   constructor(root, page) {
@@ -143,11 +144,8 @@ export class Player {
     if (!run || video.readyState < 2 || root.dataset.state !== "done") return;
     const frame = this.#frameAt(seconds);
     // A frame is painted when its maps are there, so that no panel is ever ahead of another.
-    if (!run.targets.every((target) => target.layers.ready(target.rows[frame]))) {
-      const loads = run.targets.map((target) => target.layers.load(target.rows[frame]));
-      Promise.all(loads).then(() => this.run === run && this.present());
-      return;
-    }
+    run.cache.need(run.targets.map(({ layers, rows }) => layers.key(rows[frame])));
+    if (!run.targets.every(({ layers, rows }) => layers.ready(rows[frame]))) return this.#presentWhenLoaded(frame);
     this.frame = frame;
     if (this.goal === frame) this.goal = null;
     this.emit("frame");
@@ -155,6 +153,17 @@ export class Player {
     root.dataset.frame = frame;
     if (this.goal !== null && !video.seeking) video.currentTime = this.middleOf(this.goal);
     else if (!video.paused && range.to !== null && (frame >= range.to || frame < range.from)) video.currentTime = this.middleOf(range.from);
+  }
+
+  // One wait at a time: a playing video asks for every frame, and all of them end in one picture.
+  async #presentWhenLoaded(frame) {
+    const { run } = this;
+    const loads = run.targets.map(({ layers, rows }) => layers.load(rows[frame]));
+    if (this.#waiting === run) return;
+    this.#waiting = run;
+    await Promise.all(loads);
+    if (this.#waiting === run) this.#waiting = null;
+    if (this.run === run) this.present();
   }
 
   seek(frame) {
@@ -167,7 +176,7 @@ export class Player {
 
   playOrPause() {
     const { video, frame, range, run } = this;
-    if (!run) return;
+    if (!run || this.last === 0) return; // one frame plays to nothing, and its loop would never stand still
     if (!video.paused) return void video.pause();
     if (range.to !== null && (frame < range.from || frame >= range.to)) video.currentTime = this.middleOf(range.from);
     else if (frame >= this.last) video.currentTime = 0;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 import zipfile
 from collections.abc import Iterator
@@ -356,8 +357,8 @@ def test_a_reload_finds_the_run_and_cancel_keeps_what_is_done(page: Page) -> Non
     assert int(page.locator(".lt-range").get_attribute("max") or 0) < FRAMES - 1
 
 
-def long_workspace(folder: Path, clip: Path, frames: int, lost: int) -> Workspace:
-    """A made-up track of so many frames, one of them without the object."""
+def long_workspace(folder: Path, clip: Path, frames: int, lost: int, targets: int = 1) -> Workspace:
+    """Made-up tracks of so many frames, one of them without the object."""
     video = {"name": "tiny.mp4", "sha256": "0" * 64, "width": 32, "height": 32, "fps": 12.0}
     workspace = Workspace(folder, None, None, Project(video))
     found, absent = BranchBox(np.array([4.0, 4.0, 20.0, 20.0]), 0.9), BranchBox(None, 0.1)
@@ -374,9 +375,10 @@ def long_workspace(folder: Path, clip: Path, frames: int, lost: int) -> Workspac
     with PlayerVideoWriter(folder / "tiny.mp4", probe(clip), 32) as video_writer:
         for k in range(frames):
             video_writer.add(Frame(k, k / 12, np.full((32, 32, 3), 128, np.uint8)))
-    (target,) = workspace.add_targets(["Long"])
     geometry = FrameGeometry.of_run(segment.run)
-    workspace.add_segments([SegmentResult(target.id, segment, 0, geometry, maps.maps)])
+    for number, target in enumerate(workspace.add_targets(["Long"] * targets)):
+        own = replace(maps.maps, path=Path(shutil.copy(maps.path, folder / f"maps-{number}.gz")))
+        workspace.add_segments([SegmentResult(target.id, segment, 0, geometry, own)])
     workspace.player_video = video_writer.finished(whole=True)
     return workspace
 
@@ -404,3 +406,23 @@ def test_ten_thousand_frames_are_drawn_by_the_column(page: Page, server: Server,
         const at = Math.floor(7777.5 / 10000 * strip.width), row = (x) => [...strip.getContext('2d')
           .getImageData(x, 65, 1, 20).data].join(); return row(at) !== row(at - 3) }""")
     assert lost  # one lost frame among ten thousand is seen
+
+
+def test_twenty_targets_ask_for_each_map_once(page: Page, server: Server, tmp_path: Path) -> None:
+    """More maps are needed for one frame than the page usually keeps."""
+    session = server.service.sessions.find(page.evaluate("sessionStorage.getItem('langtrack')"))
+    assert session is not None
+    clip = counting_clip(tmp_path / "tiny.mp4", frames=2)
+    session.adopt(long_workspace(session.new_folder(), clip, 100, lost=50, targets=20))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.reload()
+    finished(page)
+    at(page, 0)
+    keys(page, "End")
+    at(page, 99)
+    keys(page, "ArrowLeft", "ArrowLeft", "l", "x")
+    at(page, 97)
+    page.wait_for_timeout(500)
+    assert len([url for url in requests if "maps-" in url]) == 2 * 20  # two chunks of each
+    assert len(requests) < 200
