@@ -57,6 +57,7 @@ class LangTracker:
         fusion: FusionConfig | None = None,
         backend: str = "auto",
         prefetch: int = 2,
+        precision: str = "auto",
     ) -> LangTracker:
         """Both branches by the name of their weights, or with one branch's checkpoint file.
 
@@ -66,14 +67,15 @@ class LangTracker:
             device: as PyTorch names it.
             backend: "openvino" or "torch"; "auto" takes OpenVINO on a CPU, where it is there and works.
             prefetch: see the class.
+            precision: of OpenVINO: "float32" or "bfloat16"; "auto" times both, once a machine.
 
         Raises:
             LangTrackError: unknown name, device or backend, missing or altered file, another network's file.
         """
         check_device(device)
         chosen = choose(name)
-        language = build_segmenter(chosen["language"], device, backend)
-        tracker = build_tracker(chosen["tracker"], device, backend)
+        language = build_segmenter(chosen["language"], device, backend, precision)
+        tracker = build_tracker(chosen["tracker"], device, backend, precision)
         weights = [language.info, tracker.info]
         return cls(language.segmenter, tracker.new_tracker, fusion, weights, prefetch)
 

@@ -31,11 +31,11 @@ class Tracker(Protocol):
     ) -> Generator[tuple[Step, ...]]: ...
 
 
-def load_tracker(weights: str, device: str, backend: str) -> LangTracker:
+def load_tracker(weights: str, device: str, backend: str, precision: str = "auto") -> LangTracker:
     """Import PyTorch, and everything that needs it, as late as this."""
     from ..pipeline import LangTracker
 
-    return LangTracker.from_pretrained(weights, device, backend=backend)
+    return LangTracker.from_pretrained(weights, device, backend=backend, precision=precision)
 
 
 @dataclass(frozen=True)

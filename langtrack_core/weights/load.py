@@ -90,7 +90,9 @@ class TrackerBranch(NamedTuple):
     info: dict[str, Any]
 
 
-def build_segmenter(chosen: Chosen, device: str, backend: str = "auto") -> LanguageBranch:
+def build_segmenter(
+    chosen: Chosen, device: str, backend: str = "auto", precision: str = "auto"
+) -> LanguageBranch:
     """The language branch, with its vocabulary.
 
     Raises:
@@ -120,7 +122,8 @@ def build_segmenter(chosen: Chosen, device: str, backend: str = "auto") -> Langu
         checkpoint.fill(network, more=Checkpoint.read(backbone).tensors)
         vocabulary = Vocabulary.from_file(words, "plain")
         config = LITE
-        make = partial(CompiledLiteDMN, network, files.values(), config.preprocessing.shapes_hw[-1])
+        shape_hw = config.preprocessing.shapes_hw[-1]
+        make = partial(CompiledLiteDMN, network, files.values(), shape_hw, precision)
     if len(vocabulary) != network.vocabulary_size:
         raise LangTrackError(
             f"The vocabulary does not belong to {entry.path}: it has {len(vocabulary)} words, but the "
@@ -133,7 +136,9 @@ def build_segmenter(chosen: Chosen, device: str, backend: str = "auto") -> Langu
     return LanguageBranch(segmenter, _info(entry, files, asdict(config), running.backend))
 
 
-def build_tracker(chosen: Chosen, device: str, backend: str = "auto") -> TrackerBranch:
+def build_tracker(
+    chosen: Chosen, device: str, backend: str = "auto", precision: str = "auto"
+) -> TrackerBranch:
     """The tracker: its network, shared by all that are made, with its settings.
 
     Raises:
@@ -154,7 +159,7 @@ def build_tracker(chosen: Chosen, device: str, backend: str = "auto") -> Tracker
     else:
         network = checkpoint.make(LiteNetwork)
         checkpoint.fill(network)
-        make = partial(CompiledLiteNetwork, network, files.values())
+        make = partial(CompiledLiteNetwork, network, files.values(), precision)
     network.eval().to(device)
     running = on_backend(backend, device, network, make)
     config = CONFIGS[entry.all_settings["tracker"]]

@@ -37,14 +37,17 @@ class CompiledLiteDMN:
     Args:
         hashes: the sha256 of the files that the weights are from.
         input_hw: shape of picture that is made ready at once; others are when they first come.
+        precision: see `Compiler`.
 
     Raises:
         CannotCompile: see `Compiler`.
     """
 
-    def __init__(self, network: Any, hashes: Iterable[str], input_hw: tuple[int, int]) -> None:
+    def __init__(
+        self, network: Any, hashes: Iterable[str], input_hw: tuple[int, int], precision: str = "auto"
+    ) -> None:
         self.network = network
-        self._compiler = Compiler(network, hashes)
+        self._compiler = Compiler(network, hashes, precision)
         self.backend = self._compiler.backend
         self._lock = threading.Lock()
         self._calls: dict[tuple[int, int, int], Call | None] = {}
@@ -102,15 +105,16 @@ class CompiledLiteNetwork:
 
     Args:
         hashes: the sha256 of the files that the weights are from.
+        precision: see `Compiler`.
 
     Raises:
         CannotCompile: see `Compiler`.
     """
 
-    def __init__(self, network: Any, hashes: Iterable[str]) -> None:
+    def __init__(self, network: Any, hashes: Iterable[str], precision: str = "auto") -> None:
         self.network = network
         self.preprocess = network.preprocess
-        compiler = Compiler(network, hashes)
+        compiler = Compiler(network, hashes, precision)
         self.backend = compiler.backend
 
         def to_template() -> tuple[Any, ...]:
@@ -124,11 +128,12 @@ class CompiledLiteNetwork:
 
         three = TENSOR, TENSOR, TENSOR
         template, response = Template(TENSOR, three), Response(TENSOR, TENSOR, TENSOR, three, TENSOR)
-        self.template = compiler.compile(
-            "siammask-template", lambda net, crop: net.template(crop), to_template, template
-        )
+        # First the search, whose time decides about the precision: it runs on every frame.
         self.search = compiler.compile(
             "siammask-search", lambda net, template, crop: net.search(template, crop), to_search, response
+        )
+        self.template = compiler.compile(
+            "siammask-template", lambda net, crop: net.template(crop), to_template, template
         )
         self._refine = compiler.compile(
             "siammask-refine", lambda net, column, views: net.refinement(column, views), to_refine, TENSOR

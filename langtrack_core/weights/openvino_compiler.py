@@ -1,10 +1,10 @@
 """Calls of a network on a CPU: converted from its PyTorch module by OpenVINO, and kept on disk.
 
 PyTorch stays the reference and the way onto a GPU; here the very same calls are traced, converted and
-compiled (bfloat16 where the processor has it). Nothing knows a layer by name, so the networks may change. A
-converted model is saved in OpenVINO's own format, with an example of what PyTorch gave: it has to give the
-same each time it is loaded. OpenVINO keeps what it compiled beside it (its ``CACHE_DIR``). Whatever goes
-wrong with the files only costs the conversion, a few seconds.
+compiled, in the precision that is fastest on this machine. Nothing knows a layer by name, so the networks may
+change. A converted model is saved in OpenVINO's own format, with an example of what PyTorch gave: it has to
+give the same each time it is loaded. OpenVINO keeps what it compiled beside it (its ``CACHE_DIR``). Whatever
+goes wrong with the files only costs the conversion, a few seconds.
 
 Conversion goes through OpenVINO's front end and not through ``openvino.convert_model``, which would report
 its use to the makers.
@@ -17,8 +17,11 @@ import functools
 import hashlib
 import importlib.metadata
 import inspect
+import json
+import logging
 import os
 import shutil
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -34,15 +37,22 @@ from torch import Tensor, nn
 from ..files import replacing_folder
 from .registry import home
 
+_log = logging.getLogger(__name__)
+
 SAVED_MODELS = 12
 """Models that stay on disk, the last used ones; one takes at most 50 MB. The tracker has three, the language
 branch one for each picture shape and length of expression that came up."""
 
-PRECISIONS = {"bf16": ("bfloat16", 0.2), "f32": ("float32", 1e-3)}
-"""OpenVINO's name of a precision, the one everybody knows, and how far a call may be from PyTorch (root mean
-square, as a share) before something is wrong with it. On noise bfloat16 comes to 0.1; the tests say what
-masks come to."""
+PRECISIONS = {"float32": ("f32", "FP32", 1e-3), "bfloat16": ("bf16", "BF16", 0.2)}
+"""The precisions: OpenVINO's names of the setting and of the processor's ability, and how far a call may be
+from PyTorch (root mean square, as a share) before float32 runs instead. On noise bfloat16 comes to 0.1; the
+tests say what masks come to."""
 
+MEASURED_S = 0.4
+"""Seconds for which a network's first call is timed in each precision; a second in all, once a machine."""
+
+LEAST_GAIN = 0.1
+"""Less than float32 is taken only where it saves this share of the time: a coarser result needs a reason."""
 
 TENSOR: Any = ...
 """Stands for a tensor where the nesting of (named) tuples is described."""
@@ -131,36 +141,37 @@ class Compiler:
     Args:
         network: in evaluation mode, on the CPU.
         hashes: the sha256 of the files that its weights are from.
+        precision: a key of `PRECISIONS`; "auto" times the network's first call, and takes the fastest. Where
+            it is too far from PyTorch, float32 runs.
 
     Attributes:
-        backend: for the manifest: name, version and precision.
+        backend: for the manifest: name, version and, from the first call on, precision; with a note when a
+            call runs in another one.
 
     Raises:
         CannotCompile: OpenVINO is not there.
     """
 
-    def __init__(self, network: nn.Module, hashes: Iterable[str]) -> None:
+    def __init__(self, network: nn.Module, hashes: Iterable[str], precision: str = "auto") -> None:
         try:
             import openvino
         except ImportError as error:
             raise CannotCompile("OpenVINO is not installed") from error
         self._network = network
         self._core = _core()
-        able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = "bf16" if "BF16" in able else "f32"
+        able = {"FP32", *self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
+        self._able = [name for name, (_, capability, _) in PRECISIONS.items() if capability in able]
+        wanted = () if precision == "auto" else (precision, "float32")
+        self._order = [name for name in dict.fromkeys(wanted) if name in self._able]
         self._settings = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": precision,
             # Both branches run at once; and two threads of one call spend a third more in waiting.
             "INFERENCE_NUM_THREADS": max(1, torch.get_num_threads() // 2),
             "ENABLE_CPU_PINNING": False,  # both branches' threads would be pinned to the same core
         }
-        self.backend = {
-            "name": "openvino",
-            "version": importlib.metadata.version("openvino"),
-            "precision": PRECISIONS[precision][0],
-        }
-        self._tolerance = PRECISIONS[precision][1]
+        name = self._core.get_property("CPU", "FULL_DEVICE_NAME")
+        self._machine = f"{name}, {torch.get_num_threads()} threads, {', '.join(self._able)}"
+        self.backend = {"name": "openvino", "version": importlib.metadata.version("openvino")}
         # With the network's own source: who edits it and keeps the weights must not run what it was before.
         sources = sorted(Path(inspect.getfile(type(network))).parent.glob("*.py"))
         parts = [openvino.get_version(), torch.__version__, *hashes, *(p.read_text("utf-8") for p in sources)]
@@ -199,27 +210,69 @@ class Compiler:
             reason = str(error).strip().splitlines()[-1][:200] if str(error).strip() else ""
             raise CannotCompile(f"OpenVINO cannot convert {name}: {type(error).__name__} {reason}") from error
         _save(folder, model, example)
-        return self._load(folder, result) or self._compared(model, example, result)
+        return self._load(folder, result) or self._fastest(model, example, result, folder)
 
     def _load(self, folder: Path, result: Any) -> Call | None:
         """The saved model, None when there is none, or it is broken."""
         try:
             model = self._core.read_model(folder / "model.xml")
             _keep_divisions(model)
-            call = self._compared(model, _read_example(folder), result, CACHE_DIR=str(folder))
+            call = self._fastest(model, _read_example(folder), result, folder, CACHE_DIR=str(folder))
             os.utime(folder)
             return call
         except (RuntimeError, OSError, SafetensorError, CannotCompile):
             return None
 
-    def _compared(self, model: Any, example: Example, result: Any, **settings: str) -> Call:
+    def _fastest(self, model: Any, example: Example, result: Any, folder: Path, **settings: str) -> Call:
+        """Compiled in the network's precision, or in float32 where that is too far from PyTorch."""
+        self._order = self._order or self._measured(model, example, folder / "precision.json")
+        self.backend.setdefault("precision", self._order[0])
+        for precision in self._order[:-1]:
+            try:
+                return self._compared(model, example, result, precision, **settings)
+            except CannotCompile as error:
+                note = f"float32 for {folder.name.rpartition('-')[0]}: {error}"
+                self.backend["note"] = note
+                _log.warning("%s.", note)
+        return self._compared(model, example, result, self._order[-1], **settings)
+
+    def _measured(self, model: Any, example: Example, path: Path) -> list[str]:
+        """The fastest precision on this machine, then float32; kept in the file with the times."""
+        with contextlib.suppress(OSError, ValueError):
+            kept = json.loads(path.read_text("utf-8"))
+            if kept["machine"] == self._machine and kept["precision"] in self._able:
+                return list(dict.fromkeys((kept["precision"], "float32")))
+        calls = {}
+        for precision in self._able if len(self._able) > 1 else ():
+            with contextlib.suppress(CannotCompile):
+                calls[precision] = self._compared(
+                    model, example, [TENSOR] * len(example["output"]), precision
+                )
+        times = {precision: float("inf") for precision in calls}
+        end = time.perf_counter() + MEASURED_S * len(calls)
+        while time.perf_counter() < end:
+            for precision, call in calls.items():  # in turns: others may use the machine too
+                start = time.perf_counter()
+                call(*example["input"])
+                times[precision] = min(times[precision], time.perf_counter() - start)
+        fastest = min(times, key=lambda name: times[name], default="float32")
+        if times and times[fastest] > (1 - LEAST_GAIN) * times["float32"]:
+            fastest = "float32"
+        kept = {"machine": self._machine, "precision": fastest, "seconds": times}
+        with contextlib.suppress(OSError):
+            path.write_text(json.dumps(kept, indent=1), "utf-8")
+        return list(dict.fromkeys((fastest, "float32")))
+
+    def _compared(self, model: Any, example: Example, result: Any, precision: str, **settings: str) -> Call:
         """The compiled model, after it has given what PyTorch gave."""
-        compiled = self._core.compile_model(model, "CPU", self._settings | settings)
+        hint, _, tolerance = PRECISIONS[precision]
+        everything = self._settings | settings | {"INFERENCE_PRECISION_HINT": hint}
+        compiled = self._core.compile_model(model, "CPU", everything)
         outputs = Call(compiled, (TENSOR,) * len(example["output"]))(*example["input"])
         for ours, theirs in zip(outputs, example["output"], strict=True):
             error = (ours - theirs).square().mean().sqrt() / (theirs.square().mean().sqrt() + 1)
-            if not error <= self._tolerance:
-                raise CannotCompile(f"OpenVINO is off by {float(error):.2f}")
+            if not error <= tolerance:
+                raise CannotCompile(f"OpenVINO is off by {float(error):.2f} in {precision}")
         return Call(compiled, result)
 
     def _convert(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

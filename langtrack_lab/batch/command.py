@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.timeout <= 0:
         raise LangTrackError(f"--timeout must be above 0, got {args.timeout:g}.")
-    load = functools.partial(load_tracker, args.weights, args.device, args.backend)
+    load = functools.partial(load_tracker, args.weights, args.device, args.backend, args.precision)
     runs = args.out.expanduser().resolve() / "runs"
     chosen = choose(args.weights)
     weights = [check(chosen[branch].entry) for branch in ("language", "tracker")]

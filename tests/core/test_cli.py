@@ -48,7 +48,7 @@ def oracle(clip: Clip, monkeypatch) -> list[tuple[str, str]]:
     """The tracker that knows the truth in place of the networks; the list says how often one was loaded."""
     loaded: list[tuple[str, str]] = []
 
-    def load(weights: str, device: str, backend: str) -> LangTracker:
+    def load(weights: str, device: str, backend: str, precision: str) -> LangTracker:
         loaded.append((weights, device))
         return oracle_tracker(clip.masks)
 

@@ -241,6 +241,56 @@ def test_models_that_were_not_used_for_longest_are_deleted(copied: Path, monkeyp
     assert left == ["dmn-8-64x96", "dmn-8-96x64"]
 
 
+# --- the precision ----------------------------------------------------------------------------------------
+
+
+def two_precisions(monkeypatch, tolerance: float) -> None:
+    """Float32, and "bfloat16", which here is float32 too, with a bound of its own: every processor has it."""
+    both = {"float32": ("f32", "FP32", 1e-3), "bfloat16": ("f32", "FP32", tolerance)}
+    monkeypatch.setattr(openvino_compiler, "PRECISIONS", both)
+    monkeypatch.setattr(openvino_compiler, "MEASURED_S", 0.05)
+
+
+def test_the_fastest_precision_is_kept_with_the_name_of_the_machine(tmp_path: Path, monkeypatch):
+    two_precisions(monkeypatch, 1e-3)
+    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
+    network = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
+    (path,) = tmp_path.glob("openvino/*/precision.json")
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    assert kept["precision"] == network.backend["precision"] and set(kept["seconds"]) == set(
+        openvino_compiler.PRECISIONS
+    )
+    for precision in ("bfloat16", "float32"):
+        path.write_text(json.dumps(kept | {"precision": precision}), encoding="utf-8")
+        assert CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW).backend["precision"] == precision
+    path.write_text(json.dumps(kept | {"machine": "another"}), encoding="utf-8")
+    CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
+    assert json.loads(path.read_text(encoding="utf-8"))["machine"] == kept["machine"]
+
+
+def test_a_precision_that_is_asked_for_is_not_measured(tmp_path: Path, monkeypatch):
+    two_precisions(monkeypatch, 1e-3)
+    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
+    for precision in ("bfloat16", "float32"):
+        assert CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW, precision).backend["precision"] == precision
+    assert not list(tmp_path.glob("openvino/*/precision.json"))
+
+
+def test_outside_its_tolerance_float32_runs_and_never_pytorch(tmp_path: Path, monkeypatch, caplog):
+    two_precisions(monkeypatch, -1.0)
+    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
+    assert CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW).backend["precision"] == "float32"
+    with caplog.at_level(logging.WARNING):
+        asked = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW, "bfloat16")
+    assert asked.backend["name"] == "openvino"
+    assert asked.backend["note"].startswith("float32 for dmn-8-64x96") and "off by" in caplog.text
+    no_conversion(monkeypatch)
+    image, encoded = smooth_noise(*SMALL_HW), asked.encode(torch.tensor([3, 1, 4]))
+    with torch.inference_mode():
+        expected = asked.network.segment(image, encoded.language)[0]
+        assert torch.allclose(asked.segment(image, encoded)[0], expected, atol=1e-3)
+
+
 # --- which one runs ----------------------------------------------------------------------------------------
 
 
