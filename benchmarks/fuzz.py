@@ -26,8 +26,9 @@ import av
 import numpy as np
 from PIL import Image
 
+from demo.backward import read_backward
 from langtrack_core.types import LangTrackError
-from langtrack_core.video import VideoWriter, probe, read_backward, read_frames
+from langtrack_core.video import VideoWriter, probe, read_frames
 
 LONGEST_S = 30.0
 """Seconds that one damaged file may take; a whole one takes a tenth of one."""

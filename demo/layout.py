@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
 
@@ -21,7 +21,10 @@ from .service import Service
 from .settings import Settings
 from .theme import theme
 from .tool_events import ToolEvents
-from .track_request import MAX_EVERY, Tracker
+from .track_request import MAX_EVERY
+
+if TYPE_CHECKING:
+    from langtrack_core.pipeline import LangTracker
 
 HEADER = """
 <div class="lt-top">
@@ -102,7 +105,7 @@ class FormParts(NamedTuple):
 
 
 def build_app(
-    tracker: Tracker, settings: Settings, root: Path, examples_dir: Path
+    tracker: LangTracker, settings: Settings, root: Path, examples_dir: Path
 ) -> tuple[gr.Blocks, Service]:
     """Build the page and the service behind it.
 

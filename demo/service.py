@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_frames
@@ -27,9 +27,12 @@ from .job_queue import JobQueue
 from .open_job import OpenProjectJob
 from .sessions import Session, Sessions
 from .settings import Settings
-from .track_job import TrackJob, step_source
-from .track_request import Tracker, TrackRequest, check_request, different_texts, join_requests, parse_box
+from .track_job import TrackJob, row_source
+from .track_request import TrackRequest, check_request, different_texts, join_requests, parse_box
 from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from langtrack_core.pipeline import LangTracker
 
 CANCEL_WAIT_S = 5.0
 """Seconds that `Service.cancel` waits for the frame that is being computed. A frame takes a second or less on
@@ -49,13 +52,13 @@ class Service:
         check_request: `track_request.check_request` with this tracker and these settings.
     """
 
-    def __init__(self, tracker: Tracker, settings: Settings, root: Path) -> None:
+    def __init__(self, tracker: LangTracker, settings: Settings, root: Path) -> None:
         self.tracker = tracker
         self.settings = settings
         self.sessions = Sessions(root, settings.keep_hours * 3600, settings.reload_grace_s)
         self.queue = JobQueue(settings.concurrency, settings.queue_size)
         self.check_request = partial(check_request, tracker, settings)
-        self._source = step_source(tracker)
+        self._source = row_source(tracker)
         self._attribute = on_gpu(partial(attribute, tracker), lambda frame, text: len(text.split()))
         self._segment = on_gpu(tracker.segment, lambda frame, text: 1)
         self._regions = on_gpu(partial(_regions, tracker), lambda frame, text: 4)
@@ -313,7 +316,7 @@ def _expression_of(target: Target) -> str:
     raise LangTrackError("This target was followed by its box alone; give words to look at.")
 
 
-def _regions(tracker: Tracker, frame: Frame, text: str) -> list[dict[str, Any]]:
+def _regions(tracker: LangTracker, frame: Frame, text: str) -> list[dict[str, Any]]:
     candidates = regions(tracker, frame, text)
     means = check_completions(tracker, frame, candidates) if len(candidates) > 1 else [0] * len(candidates)
     return [{**asdict(region), "means": index} for region, index in zip(candidates, means, strict=True)]

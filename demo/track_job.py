@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
-from functools import partial
+from typing import TYPE_CHECKING
 
 from langtrack_core.run.options import RunOptions
-from langtrack_core.run.track_video import StepSource, steps_of, track_targets
-from langtrack_core.types import LangTrackError, Query, Step
-from langtrack_core.video import VideoInfo, read_frames
+from langtrack_core.run.track_video import Rows, read_and_track, track_targets
+from langtrack_core.types import LangTrackError, Step
+from langtrack_core.video import read_frames
 
 from .annotation.project import Segment
+from .backward import read_backward
 from .export_job import zip_run
 from .hosting import on_gpu
 from .job import Job, Kind, RateMeter
 from .player_video import MapsWriter, PlayerVideoWriter, preview
 from .settings import Settings
 from .timeline import FrameGeometry
-from .track_request import Tracker, TrackRequest, frames_expected
+from .track_request import TrackRequest
 from .workspace import SegmentResult, Workspace
+
+if TYPE_CHECKING:
+    from langtrack_core.pipeline import LangTracker
 
 UNKNOWN_LENGTH = 1000
 """Number of frames for which a GPU is borrowed when the file does not say how many it has: 40 seconds at 25
 frames a second, more than most clips last."""
+
+
+RowSource = Callable[[TrackRequest], Rows]
+"""Gives the steps of a pass."""
 
 
 class _NoFrame(Exception):
@@ -40,7 +48,7 @@ class TrackJob(Job):
 
     Args:
         passes: one after the other, each with the ids of the targets that its queries are for.
-        source: the `step_source` of the tracker.
+        source: the `row_source` of the tracker.
         videos: write the four videos too, and offer the files for download.
 
     Attributes:
@@ -49,12 +57,12 @@ class TrackJob(Job):
 
     def __init__(
         self,
-        tracker: Tracker,
+        tracker: LangTracker,
         workspace: Workspace,
         passes: Sequence[tuple[TrackRequest, Sequence[int]]],
         settings: Settings,
         *,
-        source: StepSource,
+        source: RowSource,
         kind: Kind,
         videos: bool,
     ) -> None:
@@ -118,10 +126,13 @@ class TrackJob(Job):
                 self._tracker,
                 info,
                 dict(zip(folders, request.queries, strict=True)),
-                RunOptions(request.every, request.backward, video=self._videos, keep_damaged=True),
+                RunOptions(request.every, video=self._videos, keep_damaged=True),
                 on_steps=on_steps,
-                about=dict(zip(folders, ({"edit": edit} for edit in edits), strict=True)),
-                source=partial(self._steps, request),
+                about={
+                    folder: {"edit": edit, "direction": request.direction}
+                    for folder, edit in zip(folders, edits, strict=True)
+                },
+                rows=self._rows(request),
             )
         if not summaries and self.stopped():
             raise _NoFrame
@@ -133,11 +144,9 @@ class TrackJob(Job):
         segments = [Segment.read(summary.folder) for summary in summaries]
         return list(map(SegmentResult, targets, segments, edits, geometry, [one.maps for one in maps]))
 
-    def _steps(
-        self, request: TrackRequest, info: VideoInfo, queries: Sequence[Query], options: RunOptions
-    ) -> Generator[tuple[Step, ...] | str]:
-        with closing(self._source(info, queries, options)) as steps:
-            for row in steps:
+    def _rows(self, request: TrackRequest) -> Rows:
+        with closing(self._source(request)) as rows:
+            for row in rows:
                 if not isinstance(row, str) and request.ends_before(row[0].frame.index):
                     break
                 yield row
@@ -189,14 +198,24 @@ class TrackJob(Job):
                 player_video.add(frame)
 
 
-def step_source(tracker: Tracker) -> StepSource:
+def row_source(tracker: LangTracker) -> RowSource:
     """The source of steps for `track_targets`; where GPUs are lent, it computes on one of them."""
 
-    def frames(info: VideoInfo, queries: Sequence[Query], options: RunOptions) -> int:
-        count = frames_expected(info, queries[0].start, backward=options.backward)
-        return (count or UNKNOWN_LENGTH) * len(queries)
+    def rows(request: TrackRequest) -> Rows:
+        if not request.backward:
+            yield from read_and_track(tracker, request.info.path, request.queries, request.every)
+            return
+        frames = read_backward(request.info.path, start=request.start)
+        with (
+            closing(frames),
+            closing(tracker.track_all(frames, request.queries, every=request.every)) as steps,
+        ):
+            yield from steps
 
-    return on_gpu(steps_of(tracker), frames)
+    def frames_of(request: TrackRequest) -> int:
+        return (request.frames_expected or UNKNOWN_LENGTH) * len(request.queries)
+
+    return on_gpu(rows, frames_of)
 
 
 def _run_name(request: TrackRequest, number: int, place: int) -> str:

@@ -7,29 +7,26 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from langtrack_core.files import plain_name
 from langtrack_core.geometry import FloatArray
-from langtrack_core.run import track_video
 from langtrack_core.types import LangTrackError, Query, check_box
 from langtrack_core.video import VideoInfo, probe
 
 from .annotation.checks import whole_number
-from .annotation.compare import FrameSegmenter
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from langtrack_core.pipeline import LangTracker
 
 MAX_EVERY = 30
 """Largest stride of the language branch, in frames, that the page offers: about a second of video. Things
 move too far in a longer time."""
 MAX_COMPARED = 6
 """Largest number of expressions in a comparison: as many fit on a page, and each costs as much as a run."""
-
-
-class Tracker(track_video.Tracker, FrameSegmenter, Protocol):
-    """What the page needs of `LangTracker`: runs, and its language branch on a single frame."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +58,19 @@ class TrackRequest:
         return plain_name(self.info.path.stem, "clip")
 
     @property
+    def direction(self) -> str:
+        """What the manifest of a run says: "forward" or "backward"."""
+        return "backward" if self.backward else "forward"
+
+    @property
     def frames_expected(self) -> int | None:
+        """Frames of the pass; None when the file does not say how many it has."""
         if self.end is not None:
             return abs(self.end - self.start)
-        return frames_expected(self.info, self.start, backward=self.backward)
+        if self.backward:
+            return self.start + 1
+        total = self.info.frames_estimate
+        return None if total is None else max(total - self.start, 1)
 
     def ends_before(self, frame: int) -> bool:
         """Whether the pass has come to its end, so that a frame is not its own any more."""
@@ -76,14 +82,6 @@ class TrackRequest:
         return ", ".join(
             f"“{query.text}”" if query.text else "The object in your box" for query in self.queries
         )
-
-
-def frames_expected(info: VideoInfo, start: int, *, backward: bool) -> int | None:
-    """Frames of a pass from ``start`` on; None when the file does not say how many it has."""
-    if backward:
-        return start + 1
-    total = info.frames_estimate
-    return None if total is None else max(total - start, 1)
 
 
 def open_video(path: str | None, settings: Settings) -> VideoInfo:
@@ -141,7 +139,7 @@ def check_limits(info: VideoInfo, settings: Settings) -> None:
 
 
 def check_request(
-    tracker: Tracker,
+    tracker: LangTracker,
     settings: Settings,
     video: str | None,
     text: str | None = "",

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from itertools import dropwhile
 from typing import Any
 
 from .dmn.segmenter import DMNSegmenter, EncodedText
 from .fusion import FusionConfig, FusionState, decide, fuse
+from .geometry import clip_box
 from .siammask.tracker import SiamMaskTracker
 from .threads import prefetch
-from .types import Estimate, Frame, LangTrackError, Query, Step
+from .types import Decision, Estimate, Frame, LangTrackError, Query, Reason, Step
 from .weights.load import build_segmenter, build_tracker, check_device, choose
 
 
@@ -99,32 +101,30 @@ class LangTracker:
         """
         return self.segmenter.segment(frame, self.segmenter.encode(text), every_region=every_region)
 
-    def track(
-        self, frames: Iterable[Frame], query: Query, *, every: int = 1, backward: bool = False
-    ) -> Generator[Step]:
+    def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Generator[Step]:
         """Follow the target, one `Step` a frame from frame ``query.start`` on.
 
         With a text alone, the language box starts the tracker at the first frame where it is confident
-        enough; until then the state is "searching". With a box, the tracker starts on it at once.
+        enough; until then the state is "searching". With a box, the tracker starts on it at once, and on that
+        frame the box is the fused one.
 
         Args:
-            frames: in order; frames before ``query.start`` are passed over.
+            frames: in order, where those before ``query.start`` are passed over; or from ``query.start`` on
+                backward.
             query: what to follow.
             every: the language branch runs on every so many frames, the tracker on all.
-            backward: the frames come last one first (`read_backward`), and those after ``query.start`` are
-                passed over: what was there before the frame on which the target is known.
 
         Raises:
             LangTrackError: with the first step, for an expression that cannot be read, or a box outside the
                 picture.
         """
         target = self._new_target(query)
-        with closing(self._read_and_segment(frames, [target], every, backward)) as segmented:
+        with closing(self._read_and_segment(frames, [target], every)) as segmented:
             for frame, [language] in segmented:
                 yield target.step(frame, language)
 
     def track_all(
-        self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1, backward: bool = False
+        self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1
     ) -> Generator[tuple[Step, ...]]:
         """Follow several targets through one decoding: a `Step` of each for every frame, in step.
 
@@ -134,7 +134,7 @@ class LangTracker:
         if len({query.start for query in queries}) != 1:
             raise LangTrackError("Targets that are followed together have to share one start frame.")
         targets = [self._new_target(query) for query in queries]
-        with closing(self._read_and_segment(frames, targets, every, backward)) as segmented:
+        with closing(self._read_and_segment(frames, targets, every)) as segmented:
             for frame, languages in segmented:
                 yield tuple(target.step(frame, e) for target, e in zip(targets, languages, strict=True))
 
@@ -143,7 +143,7 @@ class LangTracker:
         return _Target(query, encoded, self.new_tracker(), self.fusion)
 
     def _read_and_segment(
-        self, frames: Iterable[Frame], targets: Sequence[_Target], every: int, backward: bool
+        self, frames: Iterable[Frame], targets: Sequence[_Target], every: int
     ) -> Generator[tuple[Frame, list[Estimate | None]]]:
         """What needs nothing from the frame before, a few frames early: decoding, and the language branch."""
         if every < 1:
@@ -151,14 +151,10 @@ class LangTracker:
         start = targets[0].query.start
 
         def segmented() -> Generator[tuple[Frame, list[Estimate | None]]]:
-            count = 0
-            for frame in frames:
-                if frame.index > start if backward else frame.index < start:
-                    continue
+            for count, frame in enumerate(dropwhile(lambda frame: frame.index < start, frames)):
                 texts = {t.encoded.text: t.encoded for t in targets if t.encoded and count % every == 0}
                 estimates = {text: self.segmenter.segment(frame, e) for text, e in texts.items()}
                 yield frame, [estimates.get(t.query.text or "") for t in targets]
-                count += 1
 
         return prefetch(segmented(), self.prefetch)
 
@@ -178,6 +174,7 @@ class _Target:
 
     def step(self, frame: Frame, language: Estimate | None) -> Step:
         """Update the tracker, decide, and start the tracker anew where the decision says so."""
+        user_box = self.query.box_xyxy if self.query.exact and not self.started else None
         tracker = None
         if self.started:
             tracker = self.tracker.update(frame)
@@ -186,7 +183,10 @@ class _Target:
             self.started, self.state = True, FusionState("tracking", hold=self.query.hold)
         decision, self.state = decide(language, tracker, self.state, self.fusion)
         fused = fuse(language, tracker, decision, frame.size_hw)
-        if decision.reanchor and fused.box_xyxy is not None:
+        if user_box is not None and tracker is not None:  # what a person drew is not decided
+            fused = Estimate(tracker.mask_prob, 1.0, clip_box(user_box, frame.size_hw))
+            decision = Decision("tracker", "tracking", 1.0, False, False, Reason.USER_BOX)
+        elif decision.reanchor and fused.box_xyxy is not None:
             if self.started:
                 self.tracker.reanchor(frame, fused.box_xyxy)
             else:

@@ -14,7 +14,6 @@ class RunOptions:
 
     Attributes:
         every: the language branch runs on every so many frames, the tracker on all.
-        backward: from the query's start frame to the first frame of the video.
         png: write every mask as a PNG too.
         video: write the four videos.
         overwrite: replace an earlier run in the output folder.
@@ -23,7 +22,6 @@ class RunOptions:
     """
 
     every: int = 1
-    backward: bool = False
     png: bool = False
     video: bool = True
     overwrite: bool = False
@@ -35,8 +33,3 @@ class RunOptions:
             raise LangTrackError(
                 f"The language branch runs on every K-th frame, K from 1 on; got {self.every}."
             )
-
-    @property
-    def direction(self) -> str:
-        """What the manifest of a run says: "forward" or "backward"."""
-        return "backward" if self.backward else "forward"

@@ -86,7 +86,8 @@ class Recorder:
         out_dir: must not exist, or be empty, or hold an earlier run if ``options.overwrite``.
         info: the video.
         query: what is followed.
-        about: further entries of the manifest: ``weights`` (names, sha256), ``settings``, ``unknown_words``.
+        about: further entries of the manifest: ``weights`` (names, sha256), ``settings``, ``unknown_words``;
+            and others than those that it has by itself.
         options: what to write and how.
 
     Attributes:
@@ -244,7 +245,7 @@ class Recorder:
             "exact": query.exact,
             "start": query.start,
             "every": self.options.every,
-            "direction": self.options.direction,
+            "direction": "forward",
             **self._about,
             "counts": {
                 "frames": self._count,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ..geometry import clip_box
-from ..types import Decision, Estimate, Frame, LangTrackError, Query, Reason, Step, check_box
-from ..video import VideoInfo, probe, read_backward, read_frames
+from ..types import LangTrackError, Query, Step, check_box
+from ..video import VideoInfo, probe, read_frames
 from .options import RunOptions
 from .recorder import Recorder
 
@@ -19,16 +18,8 @@ if TYPE_CHECKING:
     from ..pipeline import LangTracker
 
 
-class Tracker(Protocol):
-    """What a run needs of `LangTracker`."""
-
-    info: Any
-
-    def read_text(self, text: str) -> Any: ...
-
-    def track_all(
-        self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1, backward: bool = False
-    ) -> Generator[tuple[Step, ...]]: ...
+Rows = Generator[tuple[Step, ...] | str]
+"""The steps of all targets frame by frame, and a sentence at the end when the video is damaged."""
 
 
 def load_tracker(weights: str, device: str, backend: str, precision: str = "auto") -> LangTracker:
@@ -72,7 +63,7 @@ def check_video(path: Path | str, query: Query) -> VideoInfo:
 
 
 def track_video(
-    tracker: Tracker,
+    tracker: LangTracker,
     video: Path | str,
     query: Query | str,
     *,
@@ -83,7 +74,6 @@ def track_video(
     """Follow one target to the end of the video and write a run folder; on any error nothing is left of it.
 
     Args:
-        tracker: a `LangTracker`.
         video: a video file, an animated picture, or a folder of frames.
         query: what to follow; a text alone is a referring expression.
         out: folder of the run, made new.
@@ -103,19 +93,15 @@ def track_video(
     return summary
 
 
-StepSource = Callable[[VideoInfo, Sequence[Query], RunOptions], Generator[tuple[Step, ...] | str]]
-"""Gives the steps of all targets frame by frame, and a sentence at the end when the video is damaged."""
-
-
 def track_targets(
-    tracker: Tracker,
+    tracker: LangTracker,
     video: Path | str | VideoInfo,
     queries: Mapping[Path, Query],
     options: RunOptions | None = None,
     *,
     on_steps: Callable[[tuple[Step, ...]], object] = lambda steps: None,
     about: Mapping[Path, Mapping[str, Any]] | None = None,
-    source: StepSource | None = None,
+    rows: Rows | None = None,
 ) -> list[RunSummary]:
     """Follow several targets through one decoding, a run folder each.
 
@@ -124,7 +110,7 @@ def track_targets(
         on_steps: called after each frame with the targets' steps. When it returns False the run stops there
             and what is done so far is kept.
         about: further entries of the manifests, by the output folder.
-        source: gives the steps; `steps_of` the tracker unless told otherwise.
+        rows: the steps, where they come from elsewhere than `read_and_track`.
 
     Returns:
         A summary for each query, in order; empty when the run was stopped before its first frame.
@@ -142,12 +128,11 @@ def track_targets(
         for (out, query), unknown in zip(queries.items(), words, strict=True):
             entries = {**tracker.info, **(about or {}).get(out, {}), "unknown_words": list(unknown)}
             recorders.append(files.enter_context(Recorder(out, info, query, entries, options)))
-        rows = (source or steps_of(tracker))(info, list(queries.values()), options)
+        rows = rows or read_and_track(tracker, info.path, list(queries.values()), options.every)
         for row in files.enter_context(closing(rows)):
             if isinstance(row, str):
                 damage.append(row)
                 continue
-            row = tuple(map(_on_drawn_box, row, queries.values()))
             for step, recorder in zip(row, recorders, strict=True):
                 recorder.add(step)
             if on_steps(row) is False:
@@ -165,35 +150,10 @@ def track_targets(
     ]
 
 
-def _on_drawn_box(step: Step, query: Query) -> Step:
-    """The step itself; on the frame on which a person drew a box, that box is the fused one."""
-    drawn = query.box_xyxy if query.exact else None
-    box = None if drawn is None else clip_box(drawn, step.frame.size_hw)
-    if box is None or step.tracker is None or step.frame.index != query.start:
-        return step
-    decision = Decision("tracker", "tracking", 1.0, False, step.decision.reanchor, Reason.USER_BOX)
-    return step._replace(fused=Estimate(step.tracker.mask_prob, 1.0, box), decision=decision)
-
-
-def steps_of(tracker: Tracker) -> StepSource:
-    """The steps that a tracker makes of a video's frames."""
-
-    def steps(
-        info: VideoInfo, queries: Sequence[Query], options: RunOptions
-    ) -> Generator[tuple[Step, ...] | str]:
-        damage: list[str] = []
-        start = queries[0].start
-        if options.backward:
-            frames = read_backward(info.path, start=start)
-        else:
-            frames = read_frames(info.path, start=start, on_damage=damage.append)
-        with (
-            closing(frames),
-            closing(
-                tracker.track_all(frames, queries, every=options.every, backward=options.backward)
-            ) as rows,
-        ):
-            yield from rows
-        yield from damage
-
-    return steps
+def read_and_track(tracker: LangTracker, path: Path, queries: Sequence[Query], every: int = 1) -> Rows:
+    """Decode a video from the queries' start frame on, and follow their targets."""
+    damage: list[str] = []
+    frames = read_frames(path, start=queries[0].start, on_damage=damage.append)
+    with closing(frames), closing(tracker.track_all(frames, queries, every=every)) as rows:
+        yield from rows
+    yield from damage

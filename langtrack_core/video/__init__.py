@@ -15,7 +15,6 @@ their content) are videos as well. Pictures deeper than 8 bits are scaled by the
 Interlaced video is read as it is. `VideoInfo.notes` say which of this matters.
 """
 
-from .backward import read_backward
 from .pictures import FOLDER_FPS, MAX_SIDE, PICTURE_SUFFIXES, read_picture
 from .reader import VideoInfo, probe, read_frames
 from .writer import Encoding, VideoWriter
@@ -23,7 +22,6 @@ from .writer import Encoding, VideoWriter
 __all__ = [
     "probe",
     "read_frames",
-    "read_backward",
     "read_picture",
     "VideoInfo",
     "VideoWriter",

@@ -47,6 +47,14 @@ def test_a_box_alone_never_asks_the_language_branch():
     assert all(s.language is None and s.decision.source == "tracker" for s in steps)
 
 
+def test_a_drawn_box_is_the_fused_one_on_its_frame_and_no_further():
+    box = BOX + 3
+    steps = list(scripted().track(CLIP.frames, Query(text="it", box_xyxy=box)))
+    assert steps[0].fused.box_xyxy == pytest.approx(box) and steps[0].fused.confidence == 1
+    assert [step.decision.reason for step in steps[:2]] == ["user_box", "agree"]
+    assert (steps[0].fused.mask_prob == steps[0].tracker.mask_prob).all()
+
+
 def test_text_and_box_run_both_from_the_first_frame():
     tracker = scripted()
     steps = list(tracker.track(CLIP.frames, Query(text="it", box_xyxy=BOX)))
@@ -130,7 +138,7 @@ def test_two_runs_interleaved_give_exactly_what_each_gives_alone():
 
 def test_backward_goes_from_the_start_frame_to_the_first():
     tracker = scripted()
-    steps = list(tracker.track(CLIP.frames[::-1], Query(text="it", start=7), every=3, backward=True))
+    steps = list(tracker.track(CLIP.frames[7::-1], Query(text="it", start=7), every=3))
     assert [s.frame.index for s in steps] == list(range(7, -1, -1))
     assert tracker.segmenter.frames == [7, 4, 1]
     assert tracker.starts == [(7, tuple(CLIP.boxes_xyxy[7]))]

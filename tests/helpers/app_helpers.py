@@ -22,7 +22,6 @@ from synthetic import Clip, write_mp4
 from demo.layout import build_app, launch_options
 from demo.service import Service
 from demo.settings import Settings
-from demo.track_request import Tracker
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Frame, Query, Step
 from langtrack_core.video import VideoWriter
@@ -85,13 +84,13 @@ class PacedTracker(LangTracker):
         return len(self.started) - len(self.closed)
 
     def track_all(
-        self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1, backward: bool = False
+        self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1
     ) -> Generator[tuple[Step, ...]]:
         with self._lock:
             self.started.extend(queries)
         slow = sum((query.text or "").count("slow") for query in queries)
         try:
-            with closing(super().track_all(frames, queries, every=every, backward=backward)) as rows:
+            with closing(super().track_all(frames, queries, every=every)) as rows:
                 for steps in rows:
                     time.sleep(0.1 * slow)
                     self.frames_done += 1
@@ -123,7 +122,7 @@ class Server:
 @contextmanager
 def serving(
     root: Path,
-    tracker: Tracker | None = None,
+    tracker: LangTracker | None = None,
     settings: Settings = SETTINGS,
     examples: Path | None = None,
     root_path: str | None = None,

@@ -127,3 +127,18 @@ def decoded_rgba(path: Path, decoder: str) -> list[tuple[float, np.ndarray]]:
                 rgba = np.dstack([picture.to_ndarray(format="rgb24"), alpha.astype(np.uint8)])
                 pictures.append((float(picture.pts * stream.time_base), rgba))
     return pictures
+
+
+def broadcast(path: Path, first_s: float, *, jump_s: float = 0, frames: int = 60) -> Path:
+    """25 frames a second; half way the clock is set forward."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = 10, 0
+        packets = [p for i in range(frames) for p in stream.encode(av.VideoFrame.from_ndarray(noise(i)))]
+        for number, packet in enumerate(packets + stream.encode(None)):
+            if packet.pts is not None and packet.dts is not None and packet.time_base is not None:
+                ticks = round((first_s + (jump_s if number >= frames // 2 else 0)) / packet.time_base)
+                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+            container.mux(packet)
+    return path

@@ -10,7 +10,7 @@ from synthetic import Clip, moving_object, write_mp4
 
 from langtrack_core.run.format import read_run
 from langtrack_core.run.options import RunOptions
-from langtrack_core.run.track_video import track_targets
+from langtrack_core.run.track_video import Rows, track_targets
 from langtrack_core.types import LangTrackError, Query
 
 FRAMES = 6
@@ -58,17 +58,16 @@ def test_the_caller_stops_it_and_what_is_done_is_kept(clip: Clip, source: Path, 
 def test_steps_may_come_from_elsewhere_and_an_error_leaves_nothing(
     clip: Clip, source: Path, tmp_path: Path
 ) -> None:
-    def damaged(info, queries, options):  # type: ignore[no-untyped-def]
-        assert info.path == source and options.backward
+    def damaged() -> Rows:
         yield from ()
         yield "It ends early."
 
     queries = {tmp_path / "runs" / "a": Query("red", start=5)}
     for keep, error in ((False, "ends early"), (True, None)):
-        options = RunOptions(video=False, backward=True, keep_damaged=keep)
+        options = RunOptions(video=False, keep_damaged=keep)
         if error is None:
-            assert track_targets(oracle_tracker(clip.masks), source, queries, options, source=damaged) == []
+            assert track_targets(oracle_tracker(clip.masks), source, queries, options, rows=damaged()) == []
         else:
             with pytest.raises(LangTrackError, match=error):
-                track_targets(oracle_tracker(clip.masks), source, queries, options, source=damaged)
+                track_targets(oracle_tracker(clip.masks), source, queries, options, rows=damaged())
         assert list(tmp_path.iterdir()) == []

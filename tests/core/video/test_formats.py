@@ -1,4 +1,4 @@
-"""Every kind of video in the documents is read, forward and backward; the documents name exactly these."""
+"""Every kind of video in the documents is read; the documents name exactly these."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from formats import FORMATS, FRAMES, SCENES, Format, available, table
 
-from langtrack_core.video import probe, read_backward, read_frames
+from langtrack_core.video import probe, read_frames
 
 DOCS = Path(__file__).parents[3] / "docs" / "formats.md"
 
@@ -31,9 +31,6 @@ def test_every_kind_is_read(tmp_path: Path, form: Format) -> None:
     info = probe(path)
     assert (info.width, info.height) == (160, 120) and info.fps == 25
     assert info.frames_estimate in (FRAMES, FRAMES - 1, None)  # a claim, which some files make wrongly
-    backward = list(read_backward(path, start=FRAMES - 1))
-    assert [f.index for f in backward] == list(range(FRAMES))[::-1]
-    assert all(np.array_equal(f.rgb, frames[f.index].rgb) for f in backward)
 
 
 def test_the_documents_name_exactly_these() -> None:

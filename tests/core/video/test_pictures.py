@@ -11,7 +11,7 @@ from clips import count_frames, encode, numbered, quarters, scene, times
 from PIL import Image
 
 from langtrack_core.types import LangTrackError
-from langtrack_core.video import probe, read_backward, read_frames, read_picture
+from langtrack_core.video import probe, read_frames, read_picture
 from langtrack_core.video.picture_clips import Pictures
 
 SCENES = [scene(i) for i in range(6)]
@@ -39,11 +39,6 @@ def test_every_picture_of_an_animation_is_read_whatever_its_suffix(tmp_path: Pat
         assert np.abs(frame.rgb.astype(int) - picture).mean() < 4
     late = list(read_frames(path, start=4))
     assert [f.index for f in late] == [4, 5] and late[0].time_s == frames[4].time_s
-    for memory in (1, 150_000, 200_000_000):  # one picture at a time, two, all
-        backward = list(read_backward(path, start=5, memory_bytes=memory))
-        assert [f.index for f in backward] == [5, 4, 3, 2, 1, 0]
-        assert all(np.array_equal(f.rgb, frames[f.index].rgb) for f in backward)
-        assert [f.time_s for f in backward] == [f.time_s for f in reversed(frames)]
 
 
 @pytest.mark.parametrize("form", ["WEBP", "PNG", "GIF"])

@@ -18,11 +18,12 @@ from demo.annotation.anchors import owners
 from demo.annotation.project import COLOURS, MAX_TARGETS, Project, Segment, merge
 from demo.annotation.project_zip import open_bundle, write_bundle
 from demo.annotation.redecide import FusionOverrides
+from demo.backward import read_backward
 from langtrack_core.fusion import FusionConfig
 from langtrack_core.run.options import RunOptions
 from langtrack_core.run.recorder import Recorder
 from langtrack_core.types import LangTrackError, Query
-from langtrack_core.video import probe, read_backward, read_frames
+from langtrack_core.video import probe, read_frames
 
 CLIP = moving_object(12, (48, 64))
 
@@ -35,9 +36,10 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def segment(folder: Path, video: Path, query: Query, *, backward: bool = False, frames: int = 99) -> Segment:
     tracker = oracle_tracker(CLIP.masks, known=None)
     source = read_backward(video, start=query.start) if backward else read_frames(video, start=query.start)
-    options = RunOptions(backward=backward, video=False, overwrite=True)
-    with Recorder(folder, probe(video), query, {**tracker.info, "edit": 0}, options) as recorder:
-        for _, step in zip(range(frames), tracker.track(source, query, backward=backward), strict=False):
+    about = {**tracker.info, "edit": 0, "direction": "backward" if backward else "forward"}
+    options = RunOptions(video=False, overwrite=True)
+    with Recorder(folder, probe(video), query, about, options) as recorder:
+        for _, step in zip(range(frames), tracker.track(source, query), strict=False):
             recorder.add(step)
     return Segment.read(folder)
 
@@ -99,10 +101,11 @@ def test_other_settings_change_the_folded_track_and_are_recorded(project: Projec
     before = target.run()
     target.overrides = FusionOverrides(FusionConfig(start=1.0), rule="language")
     after = target.run()
-    assert {row.decision.source for row in after.rows} == {"language"}
+    assert {row.decision.source for row in after.rows if row.frame != 6} == {"language"}
+    assert after.rows[6].decision.reason == "user_box"  # what a person drew is not decided
     assert "tracker" in {row.decision.source for row in before.rows}
     record = after.manifest["what_if"]
-    assert record["changed"] == 12  # of the track's frames, not of the runs'
+    assert record["changed"] == 11  # of the track's frames, not of the runs'
     assert record["rule"] == "language" and len(record["notes"]) == 1
 
 

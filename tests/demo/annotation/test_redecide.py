@@ -128,8 +128,9 @@ def test_a_later_start_hides_the_tracker_until_then(tmp_path: Path) -> None:
 def test_one_branch_alone(tmp_path: Path, rule: str, source: str) -> None:
     run = recorded(tmp_path, 2, BOTH)
     result = redecide(run, FusionOverrides(FusionConfig(lost=0.25), rule=rule))  # type: ignore[arg-type]
-    assert {row.decision.source for row in result.rows} == {source, None}
-    for row in result.rows:
+    first, *later = result.rows
+    assert first.decision.reason == "user_box" and {row.decision.source for row in later} == {source, None}
+    for row in later:
         branch = getattr(row, source)
         assert (row.decision.source == source) == (branch.confidence >= 0.25)
         assert row.decision.state in ("tracking", "searching", "lost")

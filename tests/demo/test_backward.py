@@ -11,10 +11,14 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from clips import encode, noise, open_files, save, scene
+from clips import broadcast, encode, noise, open_files, save, scene
+from formats import FORMATS, FRAMES, Format, available
+from PIL import Image
 
+from demo import backward
+from demo.backward import read_backward
 from langtrack_core.types import LangTrackError
-from langtrack_core.video import backward, decoding, read_backward, read_frames
+from langtrack_core.video import decoding, read_frames
 
 FRAME_BYTES = 160 * 120 * 3
 
@@ -66,6 +70,31 @@ def test_variable_frame_rate_keeps_its_times(tmp_path: Path) -> None:
         tmp_path / "vfr.mp4", map(scene, range(8)), ticks=ticks, tick=Fraction(1, 30), prepare=gop(3)
     )
     assert_backward_equals_forward(path)
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.file)
+def test_every_kind_of_video_in_the_documents(tmp_path: Path, form: Format) -> None:
+    if not available(form):
+        pytest.skip("this build of FFmpeg has no encoder for it")
+    form.make(tmp_path / form.file)
+    backward_frames = list(read_backward(tmp_path / form.file, start=FRAMES - 1))
+    forward = list(read_frames(tmp_path / form.file))
+    assert [frame.index for frame in backward_frames] == list(range(FRAMES))[::-1]
+    assert all(np.array_equal(frame.rgb, forward[frame.index].rgb) for frame in backward_frames)
+
+
+@pytest.mark.parametrize("memory", [1, 150_000, 200_000_000])  # one picture at a time, two, all
+@pytest.mark.parametrize("form", ["WEBP", "PNG", "GIF", "TIFF"])
+def test_animated_pictures(tmp_path: Path, form: str, memory: int) -> None:
+    first, *rest = [Image.fromarray(scene(i)) for i in range(6)]
+    options: dict[str, Any] = {} if form == "TIFF" else {"duration": 80}
+    first.save(tmp_path / "a", form, save_all=True, append_images=rest, **options)
+    assert_backward_equals_forward(tmp_path / "a", memory_bytes=memory)
+
+
+def test_a_clock_that_jumps(tmp_path: Path) -> None:
+    path = broadcast(tmp_path / "a.ts", 5000, jump_s=3600)
+    assert [frame.index for frame in read_backward(path, start=59)] == list(range(59, -1, -1))
 
 
 def test_a_folder_of_pictures(tmp_path: Path) -> None:

@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import av
 
-from ..types import Frame
-from .decoding import check_start, decoded, existing, opened
-from .picture_clips import Pictures, find_pictures
-from .pictures import RGB
-from .to_rgb import RGBConverter
+from langtrack_core.types import Frame
+from langtrack_core.video.decoding import check_start, decoded, existing, opened
+from langtrack_core.video.picture_clips import Pictures, find_pictures
+from langtrack_core.video.pictures import RGB
+from langtrack_core.video.to_rgb import RGBConverter
 
 MEMORY_BYTES = 200_000_000
 """Decoded pictures kept at a time: 290 frames of 640x360, 32 of 1920x1080."""
