@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +17,7 @@ from .examples import CARDS_JS, Example, cards, load_examples
 from .page_data import page_style, program_route
 from .page_events import PageEvents
 from .player import player
+from .preview_events import PreviewEvents, preview_panel
 from .service import Service
 from .settings import Settings
 from .theme import theme
@@ -126,8 +127,11 @@ def build_app(
             with gr.Column(scale=1, min_width=300, elem_id="ask"):
                 form = _form(examples)
             with gr.Column(scale=3, min_width=320, elem_id="result"):
+                before = preview_panel()
                 stage = player()
-        _connect_page(page, form, stage, PageEvents(service, examples), settings)
+        events = PageEvents(service, examples)
+        starts = _connect_preview(form, before, stage, PreviewEvents(events), settings)
+        _connect_page(page, form, stage, events, settings, starts)
         _connect_api(form, Api(service))
     page.queue(max_size=settings.queue_size, default_concurrency_limit=8)
     return page, service
@@ -177,10 +181,42 @@ def _form(examples: dict[str, Example]) -> FormParts:
     return FormParts(video, other, about, text, run, notice, shelf, box, start, every, open_saved)
 
 
+def _connect_preview(
+    form: FormParts, before: gr.HTML, stage: gr.HTML, events: PreviewEvents, settings: Settings
+) -> list[Any]:
+    """Connect the look at a frame before a run; returns the events that start a run."""
+    private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    look: dict[str, Any] = {
+        **private,
+        "trigger_mode": "always_last",
+        "concurrency_limit": settings.concurrency,
+    }
+    fields, changed = [form.video, form.text, form.box, form.start], [before, form.box, form.notice]
+    form.video.change(events.on_video, fields, changed, **look)
+    form.text.change(events.on_text, fields, changed, **look)
+    gr.on([form.box.input, form.start.change], events.on_place, fields, changed, **look)
+    before.choose(events.choose, None, form.box, queue=False, **private)
+    before.seek(events.seek, None, form.start, queue=False, **private)
+    view = [stage, form.notice, form.run]
+    return [
+        before.follow(events.follow, form.request, view, queue=False, **private),
+        before.all(events.follow_all, form.request, view, queue=False, **private),
+    ]
+
+
 def _connect_page(
-    page: gr.Blocks, form: FormParts, stage: gr.HTML, events: PageEvents, settings: Settings
+    page: gr.Blocks,
+    form: FormParts,
+    stage: gr.HTML,
+    events: PageEvents,
+    settings: Settings,
+    starts: Sequence[Any],
 ) -> None:
-    """Connect every event of the page with its handler."""
+    """Connect every event of the page with its handler.
+
+    Args:
+        starts: further events that start a run.
+    """
     tools = ToolEvents(events)
     token = gr.Textbox(visible=False)
     view: list[Any] = [stage, form.notice, form.run]
@@ -190,6 +226,7 @@ def _connect_page(
     form.video.change(events.inspect, form.video, form.about, **quick)
     form.other.upload(events.take_file, form.other, [form.video, form.notice], **private)
     starts = [
+        *starts,
         gr.on([form.run.click, form.text.submit], events.begin, form.request, view, **quick),
         stage.work(tools.work, None, view, **quick),
         page.load(events.on_load, token, [*form_fields, *view], js=TOKEN_JS, **quick),

@@ -8,7 +8,9 @@ watches the same run again.
 from __future__ import annotations
 
 import html
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -94,6 +96,10 @@ class PageEvents:
             raise gr.Error("There is no such example.", print_exception=False)
         return Form(str(example.path), example.expression, "", 0, "")
 
+    def is_example(self, path: str) -> bool:
+        """Whether a clip has an example's name; Gradio hands over a copy of the file."""
+        return Path(path).stem in self.examples
+
     # --- a run ----------------------------------------------------------------------------------------------
 
     def begin(
@@ -109,6 +115,8 @@ class PageEvents:
         session = self.claim_upload(video, request)
         try:
             track_request = self.service.check_request(video, text, box, start, every)
+            if session.preview is not None:
+                track_request = session.preview.applied(track_request, box)
             job = self.service.follow(session, track_request, fresh=True)
         except LangTrackError as error:
             return View(notice=notice("error", str(error)))
@@ -253,18 +261,24 @@ def outcome_notice(job: Job, value: dict[str, Any]) -> str:
         return notice("good", "The saved run is open.")
     outcomes = value.get("outcomes", [])
     several = len(outcomes) > 1
+    names = Counter(outcome["expression"] for outcome in outcomes)
     doubtful_words = isinstance(job, TrackJob) and bool(job.unknown_words)
     return "".join(
-        _track_outcome(outcome, doubtful_words, several)
-        for outcome in outcomes
+        _track_outcome(outcome, doubtful_words, several, number if names[outcome["expression"]] > 1 else None)
+        for number, outcome in enumerate(outcomes, 1)
         if not isinstance(job, TrackJob) or outcome["id"] in job.targets
     )
 
 
-def _track_outcome(outcome: dict[str, Any], doubtful_words: bool, several: bool) -> str:
-    """On how many frames a target was found, how sure that is, and on how many frames the branches differ."""
+def _track_outcome(outcome: dict[str, Any], doubtful_words: bool, several: bool, number: int | None) -> str:
+    """On how many frames a target was found, how sure that is, and on how many frames the branches differ.
+
+    Args:
+        number: of the target on the page, where others have the same words.
+    """
     found, frames, differ, sure = (outcome[name] for name in ("found", "frames", "differ", "sure"))
     name = f"“{outcome['expression']}”" if outcome["expression"] else "The object in your box"
+    name = name if number is None else f"{number} {name}"
     if found == 0:
         begin = f"{name}: not found" if several else "Not found"
         return notice("warning", f"{begin} in any frame. Try other words, or give a box on the start frame.")

@@ -25,10 +25,18 @@ from .export_job import ExportJob, FormatJob
 from .hosting import on_gpu
 from .job_queue import JobQueue
 from .open_job import OpenProjectJob
+from .preview import Preview, look, selection
 from .sessions import Session, Sessions
 from .settings import Settings
 from .track_job import TrackJob, row_source
-from .track_request import TrackRequest, check_request, different_texts, join_requests, parse_box
+from .track_request import (
+    TrackRequest,
+    check_request,
+    different_texts,
+    join_requests,
+    open_video,
+    parse_box,
+)
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -61,6 +69,7 @@ class Service:
         self._source = row_source(tracker)
         self._attribute = on_gpu(partial(attribute, tracker), lambda frame, text: len(text.split()))
         self._segment = on_gpu(tracker.segment, lambda frame, text: 1)
+        self._select = on_gpu(partial(selection, tracker), lambda frame, text: 1)
         self._regions = on_gpu(partial(_regions, tracker), lambda frame, text: 4)
 
     def close(self) -> None:
@@ -71,12 +80,14 @@ class Service:
     # --- jobs -----------------------------------------------------------------------------------------------
 
     def follow(self, session: Session, request: TrackRequest, *, fresh: bool = False) -> TrackJob:
-        """Follow a target from the start; on the session's own video it joins the other targets.
+        """Follow the targets of a request; on the session's own video they join the other targets.
 
         Args:
             fresh: begin a new workspace, also with the same video.
         """
-        return self._track(session, request, [None], "follow", fresh=fresh)
+        texts = [query.text for query in request.queries]
+        names = [None if len(texts) == 1 else f"{(text or '')[:70]} {k}" for k, text in enumerate(texts, 1)]
+        return self._track(session, request, names, "follow", fresh=fresh)
 
     def compare(
         self, session: Session, video: str | None, texts: Sequence[Any], *, every: int = 1
@@ -220,6 +231,18 @@ class Service:
             "warning": job.warning,
         }
         return report, targets[0]["bundle"]
+
+    def look(self, session: Session, video: str | None, text: str | None, frame: float | None) -> Preview:
+        """Look at a frame before a run: what the words select there. It becomes the session's preview.
+
+        Raises:
+            LangTrackError: no readable video, or no such frame in it.
+        """
+        info = open_video(video, self.settings)
+        number = whole_number(frame if frame is not None else 0, "The start frame")
+        words, folder = (text or "").strip(), session.folder / "preview"
+        session.preview = look(self._select, session.preview, folder, info, number, words)
+        return session.preview
 
     # --- a closer look at one frame -------------------------------------------------------------------------
 

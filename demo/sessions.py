@@ -22,6 +22,7 @@ from langtrack_core.types import LangTrackError
 
 from .job import Job
 from .job_queue import JobQueue
+from .preview import Preview
 from .workspace import Workspace
 
 AnyJob = TypeVar("AnyJob", bound=Job)
@@ -34,6 +35,7 @@ class Session:
         token: whoever sends it gets the session; only the page's own tab keeps it.
         job: the newest job, over or not.
         workspace: the video that is worked on, None before the first run.
+        preview: the frame that the visitor looks at before a run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,6 +45,7 @@ class Session:
         self.uploads: dict[Path, int | None] = {}
         self.job: Job | None = None
         self.workspace: Workspace | None = None
+        self.preview: Preview | None = None
         self.last_used = time.monotonic()
         self.closed = False
 

@@ -237,20 +237,24 @@ def regions(tracker: FrameSegmenter, frame: Frame, text: str) -> list[Region]:
     return split_regions(prob, text)
 
 
-def split_regions(mask_prob: NDArray[np.float32], text: str) -> list[Region]:
-    """Split a mask ``(H, W)`` in [0, 1] into its separate regions, as `regions` returns them."""
+def split_regions(mask_prob: NDArray[np.float32], text: str, most: int = 3) -> list[Region]:
+    """Split a mask ``(H, W)`` in [0, 1] into its separate regions, as `regions` returns them.
+
+    Args:
+        most: how many regions to give; those of more than three have no completion.
+    """
     positive = binarise(prob_to_u8(mask_prob))
     if not positive.any():
         return []
     _, labels, stats, centres = cv2.connectedComponentsWithStats(positive.astype(np.uint8), connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    order = np.argsort(-areas)[:3]
+    order = np.argsort(-areas)[:most]
     order = order[areas[order] >= MIN_SHARE * areas.max()]
     masks: list[BoolMask] = [labels == 1 + index for index in order]
     spread = np.ptp(centres[1:][order], axis=0)
     down = len(order) > 1 and spread[1] > spread[0]
     places = (PLACES_DOWN if down else PLACES_ACROSS).get(len(order), ())
-    completions = [PLACE_PHRASES[place][0] for place in places] or [""]
+    completions = [PLACE_PHRASES[place][0] for place in places] or [""] * len(order)
     ranked = sorted(range(len(order)), key=lambda at: float(centres[1 + order[at]][1 if down else 0]))
     total = float(areas[order].sum())
     split = []

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from langtrack_core.fusion import overlap
 from langtrack_core.run.format import Row, Run
-from langtrack_core.types import LangTrackError
+from langtrack_core.types import LangTrackError, Reason
 
 from .checks import whole_number
 
@@ -234,7 +234,12 @@ def same_place(row: Row) -> bool:
 
 
 def differ(row: Row) -> bool:
-    """Whether both branches looked at a frame and say different things: other places, or one sees nothing."""
+    """Whether both branches looked at a frame and say different things: other places, or one sees nothing.
+
+    Not where a chosen target is held to: there the words are known to fit something else too.
+    """
+    if row.decision.reason is Reason.HELD:
+        return False
     language, tracker = row.language, row.tracker
     if language is None or tracker is None or (language.box_xyxy is None and tracker.box_xyxy is None):
         return False

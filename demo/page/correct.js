@@ -1,5 +1,6 @@
 // Corrections: a box drawn on the present frame, or a better sentence, from which the run is made anew.
 import { make, titleOf } from "./dom.js";
+import { pixelAt } from "./zoom.js";
 
 // Smallest side of a drawn box in pixels of the clip; a smaller one was a click.
 const MIN_SIDE = 2;
@@ -33,17 +34,6 @@ export function correctTool(player, server) {
     player.notify("Drag a box around the object, in any of the four views.", "tip");
   }
 
-  // The event's place in pixels of the clip.
-  function pixelAt(event, canvas) {
-    // object-fit: contain may leave bars beside the picture
-    const bounds = canvas.getBoundingClientRect();
-    const fit = Math.min(bounds.width / canvas.width, bounds.height / canvas.height);
-    const [width, height] = [canvas.width * fit, canvas.height * fit];
-    const x = (event.clientX - bounds.left - (bounds.width - width) / 2) / width;
-    const y = (event.clientY - bounds.top - (bounds.height - height) / 2) / height;
-    return [Math.max(0, Math.min(1, x)) * player.run.size[0], Math.max(0, Math.min(1, y)) * player.run.size[1]];
-  }
-
   for (const panel of player.panels) {
     const canvas = panel.querySelector("canvas");
     let start = null;
@@ -51,11 +41,11 @@ export function correctTool(player, server) {
       if (!player.run || !draft.on || event.button > 0) return;
       event.preventDefault();
       canvas.setPointerCapture(event.pointerId);
-      start = pixelAt(event, canvas);
+      start = pixelAt(event, canvas, player.run.size);
     });
     canvas.addEventListener("pointermove", (event) => {
       if (!start) return;
-      const [x, y] = pixelAt(event, canvas);
+      const [x, y] = pixelAt(event, canvas, player.run.size);
       setBox([Math.min(start[0], x), Math.min(start[1], y), Math.max(start[0], x), Math.max(start[1], y)]);
     });
     canvas.addEventListener("pointerup", () => {

@@ -15,6 +15,8 @@ import { truthTool } from "./truth.js";
 import { whatIfTool } from "./whatif.js";
 import { wordsTool } from "./words.js";
 
+export { mountPreview } from "./preview.js";
+
 const EMPTY_TITLE = "What you get: four views of one run";
 
 // [r, g, b] of a colour in the form #rrggbb.
@@ -133,7 +135,7 @@ export function mount(component) {
     }
     if (value.state !== "done") return;
     open(value);
-    if (value.newest) askRegions(true);
+    if (value.newest && !player.target.edits.some((edit) => edit.box_xyxy)) askRegions(true); // else it is chosen
   }
 
   player.on("target", listTargets);

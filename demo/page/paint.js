@@ -2,21 +2,20 @@
 import { isNumber, isUsers } from "./dom.js";
 import { HEAT, drawMap } from "./overlay.js";
 
-const WHITE = [255, 255, 255];
-const DRAFT = [255, 191, 51]; // what a person draws
+export const WHITE = [255, 255, 255];
+export const DRAFT = [255, 191, 51]; // what a person draws
 
 export const css = ([r, g, b], alpha = 1) => `rgba(${r}, ${g}, ${b}, ${alpha})`;
 
 // Corners x, y of an upright box.
-const cornersOf = ([x1, y1, x2, y2]) => [x1, y1, x2, y1, x2, y2, x1, y2];
+export const cornersOf = ([x1, y1, x2, y2]) => [x1, y1, x2, y1, x2, y2, x1, y2];
 
 function resize(canvas, width, height) {
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
 }
 
 // `taken` has the places of labels that must stay readable: the label moves beside them, and is added.
-function drawLabel(context, text, x, y, colour, taken = []) {
-  const size = Math.max(11, Math.min(context.canvas.width, context.canvas.height) / 26);
+export function drawLabel(context, text, x, y, colour, taken = [], size = Math.max(11, Math.min(context.canvas.width, context.canvas.height) / 26)) {
   context.font = `600 ${size}px system-ui, sans-serif`;
   const wide = context.measureText(text).width + size;
   const tall = size * 1.5;
@@ -32,6 +31,21 @@ function drawLabel(context, text, x, y, colour, taken = []) {
   context.fillRect(left, top, wide, tall);
   context.fillStyle = "#111";
   context.fillText(text, left + size / 2, top + size * 1.08);
+}
+
+// A closed line through x, y, … in pixels of the clip; `scale` leads to those of the canvas.
+export function drawOutline(context, points, [sx, sy], colour, { width, dashed = false }) {
+  context.beginPath();
+  for (let k = 0; k < points.length; k += 2) context.lineTo(points[k] * sx, points[k + 1] * sy);
+  context.closePath();
+  context.lineJoin = "round";
+  context.setLineDash(dashed ? [width * 2, width * 2] : []);
+  for (const [extra, ink] of [[Math.min(2, width), "rgba(0, 0, 0, .5)"], [0, css(colour)]]) {
+    context.lineWidth = width + extra; // a dark rim, so that a box is seen on its own colour too
+    context.strokeStyle = ink;
+    context.stroke();
+  }
+  context.setLineDash([]);
 }
 
 // Paints the panels whenever they change; returns what others need to paint a target into a canvas of their own.
@@ -66,19 +80,8 @@ export function painter(player) {
   }
 
   function outline(context, points, colour, dashed = false) {
-    const [sx, sy] = scaleOf(context.canvas);
     const width = Math.max(2, Math.min(context.canvas.width, context.canvas.height) / 120);
-    context.beginPath();
-    for (let k = 0; k < points.length; k += 2) context.lineTo(points[k] * sx, points[k + 1] * sy);
-    context.closePath();
-    context.lineJoin = "round";
-    context.setLineDash(dashed ? [width * 2, width * 2] : []);
-    for (const [extra, ink] of [[2, "rgba(0, 0, 0, .5)"], [0, css(colour)]]) {
-      context.lineWidth = width + extra; // a dark rim, so that a box is seen on its own colour too
-      context.strokeStyle = ink;
-      context.stroke();
-    }
-    context.setLineDash([]);
+    drawOutline(context, points, scaleOf(context.canvas), colour, { width, dashed });
   }
 
   function frameBox(context, target, branch, colour) {

@@ -1,0 +1,179 @@
+"""What the words select on one frame, before a run: the frame, the mask, and the regions to choose from."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import gradio as gr
+import numpy as np
+from numpy.typing import NDArray
+
+from langtrack_core.types import Frame, LangTrackError
+from langtrack_core.video import VideoInfo, read_frames
+
+from .annotation.compare import FrameSegmenter, split_regions
+from .player_video import MAP_SIDE, even_size
+from .track_request import TrackRequest, parse_box
+
+MAX_REGIONS = 9
+"""Largest number of regions to choose from: each has a key, 1 to 9."""
+LOOK_SIDE = 960
+"""Longest side in pixels of the frame that the language branch is shown. Its input is smaller still; on a
+frame of 3840 pixels the edges alone would take longer than the second in which an answer should come."""
+PICTURE_QUALITY = 90
+"""JPEG quality of the frame at full size, on which a box is drawn to the pixel."""
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass
+class Preview:
+    """One frame of a clip, and what the visitor's words select on it.
+
+    Attributes:
+        regions: their boxes in pixels of the clip.
+        choice: the text of the box that the visitor chose or drew here; "" for none.
+        exact: the visitor drew that box; False for a region.
+    """
+
+    info: VideoInfo
+    frame: Frame
+    picture: Path
+    text: str = ""
+    regions: list[Box] = field(default_factory=list)
+    mask_u8: NDArray[np.uint8] | None = None
+    note: str = ""
+    choice: str = ""
+    exact: bool = True
+
+    def choose(self, box: str) -> None:
+        """Note the box that the visitor chose; a region's is an estimate, any other one is exact."""
+        self.choice = box
+        self.exact = box not in {box_text(region) for region in self.regions}
+
+    def applied(self, request: TrackRequest, box: str | None) -> TrackRequest:
+        """A request of the form; its box is an estimate when it is a region that was chosen here."""
+        if not box or box != self.choice or self.exact:
+            return request
+        return replace(request, queries=tuple(replace(query, exact=False) for query in request.queries))
+
+    def requests(self, request: TrackRequest) -> TrackRequest:
+        """The request for all regions, a target for each.
+
+        Raises:
+            LangTrackError: the words select nothing on this frame.
+        """
+        (query,) = request.queries
+        if query.text != self.text or query.start != self.frame.index or not self.regions:
+            raise LangTrackError("Look at the frame with these words first; nothing that fits is marked yet.")
+        queries = [
+            replace(query, box_xyxy=parse_box(box_text(r)), hold=True, exact=False) for r in self.regions
+        ]
+        return replace(request, queries=tuple(queries))
+
+    def value(self, *, run: bool) -> dict[str, Any]:
+        """The value of the page's preview; ``run`` tells that it lies over the views of a run."""
+        mask = self.mask_u8
+        return {
+            "state": "on",
+            "run": run,
+            "size": [self.info.width, self.info.height],
+            "frame": self.frame.index,
+            "frames": self.info.frames_estimate,
+            "text": self.text,
+            "picture": gr.FileData(path=str(self.picture), orig_name=self.picture.name).model_dump(),
+            "map": None
+            if mask is None
+            else {
+                "width": mask.shape[1],
+                "height": mask.shape[0],
+                "values": base64.b64encode(mask.tobytes()).decode(),
+            },
+            "regions": [box_text(region) for region in self.regions],
+            "choice": self.choice,
+            "note": self.note,
+        }
+
+
+def box_text(box: Box) -> str:
+    """A box as the form holds it, in whole pixels."""
+    return ",".join(f"{value:.0f}" for value in box)
+
+
+Selection = tuple[NDArray[np.uint8], list[Box], tuple[str, ...]]
+"""What words select on a frame: a small map of 0 to 255, regions in pixels of the clip, and unknown words."""
+
+
+def look(
+    select: Callable[[Frame, str], Selection],
+    before: Preview | None,
+    folder: Path,
+    info: VideoInfo,
+    number: int,
+    text: str,
+) -> Preview:
+    """Look at a frame with the words; the frame of the preview before is not decoded again.
+
+    Args:
+        select: `selection` of a tracker.
+        folder: for the frame's picture.
+        text: may be empty: the frame alone. What cannot be read is told in the preview's ``note``.
+
+    Raises:
+        LangTrackError: the clip does not have that frame.
+    """
+    if before is not None and (before.info.path, before.frame.index) == (info.path, number):
+        frame, picture = before.frame, before.picture
+    else:
+        with closing(read_frames(info.path, start=number, on_damage=lambda sentence: None)) as frames:
+            frame = next(frames)
+        picture = _picture(frame, folder)
+        if before is not None:
+            before.picture.unlink(missing_ok=True)
+    preview = Preview(info, frame, picture, text)
+    if not text:
+        return preview
+    try:
+        preview.mask_u8, preview.regions, unknown = select(frame, text)
+        words = ", ".join(f"“{word}”" for word in unknown)
+        preview.note = f"Words that LangTrack does not know and leaves out: {words}." if words else ""
+    except LangTrackError as error:
+        preview.note = str(error)
+    return preview
+
+
+def selection(tracker: FrameSegmenter, frame: Frame, text: str) -> Selection:
+    """Ask the language branch about a frame.
+
+    Raises:
+        LangTrackError: the words cannot be read.
+    """
+    unknown = tuple(tracker.read_text(text).unknown)
+    height, width = frame.size_hw
+    size_wh = even_size(width, height, LOOK_SIDE)
+    small = frame
+    if max(width, height) > LOOK_SIDE:
+        rgb = cv2.resize(frame.rgb, size_wh, interpolation=cv2.INTER_AREA)
+        small = Frame(frame.index, frame.time_s, np.asarray(rgb, np.uint8))
+    estimate = tracker.segment(small, text, every_region=True)
+    scale = np.tile(np.divide((width, height), small.size_hw[::-1]), 2)
+    regions = split_regions(estimate.mask_prob, text, MAX_REGIONS)
+    boxes: list[Box] = [tuple((np.array(region.box_xyxy) * scale).tolist()) for region in regions]
+    mask = cv2.resize(estimate.mask_u8, even_size(width, height, MAP_SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(mask, np.uint8), boxes, unknown
+
+
+def _picture(frame: Frame, folder: Path) -> Path:
+    """The frame at full size as a JPEG, under a name that nobody can guess."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"frame-{secrets.token_hex(8)}.jpg"
+    bgr = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)
+    path.write_bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, PICTURE_QUALITY])[1].tobytes())
+    return path

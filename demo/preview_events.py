@@ -1,0 +1,170 @@
+"""Handlers of the look at a frame before a run: what the words select there, and the choice of a region.
+
+Each returns what lies over the result, the text of the form's box, and a message, as a `Before`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from langtrack_core.types import LangTrackError
+
+from .annotation.checks import whole_number
+from .page_data import PAGE, page_data
+from .page_events import PageEvents, View, notice
+from .sessions import Session
+from .track_request import without_paths
+
+LOADER = """
+// Gradio gives this component an event for each name in quotes here: 'choose', 'seek', 'follow', 'all'.
+import(props.page.program.url).then(({ mountPreview }) => mountPreview({ element, props, trigger, watch }));
+"""
+OFF: dict[str, Any] = {"state": "off"}
+"""Value of the component while there is nothing to choose from."""
+
+
+class Before(NamedTuple):
+    """All that a look changes on the page, in the order of the events' outputs."""
+
+    preview: Any = gr.skip()
+    box: Any = gr.skip()
+    notice: Any = gr.skip()
+
+
+def preview_panel() -> gr.HTML:
+    """The component, hidden. Its value is `OFF`, or that of `Preview.value`."""
+    return gr.HTML(
+        OFF,
+        html_template=(PAGE / "preview.html").read_text(encoding="utf-8"),
+        js_on_load=LOADER,
+        apply_default_css=False,
+        elem_id="before",
+        label="Before the run",
+        page=page_data(),
+    )
+
+
+class PreviewEvents:
+    """The handlers of one server; what a visitor looks at is in the `Session`."""
+
+    def __init__(self, events: PageEvents) -> None:
+        self.events = events
+        self.service = events.service
+
+    def on_video(
+        self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request
+    ) -> Before:
+        """Look at a clip that was chosen; not at an example, which runs, nor at the clip of the run."""
+        session = self.events.claim_upload(video, request)
+        if video and (_is_followed(session, video) or self.events.is_example(video)):
+            return Before(OFF)
+        return self._look(session, video, text, box, start)
+
+    def on_text(
+        self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request
+    ) -> Before:
+        """Look again with other words; not with those of a run that the page shows, nor without any then."""
+        session = self.events.claim_upload(video, request)
+        if video and _is_followed(session, video) and (text or "").strip() in _words_of(session):
+            return Before(OFF)
+        return self._look(session, video, text, box, start)
+
+    def on_place(
+        self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request
+    ) -> Before:
+        """Look again with another box or on another frame."""
+        return self._look(self.events.claim_upload(video, request), video, text, box, start)
+
+    def choose(self, event: gr.EventData, request: gr.Request) -> str:
+        """Put the region that was clicked, or the box that was drawn, into the form; "" takes it out."""
+        box = _box(event)
+        preview = self._session(request).preview
+        if preview is not None:
+            preview.choose(box)
+        return box
+
+    def seek(self, event: gr.EventData) -> int:
+        """The start frame that the visitor goes to."""
+        return whole_number(event._data.get("frame"), "The start frame")
+
+    def follow(
+        self,
+        video: str | None,
+        text: str | None,
+        box: str | None,
+        start: float | None,
+        every: float | None,
+        event: gr.EventData,
+        request: gr.Request,
+    ) -> View:
+        """Start the run on what was chosen here, as the form's button does."""
+        self.choose(event, request)
+        return self.events.begin(video, text, _box(event), start, every, request)
+
+    def follow_all(
+        self,
+        video: str | None,
+        text: str | None,
+        box: str | None,
+        start: float | None,
+        every: float | None,
+        request: gr.Request,
+    ) -> View:
+        """Start a run with a target for each region that fits."""
+        session = self.events.claim_upload(video, request)
+        try:
+            track_request = self.service.check_request(video, text, "", start, every)
+            if session.preview is not None:
+                track_request = session.preview.requests(track_request)
+            job = self.service.follow(session, track_request, fresh=True)
+        except LangTrackError as error:
+            return View(notice=notice("error", str(error)))
+        return self.events.started_view(session, job)
+
+    def _look(
+        self, session: Session, video: str | None, text: str | None, box: str | None, start: float | None
+    ) -> Before:
+        before = session.preview
+        if not video:
+            return Before(OFF)
+        if session.busy:
+            return Before()
+        try:
+            preview = self.service.look(session, video, text, start)
+        except LangTrackError as error:
+            # A wrong video is told below its field already.
+            return Before(
+                OFF, notice=gr.skip() if before is None else notice("error", without_paths(str(error)))
+            )
+        chosen_before = before is not None and box and box == before.choice
+        if not chosen_before and box:
+            preview.choose(box)  # typed into the form
+        if session.busy:  # a run has begun meanwhile
+            return Before()
+        run = session.workspace is not None
+        return Before(preview.value(run=run), "" if chosen_before else gr.skip())
+
+    def _session(self, request: gr.Request) -> Session:
+        return self.service.sessions.get(request.session_hash)
+
+
+def _is_followed(session: Session, video: str) -> bool:
+    """Whether the page shows a run of this very clip."""
+    return session.workspace is not None and str(session.workspace.video) == video
+
+
+def _words_of(session: Session) -> set[str]:
+    """What is followed in the session's video, and ""."""
+    workspace = session.workspace
+    if workspace is None:
+        return {""}
+    with workspace.lock:
+        runs = [segment.run for target in workspace.project.targets for segment in target.segments]
+    return {"", *(run.manifest.get("expression") or "" for run in runs)}
+
+
+def _box(event: gr.EventData) -> str:
+    box = event._data.get("box")
+    return box[:100] if isinstance(box, str) else ""

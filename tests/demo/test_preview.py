@@ -1,0 +1,123 @@
+"""What the words select on a frame before a run, what is chosen there, and what the run starts on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from app_helpers import FRAMES, HEIGHT, SETTINGS, WIDTH, counting_clip
+from fake_branches import fake_tracker
+from two_things import LEFT, RIGHT, two_things
+
+from demo.page_events import PageEvents
+from demo.preview import LOOK_SIDE, selection
+from demo.preview_events import OFF, PreviewEvents
+from demo.service import Service
+from langtrack_core.types import Estimate, Frame
+
+PAGE: Any = SimpleNamespace(session_hash="page")
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Iterator[PreviewEvents]:
+    tracker = fake_tracker(two_things, two_things, known=["the", "car"])
+    service = Service(tracker, SETTINGS, tmp_path / "root")
+    yield PreviewEvents(PageEvents(service, {"grey": None}))  # type: ignore[dict-item]
+    service.close()
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    return str(counting_clip(tmp_path / "upload" / "clip.mp4"))
+
+
+def event(**fields: Any) -> Any:
+    return SimpleNamespace(_data=fields)
+
+
+def finished(events: PreviewEvents) -> list[dict[str, Any]]:
+    """The targets of the page's run, when it is over, and the manifests of their runs."""
+    session = events.service.sessions.get("page")
+    assert session.job is not None and session.job.wait(60) and session.job.error is None
+    assert session.workspace is not None
+    return [target.newest.run.manifest for target in session.workspace.project.targets]
+
+
+def test_the_frame_comes_with_the_clip_and_the_regions_with_the_words(
+    events: PreviewEvents, clip: str
+) -> None:
+    frame = events.on_video(clip, "", "", 0, PAGE).preview
+    assert (frame["state"], frame["regions"], frame["map"], frame["size"]) == (
+        "on",
+        [],
+        None,
+        [WIDTH, HEIGHT],
+    )
+    words = events.on_text(clip, "the car", "", 0, PAGE).preview
+    assert words["regions"] == [LEFT, RIGHT] and words["picture"] == frame["picture"]
+    other = events.on_place(clip, "the red car", "", 5, PAGE).preview
+    assert other["frame"] == 5 and "“red”" in other["note"] and other["picture"] != frame["picture"]
+    assert "zorp" in events.on_text(clip, "zorp", "", 5, PAGE).preview["note"]
+    assert events.on_video(None, "", "", 0, PAGE).preview == OFF
+    past = events.on_place(clip, "the car", "", FRAMES, PAGE)
+    assert past.preview == OFF and str(FRAMES) in past.notice
+
+
+def test_a_region_that_is_chosen_is_an_estimate_and_a_drawn_box_is_the_truth(
+    events: PreviewEvents, clip: str
+) -> None:
+    for box, exact in ((LEFT, False), ("22,30,50,60", True)):
+        events.on_text(clip, "a car" if exact else "the car", "", 0, PAGE)
+        assert events.choose(event(box=box), PAGE) == box
+        events.events.begin(clip, "the car", box, 0, 1, PAGE)
+        (manifest,) = finished(events)
+        assert (manifest["hold"], manifest["exact"], manifest["expression"]) == (True, exact, "the car")
+        assert ",".join(f"{value:.0f}" for value in manifest["box_xyxy"]) == box
+
+
+def test_a_choice_goes_when_the_words_change_and_a_typed_box_stays(events: PreviewEvents, clip: str) -> None:
+    events.on_text(clip, "the car", "", 0, PAGE)
+    events.choose(event(box=LEFT), PAGE)
+    assert events.on_text(clip, "a car", LEFT, 0, PAGE).box == ""
+    typed = events.on_place(clip, "a car", "1,2,30,40", 0, PAGE)
+    assert typed.preview["choice"] == "1,2,30,40" and typed.box != ""
+
+
+def test_follow_all_is_a_target_for_each_region(events: PreviewEvents, clip: str) -> None:
+    events.on_text(clip, "the car", "", 0, PAGE)
+    assert events.follow_all(clip, "a car", "", 0, 1, PAGE).notice.count("Look at the frame") == 1
+    assert events.follow_all(clip, "the car", LEFT, 0, 1, PAGE).player["state"] == "running"
+    manifests = finished(events)
+    assert [m["box_xyxy"] for m in manifests] == [[20, 30, 50, 60], [100, 40, 140, 80]]
+    workspace = events.service.sessions.get("page").workspace
+    assert workspace is not None
+    assert [target.name for target in workspace.project.targets] == ["the car 1", "the car 2"]
+    assert len({target.colour for target in workspace.project.targets}) == 2
+
+
+def test_the_preview_does_not_lie_over_a_run_that_it_belongs_to(events: PreviewEvents, clip: str) -> None:
+    assert events.on_video("/examples/grey.mp4", "the car", "", 0, PAGE).preview == OFF
+    events.events.begin(clip, "the car", "", 0, 1, PAGE)
+    finished(events)
+    assert events.on_video(clip, "the car", "", 0, PAGE).preview == OFF
+    for words in ("", "the car "):
+        assert events.on_text(clip, words, "", 0, PAGE).preview == OFF
+    assert events.on_text(clip, "a car", "", 0, PAGE).preview["run"]
+
+
+def test_regions_of_a_large_frame_are_in_its_own_pixels() -> None:
+    scale = 12
+    frame = Frame(0, 0.0, np.zeros((HEIGHT * scale, WIDTH * scale, 3), np.uint8))
+    sizes = []
+
+    def segment(small: Frame, text: str, *, every_region: bool = False) -> Estimate:
+        sizes.append(small.size_hw)
+        return two_things(small, text, every_region=every_region)
+
+    tracker: Any = SimpleNamespace(segment=segment, read_text=lambda text: SimpleNamespace(unknown=()))
+    _, boxes, _ = selection(tracker, frame, "the car")
+    assert boxes == [(240, 360, 600, 720), (1200, 480, 1680, 960)] and max(sizes[0]) == LOOK_SIDE

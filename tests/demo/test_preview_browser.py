@@ -1,0 +1,113 @@
+"""See before you run, in headless Chromium: words, regions, a drawn box, and every match followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from app_helpers import FRAMES, HEIGHT, WIDTH, Server, counting_clip, serving
+from fake_branches import fake_tracker
+from playwright.sync_api import Browser, Page, expect
+from two_things import LEFT, RIGHT, two_things
+
+pytestmark = pytest.mark.browser
+DONE = '.lt-player[data-state="done"][data-frame]'
+TEXT = "#text textarea, #text input"
+ANSWER_MS = 1500
+"""Milliseconds within which the regions stand there: a second, and half of one for a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    tracker = fake_tracker(two_things, two_things, known=["the", "car", "red"])
+    with serving(tmp_path_factory.mktemp("preview") / "root", tracker) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A visitor who has chosen a clip; every test goes on where the one before ended."""
+    broken: list[str] = []
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.goto(server.url)
+    clip = counting_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
+    page.locator("#video input[type=file]").set_input_files(clip)
+    expect(page.locator(".lt-before-title")).to_contain_text("say what to follow", timeout=20_000)
+    page.locator("#more button").click()
+    yield page
+    page.close()
+    assert broken == []
+
+
+def place(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Where a pixel of the clip is on the screen."""
+    box = page.locator(".lt-before canvas").bounding_box()
+    assert box is not None
+    fit = min(box["width"] / WIDTH, box["height"] / HEIGHT)
+    left, top = (box["x"] + (box["width"] - WIDTH * fit) / 2, box["y"] + (box["height"] - HEIGHT * fit) / 2)
+    return left + x * fit, top + y * fit
+
+
+def box_field(page: Page) -> str:
+    return page.locator("#box input, #box textarea").input_value()
+
+
+def test_words_show_their_regions_at_once_and_a_click_chooses(page: Page) -> None:
+    page.locator(TEXT).fill("the car")
+    expect(page.locator(".lt-before-title")).to_have_text(
+        "2 regions on frame 0 fit “the car”", timeout=ANSWER_MS
+    )
+    expect(page.locator(".lt-number")).to_have_text(["1", "2"])
+    page.mouse.click(*place(page, 120, 60))
+    expect(page.locator(".lt-number").nth(1)).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#box input, #box textarea")).to_have_value(RIGHT)
+    page.locator(".lt-number").nth(1).focus()
+    page.keyboard.press("1")
+    expect(page.locator("#box input, #box textarea")).to_have_value(LEFT)
+    page.keyboard.press("1")
+    expect(page.locator("#box input, #box textarea")).to_have_value("")
+
+
+def test_a_box_is_drawn_to_the_pixel_in_the_zoomed_picture(page: Page) -> None:
+    page.mouse.move(*place(page, 30, 40))
+    for _ in range(8):
+        page.mouse.wheel(0, -100)
+    page.wait_for_function(
+        "document.querySelector('.lt-before canvas').style.transform.includes('scale(5.96')"
+    )
+    (x1, y1), (x2, y2) = place(page, 25, 36), place(page, 37, 45)
+    page.mouse.move(x1, y1)
+    page.mouse.down()
+    page.mouse.move(x1 + 20, y1 + 20)
+    page.mouse.move(x2, y2)
+    page.mouse.up()
+    expect(page.locator("#box input, #box textarea")).to_have_value("25,36,37,45")
+    page.locator('.lt-before [data-zoom="fit"]').click()
+    assert page.locator(".lt-before canvas").evaluate("canvas => canvas.style.transform") == ""
+
+
+def test_the_chosen_one_is_followed_and_other_words_lie_over_the_run(page: Page) -> None:
+    page.locator(".lt-number").first.click()
+    page.locator('.lt-before [data-do="follow"]').click()
+    expect(page.locator(DONE)).to_be_visible(timeout=30_000)
+    expect(page.locator(".lt-before")).to_be_hidden()
+    expect(page.locator("#notice")).to_contain_text(f"Found in {FRAMES} of {FRAMES}")
+    page.locator(TEXT).fill("the red car")
+    expect(page.locator(".lt-before-title")).to_contain_text("fit “the red car”", timeout=20_000)
+    assert box_field(page) == "" and page.locator(".lt-grid").is_hidden()
+    page.locator('.lt-before [data-do="back"]').click()
+    expect(page.locator(DONE)).to_be_visible()
+
+
+def test_every_match_is_a_target_and_another_frame_may_be_the_first(page: Page) -> None:
+    page.locator(TEXT).fill("the car the car")
+    expect(page.locator(".lt-before-title")).to_contain_text("fit “the car the car”", timeout=20_000)
+    slider = page.locator(".lt-before-seek input")
+    slider.fill("3")
+    slider.dispatch_event("change")
+    expect(page.locator(".lt-before-title")).to_contain_text("on frame 3", timeout=20_000)
+    page.locator('.lt-before [data-do="all"]').click()
+    expect(page.locator(DONE)).to_be_visible(timeout=30_000)
+    expect(page.locator(".lt-chip:not(.lt-remove)")).to_have_text(["1 the car the car", "2 the car the car"])
+    expect(page.locator("#notice")).to_contain_text("2 “the car the car”: found in 21 of 21 frames")
