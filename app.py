@@ -80,7 +80,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def _flags(arguments: list[str] | None) -> argparse.Namespace:
     from demo.hosting import device
-    from langtrack_core.checks import whole_argument
+    from langtrack_core.run.command import whole_argument
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))

@@ -18,17 +18,6 @@ def hidden_sibling(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
-def remove_leftovers(folder: Path, name: str = "") -> None:
-    """Remove what a killed process left under hidden names in a folder: all of it, or that of one name."""
-    pattern = rf"\.{re.escape(name) or '.+'}\.[0-9a-f]{{8}}\.part"
-    for path in folder.glob(".*.part"):
-        if re.fullmatch(pattern, path.name):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A hidden name beside ``path`` that becomes it when the block ends well, and is gone when it fails."""
@@ -83,11 +72,6 @@ def text_file(path: Path) -> Iterator[IO[str]]:
 def write_text(path: Path, text: str) -> None:
     with text_file(path) as stream:
         stream.write(text)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
 
 
 def sha256_of(path: Path) -> str:

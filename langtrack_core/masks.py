@@ -49,14 +49,6 @@ def largest_component(mask: BoolMask) -> BoolMask:
     return largest
 
 
-def mask_iou(a: BoolMask, b: BoolMask) -> float:
-    """Intersection over union of two masks of one shape; two empty masks agree (1)."""
-    if a.shape != b.shape:
-        raise ValueError(f"masks must have one shape, got {a.shape} and {b.shape}")
-    union = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / union if union else 1.0
-
-
 # --- minimum enclosing rectangles --------------------------------------------------------------------------
 
 
@@ -104,13 +96,8 @@ MAX_PIXELS = 1 << 27
 
 def encode_rle(mask: BoolMask) -> RLE:
     """``(H, W)`` bool to COCO run-length encoding."""
-    return _with_text(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
-
-
-def empty_rle(size_hw: tuple[int, int]) -> RLE:
-    """What `encode_rle` makes of a mask without any positive pixel, without making that mask."""
-    height, width = size_hw
-    return _with_text(coco_mask.frPyObjects({"size": size_hw, "counts": [height * width]}, height, width))
+    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(n) for n in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
 def decode_rle(rle: Mapping[str, Any]) -> BoolMask:
@@ -163,7 +150,3 @@ def _sum_of_runs(counts: str) -> int | None:
     lengths[1::2] = np.cumsum(lengths[1::2])
     lengths[2::2] = np.cumsum(lengths[2::2])
     return int(lengths.sum()) if lengths.min() >= 0 else None
-
-
-def _with_text(rle: Mapping[str, Any]) -> RLE:
-    return {"size": [int(n) for n in rle["size"]], "counts": rle["counts"].decode("ascii")}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checks import whole_argument
 from ..types import Query
 from .options import RunOptions
 from .recorder import check_out_dir
@@ -87,6 +88,18 @@ def run_options(args: argparse.Namespace) -> RunOptions:
         keep_damaged=args.keep_damaged,
         style=Style(rotated=args.rotated),
     )
+
+
+def whole_argument(low: int, high: float = math.inf) -> Callable[[str], int]:
+    """The ``type`` of an argparse argument that takes whole numbers from ``low`` to ``high``."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            span = f"from {low} on" if high == math.inf else f"from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"expected a whole number {span}, got {text!r}")
+        return int(text)
+
+    return parse
 
 
 def _box(text: str) -> np.ndarray:

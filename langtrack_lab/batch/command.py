@@ -20,13 +20,12 @@ from typing import Any
 from tqdm import tqdm
 
 from langtrack_core.cli import PROG
-from langtrack_core.files import remove_leftovers
 from langtrack_core.run.command import add_run_arguments, run_options
 from langtrack_core.run.track_video import load_tracker
 from langtrack_core.types import LangTrackError
 
 from . import exporters
-from .ledger import Entry, Ledger, check_settings
+from .ledger import Entry, Ledger, check_settings, remove_leftovers
 from .manifest import Item, read_manifest
 from .process_pool import LocalPool
 from .ray_pool import RayPool

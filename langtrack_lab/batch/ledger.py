@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -118,3 +120,14 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
             f"{folder} holds results made with other {', '.join(changed)}; choose another --out, "
             "or ask with the same settings as before."
         )
+
+
+def remove_leftovers(folder: Path, name: str = "") -> None:
+    """Remove what a killed process left under hidden names in a folder: all of it, or that of one name."""
+    pattern = rf"\.{re.escape(name) or '.+'}\.[0-9a-f]{{8}}\.part"
+    for path in folder.glob(".*.part"):
+        if re.fullmatch(pattern, path.name):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)

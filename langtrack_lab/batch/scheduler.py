@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from langtrack_core.files import remove_leftovers
 from langtrack_core.types import LangTrackError
 
-from .ledger import Entry, Ledger
+from .ledger import Entry, Ledger, remove_leftovers
 from .manifest import Item
 from .worker import Event, Result
 

@@ -13,9 +13,9 @@ import json
 from functools import partial
 from pathlib import Path
 
-from langtrack_core.checks import whole_argument
 from langtrack_core.files import write_text
 from langtrack_core.pipeline import LangTracker
+from langtrack_core.run.command import whole_argument
 from langtrack_core.types import LangTrackError
 
 from ..datasets import KINDS, guess_kind

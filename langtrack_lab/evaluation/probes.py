@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.geometry import FloatArray
-from langtrack_core.masks import BoolMask, mask_iou
+from langtrack_core.masks import BoolMask
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_picture
@@ -34,6 +34,7 @@ from ..datasets import Referral, Sequence, held_out_photos, open_dataset
 from ..datasets.files import read_json
 from ..datasets.pictures import box_to_mask
 from ..metrics.boxes import box_ious
+from ..metrics.masks import mask_iou
 from ..truth.mask_files import read_mask
 from .protocol import Item, dev_sequences
 from .runner import run_items

@@ -27,6 +27,13 @@ JPEG_QUALITY = 95
 """Of the pictures beside labels, 0 to 100: no difference to the video that a person or a network sees."""
 
 
+def empty_rle(size_hw: tuple[int, int]) -> RLE:
+    """What `encode_rle` makes of a mask without any positive pixel, without making that mask."""
+    height, width = size_hw
+    rle = coco_mask.frPyObjects({"size": size_hw, "counts": [height * width]}, height, width)
+    return {"size": [height, width], "counts": rle["counts"].decode("ascii")}
+
+
 @dataclass(frozen=True)
 class Track:
     """One target: the fused track of a run.

@@ -12,9 +12,8 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from langtrack_core.geometry import xyxy_to_xywh
-from langtrack_core.masks import empty_rle
 
-from .clip import Clip, Object
+from .clip import Clip, Object, empty_rle
 
 
 def instances_picture(clip: Clip, frame: int) -> str:

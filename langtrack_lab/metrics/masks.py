@@ -32,6 +32,14 @@ PRECISION_AT = (0.5, 0.6, 0.7, 0.8, 0.9)
 # --- DAVIS -------------------------------------------------------------------------------------------------
 
 
+def mask_iou(a: BoolMask, b: BoolMask) -> float:
+    """J: intersection over union of two masks of one shape; two empty masks agree (1)."""
+    if a.shape != b.shape:
+        raise ValueError(f"masks must have one shape, got {a.shape} and {b.shape}")
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union else 1.0
+
+
 def boundary_f(predicted: BoolMask, truth: BoolMask, share: float = BOUNDARY_SHARE) -> float:
     """F, in [0, 1], for the masks ``(H, W)`` of one frame."""
     if predicted.shape != truth.shape:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from langtrack_core.files import plain_name, write_bytes
+from langtrack_core.files import plain_name, replacing
 from langtrack_core.masks import BoolMask, decode_rle
 from langtrack_core.run.render import draw, line_width
 from langtrack_core.types import Branch, Decision, Estimate, Frame, LangTrackError, Reason, State, Step
@@ -101,7 +101,8 @@ def save_shots(worst: list[Shot], best: list[Shot], folder: Path) -> list[Path]:
     for kind, pictures in (("worst", worst), ("best", best)):
         for number, shot in enumerate(pictures, 1):
             path = folder / f"{kind}-{number}-{plain_name(shot.key, 'item')}-{shot.frame}.jpg"
-            write_bytes(path, shot.jpeg(None))
+            with replacing(path) as partial:
+                partial.write_bytes(shot.jpeg(None))
             paths.append(path)
     return paths
 

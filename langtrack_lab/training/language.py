@@ -27,7 +27,7 @@ from torch import Tensor
 from langtrack_core.dmn.lite import Backbone, ImageFeatures, LiteDMN, Segmentation, raise_peak_logits
 from langtrack_core.dmn.segmenter import LITE_SHAPES_HW, Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary
-from langtrack_core.masks import BoolMask, mask_iou
+from langtrack_core.masks import BoolMask
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import read_picture
 from langtrack_core.weights.checkpoint import Checkpoint
@@ -36,6 +36,7 @@ from langtrack_core.weights.registry import SHIPPED
 from ..colours import COLOURS
 from ..datasets import davis_sequences
 from ..expressions.words import NOUNS
+from ..metrics.masks import mask_iou
 from . import (
     LiteRecipe,
     LossTerm,

@@ -39,11 +39,11 @@ from langtrack_core.dmn.network import (
 from langtrack_core.dmn.segmenter import Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.files import sha256_of, write_text
-from langtrack_core.masks import mask_iou
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import Checkpoint, fill
 from langtrack_core.weights.registry import NETWORKS, check, entries
 
+from ..metrics.masks import mask_iou
 from ..weights.corpus import read_vocabulary
 from . import (
     CommonRecipe,

@@ -8,14 +8,11 @@ from pathlib import Path
 import pytest
 
 from langtrack_core.files import (
-    hidden_sibling,
     plain_name,
-    remove_leftovers,
     replacing,
     replacing_folder,
     sha256_of,
     text_file,
-    write_bytes,
     write_text,
 )
 
@@ -51,7 +48,8 @@ def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     for content in (b"first", b"second \x00"):
-        write_bytes(path, content)
+        with replacing(path) as partial:
+            partial.write_bytes(content)
         assert path.read_bytes() == content and [p.name for p in tmp_path.iterdir()] == ["a.bin"]
     assert sha256_of(path) == hashlib.sha256(content).hexdigest()
 
@@ -68,13 +66,3 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 )
 def test_names_that_every_system_takes(text: str, name: str) -> None:
     assert plain_name(text, "clip") == name
-
-
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
-    mine, yours = hidden_sibling(tmp_path / "a"), hidden_sibling(tmp_path / "a.b")
-    for folder in (mine, yours, tmp_path / "a", tmp_path / ".a.part"):
-        folder.mkdir()
-    remove_leftovers(tmp_path, "a")
-    assert {p.name for p in tmp_path.iterdir()} == {yours.name, "a", ".a.part"}
-    remove_leftovers(tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} == {"a", ".a.part"}

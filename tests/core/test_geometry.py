@@ -14,8 +14,8 @@ from langtrack_core.geometry import (
 )
 from langtrack_core.masks import (
     enclosing_box,
-    mask_iou,
 )
+from langtrack_lab.metrics.masks import mask_iou
 
 # --- box formats -------------------------------------------------------------------------------------------
 

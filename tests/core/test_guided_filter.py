@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from langtrack_core.guided_filter import refine_edges
-from langtrack_core.masks import mask_iou
+from langtrack_lab.metrics.masks import mask_iou
 
 
 def blurred(mask: np.ndarray, cells: int) -> np.ndarray:

@@ -9,12 +9,10 @@ from langtrack_core.masks import (
     binarise,
     check_rle,
     decode_rle,
-    empty_rle,
     enclosing_box,
     enclosing_rectangle,
     encode_rle,
     largest_component,
-    mask_iou,
     prob_to_u8,
 )
 
@@ -92,23 +90,6 @@ def test_largest_component_joins_diagonals_and_leaves_its_input_alone():
     before = mask.copy()
     assert largest_component(mask).sum() == 3
     np.testing.assert_array_equal(mask, before)
-
-
-def test_mask_iou_by_counting():
-    masks = [np.random.default_rng(i).random(SIZE) < 0.5 for i in range(4)]
-    for a in masks:
-        for b in masks:
-            both = sum(p and q for p, q in zip(a.flat, b.flat, strict=True))
-            either = sum(p or q for p, q in zip(a.flat, b.flat, strict=True))
-            assert mask_iou(a, b) == both / either
-
-
-def test_mask_iou_of_empty_masks():
-    empty, full = np.zeros(SIZE, bool), np.ones(SIZE, bool)
-    assert mask_iou(empty, empty) == 1
-    assert mask_iou(empty, full) == 0
-    with pytest.raises(ValueError, match="one shape"):
-        mask_iou(empty, full[:-1])
 
 
 # --- minimum enclosing rectangles --------------------------------------------------------------------------
@@ -204,11 +185,6 @@ def test_run_lengths_round_trip():
         assert np.array_equal(decode_rle(rle), mask)
         assert np.array_equal(coco_mask.decode(rle).astype(bool), mask)
         check_rle(rle)
-
-
-@pytest.mark.parametrize("size_hw", [(1, 1), (1, 15), (1, 16), (7, 73), (360, 640), (4320, 7680)])
-def test_the_encoding_of_nothing_needs_no_mask(size_hw):
-    assert empty_rle(size_hw) == encode_rle(np.zeros(size_hw, bool))
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ import torch
 
 from langtrack_core.dmn.lite import LiteConfig, LiteDMN
 from langtrack_core.geometry import box_iou, xywh_to_xyxy
-from langtrack_core.masks import mask_iou
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_frames
 from langtrack_core.weights import openvino_backend, openvino_compiler
 from langtrack_core.weights.openvino_backend import WORD_COUNTS, CompiledLiteDMN, on_backend, smooth_noise
 from langtrack_core.weights.openvino_compiler import CannotCompile, Compiler
+from langtrack_lab.metrics.masks import mask_iou
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "assets" / "examples"
 

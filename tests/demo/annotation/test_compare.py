@@ -20,9 +20,10 @@ from demo.annotation.compare import (
     regions,
     split_regions,
 )
-from langtrack_core.masks import encode_rle, mask_iou
+from langtrack_core.masks import encode_rle
 from langtrack_core.run.format import BranchBox, Row, Run
 from langtrack_core.types import Estimate, Frame, LangTrackError
+from langtrack_lab.metrics.masks import mask_iou
 
 SIZE = (40, 60)
 FRAME = Frame(0, 0.0, np.zeros((*SIZE, 3), np.uint8))

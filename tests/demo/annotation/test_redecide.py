@@ -22,12 +22,13 @@ from demo.annotation.redecide import (
     steps_from_run,
 )
 from langtrack_core.fusion import FusionConfig
-from langtrack_core.masks import encode_rle, mask_iou
+from langtrack_core.masks import encode_rle
 from langtrack_core.run.format import BranchBox, Row, Run, read_run
 from langtrack_core.run.options import RunOptions
 from langtrack_core.run.recorder import Recorder
 from langtrack_core.types import Estimate, Frame, LangTrackError, Query
 from langtrack_core.video import probe, read_frames
+from langtrack_lab.metrics.masks import mask_iou
 
 CLIP = moving_object(24)
 HEIGHT, WIDTH = CLIP.frames[0].size_hw

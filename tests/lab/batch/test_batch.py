@@ -15,10 +15,11 @@ import pytest
 from batch_helpers import index, left_over, manifest, run
 from synthetic import moving_object, write_mp4
 
+from langtrack_core.files import hidden_sibling
 from langtrack_core.run.format import read_run
 from langtrack_core.types import LangTrackError
 from langtrack_lab.batch import scheduler
-from langtrack_lab.batch.ledger import Entry, Ledger
+from langtrack_lab.batch.ledger import Entry, Ledger, remove_leftovers
 from langtrack_lab.batch.manifest import read_manifest
 from langtrack_lab.batch.process_pool import LocalPool
 from langtrack_lab.batch.worker import Task
@@ -163,3 +164,13 @@ def test_an_interrupted_batch_goes_on_where_it_was(number: int, clip: Path, tmp_
     assert lines[: len(ended)] == ended and sorted(lines) == [f"item{n}" for n in range(7)]
     assert left_over(out) == []
     assert {row["status"] for row in index(out).values()} == {"done"}
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    mine, yours = hidden_sibling(tmp_path / "a"), hidden_sibling(tmp_path / "a.b")
+    for folder in (mine, yours, tmp_path / "a", tmp_path / ".a.part"):
+        folder.mkdir()
+    remove_leftovers(tmp_path, "a")
+    assert {p.name for p in tmp_path.iterdir()} == {yours.name, "a", ".a.part"}
+    remove_leftovers(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"a", ".a.part"}

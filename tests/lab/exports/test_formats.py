@@ -11,15 +11,17 @@ from pathlib import Path
 
 import motmetrics
 import numpy as np
+import pytest
 import supervision
 from export_clips import ABSENT, FRAMES, SIZE_HW, START, Exported
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from langtrack_core.masks import BoolMask
+from langtrack_core.masks import BoolMask, encode_rle
 from langtrack_core.video import read_frames
 from langtrack_lab.exports import export
+from langtrack_lab.exports.clip import empty_rle
 
 HEIGHT, WIDTH = SIZE_HW
 NAMES = ["the red ellipse", "late one"]
@@ -292,3 +294,8 @@ def test_davis(exported: Exported, tmp_path: Path) -> None:
         assert np.array_equal(numbers > 0, np.logical_or.reduce([*masks.values(), np.zeros(SIZE_HW)]))
     pictures = tmp_path / "out" / "JPEGImages" / "Full-Resolution" / name
     check_pictures(exported, list(pictures.iterdir()))
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 15), (1, 16), (7, 73), (360, 640), (4320, 7680)])
+def test_the_encoding_of_nothing_needs_no_mask(size_hw: tuple[int, int]) -> None:
+    assert empty_rle(size_hw) == encode_rle(np.zeros(size_hw, bool))

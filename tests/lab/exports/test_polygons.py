@@ -7,8 +7,9 @@ import pytest
 from pycocotools import mask as coco_mask
 from synthetic import moving_object
 
-from langtrack_core.masks import BoolMask, enclosing_box, mask_iou
+from langtrack_core.masks import BoolMask, enclosing_box
 from langtrack_lab.exports.polygons import Ring, one_polygon, polygons
+from langtrack_lab.metrics.masks import mask_iou
 
 
 def filled(ring: Ring, size_hw: tuple[int, int]) -> BoolMask:

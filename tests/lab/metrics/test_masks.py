@@ -9,14 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from langtrack_core.masks import mask_iou
 from langtrack_lab.metrics import (
     boundary_f,
     davis_statistics,
     referral_overlaps,
     referring_scores,
 )
-from langtrack_lab.metrics.masks import boundary
+from langtrack_lab.metrics.masks import boundary, mask_iou
 
 
 def blob(rng: np.random.Generator, size_hw=(26, 34)) -> np.ndarray:
@@ -182,3 +181,23 @@ def test_boxes_overlap_as_in_vot():
     painted = [[Mask(box_to_mask(b, (26, 34)).astype(np.uint8)) for b in row] for row in boxes]
     theirs = [calculate_overlap(a, b) for a, b in zip(*painted, strict=True)]
     assert box_ious(*boxes) == pytest.approx(theirs, abs=1e-12)
+
+
+SIZE = (12, 16)
+
+
+def test_mask_iou_by_counting():
+    masks = [np.random.default_rng(i).random(SIZE) < 0.5 for i in range(4)]
+    for a in masks:
+        for b in masks:
+            both = sum(p and q for p, q in zip(a.flat, b.flat, strict=True))
+            either = sum(p or q for p, q in zip(a.flat, b.flat, strict=True))
+            assert mask_iou(a, b) == both / either
+
+
+def test_mask_iou_of_empty_masks():
+    empty, full = np.zeros(SIZE, bool), np.ones(SIZE, bool)
+    assert mask_iou(empty, empty) == 1
+    assert mask_iou(empty, full) == 0
+    with pytest.raises(ValueError, match="one shape"):
+        mask_iou(empty, full[:-1])

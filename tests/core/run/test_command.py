@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from langtrack_core.checks import whole_argument
+from langtrack_core.run.command import whole_argument
 
 
 def test_arguments_of_a_command() -> None:
