@@ -37,7 +37,7 @@ def correction_passes(
         request: with the words or the box that begin on its start frame.
         directions: those that the person asked for.
     """
-    start, has_box = request.start, request.queries[0].box_xyxy is not None
+    start, has_box = request.start, request.queries[0].box_xyxy is not None and request.queries[0].exact
     anchors = {anchor for run in runs if (anchor := anchor_of(run)) is not None}
     passes, from_neighbours = [], []
     for backward in (False, True):
@@ -96,9 +96,12 @@ class CorrectionJob(TrackJob):
             self.warning = f"{sentence} {self.warning or ''}".strip()
 
     def _words_fit(self, request: TrackRequest) -> bool:
-        """Whether the words mean what the person drew on the start frame; True unless both are there."""
+        """Whether the words mean what the person drew on the start frame; True unless both are there.
+
+        A region is one that the words fit.
+        """
         (query,) = request.queries
-        if query.text is None or query.box_xyxy is None:
+        if query.text is None or query.box_xyxy is None or not query.exact:
             return True
         with closing(
             read_frames(request.info.path, start=query.start, on_damage=lambda sentence: None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -109,6 +109,19 @@ def box_text(box: Box) -> str:
 
 Selection = tuple[NDArray[np.uint8], list[Box], tuple[str, ...]]
 """What words select on a frame: a small map of 0 to 255, regions in pixels of the clip, and unknown words."""
+
+
+def pointed_region(boxes: Sequence[Box], place_xy: tuple[float, float], *, right: bool) -> Box | None:
+    """The smallest region at a place, or the largest one that is not there; None when there is none."""
+
+    def area(box: Box) -> float:
+        return (box[2] - box[0]) * (box[3] - box[1])
+
+    x, y = place_xy
+    there = [box for box in boxes if box[0] <= x < box[2] and box[1] <= y < box[3]]
+    if right:
+        return min(there, key=area, default=None)
+    return max((box for box in boxes if box not in there), key=area, default=None)
 
 
 def look(

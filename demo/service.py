@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +25,7 @@ from .export_job import ExportJob, FormatJob
 from .hosting import on_gpu
 from .job_queue import JobQueue
 from .open_job import OpenProjectJob
-from .preview import Preview, look, selection
+from .preview import Preview, box_text, look, pointed_region, selection
 from .sessions import Session, Sessions
 from .settings import Settings
 from .track_job import TrackJob, row_source
@@ -105,6 +105,8 @@ class Service:
         text: str | None,
         box: str | None,
         direction: str = "forward",
+        *,
+        exact: bool = True,
     ) -> TrackJob:
         """Run again from a frame, with a new box or a new sentence.
 
@@ -117,6 +119,7 @@ class Service:
             box: "x1,y1,x2,y2"; may be empty when there is a new text. With a box the text is kept only when
                 it means what is in the box.
             direction: "forward" to the end of the clip, "backward" to its beginning, or "both".
+            exact: the box is drawn, and an anchor; False for a region that was clicked.
         """
         workspace = _workspace_of(session)
         with workspace.lock:
@@ -140,6 +143,7 @@ class Service:
             start,
             manifest.get("every", 1),
         )
+        request = replace(request, queries=tuple(replace(query, exact=exact) for query in request.queries))
         passes = [(one, [owner.id]) for one in correction_passes(runs, request, DIRECTIONS[direction])]
 
         def make() -> CorrectionJob:
@@ -151,6 +155,28 @@ class Service:
             )
 
         return session.submit(make, self.queue)
+
+    def point(
+        self,
+        session: Session,
+        target: int,
+        frame: float,
+        place_xy: tuple[float, float],
+        right: bool,
+        direction: str,
+    ) -> TrackJob:
+        """Run again from a frame on which a person clicked on the right thing, or on a wrong one.
+
+        Args:
+            place_xy: of the click, in pixels of the clip.
+            right: the region there is meant; otherwise the largest other one that the words fit.
+        """
+        _, boxes, _ = self._select(*self._frame_and_text(session, target, frame))
+        box = pointed_region(boxes, place_xy, right=right)
+        if box is None:
+            what = "nothing there" if right else "nothing else"
+            raise LangTrackError(f"The words fit {what} on frame {frame:.0f}. Draw a box around the object.")
+        return self.correct(session, target, frame, None, box_text(box), direction, exact=False)
 
     def export(self, session: Session, target: int) -> ExportJob:
         """Make the files of a track with its corrections and its other settings."""

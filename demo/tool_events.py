@@ -17,7 +17,7 @@ import gradio as gr
 from langtrack_core.types import LangTrackError
 
 from . import player
-from .annotation.checks import whole_number
+from .annotation.checks import finite_number, whole_number
 from .job import Job
 from .page_events import PageEvents, View, notice
 from .sessions import Session
@@ -59,6 +59,7 @@ class ToolEvents:
         }
         self._works: dict[str, Callable[[Session, Question], Job]] = {
             "correct": self._correct,
+            "point": self._point,
             "add": self._add,
             "compare": self._compare,
             "export": lambda session, question: self.service.export(session, _number(question, "target")),
@@ -121,6 +122,17 @@ class ToolEvents:
             _number(question, "frame"),
             _text(question, "text") or None,
             _text(question, "box"),
+            _text(question, "direction"),
+        )
+
+    def _point(self, session: Session, question: Question) -> Job:
+        place = tuple(finite_number(question.get(name), "The place") for name in ("x", "y"))
+        return self.service.point(
+            session,
+            _number(question, "target"),
+            _number(question, "frame"),
+            (place[0], place[1]),
+            question.get("right") is True,
             _text(question, "direction"),
         )
 

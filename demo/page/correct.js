@@ -5,15 +5,23 @@ import { pixelAt } from "./zoom.js";
 // Smallest side of a drawn box in pixels of the clip; a smaller one was a click.
 const MIN_SIDE = 2;
 
+// What a click or a drag in a view may mean, and what a person is told then.
+const MODES = {
+  draw: "Drag a box around the object, in any of the four views.",
+  this: "Click on the object that is meant, in any of the four views.",
+  "not-this": "Click on the thing that is wrong; the track is made anew with another one that the words fit.",
+};
+
 export function correctTool(player, server) {
   const { draft, find, video } = player;
   const boxField = find(".lt-box");
   const sentence = find(".lt-sentence");
 
-  function setDrawing(on) {
-    draft.on = on;
-    player.root.classList.toggle("lt-drawing", on);
-    find('[data-ask="draw"]').setAttribute("aria-pressed", on);
+  // `mode` is what the next click or drag in a view means: a key of MODES, or "" for nothing.
+  function setMode(mode) {
+    draft.on = mode;
+    player.root.classList.toggle("lt-drawing", Boolean(mode));
+    for (const name of Object.keys(MODES)) find(`[data-ask="${name}"]`).setAttribute("aria-pressed", name === mode);
   }
 
   function setDraft(box) {
@@ -27,12 +35,22 @@ export function correctTool(player, server) {
     setDraft(box);
   }
 
-  function toggleDrawing() {
-    if (draft.on) return setDrawing(false);
+  function toggle(mode) {
+    if (draft.on === mode) return setMode("");
     video.pause();
-    setDrawing(true);
-    player.notify("Drag a box around the object, in any of the four views.", "tip");
+    setMode(mode);
+    player.notify(MODES[mode], "tip");
+    const grid = find(".lt-grid").getBoundingClientRect();
+    if (grid.top < 0 || grid.bottom > window.innerHeight) find(".lt-grid").scrollIntoView({ block: grid.height < window.innerHeight ? "nearest" : "start", behavior: "instant" });
   }
+
+  // The track is made anew from the region that was clicked, or from the largest other one.
+  function point([x, y], right) {
+    player.notify("");
+    server.question("work", { do: "point", frame: player.here, x, y, right, direction: direction() });
+  }
+
+  const direction = () => find("[name=lt-direction]:checked").value;
 
   for (const panel of player.panels) {
     const canvas = panel.querySelector("canvas");
@@ -44,18 +62,23 @@ export function correctTool(player, server) {
       start = pixelAt(event, canvas, player.run.size);
     });
     canvas.addEventListener("pointermove", (event) => {
-      if (!start) return;
+      if (!start || draft.on !== "draw") return;
       const [x, y] = pixelAt(event, canvas, player.run.size);
       setBox([Math.min(start[0], x), Math.min(start[1], y), Math.max(start[0], x), Math.max(start[1], y)]);
     });
     canvas.addEventListener("pointerup", () => {
       if (!start) return;
+      const [place, mode] = [start, draft.on];
       start = null;
+      if (mode !== "draw") {
+        setTimeout(() => setMode("")); // the click must not start the video
+        return point(place, mode === "this");
+      }
       const { box } = draft;
       if (!box || box[2] - box[0] < MIN_SIDE || box[3] - box[1] < MIN_SIDE) return setBox(null);
       player.notify("");
       player.openTool("correct");
-      setTimeout(() => setDrawing(false)); // the click that ends the drag must not start the video
+      setTimeout(() => setMode("")); // the click that ends the drag must not start the video
     });
   }
 
@@ -88,14 +111,14 @@ export function correctTool(player, server) {
   player.on("frame target", describe);
   player.on("target", list);
   player.on("run", () => {
-    setDrawing(false);
+    setMode("");
     setBox(null);
     sentence.value = "";
   });
-  player.onAsk("draw", toggleDrawing);
-  player.onAsk("correct", () => server.question("work", { do: "correct", direction: find("[name=lt-direction]:checked").value, ...request() }));
+  for (const mode of Object.keys(MODES)) player.onAsk(mode, () => toggle(mode));
+  player.onAsk("correct", () => server.question("work", { do: "correct", direction: direction(), ...request() }));
   player.onAsk("add", () => server.question("work", { do: "add", ...request() }));
   player.onAsk("undo", () => server.question("act", { do: "undo" }));
 
-  return { stopDrawing: () => setDrawing(false) };
+  return { stopDrawing: () => setMode("") };
 }

@@ -16,7 +16,7 @@ export class Player {
   goal = null; // frame that a seek is on its way to
   range = { from: null, to: null }; // frames, both included; null, null: the whole video
   look = { view: "mask", threshold: 128, rotated: false }; // rotated rectangles: also a what-if setting
-  draft = { on: false, frame: -1, box: null }; // a box that is drawn, in pixels of the clip
+  draft = { on: "", frame: -1, box: null }; // what the next click means, and a box that is drawn, in pixels of the clip
   hints = { frame: -1, boxes: [] }; // regions that the words could mean: {box, label}
   tool = "files"; // whose tab is open
   #listeners = {};

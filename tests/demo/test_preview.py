@@ -17,6 +17,7 @@ from demo.page_events import PageEvents
 from demo.preview import LOOK_SIDE, selection
 from demo.preview_events import OFF, PreviewEvents
 from demo.service import Service
+from demo.tool_events import ToolEvents
 from langtrack_core.types import Estimate, Frame
 
 PAGE: Any = SimpleNamespace(session_hash="page")
@@ -121,3 +122,27 @@ def test_regions_of_a_large_frame_are_in_its_own_pixels() -> None:
     tracker: Any = SimpleNamespace(segment=segment, read_text=lambda text: SimpleNamespace(unknown=()))
     _, boxes, _ = selection(tracker, frame, "the car")
     assert boxes == [(240, 360, 600, 720), (1200, 480, 1680, 960)] and max(sizes[0]) == LOOK_SIDE
+
+
+def test_a_click_on_the_right_thing_or_a_wrong_one_makes_the_track_anew_from_there(
+    events: PreviewEvents, clip: str
+) -> None:
+    tools = ToolEvents(events.events)
+    events.events.begin(clip, "the car", "", 0, 1, PAGE)
+    finished(events)
+
+    def click(x: float, y: float, right: bool) -> Any:
+        question = event(
+            do="point", n=1, target=1, frame=6, x=x, y=y, right=right, direction="forward"
+        )  # fmt: skip
+        return tools.work(question, PAGE).player
+
+    for (x, y), right, box in (((120, 60), False, LEFT), ((30, 40), False, RIGHT), ((30, 40), True, LEFT)):
+        assert click(x, y, right)["state"] == "running"
+        (manifest,) = finished(events)
+        assert ",".join(f"{value:.0f}" for value in manifest["box_xyxy"]) == box
+        assert (manifest["start"], manifest["hold"], manifest["exact"], manifest["expression"]) == (
+            *(6, True, False, "the car"),
+        )
+    assert "The words fit nothing there on frame 6. Draw a box" in click(5, 5, True)["reply"]["error"]
+    assert "finite number" in click(float("nan"), 5, True)["reply"]["error"]

@@ -100,6 +100,19 @@ def test_the_chosen_one_is_followed_and_other_words_lie_over_the_run(page: Page)
     expect(page.locator(DONE)).to_be_visible()
 
 
+def test_one_click_on_a_wrong_thing_or_the_right_one_corrects(page: Page) -> None:
+    page.locator("#lt-tab-correct").click()
+    for mode, edits in (("not-this", 2), ("this", 3)):
+        page.locator(f'[data-ask="{mode}"]').click()
+        canvas = page.locator('[data-panel="tracker"] canvas').bounding_box()
+        assert canvas and canvas["y"] >= 0  # the views come into sight
+        fit = min(canvas["width"] / WIDTH, canvas["height"] / HEIGHT)
+        left = canvas["x"] + (canvas["width"] - WIDTH * fit) / 2
+        page.mouse.click(left + 30 * fit, canvas["y"] + 45 * fit)
+        expect(page.locator(".lt-edits li")).to_have_count(edits, timeout=30_000)
+        expect(page.locator(DONE)).to_be_visible()
+
+
 def test_every_match_is_a_target_and_another_frame_may_be_the_first(page: Page) -> None:
     page.locator(TEXT).fill("the car the car")
     expect(page.locator(".lt-before-title")).to_contain_text("fit “the car the car”", timeout=20_000)
