@@ -117,7 +117,7 @@ class PageEvents:
             track_request = self.service.check_request(video, text, box, start, every)
             if session.preview is not None:
                 track_request = session.preview.applied(track_request, box)
-            job = self.service.follow(session, track_request, fresh=True)
+            job = self.service.follow(session, track_request, fresh=True, shelve=True)
         except LangTrackError as error:
             return View(notice=notice("error", str(error)))
         return self.started_view(session, job)
@@ -209,13 +209,14 @@ class PageEvents:
 
     def page_value(self, session: Session, *, newest: bool = False) -> dict[str, Any]:
         """The player's value: the workspace, or nothing. ``newest`` shows the target that came last."""
+        shelf = [one.about() for one in reversed(session.shelf) if one.frames]
         workspace = session.workspace
         if workspace is not None:
             with workspace.lock:
                 state = workspace.state()
                 if state["targets"] and state["player_video"]:
-                    return player.done(state, session.token, newest=newest)
-        return player.EMPTY
+                    return player.done(state, session.token, newest=newest, shelf=shelf)
+        return {**player.EMPTY, "shelf": shelf} if shelf else player.EMPTY
 
     def _session(self, request: gr.Request) -> Session:
         return self.service.sessions.get(request.session_hash)

@@ -1,12 +1,13 @@
 """The player component, and the values it understands; the files of ``page/`` are its markup and program.
 
 Its value is one JSON object, its ``state`` one of:
-    empty    nothing yet: the four views explain themselves
+    empty    nothing yet: the four views explain themselves; perhaps a ``shelf``
     running  ``title``, and the fields of `Service.progress` with the picture in base64
     done     ``player_video`` (the clip's frames), ``maps`` (a file per target), ``run`` (JSON text: the
              numbers of every frame of every target), ``files`` (per target) and ``exports`` (of all
              targets, in formats of other tools) to download, ``outcomes``: of each target ``id``,
-             ``expression``, ``frames`` of its track, ``found``, ``sure``, ``differ``
+             ``expression``, ``frames`` of its track, ``found``, ``sure``, ``differ``; ``shelf``: the earlier
+             videos of this page, each as in `Workspace.about`
 The page keeps ``token`` to find its session again after a reload.
 
 Its property ``reply`` answers one question of the page, see `tool_events`; ``page`` is that of `page_data`.
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,9 @@ def running(progress: Mapping[str, Any], token: str) -> dict[str, Any]:
     return {**progress, "state": "running", "token": token, "picture": encoded}
 
 
-def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[str, Any]:
+def done(
+    state: Mapping[str, Any], token: str, *, newest: bool = False, shelf: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """The value with tracks to show; ``state`` is that of `Workspace.state`.
 
     Args:
@@ -102,6 +105,8 @@ def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[
     targets = state["targets"]
     video = state["video"]
     run = {
+        "key": state["key"],
+        "clip": {"name": video["name"], "sha256": video["sha256"]},
         "size": [video["width"], video["height"]],
         "fps": video["fps"],
         "frames": state["player_video"]["frames"],
@@ -119,6 +124,7 @@ def done(state: Mapping[str, Any], token: str, *, newest: bool = False) -> dict[
         "maps": [_served(target["maps"]["file"]) for target in targets],
         "run": json.dumps(run, separators=(",", ":")),
         "files": [_downloads(target, video["name"]) for target in targets],
+        "shelf": list(shelf),
         "exports": [download(path, FORMATS[name].about) for name, path in state["exports"].items()],
     }
 

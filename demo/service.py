@@ -79,15 +79,18 @@ class Service:
 
     # --- jobs -----------------------------------------------------------------------------------------------
 
-    def follow(self, session: Session, request: TrackRequest, *, fresh: bool = False) -> TrackJob:
+    def follow(
+        self, session: Session, request: TrackRequest, *, fresh: bool = False, shelve: bool = False
+    ) -> TrackJob:
         """Follow the targets of a request; on the session's own video they join the other targets.
 
         Args:
             fresh: begin a new workspace, also with the same video.
+            shelve: keep the workspace before it, see `Session.adopt`.
         """
         texts = [query.text for query in request.queries]
         names = [None if len(texts) == 1 else f"{(text or '')[:70]} {k}" for k, text in enumerate(texts, 1)]
-        return self._track(session, request, names, "follow", fresh=fresh)
+        return self._track(session, request, names, "follow", fresh=fresh, shelve=shelve)
 
     def compare(
         self, session: Session, video: str | None, texts: Sequence[Any], *, every: int = 1
@@ -296,6 +299,7 @@ class Service:
         kind: Literal["follow", "compare"],
         *,
         fresh: bool = False,
+        shelve: bool = True,
     ) -> TrackJob:
         """Follow new targets in the session's workspace, or in a new one for another video."""
         self._check_disk(self.sessions.root)
@@ -310,7 +314,7 @@ class Service:
             if workspace is not session.workspace:
                 workspace.close()
             raise
-        session.adopt(workspace)
+        session.adopt(workspace, shelve=shelve or not fresh)
         return job
 
     def _submit(

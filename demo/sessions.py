@@ -3,8 +3,9 @@
 Every file of a visitor lies below one root folder, in a folder with a name that nobody can guess, because
 Gradio serves any file below its upload folder to whoever knows the path.
 
-A page that is reloaded sends the session's token, which only its own tab has kept, and finds its run again. A
-page that was closed does not come back: after a few seconds its run stops and its files are deleted.
+A page that is reloaded sends the session's token, which only its own browser has kept, and finds its run
+again. After a page was closed its run stops in a few seconds and its files are deleted; but what a person has
+put work into, verdicts or corrections, waits for the same browser for as long as unused sessions are kept.
 """
 
 from __future__ import annotations
@@ -27,6 +28,14 @@ from .workspace import Workspace
 
 AnyJob = TypeVar("AnyJob", bound=Job)
 
+MAX_SHELVED = 20
+"""Largest number of earlier videos that a page keeps: more than somebody compares in one sitting."""
+MAX_SHELVED_FRAMES = 20_000
+"""Largest number of frames in all of them together, as many as the longest clip has: boxes and masks of a run
+are kept in memory."""
+MAX_WAITING = 50
+"""Largest number of sessions whose page has gone and whose work waits; then the oldest one ends."""
+
 
 class Session:
     """Everything that one page owns. ``lock`` guards every field.
@@ -36,6 +45,7 @@ class Session:
         job: the newest job, over or not.
         workspace: the video that is worked on, None before the first run.
         preview: the frame that the visitor looks at before a run.
+        shelf: the videos before it, the newest last.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,6 +56,7 @@ class Session:
         self.job: Job | None = None
         self.workspace: Workspace | None = None
         self.preview: Preview | None = None
+        self.shelf: list[Workspace] = []
         self.last_used = time.monotonic()
         self.closed = False
 
@@ -91,24 +102,70 @@ class Session:
         """A path for a new folder of the session, with a name that nobody can guess; not made yet."""
         return self.folder / secrets.token_hex(8)
 
-    def adopt(self, workspace: Workspace) -> None:
-        """Set the workspace that the page shows from now on; the files of the one before are deleted."""
+    def adopt(self, workspace: Workspace, *, shelve: bool = True) -> None:
+        """Set the workspace that the page shows from now on.
+
+        Args:
+            shelve: keep the one before with its tracks; otherwise its files are deleted.
+        """
         with self.lock:
             before, self.workspace = self.workspace, workspace
-            too_late = self.closed
-        if before is not None and before is not workspace:
-            before.close()
-        if too_late:
-            workspace.close()
+            self.shelf = [one for one in self.shelf if one is not workspace]
+            if before is not None and before is not workspace:
+                self.shelf.append(before)
+            dropped = self.shelf if self.closed else self._too_many(shelve)
+            self.shelf = [one for one in self.shelf if one not in dropped]
+            if self.closed:
+                dropped = [*dropped, workspace]
+        for one in dropped:
+            one.close()
+
+    def _too_many(self, shelve: bool) -> list[Workspace]:
+        """The shelved workspaces that have to go, those first into which nobody has put work."""
+        if not shelve:
+            return self.shelf
+        dropped = [one for one in self.shelf if one.frames == 0]
+        kept = [one for one in self.shelf if one.frames > 0]
+        kept.sort(key=lambda one: one.has_work)  # stable: the oldest first
+        while len(kept) > MAX_SHELVED or sum(one.frames for one in kept) > MAX_SHELVED_FRAMES:
+            dropped.append(kept.pop(0))
+        return dropped
+
+    def workspace_of(self, key: str) -> Workspace | None:
+        """The workspace with a key, shown or on the shelf; the shown one when there is none with it."""
+        with self.lock:
+            return next((one for one in self.shelf if one.key == key), self.workspace)
+
+    def take_up(self, key: str) -> None:
+        """Show a workspace from the shelf again.
+
+        Raises:
+            LangTrackError: a job is going on, or there is no such workspace.
+        """
+        self.check_free()
+        workspace = self.workspace_of(key)
+        if workspace is None or workspace.key != key:
+            raise LangTrackError("That run is not here any more.")
+        self.adopt(workspace)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a person has judged or corrected anything here."""
+        with self.lock:
+            spaces = [*self.shelf, *([] if self.workspace is None else [self.workspace])]
+        return any(space.has_work for space in spaces)
+
+    def stop(self) -> None:
+        """Stop computing; what is done already stays."""
+        if self.job is not None:
+            self.job.cancel(keep=False)
+            self.job.wait()
 
     def close(self) -> None:
         """Stop computing, then delete the session's files."""
         with self.lock:
             self.closed = True
-            job = self.job
-        if job is not None:
-            job.cancel(keep=False)
-            job.wait()
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -178,14 +235,12 @@ class Sessions:
             return session
 
     def leave(self, key: str | None) -> None:
-        """Note that a page has gone. Its session ends after ``grace_s``, unless its token comes back."""
+        """Note that a page has gone. Its session ends after ``grace_s``, unless its token comes back; with a
+        person's work in it, it waits for ``keep_s``."""
         with self._lock:
             session = self._pop(key)
             if session is not None and self._grace_s > 0:
-                timer = threading.Timer(self._grace_s, self._expire, (session.token,))
-                timer.daemon = True
-                self._leaving[session.token] = session, timer
-                timer.start()
+                self._wait(session, self._grace_s, self._expire)
                 return
         if session is not None:
             self.end(session)
@@ -237,9 +292,36 @@ class Sessions:
         if departure is not None:
             departure[1].cancel()
 
+    def _wait(self, session: Session, seconds: float, then: Callable[[str], None]) -> None:
+        """Keep a session without a page for some time."""
+        timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), then, (session.token,))
+        timer.daemon = True
+        self._leaving[session.token] = session, timer
+        timer.start()
+
     def _expire(self, token: str) -> None:
+        """The end of the time in which a reloaded page comes back."""
         with self._lock:
-            session, _ = self._leaving.pop(token, (None, None))
+            session, _ = self._leaving.get(token, (None, None))
+        if session is None:
+            return
+        if not session.has_work:
+            return self.end_waiting(token)
+        session.stop()
+        with self._lock:
+            if self._leaving.pop(token, None) is None:
+                return  # the page came back meanwhile
+            self._wait(session, self._keep_s, self.end_waiting)
+            oldest = list(self._leaving)[: max(0, len(self._leaving) - MAX_WAITING)]
+        for other in oldest:
+            self.end_waiting(other)
+
+    def end_waiting(self, token: str) -> None:
+        """End a session whose page has gone."""
+        with self._lock:
+            session, timer = self._leaving.pop(token, (None, None))
+        if timer is not None:
+            timer.cancel()
         if session is not None:
             self.end(session)
 

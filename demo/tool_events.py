@@ -37,9 +37,12 @@ class ToolEvents:
         self.events = events
         self.service = events.service
         self._acts: dict[str, Callable[[Workspace, Question], dict[str, Any]]] = {
-            "verdict": self._verdict,
-            "clear": self._clear,
-            "queue": lambda space, question: {"queue": space.judgement.queue(_number(question, "target"))},
+            "verdicts": lambda space, question: {
+                "verdicts": space.judgement.judge(_number(question, "target"), question.get("changes"))
+            },
+            "episodes": lambda space, question: {
+                "episodes": space.judgement.episodes(_number(question, "target"))
+            },
             "verdicts_file": self._verdicts_file,
             "load_verdicts": self._load_verdicts,
             "what_if": self._what_if,
@@ -73,9 +76,14 @@ class ToolEvents:
     def act(self, event: gr.EventData, request: gr.Request) -> Any:
         """Answer a quick question about the visitor's workspace."""
         question = _question(event)
-        session = self.service.sessions.get(request.session_hash)
+        session = self._session(question, request)
         try:
-            workspace = session.workspace
+            if question["do"] == "resume":
+                return self._resume(question, request)
+            if question["do"] == "take_up":
+                session.take_up(_text(question, "run"))
+                return gr.update(value=self.events.page_value(session))
+            workspace = session.workspace_of(_text(question, "run"))
             if workspace is None:
                 raise LangTrackError("Follow something first.")
             if question["do"] in ("undo", "remove", "keep", "end_comparison"):
@@ -89,7 +97,7 @@ class ToolEvents:
     def look(self, event: gr.EventData, request: gr.Request) -> Any:
         """Answer a question about one frame, with the networks."""
         question = _question(event)
-        session = self.service.sessions.get(request.session_hash)
+        session = self._session(question, request)
         try:
             answer = _entry(self._looks, question)
             return _reply(question, answer(session, _number(question, "target"), _number(question, "frame")))
@@ -99,7 +107,7 @@ class ToolEvents:
     def work(self, event: gr.EventData, request: gr.Request) -> View:
         """Start a job for a question that takes long; the next event watches it."""
         question = _question(event)
-        session = self.service.sessions.get(request.session_hash)
+        session = self._session(question, request)
         try:
             return self.events.started_view(session, _entry(self._works, question)(session, question))
         except LangTrackError as error:
@@ -112,6 +120,14 @@ class ToolEvents:
             return self.events.started_view(session, self.service.open_bundle(session, Path(path or "")))
         except LangTrackError as error:
             return View(notice=notice("error", str(error)))
+
+    def _session(self, question: Question, request: gr.Request) -> Session:
+        """The page's session. A page that was about to be closed, and stays, gets its own back."""
+        sessions = self.service.sessions
+        session = sessions.get(request.session_hash)
+        if session.workspace is None and session.job is None:
+            return sessions.resume(request.session_hash, _text(question, "token")) or session
+        return session
 
     # --- long -----------------------------------------------------------------------------------------------
 
@@ -157,19 +173,13 @@ class ToolEvents:
             change[question["do"]](_number(question, "target"))
         return gr.update(value=self.events.page_value(session))
 
-    def _verdict(self, space: Workspace, question: Question) -> dict[str, Any]:
-        first, last = _number(question, "first"), _number(question, "last")
-        note = question.get("note")
-        note = None if note is None else str(note)
-        return {
-            "verdicts": space.judgement.give_verdict(
-                _number(question, "target"), first, last, question.get("verdict"), note
-            )
-        }
-
-    def _clear(self, space: Workspace, question: Question) -> dict[str, Any]:
-        first, last = _number(question, "first"), _number(question, "last")
-        return {"verdicts": space.judgement.clear_verdicts(_number(question, "target"), first, last)}
+    def _resume(self, question: Question, request: gr.Request) -> Any:
+        """Give the page the session of a page that was closed, see `Sessions`."""
+        session = self.service.sessions.resume(request.session_hash, _text(question, "token"))
+        value = player.EMPTY if session is None else self.events.page_value(session)
+        if value["state"] != "done":
+            raise LangTrackError("The server does not keep that work any more.")
+        return gr.update(value=value)
 
     def _verdicts_file(self, space: Workspace, question: Question) -> dict[str, Any]:
         path = space.judgement.verdicts_file(_number(question, "target"), _text(question, "form"))

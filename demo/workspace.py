@@ -18,11 +18,11 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.video import VideoInfo
 
 from .annotation.anchors import owners
+from .annotation.episodes import differ
 from .annotation.judgement import Judgement, verdicts_state
 from .annotation.project import MAX_TARGETS, Project, Segment, Target, checked_name
 from .annotation.project_zip import write_bundle
 from .annotation.redecide import FusionOverrides
-from .annotation.reviews import differ
 from .player_video import Maps, PlayerVideo, merged_maps
 from .timeline import FrameGeometry, decided_columns, timeline
 
@@ -207,15 +207,49 @@ class Workspace:
             if before is not None:
                 self._forget_folder(before[0].parent)
 
+    # --- what it is, for a list of runs ---------------------------------------------------------------------
+
+    @property
+    def key(self) -> str:
+        """A name for the workspace, unique and not to be guessed."""
+        return self.folder.name
+
+    @property
+    def frames(self) -> int:
+        """The number of frames in all its tracks."""
+        with self.lock:
+            return sum(len(s.run.rows) for target in self.project.targets for s in target.segments)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a person has put work into it: verdicts, corrections, other settings."""
+        with self.lock:
+            targets = self.kept_targets()
+            return any(t.verdicts or len(t.segments) > 1 or t.overrides is not None for t in targets)
+
+    def about(self) -> dict[str, Any]:
+        """A line for a list of runs: ``key``, ``clip``, ``targets`` (words, None for a box), ``frames`` of
+        the longest track, ``judged`` frames."""
+        with self.lock:
+            targets = self.kept_targets()
+            return {
+                "key": self.key,
+                "clip": str(self.project.video.get("name", "")),
+                "targets": [target.newest.run.manifest.get("expression") for target in targets],
+                "frames": max((len(target.run().rows) for target in targets), default=0),
+                "judged": sum(sum(target.verdicts.counts().values()) for target in targets),
+            }
+
     # --- what the page shows --------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """The whole state: ``video``, ``player_video`` (None, or ``file`` and ``frames``), ``targets``, each
-        as `target_state`, and ``exports`` (files by format, of the tracks as they stand)."""
+        """The whole state: ``key``, ``video``, ``player_video`` (None, or ``file`` and ``frames``),
+        ``targets``, each as `target_state`, and ``exports`` (files by format, of the tracks as they are)."""
         with self.lock:
             numbers = [target.id for target in self.project.targets if target.segments]
             video = self.player_video
             return {
+                "key": self.key,
                 "video": dict(self.project.video),
                 "player_video": None if video is None else {"file": video.path, "frames": video.frames},
                 "targets": [self.target_state(number) for number in numbers],
@@ -258,7 +292,7 @@ class Workspace:
                 "differ": sum(row.decision.source is not None and differ(row) for row in run.rows),
                 "maps": {"file": maps.path, "size": list(maps.size_wh), "offsets": list(maps.offsets)},
                 **self._decision(target),
-                "verdicts": verdicts_state(target.verdicts),
+                "verdicts": verdicts_state(target),
                 "files": [] if files is None else list(files.paths),
                 "bundle": None if files is None else files.bundle,
                 "stale": files is None or files.fingerprint != self.fingerprint(number),

@@ -7,6 +7,8 @@ second.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 
 from langtrack_core.fusion import overlap
@@ -21,6 +23,16 @@ def anchor_of(run: Run) -> int | None:
 
 def is_backward(run: Run) -> bool:
     return bool(run.manifest.get("direction") == "backward")
+
+
+RUN_KEY_FIELDS = ("edit", "start", "direction", "expression", "box_xyxy", "every", "weights")
+"""Names of the entries of a manifest that tell apart the runs of one video."""
+
+
+def run_key(run: Run) -> str:
+    """A short text for what a run was asked and with which weights: equal for the same run made again."""
+    fields = {name: run.manifest.get(name) for name in RUN_KEY_FIELDS}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def next_anchor(anchors: Iterable[int], start: int, *, backward: bool) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,15 @@ from langtrack_core.files import plain_name, write_text
 from langtrack_core.types import LangTrackError
 from langtrack_lab.truth.mask_files import SeveralObjectsError
 
+from .checks import whole_number
 from .compare import agreement
+from .episodes import episodes
 from .ground_truth import read_truth, score_run
 from .project import Project, Target
-from .reviews import Verdicts, review_queue
+from .reviews import Verdicts, check_run_key
 
-QUEUE_LENGTH = 30
-"""Largest number of frames that are proposed for review at a time. The page asks again after every frame, so
-a longer list would never be read to its end."""
+MAX_CHANGES = 10_000
+"""Largest number of changes in one question: restored verdicts of a long clip, a change for each of them."""
 MAX_VERDICTS_BYTES = 20_000_000
 """Size in bytes of the largest file of verdicts that is read. A verdict with a note on each frame of a clip
 of ten minutes takes a few megabytes."""
@@ -40,32 +41,44 @@ class Judgement:
 
     # --- verdicts -------------------------------------------------------------------------------------------
 
-    def give_verdict(
-        self, number: int, first: int, last: int, side: Any, note: str | None = None
-    ) -> dict[str, Any]:
-        """Judge a range of frames; see `Verdicts.give`.
+    def judge(self, number: int, changes: Sequence[Any]) -> dict[str, Any]:
+        """Change the verdicts on ranges of frames, one after the other; all of the changes or none.
+
+        Args:
+            changes: each with ``first``, ``last``, ``verdict`` and ``note`` as in `Verdicts.give`, or with
+                ``clear``; and, for verdicts that come back, ``run`` as in `Verdict`.
 
         Returns:
-            ``counts`` by verdict, and ``frames``: number -> ``verdict`` and ``note``.
+            What `verdicts_state` does.
+
+        Raises:
+            LangTrackError: a change that is none.
         """
-        with self.lock:
-            verdicts = self.project.target(number).verdicts
-            verdicts.give(first, last, side, note)
-            return verdicts_state(verdicts)
-
-    def clear_verdicts(self, number: int, first: int, last: int) -> dict[str, Any]:
-        with self.lock:
-            verdicts = self.project.target(number).verdicts
-            verdicts.clear(first, last)
-            return verdicts_state(verdicts)
-
-    def queue(self, number: int) -> list[dict[str, Any]]:
-        """The unjudged frames where the branches disagree most, spread out: ``frame``, ``score``, ``why``."""
+        if not isinstance(changes, list) or not 0 < len(changes) <= MAX_CHANGES:
+            raise LangTrackError(f"Send 1 to {MAX_CHANGES} changes of verdicts at a time.")
         with self.lock:
             target = self.project.target(number)
-            frames_done = [frame for frame in target.verdicts if target.verdicts[frame].side is not None]
-            items = review_queue(target.run(), limit=QUEUE_LENGTH, exclude=frames_done)
-            return [{"frame": one.frame, "score": round(one.score, 3), "why": one.why} for one in items]
+            verdicts = target.verdicts.copy()
+            for change in changes:
+                if not isinstance(change, Mapping):
+                    raise LangTrackError("A change of verdicts is an object.")
+                first, last = (whole_number(change.get(name), "A frame") for name in ("first", "last"))
+                if change.get("clear"):
+                    verdicts.clear(first, last)
+                    continue
+                runs = target.run_keys()
+                if (run := change.get("run")) is not None:
+                    check_run_key(run)
+                    runs = dict.fromkeys(range(first, min(last, max(runs)) + 1), run)
+                verdicts.give(first, last, change.get("verdict"), change.get("note"), runs)
+            target.verdicts = verdicts
+            return verdicts_state(target)
+
+    def episodes(self, number: int) -> list[dict[str, Any]]:
+        """Where the branches disagree, in the order of time: the fields of `Episode`."""
+        with self.lock:
+            found = episodes(self.project.target(number).run())
+            return [{**episode._asdict(), "score": round(episode.score, 3)} for episode in found]
 
     def verdicts_file(self, number: int, form: str) -> Path:
         """The verdicts with the clip, the words and the weights that they are for, as JSON or CSV.
@@ -118,7 +131,7 @@ class Judgement:
                     "they belong to another run."
                 )
             target.verdicts = verdicts
-            return verdicts_state(verdicts)
+            return verdicts_state(target)
 
     # --- ground truth and comparison ------------------------------------------------------------------------
 
@@ -157,7 +170,17 @@ def _origin(project: Project, target: Target) -> dict[str, str]:
     }
 
 
-def verdicts_state(verdicts: Verdicts) -> dict[str, Any]:
-    """The verdicts as JSON: ``counts`` by verdict, and ``frames``: number -> ``verdict`` and ``note``."""
-    frames = {str(f): {"verdict": verdicts[f].side, "note": verdicts[f].note} for f in verdicts}
+def verdicts_state(target: Target) -> dict[str, Any]:
+    """The verdicts as JSON: ``counts`` by verdict, and ``frames``: number -> the fields of a `Verdict` and
+    ``stale``, see `Target.is_stale`."""
+    verdicts = target.verdicts
+    frames = {
+        str(f): {
+            "verdict": verdicts[f].side,
+            "note": verdicts[f].note,
+            "run": verdicts[f].run,
+            "stale": target.is_stale(f),
+        }
+        for f in verdicts
+    }
     return {"counts": verdicts.counts(), "frames": frames}

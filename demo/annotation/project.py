@@ -17,7 +17,7 @@ from typing import Any
 from langtrack_core.run.format import Run, read_run
 from langtrack_core.types import LangTrackError
 
-from .anchors import owners
+from .anchors import owners, run_key
 from .redecide import FusionOverrides, changed_frames, redecided_run
 from .reviews import Verdicts
 
@@ -91,6 +91,7 @@ class Target:
     overrides: FusionOverrides | None = None
     verdicts: Verdicts = field(default_factory=Verdicts)
     _merged: tuple[Any, Run] | None = field(default=None, repr=False, compare=False)
+    _run_keys: tuple[Any, dict[int, str]] | None = field(default=None, repr=False, compare=False)
 
     def run(self) -> Run:
         """The track as it stands: all segments folded, decided with `overrides` where there are any.
@@ -111,6 +112,20 @@ class Target:
                 whole.manifest["what_if"]["changed"] = changed_frames(before.rows, whole.rows)
             self._merged = key, whole
         return self._merged[1]
+
+    def run_keys(self) -> dict[int, str]:
+        """For each frame of the track the `run_key` of the run that gives it now."""
+        key = tuple(id(segment) for segment in self.segments)
+        if self._run_keys is None or self._run_keys[0] != key:
+            runs = [segment.run for segment in self.segments]
+            keys = [run_key(run) for run in runs]
+            self._run_keys = key, {frame: keys[number] for frame, (number, _) in owners(runs).items()}
+        return self._run_keys[1]
+
+    def is_stale(self, frame: int) -> bool:
+        """Whether a correction ran a frame again after it was judged."""
+        verdict = self.verdicts[frame]
+        return bool(verdict.side and verdict.run) and self.run_keys().get(frame) != verdict.run
 
     @property
     def newest(self) -> Segment:

@@ -1,17 +1,15 @@
-"""A person's judgement of a run, frame by frame: which branch was right; which frames to look at first."""
+"""A person's judgement of a run, frame by frame: which branch was right."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
-from langtrack_core.fusion import overlap
-from langtrack_core.run.format import Row, Run
-from langtrack_core.types import LangTrackError, Reason
+from langtrack_core.types import LangTrackError
 
 from .checks import whole_number
 
@@ -30,17 +28,26 @@ MAX_FRAME = 10_000_000
 MAX_RANGE = 1_000_000
 """Largest number of frames that one verdict covers, so that a wrong number cannot fill the memory."""
 COLUMNS = ("frame", "verdict", "note")
-"""Names of the columns of a CSV file, in their order."""
+"""Names of the columns that a CSV file has at least, in their order."""
+RUN_COLUMN = "run"
+"""Name of the column, and of the field in JSON, with the key of the run that was judged."""
+MAX_RUN_KEY = 64
+"""Largest number of characters of such a key."""
 ORIGIN = ("clip", "sha256", "expression", "weights")
 """What a file of verdicts says of the run that was judged: fields of ``origin`` in JSON, columns in CSV."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A verdict on one frame. There may be a note alone; ``side`` is None then."""
+    """A verdict on one frame. There may be a note alone; ``side`` is None then.
+
+    Attributes:
+        run: the `anchors.run_key` of the run that gave the frame when it was judged; "" when nobody knows.
+    """
 
     side: Side | None
     note: str = ""
+    run: str = ""
 
 
 class Verdicts:
@@ -55,12 +62,25 @@ class Verdicts:
     def __init__(self) -> None:
         self._by_frame: dict[int, Verdict] = {}
 
-    def give(self, first: int, last: int, side: Side | None, note: str | None = None) -> None:
+    def copy(self) -> Verdicts:
+        verdicts = Verdicts()
+        verdicts._by_frame = dict(self._by_frame)
+        return verdicts
+
+    def give(
+        self,
+        first: int,
+        last: int,
+        side: Side | None,
+        note: str | None = None,
+        runs: Mapping[int, str] | None = None,
+    ) -> None:
         """Judge the frames ``first`` to ``last``, both included.
 
         Args:
             side: None keeps the verdict that is there and changes the note alone.
             note: None keeps the note that is there.
+            runs: frame number -> the key of its run, for a new verdict.
 
         Raises:
             LangTrackError: no such verdict, a range that ends before it begins, a note that is too long.
@@ -73,7 +93,8 @@ class Verdicts:
         _check(side, note)
         for frame in range(first, last + 1):
             before = self._by_frame.get(frame, Verdict(None))
-            now = Verdict(side or before.side, before.note if note is None else note)
+            run = before.run if side is None else (runs or {}).get(frame, "")
+            now = Verdict(side or before.side, before.note if note is None else note, run)
             if now.side is None and not now.note:
                 self._by_frame.pop(frame, None)
             else:
@@ -108,8 +129,11 @@ class Verdicts:
     # --- files ------------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """The object ``{"format", "format_version", "verdicts": [{"frame", "verdict", "note"}, …]}``."""
-        entries = [{"frame": f, "verdict": self[f].side, "note": self[f].note} for f in self]
+        """The object ``{"format", "format_version", "verdicts"}``, the last a list of ``frame``, ``verdict``,
+        ``note`` and ``run``."""
+        entries = [
+            {"frame": f, "verdict": self[f].side, "note": self[f].note, RUN_COLUMN: self[f].run} for f in self
+        ]
         return {"format": FORMAT, "format_version": FORMAT_VERSION, "verdicts": entries}
 
     @classmethod
@@ -135,17 +159,18 @@ class Verdicts:
         for number, entry in enumerate(entries, 1):
             if not isinstance(entry, Mapping):
                 raise LangTrackError(f"Entry {number} of the verdicts is not an object.")
-            verdicts._add(f"Entry {number}", entry.get("frame"), entry.get("verdict"), entry.get("note", ""))
+            fields = entry.get("frame"), entry.get("verdict"), entry.get("note", "")
+            verdicts._add(f"Entry {number}", *fields, entry.get(RUN_COLUMN, ""))
         return verdicts
 
     def to_csv(self, origin: Mapping[str, str] | None = None) -> str:
-        """A header and a line a frame: ``frame,verdict,note``, and the `ORIGIN` where it is given."""
+        """A header and a line a frame: ``frame,verdict,note,run``, and the `ORIGIN` where it is given."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         more = () if origin is None else ORIGIN
         same = [] if origin is None else [origin[name] for name in ORIGIN]
-        writer.writerow([*COLUMNS, *more])
-        writer.writerows([f, self[f].side or "", self[f].note, *same] for f in self)
+        writer.writerow([*COLUMNS, RUN_COLUMN, *more])
+        writer.writerows([f, self[f].side or "", self[f].note, self[f].run, *same] for f in self)
         return out.getvalue()
 
     @classmethod
@@ -160,7 +185,8 @@ class Verdicts:
         except csv.Error as error:
             raise LangTrackError(f"The verdicts are not valid CSV: {error}.") from error
         header = tuple(cell.strip() for cell in table[0]) if table else ()
-        if header not in (COLUMNS, COLUMNS + ORIGIN):
+        more = tuple(name for name in header[len(COLUMNS) :] if name != RUN_COLUMN)
+        if header[: len(COLUMNS)] != COLUMNS or more not in ((), ORIGIN):
             raise LangTrackError(f"Verdicts in CSV need the columns {','.join(COLUMNS)} in their first line.")
         verdicts = cls()
         for number, cells in enumerate(table[1:], 2):
@@ -171,7 +197,8 @@ class Verdicts:
                     f"Line {number} of the verdicts has {len(cells)} cells instead of {len(header)}."
                 )
             frame = int(cells[0]) if cells[0].strip().isdecimal() else cells[0]
-            verdicts._add(f"Line {number}", frame, cells[1].strip() or None, cells[2])
+            run = dict(zip(header, cells, strict=True)).get(RUN_COLUMN, "")
+            verdicts._add(f"Line {number}", frame, cells[1].strip() or None, cells[2], run)
         return verdicts
 
     @classmethod
@@ -196,16 +223,17 @@ class Verdicts:
             return {}
         return {name: origin[name] for name in ORIGIN if isinstance(origin.get(name), str)}
 
-    def _add(self, where: str, frame: Any, side: Any, note: Any) -> None:
+    def _add(self, where: str, frame: Any, side: Any, note: Any, run: Any) -> None:
         try:
             number = _frame(frame)
             _check(side, note)
+            check_run_key(run)
         except LangTrackError as error:
             raise LangTrackError(f"{where} of the verdicts is wrong: {error}") from None
         if number in self._by_frame:
             raise LangTrackError(f"{where} of the verdicts is wrong: frame {number} occurs twice.")
         if side or note:
-            self._by_frame[number] = Verdict(side, note or "")
+            self._by_frame[number] = Verdict(side, note or "", run)
 
 
 def _frame(value: Any) -> int:
@@ -219,102 +247,10 @@ def _check(side: Any, note: Any) -> None:
         raise LangTrackError(f"A note is a text of at most {MAX_NOTE} characters.")
 
 
-# --- what to look at first ---------------------------------------------------------------------------------
-
-
-SAME_PLACE_IOU = 0.5
-"""Boxes of the two branches with at least this IoU mean the same place: it is the IoU above which a box
-counts as right, in the calibration of the confidences too."""
-
-
-def same_place(row: Row) -> bool:
-    """Whether both branches see the target at one place."""
-    iou = overlap(row.language, row.tracker)
-    return iou is not None and iou >= SAME_PLACE_IOU
-
-
-def differ(row: Row) -> bool:
-    """Whether both branches looked at a frame and say different things: other places, or one sees nothing.
-
-    Not where a chosen target is held to: there the words are known to fit something else too.
+def check_run_key(run: Any) -> None:
     """
-    if row.decision.reason is Reason.HELD:
-        return False
-    language, tracker = row.language, row.tracker
-    if language is None or tracker is None or (language.box_xyxy is None and tracker.box_xyxy is None):
-        return False
-    return not same_place(row)
-
-
-class ReviewItem(NamedTuple):
-    """A frame to review: ``score`` in [0, 1] rises with the disagreement, and ``why`` gives its reason."""
-
-    frame: int
-    score: float
-    why: str
-
-
-def disagreement(row: Row) -> ReviewItem:
-    """Measure how much the branches disagree on a frame.
-
-    Where both see something: 1 minus the IoU of their boxes, weighted up to double by how sure the less sure
-    one is (two sure branches at different places are the worst case). Where one sees it and the other does
-    not: the confidence of the one. A language branch that did not run counts for nothing.
+    Raises:
+        LangTrackError: it is no short text.
     """
-    language, tracker = row.language, row.tracker
-    if language is None or tracker is None:
-        result = language or tracker
-        unsure = 0.0 if result is None or result.box_xyxy is None else 1 - abs(2 * result.confidence - 1)
-        return ReviewItem(row.frame, 0.2 * unsure, "one branch alone, unsure")
-    if (iou := overlap(language, tracker)) is not None:
-        apart = 1 - iou
-        sure = min(language.confidence, tracker.confidence)
-        why = "both sure, at different places" if sure >= 0.5 else "branches at different places"
-        score = apart * (0.5 + 0.5 * sure)
-        return ReviewItem(row.frame, score, "both at one place" if same_place(row) else why)
-    if language.box_xyxy is None and tracker.box_xyxy is None:
-        return ReviewItem(row.frame, 0.0, "both see nothing")
-    result, branch = (tracker, "tracker") if language.box_xyxy is None else (language, "language")
-    return ReviewItem(row.frame, 0.75 * result.confidence, f"only the {branch} sees it")
-
-
-def review_queue(
-    run: Run, *, limit: int = 30, apart: int | None = None, exclude: Collection[int] = ()
-) -> list[ReviewItem]:
-    """The frames to judge first, those with the largest disagreement first, spread over the clip.
-
-    Frames on which both branches see the target at one place are left out: there is nothing to choose.
-
-    Args:
-        limit: how many at most.
-        apart: frames between two of them at least; the run's length over ``4 * limit`` by default, so that a
-            queue never is fifty neighbours.
-        exclude: frames that are judged already; they and their neighbours are left out.
-    """
-    gap = max(1, len(run.rows) // (4 * max(limit, 1))) if apart is None else max(1, apart)
-    cells: dict[int, tuple[int, int]] = {}  # cell of ``gap`` frames -> first and last frame in it
-
-    def take(frame: int) -> None:
-        first, last = cells.get(frame // gap, (frame, frame))
-        cells[frame // gap] = min(first, frame), max(last, frame)
-
-    def free(frame: int) -> bool:
-        cell = frame // gap
-        left, right = cells.get(cell - 1), cells.get(cell + 1)
-        return (
-            cell not in cells
-            and (left is None or frame - left[1] >= gap)
-            and (right is None or right[0] - frame >= gap)
-        )
-
-    for frame in exclude:
-        take(frame)
-    queue: list[ReviewItem] = []
-    candidates = [disagreement(row) for row in run.rows if not same_place(row)]
-    for candidate in sorted(candidates, key=lambda item: (-item.score, item.frame)):
-        if len(queue) >= limit or candidate.score <= 0:
-            break
-        if free(candidate.frame):
-            take(candidate.frame)
-            queue.append(candidate)
-    return queue
+    if not isinstance(run, str) or len(run) > MAX_RUN_KEY:
+        raise LangTrackError(f"The run of a verdict is a text of at most {MAX_RUN_KEY} characters.")

@@ -1,4 +1,5 @@
 // Verdicts: which branch was right, per frame or range; and the frames that are worth judging next.
+import { groupsOf } from "./autosave.js";
 import { make, save, titleOf } from "./dom.js";
 import { VERDICTS } from "./verdicts.js";
 
@@ -7,18 +8,12 @@ const BRANCH_OF = { mask: "language", rectangle: "language", tracker: "tracker" 
 
 const MAX_LINES = 300; // of the list of verdicts: more would make every key slow, and nobody scrolls that far
 
-export function judgeTool(player, server) {
+export function judgeTool(player, server, { change }) {
   const { find, all } = player;
   const noteField = find(".lt-note-text");
-  let queue = { target: null, visited: new Set() };
+  let queue = { of: null, episodes: [], now: null }; // disagreements of the decision `of`, the one that is shown
 
   const frames = () => player.target.verdicts.frames;
-
-  function setVerdicts(reply) {
-    if (!reply) return;
-    player.target.verdicts = reply.verdicts;
-    player.emit("track");
-  }
 
   // The page shows a verdict at once, and the server's answer replaces it. Without a verdict and a note both are cleared.
   function judge(verdict, note = null) {
@@ -27,11 +22,12 @@ export function judgeTool(player, server) {
     for (let frame = first; frame <= last; frame++) {
       const before = frames()[frame];
       if (clear) delete frames()[frame];
-      else frames()[frame] = { verdict: verdict || before?.verdict || null, note: note === null ? before?.note || "" : note };
+      else frames()[frame] = { verdict: verdict || before?.verdict || null, note: note === null ? before?.note || "" : note, stale: verdict ? false : Boolean(before?.stale) };
     }
     player.emit("track");
-    const change = clear ? { do: "clear" } : { do: "verdict", verdict, note };
-    server.question("act", { ...change, first, last }).then(setVerdicts);
+    change(player.target, [clear ? { first, last, clear } : { first, last, verdict, note }]);
+    const { now } = queue;
+    if (verdict && now && now.first === first && now.last === last) nextDisagreement();
   }
 
   function showBadge(panel, entry) {
@@ -41,6 +37,8 @@ export function judgeTool(player, server) {
     const right = verdict === "both" || verdict === branch;
     if (verdict && verdict !== "absent" && branch) badge.textContent = right ? "✓ right" : "✗ wrong";
     else badge.textContent = verdict ? VERDICTS[verdict].text : entry ? "note" : "";
+    if (entry?.stale) badge.textContent += ", before a correction";
+    badge.classList.toggle("lt-outdated", Boolean(entry?.stale));
     badge.dataset.right = verdict && verdict !== "absent" && branch ? right : "";
   }
 
@@ -55,19 +53,12 @@ export function judgeTool(player, server) {
     if (document.activeElement !== noteField) noteField.value = entry?.note || "";
   }
 
-  // Frames in a row with one verdict and note are one line.
   function list() {
-    const groups = [];
-    for (const frame of Object.keys(frames()).map(Number).sort((a, b) => a - b)) {
-      const { verdict, note } = frames()[frame];
-      const group = groups.at(-1);
-      if (group && group.last === frame - 1 && group.verdict === verdict && group.note === note) group.last = frame;
-      else groups.push({ first: frame, last: frame, verdict, note });
-    }
     find(".lt-marks").replaceChildren(
-      ...groups.slice(0, MAX_LINES).map(({ first, last, verdict, note }) => {
+      ...groupsOf(frames()).slice(0, MAX_LINES).map(({ first, last, verdict, note, stale }) => {
         const text = (first === last ? "Frame " + first : "Frames " + first + "–" + last) + " " + (verdict ? VERDICTS[verdict].text : "note");
         const jump = make("button", text + (note ? ": " + note : ""), { type: "button" });
+        if (stale) jump.append(make("i", "before a correction"));
         jump.style.setProperty("--lt-own", verdict ? "var(--lt-" + VERDICTS[verdict].ink + ")" : "transparent");
         jump.addEventListener("click", () => player.seek(first));
         const item = make("li");
@@ -77,22 +68,35 @@ export function judgeTool(player, server) {
     );
   }
 
+  // Whether a frame of an episode is still to be judged.
+  const isOpen = ({ first, last }) => {
+    for (let frame = first; frame <= last; frame++) if (player.target.rows[frame] >= 0 && (!frames()[frame]?.verdict || frames()[frame].stale)) return true;
+    return false;
+  };
+
+  // The next open episode after the one that is shown, or after the frame; behind the last comes the first.
   async function nextDisagreement() {
-    if (queue.target !== player.target) queue = { target: player.target, visited: new Set() };
-    const reply = await server.question("act", { do: "queue" });
-    if (!reply) return;
+    const { source } = player.target; // a new column whenever the track is decided anew
+    if (queue.of !== source) {
+      const reply = await server.question("act", { do: "episodes" });
+      if (!reply || !player.run || source !== player.target.source) return;
+      queue = { of: source, episodes: reply.episodes, now: null };
+    }
+    const open = queue.episodes.filter(isOpen);
+    const after = queue.now ? queue.now.first : player.here - 1;
+    const next = open.find(({ first }) => first > after) || open[0];
     const line = find(".lt-queue");
-    const [next, ...others] = reply.queue.filter((entry) => !queue.visited.has(entry.frame));
+    queue.now = next || null;
     if (!next) {
-      queue.visited.clear();
-      line.textContent = reply.queue.length ? "That was the last one. Again from the start with D." : "No frame is left on which the branches disagree.";
+      player.setRange(null, null);
+      line.textContent = queue.episodes.length ? "All disagreements are judged." : "The branches do not disagree on any frame.";
       return;
     }
-    queue.visited.add(next.frame);
-    player.setRange(null, null);
-    player.seek(next.frame);
+    player.setRange(next.first, next.last);
+    player.seek(next.peak);
     player.openTool("judge");
-    line.textContent = "Frame " + next.frame + ": " + next.why + ". " + others.length + " more to look at.";
+    const place = next.first === next.last ? "Frame " + next.first : "Frames " + next.first + " to " + next.last;
+    line.textContent = place + ": " + next.why + ". " + open.length + " of " + queue.episodes.length + " to judge.";
   }
 
   async function download(form) {
@@ -107,11 +111,14 @@ export function judgeTool(player, server) {
   player.onAsk("csv", () => download("csv"));
   server.onUpload("verdicts", async (paths) => {
     const reply = await server.question("act", { do: "load_verdicts", paths });
-    setVerdicts(reply);
-    if (reply) player.notify("The verdicts are loaded.", "good");
+    if (!reply) return;
+    player.target.verdicts = reply.verdicts;
+    player.emit("track");
+    player.notify("The verdicts are loaded.", "good");
   });
   all("[data-verdict]").forEach((button) => button.addEventListener("click", () => player.run && judge(button.dataset.verdict || null)));
   noteField.addEventListener("change", () => player.run && judge(null, noteField.value.trim()));
+  player.on("leave", () => player.run && document.activeElement === noteField && noteField.value.trim() !== (frames()[player.here]?.note || "") && judge(null, noteField.value.trim()));
   noteField.addEventListener("keydown", (event) => event.key === "Enter" && noteField.blur());
 
   return { judge, nextDisagreement };

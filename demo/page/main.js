@@ -1,4 +1,5 @@
 // The player, put together. `props.value` is the state of the page's run, see player.py.
+import { autosave } from "./autosave.js";
 import { correctTool } from "./correct.js";
 import { describer } from "./describe.js";
 import { make, titleOf } from "./dom.js";
@@ -10,6 +11,7 @@ import { css, painter } from "./paint.js";
 import { clockOf, Player } from "./player.js";
 import { showProgress } from "./progress.js";
 import { connect } from "./server.js";
+import { notePage, shelf } from "./shelf.js";
 import { strip } from "./strip.js";
 import { truthTool } from "./truth.js";
 import { whatIfTool } from "./whatif.js";
@@ -53,11 +55,12 @@ export function mount(component) {
   strip(player);
   describer(player);
   filesTool(player, server);
-  const { judge, nextDisagreement } = judgeTool(player, server);
+  const { judge, nextDisagreement } = judgeTool(player, server, autosave(player, server));
   const { stopDrawing } = correctTool(player, server);
   whatIfTool(player, server);
   const { askRegions } = wordsTool(player, server, pictures);
   truthTool(player, server);
+  const { list: listRuns } = shelf(player, server);
   controls(player, { judge, nextDisagreement, stopDrawing });
 
   function closeRun() {
@@ -128,6 +131,7 @@ export function mount(component) {
       fieldBefore = isField(field) ? { field, text: field.value } : null;
     }
     root.dataset.state = value.state;
+    listRuns(value);
     if (value.state === "empty") find(".lt-title").textContent = EMPTY_TITLE;
     if (value.state === "running") {
       find(".lt-title").textContent = value.title;
@@ -139,6 +143,7 @@ export function mount(component) {
   }
 
   player.on("target", listTargets);
+  player.on("track", () => notePage(props.value.token, player.run));
   find(".lt-cancel").addEventListener("click", () => trigger("stop"));
   watch("value", update);
   update();

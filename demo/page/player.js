@@ -8,6 +8,7 @@
 //   frame   another picture is shown
 //   range   the range of frames has changed
 //   look    the pictures have to be painted again
+//   leave   the page is about to go
 //   tool    the tab of another tool is open
 export class Player {
   run = null; // see `player.done` in player.py; time_s has an entry per frame of the video

@@ -21,7 +21,7 @@ function differs({ target }, frame) {
 
 // What a column of pixels shows of its frames: extremes, since a short loss must not vanish.
 function gather(player, from, to) {
-  const column = { choice: null, reanchor: false, language: null, tracker: null, overlap: null, verdict: null, differs: false };
+  const column = { choice: null, reanchor: false, language: null, tracker: null, overlap: null, verdict: null, stale: false, differs: false };
   const verdicts = player.target.verdicts.frames;
   for (let frame = from; frame < to; frame++) {
     const choice = choiceAt(player, frame);
@@ -38,6 +38,7 @@ function gather(player, from, to) {
     const overlap = player.value("overlap", frame);
     if (overlap !== null) column.overlap = column.overlap === null ? overlap : Math.min(column.overlap, overlap);
     column.verdict ||= verdicts[frame]?.verdict;
+    column.stale ||= Boolean(verdicts[frame]?.stale);
     column.differs ||= differs(player, frame);
   }
   return column;
@@ -101,7 +102,7 @@ function draw(player, canvas) {
       const [top, bottom] = rows.overlap;
       block(column, [bottom - Math.max(ratio, (bottom - top) * column.overlap), bottom], ink("good"));
     }
-    if (column.verdict) block(column, rows.marks, ink(VERDICTS[column.verdict].ink));
+    if (column.verdict) block(column, column.stale ? [rows.marks[1] - 3 * ratio, rows.marks[1]] : rows.marks, ink(VERDICTS[column.verdict].ink));
     if (column.differs) block(column, [rows.choice[1] + ratio, rows.choice[1] + 3 * ratio], ink("amber"));
   }
   for (const branch of ["tracker", "language"]) {

@@ -9,5 +9,5 @@ export const VERDICTS = {
 
 export function verdictText(entry) {
   if (!entry) return "";
-  return " · judged: " + (entry.verdict ? VERDICTS[entry.verdict].text : "note") + (entry.note ? " (" + entry.note + ")" : "");
+  return " · judged: " + (entry.verdict ? VERDICTS[entry.verdict].text : "note") + (entry.stale ? ", before a correction" : "") + (entry.note ? " (" + entry.note + ")" : "");
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,13 +29,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def page(browser: Browser, server: Server) -> Iterator[Page]:
     """A visitor who has followed the example; every test goes on where the one before ended."""
     broken: list[str] = []
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
     page.on("pageerror", lambda error: broken.append(str(error)))
     page.goto(server.url)
     page.locator(".lt-card").click()
     expect(page.locator(DONE)).to_be_visible(timeout=60_000)
     yield page
-    page.close()
+    context.close()
     assert broken == []
 
 
@@ -88,6 +90,37 @@ def test_keys_belong_to_the_player_when_the_run_ends(page: Page) -> None:
     expect(page.locator(".lt-marks button")).to_have_count(0)
 
 
+def test_work_stays_after_a_new_run_and_after_the_tab_was_closed(page: Page, server: Server) -> None:
+    page.locator(".lt-player").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("t")
+    expect(page.locator(".lt-saved")).to_have_text("Saved")
+    page.locator(TEXT).fill("the car")
+    page.locator(TEXT).press("Enter")
+    expect(page.locator(".lt-title")).to_have_text("“the car”", timeout=30_000)
+    expect(page.locator(DONE)).to_be_visible(timeout=30_000)
+    expect(page.locator(".lt-marks button")).to_have_count(0)
+    page.locator(".lt-shelf summary").click()
+    page.locator(".lt-shelf button", has_text="“the red car” · 24 frames · 1 judged").click()
+    expect(page.locator(".lt-marks button")).to_have_text("Frame 0 tracker right")
+
+    tab = page.context.new_page()  # the same browser: another page of this visitor
+    tab.goto(server.url)
+    tab.locator(".lt-shelf button", has_text="1 judged").click()
+    expect(tab.locator(".lt-marks button")).to_have_text("Frame 0 tracker right", timeout=20_000)
+    tab.close()
+
+    page.locator(TEXT).fill("the red car")  # the same again: the browser has a copy
+    page.locator(TEXT).press("Enter")
+    expect(page.locator(".lt-restore")).to_contain_text("earlier verdicts on 1 frame", timeout=30_000)
+    page.locator(".lt-restore button", has_text="Bring").click()
+    expect(page.locator(".lt-marks button")).to_have_text("Frame 0 tracker right")
+    page.locator(".lt-player").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("x")
+    expect(page.locator(".lt-saved")).to_have_text("Saved")
+
+
 def test_who_types_while_a_run_goes_on_keeps_the_text_box(page: Page) -> None:
     page.locator(TEXT).fill("the slow car")
     page.locator(TEXT).press("Enter")
@@ -135,3 +168,19 @@ def test_a_clip_of_one_frame_is_shown(page: Page, tmp_path: Path) -> None:
         canvas.getContext('2d').getImageData(canvas.width / 8, canvas.height / 8, 1, 1).data[0])""")
     assert len(greys) == 4 and all(abs(grey - 40) <= 3 for grey in greys)
     expect(page.locator(".lt-clock")).to_contain_text("frame 0 (0 to 0)")
+
+
+def test_a_verdict_without_an_answer_is_sent_again_and_asks_on_leaving_only_if_lost(page: Page) -> None:
+    asks = """() => { const event = new Event('beforeunload', { cancelable: true });
+        window.dispatchEvent(event); return event.defaultPrevented }"""
+    page.route(re.compile("/run/predict|/queue/join"), lambda route: None)  # a server that does not answer
+    page.locator(".lt-player").focus()
+    page.keyboard.press("n")
+    expect(page.locator(".lt-saved")).to_contain_text("kept in this browser", timeout=20_000)
+    assert not page.evaluate(asks)
+    page.evaluate("() => { Storage.prototype.setItem = () => { throw new Error('full') } }")
+    page.keyboard.press("b")
+    assert page.evaluate(asks)
+    page.unroute_all()  # what is sent again arrives
+    expect(page.locator(".lt-saved")).to_have_text("Saved", timeout=20_000)
+    assert not page.evaluate(asks)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from app_helpers import (
-    eventually,
-)
-from service_helpers import follow, opened_service
+from app_helpers import FRAMES, eventually
+from service_helpers import done, follow, opened_service, target
 
 from demo.service import Service
 from demo.sessions import Sessions
@@ -38,6 +36,44 @@ def test_a_reloaded_page_finds_its_run_and_a_closed_one_ends(tmp_path: Path, cli
         assert eventually(lambda: len(sessions) == 0 and not Path(clip).exists())
         assert job.over and list((tmp_path / "root").rglob("*")) == []
         assert sessions.resume("page-4", first.token) is None
+
+
+def test_work_of_a_closed_page_waits_for_it_and_nothing_else_does(tmp_path: Path, clip: str) -> None:
+    with opened_service(tmp_path, reload_grace_s=0.2, keep_hours=1.5 / 3600) as service:
+        sessions = service.sessions
+        worker, visitor = sessions.get("worker"), sessions.get("visitor")
+        for session in (worker, visitor):
+            done(follow(service, session, clip, "the red car", ""))
+        done(follow(service, worker, clip, "the car", "", fresh=True, shelve=True))
+        kept = worker.shelf[0].key
+        worker.shelf[0].judgement.judge(1, [{"first": 0, "last": 3, "verdict": "both", "note": None}])
+        job = follow(service, worker, clip, "the slow slow slow car", "", fresh=True, shelve=True)
+        sessions.leave("worker")
+        sessions.leave("visitor")
+        assert eventually(lambda: len(sessions) == 1 and job.over)  # the visitor has judged nothing
+        assert sessions.resume("back", worker.token) is worker
+        assert [one.frames for one in worker.shelf] == [FRAMES, FRAMES] and worker.workspace is not None
+        worker.take_up(kept)
+        assert target(worker)["verdicts"]["counts"]["both"] == 4
+        with pytest.raises(LangTrackError, match="not here any more"):
+            worker.take_up("../x")
+        sessions.leave("back")
+        assert eventually(lambda: not list((tmp_path / "root").glob("*")), 5)  # its time is over
+
+
+def test_the_shelf_is_bounded_and_keeps_what_has_been_judged(
+    service: Service, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demo.sessions.MAX_SHELVED", 2)
+    me = service.sessions.get("me")
+    for number in range(5):
+        done(follow(service, me, clip, "the red car", "", fresh=True, shelve=True))
+        if number == 0 and me.workspace is not None:
+            me.workspace.judgement.judge(1, [{"first": 0, "last": 3, "verdict": "both", "note": None}])
+    assert sorted(one.has_work for one in me.shelf) == [False, True]
+    assert len(list(me.folder.iterdir())) == 3
+    done(follow(service, me, clip, "the red car", "", fresh=True))  # as the API does
+    assert me.shelf == [] and len(list(me.folder.iterdir())) == 1
 
 
 def test_a_clip_that_somebody_else_has_just_uploaded_stays(tmp_path: Path, clip: str) -> None:

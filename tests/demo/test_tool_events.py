@@ -42,9 +42,12 @@ def answer(tools: ToolEvents, do: Any, **fields: Any) -> dict[str, Any]:
 
 
 def test_verdicts_other_settings_and_agreement_answer_by_number(tools: ToolEvents) -> None:
-    verdicts = answer(tools, "verdict", first=2, last=4, verdict="both", note="<b>n</b>")["verdicts"]
+    change = {"first": 2, "last": 4, "verdict": "both", "note": "<b>n</b>"}
+    verdicts = answer(tools, "verdicts", changes=[change])["verdicts"]
     assert verdicts["counts"]["both"] == 3 and verdicts["frames"]["3"]["note"] == "<b>n</b>"
-    assert answer(tools, "clear", first=0, last=FRAMES - 1)["verdicts"]["frames"] == {}
+    clear = {"first": 0, "last": FRAMES - 1, "clear": True}
+    assert answer(tools, "verdicts", changes=[clear])["verdicts"]["frames"] == {}
+    assert answer(tools, "episodes")["episodes"] == []
     changed = answer(tools, "what_if", settings={"rule": "language"})
     assert changed["what_if"] and set(changed["columns"]["source"]) == {"language"}
     assert not answer(tools, "what_if", settings=None)["what_if"]
@@ -81,13 +84,16 @@ def test_a_refused_correction_leaves_what_is_drawn_on_the_page(tools: ToolEvents
     [
         ("__class__", {}),
         (None, {}),
-        ("verdict", {"first": float("nan"), "last": 2, "verdict": "both"}),
-        ("verdict", {"first": "0", "last": 2, "verdict": "both"}),
-        ("verdict", {"first": True, "last": 2, "verdict": "both"}),
-        ("verdict", {"first": -5, "last": 2, "verdict": "both"}),
-        ("verdict", {"first": 0, "last": 10**12, "verdict": "both"}),
-        ("verdict", {"first": 0, "last": 2, "verdict": "<script>"}),
-        ("clear", {"target": 99, "first": 0, "last": 0}),
+        ("verdicts", {"changes": [{"first": float("nan"), "last": 2, "verdict": "both"}]}),
+        ("verdicts", {"changes": [{"first": "0", "last": 2, "verdict": "both"}]}),
+        ("verdicts", {"changes": [{"first": True, "last": 2, "verdict": "both"}]}),
+        ("verdicts", {"changes": [{"first": -5, "last": 2, "verdict": "both"}]}),
+        ("verdicts", {"changes": [{"first": 0, "last": 10**12, "verdict": "both"}]}),
+        ("verdicts", {"changes": [{"first": 0, "last": 2, "verdict": "<script>"}]}),
+        ("verdicts", {"target": 99, "changes": [{"first": 0, "last": 0, "clear": True}]}),
+        ("verdicts", {"changes": [5]}),
+        ("take_up", {"run": "../x"}),
+        ("resume", {"token": "x"}),
         ("what_if", {"settings": {"lost": "NaN"}}),
         ("what_if", {"settings": {"__init__": 1}}),
         ("verdicts_file", {"form": "../x"}),
@@ -133,7 +139,10 @@ def test_only_uploads_are_read(tools: ToolEvents, tmp_path: Path) -> None:
 
 
 def test_a_page_without_a_run_is_told_so(tools: ToolEvents) -> None:
+    session = tools.service.sessions.get(PAGE.session_hash)
+    back: Any = SimpleNamespace(session_hash="back")  # its leaving was noted, and it stayed
+    assert tools.act(event("episodes", token=session.token), back)["reply"]["episodes"] == []
     stranger: Any = SimpleNamespace(session_hash="stranger")
-    for do in ("verdict", "undo", "save", "truth"):
+    for do in ("verdicts", "undo", "save", "truth"):
         assert tools.act(event(do), stranger)["reply"]["error"] == "Follow something first."
     assert "Follow something first" in tools.work(event("export"), stranger).player["reply"]["error"]

@@ -199,11 +199,20 @@ def test_a_range_loops_and_gets_a_verdict_that_is_saved_and_loaded(page: Page, t
     expect(marks).to_have_count(2)
 
 
-def test_the_queue_brings_a_frame_on_which_the_branches_differ(page: Page) -> None:
+def test_the_queue_goes_by_episodes_and_moves_on_after_a_verdict(page: Page) -> None:
+    """The language branch alone sees the car on some frames, and then the tracker is astray."""
     keys(page, "Home", "d")
-    page.wait_for_function("Number(document.querySelector('.lt-player').dataset.frame) >= 30")
+    line = page.locator(".lt-queue")
+    expect(line).to_contain_text("Frames 30 to 39: both sure, at different places. 1 of 1 to judge.")
+    expect(page.locator(".lt-loop-text")).to_have_text("frames 30 to 39")
     assert int(page.locator(".lt-player").get_attribute("data-frame") or -1) in ASTRAY
-    expect(page.locator(".lt-queue")).to_contain_text("more to look at")
+    keys(page, "l")
+    expect(line).to_have_text("All disagreements are judged.")
+    expect(page.locator(".lt-loop-text")).to_have_text("whole clip")
+    go(page, 33)
+    keys(page, "x", "d")
+    expect(line).to_contain_text("1 of 1 to judge")
+    keys(page, "x", "\\")
 
 
 def test_other_settings_decide_at_once_and_go_back(page: Page) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from app_helpers import (
@@ -15,9 +16,15 @@ from app_helpers import (
 )
 from service_helpers import COLUMNS, done, follow, maps_of, player_video_greys, target
 
+from demo.annotation.anchors import run_key
 from demo.service import Service
 from demo.sessions import Session
 from langtrack_core.types import LangTrackError
+
+
+def verdict(first: int, last: int, side: str, note: str | None = None) -> dict[str, Any]:
+    return {"first": first, "last": last, "verdict": side, "note": note}
+
 
 # --- the annotator's tools ---------------------------------------------------------------------------------
 
@@ -55,13 +62,15 @@ def test_what_if_verdicts_queue_and_truth(service: Service, me: Session, clip: s
     back = space.what_if(1, None)
     assert not back["what_if"] and back["columns"]["source"] == ["language"] + ["tracker"] * (FRAMES - 1)
 
-    verdicts = space.judgement.give_verdict(1, 2, 4, "tracker", "<i>")
+    verdicts = space.judgement.judge(1, [verdict(2, 4, "tracker", "<i>")])
     assert verdicts["counts"]["tracker"] == 3 and verdicts["frames"]["3"] == {
         "verdict": "tracker",
         "note": "<i>",
+        "run": run_key(space.project.target(1).segments[0].run),
+        "stale": False,
     }
     files = {form: space.judgement.verdicts_file(1, form) for form in ("json", "csv")}
-    assert space.judgement.clear_verdicts(1, 0, 99)["frames"] == {}
+    assert space.judgement.judge(1, [{"first": 0, "last": 99, "clear": True}])["frames"] == {}
     for path in files.values():
         assert space.judgement.import_verdicts(1, path) == verdicts
     assert space.project.video["sha256"] in files["csv"].read_text()
@@ -81,13 +90,52 @@ def test_what_if_verdicts_queue_and_truth(service: Service, me: Session, clip: s
     (tmp_path / "v.csv").write_text("frame,verdict,note\n99,both,\n")
     with pytest.raises(LangTrackError, match="frame 99, which this track does not have"):
         space.judgement.import_verdicts(1, tmp_path / "v.csv")
-    assert space.judgement.queue(1) == []  # the oracle's branches agree
+    assert space.judgement.episodes(1) == []  # the oracle's branches agree
 
     lines = [f"{60 + 2 * k},50,30,30" for k in range(FRAMES)]
     (tmp_path / "gt.txt").write_text("\n".join(lines))
     assert space.judgement.truth(1, [tmp_path / "gt.txt"])["branches"]["fused"]["mean_iou"] == 1
     space.what_if(1, {"start": 1.0, "lost": 1.0})
     assert space.judgement.truth(1, [tmp_path / "gt.txt"])["branches"]["fused"]["mean_iou"] == 0
+
+
+def test_verdicts_on_frames_that_a_correction_ran_again_are_stale(
+    service: Service, me: Session, clip: str
+) -> None:
+    done(follow(service, me, clip, "the red car", ""))
+    space = me.workspace
+    assert space is not None
+    space.judgement.judge(1, [verdict(2, 12, "language"), verdict(20, 20, "both")])
+    done(service.correct(me, 1, 10, "the car", "", "forward"))
+
+    def stale() -> list[int]:
+        return [int(frame) for frame, one in target(me)["verdicts"]["frames"].items() if one["stale"]]
+
+    assert stale() == [10, 11, 12, 20]
+    space.judgement.judge(1, [verdict(11, 11, "tracker"), {"first": 12, "last": 12, "note": "a note alone"}])
+    assert stale() == [10, 12, 20]
+    space.undo(1)
+    assert stale() == [11]  # judged on the correction that is gone
+    done(service.correct(me, 1, 10, "the car", "", "forward"))
+    assert stale() == [10, 12, 20]  # the same correction again
+
+
+def test_changes_of_verdicts_count_all_or_none(service: Service, me: Session, clip: str) -> None:
+    done(follow(service, me, clip, "the red car", ""))
+    space = me.workspace
+    assert space is not None
+    for changes in (
+        [],
+        "x",
+        [7],
+        [verdict(0, 3, "both"), verdict(3, 0, "both")],
+        [{**verdict(0, 3, "both"), "run": 5}],
+    ):
+        with pytest.raises(LangTrackError):
+            space.judgement.judge(1, changes)  # type: ignore[arg-type]
+    assert target(me)["verdicts"]["frames"] == {}
+    restored = space.judgement.judge(1, [{**verdict(0, 1, "both"), "run": "of another day"}])
+    assert restored["frames"]["1"]["stale"]
 
 
 def test_a_closer_look_at_one_frame(service: Service, me: Session, clip: str) -> None:
@@ -112,7 +160,7 @@ def test_a_saved_project_opens_in_another_session(
 ) -> None:
     done(follow(service, me, clip, "the red car", ""))
     done(service.correct(me, 1, 10, "the car", "", "both"))
-    me.workspace.judgement.give_verdict(1, 2, 4, "tracker", "<i>")  # type: ignore[union-attr]
+    me.workspace.judgement.judge(1, [verdict(2, 4, "tracker", "<i>")])  # type: ignore[union-attr]
     me.workspace.what_if(1, {"rule": "language"})  # type: ignore[union-attr]
     saved = shutil.copy(me.workspace.save_bundle(with_video, 10), tmp_path / "p.zip")  # type: ignore[union-attr]
     before = target(me)

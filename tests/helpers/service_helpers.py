@@ -44,10 +44,17 @@ def upload(tmp_path: Path) -> str:
 
 
 def follow(
-    service: Service, session: Session, clip: str, *request: Any, fresh: bool = False, **more: Any
+    service: Service,
+    session: Session,
+    clip: str,
+    *request: Any,
+    fresh: bool = False,
+    shelve: bool = False,
+    **more: Any,
 ) -> TrackJob:
     """Starts a run; the request is as in `check_request`, after the video."""
-    return service.follow(session, service.check_request(clip, *request, **more), fresh=fresh)
+    checked = service.check_request(clip, *request, **more)
+    return service.follow(session, checked, fresh=fresh, shelve=shelve)
 
 
 def done(job: Job) -> Job:

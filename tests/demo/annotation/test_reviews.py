@@ -1,16 +1,12 @@
-"""Verdicts of a person, their files, and the queue of frames to judge."""
+"""Verdicts of a person, and their files."""
 
 from __future__ import annotations
 
-import itertools
 import json
 
-import numpy as np
 import pytest
-from fake_branches import decided
 
-from demo.annotation.reviews import Verdict, Verdicts, differ, disagreement, review_queue
-from langtrack_core.run.format import BranchBox, Row, Run
+from demo.annotation.reviews import Verdict, Verdicts
 from langtrack_core.types import LangTrackError
 
 NASTY = ['<script>alert("x")</script>', "=1+1, with a comma", "two\nlines", 'a "quote"', "ümläut 猫", " "]
@@ -18,7 +14,7 @@ NASTY = ['<script>alert("x")</script>', "=1+1, with a comma", "two\nlines", 'a "
 
 def some() -> Verdicts:
     verdicts = Verdicts()
-    verdicts.give(3, 9, "tracker")
+    verdicts.give(3, 9, "tracker", runs={7: "abc", 8: "abc"})
     verdicts.give(5, 5, "absent", "behind the tree")
     for frame, note in enumerate(NASTY, 20):
         verdicts.give(frame, frame, None, note)
@@ -46,7 +42,12 @@ def test_json_and_csv_bring_back_what_was_written() -> None:
     assert Verdicts.from_text(json.dumps(verdicts.to_json())) == verdicts
     assert Verdicts.from_text("\ufeff" + verdicts.to_csv()) == verdicts
     assert Verdicts.from_text(Verdicts().to_csv()) == Verdicts()
-    assert verdicts.to_csv().splitlines()[:2] == ["frame,verdict,note", "3,tracker,"]
+    assert verdicts.to_csv().splitlines()[:2] == ["frame,verdict,note,run", "3,tracker,,"]
+    assert verdicts[7].run == "abc" and verdicts[3].run == ""
+    assert Verdicts.from_csv("frame,verdict,note\n3,tracker,\n")[3] == Verdict("tracker")
+    copy = verdicts.copy()
+    copy.clear(0, 100)
+    assert len(verdicts) > len(copy) == 0
 
 
 def entry(**changes: object) -> str:
@@ -73,6 +74,8 @@ def entry(**changes: object) -> str:
         (entry(verdict=["both"]), "A verdict is one of"),
         (entry(note=3), "A note is a text"),
         (entry(note="x" * 3000), "at most 2000 characters"),
+        (entry(run=7), "run of a verdict"),
+        (entry(run="x" * 65), "run of a verdict"),
         ("frame,verdict,note\n1,both,\n1,both,\n", "Line 3 of the verdicts is wrong: frame 1 occurs twice"),
         ("frame,verdict,note\n1,both\n", "Line 2 of the verdicts has 2 cells"),
         ("frame,verdict,note\nx,both,\n", "Line 2.*got 'x'"),
@@ -99,65 +102,3 @@ def test_wrong_ranges_are_refused(given: tuple, why: str) -> None:
     with pytest.raises(LangTrackError, match=why):
         verdicts.give(*given)
     assert len(verdicts) == 0
-
-
-# --- the queue ---------------------------------------------------------------------------------------------
-
-
-def row(frame: int, shift: float | None, language: float = 0.9, tracker: float = 0.9) -> Row:
-    """The tracker's box is ``shift`` pixels beside the language's, or not there at all."""
-    box = np.array([10.0, 10, 30, 30])
-    other = None if shift is None else box + np.array([shift, 0, shift, 0])
-    return Row(
-        frame,
-        frame / 25,
-        decided("language"),
-        BranchBox(box, language),
-        BranchBox(box, language),
-        BranchBox(other, tracker),
-    )
-
-
-def test_disagreement_rises_with_distance_and_with_both_confidences() -> None:
-    agreeing, near, far, unsure = row(0, 0), row(1, 5), row(2, 40), row(3, 40, tracker=0.1)
-    scores = [disagreement(one).score for one in (agreeing, near, unsure, far)]
-    assert scores == sorted(scores) and scores[0] == 0 and len(set(scores)) == 4
-    assert disagreement(far).why == "both sure, at different places"
-    assert disagreement(row(4, None)) == (4, pytest.approx(0.75 * 0.9), "only the language sees it")
-    alone = Row(5, 0.2, decided("tracker"), BranchBox(None, 0.5), None, BranchBox(np.ones(4), 0.5))
-    assert 0 < disagreement(alone).score < 0.3
-    nothing = Row(
-        6, 0.2, decided(None, "lost"), BranchBox(None, 0.0), BranchBox(None, 0.1), BranchBox(None, 0.1)
-    )
-    assert disagreement(nothing).score == 0
-
-
-def test_the_queue_is_the_worst_first_and_never_neighbours() -> None:
-    rng = np.random.default_rng(0)
-    shifts = np.where(np.arange(1000) // 100 == 4, 14 + rng.uniform(0, 5, 1000), rng.uniform(0, 12, 1000))
-    run = Run({}, [row(k, float(s)) for k, s in enumerate(shifts)], {})
-    queue = review_queue(run, limit=20)
-    assert len(queue) == 20
-    assert [d.score for d in queue] == sorted((d.score for d in queue), reverse=True)
-    assert queue[0].frame == int(np.argmax(shifts))
-    gap = 1000 // 80
-    frames = sorted(d.frame for d in queue)
-    assert all(b - a >= gap for a, b in itertools.pairwise(frames))
-    assert sum(400 <= frame < 500 for frame in frames) < 10  # not one bad stretch alone
-
-
-def test_judged_frames_and_their_neighbours_are_left_out() -> None:
-    run = Run({}, [row(k, 20) for k in range(100)], {})
-    done = range(0, 60)
-    frames = [d.frame for d in review_queue(run, limit=5, apart=10, exclude=done)]
-    assert len(frames) == 4 and min(frames) >= 69
-    assert review_queue(run, limit=5, apart=1, exclude=range(100)) == []
-
-
-def test_frames_without_disagreement_are_not_proposed() -> None:
-    assert review_queue(Run({}, [row(k, 0) for k in range(50)], {})) == []
-    nearly = Run({}, [row(k, 5) for k in range(50)], {})  # boxes with an IoU of 0.6
-    assert review_queue(nearly) == [] and not any(map(differ, nearly.rows))
-    apart = Run({}, [row(0, 0), row(1, 40), row(2, None)], {})
-    assert list(map(differ, apart.rows)) == [False, True, True]
-    assert review_queue(Run({}, [], {})) == []
