@@ -106,6 +106,10 @@ export function judgeTool(player, server, { change }) {
 
   player.on("frame track range", describe);
   player.on("track", list);
+  player.on("target", () => {
+    queue.now = null;
+    find(".lt-queue").textContent = "";
+  });
   player.onAsk("next", nextDisagreement);
   player.onAsk("json", () => download("json"));
   player.onAsk("csv", () => download("csv"));
