@@ -315,11 +315,12 @@ def test_two_pages_do_not_disturb_each_other(events: PageEvents, clip: str, tmp_
     assert not bundles[0].exists() and bundles[1].exists() and Path(other).exists()
 
 
-def test_only_the_newest_run_is_kept(events: PageEvents, clip: str) -> None:
-    for _ in range(3):
-        follow(events, clip)
+def test_runs_before_the_newest_stay_in_a_list(events: PageEvents, clip: str) -> None:
+    for text in ("the car", "the slow car", "the red car"):
+        (*_, view) = follow(events, clip, text)
     (session,) = events.service.sessions.root.iterdir()
-    assert len(list(session.iterdir())) == 1
+    assert len(list(session.iterdir())) == 3
+    assert [one["targets"] for one in view.player["shelf"]] == [["the slow car"], ["the car"]]
 
 
 def test_an_upload_that_two_pages_use_stays_for_the_second(events: PageEvents, clip: str) -> None:

@@ -177,7 +177,7 @@ def test_a_bundle_opens_again_elsewhere(
     again = write_bundle(tmp_path / "again.zip", opened.project, video=opened.video)
     assert_same(open_bundle(again, tmp_path / "again").project, project)
     with zipfile.ZipFile(saved) as archive:
-        assert archive.read("verdicts/1.csv").decode().splitlines()[1] == "2,tracker,<script>"
+        assert archive.read("verdicts/1.csv").decode().splitlines()[1] == "2,tracker,<script>,"
 
 
 def test_what_cannot_be_saved(project: Project, tmp_path: Path, video: Path) -> None:
