@@ -82,8 +82,8 @@ def annotator(service: Service, me: Session, clip: Path) -> None:
     space = me.workspace
     assert space is not None
     space.what_if(1, {"every": 10, "rule": "language"})
-    space.judgement.give_verdict(1, 3, 9, "tracker", "a note")
-    space.judgement.queue(1)
+    space.judgement.judge(1, [{"first": 3, "last": 9, "verdict": "tracker", "note": "a note"}])
+    space.judgement.episodes(1)
     space.save_bundle(with_video=True, max_video_mb=100)
     done(service.correct(me, 1, 10, "the blue car", "", "backward"))
     space.undo(1)

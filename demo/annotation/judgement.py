@@ -41,12 +41,12 @@ class Judgement:
 
     # --- verdicts -------------------------------------------------------------------------------------------
 
-    def judge(self, number: int, changes: Sequence[Any]) -> dict[str, Any]:
+    def judge(self, number: int, changes: Any) -> dict[str, Any]:
         """Change the verdicts on ranges of frames, one after the other; all of the changes or none.
 
         Args:
-            changes: each with ``first``, ``last``, ``verdict`` and ``note`` as in `Verdicts.give`, or with
-                ``clear``; and, for verdicts that come back, ``run`` as in `Verdict`.
+            changes: a list. Each has ``first``, ``last``, and ``verdict`` and ``note`` as in `Verdicts.give`
+                or ``clear``; and, for verdicts that come back, ``run`` as in `Verdict`.
 
         Returns:
             What `verdicts_state` does.
@@ -67,8 +67,8 @@ class Judgement:
                     verdicts.clear(first, last)
                     continue
                 runs = target.run_keys()
-                if (run := change.get("run")) is not None:
-                    check_run_key(run)
+                if "run" in change:
+                    run = check_run_key(change["run"])
                     runs = dict.fromkeys(range(first, min(last, max(runs)) + 1), run)
                 verdicts.give(first, last, change.get("verdict"), change.get("note"), runs)
             target.verdicts = verdicts

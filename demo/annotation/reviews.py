@@ -247,10 +247,12 @@ def _check(side: Any, note: Any) -> None:
         raise LangTrackError(f"A note is a text of at most {MAX_NOTE} characters.")
 
 
-def check_run_key(run: Any) -> None:
-    """
+def check_run_key(run: Any) -> str:
+    """The key itself.
+
     Raises:
         LangTrackError: it is no short text.
     """
     if not isinstance(run, str) or len(run) > MAX_RUN_KEY:
         raise LangTrackError(f"The run of a verdict is a text of at most {MAX_RUN_KEY} characters.")
+    return run
