@@ -40,7 +40,7 @@ class Language(language.LanguageTrainer):
         torch.manual_seed(0)
         network, vocabulary = language.untrained()
         teacher = language.imagenet_backbone()
-        names = language.classifier_names(teacher)
+        names = language.classifier_names(teacher, args.data)
         super().__init__(network, vocabulary, teacher, names, recipe, settings, args.data, args.dev)
 
     def measure(self) -> dict[str, float]:

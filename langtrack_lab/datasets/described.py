@@ -49,6 +49,7 @@ def described_pictures(data: Path) -> dict[str, list[Picture]]:
         "persons": ("expressions.tsv", lambda: _coco(data, "persons", "boxes.json")),
         "saliency": ("expressions.tsv", lambda: _saliency(data / "saliency")),
         "refcoco": ("expressions.json", lambda: _refcoco(data / "refcoco")),
+        "captioned": ("expressions.json", lambda: _refcoco(data / "captioned")),
         "flickr": ("phrases.json", lambda: _phrases(data / "flickr")),
     }
     parts = {name: read() for name, (file, read) in readers.items() if (data / name / file).exists()}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from langtrack_core.video import read_picture
+from langtrack_core.masks import BoolMask
 
 from ..datasets import (
     Instance,
@@ -20,13 +20,13 @@ from ..datasets import (
     held_out_clips,
     saliency_pictures,
 )
+from ..datasets import Sequence as Clip
 from ..expressions.photos import AnnotatedObject
 from ..expressions.words import NOUNS, category_of
+from .image_cache import ImageCache, Rgb
 
-Rgb = NDArray[np.uint8]
-
-NameOf = Callable[[Rgb], tuple[str, ...]]
-"""Gives the names of the one thing in a picture, () when unsure."""
+NameOf = Callable[[str, Callable[[], Rgb]], tuple[str, ...]]
+"""Gives the names of the one thing in a picture, () when unsure: by `crop_key`, or by what the crop shows."""
 
 Similarity = Callable[[str, str], float]
 """Says how similar two expressions are, word by word, from -1 to 1."""
@@ -65,11 +65,27 @@ class AnnotatedImage:
     single_object: bool = False
 
 
-def _crop(rgb: Rgb, instance: Instance) -> Rgb:
+def crop_key(picture: Picture, index: int) -> str:
+    """What identifies an object of a training picture, wherever the folder lies."""
+    return f"{picture.path.parent.parent.name}/{picture.path.name}#{index}"
+
+
+def _crop(cache: ImageCache, picture: Picture, index: int) -> Rgb:
     """An object with a little of what is around it."""
-    x1, y1, x2, y2 = instance.box_xyxy.astype(int)
+    x1, y1, x2, y2 = picture.instances[index].box_xyxy.astype(int)
     pad_y, pad_x = (y2 - y1) // 8, (x2 - x1) // 8
-    return rgb[max(0, y1 - pad_y) : y2 + pad_y, max(0, x1 - pad_x) : x2 + pad_x]
+    return cache.rgb(picture.path)[max(0, y1 - pad_y) : y2 + pad_y, max(0, x1 - pad_x) : x2 + pad_x]
+
+
+def _mask_of(instance: Instance, rgb: Rgb, cache: ImageCache) -> BoolMask:
+    return cache.mask(instance.mask_path) if instance.mask_path else instance.mask(rgb.shape[:2])
+
+
+def training_clips(folder: Path) -> list[Clip]:
+    """The clips in DAVIS layout but for the held-out ones."""
+    clips = davis_sequences(folder)
+    held_out = held_out_clips(c.name for c in clips) if len(clips) > MIN_CLIPS else frozenset()
+    return [c for c in clips if c.name not in held_out]
 
 
 class PhotoSource:
@@ -79,7 +95,10 @@ class PhotoSource:
         name_of: gives further names for what a crop shows ("bald eagle" for a bird).
     """
 
-    def __init__(self, pictures: list[Picture], name_of: NameOf, similarity: Similarity) -> None:
+    def __init__(
+        self, pictures: list[Picture], name_of: NameOf, similarity: Similarity, cache: ImageCache
+    ) -> None:
+        self.cache = cache
         self.pictures = [p for p in pictures if any(i.has_mask for i in p.instances)]
         counts: dict[str, int] = {}
         for picture in self.pictures:
@@ -97,14 +116,12 @@ class PhotoSource:
         }
         self.names: dict[tuple[Path, int], tuple[str, ...]] = {}
         for picture in tqdm(self.pictures, "naming photos", leave=False, disable=None):
-            rgb = None
             for index, instance in enumerate(picture.instances):
                 category, (x1, y1, x2, y2) = instance.category, instance.box_xyxy.astype(int)
                 too_small = min(x2 - x1, y2 - y1) < MIN_NAMED_SIZE
                 if category == "person" or not instance.has_mask or too_small:
                     continue
-                rgb = read_picture(picture.path) if rgb is None else rgb
-                names = name_of(_crop(rgb, instance))
+                names = name_of(crop_key(picture, index), partial(_crop, cache, picture, index))
                 names = tuple(n for n in names if similarity(n, category) > MIN_NAME_SIMILARITY)
                 if names:
                     self.names[picture.path, index] = (*NOUNS.get(category, (category,)), *names)
@@ -121,7 +138,7 @@ class PhotoSource:
         return replace(image, objects=tuple(o for o in image.objects if o.category == category))
 
     def _read(self, picture: Picture) -> AnnotatedImage:
-        rgb = read_picture(picture.path)
+        rgb = self.cache.rgb(picture.path)
         objects = tuple(
             AnnotatedObject(
                 instance.category,
@@ -138,12 +155,13 @@ class PhotoSource:
 class PeopleSource:
     """Pictures where every person has a box, and nothing has a mask."""
 
-    def __init__(self, pictures: list[Picture]) -> None:
+    def __init__(self, pictures: list[Picture], cache: ImageCache) -> None:
+        self.cache = cache
         self.pictures = [p for p in pictures if 1 <= len(p.instances) <= 7]  # crowds are boxed loosely
 
     def draw(self, rng: np.random.Generator) -> AnnotatedImage:
         picture = self.pictures[rng.integers(len(self.pictures))]
-        rgb = read_picture(picture.path)
+        rgb = self.cache.rgb(picture.path)
         objects = tuple(
             AnnotatedObject("person", i.mask(rgb.shape[:2]), box_only=True) for i in picture.instances
         )
@@ -153,19 +171,19 @@ class PeopleSource:
 class ClipSource:
     """Frames of sequences with a mask and human sentences, but for the held-out clips."""
 
-    def __init__(self, folder: Path) -> None:
-        sequences = davis_sequences(folder)
-        held_out = held_out_clips(s.name for s in sequences) if len(sequences) > MIN_CLIPS else frozenset()
-        self.sequences = [s for s in sequences if s.name not in held_out]
+    def __init__(self, folder: Path, cache: ImageCache) -> None:
+        self.cache = cache
+        self.sequences = training_clips(folder)
 
     def draw(self, rng: np.random.Generator) -> AnnotatedImage:
         sequence = self.sequences[rng.integers(len(self.sequences))]
         i = int(rng.integers(len(sequence.frames)))
         category = category_of(sequence.expressions[0]) or sequence.name
-        mask = sequence.mask(i)
-        assert mask is not None  # DAVIS annotates every frame
+        path = sequence.masks[i]
+        assert path is not None  # DAVIS annotates every frame
+        mask = self.cache.mask(path)
         target = AnnotatedObject(category, mask, sentences=sequence.expressions, category_complete=False)
-        return AnnotatedImage(read_picture(sequence.frames[i]), (target,), single_object=True)
+        return AnnotatedImage(self.cache.rgb(sequence.frames[i]), (target,), single_object=True)
 
 
 class SalientSource:
@@ -176,29 +194,39 @@ class SalientSource:
     """
 
     def __init__(
-        self, folder: Path, name_of: NameOf, words: Sequence[str] = (), weak_names: float = 0.0
+        self,
+        folder: Path,
+        name_of: NameOf,
+        cache: ImageCache,
+        words: Sequence[str] = (),
+        weak_names: float = 0.0,
     ) -> None:
-        self.words, self.weak_names = words, weak_names
+        self.cache, self.words, self.weak_names = cache, words, weak_names
         self.pictures = saliency_pictures(folder)
         self.names_by_picture = [
-            name_of(_crop(read_picture(p.path), p.instances[0])) or UNNAMED for p in self.pictures
+            name_of(crop_key(p, 0), partial(_crop, cache, p, 0)) or UNNAMED for p in self.pictures
         ]
         self.names = sorted(set(self.names_by_picture) - {UNNAMED}) or [("zebra",)]
 
     def draw(self, rng: np.random.Generator) -> AnnotatedImage:
         index = int(rng.integers(len(self.pictures)))
         picture, names = self.pictures[index], self.names_by_picture[index]
-        rgb = read_picture(picture.path)
+        rgb = self.cache.rgb(picture.path)
         weak_name = bool(self.words) and rng.random() < self.weak_names
         if weak_name:
             names = (self.words[int(rng.integers(len(self.words)))],)
-        mask = picture.instances[0].mask(rgb.shape[:2])
+        mask = _mask_of(picture.instances[0], rgb, self.cache)
         target = AnnotatedObject(names[0], mask, names, weak_name=weak_name)
         return AnnotatedImage(rgb, (target,), single_object=True)
 
 
-DESCRIBED_SHARES = {"coco": 0.38, "persons": 0.24, "saliency": 0.08, "refcoco": 0.15, "flickr": 0.08}
-"""How often a described picture is of each part that is there; the rest are frames of clips."""
+DESCRIBED_SHARES = {
+    "coco": 0.32, "persons": 0.2, "saliency": 0.08, "refcoco": 0.14, "flickr": 0.07, "captioned": 0.12,
+}  # fmt: skip
+"""How often, against each other and `CLIPS_SHARE`, a described picture is of each part that is there."""
+
+CLIPS_SHARE = 0.07
+"""The same for frames of clips."""
 
 
 class DescribedSource:
@@ -208,8 +236,12 @@ class DescribedSource:
         sentences: of each described object of a known category, the category and one sentence.
     """
 
-    def __init__(self, data: Path, clips: ClipSource, categories: frozenset[str]) -> None:
+    def __init__(self, data: Path, clips: ClipSource, categories: frozenset[str], cache: ImageCache) -> None:
         self.parts, self.clips, self.categories = described_pictures(data), clips, categories
+        self.cache = cache
+        shares = [DESCRIBED_SHARES[name] for name in self.parts]
+        total = sum(shares) + CLIPS_SHARE
+        self.bounds = np.cumsum(shares) / total  # what is above the last one are frames of clips
         self.sentences = [
             (instance.category, sentence)
             for pictures in self.parts.values()
@@ -220,20 +252,21 @@ class DescribedSource:
         ]
 
     def draw(self, rng: np.random.Generator) -> AnnotatedImage:
-        chance = rng.random()
-        for name, pictures in self.parts.items():
-            chance -= DESCRIBED_SHARES[name]
-            if chance < 0:
-                return self._read(name, pictures[rng.integers(len(pictures))])
-        return self.clips.draw(rng)
+        part = int(np.searchsorted(self.bounds, rng.random(), side="right"))
+        if part == len(self.parts):
+            return self.clips.draw(rng)
+        name, pictures = list(self.parts.items())[part]
+        return self._read(name, pictures[rng.integers(len(pictures))])
 
     def _read(self, part: str, picture: Picture) -> AnnotatedImage:
-        rgb = read_picture(picture.path)
+        rgb = self.cache.rgb(picture.path)
         objects = tuple(
-            AnnotatedObject(i.category, i.mask(rgb.shape[:2]), sentences=i.sentences, box_only=not i.has_mask)
+            AnnotatedObject(
+                i.category, _mask_of(i, rgb, self.cache), sentences=i.sentences, box_only=not i.has_mask
+            )
             for i in picture.instances
         )
-        if part in ("refcoco", "flickr"):  # nobody looked for what they do not show
+        if part in ("refcoco", "flickr", "captioned"):  # nobody looked for what they do not show
             return AnnotatedImage(rgb, objects)
         if part == "saliency":
             return AnnotatedImage(rgb, objects, single_object=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +36,7 @@ from langtrack_core.weights.registry import SHIPPED
 
 from ..colours import COLOURS
 from ..datasets import davis_sequences
+from ..datasets.files import read_json
 from ..expressions.words import NOUNS
 from ..metrics.masks import mask_iou
 from . import (
@@ -55,6 +57,7 @@ from . import (
 from . import add_arguments as add_common_arguments
 from .annotated_images import NameOf, Rgb
 from .augment import jitter_mildly
+from .image_cache import ImageCache, bytes_per_worker
 from .language_samples import SampleStream
 from .losses import box_agreement, cross_entropy, dice_loss, distillation_loss, projection_loss
 from .words import SynonymSwap, init_word_heads, word_ids, word_similarity
@@ -66,6 +69,9 @@ SHAPE_SHARES = (0.06, 0.14, 0.12, 0.4, 0.28)
 
 MASK_STRIDE = 4
 """Pixels of the picture for one of a training mask, as in the network's own mask."""
+
+NAMES = "names.json"
+"""Beside the training folders: what the classifier called each crop, so that it need not look again."""
 
 MIN_NAME_PROBABILITY = 0.35
 """Least probability of ImageNet's classifier at which its name for a thing is used."""
@@ -96,7 +102,7 @@ class LanguageRecipe(LiteRecipe):
     rate: float = 8e-4
     classes_weight: float = 1.0
     queries: int = 4
-    described: float = 0.75
+    described: float = 0.6
     scenes: float = 0.06
     mosaics: float = 0.2
     weak_names: float = 0.25
@@ -146,7 +152,7 @@ def run(args: argparse.Namespace) -> int:
             load_branch(network, Path(args.init))
         network.to(context.device)
         teacher = imagenet_backbone().to(context.device)
-        names = classifier_names(teacher)
+        names = classifier_names(teacher, args.data)
         trainer = LanguageTrainer(network, vocabulary, teacher, names, recipe, settings, args.data, args.dev)
         if fit(trainer, settings, context) and context.is_main:
             print(f"{settings.out / BRANCH_FILES[0]}: {recipe.steps} steps")
@@ -177,16 +183,22 @@ def imagenet_backbone() -> Backbone:
     return backbone
 
 
-def classifier_names(backbone: Backbone) -> NameOf:
-    """What ImageNet calls the one thing in a picture, () when the classifier is not sure."""
+def classifier_names(backbone: Backbone, data: Path) -> NameOf:
+    """What ImageNet calls the one thing in a picture, () when the classifier is not sure.
+
+    Names stored in ``data/names.json``, as `pack` leaves them, are taken from there.
+    """
+    stored = read_json(data / NAMES, "names") if (data / NAMES).exists() else {}
     info = ImageNetInfo()
     names = [info.index_to_description(i, detailed=False).split(", ") for i in range(info.num_classes())]
     preprocessing = Preprocessing.lite((224, 224))
     device = backbone.eval().net.classifier.weight.device
 
     @torch.inference_mode()
-    def name_of(rgb: Rgb) -> tuple[str, ...]:
-        prob = backbone.net(preprocessing(rgb, device)).softmax(1)[0]
+    def name_of(key: str, crop: Callable[[], Rgb]) -> tuple[str, ...]:
+        if key in stored:
+            return tuple(stored[key])
+        prob = backbone.net(preprocessing(crop(), device)).softmax(1)[0]
         best = int(prob.argmax())
         return tuple(n.lower() for n in names[best][:2]) if prob[best] > MIN_NAME_PROBABILITY else ()
 
@@ -280,6 +292,7 @@ class LanguageTrainer(Trainer):
             data,
             name_of,
             word_similarity(vectors, vocabulary),
+            ImageCache(bytes_per_worker(settings.workers)),
             queries=recipe.queries,
             described=recipe.described,
             scenes=recipe.scenes,

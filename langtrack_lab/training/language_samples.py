@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from langtrack_core.masks import BoolMask, enclosing_box
+
 from ..datasets import coco_pictures, held_out_photos
 from ..expressions.photos import AnnotatedObject, describe_in_photo, name_with_noise
 from ..expressions.scenes import describe_in_scene
@@ -30,7 +32,8 @@ from .annotated_images import (
     SalientSource,
     Similarity,
 )
-from .augment import paste_object, random_crop, without_places
+from .augment import paste_object, random_crop, share_of, without_places
+from .image_cache import ImageCache
 
 SOURCE_SHARES = (0.44, 0.17, 0.17, 0.22)
 """How often a picture is one of the photos, the people, the clips and the salient objects."""
@@ -52,6 +55,16 @@ MANY_ABSENT = 40
 thing unlike all it shows is absent, too."""
 
 
+LONG_SENTENCE = 5
+"""Words of a sentence that hardly fits another thing of another photo."""
+
+RELATED = 0.3
+"""Share of the described pictures where two of the sentences become "A left of B" and "B right of A"."""
+
+MAX_RELATED_WORDS = 7
+"""Longest sentence that becomes part of one on two things."""
+
+
 class Query(NamedTuple):
     """A sentence and the object that it means; an object with an empty mask is not in the picture."""
 
@@ -64,6 +77,7 @@ class SampleStream:
 
     Args:
         data: folder with coco/, persons/, davis/ and saliency/.
+        cache: of the pictures read.
         queries: sentences a picture.
         described: share of pictures with sentences that people wrote, where there are some.
         scenes: share of rendered pictures.
@@ -76,6 +90,7 @@ class SampleStream:
         data: Path,
         name_of: NameOf,
         similarity: Similarity,
+        cache: ImageCache,
         *,
         queries: int = 4,
         described: float = 0.0,
@@ -87,11 +102,11 @@ class SampleStream:
         self.similarity = similarity
         held_out = held_out_photos(data / "refcoco")
         photos = [p for p in coco_pictures(data / "coco") if p.path.name not in held_out]
-        self.photos = PhotoSource(photos, name_of, similarity)
-        self.people = PeopleSource(coco_pictures(data / "persons", "boxes.json"))
-        self.clips = ClipSource(data / "davis")
-        self.salient = SalientSource(data / "saliency", name_of, words, weak_names)
-        self.described = DescribedSource(data, self.clips, frozenset(self.photos.categories))
+        self.photos = PhotoSource(photos, name_of, similarity, cache)
+        self.people = PeopleSource(coco_pictures(data / "persons", "boxes.json"), cache)
+        self.clips = ClipSource(data / "davis", cache)
+        self.salient = SalientSource(data / "saliency", name_of, cache, words, weak_names)
+        self.described = DescribedSource(data, self.clips, frozenset(self.photos.categories), cache)
         self.queries, self.scenes, self.mosaics = queries, scenes, mosaics
         self.described_share = described if self.described.parts else 0.0
 
@@ -108,9 +123,12 @@ class SampleStream:
         return rgb, [queries[i % len(queries)] for i in range(self.queries)]
 
     def _described(self, rng: np.random.Generator, size_hw: tuple[int, int]) -> tuple[Rgb, list[Query]]:
-        """A picture as it is, nothing pasted into it, and sentences that people wrote."""
-        image = random_crop(self.described.draw(rng), rng, size_hw)
-        objects = [o for o in image.objects if o.sentences and o.mask.mean() >= MIN_DESCRIBED_SHARE]
+        """Photos as they are, one or several side by side, and sentences that people wrote."""
+        if rng.random() < self.mosaics:
+            image = self.described_mosaic(rng, size_hw)
+        else:
+            image = random_crop(self.described.draw(rng), rng, size_hw)
+        objects = [o for o in image.objects if o.sentences and share_of(o.mask) >= MIN_DESCRIBED_SHARE]
         queries: list[Query] = []
         rounds = [[Query(str(s), o) for s in rng.permutation(o.sentences)] for o in objects]
         # Another object first, then another sentence: they teach what tells one from its neighbours.
@@ -118,6 +136,8 @@ class SampleStream:
             same_turn = [sentences[turn] for sentences in rounds if turn < len(sentences)]
             queries += [same_turn[i] for i in rng.permutation(len(same_turn))]
         queries = queries[: self.queries]
+        if rng.random() < RELATED:
+            queries = relate(rng, queries)
         absent = self._absent_described(rng, image) if rng.random() < ABSENT_IN_DESCRIBED else None
         if absent and queries:
             nothing = AnnotatedObject("", np.zeros(size_hw, bool))
@@ -154,7 +174,7 @@ class SampleStream:
             pastes = int(rng.choice(3, p=(0.35, 0.4, 0.25)))
         for _ in range(pastes):
             image = paste_object(image, rng, self._companion(rng, image))
-        objects = [o for o in image.objects if o.mask.mean() >= MIN_OBJECT_SHARE]
+        objects = [o for o in image.objects if share_of(o.mask) >= MIN_OBJECT_SHARE]
         order = list(rng.permutation(len(objects)))
         queries: list[Query] = []
         for i in (order * self.queries)[: 3 * self.queries]:
@@ -194,26 +214,43 @@ class SampleStream:
         Half of the time the others are of the first one's kind. A thing is asked for only when no other
         picture can hold one of its kind unknown.
         """
-        rows, columns = ((1, 2), (2, 1), (2, 2))[rng.choice(3, p=(0.35, 0.15, 0.5))]
-        height, width = size_hw[0] // rows, size_hw[1] // columns
+        rows, columns = _random_grid(rng)
         images = [self._random_image(rng)]
         for _ in range(rows * columns - 1):
             companion = rng.random() < 0.5
             images.append(self._companion(rng, images[0]) if companion else self._random_image(rng))
-        images = [random_crop(image, rng, (height, width)) for image in images]
-        rgb, objects = np.zeros((*size_hw, 3), np.uint8), []
-        for i, image in enumerate(images):
-            top, left = i // columns * height, i % columns * width
-            tile = np.s_[top : top + height, left : left + width]
-            rgb[tile] = image.rgb
+        rgb, images = _side_by_side(images, rng, size_hw, columns)
+        objects = []
+        for image in images:
             for thing in image.objects:
-                mask = np.zeros(size_hw, bool)
-                mask[tile] = thing.mask
                 clear = all(self.kind_is_known(other, thing) for other in images if other is not image)
                 sentences = without_places(thing.sentences)
-                objects.append(replace(thing, mask=mask, sentences=sentences, ambiguous=not clear))
+                objects.append(replace(thing, sentences=sentences, ambiguous=not clear))
         absent = frozenset.intersection(*(image.absent for image in images))
         return AnnotatedImage(rgb, tuple(objects), absent, all(image.single_object for image in images))
+
+    def described_mosaic(self, rng: np.random.Generator, size_hw: tuple[int, int]) -> AnnotatedImage:
+        """Two or four described pictures side by side: small things, which whole photos rarely describe.
+
+        A sentence stays when it fits nothing in the other pictures, or is so long that it hardly can.
+        """
+        rows, columns = _random_grid(rng)
+        images = [self.described.draw(rng) for _ in range(rows * columns)]
+        rgb, images = _side_by_side(images, rng, size_hw, columns)
+        objects = []
+        for image in images:
+            others = [other for other in images if other is not image]
+            for thing in image.objects:
+                kind = thing.category
+                sentences = tuple(
+                    sentence
+                    for sentence in without_places(thing.sentences)
+                    if len(sentence.split()) >= LONG_SENTENCE
+                    or all(self._surely_absent(other, kind, kind or sentence) for other in others)
+                )
+                objects.append(replace(thing, sentences=sentences))
+        absent = frozenset.intersection(*(image.absent for image in images))
+        return AnnotatedImage(rgb, tuple(objects), absent)
 
     def kind_is_known(self, image: AnnotatedImage, thing: AnnotatedObject) -> bool:
         """Whether all of this one's kind in an image are annotated; of the kind "object" is everything."""
@@ -259,3 +296,76 @@ class SampleStream:
             return False
         well_known = image.single_object or len(image.absent) > MANY_ABSENT
         return well_known and all(self.similarity(text, name) < MAX_FOREIGN_SIMILARITY for text in texts)
+
+
+# --- pictures side by side ---------------------------------------------------------------------------------
+
+
+def _random_grid(rng: np.random.Generator) -> tuple[int, int]:
+    """Rows and columns."""
+    return ((1, 2), (2, 1), (2, 2))[rng.choice(3, p=(0.35, 0.15, 0.5))]
+
+
+def _side_by_side(
+    images: list[AnnotatedImage], rng: np.random.Generator, size_hw: tuple[int, int], columns: int
+) -> tuple[Rgb, list[AnnotatedImage]]:
+    """The picture of all, and each again with its masks where it stands there."""
+    height, width = size_hw[0] // (len(images) // columns), size_hw[1] // columns
+    rgb, placed = np.zeros((*size_hw, 3), np.uint8), []
+    for i, image in enumerate(images):
+        image = random_crop(image, rng, (height, width))
+        top, left = i // columns * height, i % columns * width
+        tile = np.s_[top : top + height, left : left + width]
+        rgb[tile] = image.rgb
+        objects = []
+        for thing in image.objects:
+            mask = np.zeros(size_hw, bool)
+            mask[tile] = thing.mask
+            objects.append(replace(thing, mask=mask))
+        placed.append(replace(image, objects=tuple(objects)))
+    return rgb, placed
+
+
+# --- sentences on two things -------------------------------------------------------------------------------
+
+
+def relate(rng: np.random.Generator, queries: list[Query]) -> list[Query]:
+    """Two of the sentences made into "A left of B" and "B right of A", each for its own first thing.
+
+    Both have the same words but for the relation, so that only their order tells what is meant. The queries
+    as they are where no two things are related.
+    """
+    short = [q for q in queries if len(q.sentence.split()) <= MAX_RELATED_WORDS and q.target.mask.any()]
+    for i in rng.permutation(len(short)):
+        a = short[i]
+        b = next((q for q in short if q.target is not a.target), None)
+        phrases = b and relation(rng, a.target.mask, b.target.mask)
+        if b is None or not phrases:
+            continue
+        pair = [
+            Query(f"{one.sentence} {phrase} {_with_article(other.sentence)}", one.target)
+            for one, other, phrase in ((a, b, phrases[0]), (b, a, phrases[1]))
+        ]
+        return [*pair, *(q for q in queries if q is not a and q is not b)]
+    return queries
+
+
+def relation(rng: np.random.Generator, a: BoolMask, b: BoolMask) -> tuple[str, str] | None:
+    """How the first thing stands to the second, and the second to the first; None when nothing is clear."""
+    (h, w), box_a, box_b = a.shape, enclosing_box(a), enclosing_box(b)
+    assert box_a is not None and box_b is not None
+    (ax, ay), (bx, by) = ((box[:2] + box[2:]) / 2 / (w, h) for box in (box_a, box_b))
+    gap = (np.maximum(box_a[:2], box_b[:2]) - np.minimum(box_a[2:], box_b[2:])) / (w, h)
+    choices: list[tuple[str, str]] = []
+    if abs(ax - bx) > 0.12 and abs(ax - bx) > abs(ay - by):
+        sides = ("left of", "right of") if ax < bx else ("right of", "left of")
+        choices += [sides, ("to the " + sides[0], "to the " + sides[1])]
+    if abs(ay - by) > 0.15 and abs(ay - by) > 1.3 * abs(ax - bx):
+        choices.append(("above", "below") if ay < by else ("below", "above"))
+    if gap.max() < 0.05:
+        choices += [(near, near) for near in ("next to", "beside", "near")]
+    return choices[rng.integers(len(choices))] if choices else None
+
+
+def _with_article(sentence: str) -> str:
+    return sentence if sentence.split()[0] in ("the", "a", "an") else f"the {sentence}"

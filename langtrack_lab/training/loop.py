@@ -2,7 +2,7 @@
 
 Where a run is stands in one file, ``OUT/checkpoint.pt``: network, optimiser, averages, best figure and the
 number of steps done. The schedule, the position in the data and everything random follow from that number
-and the seed, so there is no other state to save.
+and the seed, so there is no other state to save; but for a run by the clock, whose seconds are kept, too.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Trainer(ABC):
     def optimiser(self) -> torch.optim.Optimizer:
         """Over all that is trained. A group's ``rate_scale`` multiplies the learning rate (1 without)."""
 
-    def rate(self, step: int) -> float:
+    def rate(self, step: float) -> float:
+        """Learning rate at a step; by the clock, at the step that the time gone stands for."""
         return cosine_rate(step, self.recipe.steps, self.recipe.rate, min(100, self.recipe.steps // 10))
 
     def train_mode(self) -> None:
@@ -108,8 +109,9 @@ def fit(
 ) -> bool:
     """Train, or go on from the checkpoint in ``settings.out``.
 
-    Leaves the weights of the last step there and, when something was measured, those of the best figure in
-    ``best``. On SIGTERM or SIGINT it saves after the step at hand and ends.
+    Leaves the weights there, as they are at every checkpoint and at last, and, when something was measured,
+    those of the best figure in ``best``. On SIGTERM or SIGINT it saves after the step at hand and ends. With
+    ``settings.minutes`` the schedule goes by the clock, and the run ends when they are over.
 
     Returns:
         Whether the run has come to its end; False when a signal stopped it.
@@ -125,9 +127,9 @@ def fit(
             f"A batch of {recipe.batch} cannot be shared by {context.size} processes: "
             f"give --batch {context.size}, or a multiple of it."
         )
-    with StopSignal() as stop, _deterministic_cudnn():
+    with StopSignal() as stop, _gpu_arithmetic():
         run = _Run(trainer, settings, context)
-        steps = range(run.step, recipe.steps)
+        steps = range(run.step, recipe.steps if run.position < recipe.steps else run.step)
         batches = StepBatches(trainer.sample, trainer.collate, steps, recipe.batch, context)
         loader = PrefetchLoader(batches, settings.workers)
         smoothed: dict[str, float] = {}
@@ -151,10 +153,10 @@ def fit(
                     bar.set_postfix({k: f"{v:.3f}" for k, v in smoothed.items()}, refresh=False)
                     logger.scalars("loss", {**losses, "sum": sum(losses.values())}, run.step)
                     logger.scalars("run", {"rate": run.optimiser.param_groups[-1]["lr"]}, run.step)
-                stopped, last = context.any(bool(stop)), run.step == recipe.steps
+                stopped, last = context.any(bool(stop)), context.any(run.position >= recipe.steps)
                 measuring = last or (run.step % settings.measure_every == 0 and not stopped)
                 if is_main and (measuring or stopped or run.step % settings.save_every == 0):
-                    figures = run.save(measuring, export=measuring or stopped)
+                    figures = run.save(measuring)
                     waiting = loader.waiting_share()
                     logger.scalars("dev", figures, run.step)
                     logger.scalars("run", {"waiting for data": waiting}, run.step)
@@ -166,19 +168,27 @@ def fit(
                     if is_main:
                         bar.write(f"Stopped after step {run.step}; the same command goes on from there.")
                     return False
+                if last:
+                    break
         context.barrier()  # the other processes wait for the files of the main one
         return True
 
 
 @contextmanager
-def _deterministic_cudnn() -> Iterator[None]:
-    """Convolutions on a GPU give the same result every time, as a resumed run needs; only in here."""
-    before = torch.backends.cudnn.deterministic
+def _gpu_arithmetic() -> Iterator[None]:
+    """On a GPU: convolutions that give the same result every time, as a resumed run needs, and products of
+    float32 in TF32; only in here.
+
+    cuDNN does not try its algorithms out: with five shapes of pictures that took the first 130 s on an H200.
+    """
+    before = torch.backends.cudnn.deterministic, torch.get_float32_matmul_precision()
     torch.backends.cudnn.deterministic = True
+    torch.set_float32_matmul_precision("high")
     try:
         yield
     finally:
-        torch.backends.cudnn.deterministic = before
+        torch.backends.cudnn.deterministic = before[0]
+        torch.set_float32_matmul_precision(before[1])
 
 
 class _Objective(nn.Module):
@@ -203,10 +213,11 @@ class _Run:
             synchronise_batch_norms(trainer.network)
         self.optimiser = trainer.optimiser()
         self.average = WeightAverage(trainer.network, self.recipe.ema)
-        self.step, self.best = 0, -math.inf
+        self.step, self.best, self.seconds = 0, -math.inf, 0.0
         self.checkpoint = settings.out / CHECKPOINT
         if self.checkpoint.exists():
             self._load()
+        self.started = time.monotonic()
         self.objective: nn.Module = _Objective(trainer)
         if context.size > 1:
             with warnings.catch_warnings():  # the argument has another name in the newest PyTorch alone
@@ -214,11 +225,20 @@ class _Run:
                 # Buffers need no copying: synchronised batch norms keep the same statistics everywhere.
                 self.objective = DistributedDataParallel(self.objective, broadcast_buffers=False)
 
+    @property
+    def position(self) -> float:
+        """How far the run is, in steps: those done, or, by the clock, as many as the time that is gone."""
+        minutes, steps = self.settings.minutes, self.recipe.steps
+        if minutes is None:
+            return self.step
+        gone = (self.seconds + time.monotonic() - self.started) / (60 * minutes)
+        return max(self.step, min(1.0, gone) * steps) if self.step else 0
+
     def learn(self, batch: Any) -> dict[str, float]:
         """One step; gives the terms of the loss over the global batch."""
         # What a network draws by itself depends on the step alone, so that a resumed run draws the same.
         torch.manual_seed((self.settings.seed << 32) + self.step * self.context.size + self.context.rank)
-        rate = self.trainer.rate(self.step)
+        rate = self.trainer.rate(self.position)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group.get("rate_scale", 1.0)
         bfloat16 = self.recipe.precision == "bfloat16"
@@ -240,15 +260,14 @@ class _Run:
         self.step += 1
         return values
 
-    def save(self, measuring: bool, export: bool) -> dict[str, float]:
+    def save(self, measuring: bool) -> dict[str, float]:
         """Write checkpoint and weights; give the figures, if it is time to measure."""
         trainer, out = self.trainer, self.settings.out
         figures: dict[str, float] = {}
         out.mkdir(parents=True, exist_ok=True)
         with self.average.applied(trainer.network):
             trainer.network.eval()
-            if export:
-                trainer.export(out)
+            trainer.export(out)
             if measuring:
                 figures = trainer.measure()
             mean = float(sum(figures.values()) / len(figures)) if figures else -math.inf
@@ -262,6 +281,7 @@ class _Run:
             "average": self.average.state_dict(),
             "step": self.step,
             "best": self.best,
+            "seconds": self.seconds + time.monotonic() - self.started,
             "recipe": json.dumps(self._fixed_settings()),
         }
         save_checkpoint(state, self.checkpoint)
@@ -298,4 +318,4 @@ class _Run:
         self.trainer.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.average.load_state_dict(state["average"])
-        self.step, self.best = state["step"], state["best"]
+        self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]

@@ -351,7 +351,7 @@ class PaperTrainer(Trainer):
     def optimiser(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.network.parameters(), lr=self.recipe.rate)
 
-    def rate(self, step: int) -> float:
+    def rate(self, step: float) -> float:
         return self.recipe.rate
 
     def train_mode(self) -> None:

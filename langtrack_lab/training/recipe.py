@@ -58,6 +58,8 @@ class Settings:
         out: folder of the checkpoint, the weights and TensorBoard's files.
         workers: processes that prepare data.
         save_every, measure_every: steps between checkpoints, and between measurements on the dev set.
+        minutes: length of the run by the clock, for a machine that is lent: the rate falls with the time, and
+            the run ends with it, or after the recipe's steps if these come first.
     """
 
     out: Path
@@ -65,6 +67,7 @@ class Settings:
     workers: int = 1
     save_every: int = 200
     measure_every: int = 200
+    minutes: float | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +76,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, help="folder for checkpoint and weights; the run goes on there"
     )
     parser.add_argument("--steps", type=int, help="length of the whole run")
+    parser.add_argument(
+        "--minutes", type=float, help="length of the whole run by the clock, if that ends before --steps"
+    )
     parser.add_argument("--batch", type=int, help="samples a step, over all processes")
     parser.add_argument("--rate", type=float, help="highest learning rate")
     parser.add_argument("--precision", choices=["bfloat16", "float32"])
@@ -96,9 +102,11 @@ def settings_of(args: argparse.Namespace, recipe: R) -> tuple[R, Settings]:
     for name in ("steps", "batch", "rate"):
         if flags[name] is not None and flags[name] <= 0:
             raise LangTrackError(f"--{name} must be over 0, got {flags[name]}.")
+    if args.minutes is not None and not 0 < args.minutes < math.inf:
+        raise LangTrackError(f"--minutes must be over 0, got {args.minutes:g}.")
     if args.every < 1 or args.workers < 0 or args.seed < 0:
         raise LangTrackError("--every must be 1 or more, --workers and --seed 0 or more.")
-    return recipe, Settings(args.out, args.seed, args.workers, args.every, args.every)
+    return recipe, Settings(args.out, args.seed, args.workers, args.every, args.every, args.minutes)
 
 
 def adamw(
@@ -113,7 +121,7 @@ def adamw(
     return torch.optim.AdamW(groups, lr=recipe.rate, weight_decay=recipe.weight_decay, betas=betas)
 
 
-def cosine_rate(step: int, steps: int, peak: float, warm_up: int = 100, floor: float = 0.01) -> float:
+def cosine_rate(step: float, steps: int, peak: float, warm_up: int = 100, floor: float = 0.01) -> float:
     """Learning rate at ``step`` of ``steps``: linear warm-up, then half a cosine down to ``floor * peak``."""
     if step < warm_up:
         return peak * (step + 1) / warm_up

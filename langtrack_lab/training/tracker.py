@@ -42,15 +42,12 @@ from . import (
     tune_malloc,
 )
 from . import add_arguments as add_common_arguments
+from .image_cache import ImageCache, bytes_per_worker
 from .losses import anchor_box_loss, anchor_class_loss, cross_entropy, dice_loss
 from .tracker_crops import CELLS, mask_windows, valid_cells
-from .tracker_pairs import ImageCache, PairSampler, TrackerPair
+from .tracker_pairs import PairSampler, TrackerPair
 
 WEIGHTS = "siammask-lite.safetensors"
-
-CACHE_BYTES = 2_500_000_000
-"""Bytes of decoded pictures and masks that all data workers keep together: the project's own training set
-fits into it, and a pair is made twice as fast from the memory as from JPEG."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ class TrackerTrainer(Trainer):
         self.network = network
         self.recipe: TrackerRecipe = recipe
         self._freeze()
-        cache = ImageCache(CACHE_BYTES // max(1, settings.workers))
+        cache = ImageCache(bytes_per_worker(settings.workers))
         self.pairs = PairSampler(data, settings.seed, cache)
 
     def _freeze(self) -> None:

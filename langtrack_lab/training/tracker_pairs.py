@@ -6,8 +6,6 @@ Coordinates inside a search crop are pixels from its middle, like the anchors.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,26 +13,24 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from langtrack_core.geometry import FloatArray, xyxy_to_cxcywh
 from langtrack_core.masks import BoolMask, enclosing_box
 from langtrack_core.siammask.anchors import ANCHORS_CXCYWH
 from langtrack_core.siammask.network import SEARCH_SIZE, TEMPLATE_SIZE
-from langtrack_core.video import read_picture
 
 from ..datasets import (
     Instance,
     Picture,
     Sequence,
     coco_pictures,
-    davis_sequences,
     saliency_pictures,
 )
-from ..truth.mask_files import read_mask
 from . import augment
+from .annotated_images import training_clips
 from .augment import Rgb
+from .image_cache import ImageCache
 from .tracker_crops import anchor_labels, crop_matrix, draw_mask_cells, no_mask_cells, warp, warped_box
 
 
@@ -101,37 +97,6 @@ class TrackerPair(NamedTuple):
 # --- views -------------------------------------------------------------------------------------------------
 
 
-class ImageCache:
-    """Decoded pictures and masks; the one that was not used for longest goes first.
-
-    Args:
-        max_bytes: of all arrays together. Every data worker fills a cache of its own.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes, self.bytes = max_bytes, 0
-        self.arrays: OrderedDict[tuple[str, Path], NDArray] = OrderedDict()
-
-    def rgb(self, path: Path) -> Rgb:
-        return self._array("rgb", path, read_picture)
-
-    def mask(self, path: Path) -> BoolMask:
-        return self._array("mask", path, lambda path: read_mask(path).mask)
-
-    def _array(self, kind: str, path: Path, read: Callable[[Path], NDArray]) -> NDArray:
-        key = kind, path
-        if key not in self.arrays:
-            array = read(path)
-            array.flags.writeable = False  # it is lent to many pairs
-            self.arrays[key] = array
-            self.bytes += array.nbytes
-            while self.bytes > self.max_bytes:
-                self.bytes -= self.arrays.popitem(last=False)[1].nbytes
-            return array
-        self.arrays.move_to_end(key)
-        return self.arrays[key]
-
-
 @dataclass(frozen=True)
 class View:
     """One object in one picture."""
@@ -163,7 +128,7 @@ class PairSampler:
 
     def __init__(self, folder: Path, seed: int, cache: ImageCache, recipe: PairRecipe | None = None) -> None:
         self.recipe, self.seed, self.cache = recipe or PairRecipe(), seed, cache
-        self.clips = davis_sequences(folder / "davis")
+        self.clips = training_clips(folder / "davis")
         self.photos = {
             "coco": _usable(coco_pictures(folder / "coco")),
             "persons": _usable(coco_pictures(folder / "persons", "boxes.json")),

@@ -83,7 +83,7 @@ def language_trainer(data: Path, out: Path, **recipe) -> tuple[LanguageTrainer, 
     network = LiteDMN(words, classes, LiteConfig(channels=16, hidden=16, filters=2, skip8=8, skip4=8))
     settings = Settings(out, seed=5, workers=0, save_every=2, measure_every=1000)
     small = LanguageRecipe(**{"steps": 4, "batch": 4, "queries": 1, "precision": "float32"} | recipe)
-    vocabulary, name_of = Vocabulary(WORDS, "plain"), lambda rgb: ("disc",)
+    vocabulary, name_of = Vocabulary(WORDS, "plain"), lambda key, crop: ("disc",)
     return LanguageTrainer(network, vocabulary, Backbone(), name_of, small, settings, data), settings
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,16 +14,19 @@ from safetensors.torch import load_file
 from tiny_training import WORDS, language_trainer, recorded, tensorboard_content, write_data
 
 from langtrack_core.cli import main
+from langtrack_core.dmn.lite import Backbone
 from langtrack_core.dmn.segmenter import LITE_SHAPES_HW
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.types import LangTrackError
+from langtrack_core.video import read_picture
 from langtrack_lab.datasets import held_out_clips
 from langtrack_lab.expressions.photos import AnnotatedObject
-from langtrack_lab.training import fit
+from langtrack_lab.training import fit, pack
 from langtrack_lab.training import language as training
-from langtrack_lab.training.annotated_images import UNNAMED, AnnotatedImage, ClipSource
+from langtrack_lab.training.annotated_images import UNNAMED, AnnotatedImage, training_clips
 from langtrack_lab.training.augment import paste_object, random_crop, shift_hue
-from langtrack_lab.training.language_samples import SampleStream
+from langtrack_lab.training.image_cache import ImageCache
+from langtrack_lab.training.language_samples import Query, SampleStream, relate, relation
 from langtrack_lab.training.losses import box_agreement, projection_loss
 from langtrack_lab.training.words import MAX_WORDS, SynonymSwap, word_ids
 
@@ -95,7 +99,7 @@ def data(tmp_path_factory):
 
 
 def test_samples_are_seeded_and_have_the_promised_form(data):
-    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: 0.0)
+    stream = SampleStream(data, lambda key, crop: ("disc",), lambda a, b: 0.0, ImageCache(10**8))
     first = [stream.draw(np.random.default_rng((5, i)), WIDE) for i in range(12)]
     again = [stream.draw(np.random.default_rng((5, i)), WIDE) for i in range(12)]
     for (rgb, queries), (same_rgb, same_queries) in zip(first, again, strict=True):
@@ -106,18 +110,116 @@ def test_samples_are_seeded_and_have_the_promised_form(data):
     assert {mask.shape for mask in masks} == {WIDE} and np.mean([mask.any() for mask in masks]) > 0.4
 
 
-def test_described_pictures_are_asked_by_what_people_wrote(data, tmp_path):
+@pytest.fixture
+def described(data, tmp_path):
+    """The tree with two sentences for each disc of coco and persons."""
     tree = shutil.copytree(data, tmp_path / "data")
     lines = [f"{i}.jpg\t{i}\t{text}" for i in range(4) for text in ("the round one", "a red frisbee")]
     for part in ("coco", "persons"):
         (tree / part / "expressions.tsv").write_text("\n".join(lines) + "\n")
-    stream = SampleStream(tree, lambda rgb: ("disc",), lambda a, b: 1.0, described=1.0)
+    return tree
+
+
+def described_stream(tree, **settings):
+    cache = ImageCache(10**8)
+    return SampleStream(tree, lambda key, crop: ("disc",), lambda a, b: 1.0, cache, described=1.0, **settings)
+
+
+def test_described_pictures_are_asked_by_what_people_wrote(described):
+    tree = described
+    stream = described_stream(tree, mosaics=0.0)
     drawn = [stream.draw(np.random.default_rng((7, i)), WIDE) for i in range(16)]
     queries = [query for _, some in drawn for query in some]
     clips = set(stream.clips.sequences[0].expressions)
     assert {q.sentence for q in queries} <= {"the round one", "a red frisbee"} | clips
     assert all(len(some) == 4 for _, some in drawn) and all(q.target.mask.any() for q in queries)
     assert {True, False} == {q.target.box_only for q in queries}
+
+
+def test_in_mosaics_of_described_things_long_sentences_stay(described):
+    """Every picture may show another disc, so that "the round one" does not single one out."""
+    texts = [f"{i}.jpg\t{i}\tthe round one in picture number {i}" for i in range(4)]
+    for part in ("coco", "persons"):
+        with (described / part / "expressions.tsv").open("a") as lines:
+            lines.write("\n".join(texts) + "\n")
+    stream = described_stream(described, mosaics=1.0)
+    for seed in range(8):
+        rgb, queries = stream.draw(np.random.default_rng(seed), WIDE)
+        assert rgb.shape == (*WIDE, 3)
+        for sentence, target in queries:
+            assert len(sentence.split()) >= 5
+            if target.mask.sum() > 100 and not target.box_only:
+                red, green, _ = rgb[target.mask].mean(0)
+                assert red > 1.5 * green
+
+
+def test_two_things_that_are_related_are_told_by_the_order_of_words():
+    left = Query("a dog", AnnotatedObject("dog", block(5, 20, 30, 30)))
+    right = Query("man in red", AnnotatedObject("person", block(80, 25, 30, 30)))
+    pairs = [relate(np.random.default_rng(seed), [left, right]) for seed in range(8)]
+    sentences = {query.sentence: query.target for pair in pairs for query in pair}
+    assert sentences["a dog left of the man in red"] is left.target
+    assert sentences["man in red to the right of a dog"] is right.target
+    assert all(len(pair) == 2 for pair in pairs) and not any("above" in s for s in sentences)
+    again = Query("the animal", left.target)
+    assert relate(np.random.default_rng(0), [left, again]) == [left, again]  # one thing is beside nothing
+
+
+def test_relations_are_said_where_they_are_clear():
+    def said(a, b):
+        return {relation(np.random.default_rng(seed), a, b) for seed in range(30)}
+
+    far = said(block(5, 5, 20, 10), block(10, 65, 20, 10))
+    assert far == {("above", "below")}
+    near = said(block(40, 30, 20, 20), block(61, 30, 20, 20))
+    assert ("left of", "right of") in near and ("next to", "next to") in near
+    assert said(block(0, 0, 20, 20), block(90, 50, 20, 20)) <= {
+        ("left of", "right of"), ("to the left of", "to the right of"), ("above", "below"),
+    }  # fmt: skip
+    assert said(block(40, 20, 40, 40), block(45, 25, 30, 30)) == {
+        (near, near) for near in ("next to", "beside", "near")
+    }
+
+
+def test_a_packed_folder_trains_as_the_original_and_is_smaller(described, tmp_path, monkeypatch):
+    packed = tmp_path / "packed"
+    monkeypatch.setattr(pack, "imagenet_backbone", Backbone)
+    (described / "tld").mkdir()
+    (described / "tld" / "clip.mpg").write_bytes(b"not read by trainings")
+    assert main(["train", "pack", "--data", str(described), "--out", str(packed)]) == 0
+    assert not (packed / "tld").exists()
+    before, after = (
+        {path.relative_to(root) for path in root.rglob("*") if path.is_file()} for root in (described, packed)
+    )
+    dropped = {path for path in before - after if path.parts[0] != "tld"}
+    assert dropped == {
+        Path("davis", part, "disc", f"{i:05d}.{suffix}")
+        for part, suffix in (("JPEGImages", "jpg"), ("Annotations", "png"))
+        for i in (1, 3)
+    }
+    assert after - before == {Path("names.json")}
+    assert json.loads((packed / "names.json").read_text()).keys() == {
+        f"{part}/{i}.{suffix}#0" for part, suffix in (("coco", "jpg"), ("saliency", "jpg")) for i in range(4)
+    }
+    photo = packed / "coco" / "images" / "0.jpg"
+    assert photo.read_bytes()[8:12] == b"WEBP" and read_picture(photo).shape == (80, 120, 3)
+    streams = [described_stream(root) for root in (described, packed)]
+    drawn = [stream.draw(np.random.default_rng(3), WIDE)[1] for stream in streams]
+    assert [query.sentence for query in drawn[0]] == [query.sentence for query in drawn[1]]
+    assert (
+        main(["train", "pack", "--data", str(described), "--out", str(packed)]) == 1
+    )  # nothing is overwritten
+
+
+def test_stored_names_need_no_look_at_the_picture(tmp_path):
+    (tmp_path / "names.json").write_text(json.dumps({"coco/1.jpg#0": ["tabby", "cat"]}))
+    name_of = training.classifier_names(Backbone(), tmp_path)
+
+    def crop():
+        raise AssertionError("looked at")
+
+    assert name_of("coco/1.jpg#0", crop) == ("tabby", "cat")
+    assert name_of("coco/2.jpg#0", lambda: GREY) == ()  # random weights are not sure
 
 
 def test_a_described_thing_that_is_cut_in_two_loses_its_sentences():
@@ -137,12 +239,12 @@ def test_of_many_clips_four_are_left_out(data, tmp_path):
         for i in range(20):
             shutil.copytree(tree / folder / "disc", tree / folder / f"clip{i}")
     (tree / "expressions.json").write_text(json.dumps({f"clip{i}": ["a disc"] for i in range(20)}))
-    names = {sequence.name for sequence in ClipSource(tree).sequences}
+    names = {sequence.name for sequence in training_clips(tree)}
     assert len(names) == 16 and not names & held_out_clips(f"clip{i}" for i in range(20))
 
 
 def test_in_mosaics_only_what_is_surely_the_only_one_is_asked_for(data):
-    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: float(a == b))
+    stream = SampleStream(data, lambda key, crop: ("disc",), lambda a, b: float(a == b), ImageCache(10**8))
     mask = block(30, 20, 40, 40)
     disc, dog = AnnotatedObject("frisbee", mask), AnnotatedObject("dog", mask)
     assert stream.kind_is_known(AnnotatedImage(GREY, (dog,), frozenset(("frisbee",))), disc)
@@ -155,7 +257,7 @@ def test_in_mosaics_only_what_is_surely_the_only_one_is_asked_for(data):
 
 
 def test_the_masks_of_a_mosaic_stay_with_their_pictures(data):
-    stream = SampleStream(data, lambda rgb: ("disc",), lambda a, b: float(a == b))
+    stream = SampleStream(data, lambda key, crop: ("disc",), lambda a, b: float(a == b), ImageCache(10**8))
     for seed in range(8):
         image = stream.mosaic(np.random.default_rng(seed), WIDE)
         assert image.rgb.shape == (*WIDE, 3) and 2 <= len(image.objects) <= 4
@@ -169,7 +271,7 @@ def test_photographed_things_get_imagenets_names_that_are_similar(data):
     def similarity(a, b):
         return 0.5 if (a, b) == ("flying disc", "frisbee") else 0.0
 
-    stream = SampleStream(data, lambda rgb: ("flying disc", "plate"), similarity)
+    stream = SampleStream(data, lambda key, crop: ("flying disc", "plate"), similarity, ImageCache(10**8))
     assert len(stream.photos.names) == 4
     for names in stream.photos.names.values():
         assert {"flying disc", "frisbee"} <= set(names) and "plate" not in names
@@ -179,7 +281,7 @@ def test_absent_sentences_name_what_is_not_there(data):
     def similarity(a, b):
         return float("disc" in a and "disc" in b)
 
-    stream = SampleStream(data, lambda rgb: ("disc",), similarity)
+    stream = SampleStream(data, lambda key, crop: ("disc",), similarity, ImageCache(10**8))
     rng, mask = np.random.default_rng(0), block(5, 20, 20, 20)
 
     def sentences(*args, **kwargs):

@@ -17,10 +17,11 @@ from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.network import ANCHORS_WH, GRID
 from langtrack_core.types import LangTrackError
 from langtrack_lab.training import fit, save_weights
+from langtrack_lab.training.image_cache import ImageCache
 from langtrack_lab.training.losses import anchor_box_loss, anchor_class_loss
 from langtrack_lab.training.tracker import WEIGHTS, trained_network
 from langtrack_lab.training.tracker_crops import anchor_iou, anchor_labels, mask_windows
-from langtrack_lab.training.tracker_pairs import ImageCache, PairRecipe, PairSampler
+from langtrack_lab.training.tracker_pairs import PairRecipe, PairSampler
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from langtrack_lab.training import (
     Trainer,
     add_arguments,
     fit,
+    loop,
     settings_of,
     side_by_side,
 )
@@ -107,6 +109,32 @@ def test_workers_and_their_number_change_nothing(tmp_path):
     alone = recorded(Line(), settings(tmp_path / "alone"))
     helped = Settings(tmp_path / "helped", seed=3, workers=2)
     assert recorded(Line(), helped) == alone
+
+
+def test_by_the_clock_the_rate_falls_with_the_time_and_the_run_ends(tmp_path, monkeypatch):
+    now, positions = [100.0], []
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    minute = replace(settings(tmp_path, every=4), minutes=1.0)
+
+    class Clocked(Line):
+        def rate(self, step):
+            positions.append(round(step))
+            return super().rate(step)
+
+    def six_seconds(step, losses):
+        now[0] += 6.0
+
+    assert fit(Clocked(steps=1000), minute, on_step=six_seconds)
+    assert positions == [0, 100, 200, 300, 400, 500, 600, 700, 800, 900]
+    assert fit(Clocked(steps=1000), minute) and len(positions) == 10  # it is over
+    assert fit(Clocked(steps=1000), replace(minute, minutes=1.2), on_step=six_seconds)
+    assert positions[10:] == [833, 917] and state(tmp_path)["step"] == 12
+
+
+def test_weights_are_written_with_every_checkpoint(tmp_path):
+    with pytest.raises(LangTrackError, match="not finite"):
+        fit(Line(broken=3), settings(tmp_path))
+    assert (tmp_path / "weights.pt").is_file()
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path):
@@ -272,6 +300,12 @@ def test_flags_change_the_recipe_and_nonsense_is_refused(tmp_path):
     recipe, run = settings_of(parser.parse_args(flags), CommonRecipe())
     assert recipe == CommonRecipe(rate=0.5)
     assert (run.save_every, run.measure_every, run.seed) == (7, 7, 0)
-    for flag, value in (("--steps", "0"), ("--batch", "-1"), ("--every", "0"), ("--seed", "-1")):
+    for flag, value in (
+        ("--steps", "0"),
+        ("--batch", "-1"),
+        ("--every", "0"),
+        ("--seed", "-1"),
+        ("--minutes", "nan"),
+    ):
         with pytest.raises(LangTrackError, match=flag):
             settings_of(parser.parse_args([*flags, flag, value]), CommonRecipe())

@@ -1,0 +1,57 @@
+"""Decoded pictures and masks that a data worker keeps: reading them again costs more than all else."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from langtrack_core.masks import BoolMask
+from langtrack_core.video import read_picture
+
+from ..truth.mask_files import read_mask
+
+Rgb = NDArray[np.uint8]
+
+MEMORY_SHARE = 0.25
+"""Share of the machine's free memory that the caches of all data workers may take together."""
+
+
+def bytes_per_worker(workers: int) -> int:
+    """Size of each worker's cache."""
+    return int(MEMORY_SHARE * psutil.virtual_memory().available / max(1, workers))
+
+
+class ImageCache:
+    """Decoded pictures and masks; the one that was not used for longest goes first.
+
+    Args:
+        max_bytes: of all arrays together. Every data worker fills a cache of its own.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes, self.bytes = max_bytes, 0
+        self.arrays: OrderedDict[tuple[str, Path], NDArray] = OrderedDict()
+
+    def rgb(self, path: Path) -> Rgb:
+        return self._array("rgb", path, read_picture)
+
+    def mask(self, path: Path) -> BoolMask:
+        return self._array("mask", path, lambda path: read_mask(path).mask)
+
+    def _array(self, kind: str, path: Path, read: Callable[[Path], NDArray]) -> NDArray:
+        key = kind, path
+        if key not in self.arrays:
+            array = read(path)
+            array.flags.writeable = False  # it is lent to many pairs
+            self.arrays[key] = array
+            self.bytes += array.nbytes
+            while self.bytes > self.max_bytes:
+                self.bytes -= self.arrays.popitem(last=False)[1].nbytes
+            return array
+        self.arrays.move_to_end(key)
+        return self.arrays[key]
