@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from .annotation.redecide import corners_of, steps_from_run
 from .job import Job, JobAborted, Kind, RateMeter
 from .player_video import preview
 from .settings import Settings
-from .workspace import Workspace
+from .workspace import Workspace, file_stem
 
 MANIFEST_ENTRIES = ("what_if", "edits", "weights", "settings", "unknown_words")
 """Names of the entries of a track's manifest that its export copies; the recorder writes the others."""
@@ -33,42 +35,55 @@ STORED = (".mp4", ".jpg", ".png")
 
 
 class ExportJob(Job):
-    """A target's track as it stands, corrections and what-if included, as a run folder with its videos."""
+    """The tracks as they stand, corrections and what-if included, as run folders with their videos: those
+    that have changed are made anew, and all targets together are one ZIP."""
 
     kind: Kind = "export"
 
-    def __init__(self, workspace: Workspace, target: int, settings: Settings) -> None:
-        self._track = workspace.project.target(target).run()
-        title = workspace.project.target(target).name
-        super().__init__(workspace.new_folder(), settings, title, len(self._track.rows))
+    def __init__(self, workspace: Workspace, settings: Settings) -> None:
+        with workspace.lock:
+            targets = workspace.kept_targets()
+            if not targets:
+                raise LangTrackError("Follow something first.")
+            changed = [target for target in targets if workspace.files_of(target.id) is None]
+            self._tracks = [(target.id, target.run(), workspace.fingerprint(target.id)) for target in changed]
+            self._targets = [target.id for target in targets]
+            self._fingerprint = workspace.whole_fingerprint()
+        total = sum(len(track.rows) for _, track, _ in self._tracks)
+        super().__init__(workspace.new_folder(), settings, "All files", total)
         self.workspace = workspace
-        self.target = target
-        self._fingerprint = workspace.fingerprint(target)
+        self._meter = RateMeter(total, settings.preview_hz)
 
     def compute(self) -> None:
-        run, video, info = self._track, self.workspace.video, self.workspace.info
+        made = [self._export(number, run, fingerprint) for number, run, fingerprint in self._tracks]
+        for number, files, bundle, fingerprint in made:
+            self.workspace.set_files(number, files, bundle, fingerprint)
+        if len(self._targets) == 1:
+            return
+        files_of = {number: self.workspace.files_of(number) for number in self._targets}
+        whole = self.folder / "all" / "langtrack-all.zip"
+        whole.parent.mkdir()
+        _join_zips(whole, [files.bundle for files in files_of.values() if files is not None])
+        self.workspace.set_bundle(whole, self._fingerprint)
+
+    def _export(self, number: int, run: Run, fingerprint: Any) -> tuple[int, list[Path], Path, Any]:
+        video, info = self.workspace.video, self.workspace.info
         if video is None or info is None:
             raise LangTrackError(
                 "The video is not here, so no pictures can be made; open the project together with its video."
             )
-        manifest, folder = run.manifest, self.folder / plain_name(info.path.stem, "clip")
+        manifest, folder = run.manifest, self.folder / str(number) / plain_name(info.path.stem, "clip")
+        folder.parent.mkdir()
         box = manifest.get("box_xyxy")
         start = run.rows[0].frame
         rotated = manifest.get("what_if", {}).get("rectangle") == "rotated"
         recorder = Recorder(
             folder,
             info,
-            Query(
-                manifest.get("expression"),
-                None if box is None else np.array(box),
-                start,
-                hold=bool(manifest.get("hold")),
-                exact=bool(manifest.get("exact", True)),
-            ),
+            Query(manifest.get("expression"), None if box is None else np.array(box), start),
             {name: manifest[name] for name in MANIFEST_ENTRIES if name in manifest},
             RunOptions(every=manifest.get("every", 1), style=Style(rotated=rotated)),
         )
-        meter = RateMeter(len(run.rows), self.settings.preview_hz)
         with (
             recorder,
             closing(read_frames(info.path, start=start, on_damage=lambda sentence: None)) as frames,
@@ -78,12 +93,13 @@ class ExportJob(Job):
                 recorder.add(step)
                 if self.stopped():  # half an export has no use
                     raise JobAborted
-                picture = preview(step) if meter.picture_due() else None
-                self.report(meter.advance("writing", self.progress, picture))
+                picture = preview(step) if self._meter.picture_due() else None
+                self.report(self._meter.advance("writing", self.progress, picture))
         if rotated:
             _write_corners(folder / "rotated.csv", run)
-        files, bundle = zip_run(folder)
-        self.workspace.set_files(self.target, files, bundle, self._fingerprint)
+        name = str(self.workspace.project.video["name"])
+        files, bundle = zip_run(folder, file_stem(name, number, manifest.get("expression")))
+        return number, files, bundle, fingerprint
 
 
 class FormatJob(Job):
@@ -136,12 +152,26 @@ def _write_corners(path: Path, run: Run) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def zip_run(folder: Path) -> tuple[list[Path], Path]:
-    """Pack a folder into a ZIP beside it, pictures stored, text compressed; return files and ZIP."""
+def zip_run(folder: Path, name: str | None = None) -> tuple[list[Path], Path]:
+    """Pack a folder into a ZIP beside it, pictures stored, text compressed; return files and ZIP.
+
+    Args:
+        name: of the folder in the ZIP, when it is to have another one there.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     bundle = folder.parent / f"langtrack-{folder.name}.zip"
     with zipfile.ZipFile(bundle, "w") as archive:
         for path in files:
             method = zipfile.ZIP_STORED if path.suffix in STORED else zipfile.ZIP_DEFLATED
-            archive.write(path, path.relative_to(folder.parent), method)
+            archive.write(path, Path(name or folder.name) / path.relative_to(folder), method)
     return files, bundle
+
+
+def _join_zips(path: Path, parts: Sequence[Path]) -> None:
+    """Put the files of several ZIPs into one; their folders have different names."""
+    with zipfile.ZipFile(path, "w") as whole:
+        for part in parts:
+            with zipfile.ZipFile(part) as archive:
+                for entry in archive.infolist():
+                    with archive.open(entry) as source, whole.open(entry, "w") as sink:
+                        shutil.copyfileobj(source, sink)

@@ -222,11 +222,17 @@ class PageEvents:
         return self.service.sessions.get(request.session_hash)
 
 
-def notice(kind: str, *sentences: str) -> str:
-    """A message as HTML; the sentences are text, whatever they contain."""
+def notice(kind: str, *sentences: str, outcome: str | None = None) -> str:
+    """A message as HTML; the sentences are text, whatever they contain.
+
+    Args:
+        outcome: the `outcome_key` of the target that the message is about: the player shows it with this
+            target alone, and not any more when its track has changed.
+    """
+    about = "" if outcome is None else f' data-outcome="{outcome}"'
     role = "alert" if kind == "error" else "status"
     lines = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences if sentence)
-    return f'<div class="lt-notice lt-{kind}" role="{role}">{lines}</div>' if lines else ""
+    return f'<div class="lt-notice lt-{kind}" role="{role}"{about}>{lines}</div>' if lines else ""
 
 
 def _ready(value: dict[str, Any], text: str) -> View:
@@ -267,8 +273,12 @@ def outcome_notice(job: Job, value: dict[str, Any]) -> str:
     return "".join(
         _track_outcome(outcome, doubtful_words, several, number if names[outcome["expression"]] > 1 else None)
         for number, outcome in enumerate(outcomes, 1)
-        if not isinstance(job, TrackJob) or outcome["id"] in job.targets
     )
+
+
+def outcome_key(outcome: dict[str, Any]) -> str:
+    """A text that is another one for each target and each state of its track."""
+    return "-".join(str(outcome[name]) for name in ("id", "frames", "found", "differ"))
 
 
 def _track_outcome(outcome: dict[str, Any], doubtful_words: bool, several: bool, number: int | None) -> str:
@@ -282,10 +292,11 @@ def _track_outcome(outcome: dict[str, Any], doubtful_words: bool, several: bool,
     name = name if number is None else f"{number} {name}"
     if found == 0:
         begin = f"{name}: not found" if several else "Not found"
-        return notice("warning", f"{begin} in any frame. Try other words, or give a box on the start frame.")
+        sentence = f"{begin} in any frame. Try other words, or give a box on the start frame."
+        return notice("warning", sentence, outcome=outcome_key(outcome))
     begin = f"{name}: found" if several else "Found"
     sentences = [f"{begin} in {found} of {frames_text(frames)}, on average {100 * sure:.0f} % sure."]
     if differ:
         sentences.append(f"The two branches differ on {differ} of them.")
     doubtful = doubtful_words or sure < MIN_SURE or differ > MAX_DIFFER * found
-    return notice("warning" if doubtful else "good", *sentences)
+    return notice("warning" if doubtful else "good", *sentences, outcome=outcome_key(outcome))

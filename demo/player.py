@@ -4,9 +4,10 @@ Its value is one JSON object, its ``state`` one of:
     empty    nothing yet: the four views explain themselves; perhaps a ``shelf``
     running  ``title``, and the fields of `Service.progress` with the picture in base64
     done     ``player_video`` (the clip's frames), ``maps`` (a file per target), ``run`` (JSON text: the
-             numbers of every frame of every target), ``files`` (per target) and ``exports`` (of all
-             targets, in formats of other tools) to download, ``outcomes``: of each target ``id``,
-             ``expression``, ``frames`` of its track, ``found``, ``sure``, ``differ``; ``shelf``: the earlier
+             numbers of every frame of every target), ``files`` (per target), ``bundle`` (all of them, or
+             None) and ``exports`` (of all targets, in formats of other tools) to download,
+             ``outcomes``: of each target ``id``, ``expression``, ``frames`` of its track,
+             ``found``, ``sure``, ``differ``; ``shelf``: the earlier
              videos of this page, each as in `Workspace.about`
 The page keeps ``token`` to find its session again after a reload.
 
@@ -104,12 +105,14 @@ def done(
     """
     targets = state["targets"]
     video = state["video"]
+    bundle = state["bundle"]
     run = {
         "key": state["key"],
         "clip": {"name": video["name"], "sha256": video["sha256"]},
         "size": [video["width"], video["height"]],
         "fps": video["fps"],
         "frames": state["player_video"]["frames"],
+        "removed": state["removed"],
         "targets": [_numbers(target) for target in targets],
     }
     return {
@@ -123,8 +126,9 @@ def done(
         "player_video": _served(state["player_video"]["file"]),
         "maps": [_served(target["maps"]["file"]) for target in targets],
         "run": json.dumps(run, separators=(",", ":")),
-        "files": [_downloads(target, video["name"]) for target in targets],
+        "files": [_downloads(target) for target in targets],
         "shelf": list(shelf),
+        "bundle": None if bundle is None else download(bundle, save_as=_bundle_name(state)),
         "exports": [download(path, FORMATS[name].about) for name, path in state["exports"].items()],
     }
 
@@ -149,17 +153,18 @@ def _numbers(target: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: target[name] for name in TARGET_FIELDS}, **target["run"], "map": layers}
 
 
-def _downloads(target: Mapping[str, Any], clip: str) -> dict[str, Any]:
-    """The files of a target. Clip, number and words are in their names: those of two targets differ."""
-    words = plain_name(target["expression"] or "", "box", longest=40)
-    stem = f"{plain_name(Path(clip).stem, 'clip')}-{target['id']}-{words}"
+def _downloads(target: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The files of a target."""
     order = list(FILE_NOTES)
     files = sorted(target["files"], key=lambda path: order.index(path.name) if path.name in order else 99)
-    bundle = target["bundle"]
-    return {
-        "files": [download(path, FILE_NOTES.get(path.name, ""), f"{stem}-{path.name}") for path in files],
-        "bundle": download(bundle, save_as=f"langtrack-{stem}.zip") if bundle else None,
-    }
+    stem = target["stem"]
+    return [download(path, FILE_NOTES.get(path.name, ""), f"{stem}-{path.name}") for path in files]
+
+
+def _bundle_name(state: Mapping[str, Any]) -> str:
+    kept = [target["stem"] for target in state["targets"] if not target["compared"]]
+    clip = plain_name(Path(state["video"]["name"]).stem, "clip")
+    return f"langtrack-{kept[0] if len(kept) == 1 else clip + '-all'}.zip"
 
 
 def _served(path: Path) -> dict[str, Any]:

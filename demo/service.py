@@ -181,12 +181,11 @@ class Service:
             raise LangTrackError(f"The words fit {what} on frame {frame:.0f}. Draw a box around the object.")
         return self.correct(session, target, frame, None, box_text(box), direction, exact=False)
 
-    def export(self, session: Session, target: int) -> ExportJob:
-        """Make the files of a track with its corrections and its other settings."""
+    def export(self, session: Session) -> ExportJob:
+        """Make the files of all tracks with their corrections and their other settings."""
         workspace = _workspace_of(session)
-        number = whole_number(target, "The target")
         self._check_disk(workspace.folder)
-        return session.submit(lambda: ExportJob(workspace, number, self.settings), self.queue)
+        return session.submit(lambda: ExportJob(workspace, self.settings), self.queue)
 
     def export_format(self, session: Session, name: str) -> FormatJob:
         """Put all targets as they stand into the format of another tool."""

@@ -65,7 +65,7 @@ class ToolEvents:
             "point": self._point,
             "add": self._add,
             "compare": self._compare,
-            "export": lambda session, question: self.service.export(session, _number(question, "target")),
+            "export": lambda session, question: self.service.export(session),
             "format": lambda session, question: self.service.export_format(
                 session, _text(question, "format")
             ),
@@ -86,7 +86,7 @@ class ToolEvents:
             workspace = session.workspace_of(_text(question, "run"))
             if workspace is None:
                 raise LangTrackError("Follow something first.")
-            if question["do"] in ("undo", "remove", "keep", "end_comparison"):
+            if question["do"] in ("undo", "remove", "restore", "keep", "end_comparison"):
                 return self._change(session, workspace, question)
             if question["do"] in ("load_verdicts", "truth"):
                 question = {**question, "paths": self._uploads(session, question)}
@@ -166,8 +166,9 @@ class ToolEvents:
 
     def _change(self, session: Session, workspace: Workspace, question: Question) -> Any:
         """Change the tracks themselves: the page gets its whole value anew."""
-        if question["do"] == "end_comparison":
-            workspace.end_comparison()
+        plain = {"end_comparison": workspace.end_comparison, "restore": workspace.restore}
+        if question["do"] in plain:
+            plain[question["do"]]()
         else:
             change = {"undo": workspace.undo, "remove": workspace.remove, "keep": workspace.keep}
             change[question["do"]](_number(question, "target"))

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from langtrack_core.run.options import RunOptions
@@ -23,7 +24,7 @@ from .player_video import MapsWriter, PlayerVideoWriter, preview
 from .settings import Settings
 from .timeline import FrameGeometry
 from .track_request import TrackRequest
-from .workspace import SegmentResult, Workspace
+from .workspace import SegmentResult, Workspace, file_stem
 
 if TYPE_CHECKING:
     from langtrack_core.pipeline import LangTracker
@@ -91,12 +92,17 @@ class TrackJob(Job):
         if not results:
             shutil.rmtree(self.folder, ignore_errors=True)
             return
-        archives = [zip_run(result.segment.folder) for result in results] if self._videos else []
+        archives = [self._zip(result) for result in results] if self._videos else []
         with self.workspace.lock:
             self.workspace.add_segments(results)
             self.workspace.player_video = self._player_video
             for result, (paths, archive) in zip(results, archives, strict=False):
                 self.workspace.set_files(result.target, paths, archive)
+
+    def _zip(self, result: SegmentResult) -> tuple[list[Path], Path]:
+        manifest = result.segment.run.manifest
+        name = file_stem(str(manifest["video"]["name"]), result.target, manifest.get("expression"))
+        return zip_run(result.segment.folder, name)
 
     def _one_pass(self, number: int, request: TrackRequest, targets: Sequence[int]) -> list[SegmentResult]:
         self._show_frames_before(request)

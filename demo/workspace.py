@@ -94,6 +94,24 @@ class TargetView:
         return timeline(rows, {frame: self.results[n].geometry[frame] for frame, (n, _) in table})
 
 
+MAX_REMOVED = 5
+"""Largest number of removed targets that can come back; the files of those before them are deleted."""
+
+
+class RemovedTarget(NamedTuple):
+    """A target that was removed and can come back, and its place among the others."""
+
+    place: int
+    target: Target
+    view: TargetView
+
+
+def file_stem(clip: str, number: int, expression: str | None) -> str:
+    """A name for the files of a target. Clip, number and words are in it: those of two targets differ."""
+    words = plain_name(expression or "", "box", longest=40)
+    return f"{plain_name(Path(clip).stem, 'clip')}-{number}-{words}"
+
+
 class Workspace:
     """One video and what is made of it. Every method may be called from any thread.
 
@@ -120,6 +138,8 @@ class Workspace:
         self.judgement = Judgement(folder, self.project, self.lock)
         self.player_video: PlayerVideo | None = None
         self._views: dict[int, TargetView] = {}
+        self._bundle: tuple[Path, Any] | None = None
+        self._removed: list[RemovedTarget] = []
         self._exports: dict[str, tuple[Path, Any]] = {}
         self._compared: set[int] = set()  # ids of targets that last as long as their comparison
 
@@ -153,7 +173,7 @@ class Workspace:
         with self.lock:
             self.end_comparison()
             for target in [t for t in self.project.targets if not t.segments]:
-                self.remove(target.id)
+                self._discard(target.id)
             if len(self.project.targets) + len(names) > MAX_TARGETS:
                 raise LangTrackError(f"A video has at most {MAX_TARGETS} targets; remove some first.")
             added = [self.project.add(name) for name in names]
@@ -174,7 +194,7 @@ class Workspace:
         """Remove the targets that last as long as their comparison."""
         with self.lock:
             for number in sorted(self._compared):
-                self.remove(number)
+                self._discard(number)
 
     def add_empty(self, target: Target) -> None:
         """Add a target of an opened project without its runs; `add_segments` adds those."""
@@ -193,6 +213,33 @@ class Workspace:
             view.files = Files(list(paths), bundle, fingerprint or self.fingerprint(number))
             if before is not None:
                 self._forget_folder(before.bundle.parent)
+
+    def files_of(self, number: int) -> Files | None:
+        """The files of a target that show its track as it stands; None when they have to be made."""
+        with self.lock:
+            files = self._view(number).files
+            return files if files is not None and files.fingerprint == self.fingerprint(number) else None
+
+    def set_bundle(self, path: Path, fingerprint: Any) -> None:
+        """Offer one file with the files of all targets, in place of an older one.
+
+        Args:
+            fingerprint: the `whole_fingerprint` of the tracks that are in it.
+        """
+        with self.lock:
+            before, self._bundle = self._bundle, (path, fingerprint)
+            if before is not None:
+                self._forget_folder(before[0].parent)
+
+    def bundle(self) -> Path | None:
+        """One file with the files of all targets as they stand; None when it has to be made."""
+        with self.lock:
+            targets = self.kept_targets()
+            if len(targets) == 1:
+                files = self.files_of(targets[0].id)
+                return None if files is None else files.bundle
+            made = self._bundle is not None and self._bundle[1] == self.whole_fingerprint()
+            return self._bundle[0] if made and self._bundle is not None else None
 
     def set_export(self, name: str, path: Path, fingerprint: Any) -> None:
         """Offer a file with all targets in another tool's format, in place of an older one in that format.
@@ -244,7 +291,9 @@ class Workspace:
 
     def state(self) -> dict[str, Any]:
         """The whole state: ``key``, ``video``, ``player_video`` (None, or ``file`` and ``frames``),
-        ``targets``, each as `target_state`, and ``exports`` (files by format, of the tracks as they are)."""
+        ``targets``, each as `target_state`, ``removed`` (the words of the target that `restore` brings
+        back, "" for a box; None when there is none), ``bundle``, and ``exports`` (files by format, of the
+        tracks as they are)."""
         with self.lock:
             numbers = [target.id for target in self.project.targets if target.segments]
             video = self.player_video
@@ -253,6 +302,10 @@ class Workspace:
                 "video": dict(self.project.video),
                 "player_video": None if video is None else {"file": video.path, "frames": video.frames},
                 "targets": [self.target_state(number) for number in numbers],
+                "removed": self._removed[-1].target.newest.run.manifest.get("expression") or ""
+                if self._removed
+                else None,
+                "bundle": self.bundle(),
                 "exports": {
                     name: path
                     for name, (path, fingerprint) in self._exports.items()
@@ -265,7 +318,7 @@ class Workspace:
         ``colour``, ``expression``, ``edits``, ``can_undo``, ``run`` (the columns of a `timeline`), ``found``
         (frames with the object), ``sure`` (mean confidence on them, None when there are none), ``differ``
         (those on which the branches do), ``maps`` (``file``, ``size``, ``offsets``), what `what_if` returns
-        except the columns, ``verdicts``, ``files``, ``bundle``, ``stale``.
+        except the columns, ``verdicts``, ``files``, ``bundle``, ``stem`` of their names, ``stale``.
 
         Raises:
             LangTrackError: there is no such target, or it has not been followed yet.
@@ -293,9 +346,12 @@ class Workspace:
                 "maps": {"file": maps.path, "size": list(maps.size_wh), "offsets": list(maps.offsets)},
                 **self._decision(target),
                 "verdicts": verdicts_state(target),
+                "stem": file_stem(
+                    str(self.project.video["name"]), number, target.newest.run.manifest.get("expression")
+                ),
                 "files": [] if files is None else list(files.paths),
                 "bundle": None if files is None else files.bundle,
-                "stale": files is None or files.fingerprint != self.fingerprint(number),
+                "stale": self.files_of(number) is None,
             }
 
     # --- what-if --------------------------------------------------------------------------------------------
@@ -360,16 +416,43 @@ class Workspace:
             self.project.target(number).name = checked_name(name)
 
     def remove(self, number: int) -> dict[str, Any]:
-        """Remove a target with its runs, verdicts and files."""
+        """Take a target out, with its verdicts; `restore` brings it back."""
         with self.lock:
+            place = self.project.targets.index(self.project.target(number))
             target = self.project.remove(number)
             view = self._views.pop(number, TargetView())
             self._compared.discard(number)
-            for segment in target.segments:
-                self._forget_folder(segment.folder.parent)
-            if view.files is not None:
-                self._forget_folder(view.files.bundle.parent)
+            self._removed.append(RemovedTarget(place, target, view))
+            if len(self._removed) > MAX_REMOVED:
+                self._forget(self._removed.pop(0))
             return self.state()
+
+    def restore(self) -> None:
+        """Bring the target back that was removed last.
+
+        Raises:
+            LangTrackError: none was removed, or there are too many targets.
+        """
+        with self.lock:
+            if not self._removed:
+                raise LangTrackError("No target was removed.")
+            if len(self.project.targets) >= MAX_TARGETS:
+                raise LangTrackError(f"A video has at most {MAX_TARGETS} targets; remove one first.")
+            place, target, view = self._removed.pop()
+            self.project.targets.insert(place, target)
+            self._views[target.id] = view
+
+    def _discard(self, number: int) -> None:
+        """Remove a target for good, with its files."""
+        target = self.project.remove(number)
+        self._compared.discard(number)
+        self._forget(RemovedTarget(0, target, self._views.pop(number, TargetView())))
+
+    def _forget(self, removed: RemovedTarget) -> None:
+        for segment in removed.target.segments:
+            self._forget_folder(segment.folder.parent)
+        if removed.view.files is not None:
+            self._forget_folder(removed.view.files.bundle.parent)
 
     # --- files ----------------------------------------------------------------------------------------------
 
@@ -417,9 +500,13 @@ class Workspace:
 
     def _forget_folder(self, folder: Path) -> None:
         """Remove a job's folder, unless the page still needs something in it."""
-        folders = {s.folder.parent for target in self.project.targets for s in target.segments}
-        folders |= {view.files.bundle.parent for view in self._views.values() if view.files is not None}
+        targets = [*self.project.targets, *(one.target for one in self._removed)]
+        views = [*self._views.values(), *(one.view for one in self._removed)]
+        folders = {segment.folder.parent for target in targets for segment in target.segments}
+        folders |= {view.files.bundle.parent for view in views if view.files is not None}
         folders |= {path.parent for path, _ in self._exports.values()}
+        if self._bundle is not None:
+            folders.add(self._bundle[0].parent)
         if self.player_video is not None:
             folders.add(self.player_video.path.parent)
         if folder not in folders and self.folder in folder.parents:

@@ -12,14 +12,14 @@ export function filesTool(player, server) {
 
   function list() {
     const { downloads, stale } = player.target;
-    const { files, bundle } = downloads;
+    const { bundle } = player.run;
     const all = find(".lt-bundle");
     all.hidden = !bundle;
     if (bundle) link(all, bundle).querySelector("span").textContent = "Download all (ZIP, " + fileSize(bundle.bytes) + ")";
-    find('[data-ask="export"]').hidden = !stale;
-    find(".lt-stale").hidden = !(stale && bundle);
+    find('[data-ask="export"]').hidden = Boolean(bundle);
+    find(".lt-stale").hidden = !(stale && downloads.length);
     find(".lt-list").replaceChildren(
-      ...[...player.run.exports, ...files].map((file) => {
+      ...[...player.run.exports, ...downloads].map((file) => {
         const anchor = link(make("a"), file);
         anchor.append(make("b", file.name), make("i", fileSize(file.bytes)), make("span", file.note));
         const item = make("li");

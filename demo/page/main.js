@@ -37,6 +37,8 @@ function runOf(value, cache, onFailure) {
     target.downloads = value.files[k];
   });
   run.exports = value.exports;
+  run.bundle = value.bundle;
+  value.outcomes.forEach((outcome, k) => (run.targets[k].outcome = ["id", "frames", "found", "differ"].map((name) => outcome[name]).join("-")));
   run.cache = cache;
   return run;
 }
@@ -115,7 +117,12 @@ export function mount(component) {
     });
     const remove = make("button", "×", { type: "button", class: "lt-chip lt-remove", "aria-label": "Remove this target", title: "Remove this target" });
     remove.addEventListener("click", () => server.question("act", { do: "remove" }));
-    find(".lt-targets").replaceChildren(...(targets.length > 1 ? [...chips, remove] : []));
+    const { removed } = player.run;
+    const restore = make("button", "Undo: remove " + (removed || "the box"), { type: "button", class: "lt-chip lt-remove" });
+    restore.addEventListener("click", () => server.question("act", { do: "restore" }));
+    find(".lt-targets").replaceChildren(...(targets.length > 1 ? [...chips, remove] : []), ...(removed === null ? [] : [restore]));
+    // Of the sentences beside the form those about other targets are hidden.
+    find(".lt-own-notice").textContent = '#notice [data-outcome]:not([data-outcome="' + player.target.outcome + '"]) { display: none; }';
   }
 
   function update() {

@@ -33,7 +33,7 @@ export function whatIfTool(player, server) {
     if (!target.what_if) target.before = { source: target.source };
     const { columns, settings, what_if, changed, notes } = reply;
     Object.assign(target, columns, { settings, what_if, changed, notes, stale: true });
-    player.run.exports = []; // they show the tracks before this
+    Object.assign(player.run, { exports: [], bundle: null }); // they show the tracks before this
     if (!what_if) target.before = null;
     player.emit("track");
   }

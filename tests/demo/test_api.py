@@ -21,7 +21,7 @@ def test_submit_progress_cancel_results(service: Service, clip: str) -> None:
     report, bundle = api.results(submitted["run"])
     assert report == ZORP_REPORT
     with zipfile.ZipFile(bundle) as files:
-        assert "grey/boxes.csv" in files.namelist()
+        assert "grey-1-the-red-zorp/boxes.csv" in files.namelist()
     json.dumps([submitted, report, api.progress(submitted["run"])])
 
     slow = api.submit(clip, "the slow car")["run"]

@@ -131,13 +131,11 @@ def test_a_run_shows_progress_and_ends_with_every_file(events: PageEvents, clip:
     names = {"manifest.json", "boxes.csv", "masks.json", "otb.txt", "lasot.txt", "got10k.txt"}
     names |= {"mask.mp4", "rectangle.mp4", "tracker.mp4", "fused.mp4"}
     (downloads,) = last["files"]
-    assert {file["name"] for file in downloads["files"]} == names
-    assert all(file["note"] for file in downloads["files"])
-    assert {file["save_as"] for file in downloads["files"]} == {
-        f"grey-1-the-slow-car-{name}" for name in names
-    }
+    assert {file["name"] for file in downloads} == names
+    assert all(file["note"] for file in downloads)
+    assert {file["save_as"] for file in downloads} == {f"grey-1-the-slow-car-{name}" for name in names}
     with zipfile.ZipFile(bundle_of(views[-1])) as bundle:
-        assert set(bundle.namelist()) == {f"grey/{name}" for name in names}
+        assert set(bundle.namelist()) == {f"grey-1-the-slow-car/{name}" for name in names}
     assert f"Found in {FRAMES} of {FRAMES} frames" in views[-1].notice
     assert views[-1].run_button["interactive"]
 
@@ -435,10 +433,10 @@ def run_of(view: View) -> dict[str, Any]:
 
 
 def bundle_of(view: View) -> Path:
-    return Path(view.player["files"][-1]["bundle"]["file"]["path"])
+    return Path(view.player["bundle"]["file"]["path"])
 
 
 def manifest_of(view: View) -> dict[str, Any]:
-    files = view.player["files"][-1]["files"]
+    files = view.player["files"][-1]
     (path,) = (file["file"]["path"] for file in files if file["name"] == "manifest.json")
     return json.loads(Path(path).read_text())

@@ -42,7 +42,7 @@ def test_a_run_leaves_a_target_maps_a_video_and_files(service: Service, me: Sess
     assert state["settings"] == state["recorded"] and state["settings"]["every"] == 2
     assert {path.name for path in state["files"]} >= {"boxes.csv", "fused.mp4", "manifest.json"}
     with zipfile.ZipFile(state["bundle"]) as archive:
-        assert "grey/boxes.csv" in archive.namelist()
+        assert "grey-1-the-red-zorp/boxes.csv" in archive.namelist()
     # The player's video begins with the clip, whatever the start frame.
     assert player_video_greys(me) == pytest.approx([grey_of(k) for k in range(FRAMES)], abs=3)
     maps = maps_of(state)
@@ -113,7 +113,7 @@ def test_a_drawn_box_stays_with_other_settings_and_in_the_exported_files(
     done(follow(service, me, clip, "the red car", ""))
     done(service.correct(me, 1, 10, "", "20,10,60,40", "forward"))
     me.workspace.what_if(1, {"rule": "language", "rectangle": "rotated"})  # type: ignore[union-attr]
-    done(service.export(me, 1))
+    done(service.export(me))
     state = target(me)
     folder = state["bundle"].parent / "grey"
     row = read_run(folder).rows[10]
@@ -192,6 +192,12 @@ def test_several_targets_in_one_video_and_a_new_video_after_them(
     assert target(me, 2)["name"] == "<b>other</b>"
     rest = space.remove(1)  # type: ignore[union-attr]
     assert [t["id"] for t in rest["targets"]] == [2] and player_video_greys(me)
+    assert rest["removed"] == "the red car"
+    space.restore()  # type: ignore[union-attr]
+    assert [t["id"] for t in space.state()["targets"]] == [1, 2]  # type: ignore[union-attr]
+    assert maps_of(target(me)).shape[0] == FRAMES
+    with pytest.raises(LangTrackError, match="No target was removed"):
+        space.restore()  # type: ignore[union-attr]
     done(follow(service, me, clip, "the car", "", fresh=True))
     assert me.workspace is not space and not space.folder.exists()  # type: ignore[union-attr]
 
@@ -214,7 +220,7 @@ def test_an_export_is_of_the_track_as_it_stands(service: Service, me: Session, c
     done(service.correct(me, 1, 10, "the car", "", "backward"))
     me.workspace.what_if(1, {"rule": "language", "every": 2, "rectangle": "rotated"})  # type: ignore[union-attr]
     assert target(me)["stale"]
-    done(service.export(me, 1))
+    done(service.export(me))
     state = target(me)
     assert not state["stale"] and state["bundle"] != old
     run = read_run(state["bundle"].parent / "grey")
@@ -227,6 +233,34 @@ def test_an_export_is_of_the_track_as_it_stands(service: Service, me: Session, c
     assert run.mask(1, "fused").any() == (run.rows[1].decision.source == "language")  # type: ignore[union-attr]
     me.workspace.what_if(1, None)  # type: ignore[union-attr]
     assert target(me)["stale"]
+
+
+def test_one_zip_has_the_files_of_all_targets_as_they_stand(service: Service, me: Session, clip: str) -> None:
+    done(follow(service, me, clip, "the red car"))
+    space = me.workspace
+    assert space is not None and space.state()["bundle"] == target(me)["bundle"]
+    done(follow(service, me, clip, "the car"))
+    done(service.correct(me, 2, 10, "the red car", "", "forward"))
+    assert space.state()["bundle"] is None
+    done(service.export(me))
+    with zipfile.ZipFile(space.state()["bundle"]) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+    assert {name.split("/")[0] for name in names} == {"grey-1-the-red-car", "grey-2-the-car"}
+    assert len([name for name in names if name.endswith("fused.mp4")]) == 2
+    space.undo(2)
+    assert space.state()["bundle"] is None
+
+
+def test_targets_that_were_removed_long_ago_leave_no_files(service: Service, me: Session, clip: str) -> None:
+    for _ in range(8):
+        done(follow(service, me, clip, "the red car"))
+    space = me.workspace
+    assert space is not None
+    for number in range(1, 8):
+        space.remove(number)
+    runs = [path for path in space.folder.iterdir() if (path / "grey").exists()]
+    assert len(runs) == 7  # the one that is left, five that can come back, and one with the player's video
 
 
 def test_all_targets_go_into_the_format_of_another_tool(service: Service, me: Session, clip: str) -> None:

@@ -283,7 +283,19 @@ def test_sentences_beside_each_other_with_their_agreement(page: Page) -> None:
     expect(page.locator(".lt-chip:not(.lt-remove)")).to_have_count(2)
     page.locator(".lt-chip").nth(1).click()
     expect(page.locator(".lt-title")).to_have_text("“the car on the left”")
+    said = page.locator("#notice .lt-notice:visible")
+    expect(said).to_contain_text("“the car on the left”: found")
+    page.locator(".lt-remove").click()
+    expect(page.locator(".lt-chip")).to_have_text(["Undo: remove the car on the left"])
+    page.locator(".lt-chip").click()
+    expect(page.locator(".lt-chip:not(.lt-remove)")).to_have_count(2)
     page.locator(".lt-chip").first.click()
+    expect(page.locator("#notice .lt-notice:visible", has_text="the car on the left")).to_have_count(0)
+    page.locator("#lt-tab-files").click()
+    page.locator('[data-ask="export"]').click()
+    expect(page.locator(".lt-bundle")).to_be_visible(timeout=60_000)
+    expect(page.locator(".lt-bundle")).to_have_attribute("download", "langtrack-crossing-cars-all.zip")
+    page.locator("#lt-tab-words").click()
 
 
 def test_ground_truth_gives_figures_and_curves(page: Page, tmp_path: Path) -> None:
