@@ -14,7 +14,8 @@ from .geometry import clip_box
 from .siammask.tracker import SiamMaskTracker
 from .threads import prefetch
 from .types import Decision, Estimate, Frame, LangTrackError, Query, Reason, Step
-from .weights.load import build_segmenter, build_tracker, check_device, choose
+from .weights.load import build_segmenter, build_tracker, check_device
+from .weights.registry import choose
 
 
 class LangTracker:
@@ -64,7 +65,7 @@ class LangTracker:
         """Both branches by the name of their weights, or with one branch's checkpoint file.
 
         Args:
-            name: a name from `registry.entries`, or the path of one branch's checkpoint. The branch that it
+            name: "lite", a name of the user's own, or the path of one branch's checkpoint. The branch that it
                 does not have is the lite one.
             device: as PyTorch names it.
             backend: "openvino" or "torch"; "auto" takes OpenVINO on a CPU, where it is there and works.
@@ -76,10 +77,9 @@ class LangTracker:
         """
         check_device(device)
         chosen = choose(name)
-        language = build_segmenter(chosen["language"], device, backend, precision)
-        tracker = build_tracker(chosen["tracker"], device, backend, precision)
-        weights = [language.info, tracker.info]
-        return cls(language.segmenter, tracker.new_tracker, fusion, weights, prefetch)
+        segmenter, language_info = build_segmenter(chosen["language"], device, backend, precision)
+        new_tracker, tracker_info = build_tracker(chosen["tracker"], device, backend, precision)
+        return cls(segmenter, new_tracker, fusion, [language_info, tracker_info], prefetch)
 
     def read_text(self, text: str) -> EncodedText:
         """Read an expression without any network: its words, and those that are unknown.

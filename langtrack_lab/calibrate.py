@@ -32,7 +32,8 @@ from langtrack_core.masks import binarise, enclosing_box, prob_to_u8
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import Checkpoint
-from langtrack_core.weights.load import build_segmenter, build_tracker, choose
+from langtrack_core.weights.load import build_segmenter, build_tracker
+from langtrack_core.weights.registry import choose
 
 from .datasets import Sequence, davis_sequences, guess_kind, held_out_clips, open_sequences
 from .evaluation.protocol import Item, dev_sequences
@@ -87,15 +88,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fits ``args.target``, "language" or "tracker"."""
-    chosen = choose(args.weights)[args.target]
+    entry = choose(args.weights)[args.target]
     read = _held_out if args.held_out else _clips
     sequences = [sequence for folder in args.data for sequence in read(folder)]
     unseen = [sequence for folder in args.check for sequence in _clips(folder)]
     if args.target == "language":
-        segmenter = build_segmenter(chosen, args.device).segmenter
+        segmenter, _ = build_segmenter(entry, args.device)
         clips, others = language_scores(segmenter, sequences), language_scores(segmenter, unseen)
     else:
-        tracker = build_tracker(chosen, args.device).new_tracker()
+        new_tracker, _ = build_tracker(entry, args.device)
+        tracker = new_tracker()
         uncalibrated = SiamMaskTracker(tracker.network, tracker.config, device=args.device)
         clips, others = tracker_scores(uncalibrated, sequences), tracker_scores(uncalibrated, unseen)
     scores, right = joined(clips)
@@ -122,8 +124,8 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.plot, reliability_page(args.target, raw, fitted, right, errors))
         print(f"reliability drawn in {args.plot}")
     if args.write:
-        store(chosen.entry.path, calibration)
-        print(f"stored in {chosen.entry.path}; now seal: python -m langtrack_core weights seal")
+        store(entry.path, calibration)
+        print(f"stored in {entry.path}; now seal: python -m langtrack_core weights seal")
     return 0
 
 

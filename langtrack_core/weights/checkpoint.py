@@ -11,13 +11,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..fusion import Calibration
-from ..types import LangTrackError
-from .registry import NETWORKS
+from ..types import Branch, LangTrackError
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a list of weights needs none of it
     from torch import nn
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Network:
+    """An architecture that weights can be for.
+
+    Attributes:
+        branch: which branch it is.
+        title: as a user would call it.
+        mark: what a key of its checkpoints begins with, and no key of the others.
+        settings: what decides the result and stands in no checkpoint: preprocessing, switches, tracker.
+    """
+
+    branch: Branch
+    title: str
+    mark: str
+    settings: Mapping[str, Any]
+
+
+NETWORKS = {
+    # Preprocessing of both: RGB, (v - 127) / 128.
+    "dmn-lite": Network("language", "lite DMN", "comb_visual.", {}),
+    "siammask-lite": Network("tracker", "lite SiamMask", "lateral8.", {"tracker": "lite"}),
+    # RGB, ImageNet-normalised, longest side 512. The authors trained with PyTorch 0.2 to 0.4, where resizing
+    # aligned the corners, and evaluated in training mode.
+    "dmn": Network(
+        "language",
+        "published DMN (DPN-92)",
+        "langvis.",
+        {"input_size": 512, "align_corners": True, "batch_statistics": True},
+    ),
+    # BGR, 0 to 255, not normalised.
+    "siammask": Network(
+        "tracker", "published SiamMask (ResNet-50, sharp)", "features.features.", {"tracker": "davis"}
+    ),
+}
+"""The networks that LangTrack has, by the name that entries and manifests give them."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,16 +1,15 @@
-"""From a name to both branches: choose the weights, read each checkpoint once, build, fill strictly."""
+"""From weights to branches: read each checkpoint once, build the network, fill it strictly."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ..types import Branch, LangTrackError
+from ..types import LangTrackError
 from .checkpoint import Checkpoint
-from .registry import Entry, check, damaged, entries, entry_beside
+from .registry import Entry, check
 
 if TYPE_CHECKING:  # torch takes seconds to import, and choosing weights needs none of it
     from ..dmn.lite import LiteDMN
@@ -18,49 +17,6 @@ if TYPE_CHECKING:  # torch takes seconds to import, and choosing weights needs n
     from ..dmn.segmenter import DMNSegmenter
     from ..siammask.network import SiamMask
     from ..siammask.tracker import SiamMaskTracker
-
-
-# --- choosing ----------------------------------------------------------------------------------------------
-
-
-class Chosen(NamedTuple):
-    """The weights of one branch; with the checkpoint when it had to be read to know whose it is."""
-
-    entry: Entry
-    checkpoint: Checkpoint | None = None
-
-    def read(self) -> Checkpoint:
-        return self.checkpoint or Checkpoint.read(self.entry.path)
-
-
-def choose(name: str) -> dict[Branch, Chosen]:
-    """The weights of each branch for a name or a file, lite where it has none."""
-    for broken in damaged():
-        if broken.name == name:
-            raise broken.error
-    here = entries()
-    named = [Chosen(entry) for entry in here if entry.name == name]
-    if not named and Path(name).is_file():
-        named = [choose_file(Path(name))]
-    if not named and name == "paper":
-        raise LangTrackError(
-            "No published weights are here; add yours with: "
-            "python -m langtrack_core weights add SiamMask_DAVIS.pth"
-        )
-    if not named:
-        known = ", ".join(dict.fromkeys(entry.name for entry in here))
-        raise LangTrackError(f"There are no weights {name!r}; give one of {known}, or a file that exists.")
-    lite = [Chosen(entry) for entry in here if entry.name == "lite"]
-    return {chosen.entry.branch: chosen for chosen in lite + named}
-
-
-def choose_file(path: Path, vocabulary: Path | None = None) -> Chosen:
-    """A checkpoint that lies anywhere, identified by its keys; with its vocabulary for a published DMN."""
-    checkpoint = Checkpoint.read(path)
-    return Chosen(entry_beside(path, checkpoint.network, vocabulary), checkpoint)
-
-
-# --- building ----------------------------------------------------------------------------------------------
 
 
 def check_device(device: str) -> None:
@@ -76,24 +32,10 @@ def check_device(device: str) -> None:
         raise LangTrackError(f"The device {device!r} cannot be used here; try cpu.") from error
 
 
-class LanguageBranch(NamedTuple):
-    """The language branch, and what the manifest says of it."""
-
-    segmenter: DMNSegmenter
-    info: dict[str, Any]
-
-
-class TrackerBranch(NamedTuple):
-    """What makes a tracker with a state of its own, and what the manifest says of it."""
-
-    new_tracker: Callable[[], SiamMaskTracker]
-    info: dict[str, Any]
-
-
 def build_segmenter(
-    chosen: Chosen, device: str, backend: str = "auto", precision: str = "auto"
-) -> LanguageBranch:
-    """The language branch, with its vocabulary.
+    entry: Entry, device: str, backend: str = "auto", precision: str = "auto"
+) -> tuple[DMNSegmenter, dict[str, Any]]:
+    """The language branch with its vocabulary, and what the manifest says of it.
 
     Raises:
         LangTrackError: a file is missing or altered, or does not belong to the others.
@@ -103,9 +45,7 @@ def build_segmenter(
     from ..dmn.vocabulary import Vocabulary
     from .openvino_backend import CompiledLiteDMN, on_backend
 
-    entry, settings = chosen.entry, chosen.entry.all_settings
-    files = check(entry)
-    checkpoint = chosen.read()
+    files, settings, checkpoint = check(entry), entry.all_settings, entry.read()
     others = [entry.folder / name for name in list(entry.files)[1:]]
     network: DMN | LiteDMN
     if entry.network == "dmn":
@@ -133,13 +73,13 @@ def build_segmenter(
     running = on_backend(backend, device, network, make)
     calibration = checkpoint.calibration or UNCALIBRATED
     segmenter = DMNSegmenter(running.network, vocabulary, config, calibration, device)
-    return LanguageBranch(segmenter, _info(entry, files, asdict(config), running.backend))
+    return segmenter, _info(entry, files, asdict(config), running.backend)
 
 
 def build_tracker(
-    chosen: Chosen, device: str, backend: str = "auto", precision: str = "auto"
-) -> TrackerBranch:
-    """The tracker: its network, shared by all that are made, with its settings.
+    entry: Entry, device: str, backend: str = "auto", precision: str = "auto"
+) -> tuple[Callable[[], SiamMaskTracker], dict[str, Any]]:
+    """What makes a tracker with a state of its own around a shared network, and what the manifest says of it.
 
     Raises:
         LangTrackError: a file is missing or altered, or holds another network.
@@ -149,9 +89,7 @@ def build_tracker(
     from ..siammask.tracker import CONFIGS, SiamMaskTracker, uncalibrated
     from .openvino_backend import CompiledLiteNetwork, on_backend
 
-    entry = chosen.entry
-    files = check(entry)
-    checkpoint = chosen.read()
+    files, checkpoint = check(entry), entry.read()
     network: SiamMask
     if entry.network == "siammask":
         network, make = PaperNetwork(), None
@@ -165,7 +103,7 @@ def build_tracker(
     config = CONFIGS[entry.all_settings["tracker"]]
     calibration = checkpoint.calibration or uncalibrated
     new_tracker = partial(SiamMaskTracker, running.network, config, calibration, device)
-    return TrackerBranch(new_tracker, _info(entry, files, asdict(config), running.backend))
+    return new_tracker, _info(entry, files, asdict(config), running.backend)
 
 
 def _published_dmn(checkpoint: Checkpoint, settings: dict[str, Any]) -> DMN:

@@ -1,4 +1,4 @@
-"""Weights: one table of what there is, where it is and what it must hash to. `load` reads the files.
+"""Weights: one table of what there is, where it is and what it must hash to. `load` builds from it.
 
 ``lite`` is in ``assets/weights`` of the repository. An installation has it in ``lite`` beside this file, put
 there by pyproject.toml. Its hashes are in ``index.json``, written by ``weights seal`` after a training.
@@ -11,60 +11,31 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..files import sha256_of
 from ..types import Branch, LangTrackError
+from .checkpoint import NETWORKS, Checkpoint
 
 INSTALLED, IN_REPOSITORY = Path(__file__).parent / "lite", Path(__file__).parents[2] / "assets" / "weights"
 SHIPPED = INSTALLED if INSTALLED.is_dir() else IN_REPOSITORY
 """Folder of the weights that come with LangTrack."""
 
+_LITE_FILES = {
+    "dmn-lite": (
+        *("dmn-lite.safetensors", "dmn-lite-backbone.safetensors"),
+        *("words-lite.safetensors", "words-lite.txt"),
+    ),
+    "siammask-lite": ("siammask-lite.safetensors",),
+}
+
 
 def home() -> Path:
     """Where the user's weights are kept: ``$LANGTRACK_HOME``, or ``~/.cache/langtrack``."""
     return Path(os.environ.get("LANGTRACK_HOME") or "~/.cache/langtrack").expanduser()
-
-
-@dataclass(frozen=True)
-class Network:
-    """An architecture that weights can be for.
-
-    Attributes:
-        branch: which branch it is.
-        title: as a user would call it.
-        mark: what a key of its checkpoints begins with, and no key of the others.
-        settings: what decides the result and stands in no checkpoint: preprocessing, switches, tracker.
-    """
-
-    branch: Branch
-    title: str
-    mark: str
-    settings: Mapping[str, Any]
-
-
-NETWORKS = {
-    # Preprocessing of both: RGB, (v - 127) / 128.
-    "dmn-lite": Network("language", "lite DMN", "comb_visual.", {}),
-    "siammask-lite": Network("tracker", "lite SiamMask", "lateral8.", {"tracker": "lite"}),
-    # RGB, ImageNet-normalised, longest side 512. The authors trained with PyTorch 0.2 to 0.4, where resizing
-    # aligned the corners, and evaluated in training mode.
-    "dmn": Network(
-        "language",
-        "published DMN (DPN-92)",
-        "langvis.",
-        {"input_size": 512, "align_corners": True, "batch_statistics": True},
-    ),
-    # BGR, 0 to 255, not normalised.
-    "siammask": Network(
-        "tracker", "published SiamMask (ResNet-50, sharp)", "features.features.", {"tracker": "davis"}
-    ),
-}
-
-"""The networks that LangTrack has, by the name that entries and manifests give them."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +48,19 @@ class Entry:
         folder: where the files are.
         files: file -> sha256, the checkpoint first; "" for a hash that is not known. Names within ``folder``,
             or full paths.
-        licence, source: whose they are.
         settings: where they differ from the network's.
+        licence, source: whose they are, as far as their ``entry.json`` says.
+        checkpoint: the file's content, where it had to be read to know whose it is.
     """
 
     name: str
     network: str
     folder: Path
     files: Mapping[str, str]
-    licence: str
-    source: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    source: str = ""
+    checkpoint: Checkpoint | None = field(default=None, repr=False, compare=False)
 
     @property
     def branch(self) -> Branch:
@@ -106,56 +79,41 @@ class Entry:
     def missing(self) -> list[str]:
         return [name for name in self.files if not (self.folder / name).is_file()]
 
-
-class Damaged(NamedTuple):
-    """An ``entry.json`` of the user's that cannot be read, and the name and branch that its folder is for."""
-
-    name: str
-    branch: str
-    error: LangTrackError
+    def read(self) -> Checkpoint:
+        return self.checkpoint or Checkpoint.read(self.path)
 
 
-_LITE_FILES = {
-    "dmn-lite": (
-        *("dmn-lite.safetensors", "dmn-lite-backbone.safetensors"),
-        *("words-lite.safetensors", "words-lite.txt"),
-    ),
-    "siammask-lite": ("siammask-lite.safetensors",),
-}
-_LITE_LICENCE = "research, non-commercial (data: DAVIS CC BY-NC 4.0, COCO, ECSSD)"
-_LITE_SOURCE = "this project; backbone EfficientNet-Lite0 and words from MiniLM, both Apache-2.0"
+def choose(name: str) -> dict[Branch, Entry]:
+    """The weights of each branch for a name or a file, lite where it has none.
 
-BRING_YOUR_OWN = {
-    "dmn": ("code MIT, weights not stated", "github.com/BCV-Uniandes/DMS (its weight links are dead)"),
-    "siammask": ("code MIT, weights not stated", "github.com/foolwood/SiamMask"),
-}
-"""Licence and source of the published weights, which a user may have and which are not shipped."""
-
-
-def entries() -> list[Entry]:
-    """The weights that are here: the shipped ones, then the user's by name and branch, but `damaged` ones."""
-    index = _read_json(SHIPPED / "index.json") if (SHIPPED / "index.json").is_file() else {}
-    shipped = [
-        Entry("lite", network, SHIPPED, {n: index.get(n, "") for n in names}, _LITE_LICENCE, _LITE_SOURCE)
-        for network, names in _LITE_FILES.items()
-    ]
-    return shipped + [entry for entry in _user_entries() if isinstance(entry, Entry)]
+    Raises:
+        LangTrackError: nothing has this name, or the user's weights of this name are damaged.
+    """
+    lite, added = shipped(), user_entries()
+    named = [entry for entry in lite if entry.name == name]
+    named += [read_entry(path) for path in added if path.parts[-3] == name]
+    if not named and Path(name).is_file():
+        named = [choose_file(Path(name))]
+    if not named and name == "paper":
+        raise LangTrackError(
+            "No published weights are here; add yours with: "
+            "python -m langtrack_core weights add SiamMask_DAVIS.pth"
+        )
+    if not named:
+        known = ", ".join(dict.fromkeys(["lite", *(path.parts[-3] for path in added)]))
+        raise LangTrackError(f"There are no weights {name!r}; give one of {known}, or a file that exists.")
+    return {entry.branch: entry for entry in lite + named}
 
 
-def damaged() -> list[Damaged]:
-    """Those of the user's weights that have to be added again."""
-    return [entry for entry in _user_entries() if isinstance(entry, Damaged)]
-
-
-def entry_beside(path: Path, network: str, vocabulary: Path | None = None) -> Entry:
-    """A checkpoint of ``network`` that lies anywhere, under its own file name.
+def choose_file(path: Path, vocabulary: Path | None = None) -> Entry:
+    """A checkpoint that lies anywhere, under its own file name; its keys tell the network.
 
     Args:
         path: the checkpoint. Of a lite DMN the other files are the shipped ones, unless they lie beside it.
-        network: key of `NETWORKS`.
         vocabulary: for a published DMN, the words it was trained with.
     """
-    names = [path.name]
+    checkpoint = Checkpoint.read(path)
+    names, network = [path.name], checkpoint.network
     settings: dict[str, Any] = {}
     if network == "dmn-lite":
         names += [n if (path.parent / n).is_file() else str(SHIPPED / n) for n in _LITE_FILES[network][1:]]
@@ -168,20 +126,30 @@ def entry_beside(path: Path, network: str, vocabulary: Path | None = None) -> En
         names.append(str(vocabulary.resolve()))
     elif network == "siammask" and "vot" in path.name.lower():
         settings["tracker"] = "vot2018"  # the two published checkpoints have settings of their own
-    folder = path.parent.resolve()
-    licence, source = BRING_YOUR_OWN.get(network, (_LITE_LICENCE, "a training of this project"))
-    return Entry(path.name, network, folder, dict.fromkeys(names, ""), licence, source, settings)
+    files = dict.fromkeys(names, "")
+    return Entry(path.name, network, path.parent.resolve(), files, settings, checkpoint=checkpoint)
 
 
-def _user_entries() -> Iterator[Entry | Damaged]:
-    for path in sorted(home().glob("weights/[!.]*/[!.]*/entry.json")):
-        try:
-            yield _user_entry(path)
-        except LangTrackError as error:
-            yield Damaged(path.parts[-3], path.parts[-2], error)
+def shipped() -> list[Entry]:
+    """The weights of both branches that come with LangTrack."""
+    index = _read_json(SHIPPED / "index.json") if (SHIPPED / "index.json").is_file() else {}
+    return [
+        Entry("lite", network, SHIPPED, {name: index.get(name, "") for name in names})
+        for network, names in _LITE_FILES.items()
+    ]
 
 
-def _user_entry(path: Path) -> Entry:
+def user_entries() -> list[Path]:
+    """The ``entry.json`` of the weights that the user added, in folders ``<name>/<branch>``."""
+    return sorted(home().glob("weights/[!.]*/[!.]*/entry.json"))
+
+
+def read_entry(path: Path) -> Entry:
+    """What an ``entry.json`` says.
+
+    Raises:
+        LangTrackError: it is damaged.
+    """
     stored = _read_json(path)
     try:
         entry = Entry(folder=path.parent, **{**stored, "files": dict(stored["files"])})

@@ -56,15 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when every item is done, 1 when some have failed."""
-    from langtrack_core.weights.load import choose
-    from langtrack_core.weights.registry import check
+    from langtrack_core.weights.registry import check, choose
 
     if args.timeout <= 0:
         raise LangTrackError(f"--timeout must be above 0, got {args.timeout:g}.")
     load = functools.partial(load_tracker, args.weights, args.device, args.backend, args.precision)
     runs = args.out.expanduser().resolve() / "runs"
     chosen = choose(args.weights)
-    weights = [check(chosen[branch].entry) for branch in ("language", "tracker")]
+    weights = [check(chosen[branch]) for branch in ("language", "tracker")]
     options = replace(run_options(args), overwrite=True)  # a lost worker may have left a run
     return run_batch(args, Task(load, runs, weights, options))
 

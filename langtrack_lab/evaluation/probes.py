@@ -28,7 +28,8 @@ from langtrack_core.masks import BoolMask
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_picture
-from langtrack_core.weights.load import build_segmenter, choose
+from langtrack_core.weights.load import build_segmenter
+from langtrack_core.weights.registry import choose
 
 from ..datasets import Referral, Sequence, held_out_photos, open_dataset
 from ..datasets.files import read_json
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.target == "contrast" and args.pairs is None:
         raise LangTrackError("Say with --pairs which file lists the contrasting sentences.")
-    segmenter = build_segmenter(choose(args.weights)["language"], args.device).segmenter
+    segmenter, _ = build_segmenter(choose(args.weights)["language"], args.device)
     if args.target == "refer":
         folder = args.data / ("refcoco" if args.held_out else "refer")
         ious = referral_ious(segmenter, folder, held_out_photos(folder) if args.held_out else None)

@@ -19,7 +19,8 @@ from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.geometry import FloatArray
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import Branch, Decision, Estimate, Frame, Query, Reason, State, Step
-from langtrack_core.weights.load import build_segmenter, build_tracker, choose
+from langtrack_core.weights.load import build_segmenter, build_tracker
+from langtrack_core.weights.registry import choose
 
 from ..metrics import PLAIN
 from .protocol import DEV, Item, Protocol, items_of
@@ -36,12 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the table of ``args.target``, "tracker" or "language"."""
-    chosen = choose(args.weights)[args.target]
+    entry = choose(args.weights)[args.target]
     if args.target == "tracker":
-        tracker = build_tracker(chosen, args.device).new_tracker()
-        print(tracker_table(tracker_records(tracker, items_of(Protocol(DEV, init="box"), args.data))))
+        new_tracker, _ = build_tracker(entry, args.device)
+        print(tracker_table(tracker_records(new_tracker(), items_of(Protocol(DEV, init="box"), args.data))))
     else:
-        segmenter = build_segmenter(chosen, args.device).segmenter
+        segmenter, _ = build_segmenter(entry, args.device)
         items = items_of(Protocol("davis", sentences="all"), args.data / "davis")
         print(language_table(language_records(segmenter, items)))
     return 0

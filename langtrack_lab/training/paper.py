@@ -40,8 +40,8 @@ from langtrack_core.dmn.segmenter import Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.files import sha256_of, write_text
 from langtrack_core.types import LangTrackError
-from langtrack_core.weights.checkpoint import Checkpoint, fill
-from langtrack_core.weights.registry import NETWORKS, check, entries
+from langtrack_core.weights.checkpoint import NETWORKS, Checkpoint, fill
+from langtrack_core.weights.registry import check, home, read_entry
 
 from ..metrics.masks import mask_iou
 from ..weights.corpus import read_vocabulary
@@ -253,9 +253,9 @@ def initial_weights(
             write_text(path, "\n".join(words_of(pairs).words) + "\n")
         context.barrier()
         return InitialWeights({}, read_vocabulary(path), path, "random")
-    named = [entry for entry in entries() if (entry.name, entry.network) == (init, "dmn")]
-    if named:
-        entry = named[0]
+    added = home() / "weights" / init / "language" / "entry.json"
+    entry = read_entry(added) if added.is_file() else None
+    if entry is not None and entry.network == "dmn":
         checkpoint, path = entry.path, entry.folder / list(entry.files)[1]
         check(entry)
     elif Path(init).is_file():

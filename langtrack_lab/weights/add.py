@@ -15,10 +15,15 @@ from urllib.parse import unquote, urlparse
 
 from langtrack_core.files import replacing_folder, sha256_of, write_text
 from langtrack_core.types import LangTrackError
-from langtrack_core.weights.load import Chosen, build_segmenter, build_tracker, choose_file
-from langtrack_core.weights.registry import BRING_YOUR_OWN, NETWORKS, Entry, home
+from langtrack_core.weights.checkpoint import NETWORKS
+from langtrack_core.weights.load import build_segmenter, build_tracker
+from langtrack_core.weights.registry import Entry, choose_file, home
 
+from .command import LICENCES, LITE_LICENCE
 from .corpus import is_pickled, read_vocabulary
+
+TRAINED_HERE = LITE_LICENCE, "a training of this project"
+"""Licence and source of a lite network that the user trained: it learnt from the same data."""
 
 URL_TIMEOUT_S = 30
 """Seconds that a server may be silent while a checkpoint is fetched from it."""
@@ -68,10 +73,10 @@ def add(
                 )
             if vocabulary is not None and is_pickled(vocabulary):
                 vocabulary = _as_text(vocabulary, Path(folder))
-            chosen = choose_file(checkpoint, vocabulary)
-            if "://" in source:
-                chosen = chosen._replace(entry=replace(chosen.entry, source=source))
-            return _install(chosen, name)
+            entry = choose_file(checkpoint, vocabulary)
+            licence, origin = LICENCES.get(entry.network, TRAINED_HERE)
+            entry = replace(entry, licence=licence, source=source if "://" in source else origin)
+            return _install(entry, name)
     except OSError as error:
         raise LangTrackError(
             f"{error.filename or source} cannot be used: {error.strerror or error}."
@@ -102,10 +107,9 @@ def _as_text(corpus: Path, folder: Path) -> Path:
     return path
 
 
-def _install(chosen: Chosen, name: str | None) -> Entry:
+def _install(entry: Entry, name: str | None) -> Entry:
     """Copy the files, and build the network once, which checks every key and shape."""
-    entry = chosen.entry
-    if name is None and entry.network not in BRING_YOUR_OWN:
+    if name is None and entry.network not in LICENCES:
         raise LangTrackError(f"{entry.path.name} is a {NETWORKS[entry.network].title}; give it a --name.")
     final = home() / "weights" / (name or "paper") / entry.branch
     with replacing_folder(final) as folder:
@@ -115,8 +119,8 @@ def _install(chosen: Chosen, name: str | None) -> Entry:
         hashes = {copy.name: sha256_of(copy) for copy in copies}
         added = replace(entry, name=name or "paper", folder=folder, files=hashes)
         build = build_tracker if added.branch == "tracker" else build_segmenter
-        build(chosen._replace(entry=added), "cpu", "torch")
+        build(added, "cpu", "torch")
         names = ("name", "network", "files", "licence", "source", "settings")
         stored = {name: getattr(added, name) for name in names}
         write_text(folder / "entry.json", json.dumps(stored, indent=2) + "\n")
-    return replace(added, folder=final)
+    return replace(added, folder=final, checkpoint=None)

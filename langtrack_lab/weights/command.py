@@ -3,9 +3,39 @@
 from __future__ import annotations
 
 import argparse
+from typing import NamedTuple
 
 from langtrack_core.types import LangTrackError
-from langtrack_core.weights.registry import BRING_YOUR_OWN, NETWORKS, check, damaged, entries
+from langtrack_core.weights.checkpoint import NETWORKS
+from langtrack_core.weights.registry import Entry, check, read_entry, shipped, user_entries
+
+LITE_LICENCE = "research, non-commercial (data: DAVIS CC BY-NC 4.0, COCO, ECSSD)"
+"""Licence of the weights that come with LangTrack."""
+
+LICENCES = {
+    "dmn": ("code MIT, weights not stated", "github.com/BCV-Uniandes/DMS (its weight links are dead)"),
+    "siammask": ("code MIT, weights not stated", "github.com/foolwood/SiamMask"),
+}
+"""Licence and source of the published weights by network, which a user may have and which are not shipped."""
+
+
+class Damaged(NamedTuple):
+    """An ``entry.json`` of the user's that cannot be read, and the name and branch that its folder is for."""
+
+    name: str
+    branch: str
+    error: LangTrackError
+
+
+def entries() -> tuple[list[Entry], list[Damaged]]:
+    """The weights that are here, the shipped ones first, and those that have to be added again."""
+    whole, damaged = shipped(), []
+    for path in user_entries():
+        try:
+            whole.append(read_entry(path))
+        except LangTrackError as error:
+            damaged.append(Damaged(path.parts[-3], path.parts[-2], error))
+    return whole, damaged
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,14 +55,17 @@ def run(args: argparse.Namespace) -> int:
 def table() -> str:
     """One line a branch and name, and one for each published network that could be added."""
     rows = [("name", "branch", "network", "size", "sha256", "files", "licence")]
-    for entry in entries():
+    whole, damaged = entries()
+    for entry in whole:
         sizes = [(entry.folder / n).stat().st_size for n in entry.files if n not in entry.missing]
         state = f"missing: {', '.join(entry.missing)}" if entry.missing else "present"
         digest = next(iter(entry.files.values()))[:12] or "not sealed"
         size = f"{sum(sizes) / 1e6:.1f} MB"
-        rows.append((entry.name, entry.branch, entry.network, size, digest, state, entry.licence))
-    rows += [(b.name, b.branch, "", "", "", "damaged: add it again", "") for b in damaged()]
-    for network, (licence, source) in BRING_YOUR_OWN.items():
+        rows.append(
+            (entry.name, entry.branch, entry.network, size, digest, state, entry.licence or LITE_LICENCE)
+        )
+    rows += [(b.name, b.branch, "", "", "", "damaged: add it again", "") for b in damaged]
+    for network, (licence, source) in LICENCES.items():
         if not any(row[0] == "paper" and row[2] == network for row in rows):
             rows.append(
                 ("paper", NETWORKS[network].branch, network, "", "", f"bring your own: {source}", licence)
@@ -44,8 +77,9 @@ def table() -> str:
 
 def verify(name: str | None = None) -> int:
     """Print one line for each entry; 1 when one is damaged, misses a file or has another hash, else 0."""
-    chosen = [entry for entry in entries() if name in (None, entry.name)]
-    broken = [entry for entry in damaged() if name in (None, entry.name)]
+    whole, damaged = entries()
+    chosen = [entry for entry in whole if name in (None, entry.name)]
+    broken = [entry for entry in damaged if name in (None, entry.name)]
     if not chosen and not broken:
         raise LangTrackError(
             f"There are no weights {name!r} to verify; see: python -m langtrack_core weights list"

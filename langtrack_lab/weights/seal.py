@@ -6,7 +6,7 @@ import argparse
 import json
 
 from langtrack_core.files import sha256_of, write_text
-from langtrack_core.weights.registry import entries
+from langtrack_core.weights.registry import shipped
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,10 +19,10 @@ def run(args: argparse.Namespace) -> int:
 
 def seal() -> int:
     """Write ``index.json`` beside the shipped files; 1 when one of them is missing, else 0."""
-    shipped = [entry for entry in entries() if entry.name == "lite"]
-    missing = [name for entry in shipped for name in entry.missing]
-    index = {n: sha256_of(e.folder / n) for e in shipped for n in e.files if n not in missing}
-    final = shipped[0].folder / "index.json"
+    entries = shipped()
+    missing = [name for entry in entries for name in entry.missing]
+    index = {n: sha256_of(e.folder / n) for e in entries for n in e.files if n not in missing}
+    final = entries[0].folder / "index.json"
     write_text(final, json.dumps(index, indent=2) + "\n")
     print(f"Sealed {len(index)} files in {final}" + (f"; missing: {', '.join(missing)}" if missing else ""))
     return 1 if missing else 0

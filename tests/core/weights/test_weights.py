@@ -17,7 +17,6 @@ from langtrack_core.pipeline import LangTracker
 from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.tracker import CONFIGS, uncalibrated
 from langtrack_core.types import LangTrackError
-from langtrack_core.weights import load as loading
 from langtrack_core.weights import registry as weights
 
 # --- lite --------------------------------------------------------------------------------------------------
@@ -207,15 +206,15 @@ def test_a_damaged_entry_is_in_the_way_of_its_own_name_alone(text: str, shipped:
     folder = tmp_path / "home" / "weights" / "mine" / "tracker"
     folder.mkdir(parents=True)
     (folder / "entry.json").write_text(text)
-    assert {chosen.entry.name for chosen in loading.choose("lite").values()} == {"lite"}
+    assert {entry.name for entry in weights.choose("lite").values()} == {"lite"}
     with pytest.raises(LangTrackError, match=r"entry\.json"):
-        loading.choose("mine")
+        weights.choose("mine")
 
 
 def test_what_is_shipped_is_sealed():
     """The real files: whoever trains again runs `weights seal`."""
-    for entry in weights.entries():
-        if entry.folder == weights.SHIPPED and not entry.missing:
+    for entry in weights.shipped():
+        if not entry.missing:
             assert weights.check(entry) and all(entry.files.values()), (
                 "run: python -m langtrack_core weights seal"
             )

@@ -17,7 +17,8 @@ from langtrack_core.dmn.segmenter import Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.weights.checkpoint import fill
-from langtrack_core.weights.load import build_segmenter, choose_file
+from langtrack_core.weights.load import build_segmenter
+from langtrack_core.weights.registry import choose_file
 from langtrack_lab.training import paper, save_weights
 from langtrack_lab.training.paper import SWITCHES, InitialWeights, PaperRecipe, build_network, to_published
 from langtrack_lab.training.paper_data import categories_data, clips_data, epoch_order, read_pair, words_of
@@ -175,7 +176,7 @@ def test_one_command_runs_all_stages_from_nothing(train, tmp_path, sets, capsys)
     assert low["recipe"]["rate"] == 1e-3 and low["recipe"]["steps"] == 2
 
     # What comes out is a published DMN to everything else, recurrence and statistics included.
-    segmenter = build_segmenter(choose_file(out / "lasot" / BEST, out / "vocabulary.txt"), "cpu").segmenter
+    segmenter, _ = build_segmenter(choose_file(out / "lasot" / BEST, out / "vocabulary.txt"), "cpu")
     assert segmenter.network.config.resolution == "high" and segmenter.network.config.batch_statistics
     rgb = np.full((64, 96, 3), 80, np.uint8)
     assert segmenter.segment(Frame(0, 0.0, rgb), segmenter.encode("the red box")).mask_prob.shape == (64, 96)

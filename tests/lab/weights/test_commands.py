@@ -28,7 +28,6 @@ from langtrack_core.pipeline import LangTracker
 from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.tracker import CONFIGS
 from langtrack_core.types import LangTrackError
-from langtrack_core.weights import load as loading
 from langtrack_core.weights import registry as weights
 from langtrack_lab.weights.add import add
 from langtrack_lab.weights.command import table, verify
@@ -102,7 +101,7 @@ def test_a_failed_add_keeps_the_earlier_one(shipped: Path, tmp_path: Path):
     save_file(as_stored(LiteNetwork().state_dict()) | {"extra": torch.zeros(1)}, path)
     with pytest.raises(LangTrackError, match="extra"):
         add(str(path), name="mine")
-    assert loading.choose("mine")["tracker"].entry == before and weights.check(before)
+    assert weights.choose("mine")["tracker"] == before and weights.check(before)
     assert {p.name for p in all_files(tmp_path / "home")} == {"mine.safetensors", "entry.json"}
 
 
