@@ -17,7 +17,7 @@ Interlaced video is read as it is. `VideoInfo.notes` say which of this matters.
 
 from .pictures import FOLDER_FPS, MAX_SIDE, PICTURE_SUFFIXES, read_picture
 from .reader import VideoInfo, probe, read_frames
-from .writer import Encoding, VideoWriter
+from .writer import VideoWriter
 
 __all__ = [
     "probe",
@@ -25,7 +25,6 @@ __all__ = [
     "read_picture",
     "VideoInfo",
     "VideoWriter",
-    "Encoding",
     "FOLDER_FPS",
     "MAX_SIDE",
     "PICTURE_SUFFIXES",

@@ -1,12 +1,14 @@
-"""Single pictures: which files hold them, and their pixels as RGB of 8 bits, or as they are."""
+"""Still and animated pictures: which files hold them, their pixels as RGB of 8 bits, and clips of them."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +18,7 @@ import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import LangTrackError
+from ..types import Frame, LangTrackError
 
 RGB = NDArray[np.uint8]
 """``(H, W, 3)`` uint8."""
@@ -27,7 +29,15 @@ MAX_SIDE = 7680
 FOLDER_FPS = Fraction(25)
 """Frame rate of a folder of pictures, which says nothing of its own."""
 
+SAMPLED = 32
+"""Number of pictures, spread over a clip, whose values say how deep pictures are brought to 8 bits."""
+
+UNTIMED_S = Fraction(1, 10)
+"""Seconds that a picture of an animation is shown when its file says 0: what browsers do."""
+
 PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
+"""Suffixes, in small letters, of the files that count as pictures of a folder: what data sets and cameras
+write. Other files there are notes, annotations or videos."""
 
 _FRAME_FOLDERS = ("img", "imgs", "frames", "images", "JPEGImages")
 """Where data sets keep the frames of a clip, whose own folder is easily taken for theirs."""
@@ -89,6 +99,117 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
 # --- what is in them ---------------------------------------------------------------------------------------
 
 
+class PictureFile:
+    """An open file of one picture or several, called pages.
+
+    Attributes:
+        hidden: number of pages before those that belong to the clip: an APNG may begin with a picture for
+            programs that show no others.
+    """
+
+    def __init__(self, path: Path, pages: Any) -> None:
+        self.path, self._pages = path, pages
+        self.hidden = int(bool(pages.metadata(index=0).get("default_image")))
+
+    @property
+    def count(self) -> int:
+        """Number of pages that belong to the clip; the preview in a phone's JPEG ("mp" for MPO) is none."""
+        if "mp" in self._pages.metadata(index=0):
+            return 1
+        return (self._pages.properties(index=...).n_images or 1) - self.hidden
+
+    def pixels(
+        self, number: int = 0, mode: Callable[[Mapping[str, Any]], str | None] | None = None
+    ) -> NDArray[Any]:
+        """``(H, W)`` or ``(H, W, C)``, upright by EXIF; the size is checked before a page is decoded.
+
+        Args:
+            mode: gives from a page's information (``mode``, ``transparency``, …) the one of Pillow's modes in
+                which its pixels are wanted; None for that of the file. By default colours with all their bits.
+        """
+        page = number + self.hidden
+        height, width = self._pages.properties(index=page).shape[:2]
+        check_size(self.path, width, height)
+        info = self._pages.metadata(index=page)
+        pixels = self._pages.read(index=page, mode=(mode or _colours)(info))
+        if mode is None and pixels.ndim == 3 and _is_deep(self.path, info):  # of which Pillow keeps 8 bits
+            with iio.imopen(self.path, "r", plugin="opencv") as deep:
+                pixels = deep.read(index=page, flags=cv2.IMREAD_UNCHANGED)  # type: ignore[call-arg]
+        # Only now, since Pillow turns TIFFs by itself when it decodes them.
+        orientation = self._pages.metadata(index=page, exclude_applied=False).get("Orientation", 1)
+        if orientation in (5, 6, 7, 8):
+            pixels = pixels.swapaxes(0, 1)
+        mirror_x, mirror_y = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
+        return np.ascontiguousarray(pixels[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1])
+
+    def duration_s(self, number: int) -> Fraction:
+        """How long a page that was just decoded is shown; those of a TIFF say nothing of it."""
+        info = self._pages.metadata(index=number + self.hidden)
+        milliseconds = Fraction(info.get("duration") or 0).limit_denominator(1000)
+        return milliseconds / 1000 or (1 / FOLDER_FPS if "compression" in info else UNTIMED_S)
+
+
+@contextmanager
+def opened_pictures(path: Path) -> Iterator[PictureFile]:
+    """A file of pictures; whatever fails while it is open becomes one sentence.
+
+    Raises:
+        LangTrackError: not a picture, damaged, or larger than ``MAX_SIDE``.
+    """
+    try:
+        if not begins_like_a_picture(path):
+            raise ValueError("no picture begins like this")
+        with iio.imopen(path, "r", plugin="pillow") as pages:
+            yield PictureFile(path, pages)
+    except LangTrackError:
+        raise
+    except Exception as error:  # damaged files make decoders raise nearly anything
+        raise LangTrackError(f"{path} is damaged or not a picture; replace it or leave it out.") from error
+
+
+def read_picture(path: Path, levels: Levels | None = None) -> RGB:
+    """One picture, upright by EXIF, alpha over black; the first where there are several.
+
+    Args:
+        levels: those of its clip, for a picture deeper than 8 bits; its own without.
+
+    Raises:
+        LangTrackError: as `opened_pictures`.
+    """
+    with opened_pictures(path) as file:
+        return _as_rgb(file.pixels(), levels)
+
+
+def _colours(info: Mapping[str, Any]) -> str | None:
+    if info["mode"][0] in "IF":
+        return None
+    alpha = info["mode"] in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in info
+    return "RGBA" if alpha else "RGB"
+
+
+def _is_deep(path: Path, info: Mapping[str, Any]) -> bool:
+    """A PNG or TIFF whose colours have 16 bits each."""
+    bits = info.get("BitsPerSample")
+    if bits is None:
+        with path.open("rb") as stream:
+            head = stream.read(25)
+        bits = head[24:] if head.startswith(b"\x89PNG") else b""
+    return 16 in (bits if isinstance(bits, bytes | tuple) else (bits,))
+
+
+def _as_rgb(pixels: NDArray[Any], levels: Levels | None) -> RGB:
+    if pixels.dtype != np.uint8:
+        levels = levels or Levels.of([pixels])
+        assert levels is not None
+        deep = pixels
+        pixels = levels(deep[..., :3] if deep.ndim == 3 else deep)
+        if deep.ndim == 3:
+            pixels = np.dstack([pixels, (deep[..., 3:] >> 8).astype(np.uint8)])
+    if pixels.ndim == 2:
+        return np.repeat(pixels[..., None], 3, axis=2)
+    return over_black(pixels.astype(np.uint8)) if pixels.shape[2] == 4 else pixels
+
+
 class Levels(NamedTuple):
     """How values are brought to 8 bits: ``low`` becomes 0, and ``low + span`` would become 256."""
 
@@ -120,92 +241,117 @@ class Levels(NamedTuple):
         return scaled.clip(0, 255).astype(np.uint8)
 
 
-def read_picture(path: Path, levels: Levels | None = None) -> RGB:
-    """One picture, upright by EXIF, alpha over black; the first where there are several.
+# --- clips ------------------------------------------------------------------------------------------------
 
-    Args:
-        levels: those of its clip, for a picture deeper than 8 bits; its own without.
+
+def find_pictures(path: Path) -> Pictures | None:
+    """The pictures of a folder, or of a file, whatever its suffix; None when the file holds something else.
 
     Raises:
-        LangTrackError: not a picture, damaged, or larger than ``MAX_SIDE``.
+        LangTrackError: a folder without pictures, a damaged picture.
     """
-    return as_rgb(decode_picture(path, wanted_colours), levels)
-
-
-def as_rgb(pixels: NDArray[Any], levels: Levels | None) -> RGB:
-    if pixels.dtype != np.uint8:
-        levels = levels or Levels.of([pixels])
-        assert levels is not None
-        colours = levels(pixels[..., :3] if pixels.ndim == 3 else pixels)
-        pixels = (
-            np.dstack([colours, (pixels[..., 3:] >> 8).astype(np.uint8)]) if pixels.ndim == 3 else colours
-        )
-    if pixels.ndim == 2:
-        return np.repeat(pixels[..., None], 3, axis=2)
-    return over_black(pixels.astype(np.uint8)) if pixels.shape[2] == 4 else pixels
-
-
-def wanted_colours(info: Mapping[str, Any]) -> str | None:
-    if info["mode"][0] in "IF":
+    if path.is_dir():
+        return Pictures(tuple(pictures_in(path)))
+    # JPEGs one behind the other are a video; only the name tells it from a picture.
+    if path.suffix.lower() in (".mjpeg", ".mjpg") or not begins_like_a_picture(path):
         return None
-    alpha = info["mode"] in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in info
-    return "RGBA" if alpha else "RGB"
-
-
-def decode_picture(path: Path, mode: Callable[[Mapping[str, Any]], str | None]) -> NDArray[Any]:
-    """``(H, W)`` or ``(H, W, C)`` pixels, upright by EXIF; the size is checked before they are decoded.
-
-    Args:
-        mode: says from a picture's information (``mode``, ``transparency``, …) in which of Pillow's modes its
-            pixels are wanted; None for that of the file.
-
-    Raises:
-        LangTrackError: not a picture, damaged, or larger than ``MAX_SIDE``.
-    """
     with opened_pictures(path) as file:
-        return decoded_page(file, path, mode, 0)
+        return Pictures((path,), file.count)
 
 
-@contextmanager
-def opened_pictures(path: Path) -> Iterator[Any]:
-    """imageio's reader of a file of pictures; whatever fails while it is open becomes one sentence."""
-    try:
-        if not begins_like_a_picture(path):
-            raise ValueError("no picture begins like this")
-        with iio.imopen(path, "r", plugin="pillow") as file:
-            yield file
-    except LangTrackError:
-        raise
-    except Exception as error:  # damaged files make decoders raise nearly anything
-        raise LangTrackError(f"{path} is damaged or not a picture; replace it or leave it out.") from error
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a clip: those of a folder, a single one, or all in one file.
 
+    Attributes:
+        paths: a file for each picture, or the one that holds them all.
+        in_file: number of pictures of that one.
+    """
 
-def decoded_page(
-    file: Any, path: Path, mode: Callable[[Mapping[str, Any]], str | None], page: int
-) -> NDArray[Any]:
-    height, width = file.properties(index=page).shape[:2]
-    check_size(path, width, height)
-    info = file.metadata(index=page)
-    pixels = file.read(index=page, mode=mode(info))
-    if mode is wanted_colours and pixels.ndim == 3 and _is_deep(path, info):  # of which Pillow keeps 8 bits
-        with iio.imopen(path, "r", plugin="opencv") as deep:
-            pixels = deep.read(index=page, flags=cv2.IMREAD_UNCHANGED)  # type: ignore[call-arg]
-    # Only now, since Pillow turns TIFFs by itself when it decodes them.
-    orientation = file.metadata(index=page, exclude_applied=False).get("Orientation", 1)
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    mirror_x, mirror_y = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
-    return np.ascontiguousarray(pixels[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1])
+    paths: tuple[Path, ...]
+    in_file: int = 1
 
+    @property
+    def animated(self) -> bool:
+        return self.in_file > 1
 
-def _is_deep(path: Path, info: Mapping[str, Any]) -> bool:
-    """A PNG or TIFF whose colours have 16 bits each."""
-    bits = info.get("BitsPerSample")
-    if bits is None:
-        with path.open("rb") as stream:
-            head = stream.read(25)
-        bits = head[24:] if head.startswith(b"\x89PNG") else b""
-    return 16 in (bits if isinstance(bits, bytes | tuple) else (bits,))
+    @property
+    def count(self) -> int:
+        return self.in_file if self.animated else len(self.paths)
+
+    @cached_property
+    def levels(self) -> Levels | None:
+        """How deep pictures are brought to 8 bits, the same for all of the clip."""
+        return Levels.of(self._pixels(range(0, self.count, max(1, self.count // SAMPLED))))
+
+    def first(self) -> tuple[RGB, Fraction]:
+        """The first picture, and how many there are in a second."""
+        with opened_pictures(self.paths[0]) as file:
+            rgb = _as_rgb(file.pixels(), self.levels)
+            return rgb, 1 / file.duration_s(0) if self.animated else FOLDER_FPS
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if self.levels is None:
+            return ()
+        low, span = self.levels
+        return (f"Its pictures have over 8 bits: values {low:g} to {low + span:g} become black to white.",)
+
+    def frames(self, indices: range, on_damage: Callable[[str], None] = log_damage) -> Generator[Frame]:
+        """The pictures at ``indices``, in that order: forward or backward, of an animation forward only.
+
+        Args:
+            on_damage: called with one sentence after the last picture of an animation that ends early.
+
+        Raises:
+            LangTrackError: a picture cannot be read, or is of another size than the first.
+        """
+        shape = self.first()[0].shape
+        pictures = self._animation(indices, on_damage) if self.animated else self._stills(indices)
+        for index, time_s, pixels in pictures:
+            rgb = _as_rgb(pixels, self.levels)
+            if rgb.shape != shape:
+                name = self.paths[0 if self.animated else index].name
+                raise LangTrackError(
+                    f"{name} is {rgb.shape[1]}x{rgb.shape[0]}, but {self.paths[0].name} is "
+                    f"{shape[1]}x{shape[0]}; all pictures of a clip must have one size."
+                )
+            yield Frame(index, time_s, rgb)
+
+    def _pixels(self, indices: range) -> Iterator[NDArray[Any]]:
+        if not self.animated:
+            yield from (pixels for _, _, pixels in self._stills(indices))
+            return
+        with opened_pictures(self.paths[0]) as file:
+            yield from map(file.pixels, indices)
+
+    def _stills(self, indices: range) -> Iterator[tuple[int, float, NDArray[Any]]]:
+        for index in indices:
+            path = self.paths[index]
+            with opened_pictures(path) as file:
+                pixels, several = file.pixels(), file.count > 1
+            if several and len(self.paths) > 1:
+                raise LangTrackError(f"{path} holds several pictures; give it alone, as the video.")
+            yield index, float(index / FOLDER_FPS), pixels
+
+    def _animation(
+        self, indices: range, on_damage: Callable[[str], None]
+    ) -> Iterator[tuple[int, float, NDArray[Any]]]:
+        time_s = Fraction(0)
+        with opened_pictures(self.paths[0]) as file:
+            for index in range(indices.stop):
+                try:
+                    pixels = file.pixels(index)
+                except Exception:  # damaged files make decoders raise nearly anything
+                    if index <= indices.start:
+                        raise
+                    on_damage(
+                        f"{self.paths[0].name} ends early: {index} of {self.count} pictures could be read."
+                    )
+                    return
+                if index in indices:
+                    yield index, float(time_s), pixels
+                time_s += file.duration_s(index)
 
 
 # --- helpers that videos need too --------------------------------------------------------------------------

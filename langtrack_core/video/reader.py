@@ -21,8 +21,7 @@ from .decoding import (
     pieces_of,
     video_streams,
 )
-from .picture_clips import find_pictures
-from .pictures import log_damage
+from .pictures import find_pictures, log_damage
 from .to_rgb import RGBConverter
 
 

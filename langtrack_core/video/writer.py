@@ -1,14 +1,14 @@
-"""Write video: H.264 that every browser plays, or what another `Encoding` says."""
+"""Write video: H.264 that every browser plays, or what a subclass of the writer says."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import numpy as np
@@ -27,45 +27,13 @@ from .pictures import RGB
 from .reader import VideoInfo
 from .sound import Sound
 
-
-@dataclass(frozen=True)
-class Encoding:
-    """How a video is stored.
-
-    Attributes:
-        container: FFmpeg's name of the file format.
-        codec: FFmpeg's name of the encoder.
-        pixels: FFmpeg's name of the pixel format in the file.
-        channels: of the pictures that are given: 3 for RGB, 4 for RGB with straight (unmultiplied) alpha.
-        even: the encoder wants an even width and height.
-        options: of the encoder.
-        container_options: of the file format.
-    """
-
-    container: str
-    codec: str
-    pixels: str
-    channels: int
-    even: bool
-    options: Mapping[str, str]
-    container_options: Mapping[str, str]
-
-
-# superfast against veryfast: 40 % less time, 15 % larger files, the same error (measured on the examples).
-H264 = Encoding(
-    *("mp4", "libx264", "yuv420p", 3, True),
-    options={"crf": "20", "preset": "superfast"},
-    container_options={"movflags": "+faststart"},
-)
-"""What every browser plays: yuv420p, index before the data."""
-
 RESERVED_BYTES = 64 * 1024
 """Bytes that are written before the first frame, so that a full disk is noticed before a run and not after
 it. The header of a file and its first frames take about that much."""
 
 
 class VideoWriter:
-    """Writes H.264 in MP4 that a browser plays, BT.709, or another `Encoding`.
+    """Writes H.264 in MP4 that every browser plays: yuv420p, BT.709, the index before the data.
 
     The file appears under its name when it is complete: ``close``, or the end of a ``with`` block. After
     ``discard``, or an exception in the block, nothing is left. An odd width or height is made even, where
@@ -79,14 +47,25 @@ class VideoWriter:
     Args:
         path: where to write; an older file is replaced.
         fps: frame rate. A float takes the nearest fraction with a denominator up to 1001.
-        encoding: `H264` unless told otherwise.
-        crf: constant quality of x264 (0 to 51) or VP9 (0 to 63), lower is better; the encoding's own if None.
+        crf: constant quality of x264 (0 to 51), lower is better; that of `options` if None.
         source: the video of which the frames are made: the shape of its pixels is kept, and its sound in MP4.
 
     Raises:
         LangTrackError: the folder is missing or may not be written to; the disk is full (also from ``write``
             and ``close``).
     """
+
+    container, codec, pixels = "mp4", "libx264", "yuv420p"
+    """FFmpeg's names of the file format, of the encoder, and of the pixels in the file."""
+
+    channels, even = 3, True
+    """Channels of the pictures that are written, 3 for RGB and 4 for RGB with straight (unmultiplied) alpha;
+    and whether the encoder wants an even width and height."""
+
+    # superfast against veryfast: 40 % less time, 15 % larger files, the same error (on the examples).
+    options: ClassVar[dict[str, str]] = {"crf": "20", "preset": "superfast"}
+    container_options: ClassVar[dict[str, str]] = {"movflags": "+faststart"}
+    """Options of the encoder, and of the file format."""
 
     _CLOCK_HZ = 90_000
     """Fewest ticks a second of the time stamps: MPEG's clock, which the usual frame rates divide."""
@@ -100,7 +79,6 @@ class VideoWriter:
         path: str | os.PathLike[str],
         fps: Fraction | float,
         *,
-        encoding: Encoding = H264,
         crf: int | None = None,
         source: VideoInfo | None = None,
     ) -> None:
@@ -108,10 +86,9 @@ class VideoWriter:
         self.fps = Fraction(fps).limit_denominator(1001)
         if self.fps <= 0:
             raise ValueError(f"fps must be above 0, got {fps}")
-        self._encoding = encoding
         self._source = source
         self._sound: Sound | None = None
-        self._options = {**encoding.options, **({} if crf is None else {"crf": str(crf)})}
+        self._options = {**self.options, **({} if crf is None else {"crf": str(crf)})}
         # fps = n/d frames a second: a time base of 1/(n k) makes every frame last d k ticks exactly.
         scale = -(-self._CLOCK_HZ // self.fps.numerator)
         self._time_base = Fraction(1, self.fps.numerator * scale)
@@ -128,8 +105,8 @@ class VideoWriter:
             self._container = av.open(
                 str(self._part.absolute()),
                 "w",
-                format=encoding.container,
-                options=dict(encoding.container_options),
+                format=self.container,
+                options=dict(self.container_options),
             )
 
     def write(self, rgb: RGB, time_s: float | None = None) -> None:
@@ -144,23 +121,21 @@ class VideoWriter:
         if self._container is None:
             raise ValueError(f"{self.path.name} is closed; no frame can be added")
         height, width, channels = rgb.shape
-        if channels != self._encoding.channels:
-            raise ValueError(
-                f"{self._encoding.codec} takes {self._encoding.channels} channels, not {channels}"
-            )
+        if channels != self.channels:
+            raise ValueError(f"{self.codec} takes {self.channels} channels, not {channels}")
         padded = rgb
-        if self._encoding.even and (height % 2 or width % 2):
+        if self.even and (height % 2 or width % 2):
             padded = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         with self._explained():
             if self._stream is None:
                 self._stream = self._add_stream(padded.shape[1], padded.shape[0])
-                if self._source is not None and self._encoding.container == "mp4":
+                if self._source is not None and self.container == "mp4":
                     self._sound = Sound(self._source.path, self._container, time_s or 0.0)
             if (self._stream.height, self._stream.width) != padded.shape[:2]:
                 raise ValueError(f"all frames need the size of the first, got {width}x{height}")
             picture = self._reformatter.reformat(
                 av.VideoFrame.from_ndarray(padded, format="rgb24" if channels == 3 else "rgba"),
-                format=self._encoding.pixels,
+                format=self.pixels,
                 dst_colorspace=Colorspace.ITU709,
                 dst_color_range=ColorRange.MPEG,
                 interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND,
@@ -214,9 +189,9 @@ class VideoWriter:
 
     def _add_stream(self, width: int, height: int) -> av.VideoStream:
         assert self._container is not None
-        stream = self._container.add_stream(self._encoding.codec, rate=self.fps)
+        stream = self._container.add_stream(self.codec, rate=self.fps)
         assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.pix_fmt = width, height, self._encoding.pixels
+        stream.width, stream.height, stream.pix_fmt = width, height, self.pixels
         stream.options = dict(self._options)
         context = stream.codec_context
         context.thread_count = 1  # a run writes several videos and computes beside them

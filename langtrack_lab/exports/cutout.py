@@ -6,6 +6,7 @@ Alpha is straight: colours are not multiplied with it. A frame without any targe
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -13,24 +14,29 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from langtrack_core.masks import BoolMask
-from langtrack_core.video import Encoding, VideoWriter
+from langtrack_core.video import VideoWriter
 
 from .clip import Clip
 
-VP9_ALPHA = Encoding(
-    *("webm", "libvpx-vp9", "yuva420p", 4, False),
-    options={"crf": "20", "b": "0", "deadline": "good", "cpu-used": "5"},
-    container_options={},
-)
-"""WebM with transparency, as browsers based on Chromium, and Firefox, show it. The alpha is a second stream
-of VP9 inside: FFmpeg gives it when its decoder ``libvpx-vp9`` is asked for by name."""
 
-PRORES_4444 = Encoding(
-    *("mov", "prores_ks", "yuva444p10le", 4, False),
-    options={"profile": "4444", "alpha_bits": "16", "vendor": "apl0"},
-    container_options={},
-)
-"""QuickTime with transparency for video editors: every frame by itself, lossless alpha, large files."""
+class VP9AlphaWriter(VideoWriter):
+    """WebM with transparency, as browsers based on Chromium, and Firefox, show it. The alpha is a second
+    stream of VP9 inside: FFmpeg gives it when its decoder ``libvpx-vp9`` is asked for by name."""
+
+    container, codec, pixels = "webm", "libvpx-vp9", "yuva420p"
+    channels, even = 4, False
+    options: ClassVar[dict[str, str]] = {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "5"}
+    container_options: ClassVar[dict[str, str]] = {}
+
+
+class ProResWriter(VideoWriter):
+    """QuickTime with transparency for video editors: every frame by itself, lossless alpha, large files."""
+
+    container, codec, pixels = "mov", "prores_ks", "yuva444p10le"
+    channels, even = 4, False
+    options: ClassVar[dict[str, str]] = {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}
+    container_options: ClassVar[dict[str, str]] = {}
+
 
 RIM = 16
 """Pixels around a target that keep their colour under full transparency in a video: its blocks and its halved
@@ -45,16 +51,16 @@ def write_png(clip: Clip, folder: Path) -> None:
 
 
 def write_webm(clip: Clip, path: Path) -> None:
-    _write_video(clip, path, VP9_ALPHA)
+    _write_video(clip, VP9AlphaWriter(path, clip.fps))
 
 
 def write_prores(clip: Clip, path: Path) -> None:
-    _write_video(clip, path, PRORES_4444)
+    _write_video(clip, ProResWriter(path, clip.fps))
 
 
-def _write_video(clip: Clip, path: Path, encoding: Encoding) -> None:
+def _write_video(clip: Clip, video: VideoWriter) -> None:
     kernel = np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8)
-    with VideoWriter(path, clip.fps, encoding=encoding) as writer:
+    with video as writer:
         for picture in clip.pictures():
             mask = clip.union(picture.index)
             coloured = cv2.dilate(mask.view(np.uint8), kernel).astype(np.bool_)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from langtrack_core.masks import POSITIVE_ABOVE, BoolMask
 from langtrack_core.types import LangTrackError, shorten
-from langtrack_core.video.pictures import decode_picture, over_black
+from langtrack_core.video.pictures import opened_pictures, over_black
 
 MAX_LABEL = 32
 """Largest value that is taken for the number of an object; a picture with larger ones holds shades of grey.
@@ -90,7 +90,8 @@ def read_mask(
             )
         return _MODES.get(info["mode"], "RGBA")
 
-    values, highest, names = _numbers(decode_picture(path, mode))
+    with opened_pictures(path) as file:
+        values, highest, names = _numbers(file.pixels(mode=mode))
     if target is None:
         return _meaning(values, highest, names)
     if not re.fullmatch(r"[0-9]+|#[0-9a-fA-F]{6}", str(target)):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import probe, read_frames, read_picture
-from langtrack_core.video.picture_clips import Pictures
+from langtrack_core.video.pictures import Pictures
 
 SCENES = [scene(i) for i in range(6)]
 

@@ -10,9 +10,9 @@ from clips import decoded_rgba, listed
 from export_clips import FRAMES, Exported
 from PIL import Image
 
-from langtrack_core.video import Encoding, VideoWriter, read_frames
+from langtrack_core.video import VideoWriter, read_frames
 from langtrack_lab.exports import export
-from langtrack_lab.exports.cutout import PRORES_4444, VP9_ALPHA
+from langtrack_lab.exports.cutout import ProResWriter, VP9AlphaWriter
 
 
 def check(exported: Exported, frame: int, rgba: np.ndarray, within: int) -> None:
@@ -63,12 +63,12 @@ def rgba(index: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "encoding, decoder, suffix", [(VP9_ALPHA, "libvpx-vp9", "webm"), (PRORES_4444, "prores", "mov")]
+    "kind, decoder, suffix", [(VP9AlphaWriter, "libvpx-vp9", "webm"), (ProResWriter, "prores", "mov")]
 )
-def test_alpha_comes_back(encoding: Encoding, decoder: str, suffix: str, tmp_path: Path) -> None:
+def test_alpha_comes_back(kind: type[VideoWriter], decoder: str, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{suffix}"
     seconds = [0.0, 0.04, 0.12, 0.16]  # one frame lasts longer
-    with VideoWriter(path, 25, encoding=encoding) as writer:
+    with kind(path, 25) as writer:
         for index, time_s in enumerate(seconds):
             writer.write(rgba(index), time_s)
         with pytest.raises(ValueError, match="4 channels, not 3"):
