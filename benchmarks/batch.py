@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy, as the command line has it
 
-from langtrack_core.run.options import RunOptions
+from langtrack_core.run.recorder import RunOptions
 from langtrack_core.run.track_video import load_tracker
 from langtrack_core.video import VideoWriter, probe, read_frames
 from langtrack_lab.batch.ledger import Entry, Ledger

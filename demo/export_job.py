@@ -13,8 +13,7 @@ import numpy as np
 
 from langtrack_core.files import plain_name
 from langtrack_core.run.format import Run
-from langtrack_core.run.options import RunOptions
-from langtrack_core.run.recorder import Recorder
+from langtrack_core.run.recorder import Recorder, RunOptions
 from langtrack_core.run.render import Style
 from langtrack_core.types import LangTrackError, Query
 from langtrack_core.video import read_frames

@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from langtrack_core.fusion import FUSION_LIMITS, Limit
 from langtrack_core.run.render import Style
-from langtrack_core.types import MAX_CHARACTERS, REASON_TEXTS
+from langtrack_core.types import MAX_CHARACTERS, Reason
 from langtrack_lab.exports import FORMATS
 
 from .annotation.redecide import Rectangle, Rule
@@ -69,7 +69,7 @@ def page_data() -> dict[str, Any]:
         "program": gr.FileData(path="main.js", url=f"{program_path()}/main.js").model_dump(),
         "colours": {"language": style.language_rgb, "tracker": style.tracker_rgb},
         "settings": _settings(),
-        "reasons": {reason.value: text for reason, text in REASON_TEXTS.items()},
+        "reasons": {reason.value: reason.text for reason in Reason},
         "stages": STAGE_TEXTS,
         "kinds": KIND_TEXTS,
         "max_characters": MAX_CHARACTERS,

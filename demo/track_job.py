@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from langtrack_core.run.options import RunOptions
+from langtrack_core.run.recorder import RunOptions
 from langtrack_core.run.track_video import Rows, read_and_track, track_targets
 from langtrack_core.types import LangTrackError, Step
 from langtrack_core.video import read_frames

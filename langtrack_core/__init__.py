@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .fusion import FusionConfig as FusionConfig
     from .pipeline import LangTracker as LangTracker
     from .run.format import read_run as read_run
-    from .run.options import RunOptions as RunOptions
+    from .run.recorder import RunOptions as RunOptions
     from .run.track_video import track_video as track_video
     from .types import Estimate as Estimate
     from .types import Frame as Frame
@@ -42,7 +42,7 @@ _HOME = {
     "LangTracker": "pipeline",
     "FusionConfig": "fusion",
     "track_video": "run.track_video",
-    "RunOptions": "run.options",
+    "RunOptions": "run.recorder",
     "read_run": "run.format",
 }
 __all__ = list(_HOME)

@@ -24,49 +24,37 @@ State = Literal["searching", "tracking", "lost"]
 
 
 class Reason(StrEnum):
-    """Why a frame was decided as it was; files hold the code, `REASON_TEXTS` says it in English."""
+    """Why a frame was decided as it was: the code that files hold, and what people are shown for it.
 
-    FOUND = "found"
-    FOUND_AGAIN = "found_again"
-    LANGUAGE_UNSURE = "language_unsure"
-    LANGUAGE_NOT_ASKED = "language_not_asked"
-    DOUBTFUL = "doubtful"
-    IMPROBABLE = "improbable"
-    TRACKER_IMPROBABLE = "tracker_improbable"
-    REANCHORED = "reanchored"
-    AGREE = "agree"
-    TRACKER_ONLY = "tracker_only"
-    LANGUAGE_ONLY = "language_only"
-    LANGUAGE_SURER = "language_surer"
-    TRACKER_SURER = "tracker_surer"
-    LANGUAGE_ABSENT = "language_absent"
-    NOTHING_SEEN = "nothing_seen"
-    TRACKER_NOT_STARTED = "tracker_not_started"
-    HELD = "held"
-    USER_BOX = "user_box"
+    No program reads the text.
+    """
 
+    text: str
 
-REASON_TEXTS: dict[Reason, str] = {
-    Reason.FOUND: "found by language",
-    Reason.FOUND_AGAIN: "found again by language",
-    Reason.LANGUAGE_UNSURE: "language not sure enough",
-    Reason.LANGUAGE_NOT_ASKED: "language not asked on this frame",
-    Reason.DOUBTFUL: "both branches improbable, but not for long: the more probable one",
-    Reason.IMPROBABLE: "both branches improbable",
-    Reason.TRACKER_IMPROBABLE: "tracker improbable",
-    Reason.REANCHORED: "language clearly better for several frames: tracker re-anchored",
-    Reason.AGREE: "branches agree: the tracker's box, the mean of both masks",
-    Reason.TRACKER_ONLY: "tracker alone on this frame",
-    Reason.LANGUAGE_ONLY: "language alone on this frame",
-    Reason.LANGUAGE_SURER: "branches differ, language more probable",
-    Reason.TRACKER_SURER: "branches differ, tracker more probable",
-    Reason.LANGUAGE_ABSENT: "language sees nothing, tracker more probable",
-    Reason.NOTHING_SEEN: "the branch sees nothing",
-    Reason.TRACKER_NOT_STARTED: "tracker not started yet",
-    Reason.HELD: "the words fit something else too: the chosen target is held to",
-    Reason.USER_BOX: "your box",
-}
-"""What people are shown for a reason: on the page, in pictures and in the documents. No program reads it."""
+    def __new__(cls, code: str, text: str = "") -> Reason:
+        reason = str.__new__(cls, code)
+        reason._value_, reason.text = code, text
+        return reason
+
+    FOUND = "found", "found by language"
+    FOUND_AGAIN = "found_again", "found again by language"
+    LANGUAGE_UNSURE = "language_unsure", "language not sure enough"
+    LANGUAGE_NOT_ASKED = "language_not_asked", "language not asked on this frame"
+    DOUBTFUL = "doubtful", "both branches improbable, but not for long: the more probable one"
+    IMPROBABLE = "improbable", "both branches improbable"
+    TRACKER_IMPROBABLE = "tracker_improbable", "tracker improbable"
+    REANCHORED = "reanchored", "language clearly better for several frames: tracker re-anchored"
+    AGREE = "agree", "branches agree: the tracker's box, the mean of both masks"
+    TRACKER_ONLY = "tracker_only", "tracker alone on this frame"
+    LANGUAGE_ONLY = "language_only", "language alone on this frame"
+    LANGUAGE_SURER = "language_surer", "branches differ, language more probable"
+    TRACKER_SURER = "tracker_surer", "branches differ, tracker more probable"
+    LANGUAGE_ABSENT = "language_absent", "language sees nothing, tracker more probable"
+    NOTHING_SEEN = "nothing_seen", "the branch sees nothing"
+    TRACKER_NOT_STARTED = "tracker_not_started", "tracker not started yet"
+    HELD = "held", "the words fit something else too: the chosen target is held to"
+    USER_BOX = "user_box", "your box"
+
 
 MAX_CHARACTERS = 500
 """Longest expression in characters. The longest of the public referring data sets stay below 400."""
@@ -263,7 +251,7 @@ class Decision:
         confidence: that of the believed branch; where both agree, that of the surer one; 0 when absent.
         agree: both branches ran and their boxes overlap enough: the fused mask is the mean of theirs.
         reanchor: the tracker starts anew on the language branch's box, for the first time or again.
-        reason: why; `REASON_TEXTS` has it in English.
+        reason: why.
     """
 
     source: Branch | None

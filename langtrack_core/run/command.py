@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..types import Query
-from .options import RunOptions
-from .recorder import check_out_dir
+from .recorder import RunOptions, check_out_dir
 from .render import Style
 from .track_video import RunSummary, check_video, load_tracker, track_video
 

@@ -12,6 +12,7 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,11 +29,37 @@ from ..types import LangTrackError, Query, Step
 from ..video import VideoInfo, VideoWriter
 from ..video.pictures import pictures_in
 from .format import COLUMNS, FORMAT, FORMAT_VERSION, TOOLKIT_DECIMALS, TRACKS, csv_row, toolkit_line
-from .options import RunOptions
-from .render import PANELS, draw
+from .render import PANELS, Style, draw
 
 WAITING = 3
 """Frames that a `Recorder` holds at the most before `Recorder.add` waits."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of a run, beside what is followed.
+
+    Attributes:
+        every: the language branch runs on every so many frames, the tracker on all.
+        png: write every mask as a PNG too.
+        video: write the four videos.
+        overwrite: replace an earlier run in the output folder.
+        keep_damaged: keep what can be decoded of a video that ends early, instead of refusing it.
+        style: how the pictures look.
+    """
+
+    every: int = 1
+    png: bool = False
+    video: bool = True
+    overwrite: bool = False
+    keep_damaged: bool = False
+    style: Style = field(default_factory=Style)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.every, bool) or self.every < 1:
+            raise LangTrackError(
+                f"The language branch runs on every K-th frame, K from 1 on; got {self.every}."
+            )
 
 
 def check_out_dir(out_dir: Path | str, *, overwrite: bool = False) -> Path:

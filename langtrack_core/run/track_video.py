@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..types import LangTrackError, Query, Step, check_box
 from ..video import VideoInfo, probe, read_frames
-from .options import RunOptions
-from .recorder import Recorder
+from .recorder import Recorder, RunOptions
 
 if TYPE_CHECKING:
     from ..pipeline import LangTracker

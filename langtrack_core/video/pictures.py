@@ -125,7 +125,7 @@ class PictureFile:
 
         Args:
             mode: gives from a page's information (``mode``, ``transparency``, …) the one of Pillow's modes in
-                which its pixels are wanted; None for that of the file. By default colours with all their bits.
+                which its pixels are wanted; None for that of the file. By default colours of all their bits.
         """
         page = number + self.hidden
         height, width = self._pages.properties(index=page).shape[:2]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from langtrack_core.run.options import RunOptions
+from langtrack_core.run.recorder import RunOptions
 from langtrack_core.run.track_video import track_video
 from langtrack_core.types import LangTrackError, Step
 

@@ -12,7 +12,7 @@ from synthetic import moving_object, write_mp4
 
 from langtrack_core.masks import BoolMask
 from langtrack_core.run.format import read_run
-from langtrack_core.run.options import RunOptions
+from langtrack_core.run.recorder import RunOptions
 from langtrack_core.run.track_video import track_video
 from langtrack_core.types import Query
 from langtrack_lab.exports import Clip, Track

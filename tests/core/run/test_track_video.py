@@ -9,7 +9,7 @@ from fake_branches import oracle_tracker
 from synthetic import Clip, moving_object, write_mp4
 
 from langtrack_core.run.format import read_run
-from langtrack_core.run.options import RunOptions
+from langtrack_core.run.recorder import RunOptions
 from langtrack_core.run.track_video import Rows, track_targets
 from langtrack_core.types import LangTrackError, Query
 

@@ -20,8 +20,7 @@ from demo.annotation.project_zip import open_bundle, write_bundle
 from demo.annotation.redecide import FusionOverrides
 from demo.backward import read_backward
 from langtrack_core.fusion import FusionConfig
-from langtrack_core.run.options import RunOptions
-from langtrack_core.run.recorder import Recorder
+from langtrack_core.run.recorder import Recorder, RunOptions
 from langtrack_core.types import LangTrackError, Query
 from langtrack_core.video import probe, read_frames
 

@@ -24,8 +24,7 @@ from demo.annotation.redecide import (
 from langtrack_core.fusion import FusionConfig
 from langtrack_core.masks import encode_rle
 from langtrack_core.run.format import BranchBox, Row, Run, read_run
-from langtrack_core.run.options import RunOptions
-from langtrack_core.run.recorder import Recorder
+from langtrack_core.run.recorder import Recorder, RunOptions
 from langtrack_core.types import Estimate, Frame, LangTrackError, Query
 from langtrack_core.video import probe, read_frames
 from langtrack_lab.metrics.masks import mask_iou
