@@ -191,7 +191,10 @@ def _connect_preview(
         "trigger_mode": "always_last",
         "concurrency_limit": settings.concurrency,
     }
-    fields, changed = [form.video, form.text, form.box, form.start], [before, form.box, form.notice]
+    fields, changed = (
+        [form.video, form.text, form.box, form.start],
+        [before, form.box, form.notice, form.start],
+    )
     form.video.change(events.on_video, fields, changed, **look)
     form.text.change(events.on_text, fields, changed, **look)
     gr.on([form.box.input, form.start.change], events.on_place, fields, changed, **look)

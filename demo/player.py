@@ -123,8 +123,8 @@ def done(
             {"frames": len(target["run"]["index"]), **{name: target[name] for name in OUTCOME_FIELDS}}
             for target in targets
         ],
-        "player_video": _served(state["player_video"]["file"]),
-        "maps": [_served(target["maps"]["file"]) for target in targets],
+        "player_video": served(state["player_video"]["file"]),
+        "maps": [served(target["maps"]["file"]) for target in targets],
         "run": json.dumps(run, separators=(",", ":")),
         "files": [_downloads(target) for target in targets],
         "shelf": list(shelf),
@@ -140,7 +140,7 @@ def download(path: Path, note: str = "", save_as: str | None = None) -> dict[str
         "save_as": save_as or path.name,
         "note": note,
         "bytes": path.stat().st_size,
-        "file": _served(path),
+        "file": served(path),
     }
 
 
@@ -167,6 +167,6 @@ def _bundle_name(state: Mapping[str, Any]) -> str:
     return f"langtrack-{kept[0] if len(kept) == 1 else clip + '-all'}.zip"
 
 
-def _served(path: Path) -> dict[str, Any]:
+def served(path: Path) -> dict[str, Any]:
     """A file for the page. Gradio recognises the object by its form and gives it an address."""
     return gr.FileData(path=str(path), orig_name=path.name).model_dump()

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,7 +78,7 @@ class Preview:
         return replace(request, queries=tuple(queries))
 
     def value(self, *, run: bool) -> dict[str, Any]:
-        """The value of the page's preview; ``run`` tells that it lies over the views of a run."""
+        """The value of the page's preview, but for the picture; ``run``: it lies over the views of a run."""
         mask = self.mask_u8
         return {
             "state": "on",
@@ -88,7 +87,6 @@ class Preview:
             "frame": self.frame.index,
             "frames": self.info.frames_estimate,
             "text": self.text,
-            "picture": gr.FileData(path=str(self.picture), orig_name=self.picture.name).model_dump(),
             "map": None
             if mask is None
             else {
@@ -147,7 +145,7 @@ def look(
     else:
         with closing(read_frames(info.path, start=number, on_damage=lambda sentence: None)) as frames:
             frame = next(frames)
-        picture = _picture(frame, folder)
+        picture = save_picture(frame, folder)
         if before is not None:
             before.picture.unlink(missing_ok=True)
     preview = Preview(info, frame, picture, text)
@@ -170,20 +168,31 @@ def selection(tracker: FrameSegmenter, frame: Frame, text: str) -> Selection:
     """
     unknown = tuple(tracker.read_text(text).unknown)
     height, width = frame.size_hw
-    size_wh = even_size(width, height, LOOK_SIDE)
-    small = frame
-    if max(width, height) > LOOK_SIDE:
-        rgb = cv2.resize(frame.rgb, size_wh, interpolation=cv2.INTER_AREA)
-        small = Frame(frame.index, frame.time_s, np.asarray(rgb, np.uint8))
+    small = shrunk(frame)
     estimate = tracker.segment(small, text, every_region=True)
-    scale = np.tile(np.divide((width, height), small.size_hw[::-1]), 2)
     regions = split_regions(estimate.mask_prob, text, MAX_REGIONS)
-    boxes: list[Box] = [tuple((np.array(region.box_xyxy) * scale).tolist()) for region in regions]
+    boxes = [enlarged(region.box_xyxy, small, frame) for region in regions]
     mask = cv2.resize(estimate.mask_u8, even_size(width, height, MAP_SIDE), interpolation=cv2.INTER_AREA)
     return np.asarray(mask, np.uint8), boxes, unknown
 
 
-def _picture(frame: Frame, folder: Path) -> Path:
+def shrunk(frame: Frame) -> Frame:
+    """The frame with at most `LOOK_SIDE` pixels on its longest side."""
+    height, width = frame.size_hw
+    if max(width, height) <= LOOK_SIDE:
+        return frame
+    rgb = cv2.resize(frame.rgb, even_size(width, height, LOOK_SIDE), interpolation=cv2.INTER_AREA)
+    return Frame(frame.index, frame.time_s, np.asarray(rgb, np.uint8))
+
+
+def enlarged(box_xyxy: Sequence[float], small: Frame, frame: Frame) -> Box:
+    """A box of the shrunk frame in pixels of the frame itself."""
+    x, y = np.divide(frame.size_hw[::-1], small.size_hw[::-1])
+    x1, y1, x2, y2 = box_xyxy
+    return float(x1 * x), float(y1 * y), float(x2 * x), float(y2 * y)
+
+
+def save_picture(frame: Frame, folder: Path) -> Path:
     """The frame at full size as a JPEG, under a name that nobody can guess."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"frame-{secrets.token_hex(8)}.jpg"

@@ -1,6 +1,6 @@
 """Handlers of the look at a frame before a run: what the words select there, and the choice of a region.
 
-Each returns what lies over the result, the text of the form's box, and a message, as a `Before`.
+Each returns what lies over the result, the text of the form's box, a message and the start frame: a `Before`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from langtrack_core.types import LangTrackError
 from .annotation.checks import whole_number
 from .page_data import PAGE, page_data
 from .page_events import PageEvents, View, notice
+from .player import served
 from .sessions import Session
 from .track_request import without_paths
 
@@ -31,6 +32,7 @@ class Before(NamedTuple):
     preview: Any = gr.skip()
     box: Any = gr.skip()
     notice: Any = gr.skip()
+    start: Any = gr.skip()
 
 
 def preview_panel() -> gr.HTML:
@@ -60,7 +62,9 @@ class PreviewEvents:
         session = self.events.claim_upload(video, request)
         if video and (_is_followed(session, video) or self.events.is_example(video)):
             return Before(OFF)
-        return self._look(session, video, text, box, start)
+        if session.preview is None or not start:
+            return self._look(session, video, text, box, start)
+        return self._look(session, video, text, box, 0)._replace(start=0)  # the frame was one of another clip
 
     def on_text(
         self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request
@@ -144,7 +148,8 @@ class PreviewEvents:
         if session.busy:  # a run has begun meanwhile
             return Before()
         run = session.workspace is not None
-        return Before(preview.value(run=run), "" if chosen_before else gr.skip())
+        value = {**preview.value(run=run), "picture": served(preview.picture)}
+        return Before(value, "" if chosen_before else gr.skip())
 
     def _session(self, request: gr.Request) -> Session:
         return self.service.sessions.get(request.session_hash)

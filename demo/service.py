@@ -25,7 +25,7 @@ from .export_job import ExportJob, FormatJob
 from .hosting import on_gpu
 from .job_queue import JobQueue
 from .open_job import OpenProjectJob
-from .preview import Preview, box_text, look, pointed_region, selection
+from .preview import Preview, box_text, enlarged, look, pointed_region, save_picture, selection, shrunk
 from .sessions import Session, Sessions
 from .settings import Settings
 from .track_job import TrackJob, row_source
@@ -266,10 +266,12 @@ class Service:
         Raises:
             LangTrackError: no readable video, or no such frame in it.
         """
-        info = open_video(video, self.settings)
+        before = session.preview
+        known = before is not None and str(before.info.path) == video  # looking into a 4K file takes a second
+        info = before.info if before is not None and known else open_video(video, self.settings)
         number = whole_number(frame if frame is not None else 0, "The start frame")
         words, folder = (text or "").strip(), session.folder / "preview"
-        session.preview = look(self._select, session.preview, folder, info, number, words)
+        session.preview = look(self._select, before, folder, info, number, words)
         return session.preview
 
     # --- a closer look at one frame -------------------------------------------------------------------------
@@ -282,11 +284,19 @@ class Service:
         """Find the separate strong regions on a frame, and a sentence that would mean each of them.
 
         Returns:
-            ``count`` and ``regions``: each as `demo.annotation.compare.Region`, with ``means``: the index of
-            the region that the completed sentence really selects, None when the network does not follow it.
+            ``count`` and ``regions``: each as `demo.annotation.compare.Region` (of a large frame the mask is
+            smaller), with ``means``: the index of the region that the completed sentence really selects, None
+            when the network does not follow it.
         """
         entries = self._regions(*self._frame_and_text(session, target, frame))
         return {"count": len(entries), "regions": entries}
+
+    def still(self, workspace: Workspace, frame: float) -> Path:
+        """A frame's picture at full size; the one before it is deleted."""
+        folder = workspace.folder / "still"
+        picture = self._frame(workspace, frame)
+        shutil.rmtree(folder, ignore_errors=True)
+        return save_picture(picture, folder)
 
     # --- shared ---------------------------------------------------------------------------------------------
 
@@ -335,11 +345,14 @@ class Service:
     def _frame_and_text(self, session: Session, target: int, frame: float) -> tuple[Frame, str]:
         workspace = _workspace_of(session)
         text = _expression_of(workspace.project.target(whole_number(target, "The target")))
-        start = whole_number(frame, "The frame")
+        return self._frame(workspace, frame), text
+
+    def _frame(self, workspace: Workspace, number: float) -> Frame:
+        start = whole_number(number, "The frame")
         with closing(
             read_frames(_video_of(workspace), start=start, on_damage=lambda sentence: None)
         ) as frames:
-            return next(frames), text
+            return next(frames)
 
     def _check_disk(self, folder: Path) -> None:
         nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
@@ -369,6 +382,10 @@ def _expression_of(target: Target) -> str:
 
 
 def _regions(tracker: LangTracker, frame: Frame, text: str) -> list[dict[str, Any]]:
-    candidates = regions(tracker, frame, text)
-    means = check_completions(tracker, frame, candidates) if len(candidates) > 1 else [0] * len(candidates)
-    return [{**asdict(region), "means": index} for region, index in zip(candidates, means, strict=True)]
+    small = shrunk(frame)
+    candidates = regions(tracker, small, text)
+    means = check_completions(tracker, small, candidates) if len(candidates) > 1 else [0] * len(candidates)
+    return [
+        {**asdict(region), "box_xyxy": list(enlarged(region.box_xyxy, small, frame)), "means": index}
+        for region, index in zip(candidates, means, strict=True)
+    ]

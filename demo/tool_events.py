@@ -54,6 +54,9 @@ class ToolEvents:
                 _text(question, "object") or None,
                 {"0": 0, "1": 1}.get(_text(question, "pixel")),
             ),
+            "still": lambda space, question: {
+                "still": player.served(self.service.still(space, _number(question, "frame")))
+            },
             "agreement": lambda space, question: {"agreement": space.judgement.agreement()},
         }
         self._looks: dict[str, Callable[[Session, int, int], dict[str, Any]]] = {

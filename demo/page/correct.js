@@ -1,6 +1,6 @@
 // Corrections: a box drawn on the present frame, or a better sentence, from which the run is made anew.
 import { make, titleOf } from "./dom.js";
-import { pixelAt } from "./zoom.js";
+import { isPan, pixelAt } from "./zoom.js";
 
 // Smallest side of a drawn box in pixels of the clip; a smaller one was a click.
 const MIN_SIDE = 2;
@@ -56,7 +56,7 @@ export function correctTool(player, server) {
     const canvas = panel.querySelector("canvas");
     let start = null;
     canvas.addEventListener("pointerdown", (event) => {
-      if (!player.run || !draft.on || event.button > 0) return;
+      if (!player.run || !draft.on || event.button > 0 || isPan(event)) return;
       event.preventDefault();
       canvas.setPointerCapture(event.pointerId);
       start = pixelAt(event, canvas, player.run.size);

@@ -9,6 +9,7 @@ const KEY_TEXTS = [
   [["[", "]"], "the range begins or ends here"],
   [["\\"], "the whole clip again"],
   [["Z"], "enlarge a view"],
+  [["+", "−", "0"], "closer, farther, the whole picture; the wheel while a view is large or a box is drawn"],
   [["H"], "heat map"],
   [["L", "T"], "language right, tracker right"],
   [["B", "N"], "both right, neither right"],
@@ -19,7 +20,7 @@ const KEY_TEXTS = [
   [["?"], "these keys"],
 ];
 
-export function controls(player, { judge, nextDisagreement, stopDrawing }) {
+export function controls(player, { judge, nextDisagreement, stopDrawing, closer }) {
   const { all, find, panels, root, video } = player;
   const slider = find(".lt-range");
 
@@ -99,6 +100,10 @@ export function controls(player, { judge, nextDisagreement, stopDrawing }) {
     " ": STEPS.play,
     z: (event) => zoom(event.target.closest(".lt-panel") || find(".lt-panel.lt-big") || panels.at(-1)),
     h: () => setView(player.look.view === "heat" ? "mask" : "heat"),
+    "+": () => closer.by(1.5),
+    "=": () => closer.by(1.5),
+    "-": () => closer.by(1 / 1.5),
+    0: () => closer.fit(),
     "[": STEPS.from,
     "]": STEPS.to,
     "\\": STEPS.whole,

@@ -1,5 +1,6 @@
 // The player, put together. `props.value` is the state of the page's run, see player.py.
 import { autosave } from "./autosave.js";
+import { closerLook } from "./closer.js";
 import { correctTool } from "./correct.js";
 import { describer } from "./describe.js";
 import { make, titleOf } from "./dom.js";
@@ -54,6 +55,7 @@ export function mount(component) {
   // The order of these calls is the order in which they hear of an event: pictures first.
   const server = connect(player, component);
   const pictures = painter(player);
+  const { zoom } = closerLook(player, server, pictures);
   strip(player);
   describer(player);
   filesTool(player, server);
@@ -63,7 +65,7 @@ export function mount(component) {
   const { askRegions } = wordsTool(player, server, pictures);
   truthTool(player, server);
   const { list: listRuns } = shelf(player, server);
-  controls(player, { judge, nextDisagreement, stopDrawing });
+  controls(player, { judge, nextDisagreement, stopDrawing, closer: zoom });
 
   function closeRun() {
     player.close();

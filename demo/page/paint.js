@@ -14,8 +14,10 @@ function resize(canvas, width, height) {
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
 }
 
+const labelSize = ({ width, height }) => Math.max(11, Math.min(width, height) / 26);
+
 // `taken` has the places of labels that must stay readable: the label moves beside them, and is added.
-export function drawLabel(context, text, x, y, colour, taken = [], size = Math.max(11, Math.min(context.canvas.width, context.canvas.height) / 26)) {
+export function drawLabel(context, text, x, y, colour, taken = [], size = labelSize(context.canvas)) {
   context.font = `600 ${size}px system-ui, sans-serif`;
   const wide = context.measureText(text).width + size;
   const tall = size * 1.5;
@@ -61,6 +63,14 @@ export function painter(player) {
     frameCanvas.getContext("2d").drawImage(video, 0, 0, frameCanvas.width, frameCanvas.height);
   }
 
+  // The frame at rest in the clip's own pixels.
+  function showStill(image) {
+    resize(frameCanvas, image.naturalWidth, image.naturalHeight);
+    frameCanvas.getContext("2d").drawImage(image, 0, 0);
+    paint();
+  }
+
+  const zoomOf = () => player.zoom?.factor || 1; // lines stay as thin as they are when the picture is enlarged
   const scaleOf = ({ width, height }) => [width / player.run.size[0], height / player.run.size[1]];
   const mapOf = (target, branch) => target.layers.map(target.rows[player.frame], branch);
 
@@ -80,7 +90,7 @@ export function painter(player) {
   }
 
   function outline(context, points, colour, dashed = false) {
-    const width = Math.max(2, Math.min(context.canvas.width, context.canvas.height) / 120);
+    const width = Math.max(2, Math.min(context.canvas.width, context.canvas.height) / 120) / zoomOf();
     drawOutline(context, points, scaleOf(context.canvas), colour, { width, dashed });
   }
 
@@ -96,7 +106,7 @@ export function painter(player) {
 
   function number(context, text, [x, y], colour, taken) {
     const [sx, sy] = scaleOf(context.canvas);
-    drawLabel(context, text, x * sx, y * sy, colour, taken);
+    drawLabel(context, text, x * sx, y * sy, colour, taken, labelSize(context.canvas) / zoomOf());
   }
 
   // The fused mask and box; true when the target was found.
@@ -187,7 +197,7 @@ export function painter(player) {
     player.emit("look");
   });
 
-  return { frameCanvas, paintTrack };
+  return { frameCanvas, paintTrack, showStill };
 }
 
 // The live view of a run that computes: one JPEG with the four pictures, made by the server.

@@ -19,7 +19,7 @@ export function mountPreview({ element, props, trigger, watch }) {
   const canvas = find("canvas");
   const slider = find(".lt-before-seek input");
   const picture = new Image();
-  const zoom = new Zoom([canvas], () => true, paint);
+  const zoom = new Zoom([canvas], { onChange: paint });
   let look = null; // the value that is shown
   let map = null; // {width, height, values}
   let draft = null; // the box that is being drawn

@@ -21,11 +21,12 @@ export class Zoom {
   #canvases;
   #onChange;
 
-  // `active` tells whether the wheel is for the picture now; otherwise it scrolls the page.
-  constructor(canvases, active, onChange) {
+  // `active` tells whether the wheel is for the picture now; otherwise it scrolls the page. `pans` tells whether a
+  // drag that an event begins moves the picture.
+  constructor(canvases, { active = () => true, pans = isPan, onChange }) {
     this.#canvases = canvases;
     this.#onChange = onChange;
-    for (const canvas of canvases) this.#listen(canvas, active);
+    for (const canvas of canvases) this.#listen(canvas, active, pans);
   }
 
   // Zooms by a factor; the place (shares of the canvas) stays where it is.
@@ -47,21 +48,21 @@ export class Zoom {
     this.#onChange();
   }
 
-  #listen(canvas, active) {
+  #listen(canvas, active, pans) {
     canvas.addEventListener(
       "wheel",
       (event) => {
-        if (!active() || (event.deltaY > 0 && this.factor === 1)) return;
+        if (!(active() || event.ctrlKey) || (event.deltaY > 0 && this.factor === 1)) return;
         event.preventDefault();
         const bounds = canvas.getBoundingClientRect();
         this.by(event.deltaY < 0 ? STEP : 1 / STEP, [(event.clientX - bounds.left) / bounds.width, (event.clientY - bounds.top) / bounds.height]);
       },
       { passive: false },
     );
-    // Pans with the middle button, or with shift.
-    let from = null;
+    let [from, moved] = [null, false];
     canvas.addEventListener("pointerdown", (event) => {
-      if (!isPan(event) || this.factor === 1) return;
+      moved = false;
+      if (!pans(event) || this.factor === 1) return;
       event.preventDefault();
       canvas.setPointerCapture(event.pointerId);
       from = [event.clientX, event.clientY];
@@ -71,10 +72,12 @@ export class Zoom {
       const { width, height } = canvas.getBoundingClientRect();
       const to = [event.clientX, event.clientY];
       this.#shift = this.#shift.map((shift, k) => shift + ((to[k] - from[k]) / [width, height][k]) * this.factor);
+      moved ||= from[0] !== to[0] || from[1] !== to[1];
       from = to;
       this.#apply();
     });
     canvas.addEventListener("pointerup", () => (from = null));
+    canvas.addEventListener("click", (event) => moved && event.stopPropagation()); // it was a drag
   }
 }
 

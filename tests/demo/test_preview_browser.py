@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from app_helpers import FRAMES, HEIGHT, WIDTH, Server, counting_clip, serving
 from fake_branches import fake_tracker
 from playwright.sync_api import Browser, Page, expect
 from two_things import LEFT, RIGHT, two_things
+
+from langtrack_core.video import VideoWriter
 
 pytestmark = pytest.mark.browser
 DONE = '.lt-player[data-state="done"][data-frame]'
@@ -124,3 +127,35 @@ def test_every_match_is_a_target_and_another_frame_may_be_the_first(page: Page) 
     expect(page.locator(DONE)).to_be_visible(timeout=30_000)
     expect(page.locator(".lt-chip:not(.lt-remove)")).to_have_text(["1 the car the car", "2 the car the car"])
     expect(page.locator("#notice")).to_contain_text("2 “the car the car”: found in 21 of 21 frames")
+
+
+def test_a_frame_at_rest_has_the_pixels_of_the_clip(
+    page: Page, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    large = tmp_path_factory.mktemp("large") / "large.mp4"
+    with VideoWriter(large, 5) as writer:
+        for _ in range(2):
+            writer.write(np.full((720, 1280, 3), 90, np.uint8))
+    page.locator("#video button[aria-label=Clear]").last.click()
+    page.locator("#video input[type=file]").set_input_files(large)
+    expect(page.locator(".lt-before-title")).to_contain_text("fit", timeout=20_000)
+    page.locator(TEXT).press("Enter")
+    expect(page.locator("#notice")).to_contain_text("of 2 frames", timeout=30_000)
+    page.locator(".lt-player").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("z")
+    size = "[...document.querySelectorAll('.lt-big canvas')].map((canvas) => canvas.width)[0]"
+    expect(page.locator('.lt-player[data-still="0"]')).to_be_visible(timeout=20_000)
+    assert page.evaluate(size) == 1280
+    page.keyboard.press("+")
+    expect(page.locator(".lt-fit")).to_have_text("Whole picture (now 1.5×)")
+    canvas = page.locator(".lt-big canvas").bounding_box()
+    assert canvas
+    page.mouse.move(canvas["x"] + canvas["width"] / 2, canvas["y"] + canvas["height"] / 2)
+    page.mouse.wheel(0, -100)
+    expect(page.locator(".lt-fit")).to_have_text("Whole picture (now 1.9×)")
+    page.keyboard.press("0")
+    expect(page.locator(".lt-fit")).to_be_hidden()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator('.lt-player[data-still="1"]')).to_be_visible(timeout=20_000)
+    page.keyboard.press("z")
