@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,7 +24,8 @@ class ColourBins(nn.Module):
 
     def forward(self, rgb4: Tensor) -> Tensor:
         """``(B, 3, h, w)`` at stride 4 to shares of the colours ``(B, bins, h / 4, w / 4)``."""
-        return F.avg_pool2d(self.assign(RGB_GAIN * rgb4).softmax(1), 4)
+        # The softmax in two steps, which OpenVINO runs in the order of memory of the convolutions around it.
+        return F.avg_pool2d(self.assign(RGB_GAIN * rgb4).log_softmax(1).exp(), 4)
 
 
 class ContextBlock(nn.Module):
@@ -74,5 +77,35 @@ class UpStep(nn.Module):
         self.conv = nn.Sequential(nn.Conv2d(2 * out, out, 3, padding=1), nn.GroupNorm(8, out), nn.ReLU())
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """The 3x3 convolution of both.
+
+        The 1x1 convolution of the skip features, ``skip``, becomes part of the 3x3: the product of their
+        weights has fewer channels to go through.
+        """
+        layers: Any = self.conv
+        conv, norm, relu = layers
         x = F.interpolate(self.reduce(x), scale_factor=2, mode="bilinear", align_corners=False)
-        return self.conv(torch.cat([x, self.skip(skip)], dim=1))
+        of_x, of_skip = conv.weight.chunk(2, dim=1)
+        weight = torch.einsum("omhw,mi->oihw", of_skip, self.skip.weight[:, :, 0, 0])
+        # A map, since the bias of ``skip`` is missing where the 3x3 reaches over the border.
+        bias = self.skip.get_parameter("bias")[None, :, None, None].expand(-1, -1, *x.shape[2:])
+        bias = F.conv2d(bias, of_skip, conv.bias, padding=1)
+        x = F.conv2d(x, of_x, padding=1) + (F.conv2d(skip, weight, padding=1) + bias)
+        return relu(group_norm(x, norm))
+
+
+def group_norm(x: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """The same as ``norm(x)``, from means that OpenVINO takes in the convolutions' order of memory.
+
+    Groups of channels it would bring into another order first, which takes half as long as the convolution.
+    """
+    N, C, G = *x.shape[:2], norm.num_groups
+
+    def mean(values: Tensor) -> Tensor:
+        """Over each group, for each of its channels."""
+        means = values.mean((2, 3)).view(N, G, -1).mean(2, keepdim=True)
+        return means.expand(-1, -1, C // G).reshape(N, C, 1, 1)
+
+    x = x - mean(x)
+    scale = (mean(x * x) + norm.eps).rsqrt() * norm.weight[:, None, None]
+    return x * scale + norm.bias[:, None, None]

@@ -69,7 +69,7 @@ class TextFeatures(NamedTuple):
     """What the network needs of an expression; N expressions, T words at the most.
 
     Attributes:
-        states: ``(N, T, E + H)`` word embeddings beside their hidden states.
+        mixed: ``(N, T, C)`` what each word, with its hidden state, adds to the mixing with the picture.
         filters: ``(N, T, K, C + 8)`` dynamic filters.
         class_weights: ``(N, 2, 1000)`` how near each ImageNet class is to the expression, sharply and
             broadly; rows add up to 1.
@@ -79,7 +79,7 @@ class TextFeatures(NamedTuple):
         last: ``(N,)`` index of each expression's last word.
     """
 
-    states: Tensor
+    mixed: Tensor
     filters: Tensor
     class_weights: Tensor
     meaning: Tensor
@@ -127,7 +127,11 @@ class Backbone(nn.Module):
         weight = net.classifier.weight[:, :, None, None]
         class_logits = F.conv2d(head, weight, net.classifier.bias)
         log_prob = class_logits.float().log_softmax(1)
-        rgb4 = F.avg_pool2d(image.float(), 4)
+        # The mean of 4x4 pixels, as a convolution: OpenVINO's pooling would bring the picture, of three
+        # channels, into blocks of sixteen first.
+        box = torch.eye(3, device=image.device)[:, :, None, None].expand(-1, -1, 4, 4) / 16
+        with torch.autocast(image.device.type, enabled=False):
+            rgb4 = F.conv2d(image.float(), box, stride=4)
         return ImageFeatures(stages[1], stages[2], stages[4], stages[6], log_prob, rgb4)
 
 
@@ -244,7 +248,8 @@ class LiteDMN(nn.Module):
         words = vectors * is_word[..., None]
         place = HEAD_SCALE * self.place_head(words).sum(1)
         colour = HEAD_SCALE * self.colour_head(words).sum(1)
-        return TextFeatures(states, filters, class_weights, meaning, place, colour, lengths - 1)
+        mixed = self.comb_language(states)
+        return TextFeatures(mixed, filters, class_weights, meaning, place, colour, lengths - 1)
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
         return self.backbone(image)
@@ -294,27 +299,29 @@ class LiteDMN(nn.Module):
             features: ``(B, C + 8, h, w)``.
             maps: ``(N, 5, h, w)``.
         """
-        _, _, h, w = features.shape
+        _, C, h, w = features.shape
         N, T, K, _ = text.filters.shape
         rows = WordRows.of(text.last, T)  # R of them
         cells = features.flatten(2)[picture]  # (N, C + 8, h w)
-        responses = text.filters.flatten(1, 2) @ cells / cells.shape[1] ** 0.5  # (N, T K, h w)
+        responses = text.filters.flatten(1, 2) @ cells / C**0.5  # (N, T K, h w)
         responses = responses.view(N, T, K, h * w)[rows.expression, rows.word].transpose(1, 2)  # (R, h w, K)
-        maps = maps.flatten(2).transpose(1, 2)  # (N, h w, 5)
-        responses = torch.cat([responses, maps[rows.expression].to(responses)], dim=-1)
-        mixed = self.comb_visual(features).flatten(2).transpose(1, 2)[picture[rows.expression]]  # (R, h w, C)
-        mixed = mixed + self.comb_language(text.states)[rows.expression, rows.word][:, None]
-        mixed = F.relu(mixed + self.comb_response(responses))
-        sizes = [count * h * w for count in rows.counts]
-        fused = self.mrnn(mixed.flatten(0, 1), sizes).view(mixed.shape)[rows.last_row]  # (N, h w, C)
+        of_responses, of_maps = self.comb_response.weight.split([K, maps.shape[1]], dim=1)
+        # The same for all words: the features and the maps.
+        shared = self.comb_visual(features)[picture] + F.conv2d(maps.to(features), of_maps[:, :, None, None])
+        shared = shared.flatten(2).transpose(1, 2)  # (N, h w, C)
+        if N > 1:
+            shared = shared[rows.expression]
+        mixed = shared + text.mixed[rows.expression, rows.word][:, None]
+        mixed = F.relu(mixed + F.linear(responses, of_responses, self.comb_response.bias))  # (R, h w, C)
+        fused = self.mrnn(mixed, rows.counts, rows.last_row)  # (N, h w, C)
         return fused.transpose(1, 2).reshape(N, -1, h, w)
 
     def attribute_maps(self, place: Tensor, colours: Tensor, text: TextFeatures, picture: Tensor) -> Tensor:
         """``(N, 3, h, w)``: what the words say of each cell's place, its colours, and those around it."""
         x, y = place[:, 4:5], place[:, 5:6]
-        basis = torch.cat([x, y, x * x, y * y, x * y], dim=1)[0]
-        where = torch.einsum("np,phw->nhw", text.place.to(basis), basis)[:, None]
-        colour = torch.einsum("nk,nkhw->nhw", text.colour.to(colours), colours[picture])[:, None]
+        basis = torch.cat([x, y, x * x, y * y, x * y], dim=1)
+        where = (text.place.to(basis)[:, :, None, None] * basis).sum(1, keepdim=True)
+        colour = (text.colour.to(colours)[:, :, None, None] * colours[picture]).sum(1, keepdim=True)
         around = F.avg_pool2d(colour, 5, stride=1, padding=2, count_include_pad=False)
         return torch.cat([where.to(colour), colour, around], dim=1)
 

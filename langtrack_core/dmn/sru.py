@@ -32,32 +32,31 @@ class SRUCell(nn.Module):
         # Uniform with the variance 1/n_in (the paper's section on initialisation).
         nn.init.uniform_(self.weight, -((3.0 / n_in) ** 0.5), (3.0 / n_in) ** 0.5)
 
-    def forward(self, x: Tensor, sizes: list[int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, counts: list[int] | None = None, rows: Tensor | None = None) -> Tensor:
         """``(T, N, n_in)`` to hidden states ``(T, N, n_out)``, starting from a zero cell.
 
-        With ``sizes``, sequences of several lengths in the order of `WordRows`: x is ``(sum(sizes), n_in)``,
-        the first step of all of them, then the second of those ``sizes[1]`` that have one, and so on.
+        Args:
+            counts: sequences of several lengths, in the order of `WordRows`: x is ``(sum(counts), N, n_in)``,
+                the first step of all, then the second of those ``counts[1]`` that have one, and so on.
+            rows: of the hidden states, only these along the first axis are worked out.
         """
-        # (n_in, n_out, k) to k blocks side by side, so that each projection is contiguous.
-        weight = self.weight.view(-1, self.n_out, self.projections).transpose(1, 2).flatten(1)
-        candidate, forget, reset, *projected = (x @ weight).chunk(self.projections, dim=-1)
+        # A product for each projection: one for all would have to be cut apart, at a fifth of its time.
+        weights = self.weight.view(-1, self.n_out, self.projections).unbind(-1)
         bias_f, bias_r = self.bias.chunk(2)
-        forget = torch.sigmoid(forget + bias_f)
-        reset = torch.sigmoid(reset + bias_r)
-        highway = projected[0] if projected else x
-        if sizes is None:
-            steps = zip(forget.unbind(), candidate.unbind(), strict=True)
-            cell = torch.zeros_like(candidate[0])
-        else:
-            steps = zip(forget.split(sizes), candidate.split(sizes), strict=True)
-            cell = torch.zeros_like(candidate[: sizes[0]])
+        candidate = x @ weights[0]
+        forget = torch.sigmoid(x @ weights[1] + bias_f)
+        counts = counts or [1] * len(x)
+        cell = torch.zeros_like(candidate[: counts[0]])
         cells = []
-        # Unbound rather than indexed: the gradient of x[t] would fill a whole tensor with zeros at every
-        # step.
-        for f, x_t in steps:
+        # Split rather than indexed: the gradient of x[t] would fill a whole tensor with zeros at every step.
+        for f, x_t in zip(forget.split(counts), candidate.split(counts), strict=True):
             cell = x_t + f * (cell[: len(x_t)] - x_t)
             cells.append(cell)
-        states = torch.stack(cells) if sizes is None else torch.cat(cells)
+        states = torch.cat(cells)
+        if rows is not None:
+            x, states = x[rows], states[rows]
+        reset = torch.sigmoid(x @ weights[2] + bias_r)
+        highway = x @ weights[3] if self.projections == 4 else x
         return highway + reset * (torch.tanh(states) - highway)
 
 
@@ -68,11 +67,11 @@ class SRU(nn.Module):
         super().__init__()
         self.rnn_lst = nn.ModuleList(SRUCell(n_in if i == 0 else n_hidden, n_hidden) for i in range(layers))
 
-    def forward(self, x: Tensor, sizes: list[int] | None = None) -> Tensor:
-        """``(T, N, n_in)`` to the last layer's hidden states ``(T, N, n_hidden)``; sizes: see the cell."""
-        for cell in self.rnn_lst:
-            x = cell(x, sizes)
-        return x
+    def forward(self, x: Tensor, counts: list[int] | None = None, rows: Tensor | None = None) -> Tensor:
+        """``(T, N, n_in)`` to the last layer's hidden states ``(T, N, n_hidden)``; the rest as the cell."""
+        for cell in self.rnn_lst[:-1]:
+            x = cell(x, counts)
+        return self.rnn_lst[-1](x, counts, rows)
 
 
 class WordRows(NamedTuple):

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
+from langtrack_core.dmn.blocks import UpStep
 from langtrack_core.dmn.lite import (
     MAX_RAISE,
     PEAK_LOGIT,
@@ -12,6 +14,7 @@ from langtrack_core.dmn.lite import (
     raise_peak_logits,
 )
 from langtrack_core.dmn.network import spatial_channels
+from langtrack_core.dmn.sru import SRU
 
 SMALL = LiteConfig(channels=16, hidden=16, filters=3, skip8=8, skip4=8)
 
@@ -102,3 +105,21 @@ def test_a_hesitant_mask_is_raised_a_sure_one_and_an_empty_one_are_not():
     torch.testing.assert_close(raised[1], mask[1])
     torch.testing.assert_close(raised[2], mask[2] + MAX_RAISE)
     assert not (raised[2] > 0).any()
+
+
+def test_the_decoders_step_is_the_convolution_of_both_features():
+    """`UpStep` multiplies two convolutions' weights, and takes its own means: the same, at the border too."""
+    torch.manual_seed(0)
+    step = UpStep(12, 8, 16).double()
+    torch.nn.init.normal_(step.conv[1].weight)
+    x, skip = torch.randn(2, 12, 5, 7).double(), torch.randn(2, 8, 10, 14).double()
+    larger = F.interpolate(step.reduce(x), scale_factor=2, mode="bilinear", align_corners=False)
+    expected = step.conv(torch.cat([larger, step.skip(skip)], dim=1))
+    assert torch.allclose(step(x, skip), expected, rtol=0, atol=1e-12)
+
+
+def test_the_last_states_alone_are_those_of_the_whole_recurrence():
+    torch.manual_seed(0)
+    rnn, x = SRU(6, 6, 2).double(), torch.randn(5, 3, 6).double()
+    rows = torch.tensor([4, 1])
+    assert torch.allclose(rnn(x, rows=rows), rnn(x)[rows], rtol=0, atol=1e-12)

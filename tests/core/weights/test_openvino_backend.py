@@ -161,7 +161,7 @@ def test_only_the_last_shapes_stay_in_memory(home: Path, monkeypatch):
         for height, width in (SMALL_HW, (64, 128), SMALL_HW, (96, 64), SMALL_HW, (64, 128)):
             mask_logits, _ = tidy.segment(smooth_noise(height, width), encoded)
             assert mask_logits.shape[2:] == (height // 4, width // 4)
-    assert compiled == ["dmn-8-64x96", "dmn-8-64x128", "dmn-8-96x64", "dmn-8-64x128"]
+    assert compiled == ["dmn-4-64x96", "dmn-4-64x128", "dmn-4-96x64", "dmn-4-64x128"]
 
 
 def test_a_shape_that_cannot_be_converted_runs_in_pytorch(home: Path, monkeypatch, caplog):
@@ -198,10 +198,11 @@ def test_the_second_start_converts_nothing(grounding: CompiledLiteDMN, monkeypat
         CompiledLiteDMN(tiny(seed=1), ["of another"], SMALL_HW)
 
 
-def test_without_files_the_result_is_the_same_to_the_bit(
-    grounding: CompiledLiteDMN, tmp_path: Path, monkeypatch
-):
-    """A file where the folder should be: nothing can be saved, and what was converted runs at once."""
+def test_without_files_the_result_is_the_same(grounding: CompiledLiteDMN, tmp_path: Path, monkeypatch):
+    """A file where the folder should be: nothing can be saved, and what was converted runs at once.
+
+    Float32 may add up in another order than what was read back; anything coarser would differ by 1e-3.
+    """
     (tmp_path / "openvino").write_text("not a folder")
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     unsaved = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
@@ -210,13 +211,13 @@ def test_without_files_the_result_is_the_same_to_the_bit(
     image, ids = smooth_noise(*SMALL_HW), torch.tensor([3, 1, 4])
     with torch.inference_mode():
         mine, theirs = (one.segment(image, one.encode(ids))[0] for one in (unsaved, grounding))
-    assert torch.equal(mine, theirs)
+    assert torch.allclose(mine, theirs, rtol=0, atol=1e-6)
 
 
 @pytest.fixture
 def copied(grounding: CompiledLiteDMN, home: Path, tmp_path: Path, monkeypatch) -> Path:
     """The folder of models of a home of its own, with that of `grounding` in it."""
-    (model,) = home.glob("openvino/dmn-8-64x96-*")
+    (model,) = home.glob("openvino/dmn-4-64x96-*")
     shutil.copytree(model, tmp_path / "openvino" / model.name)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     return tmp_path / "openvino"
@@ -238,7 +239,7 @@ def test_models_that_were_not_used_for_longest_are_deleted(copied: Path, monkeyp
     for shape in ((64, 64), SMALL_HW, (96, 64)):
         CompiledLiteDMN(tiny(), ["of tiny"], shape)
     left = sorted(path.name.rpartition("-")[0] for path in copied.iterdir())
-    assert left == ["dmn-8-64x96", "dmn-8-96x64"]
+    assert left == ["dmn-4-64x96", "dmn-4-96x64"]
 
 
 # --- the precision ----------------------------------------------------------------------------------------
@@ -283,7 +284,7 @@ def test_outside_its_tolerance_float32_runs_and_never_pytorch(tmp_path: Path, mo
     with caplog.at_level(logging.WARNING):
         asked = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW, "bfloat16")
     assert asked.backend["name"] == "openvino"
-    assert asked.backend["note"].startswith("float32 for dmn-8-64x96") and "off by" in caplog.text
+    assert asked.backend["note"].startswith("float32 for dmn-4-64x96") and "off by" in caplog.text
     no_conversion(monkeypatch)
     image, encoded = smooth_noise(*SMALL_HW), asked.encode(torch.tensor([3, 1, 4]))
     with torch.inference_mode():
