@@ -46,6 +46,11 @@ def seconds_for(frames: int) -> int:
     return min(MAX_LOAN_S, START_S + round(frames * FRAME_S))
 
 
+def frames_per_loan() -> int:
+    """Frames of one target that the longest loan allows for."""
+    return round((MAX_LOAN_S - START_S) / FRAME_S)
+
+
 def on_gpu(
     function: Callable[..., Answer],
     frames_of: Callable[..., int],

@@ -7,9 +7,11 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from langtrack_core.geometry import FloatArray
 from langtrack_core.run.recorder import RunOptions
 from langtrack_core.run.track_video import Rows, read_and_track, track_targets
 from langtrack_core.types import LangTrackError, Step
@@ -18,7 +20,7 @@ from langtrack_core.video import read_frames
 from .annotation.project import Segment
 from .backward import read_backward
 from .export_job import zip_run
-from .hosting import on_gpu
+from .hosting import frames_per_loan, on_gpu
 from .job import Job, Kind, RateMeter
 from .player_video import MapsWriter, PlayerVideoWriter, preview
 from .settings import Settings
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
     from langtrack_core.pipeline import LangTracker
 
 UNKNOWN_LENGTH = 1000
-"""Number of frames for which a GPU is borrowed when the file does not say how many it has: 40 seconds at 25
-frames a second, more than most clips last."""
+"""Number of frames for which a GPU is borrowed at a time when the file does not say how many it has: 40
+seconds at 25 frames a second, more than most clips last."""
 
 
 RowSource = Callable[[TrackRequest], Rows]
@@ -205,7 +207,7 @@ class TrackJob(Job):
 
 
 def row_source(tracker: LangTracker) -> RowSource:
-    """The source of steps for `track_targets`; where GPUs are lent, it computes on one of them."""
+    """The source of steps for `track_targets`; where GPUs are lent, it computes on them, a part on each."""
 
     def rows(request: TrackRequest) -> Rows:
         if not request.backward:
@@ -221,7 +223,44 @@ def row_source(tracker: LangTracker) -> RowSource:
     def frames_of(request: TrackRequest) -> int:
         return (request.frames_expected or UNKNOWN_LENGTH) * len(request.queries)
 
-    return on_gpu(rows, frames_of)
+    borrowed = on_gpu(rows, frames_of)
+    return rows if borrowed is rows else partial(_in_parts, borrowed)
+
+
+def _in_parts(source: RowSource, request: TrackRequest) -> Rows:
+    """A pass in parts that one loan of a GPU each is enough for.
+
+    A part knows of the part before it the boxes alone: its trackers learn anew on them.
+    """
+    length = max(
+        1, (frames_per_loan() if request.frames_expected else UNKNOWN_LENGTH) // len(request.queries)
+    )
+    boxes = [query.box_xyxy for query in request.queries]
+    start: int | None = request.start
+    while start is not None:
+        part = _part(request, start, length, boxes)
+        start = None
+        with closing(source(part)) as rows:
+            for row in rows:
+                if not isinstance(row, str):
+                    frame = row[0].frame.index
+                    if part.ends_before(frame):
+                        start = None if request.ends_before(frame) else frame
+                        break
+                    found = (step.fused.box_xyxy for step in row)
+                    boxes = [box if new is None else new for new, box in zip(found, boxes, strict=True)]
+                yield row
+
+
+def _part(request: TrackRequest, start: int, length: int, boxes: Sequence[FloatArray | None]) -> TrackRequest:
+    """The part of a pass from a frame on; the first part has its own queries."""
+    last = start - length if request.backward else start + length
+    end = request.end if request.ends_before(last) else last
+    if start == request.start:
+        return replace(request, end=end)
+    queries = zip(request.queries, boxes, strict=True)
+    later = tuple(replace(query, start=start, box_xyxy=box, exact=False) for query, box in queries)
+    return replace(request, queries=later, end=end)
 
 
 def _run_name(request: TrackRequest, number: int, place: int) -> str:

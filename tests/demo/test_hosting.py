@@ -4,16 +4,46 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from app_helpers import PacedTracker, counting_clip, paced_tracker
+from fake_branches import oracle_tracker
 
 import demo.hosting
-from demo.hosting import check_mcp, device, on_gpu, on_zero_gpu, seconds_for
-from langtrack_core.types import LangTrackError
+from demo.hosting import check_mcp, device, frames_per_loan, on_gpu, on_zero_gpu, seconds_for
+from demo.track_job import row_source
+from demo.track_request import TrackRequest
+from langtrack_core.types import LangTrackError, Query
+from langtrack_core.video import probe
+
+ZERO_GPU = {"SPACE_ID": "a/b", "SPACES_ZERO_GPU": "true"}
 
 
-def test_a_gpu_is_borrowed_on_zero_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def loans(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A ZeroGPU Space whose longest loan is enough for ten frames; the seconds of each loan."""
+    taken: list[int] = []
+
+    class Spaces:
+        @staticmethod
+        def GPU(duration: Callable[..., int]) -> Any:
+            def borrowed(function: Any) -> Any:
+                return lambda *values: (taken.append(duration(*values)), function(*values))[1]
+
+            return borrowed
+
+    monkeypatch.setitem(sys.modules, "spaces", Spaces)
+    for name, value in ZERO_GPU.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(demo.hosting, "MAX_LOAN_S", demo.hosting.START_S + 10)
+    monkeypatch.setattr(demo.hosting, "FRAME_S", 1.0)
+    return taken
+
+
+def test_a_gpu_is_borrowed_on_zero_gpu_alone(loans: list[int]) -> None:
     def count(to: int) -> Iterator[int]:
         yield from range(to)
 
@@ -22,22 +52,63 @@ def test_a_gpu_is_borrowed_on_zero_gpu_alone(monkeypatch: pytest.MonkeyPatch) ->
 
     assert on_gpu(count, frames, {}) is count
     assert on_gpu(count, frames, {"SPACE_ID": "a/b"}) is count  # a Space with a CPU
-    loans_s: list[int] = []
+    assert on_zero_gpu(ZERO_GPU) and not on_zero_gpu({"SPACES_ZERO_GPU": "true"})
+    assert device(ZERO_GPU) == "cuda" and device({}) == "cpu"
+    assert list(on_gpu(count, frames)(3)) == [0, 1, 2] and loans == [seconds_for(30)]
 
-    class Spaces:
-        @staticmethod
-        def GPU(duration: Callable[[int], int]) -> Any:
-            def borrowed(function: Any) -> Any:
-                return lambda *values: (loans_s.append(duration(*values)), function(*values))[1]
 
-            return borrowed
-
-    monkeypatch.setitem(sys.modules, "spaces", Spaces)
-    zero = {"SPACE_ID": "a/b", "SPACES_ZERO_GPU": "true"}
-    assert on_zero_gpu(zero) and not on_zero_gpu({"SPACES_ZERO_GPU": "true"})
-    assert device(zero) == "cuda" and device({}) == "cpu"
-    assert list(on_gpu(count, frames, zero)(3)) == [0, 1, 2] and loans_s == [seconds_for(30)]
+def test_a_loan_is_as_long_as_the_clip_asks_and_below_300_seconds() -> None:
     assert seconds_for(10) < seconds_for(1000) < seconds_for(10**9) == seconds_for(10**8) < 300
+    assert seconds_for(frames_per_loan()) == seconds_for(10**9) > seconds_for(frames_per_loan() - 100)
+
+
+@pytest.mark.parametrize(
+    "start, backward, end, parts",
+    [
+        (0, False, None, [(0, 10), (10, 10), (20, 10)]),
+        (3, False, 13, [(3, 10)]),
+        (3, False, 15, [(3, 10), (13, 2)]),
+        (21, True, None, [(21, 10), (11, 10), (1, 10)]),
+        (21, True, 9, [(21, 10), (11, 2)]),
+    ],
+)
+def test_a_pass_longer_than_a_loan_is_computed_in_parts(
+    loans: list[int],
+    tmp_path: Path,
+    start: int,
+    backward: bool,
+    end: int | None,
+    parts: list[tuple[int, int]],
+) -> None:
+    tracker = paced_tracker()
+    clip = probe(counting_clip(tmp_path / "grey.mp4"))
+    request = TrackRequest(clip, (Query("the red car", start=start),), backward=backward, end=end)
+    steps = [row[0] for row in row_source(tracker)(request) if not isinstance(row, str)]
+    frames = list(range(start, -1, -1)) if backward else list(range(start, 24))
+    if end is not None:
+        frames = [frame for frame in frames if (frame > end if backward else frame < end)]
+    assert [step.frame.index for step in steps][: len(frames)] == frames
+    assert loans == [demo.hosting.START_S + count for _, count in parts]
+    assert [query.start for query in tracker.started] == [first for first, _ in parts]
+    # A later part learns the target on the box that the part before it ended on. (The last loan is longer
+    # than needed: what is left of one is given back.)
+    boxes = {step.frame.index: step.fused.box_xyxy for step in steps}
+    for query in tracker.started[1:]:
+        before = boxes[query.start + 1 if backward else query.start - 1]
+        assert not query.exact and query.box_xyxy is not None and before is not None
+        assert query.box_xyxy.tolist() == before.tolist()
+
+
+def test_two_targets_share_a_loan_and_a_lost_one_keeps_its_last_box(loans: list[int], tmp_path: Path) -> None:
+    masks = np.zeros((24, 90, 160), bool)
+    masks[:4, 50:80, 60:90] = True
+    tracker = oracle_tracker(masks, known=None, cls=PacedTracker)
+    clip = probe(counting_clip(tmp_path / "grey.mp4"))
+    queries = (Query("the car"), Query(box_xyxy=np.array([60.0, 50, 90, 80])))
+    rows = list(row_source(tracker)(TrackRequest(clip, queries)))
+    assert [row[0].frame.index for row in rows if not isinstance(row, str)] == list(range(24))
+    assert [query.start for query in tracker.started[::2]] == [0, 5, 10, 15, 20] and len(loans) == 5
+    assert all(query.box_xyxy is not None for query in tracker.started[2:])
 
 
 def test_a_missing_mcp_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
