@@ -159,7 +159,7 @@ def _form(examples: dict[str, Example]) -> FormParts:
     with gr.Accordion("More: a box, a start frame, speed", open=False, elem_id="more"):
         box = gr.Textbox(
             label="Box on the start frame, x1,y1,x2,y2",
-            info="In pixels. Alone it starts the tracker; with words both branches work.",
+            info="In pixels. Alone it starts the tracker; with words it says which one is meant.",
             value="",
             placeholder="120,80,260,190",
             max_length=100,

@@ -1,5 +1,5 @@
 // Texts about a frame: beside the panels, below the strip, and in a tip for the frame under the mouse.
-import { isNumber, isUsers, percent } from "./dom.js";
+import { isNumber, isUsers, lastRead, percent } from "./dom.js";
 import { verdictText } from "./verdicts.js";
 
 function why(player, frame) {
@@ -21,7 +21,9 @@ export function describer(player) {
     if (!player.run || frame < 0) return;
     const fused = player.value("fused");
     const state = player.value("state");
-    const language = percent(player.value("language"), "not asked");
+    const read = lastRead(player);
+    const held = read === null || read === frame ? "" : " on frame " + read;
+    const language = percent(read === null ? null : player.value("language", read), "not asked") + held;
     const notes = { mask: language, rectangle: language, tracker: percent(player.value("tracker"), "not started") };
     notes.fused = isNumber(fused) ? percent(fused) : state === "tracking" ? "absent" : state || "";
     player.panels.forEach((panel) => (panel.querySelector(".lt-note").textContent = notes[panel.dataset.panel]));

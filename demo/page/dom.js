@@ -16,6 +16,15 @@ export const percent = (value, silent) => (isNumber(value) ? Math.round(value * 
 // Whether a person drew the box of a frame.
 export const isUsers = (player, frame = player.frame, target = player.target) => player.value("reason", frame, target) === "user_box";
 
+// The frame on which the words were last read, up to the one that is shown; null when that is too long ago. With the
+// words on every k-th frame the mask of that frame is held.
+export function lastRead(player, frame = player.frame, target = player.target) {
+  if (player.value("state", frame, target) === null) return null;
+  const longest = player.page.settings.find(({ name }) => name === "every").high;
+  for (let back = 0; back < longest; back++) if (player.value("language", frame - back, target) !== null) return frame - back;
+  return null;
+}
+
 export const titleOf = (target) => (target.expression ? "“" + target.expression + "”" : "the object in your box");
 
 export const fileSize = (bytes) => (bytes < 1e6 ? Math.max(1, Math.round(bytes / 1e3)) + " kB" : (bytes / 1e6).toFixed(1) + " MB");

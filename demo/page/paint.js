@@ -1,9 +1,10 @@
 // The four pictures of a frame, painted from the video's frame, the maps and the boxes.
-import { isNumber, isUsers } from "./dom.js";
+import { isNumber, isUsers, lastRead } from "./dom.js";
 import { HEAT, drawMap } from "./overlay.js";
 
 export const WHITE = [255, 255, 255];
 export const DRAFT = [255, 191, 51]; // what a person draws
+const HELD_ALPHA = 0.45; // opacity of a mask or a rectangle that is held from an earlier frame
 
 export const css = ([r, g, b], alpha = 1) => `rgba(${r}, ${g}, ${b}, ${alpha})`;
 
@@ -94,8 +95,8 @@ export function painter(player) {
     drawOutline(context, points, scaleOf(context.canvas), colour, { width, dashed });
   }
 
-  function frameBox(context, target, branch, colour) {
-    const value = (column) => player.value(column, player.frame, target);
+  function frameBox(context, target, branch, colour, frame = player.frame) {
+    const value = (column) => player.value(column, frame, target);
     const box = value(branch + "_box");
     if (!box || !isNumber(value(branch))) return;
     const owner = branch === "fused" ? value("source") : branch;
@@ -119,10 +120,19 @@ export function painter(player) {
     return true;
   }
 
+  // Draws paler what is held from an earlier frame.
+  function dimmed(context, frame, draw) {
+    context.globalAlpha = frame === player.frame ? 1 : HELD_ALPHA;
+    draw();
+    context.globalAlpha = 1;
+  }
+
   const PANELS = {
     mask(context, target) {
-      const map = mapOf(target, "language");
-      if (!map) return;
+      const frame = lastRead(player);
+      if (frame === null) return;
+      const map = target.layers.map(target.rows[frame], "language");
+      if (!map) return void target.layers.load(target.rows[frame]).then(paint);
       const { view, threshold } = look;
       const inks = {
         mask: (value) => (value > threshold ? [...colours.language, 0.45] : [0, 0, 0, 0]),
@@ -130,10 +140,11 @@ export function painter(player) {
         heat: (value) => [...HEAT[value], 0.35 + (0.6 * value) / 255],
       };
       const rim = view === "binary" ? null : [...WHITE, 1];
-      drawMap(context, map, target.layers.width, target.layers.height, threshold, inks[view], rim);
+      dimmed(context, frame, () => drawMap(context, map, target.layers.width, target.layers.height, threshold, inks[view], rim));
     },
     rectangle(context, target) {
-      frameBox(context, target, "language", colours.language);
+      const frame = lastRead(player);
+      if (frame !== null) dimmed(context, frame, () => frameBox(context, target, "language", colours.language, frame));
     },
     tracker(context, target) {
       drawMask(context, target, mapOf(target, "tracker"), colours.tracker, 0.16, [...colours.tracker, 0.9]);

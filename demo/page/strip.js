@@ -21,7 +21,7 @@ function differs({ target }, frame) {
 
 // What a column of pixels shows of its frames: extremes, since a short loss must not vanish.
 function gather(player, from, to) {
-  const column = { choice: null, reanchor: false, language: null, tracker: null, overlap: null, verdict: null, stale: false, differs: false };
+  const column = { from, to, choice: null, reanchor: false, language: null, tracker: null, overlap: null, verdict: null, stale: false, differs: false };
   const verdicts = player.target.verdicts.frames;
   for (let frame = from; frame < to; frame++) {
     const choice = choiceAt(player, frame);
@@ -76,6 +76,7 @@ function draw(player, canvas) {
     left: Math.floor((k * width) / number),
     right: Math.floor(((k + 1) * width) / number),
   }));
+  const longest = player.page.settings.find(({ name }) => name === "every").high;
   const gap = width / number > 5 * ratio ? Math.round(ratio) : 0;
   const block = ({ left, right }, [top, bottom], fill) => {
     context.fillStyle = fill;
@@ -110,18 +111,19 @@ function draw(player, canvas) {
     context.lineWidth = 1.75 * ratio;
     context.lineJoin = "round";
     context.beginPath();
-    let broken = true;
+    let end = -Infinity; // of the frames up to which the curve is drawn
     const y = (confidence) => rows.curves[1] - ratio - confidence * (rows.curves[1] - rows.curves[0] - 2 * ratio);
     for (const column of columns) {
       const span = column[branch];
       if (!span) {
-        broken = broken || column.choice === null || number === width; // asked on every k-th frame: joined
+        if (column.choice === null) end = -Infinity;
         continue;
       }
+      const broken = column.from - end > longest; // read on every k-th frame: joined
       const x = (column.left + column.right) / 2;
       context[broken ? "moveTo" : "lineTo"](x, y(span[1]));
       if (span[0] !== span[1] || broken) context.lineTo(x, y(span[0]) + (broken ? 0.01 : 0));
-      broken = false;
+      end = column.to;
     }
     context.stroke();
   }

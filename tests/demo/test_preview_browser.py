@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,36 @@ ANSWER_MS = 1500
 """Milliseconds within which the regions stand there: a second, and half of one for a busy machine."""
 
 
+RED = """() => {
+  const canvas = document.querySelector('[data-panel="mask"] canvas');
+  const [x, y] = [canvas.width * 120 / 160, canvas.height * 60 / 90];
+  const [r, g] = canvas.getContext('2d').getImageData(x, y, 1, 1).data;
+  return r - g }"""
+"""How red the mask view is in the middle of the thing on the right."""
+
+CURVE = """() => {
+  const strip = document.querySelector('.lt-strip'), context = strip.getContext('2d');
+  const style = getComputedStyle(document.querySelector('.lt-player'));
+  const ink = document.createElement('canvas').getContext('2d');
+  ink.fillStyle = style.getPropertyValue('--lt-language-ink');
+  ink.fillRect(0, 0, 1, 1);
+  const [r, g, b] = ink.getImageData(0, 0, 1, 1).data;
+  let drawn = 0;
+  const [from, to] = [strip.width / 24, strip.width * 20 / 24].map(Math.round);
+  for (let x = from; x < to; x++) {
+    const column = context.getImageData(x, 14 * devicePixelRatio, 1, 46 * devicePixelRatio).data;
+    const isInk = (k) => [r, g, b].every((value, channel) => Math.abs(column[k + channel] - value) < 20);
+    for (let k = 0; k < column.length; k += 4) if (isInk(k)) { drawn += 1; break }
+  }
+  return drawn / (to - from) }"""
+"""The share of the timeline, up to the last frame with words, on which the language curve is drawn."""
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return counting_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     tracker = fake_tracker(two_things, two_things, known=["the", "car", "red"])
@@ -28,13 +59,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def page(browser: Browser, server: Server, clip: Path) -> Iterator[Page]:
     """A visitor who has chosen a clip; every test goes on where the one before ended."""
     broken: list[str] = []
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.on("pageerror", lambda error: broken.append(str(error)))
     page.goto(server.url)
-    clip = counting_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
     page.locator("#video input[type=file]").set_input_files(clip)
     expect(page.locator(".lt-before-title")).to_contain_text("say what to follow", timeout=20_000)
     page.locator("#more button").click()
@@ -159,3 +189,25 @@ def test_a_frame_at_rest_has_the_pixels_of_the_clip(
     page.keyboard.press("ArrowRight")
     expect(page.locator('.lt-player[data-still="1"]')).to_be_visible(timeout=20_000)
     page.keyboard.press("z")
+
+
+def test_words_that_are_read_on_every_fourth_frame_hold_their_mask_paler(page: Page, clip: Path) -> None:
+    page.locator("#video button[aria-label=Clear]").last.click()
+    page.locator("#video input[type=file]").set_input_files(clip)
+    expect(page.locator(".lt-before-title")).to_contain_text("fit", timeout=20_000)
+    page.locator("#every input[type=number]").fill("4")
+    page.locator("#every input[type=number]").press("Tab")
+    page.locator(TEXT).press("Enter")
+    expect(page.locator("#notice")).to_contain_text(f"of {FRAMES} frames", timeout=30_000)
+    page.locator(".lt-player").focus()
+    page.keyboard.press("Home")
+    reds = []
+    for frame, note in ((0, "80 %"), (1, "80 % on frame 0"), (3, "80 % on frame 0"), (4, "80 %")):
+        page.locator(".lt-range").fill(str(frame))
+        expect(page.locator('[data-panel="mask"] .lt-note')).to_have_text(note)
+        reds.append(page.evaluate(RED))
+    first, held, also, again = reds
+    assert again == pytest.approx(first, abs=8) and held == pytest.approx(also, abs=8)
+    assert 10 < held < 0.7 * first
+    curve = page.evaluate(CURVE)
+    assert curve > 0.95
