@@ -25,7 +25,7 @@ from langtrack_core.types import LangTrackError, shorten
 from langtrack_core.video.pictures import is_picture
 from langtrack_lab.metrics import THRESHOLDS, precision, success_curve
 from langtrack_lab.metrics.masks import mask_iou
-from langtrack_lab.truth.mask_files import clip_target, read_mask
+from langtrack_lab.truth.mask_files import MaskReading, clip_target, read_mask
 from langtrack_lab.truth.track_files import SUFFIXES, read_tracks
 
 from .safe_zip import Limits, is_clutter, unpack
@@ -170,24 +170,21 @@ def _from_masks(paths: Sequence[Path], clip: _Clip, target: str | None) -> Truth
     annotated = np.zeros(len(frames), np.bool_)
     masks: dict[int, RLE] = {}
     voids: dict[int, RLE] = {}
-    void_pixels = 0
-    objects: set[str] = set()
+    reading = MaskReading()
     for path, place in zip(files, place_of, strict=True):
         if place is None:
             continue
-        mask, void, values = read_mask(path, target, size_hw=clip.size_hw)
-        objects.update(values)
+        picture = read_mask(path, target, size_hw=clip.size_hw)
+        mask, void = picture.mask, picture.void
+        reading.add(picture)
         if void.any():
             voids[place] = encode_rle(void)
-            void_pixels += int(np.count_nonzero(void))
         box = enclosing_box(mask)
         annotated[place], absent[place] = True, box is None
         if box is not None:
             boxes[place] = box
         masks[place] = encode_rle(mask)
-    what = f"value {objects.pop()}" if len(objects) == 1 else "what is not background"
-    void_text = f"; {void_pixels:,} void pixels are not counted" if void_pixels else ""
-    notes.append(f"The object is {what}{void_text}.")
+    notes.append(str(reading))
     return Truth(boxes, absent, annotated, masks, voids, tuple(notes))
 
 

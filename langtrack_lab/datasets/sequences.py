@@ -16,7 +16,7 @@ from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video.pictures import FOLDER_FPS, Pictures, is_picture, pictures_in, read_picture
 
 from ..truth.box_files import read_boxes
-from ..truth.mask_files import MaskPicture, SeveralObjectsError, clip_target, read_mask
+from ..truth.mask_files import MaskPicture, MaskReading, SeveralObjectsError, clip_target, read_mask
 from ..truth.track_files import SUFFIXES, read_tracks
 from .files import (
     entries,
@@ -94,6 +94,16 @@ class Sequence:
             return clip_target(path for path in self.masks if path is not None)
         except SeveralObjectsError as error:
             raise SeveralObjectsError(f"The masks of {self.name}", error.objects) from error
+
+    @cached_property
+    def mask_reading(self) -> str | None:
+        """How the masks are read, for people; None without masks. Reads all of them."""
+        reading = MaskReading()
+        for index in range(len(self.masks)):
+            annotation = self.annotation(index)
+            if annotation is not None:
+                reading.add(annotation)
+        return str(reading) if self.masks else None
 
     @cached_property
     def boxes_xyxy(self) -> FloatArray:

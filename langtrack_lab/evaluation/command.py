@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from langtrack_core.pipeline import LangTracker
 from langtrack_core.run.command import whole_argument
 from langtrack_core.types import LangTrackError
 
-from ..datasets import KINDS, guess_kind
+from ..datasets import KINDS, Sequence, guess_kind
 from .protocol import DEV, DEV_PARTS, INITS, SENTENCES, Protocol, items_of
 from .results import ResultFolder, read_results
 from .runner import run_items
@@ -72,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     folder = ResultFolder(args.out, protocol, info, items, data=args.data, label=label)
     missing = [item for item in items if not folder.has(item)]
     print(f"{protocol.title}: {len(items) - len(missing)} of {len(items)} are in {folder.path} already.")
+    for line in mask_readings(item.sequence for item in missing):
+        print(line)
     for item, record in run_items(partial(tracker.track, every=args.every), missing):
         folder.save(item, record)
     summary = summarise(read_results(folder.path))
@@ -83,6 +86,15 @@ def run(args: argparse.Namespace) -> int:
 
 def load_tracker(weights: str, device: str) -> LangTracker:
     return LangTracker.from_pretrained(weights, device, prefetch=0)  # in turn, to be timed
+
+
+def mask_readings(sequences: Iterable[Sequence]) -> list[str]:
+    """How the masks of sequences are read, a line for those that are read alike."""
+    names: dict[str, dict[str, None]] = {}
+    for sequence in sequences:
+        if sequence.mask_reading is not None:
+            names.setdefault(sequence.mask_reading, {})[sequence.name] = None
+    return [f"Masks of {', '.join(alike)}: {reading}" for reading, alike in names.items()]
 
 
 def print_summary(summary: Summary) -> None:

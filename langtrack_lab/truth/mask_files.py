@@ -63,6 +63,23 @@ class MaskPicture(NamedTuple):
     objects: tuple[str, ...]
 
 
+class MaskReading:
+    """How the masks of a clip are read, for people: which value is the object, how many pixels are void."""
+
+    def __init__(self) -> None:
+        self._objects: set[str] = set()
+        self._void_pixels = 0
+
+    def add(self, picture: MaskPicture) -> None:
+        self._objects.update(picture.objects)
+        self._void_pixels += int(np.count_nonzero(picture.void))
+
+    def __str__(self) -> str:
+        what = f"value {min(self._objects)}" if len(self._objects) == 1 else "what is not background"
+        void = f"; {self._void_pixels:,} void pixels are not counted" if self._void_pixels else ""
+        return f"The object is {what}{void}."
+
+
 def read_mask(
     path: Path, target: int | str | None = None, *, size_hw: tuple[int, int] | None = None
 ) -> MaskPicture:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,14 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluation_helpers import CountingTracker, colour_tracker, moved, nothing, right, write_dev
+from PIL import Image
 from tiny_weights import write_lite
 
 from langtrack_core import cli
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights import registry as weights
+from langtrack_lab.datasets import davis_sequences
 from langtrack_lab.evaluation import command
 from langtrack_lab.evaluation import results as folder
+from langtrack_lab.evaluation.command import mask_readings
 from langtrack_lab.evaluation.protocol import Protocol, items_of
 from langtrack_lab.evaluation.results import ResultFolder, read_results
 from langtrack_lab.evaluation.runner import compared, run_sequence
@@ -277,11 +281,24 @@ def test_the_command(dev: Path, tmp_path: Path, monkeypatch, capsys):
     arguments = ["evaluate", "--data", str(dev), "--out", str(tmp_path / "out")]
     assert cli.main([*arguments, "--frames", "4"]) == 0  # the kind is guessed
     said = capsys.readouterr().out
+    assert "Masks of alpha, beta: The object is value 255." in said and "Masks of gamma" not in said
     assert "0 of 3 are in" in said and "alpha" in said and "oracle" in said and "peak memory" in said
     (place,) = (tmp_path / "out").iterdir()
     assert {path.name for path in place.iterdir()} == {"run.json", "sequences", "summary.csv", "summary.json"}
     assert cli.main([*arguments, "--frames", "4"]) == 0
     assert "3 of 3 are in" in capsys.readouterr().out and len(tracker.asked) == 3
+
+
+def test_how_masks_are_read_is_said(dev: Path, tmp_path: Path):
+    clip = shutil.copytree(dev / "davis", tmp_path / "davis")
+    for number, path in enumerate(sorted((clip / "Annotations" / "beta").iterdir())):
+        values = np.asarray(Image.open(path)) // 255
+        values[:2, :3] = 255 * (number < 2)
+        Image.fromarray(values).save(path)
+    assert mask_readings(davis_sequences(clip)) == [
+        "Masks of alpha: The object is value 255.",
+        "Masks of beta: The object is value 1; 12 void pixels are not counted.",
+    ]
 
 
 @pytest.mark.parametrize(
