@@ -53,11 +53,13 @@ def _serve(flags: argparse.Namespace, root: Path) -> int:
     from langtrack_core import LangTracker, LangTrackError
 
     settings = Settings.from_env()
+    if flags.clips is not None and not flags.clips.is_dir():
+        raise LangTrackError(f"--clips {flags.clips} is not a folder.")
     if flags.mcp:
         check_mcp()
     prepare_threads(settings.threads)
     tracker = LangTracker.from_pretrained(flags.weights, device=flags.device)
-    page, service = build_app(tracker, settings, root, EXAMPLES)
+    page, service = build_app(tracker, settings, root, EXAMPLES, flags.clips)
     try:
         page.launch(
             server_name=flags.host,
@@ -89,6 +91,12 @@ def _flags(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--weights", default="lite", help="lite, paper, or a weights file")
     parser.add_argument("--device", default=device(), help="cpu, cuda, cuda:1, …")
+    parser.add_argument(
+        "--clips",
+        type=Path,
+        metavar="DIR",
+        help="a folder of clips, or of a batch, to judge one after the other",
+    )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument("--mcp", action="store_true", help="offer the API as an MCP tool too")
     return parser.parse_args(arguments)

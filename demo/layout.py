@@ -106,7 +106,11 @@ class FormParts(NamedTuple):
 
 
 def build_app(
-    tracker: LangTracker, settings: Settings, root: Path, examples_dir: Path
+    tracker: LangTracker,
+    settings: Settings,
+    root: Path,
+    examples_dir: Path,
+    clips_folder: Path | None = None,
 ) -> tuple[gr.Blocks, Service]:
     """Build the page and the service behind it.
 
@@ -115,10 +119,11 @@ def build_app(
         root: folder for the files that visitors upload and runs write. It has to be (below) Gradio's upload
             folder, which the variable GRADIO_TEMP_DIR names.
         examples_dir: folder for `load_examples`.
+        clips_folder: a folder of clips that every page begins with.
     """
     examples = load_examples(examples_dir)
     keep_s = int(settings.keep_hours * 3600)
-    service = Service(tracker, settings, root)
+    service = Service(tracker, settings, root, clips_folder)
     with gr.Blocks(
         title="LangTrack", analytics_enabled=False, fill_width=True, delete_cache=(min(600, keep_s), keep_s)
     ) as page:
@@ -232,6 +237,7 @@ def _connect_page(
         *starts,
         gr.on([form.run.click, form.text.submit], events.begin, form.request, view, **quick),
         stage.work(tools.work, None, view, **quick),
+        stage.clip(tools.clip, None, view, trigger_mode="multiple", **quick),  # who goes on fast is heard
         page.load(events.on_load, token, [*form_fields, *view], js=TOKEN_JS, **quick),
         form.open_saved.upload(tools.open_saved, form.open_saved, view, **quick),
     ]

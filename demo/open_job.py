@@ -1,4 +1,4 @@
-"""The job that opens a saved project: it is unpacked, checked, and made ready for the page."""
+"""Jobs that open what was made before: a saved project, or a run; checked, and made ready for the page."""
 
 from __future__ import annotations
 
@@ -27,14 +27,49 @@ from .track_request import open_video
 from .workspace import SegmentResult, Workspace
 
 
-class OpenProjectJob(Job):
-    """A project's ZIP becomes the session's workspace. Nothing changes when it is refused or cancelled.
+class OpenJob(Job):
+    """What is common to jobs that show recorded runs.
 
-    A bundle holds masks, not the maps of 0 to 255 that they were made of, so the maps of an opened project
-    are 0 or 255.
+    A run holds masks, not the maps of 0 to 255 that they were made of, so its maps are 0 or 255 here.
     """
 
     kind: Kind = "open"
+
+    def _result(self, number: int, segment: Segment, edit: int, name: str, meter: RateMeter) -> SegmentResult:
+        maps = self._maps(segment, segment.run.manifest["video"], name, meter)
+        return SegmentResult(number, segment, edit, FrameGeometry.of_run(segment.run), maps)
+
+    def _maps(self, segment: Segment, video: Mapping[str, Any], name: str, meter: RateMeter) -> Maps:
+        with MapsWriter(self.folder / name, video["width"], video["height"]) as writer:
+            for row in segment.run.rows:
+                writer.add_maps(
+                    np.stack(
+                        [_small(segment.run, row.frame, b, writer.size_wh) for b in ("language", "tracker")]
+                    )
+                )
+                self._check_stopped()
+                self.report(meter.advance("opening", self.progress, None))
+        return writer.maps
+
+    def _make_player_video(self, video: Path, info: VideoInfo) -> PlayerVideo:
+        with (
+            PlayerVideoWriter(self.folder / "player.mp4", info, self.settings.player_side) as writer,
+            closing(read_frames(video, on_damage=lambda sentence: None)) as frames,
+        ):
+            for frame in frames:
+                writer.add(frame)
+                self._check_stopped()
+                if writer.frames > self.settings.max_frames:
+                    raise LangTrackError("The video in the project is longer than this server takes.")
+        return writer.finished(whole=True)
+
+    def _check_stopped(self) -> None:
+        if self.stopped():  # half a project has no use
+            raise JobAborted
+
+
+class OpenProjectJob(OpenJob):
+    """A project's ZIP becomes the session's workspace. Nothing changes when it is refused or cancelled."""
 
     def __init__(self, session: Session, archive: Path, settings: Settings) -> None:
         super().__init__(session.new_folder(), settings, archive.name, None)
@@ -67,42 +102,13 @@ class OpenProjectJob(Job):
             workspace.add_empty(target)
             results = []
             for number, segment in enumerate(target.segments):
-                maps = self._maps(segment, project.video, f"maps-{target.id}-{number}.u8.gz", meter)
                 edit = segment.run.manifest.get("edit", number)
-                geometry = FrameGeometry.of_run(segment.run)
-                results.append(SegmentResult(target.id, segment, edit, geometry, maps))
+                name = f"maps-{target.id}-{number}.u8.gz"
+                results.append(self._result(target.id, segment, edit, name, meter))
             workspace.add_segments(results)
         if bundle.video is not None and info is not None:
             workspace.player_video = self._make_player_video(bundle.video, info)
         self.session.adopt(workspace)
-
-    def _maps(self, segment: Segment, video: Mapping[str, Any], name: str, meter: RateMeter) -> Maps:
-        with MapsWriter(self.folder / name, video["width"], video["height"]) as writer:
-            for row in segment.run.rows:
-                writer.add_maps(
-                    np.stack(
-                        [_small(segment.run, row.frame, b, writer.size_wh) for b in ("language", "tracker")]
-                    )
-                )
-                self._check_stopped()
-                self.report(meter.advance("opening", self.progress, None))
-        return writer.maps
-
-    def _make_player_video(self, video: Path, info: VideoInfo) -> PlayerVideo:
-        with (
-            PlayerVideoWriter(self.folder / "player.mp4", info, self.settings.player_side) as writer,
-            closing(read_frames(video, on_damage=lambda sentence: None)) as frames,
-        ):
-            for frame in frames:
-                writer.add(frame)
-                self._check_stopped()
-                if writer.frames > self.settings.max_frames:
-                    raise LangTrackError("The video in the project is longer than this server takes.")
-        return writer.finished(whole=True)
-
-    def _check_stopped(self) -> None:
-        if self.stopped():  # half a project has no use
-            raise JobAborted
 
 
 def _small(run: Run, frame: int, branch: str, size_wh: tuple[int, int]) -> Any:

@@ -18,6 +18,7 @@ import gradio as gr
 from langtrack_core.types import LangTrackError
 
 from . import player
+from .clips_job import OpenClipsJob
 from .examples import Example
 from .job import Job
 from .service import Service
@@ -159,6 +160,9 @@ class PageEvents:
     def on_load(self, token: str | None, request: gr.Request) -> tuple[Any, ...]:
         """Give a page that was opened or reloaded the session of its token, when that still exists."""
         session = self.service.sessions.resume(request.session_hash, token)
+        if session is None and self.service.clips_folder is not None:
+            session = self._session(request)
+            return (*Form(), *self.started_view(session, self.service.open_clips_folder(session)))
         if session is None:
             return (*Form(), *View())
         form, workspace, job = Form(), session.workspace, session.job
@@ -202,6 +206,8 @@ class PageEvents:
     def finished_view(self, session: Session, job: Job) -> View:
         """The page when its job is over."""
         value = self.page_value(session, newest=job.kind == "follow")
+        if isinstance(job, OpenClipsJob) and job.error is None:
+            value = {**value, "fresh_clips": True}
         if job.error is not None:
             return _ready(value, notice("error", job.error))
         warnings = notice("warning", job.warning or "") + _unknown_words(job)
@@ -209,14 +215,19 @@ class PageEvents:
 
     def page_value(self, session: Session, *, newest: bool = False) -> dict[str, Any]:
         """The player's value: the workspace, or nothing. ``newest`` shows the target that came last."""
+        clips = {} if session.clips is None else {"clips": self.service.clips_of(session).state()}
         shelf = [one.about() for one in reversed(session.shelf) if one.frames]
         workspace = session.workspace
         if workspace is not None:
             with workspace.lock:
                 state = workspace.state()
                 if state["targets"] and state["player_video"]:
-                    return player.done(state, session.token, newest=newest, shelf=shelf)
-        return {**player.EMPTY, "shelf": shelf} if shelf else player.EMPTY
+                    return {**player.done(state, session.token, newest=newest, shelf=shelf), **clips}
+        return {
+            **player.EMPTY,
+            **clips,
+            **({"shelf": shelf, "token": session.token} if shelf or clips else {}),
+        }
 
     def _session(self, request: gr.Request) -> Session:
         return self.service.sessions.get(request.session_hash)
@@ -262,6 +273,8 @@ def outcome_notice(job: Job, value: dict[str, Any]) -> str:
         return notice("warning", f"Cancelled after {frames_text(frames)}. What was done until then is below.")
     if job.kind == "export":
         return notice("good", "The files of the track as it stands now are ready.")
+    if isinstance(job, OpenClipsJob):
+        return notice("good", f"{len(value['clips']['clips'])} clips are open.")
     if job.kind == "open" and value["state"] != "done":
         return notice("warning", "The saved run was saved without its video, so there is nothing to show.")
     if job.kind == "open":

@@ -9,6 +9,7 @@ Its value is one JSON object, its ``state`` one of:
              ``outcomes``: of each target ``id``, ``expression``, ``frames`` of its track,
              ``found``, ``sure``, ``differ``; ``shelf``: the earlier
              videos of this page, each as in `Workspace.about`
+Without a job it may have ``clips``, see `ClipList.state`; ``fresh_clips`` when they have just been opened.
 The page keeps ``token`` to find its session again after a reload.
 
 Its property ``reply`` answers one question of the page, see `tool_events`; ``page`` is that of `page_data`.
@@ -32,7 +33,7 @@ from .page_data import PAGE, page_data
 from .player_video import CHUNK
 
 LOADER = """
-// Gradio gives this component an event for each name in quotes here: 'act', 'look', 'work', 'stop'.
+// Gradio gives this component an event for each name in quotes here: 'act', 'clip', 'look', 'work', 'stop'.
 import(props.page.program.url).then(
   ({ mount }) => mount({ element, props, trigger, upload, watch }),
   (error) => {

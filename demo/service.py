@@ -18,11 +18,14 @@ from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_frames
 
 from .annotation.checks import whole_number
+from .annotation.clips import ClipList
 from .annotation.compare import attribute, check_completions, regions
 from .annotation.project import Target
+from .clips_job import OpenClipsJob, OpenRunJob, note_clip, show_clip
 from .corrections import DIRECTIONS, CorrectionJob, correction_passes
 from .export_job import ExportJob, FormatJob
 from .hosting import on_gpu
+from .job import Job
 from .job_queue import JobQueue
 from .open_job import OpenProjectJob
 from .preview import Preview, box_text, enlarged, look, pointed_region, save_picture, selection, shrunk
@@ -55,13 +58,17 @@ class Service:
     Args:
         tracker: its `track_all` keeps all state of a run in the run.
         root: folder for all files of all visitors.
+        clips_folder: a folder of clips that every page begins with.
 
     Attributes:
         check_request: `track_request.check_request` with this tracker and these settings.
     """
 
-    def __init__(self, tracker: LangTracker, settings: Settings, root: Path) -> None:
+    def __init__(
+        self, tracker: LangTracker, settings: Settings, root: Path, clips_folder: Path | None = None
+    ) -> None:
         self.tracker = tracker
+        self.clips_folder = clips_folder
         self.settings = settings
         self.sessions = Sessions(root, settings.keep_hours * 3600, settings.reload_grace_s)
         self.queue = JobQueue(settings.concurrency, settings.queue_size)
@@ -198,6 +205,61 @@ class Service:
         self._check_disk(self.sessions.root)
         return session.submit(lambda: OpenProjectJob(session, path, self.settings), self.queue)
 
+    # --- many clips in a row --------------------------------------------------------------------------------
+
+    def open_clips(self, session: Session, files: Sequence[tuple[str, Path]]) -> OpenClipsJob:
+        """Make a list of uploads: several files, a folder, a ZIP, what `batch` left."""
+        self._check_disk(self.sessions.root)
+        return session.submit(lambda: OpenClipsJob(session, self.settings, files), self.queue)
+
+    def open_clips_folder(self, session: Session) -> OpenClipsJob:
+        """Make a list of `clips_folder`, which also gets the result."""
+        folder = self.clips_folder
+        return session.submit(lambda: OpenClipsJob(session, self.settings, folder=folder), self.queue)
+
+    def open_clip(self, session: Session, index: int, text: str) -> Job | None:
+        """Show a clip of the session's list; None when it is open already.
+
+        Args:
+            text: the words for a clip that nobody has followed yet.
+        """
+        clips = self.clips_of(session)
+        clip = clips.clip(index)
+        if session.busy and session.job is not None:  # somebody has gone on before the last clip was there
+            session.job.cancel(keep=False)
+            session.job.wait(CANCEL_WAIT_S)
+        before = session.workspace_of(clip.key)
+        if clip.key and before is not None and before.key == clip.key and before.frames:
+            session.take_up(clip.key)
+            clips.now = index
+            return None
+        job: Job
+        if clip.run is not None:
+            job = session.submit(lambda: OpenRunJob(session, clip, self.settings), self.queue)
+        else:
+            job = self._track(
+                session,
+                self.check_request(clip.video, clip.expression or text),
+                [None],
+                "follow",
+                fresh=True,
+                videos=False,
+            )
+            if session.workspace is not None:
+                show_clip(clip, session.workspace)
+        clips.now = index
+        return job
+
+    def clips_of(self, session: Session) -> ClipList:
+        """The session's list, with what the shown clip has become."""
+        clips, workspace = session.clips, session.workspace
+        if clips is None:
+            raise LangTrackError("Open some clips first.")
+        for clip in clips.clips:
+            if workspace is not None and clip.key == workspace.key:
+                note_clip(clip, workspace)
+        return clips
+
     # --- while a job computes, and after it -----------------------------------------------------------------
 
     def progress(self, session: Session, *, picture: bool = False) -> dict[str, Any]:
@@ -309,6 +371,7 @@ class Service:
         *,
         fresh: bool = False,
         shelve: bool = True,
+        videos: bool = True,
     ) -> TrackJob:
         """Follow new targets in the session's workspace, or in a new one for another video."""
         self._check_disk(self.sessions.root)
@@ -318,7 +381,9 @@ class Service:
             workspace = Workspace(session.new_folder(), video, request.info)
         try:
             numbers = [target.id for target in workspace.add_targets(names, compared=kind == "compare")]
-            job = self._submit(session, workspace, [(request, numbers)], kind, videos=kind == "follow")
+            job = self._submit(
+                session, workspace, [(request, numbers)], kind, videos=videos and kind == "follow"
+            )
         except LangTrackError:
             if workspace is not session.workspace:
                 workspace.close()

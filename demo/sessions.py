@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from langtrack_core.types import LangTrackError
 
+from .annotation.clips import ClipList
 from .job import Job
 from .job_queue import JobQueue
 from .preview import Preview
@@ -46,6 +47,7 @@ class Session:
         workspace: the video that is worked on, None before the first run.
         preview: the frame that the visitor looks at before a run.
         shelf: the videos before it, the newest last.
+        clips: the list of clips that is worked through.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,6 +59,7 @@ class Session:
         self.workspace: Workspace | None = None
         self.preview: Preview | None = None
         self.shelf: list[Workspace] = []
+        self.clips: ClipList | None = None
         self.last_used = time.monotonic()
         self.closed = False
 
@@ -153,7 +156,8 @@ class Session:
         """Whether a person has judged or corrected anything here."""
         with self.lock:
             spaces = [*self.shelf, *([] if self.workspace is None else [self.workspace])]
-        return any(space.has_work for space in spaces)
+        judged = self.clips is not None and self.clips.judged > 0
+        return judged or any(space.has_work for space in spaces)
 
     def stop(self) -> None:
         """Stop computing; what is done already stays."""

@@ -18,6 +18,7 @@ from langtrack_core.types import LangTrackError
 
 from . import player
 from .annotation.checks import finite_number, whole_number
+from .clip_events import ClipEvents
 from .job import Job
 from .page_events import PageEvents, View, notice
 from .sessions import Session
@@ -36,6 +37,7 @@ class ToolEvents:
     def __init__(self, events: PageEvents) -> None:
         self.events = events
         self.service = events.service
+        self._clips = ClipEvents(self.service, self._uploads)
         self._acts: dict[str, Callable[[Workspace, Question], dict[str, Any]]] = {
             "verdicts": lambda space, question: {
                 "verdicts": space.judgement.judge(_number(question, "target"), question.get("changes"))
@@ -81,6 +83,8 @@ class ToolEvents:
         question = _question(event)
         session = self._session(question, request)
         try:
+            if question["do"] in self._clips.acts:
+                return _reply(question, self._clips.acts[question["do"]](session, question))
             if question["do"] == "resume":
                 return self._resume(question, request)
             if question["do"] == "take_up":
@@ -113,6 +117,18 @@ class ToolEvents:
         session = self._session(question, request)
         try:
             return self.events.started_view(session, _entry(self._works, question)(session, question))
+        except LangTrackError as error:
+            return View(player=_refusal(question, error))
+
+    def clip(self, event: gr.EventData, request: gr.Request) -> View:
+        """Open a list of clips, or one of them; the next event watches the job, where there is one."""
+        question = _question(event)
+        session = self._session(question, request)
+        try:
+            job = _entry(self._clips.works, question)(session, question)
+            if job is None:
+                return View(player=gr.update(value=self.events.page_value(session)))
+            return self.events.started_view(session, job)
         except LangTrackError as error:
             return View(player=_refusal(question, error))
 

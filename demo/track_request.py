@@ -84,7 +84,7 @@ class TrackRequest:
         )
 
 
-def open_video(path: str | None, settings: Settings) -> VideoInfo:
+def open_video(path: str | Path | None, settings: Settings) -> VideoInfo:
     """Probe an upload and check it against the server's limits.
 
     Raises:
@@ -106,6 +106,8 @@ def check_file(path: str | Path | None, settings: Settings) -> Path:
     """
     if not path:
         raise LangTrackError("Choose a video first, or click one of the examples.")
+    if isinstance(path, Path) and path.is_dir():
+        return path  # of frames, in a list of clips; what comes from outside is text
     if not Path(path).is_file():
         raise LangTrackError("The video is not on the server any more; choose it again.")
     size_mb = Path(path).stat().st_size / 1e6
@@ -141,7 +143,7 @@ def check_limits(info: VideoInfo, settings: Settings) -> None:
 def check_request(
     tracker: LangTracker,
     settings: Settings,
-    video: str | None,
+    video: str | Path | None,
     text: str | None = "",
     box: str | None = "",
     start: float | None = 0,

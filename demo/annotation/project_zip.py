@@ -106,7 +106,7 @@ def open_bundle(path: Path | str, into: Path | str, limits: Limits | None = None
         runs = {name: _segment(into, name) for name in folders}
         project = Project.from_json(document, runs)
         for segment in runs.values():
-            _check_run(segment.run, project)
+            check_run(segment.run, project)
         video = _video(files, into, project)
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
@@ -154,7 +154,7 @@ def _segment(into: Path, name: str) -> Segment:
         raise LangTrackError(f"{name} of the project is not a run.") from error
 
 
-def _check_run(run: Run, project: Project) -> None:
+def check_run(run: Run, project: Project) -> None:
     """Check what `read_run` takes on trust."""
     height, width = project.video["height"], project.video["width"]
     manifest = run.manifest

@@ -16,6 +16,9 @@ const KEY_TEXTS = [
   [["A"], "the object is absent"],
   [["X"], "clear the verdict"],
   [["D"], "next disagreement"],
+  [["J", "K"], "next and previous clip of a list"],
+  [["1", "2", "3"], "clip right, partly, wrong"],
+  [["4", "5", "0"], "clip absent, unclear, no verdict"],
   [["Esc"], "stop drawing a box"],
   [["?"], "these keys"],
 ];

@@ -1,5 +1,6 @@
 // The player, put together. `props.value` is the state of the page's run, see player.py.
 import { autosave } from "./autosave.js";
+import { clipsTool } from "./clips.js";
 import { closerLook } from "./closer.js";
 import { correctTool } from "./correct.js";
 import { describer } from "./describe.js";
@@ -65,6 +66,7 @@ export function mount(component) {
   const { askRegions } = wordsTool(player, server, pictures);
   truthTool(player, server);
   const { list: listRuns } = shelf(player, server);
+  const clips = clipsTool(player, server);
   controls(player, { judge, nextDisagreement, stopDrawing, closer: zoom });
 
   function closeRun() {
@@ -146,6 +148,7 @@ export function mount(component) {
       find(".lt-title").textContent = value.title;
       showProgress(player, value);
     }
+    clips.update(value);
     if (value.state !== "done") return;
     open(value);
     if (value.newest && !player.target.edits.some((edit) => edit.box_xyxy)) askRegions(true); // else it is chosen

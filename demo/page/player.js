@@ -55,6 +55,7 @@ export class Player {
     const line = this.find(".lt-message");
     line.textContent = text || "";
     line.dataset.kind = text ? kind : "";
+    this.find(".lt-clips-message").textContent = text || "";
   }
 
   openTool(name) {

@@ -31,7 +31,7 @@ export function notePage(token, { clip, targets }) {
 const judgedText = (judged) => (judged ? " · " + judged + " judged" : "");
 
 export function shelf(player, server) {
-  const place = player.find(".lt-shelf");
+  const place = player.find(".lt-shelf:not(.lt-many)");
 
   function button(text, ask) {
     const item = make("li");

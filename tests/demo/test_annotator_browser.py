@@ -100,7 +100,7 @@ def test_work_stays_after_a_new_run_and_after_the_tab_was_closed(page: Page, ser
     expect(page.locator(".lt-title")).to_have_text("“the car”", timeout=30_000)
     expect(page.locator(DONE)).to_be_visible(timeout=30_000)
     expect(page.locator(".lt-marks button")).to_have_count(0)
-    page.locator(".lt-shelf summary").click()
+    page.locator(".lt-shelf:not(.lt-many) summary").click()
     page.locator(".lt-shelf button", has_text="“the red car” · 24 frames · 1 judged").click()
     expect(page.locator(".lt-marks button")).to_have_text("Frame 0 tracker right")
 

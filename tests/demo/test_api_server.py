@@ -37,7 +37,7 @@ def test_track_reports_progress_and_gives_the_files(client: Client, clip: Path) 
     before = [report for report, files in job.outputs() if files is None]
     assert any(report["stage"] == "following" and report["total"] == FRAMES for report in before)
     with zipfile.ZipFile(bundle) as files:
-        assert "grey/boxes.csv" in files.namelist() and files.testzip() is None
+        assert "grey-1-the-slow-zorp/boxes.csv" in files.namelist() and files.testzip() is None
 
 
 def test_a_damaged_video_and_a_start_past_its_end_are_reported(client: Client, tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ def serving(
     settings: Settings = SETTINGS,
     examples: Path | None = None,
     root_path: str | None = None,
+    clips_folder: Path | None = None,
 ) -> Iterator[Server]:
     """The page on a free port of this machine, with one example; a `paced_tracker` unless told otherwise."""
     if examples is None:
@@ -135,7 +136,7 @@ def serving(
     before = os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(root)
     tracker = tracker or paced_tracker()
-    page, service = build_app(tracker, settings, root, examples)
+    page, service = build_app(tracker, settings, root, examples, clips_folder)
     try:
         _, url, _ = page.launch(
             server_name="127.0.0.1",

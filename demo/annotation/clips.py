@@ -1,0 +1,335 @@
+"""Many clips in a row: a folder of them as a list, one verdict for each, and one file with the result.
+
+A clip is a video file, a folder of frames, or a run that is there already, as `batch` leaves it; the video of
+a run lies anywhere in the same folder, or where the index of the batch says. The result names clip, words and
+hash, so that another person goes on where the first one stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, get_args
+
+from langtrack_core.files import write_text
+from langtrack_core.run.format import Run, read_run
+from langtrack_core.types import LangTrackError
+from langtrack_core.video.pictures import is_picture
+
+from .episodes import episodes
+from .reviews import Verdicts
+from .safe_zip import is_clutter
+
+ClipSide = Literal["right", "partly", "wrong", "absent", "unclear"]
+"""What a person says of the track in a clip; "absent" means that the words fit nothing in it."""
+ClipFilter = Literal["all", "open", "disagreeing", "lost"]
+"""Which clips next and previous go to; "open" are those without a verdict."""
+
+SIDES: tuple[ClipSide, ...] = get_args(ClipSide)
+FILTERS: tuple[ClipFilter, ...] = get_args(ClipFilter)
+FORMAT = "langtrack-clips"
+"""Name of the file format, in ``format`` of a result, so that another JSON is refused by name."""
+FORMAT_VERSION = 1
+"""Version of the file format; it rises when an older program could not read the file any more."""
+RESULT_NAME = "langtrack-clips.json"
+"""Name of the result in a folder of clips, where it is found again."""
+RUN_FILES = {"manifest.json", "boxes.csv", "masks.json"}
+"""Names of the files by which a folder is a run."""
+VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".ts"}
+VIDEO_SUFFIXES |= {".mpg", ".mpeg", ".ogv", ".gif", ".wmv", ".flv"}
+"""Endings of files that are taken for clips."""
+MAX_CLIPS = 5_000
+"""Largest number of clips in a list: the page shows all of them."""
+COLUMNS = ("clip", "expression", "verdict", "frames", "disagreements", "frames_lost", "sha256")
+"""Names of the columns of the result as CSV, in their order."""
+
+
+@dataclass
+class Clip:
+    """One clip of a list.
+
+    Attributes:
+        name: its place in the folder; unique with the expression.
+        video: None when it is not there.
+        run: folder of the run that is there already.
+        sha256: of the video; "" before anybody has looked.
+        verdict: on the whole clip.
+        frames, disagreements, frames_lost: of the track; None before there is one.
+        verdicts: on single frames.
+        key: of the `Workspace` that it was opened in.
+        waiting: whether ``verdicts`` wait there for a track.
+    """
+
+    name: str
+    video: Path | None = None
+    run: Path | None = None
+    expression: str | None = None
+    sha256: str = ""
+    verdict: ClipSide | None = None
+    frames: int | None = None
+    disagreements: int | None = None
+    frames_lost: int | None = None
+    verdicts: Verdicts = field(default_factory=Verdicts)
+    key: str = ""
+    waiting: bool = False
+
+    def note_run(self, run: Run) -> None:
+        """Note what the filters ask of a track."""
+        self.expression = run.manifest.get("expression") or self.expression
+        self.sha256 = str(run.manifest.get("video", {}).get("sha256", "") or self.sha256)
+        self.frames = len(run.rows)
+        self.disagreements = len(episodes(run))
+        self.frames_lost = sum(row.decision.state == "lost" for row in run.rows)
+
+    def matches(self, wanted: ClipFilter) -> bool:
+        return {
+            "all": True,
+            "open": self.verdict is None,
+            "disagreeing": bool(self.disagreements),
+            "lost": bool(self.frames_lost),
+        }[wanted]
+
+    def about(self) -> dict[str, Any]:
+        """A line of the list, for the page."""
+        return {
+            "name": self.name,
+            "expression": self.expression,
+            "verdict": self.verdict,
+            "disagreements": self.disagreements,
+            "frames_lost": self.frames_lost,
+        }
+
+
+class ClipList:
+    """The clips of a folder in the order of their names, and the verdicts on them.
+
+    Args:
+        result: file that has the verdicts at any time; None when only `to_json` gives them.
+
+    Attributes:
+        now: index of the clip that is shown.
+    """
+
+    def __init__(self, name: str, clips: Sequence[Clip], result: Path | None = None) -> None:
+        if not clips:
+            raise LangTrackError("There is no clip in it: no video, no folder of frames, no run.")
+        if len(clips) > MAX_CLIPS:
+            raise LangTrackError(f"These are {len(clips)} clips; up to {MAX_CLIPS} are taken at a time.")
+        self.name = name
+        self.clips = list(clips)
+        self.result = result
+        self.now: int | None = None
+        self._touched: set[int] = set()  # indices of the clips that were judged here
+
+    @property
+    def judged(self) -> int:
+        return sum(clip.verdict is not None for clip in self.clips)
+
+    def clip(self, index: int) -> Clip:
+        """
+        Raises:
+            LangTrackError: there is no such clip.
+        """
+        if not 0 <= index < len(self.clips):
+            raise LangTrackError(f"There is no clip {index!r:.20} in this list.")
+        return self.clips[index]
+
+    def judge(self, index: int, side: Any) -> None:
+        """Give a clip its verdict, or none, and save the result.
+
+        Raises:
+            LangTrackError: no such clip or verdict, or the result could not be written.
+        """
+        if side is not None and side not in SIDES:
+            raise LangTrackError(f"A verdict on a clip is one of {', '.join(SIDES)}, got {side!r:.40}.")
+        self.clip(index).verdict = side
+        self._touched.add(index)
+        self.save()
+
+    def neighbour(self, step: Literal[-1, 1], wanted: Any = "all", *, unjudged: bool = False) -> int:
+        """The index of the next clip that a filter lets through. Behind the last one come those before.
+
+        Args:
+            unjudged: leave out those with a verdict.
+
+        Raises:
+            LangTrackError: there is none, or no such filter.
+        """
+        if wanted not in FILTERS:
+            raise LangTrackError(f"A filter is one of {', '.join(FILTERS)}, got {wanted!r:.40}.")
+        count = len(self.clips)
+        begin = self.now if self.now is not None else (-1 if step > 0 else 0)
+        order = [(begin + step * k) % count for k in range(1, count + 1)]
+        if self.now is not None:
+            order.remove(self.now)
+        for index in order:
+            if self.clips[index].matches(wanted) and not (unjudged and self.clips[index].verdict):
+                return index
+        raise LangTrackError(
+            "All clips are judged." if self.judged == count else "There is no other clip of this kind."
+        )
+
+    def state(self) -> dict[str, Any]:
+        """The list for the page: ``name``, ``now``, ``judged``, ``clips`` (each as `Clip.about`)."""
+        clips = [clip.about() for clip in self.clips]
+        return {"name": self.name, "now": self.now, "judged": self.judged, "clips": clips}
+
+    # --- the result -----------------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        entries = [
+            {
+                **{column: value for column, value in zip(COLUMNS, _cells(clip), strict=True)},
+                "frame_verdicts": clip.verdicts.to_json(),
+            }
+            for clip in self.clips
+        ]
+        return {"format": FORMAT, "format_version": FORMAT_VERSION, "list": self.name, "clips": entries}
+
+    def to_csv(self) -> str:
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(["" if cell is None else cell for cell in _cells(clip)] for clip in self.clips)
+        return out.getvalue()
+
+    def take(self, document: Any) -> int:
+        """Take over the verdicts of a result on clips that have none here; how many that were.
+
+        Raises:
+            LangTrackError: it is no result, or is of other clips.
+        """
+        entries = [(entry, *_checked(entry)) for entry in _entries(document)]
+        places = {(clip.name, clip.expression or ""): clip for clip in self.clips}
+        matched = [(places.get((e["clip"], e.get("expression") or "")), e, *more) for e, *more in entries]
+        # Before a clip was followed it has no words yet.
+        matched = [(clip or places.get((e["clip"], "")), e, *more) for clip, e, *more in matched]
+        fitting = [(clip, *more) for clip, e, *more in matched if clip is not None and _same_video(clip, e)]
+        if entries and not fitting:
+            raise LangTrackError("This result is of other clips. Nothing was changed.")
+        taken = 0
+        touched = [self.clips[index] for index in self._touched]
+        for clip, side, verdicts in fitting:
+            if clip.verdict is None and side is not None and not any(clip is one for one in touched):
+                clip.verdict = side
+                taken += 1
+            if len(clip.verdicts) == 0:
+                clip.verdicts = verdicts
+        return taken
+
+    def save(self) -> None:
+        """Write the result, with what others have judged meanwhile in the same file.
+
+        Raises:
+            LangTrackError: it could not be written.
+        """
+        if self.result is None:
+            return
+        try:
+            if self.result.exists():
+                self.take(read_result(self.result))
+            write_text(self.result, json.dumps(self.to_json(), indent=1, ensure_ascii=False))
+        except OSError as error:
+            raise LangTrackError(
+                f"{self.result.name} could not be written: {error.strerror or error}."
+            ) from error
+
+
+def read_result(path: Path) -> Any:
+    """
+    Raises:
+        LangTrackError: it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise LangTrackError(f"{path.name} is not a result of LangTrack: it is not valid JSON.") from error
+
+
+def _cells(clip: Clip) -> tuple[Any, ...]:
+    numbers = clip.frames, clip.disagreements, clip.frames_lost
+    return clip.name, clip.expression, clip.verdict, *numbers, clip.sha256
+
+
+def _entries(document: Any) -> list[Any]:
+    if not isinstance(document, Mapping) or document.get("format") != FORMAT:
+        raise LangTrackError("This is not a result of LangTrack: the JSON says another format, or none.")
+    if document.get("format_version") != FORMAT_VERSION:
+        raise LangTrackError(f"This LangTrack reads results of version {FORMAT_VERSION}.")
+    entries = document.get("clips")
+    if not isinstance(entries, list):
+        raise LangTrackError("A result needs a list “clips”.")
+    return entries
+
+
+def _checked(entry: Any) -> tuple[ClipSide | None, Verdicts]:
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("clip"), str):
+        raise LangTrackError("A clip of the result has no name.")
+    side = entry.get("verdict")
+    if side is not None and side not in SIDES:
+        raise LangTrackError(f"The verdict on {entry['clip'][:60]!r} is none of {', '.join(SIDES)}.")
+    return side, Verdicts.from_json(entry["frame_verdicts"]) if "frame_verdicts" in entry else Verdicts()
+
+
+def _same_video(clip: Clip, entry: Mapping[str, Any]) -> bool:
+    return not (clip.sha256 and entry.get("sha256")) or clip.sha256 == entry["sha256"]
+
+
+# --- what is in a folder -----------------------------------------------------------------------------------
+
+
+def clips_in(folder: Path, *, trusted: bool = False) -> Iterator[Clip]:
+    """The clips of a folder by their names, runs with what the filters ask of them.
+
+    Args:
+        trusted: the videos may lie elsewhere, where the index of the batch says.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = {path: PurePosixPath(path.relative_to(folder).as_posix()) for path in files}
+    files = [path for path in files if not is_clutter(names[path])]
+    inside: dict[Path, set[str]] = {}
+    for path in files:
+        inside.setdefault(path.parent, set()).add(path.name)
+    runs = {parent for parent, content in inside.items() if content >= RUN_FILES}
+    free = [path for path in files if not runs.intersection(path.parents)]
+    videos = {path.name: path for path in free if path.suffix.lower() in VIDEO_SUFFIXES}
+    elsewhere = _indexed_videos([path for path in free if path.name == "index.csv"]) if trusted else {}
+    clips, used = [], set()
+    for run_folder in runs:
+        run = read_run(run_folder)
+        name = str(run.manifest.get("video", {}).get("name", ""))
+        video = videos.get(name) or elsewhere.get(run_folder)
+        used.add(video)
+        clip = Clip(run_folder.relative_to(folder).as_posix(), video, run_folder)
+        clip.note_run(run)
+        clips.append(clip)
+    frames = {path.parent for path in free if is_picture(path) and path.suffix.lower() not in VIDEO_SUFFIXES}
+    for path in [*frames, *(path for path in free if path.suffix.lower() in VIDEO_SUFFIXES)]:
+        if path not in used:
+            clips.append(Clip(path.relative_to(folder).as_posix(), path))
+    yield from sorted(clips, key=lambda clip: _natural(clip.name))
+
+
+def _indexed_videos(indexes: Sequence[Path]) -> dict[Path, Path]:
+    """The videos of runs, as the indexes of batches name them."""
+    videos = {}
+    for index in indexes:
+        with index.open(encoding="utf-8", newline="") as stream:
+            for line in csv.DictReader(stream):
+                video = Path(line.get("video") or "")
+                if line.get("run") and video.is_absolute() and video.exists():
+                    videos[index.parent / line["run"]] = video
+    return videos
+
+
+def _natural(name: str) -> list[Any]:
+    """An order in which clip 2 comes before clip 10."""
+    return [
+        (0, int(part), "") if part.isdecimal() else (1, 0, part)
+        for part in re.split(r"(\d+)", name.casefold())
+    ]

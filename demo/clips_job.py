@@ -1,0 +1,125 @@
+"""Jobs for many clips in a row: a folder becomes a list, and one of its runs is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from langtrack_core.types import LangTrackError
+
+from .annotation.clips import RESULT_NAME, Clip, ClipList, clips_in, read_result
+from .annotation.project import Project, Segment, checked_video
+from .annotation.project_zip import check_run
+from .annotation.safe_zip import Limits, unpack
+from .job import Job, Kind, RateMeter
+from .open_job import OpenJob
+from .sessions import Session
+from .settings import Settings
+from .track_request import open_video
+from .uploads import is_zip
+from .workspace import Workspace
+
+
+class OpenClipsJob(Job):
+    """Uploads, or a folder of this machine, become the list of a session.
+
+    Args:
+        files: with the name that each has in the list, with its folders; ZIPs are unpacked.
+        folder: is read in place, and gets the result; then there are no files.
+    """
+
+    kind: Kind = "open"
+
+    def __init__(
+        self,
+        session: Session,
+        settings: Settings,
+        files: Sequence[tuple[str, Path]] = (),
+        folder: Path | None = None,
+    ) -> None:
+        title = folder.name if folder is not None else f"{len(files)} files"
+        super().__init__(session.new_folder(), settings, title, None)
+        self.session = session
+        self._files = files
+        self._source = folder
+
+    def compute(self) -> None:
+        self.folder.mkdir(parents=True)
+        source = self._source or self._laid_out()
+        clips = []
+        meter = RateMeter(None, self.settings.preview_hz)
+        for clip in clips_in(source, trusted=self._source is not None):
+            clips.append(clip)
+            self.stopped()
+            self.report(meter.advance("opening", self.progress, None))
+        result = source / RESULT_NAME
+        found = ClipList(self.title, clips, None if self._source is None else result)
+        if result.is_file():
+            found.take(read_result(result))
+        self.session.clips = found
+
+    def _laid_out(self) -> Path:
+        """A folder with the uploads under their names."""
+        root = self.folder / "clips"
+        for name, path in self._files:
+            parts = [part for part in name.replace("\\", "/").split("/") if part]
+            if not parts or any(part in (".", "..") or not part.isprintable() for part in parts):
+                raise LangTrackError(f"{name!r:.60} is not a name that a clip can have.")
+            target = root.joinpath(*parts)
+            if target.exists():
+                raise LangTrackError(f"There are two files with the name {name!r:.60}.")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if is_zip(path):
+                unpack(path, target.with_suffix(""), Limits(total_mb=self.settings.max_bundle_mb, ratio=1000))
+            else:
+                target.hardlink_to(path)  # the same file: an upload may be large
+        return root
+
+
+class OpenRunJob(OpenJob):
+    """A run that is there already becomes the session's workspace."""
+
+    def __init__(self, session: Session, clip: Clip, settings: Settings) -> None:
+        super().__init__(session.new_folder(), settings, clip.name, clip.frames)
+        self.session = session
+        self.clip = clip
+
+    def compute(self) -> None:
+        clip = self.clip
+        if clip.video is None or clip.run is None:
+            raise LangTrackError(f"The video of {clip.name} is not here; add it to the folder of the runs.")
+        segment = Segment.read(clip.run)
+        video = checked_video(segment.run.manifest.get("video", {}))
+        project = Project(video)
+        check_run(segment.run, project)
+        info = open_video(str(clip.video), self.settings)
+        if (info.width, info.height) != (video["width"], video["height"]):
+            raise LangTrackError(f"{clip.video.name} has another size than the run {clip.name}.")
+        if len(segment.run.rows) > self.settings.max_frames:
+            raise LangTrackError("The run holds more frames than this server takes.")
+        self.folder.mkdir(parents=True)
+        workspace = Workspace(self.folder, clip.video, info, project)
+        (target,) = workspace.add_targets([None])
+        meter = RateMeter(len(segment.run.rows), self.settings.preview_hz)
+        workspace.add_segments([self._result(target.id, segment, 0, "maps.u8.gz", meter)])
+        workspace.player_video = self._make_player_video(clip.video, info)
+        show_clip(clip, workspace)
+        self.session.adopt(workspace)
+
+
+def show_clip(clip: Clip, workspace: Workspace) -> None:
+    """Make a workspace the one of a clip; verdicts on its frames come along once there is a track."""
+    clip.key, clip.waiting = workspace.key, True
+
+
+def note_clip(clip: Clip, workspace: Workspace) -> None:
+    """Take over into the list what a person and a run have made of a clip."""
+    with workspace.lock:
+        targets = workspace.kept_targets()
+        if not targets:
+            return
+        clip.note_run(targets[0].run())
+        if clip.waiting:
+            targets[0].verdicts, clip.waiting = clip.verdicts.copy(), False
+        else:
+            clip.verdicts = targets[0].verdicts.copy()

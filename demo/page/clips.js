@@ -1,0 +1,111 @@
+// Many clips in a row: the list, the verdict on each, and going from one to the next.
+import { make, save } from "./dom.js";
+
+const KEYS = { 1: "right", 2: "partly", 3: "wrong", 4: "absent", 5: "unclear", 0: null };
+const MARKS = { right: "✓", partly: "~", wrong: "✗", absent: "∅", unclear: "?" };
+
+export function clipsTool(player, server) {
+  const { all, find, root } = player;
+  const filter = find(".lt-clips-filter");
+  let list = null; // see `ClipList.state`
+  let opening = false; // a clip is on its way; until it is there no verdict counts
+
+  const words = () => document.querySelector("#text textarea, #text input")?.value || "";
+  const notOn = () => !list || opening || root.dataset.state === "running";
+
+  async function open(place) {
+    opening = true;
+    // Only a refusal is answered; otherwise the whole value of the page comes.
+    await server.question("clip", { do: "open_clip", text: words(), filter: filter.value, ...place });
+    opening = false;
+  }
+
+  async function judge(verdict) {
+    if (notOn() || list.now === null) return;
+    opening = true;
+    const reply = await server.question("act", { do: "clip_verdict", index: list.now, verdict });
+    opening = false;
+    if (!reply) return;
+    show(reply.clips);
+    if (verdict !== null) open({ step: 1, unjudged: true });
+  }
+
+  const fits = (clip) => ({ all: true, open: !clip.verdict, disagreeing: clip.disagreements > 0, lost: clip.frames_lost > 0 })[filter.value];
+
+  function lineOf(clip, index) {
+    const about = [clip.disagreements ? clip.disagreements + " to look at" : "", clip.frames_lost ? "lost on " + clip.frames_lost : ""].filter(Boolean).join(", ");
+    const line = make("button", "", { type: "button", title: clip.name, "aria-current": index === list.now, "data-verdict-of-clip": clip.verdict || "" });
+    line.append(make("b", MARKS[clip.verdict] || "·"), make("span", clip.name + (clip.expression ? " · “" + clip.expression + "”" : "")), make("i", about));
+    line.addEventListener("click", () => !notOn() && open({ index }));
+    const item = make("li");
+    item.append(line);
+    return item;
+  }
+
+  function show(state) {
+    list = state;
+    find(".lt-clips").hidden = !list;
+    if (!list) return;
+    find(".lt-clips-progress").textContent = list.judged + " of " + list.clips.length + " judged";
+    find(".lt-clips progress").max = list.clips.length;
+    find(".lt-clips progress").value = list.judged;
+    const lines = list.clips.map((clip, index) => (fits(clip) || index === list.now ? lineOf(clip, index) : null)).filter(Boolean);
+    find(".lt-clips-list").replaceChildren(...lines);
+    const current = find(".lt-clips-list [aria-current=true]");
+    if (current) find(".lt-clips-list").scrollTop = current.offsetTop - find(".lt-clips-list").offsetTop - 60;
+    const verdict = list.now === null ? undefined : list.clips[list.now].verdict;
+    all("[data-clip-verdict]").forEach((button) => button.setAttribute("aria-pressed", verdict === button.dataset.clipVerdict));
+  }
+
+  // `value` is that of the player: a new list begins with its first open clip.
+  function update(value) {
+    if (value.state === "running") return;
+    opening = false;
+    show(value.clips || null);
+    if (list && list.now === null && value.fresh_clips) open({ step: 1, filter: "open" });
+  }
+
+  async function send(input) {
+    const files = [...input.files];
+    const names = files.map((file) => file.webkitRelativePath || file.name);
+    input.value = "";
+    const paths = files.length ? await server.send(files) : null;
+    if (paths) server.question("clip", { do: "open_clips", paths, names });
+  }
+
+  async function continueFrom(input) {
+    const files = [...input.files];
+    input.value = "";
+    const paths = files.length ? await server.send(files) : null;
+    const reply = paths && (await server.question("act", { do: "load_clips", paths }));
+    if (!reply) return;
+    show(reply.clips);
+    player.notify(reply.taken + " verdicts taken over.", "good");
+  }
+
+  async function download(form) {
+    const reply = await server.question("act", { do: "clips_file", form });
+    if (reply) save(reply.download);
+  }
+
+  function onKey(event) {
+    if (!root.isConnected) return document.removeEventListener("keydown", onKey);
+    if (!list || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.target.closest("input:not([type=range]):not([type=radio]):not([type=checkbox]), textarea, select, [contenteditable], dialog")) return;
+    const step = { j: 1, k: -1 }[event.key.toLowerCase()];
+    if (step) open({ step });
+    else if (event.key in KEYS) judge(KEYS[event.key]);
+    else return;
+    event.preventDefault();
+  }
+
+  document.addEventListener("keydown", onKey);
+  filter.addEventListener("change", () => show(list));
+  all("[data-clip-step]").forEach((button) => button.addEventListener("click", () => open({ step: Number(button.dataset.clipStep) })));
+  all("[data-clip-verdict]").forEach((button) => button.addEventListener("click", () => judge(button.dataset.clipVerdict)));
+  all("[data-clip-file]").forEach((button) => button.addEventListener("click", () => download(button.dataset.clipFile)));
+  all(".lt-many [type=file]").forEach((input) => input.addEventListener("change", () => send(input)));
+  find(".lt-clips [type=file]").addEventListener("change", (event) => continueFrom(event.target));
+
+  return { update };
+}

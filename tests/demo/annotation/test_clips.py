@@ -1,0 +1,135 @@
+"""A folder of clips as a list: its content, verdicts, filters, and a result for somebody else to go on."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clip_folders import clip_folder
+
+from demo.annotation.clips import RESULT_NAME, Clip, ClipList, clips_in, read_result
+from langtrack_core.types import LangTrackError
+
+
+def some(count: int = 4, result: Path | None = None) -> ClipList:
+    clips = [
+        Clip(f"clip-{k}.mp4", Path(f"clip-{k}.mp4"), expression="the car", sha256="a" * 64)
+        for k in range(count)
+    ]
+    clips[1].disagreements, clips[2].frames_lost = 2, 5
+    return ClipList("some", clips, result)
+
+
+def test_a_batch_with_its_videos_loose_videos_and_folders_of_frames_are_clips(tmp_path: Path) -> None:
+    folder = clip_folder(tmp_path, 11, lost=(3,))
+    (folder / "loose.mp4").write_bytes(b"")
+    (folder / "notes.txt").write_text("")
+    (folder / ".hidden.mp4").write_bytes(b"")
+    for number in range(3):
+        (folder / "frames").mkdir(exist_ok=True)
+        (folder / "frames" / f"{number}.png").write_bytes(b"\x89PNG")
+    clips = list(clips_in(folder))
+    runs = [clip for clip in clips if clip.run is not None]
+    assert [clip.name for clip in runs] == [f"runs/clip-{k}" for k in range(1, 12)]  # 2 before 10
+    assert all(clip.video == folder / "videos" / f"{Path(clip.name).name}.mp4" for clip in runs)
+    assert {clip.expression for clip in runs} == {"the red car"}
+    assert [clip.frames_lost for clip in runs] == [0, 0, 1] + [0] * 8
+    assert [clip.name for clip in clips if clip.run is None] == ["frames", "loose.mp4"]
+
+
+def test_the_index_of_a_batch_names_videos_elsewhere_only_for_this_machine(tmp_path: Path) -> None:
+    folder = clip_folder(tmp_path / "batch", 1)
+    video = folder / "videos" / "clip-1.mp4"
+    video.rename(tmp_path / "elsewhere.mp4")
+    with (folder / "index.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([["video", "run"], [tmp_path / "elsewhere.mp4", "runs/clip-1"]])
+    assert [clip.video for clip in clips_in(folder, trusted=True)] == [tmp_path / "elsewhere.mp4"]
+    assert [clip.video for clip in clips_in(folder)] == [None]
+
+
+def test_next_and_previous_go_through_what_the_filter_lets_through() -> None:
+    clips = some()
+    assert clips.neighbour(1, "all") == 0 and clips.neighbour(-1, "all") == 3
+    clips.now = 3
+    assert clips.neighbour(1, "all") == 0
+    assert clips.neighbour(1, "disagreeing") == 1 and clips.neighbour(-1, "lost") == 2
+    clips.judge(0, "right")
+    assert clips.neighbour(1, "open") == 1 and clips.judged == 1
+    assert clips.neighbour(1, "all", unjudged=True) == 1
+    for index in range(4):
+        clips.judge(index, "wrong")
+    with pytest.raises(LangTrackError, match="All clips are judged"):
+        clips.neighbour(1, "open")
+    with pytest.raises(LangTrackError, match="A filter is one of"):
+        clips.neighbour(1, "odd")
+    clips.now = 1
+    with pytest.raises(LangTrackError, match="All clips"):
+        clips.neighbour(1, "disagreeing")
+
+
+def test_another_person_goes_on_from_the_result() -> None:
+    first, second = some(), some()
+    first.judge(0, "right")
+    first.judge(2, "absent")
+    first.clips[2].verdicts.give(3, 5, "tracker")
+    second.judge(0, "wrong")
+    document = json.loads(json.dumps(first.to_json()))
+    assert second.take(document) == 1
+    assert [clip.verdict for clip in second.clips] == ["wrong", None, "absent", None]
+    assert list(second.clips[2].verdicts) == [3, 4, 5]
+    lines = first.to_csv().splitlines()
+    assert lines[0] == "clip,expression,verdict,frames,disagreements,frames_lost,sha256"
+    assert lines[3] == f"clip-2.mp4,the car,absent,,,5,{'a' * 64}"
+    nobody = some()
+    nobody.clips[0].sha256 = "b" * 64  # the clip has changed since
+    nobody.take(document)
+    assert [clip.verdict for clip in nobody.clips] == [None, None, "absent", None]
+
+
+def test_two_people_at_one_folder_do_not_undo_each_other(tmp_path: Path) -> None:
+    path = tmp_path / RESULT_NAME
+    one, two = some(result=path), some(result=path)
+    one.judge(0, "right")
+    two.judge(1, "wrong")
+    one.judge(0, None)
+    assert [clip.verdict for clip in one.clips] == [None, "wrong", None, None]
+    third = some(result=path)
+    third.take(read_result(path))
+    assert [clip.verdict for clip in third.clips] == [None, "wrong", None, None]
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    return {"format": "langtrack-clips", "format_version": 1, "clips": [{"clip": "clip-0.mp4", **changes}]}
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        ([], "not a result"),
+        ({**result(), "format_version": 2}, "version 1"),
+        ({**result(), "clips": {}}, "list"),
+        ({**result(), "clips": [3]}, "no name"),
+        (result(clip=5), "no name"),
+        (result(expression="the car", verdict="yes"), "none of right"),
+        (result(expression="the car", verdict=[]), "none of right"),
+        (result(expression="the car", frame_verdicts=3), "not verdicts"),
+        (result(clip="of another list"), "of other clips"),
+    ],
+)
+def test_what_is_no_result_is_refused_in_one_sentence(document: Any, why: str) -> None:
+    clips = some()
+    with pytest.raises(LangTrackError, match=why):
+        clips.take(document)
+    assert clips.judged == 0
+
+
+def test_what_is_no_verdict_is_refused() -> None:
+    clips = some()
+    for index, side in ((9, "right"), (-1, "right"), (0, "language"), (0, 3)):
+        with pytest.raises(LangTrackError):
+            clips.judge(index, side)
+    with pytest.raises(LangTrackError, match="no clip in it"):
+        ClipList("none", [])

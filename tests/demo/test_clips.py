@@ -1,0 +1,172 @@
+"""A list of clips on the page's server: opened from a folder or uploads, judged, left and found again."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from app_helpers import SETTINGS, counting_clip, eventually, paced_tracker, serving
+from clip_folders import clip_folder
+from playwright.sync_api import Browser, expect
+
+from demo.annotation.clips import RESULT_NAME, read_result
+from demo.page_events import PageEvents, View
+from demo.service import Service
+from demo.tool_events import ToolEvents
+
+PAGE: Any = SimpleNamespace(session_hash="page")
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Iterator[ToolEvents]:
+    service = Service(paced_tracker(), replace(SETTINGS, reload_grace_s=0.0), tmp_path / "root")
+    yield ToolEvents(PageEvents(service, {}))
+    service.close()
+
+
+def uploaded(tools: ToolEvents, path: Path) -> str:
+    upload = (
+        tools.service.sessions.root / (f"{len(list(tools.service.sessions.root.glob('*'))):064d}") / path.name
+    )
+    upload.parent.mkdir(parents=True)
+    return str(shutil.copy(path, upload))
+
+
+def ask(tools: ToolEvents, kind: str, do: str, **fields: Any) -> Any:
+    return getattr(tools, kind)(SimpleNamespace(_data={"do": do, "n": 7, **fields}), PAGE)
+
+
+def work(tools: ToolEvents, do: str, **fields: Any) -> View:
+    """The page when the job of a question is over."""
+    started = ask(tools, "clip", do, **fields)
+    if "reply" in started.player:
+        return started
+    view = list(tools.events.watch(PAGE))[-1]
+    return started if view == View() else view
+
+
+def test_a_zip_of_clips_is_followed_judged_and_gone_through(tools: ToolEvents, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "three.zip", "w") as archive:
+        for number in range(3):
+            archive.write(
+                counting_clip(tmp_path / f"clip-{number}.mp4", frames=5 + number), f"clip-{number}.mp4"
+            )
+    view = work(tools, "open_clips", paths=[uploaded(tools, tmp_path / "three.zip")], names=["three.zip"])
+    assert view.player["fresh_clips"] and "3 clips are open" in view.notice
+    refused = ask(tools, "clip", "open_clip", step=1, filter="open", text=" ")
+    assert "Say what to follow" in refused.player["reply"]["error"]
+    for number in range(3):
+        view = work(tools, "open_clip", step=1, filter="open", text="the red car")
+        clips = view.player["clips"]
+        assert clips["now"] == number and view.player["state"] == "done"
+        assert clips["clips"][number]["expression"] == "the red car"
+        if number == 0:
+            change = {"first": 0, "last": 2, "verdict": "both", "note": None}
+            ask(tools, "act", "verdicts", target=1, changes=[change])
+        reply = ask(tools, "act", "clip_verdict", index=number, verdict="right")["reply"]
+        assert reply["clips"]["judged"] == number + 1
+    over = ask(tools, "clip", "open_clip", step=1, filter="open", text="the red car")
+    assert over.player["reply"]["error"] == "All clips are judged."
+    back = work(tools, "open_clip", step=1, filter="all").player["value"]  # from the shelf, at once
+    assert back["clips"]["now"] == 0 and '"judged"' not in back["run"]
+    assert (
+        tools.service.sessions.get("page").workspace.state()["targets"][0]["verdicts"]["counts"]["both"] == 3
+    )  # type: ignore[union-attr]
+    saved = ask(tools, "act", "clips_file", form="json")["reply"]["download"]
+    document = read_result(Path(saved["file"]["path"]))
+    assert [entry["verdict"] for entry in document["clips"]] == ["right"] * 3
+    assert len(document["clips"][0]["frame_verdicts"]["verdicts"]) == 3 and document["clips"][0]["sha256"]
+
+
+def test_another_person_goes_on_with_frames_and_all(tools: ToolEvents, tmp_path: Path) -> None:
+    folder = clip_folder(tmp_path / "batch", 2)
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    names = [path.relative_to(tmp_path).as_posix() for path in files]
+    work(tools, "open_clips", paths=[uploaded(tools, path) for path in files], names=names)
+    work(tools, "open_clip", index=1)
+    ask(
+        tools, "act", "verdicts", target=1, changes=[{"first": 0, "last": 2, "verdict": "both", "note": None}]
+    )
+    ask(tools, "act", "clip_verdict", index=1, verdict="partly")
+    saved = ask(tools, "act", "clips_file", form="json")["reply"]["download"]["file"]["path"]
+    assert ask(tools, "act", "clips_file", form="csv")["reply"]["download"]["name"].endswith(".csv")
+    shutil.copy(saved, tmp_path / "result.json")
+    tools.service.sessions.drop("page")
+
+    work(tools, "open_clips", paths=[uploaded(tools, path) for path in files], names=names)
+    reply = ask(tools, "act", "load_clips", paths=[uploaded(tools, tmp_path / "result.json")])["reply"]
+    assert reply["taken"] == 1 and [one["verdict"] for one in reply["clips"]["clips"]] == [None, "partly"]
+    view = work(tools, "open_clip", index=1)
+    assert view.player["state"] == "done"
+    workspace = tools.service.sessions.get("page").workspace
+    assert workspace is not None and workspace.state()["targets"][0]["verdicts"]["counts"]["both"] == 3
+
+
+@pytest.mark.parametrize("name", ["../x.mp4", "a/../../x.mp4", "", "a\nb.mp4"])
+def test_a_name_leads_nowhere_else(tools: ToolEvents, tmp_path: Path, name: str) -> None:
+    path = uploaded(tools, counting_clip(tmp_path / "clip.mp4", frames=3))
+    view = work(tools, "open_clips", paths=[path], names=[name])
+    assert "not a name that a clip can have" in view.notice
+
+
+def test_what_no_page_sends_is_one_sentence(tools: ToolEvents, tmp_path: Path) -> None:
+    for do in ("open_clips", "open_clip"):
+        assert ask(tools, "clip", do, step=1).player["reply"]["error"].endswith(".")
+    for do in ("clip_verdict", "clips_file", "load_clips"):
+        assert ask(tools, "act", do)["reply"]["error"] == "Open some clips first."
+    path = uploaded(tools, counting_clip(tmp_path / "clip.mp4", frames=3))
+    work(tools, "open_clips", paths=[path], names=["clip.mp4"])
+    for fields in ({"index": 5}, {"index": "0"}, {"index": 0, "verdict": "yes"}, {"index": 0, "verdict": {}}):
+        assert ask(tools, "act", "clip_verdict", **fields)["reply"]["error"].endswith(".")
+    assert ask(tools, "clip", "open_clip", index=3).player["reply"]["error"].endswith(".")
+    assert ask(tools, "clip", "open_clip", step=1, filter="x").player["reply"]["error"].endswith(".")
+
+
+# --- in Chromium -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.browser
+def test_thirty_clips_are_judged_with_thirty_keys(browser: Browser, tmp_path: Path) -> None:
+    """Without a click. The result lies in the folder, where another person finds it."""
+    folder = clip_folder(tmp_path / "batch", 30, lost=(7, 9), frames=2)
+    settings = replace(SETTINGS, reload_grace_s=30.0)
+    with serving(tmp_path / "root", settings=settings, clips_folder=folder) as server:
+        context = browser.new_context(viewport={"width": 900, "height": 600}, reduced_motion="reduce")
+        page = context.new_page()
+        broken: list[str] = []
+        page.on("pageerror", lambda error: broken.append(str(error)))
+        page.goto(server.url)
+        current = page.locator(".lt-clips-list [aria-current=true] span")
+        shown = page.locator('.lt-player[data-state="done"][data-frame]')
+        pressed = 0
+        for number in range(1, 31):
+            expect(current).to_have_text(f"runs/clip-{number} · “the red car”", timeout=30_000)
+            expect(shown).to_be_visible(timeout=30_000)
+            page.keyboard.press("3" if number in (7, 9) else "1")
+            pressed += 1
+            expect(page.locator(".lt-clips-progress")).to_have_text(f"{number} of 30 judged")
+        assert pressed == 30
+        page.keyboard.press("k")
+        expect(current).to_have_text("runs/clip-29 · “the red car”", timeout=30_000)
+        page.locator(".lt-clips-filter").select_option("lost")
+        expect(page.locator(".lt-clips-list button")).to_have_count(3)  # and the one that is shown
+        page.locator(".lt-player").focus()
+        page.keyboard.press("j")
+        expect(current).to_have_text("runs/clip-7 · “the red car”", timeout=30_000)
+        verdicts = [clip["verdict"] for clip in read_result(folder / RESULT_NAME)["clips"]]
+        assert [k for k, verdict in enumerate(verdicts, 1) if verdict == "wrong"] == [7, 9]
+        assert verdicts.count("right") == 28
+        other = browser.new_context().new_page()  # somebody else goes on
+        other.goto(server.url)
+        expect(other.locator(".lt-clips-progress")).to_have_text("30 of 30 judged", timeout=30_000)
+        page.keyboard.press("0")
+        assert eventually(lambda: read_result(folder / RESULT_NAME)["clips"][6]["verdict"] is None)
+        context.close()
+        other.context.close()
+        assert broken == []
