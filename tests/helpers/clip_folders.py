@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app_helpers import counting_clip, paced_tracker
 
-from langtrack_core.run.options import RunOptions
+from langtrack_core.run.recorder import RunOptions
 from langtrack_core.run.track_video import track_video
 from langtrack_core.types import Query
 
