@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..geometry import FloatArray
+from ..geometry import FloatArray, cxcywh_to_xyxy, xyxy_to_cxcywh
 from .network import SEARCH_SIZE, TEMPLATE_SIZE
 from .online_classifier import CELL, averaged
 
@@ -53,6 +53,10 @@ MOST_SHIFT = 0.2
 
 MOST_LOG_ZOOM = 0.4
 """Largest logarithm of the zoom, a factor of 1.5: beyond the views nothing was learnt."""
+
+RATIO_SHARE = 0.3
+"""How much the box regressor counts for the ratio of the sides, against its part in place and area: it knows
+only the ratio of the first frame. In full, a car that turns loses 0.05 of its clip's AUC."""
 
 STRANGE, KNOWN = 0.5, 0.9
 """Cosine between the window and the nearest one that was learnt: up to the first the regressor is not
@@ -112,6 +116,20 @@ class BoxRegressor:
         zoom = float(np.exp(np.clip(log_zoom, -MOST_LOG_ZOOM, MOST_LOG_ZOOM)))
         likeness = float((self._learnt @ window).max() / (np.linalg.norm(window) + 1e-6))
         return Correction(place_xy, zoom, float(np.clip((likeness - STRANGE) / (KNOWN - STRANGE), 0, 1)))
+
+
+def blend_boxes(box_xyxy: FloatArray, other_xyxy: FloatArray, weight: float) -> FloatArray:
+    """The box between two: mean of the centres, geometric means of the areas and of the ratios of the sides.
+
+    ``weight`` is the other's, but for the ratio, which counts for `RATIO_SHARE` of it.
+    """
+    box, other = xyxy_to_cxcywh(box_xyxy), xyxy_to_cxcywh(other_xyxy)
+    centre = (1 - weight) * box[:2] + weight * other[:2]
+    larger = other[2:] / box[2:]
+    area, ratio = float(larger.prod()), float(larger[0] / larger[1])
+    stretch = ratio ** (weight * RATIO_SHARE / 2)
+    size = box[2:] * (stretch, 1 / stretch) * area ** (weight / 2)
+    return cxcywh_to_xyxy([*centre, *size])
 
 
 def _window(feature: NDArray[np.float32], place_xy: FloatArray) -> FloatArray:

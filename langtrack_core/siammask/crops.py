@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..geometry import FloatArray
+from ..masks import POSITIVE_ABOVE
 from .network import REFINED_SIZE, SEARCH_SIZE, STRIDE, TEMPLATE_SIZE
 
 MAX_CROP = 4096
@@ -61,3 +62,25 @@ def paste(
     matrix = np.array([[shrink_x / scale, 0, shrink_x * left], [0, shrink_y / scale, shrink_y * top]])
     picture_mask = cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=-1)
     return np.maximum(picture_mask, 0.0)
+
+
+def remap_threshold(mask: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+    """Move ``threshold`` to the value above which a pixel is positive, linearly on both sides of it."""
+    positive_over = (POSITIVE_ABOVE + 0.5) / 255.0
+    steep_above = (1 - positive_over) / max(1 - threshold, 1e-6)
+    steep_below = positive_over / max(threshold, 1e-6)
+    above = mask * np.float32(steep_above)
+    above += np.float32(positive_over - threshold * steep_above)
+    below = mask * np.float32(steep_below)
+    # The two lines cross at the threshold: which of them counts is which is lower, or higher, everywhere.
+    remapped = (np.minimum if steep_below > steep_above else np.maximum)(above, below, out=below)
+    return np.clip(remapped, 0.0, 1.0, out=remapped)
+
+
+def largest_outline(positive: NDArray[np.bool_], min_area: float) -> NDArray[np.int32] | None:
+    """Pixels ``(N, 2)`` x, y on the border of the largest region, None when it is not over ``min_area``."""
+    outlines, _ = cv2.findContours(positive.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    areas = [cv2.contourArea(outline) for outline in outlines]
+    if not areas or max(areas) <= min_area:
+        return None
+    return np.asarray(outlines[int(np.argmax(areas))], np.int32).reshape(-1, 2)

@@ -14,6 +14,7 @@ slowly; and a look at the rest of the picture when the target is out of sight.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -22,14 +23,14 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from ..geometry import FloatArray, box_iou, clip_box, cxcywh_to_xyxy, xyxy_to_cxcywh
 from ..guided_filter import refine_edges
-from ..masks import POSITIVE_ABOVE
 from ..types import Estimate, Frame, LangTrackError, check_box
 from .anchors import WINDOW, change_penalty, decode
-from .box_regressor import BoxRegressor
-from .crops import crop, paste
+from .box_regressor import BoxRegressor, blend_boxes
+from .crops import crop, largest_outline, paste, remap_threshold
 from .network import ANCHORS, GRID, SEARCH_SIZE, TEMPLATE_SIZE, SiamMask, Template
 from .online_classifier import OnlineClassifier
 
@@ -72,15 +73,10 @@ class TrackerConfig:
     refine_edges: bool = False
 
     def __post_init__(self) -> None:
-        shares = ("window_influence", "lr", "mask_threshold")
-        of_lite = ("classifier_weight", "box_correction", "box_rate", "regressor_weight", "regressor_rate")
-        for name in (*shares, *of_lite):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise LangTrackError(f"{name} must be in [0, 1], got {getattr(self, name)}.")
-        if self.penalty_k < 0 or self.context < 0:
-            raise LangTrackError(
-                f"penalty_k and context must be 0 or more, got {self.penalty_k} and {self.context}."
-            )
+        for name, value in vars(self).items():
+            high = math.inf if name in ("penalty_k", "context", "min_mask_area") else 1.0
+            if not 0.0 <= value <= high:
+                raise LangTrackError(f"{name} must be in [0, {high:g}], got {value}.")
 
 
 CONFIGS = {
@@ -95,10 +91,11 @@ CONFIGS = {
         regressor_weight=0.75, regressor_rate=0.5, search_everywhere=True, refine_edges=True,
     ),
 }  # fmt: skip
+"""The settings of each set of weights, by the name that their `Network` or their file gives."""
 
-FIRST_VIEWS = ((1.0, False, 0.0), (1.0, True, 0.0), (1.0, False, 2.0), (1.2, False, 0.0), (0.85, True, 0.0))
-"""The online classifier is first trained on these views of the first frame: zoom, mirrored, and standard
-deviation of a blur in pixels. One view alone would tie it to that exact size and sharpness."""
+FIRST_VIEWS = ((1.0, 0.0, False), (1.0, 0.0, True), (1.0, 2.0, False), (1.2, 0.0, False), (0.85, 0.0, True))
+"""The online classifier is first trained on these views of the first frame: zoom, standard deviation of a
+blur in pixels, and mirrored. One view alone would tie it to that exact size and sharpness."""
 
 CORRECTION_ZOOMS = (0.9, 1.0, 1.1)
 """The box correction is the mean over these zooms of the first frame: one mask alone is a few pixels off,
@@ -107,10 +104,6 @@ which cost up to 0.045 of a clip's AUC."""
 FAMILIAR_SCORE = 0.3
 """From this score of the online classifier on, the network's score counts in full; below, it shrinks in
 proportion. On dev 95 % of the right masks have 0.42 or more, a look-alike behind a pole 0.15 to 0.25."""
-
-RATIO_SHARE = 0.3
-"""How much the box regressor counts for the ratio of the sides, against its part in place and area: it knows
-only the ratio of the first frame. In full, a car that turns loses 0.05 of its clip's AUC."""
 
 LEAST_SCORE_TO_LEARN = 0.5
 """The online classifier learns from frames on which the network's score is above this probability."""
@@ -146,6 +139,26 @@ class _Target:
     box_wh: FloatArray | None = None
 
 
+@dataclass
+class _Learnt:
+    """What is known of the target from the frame on which it was learnt.
+
+    Attributes:
+        padding: the mean colour of that frame, which fills crops outside the picture.
+        size_wh: of the target there, in pixels.
+        exact: a person drew the box.
+        correction: shift of the mask's box in shares of it, and the logarithms of its stretch.
+    """
+
+    template: Template
+    padding: NDArray[np.uint8]
+    size_wh: FloatArray
+    exact: bool
+    classifier: OnlineClassifier | None = None
+    regressor: BoxRegressor | None = None
+    correction: FloatArray | None = None
+
+
 class _View(NamedTuple):
     """What a look at a frame gives: what is seen, where the target would be then, and the raw score."""
 
@@ -179,14 +192,8 @@ class SiamMaskTracker:
         self.config = config
         self.calibration = calibration
         self.device = torch.device(device)
+        self._learnt: _Learnt
         self._target: _Target | None = None
-        self._template: Template | None = None
-        self._padding: NDArray[np.uint8] | None = None
-        self._classifier: OnlineClassifier | None = None
-        self._correction: FloatArray | None = None  # shift in shares of the mask's box, log of the stretch
-        self._regressor: BoxRegressor | None = None
-        self._first_wh: FloatArray | None = None  # that the regressor was fitted to
-        self._exact = False
         self._out_of_sight = 0  # frames in a row
 
     def init(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool = True) -> Estimate:
@@ -231,21 +238,20 @@ class SiamMaskTracker:
         view = self._look(frame, self._target)
         self._out_of_sight = self._out_of_sight + 1 if view.score < OUT_OF_SIGHT_BELOW else 0
         if self.config.search_everywhere and self._out_of_sight >= OUT_OF_SIGHT_AFTER:
-            elsewhere = self._look(frame, self._next_part(frame))
+            elsewhere = self._look(frame, self._next_part(frame, self._target))
             if elsewhere.score >= FOUND_SCORE:
                 view, self._out_of_sight = elsewhere, 0
         self._target = view.target
         return view.estimate
 
-    def _next_part(self, frame: Frame) -> _Target:
+    def _next_part(self, frame: Frame, target: _Target) -> _Target:
         """A target of the last size in the next part of the picture, row by row and again from the first."""
-        assert self._target is not None
-        side = SEARCH_SIZE / TEMPLATE_SIZE * self._context_side(self._target.size_wh)
+        side = self._search_side(target.size_wh)
         height, width = frame.size_hw
         columns, rows = (max(1, round(length / (PART_STEP * side))) for length in (width, height))
         row, column = divmod(self._out_of_sight % (rows * columns), columns)
         centre = np.array([(column + 0.5) * width / columns, (row + 0.5) * height / rows])
-        return replace(self._target, centre_xy=centre)
+        return replace(target, centre_xy=centre)
 
     def _learn(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool) -> _Target:
         """Forgets the target before, and learns this one."""
@@ -253,35 +259,59 @@ class SiamMaskTracker:
         assert inside is not None
         box_cxcywh = xyxy_to_cxcywh(inside)
         centre, size = box_cxcywh[:2], np.maximum(box_cxcywh[2:], 2.0)
-        self._padding = np.asarray(cv2.mean(frame.rgb)[:3]).astype(np.uint8)  # cut off, as published
-        picture = crop(frame.rgb, centre, round(self._context_side(size)), TEMPLATE_SIZE, self._padding)
+        padding = np.asarray(cv2.mean(frame.rgb)[:3]).astype(np.uint8)  # cut off, as published
+        picture = crop(frame.rgb, centre, round(self._context_side(size)), TEMPLATE_SIZE, padding)
         with torch.inference_mode():
-            self._template = self.network.template(self._to_input(picture))
+            template = self.network.template(self._to_input(picture))
         self._target = target = _Target(centre, size)
-        self._classifier = self._correction = self._regressor = None
-        self._first_wh, self._exact, self._out_of_sight = size, exact, 0
+        self._out_of_sight = 0
+        self._learnt = learnt = _Learnt(template, padding, size, exact)
         if self.config.classifier_weight:
-            self._classifier = self._new_classifier(frame, target)
+            features = [self._first_view(frame, target, *view) for view in FIRST_VIEWS]
+            side = float(np.sqrt(size.prod())) * SEARCH_SIZE / self._search_side(size)
+            learnt.classifier = OnlineClassifier(features, side)
         if self.config.box_correction and exact:
             correction = self._measure_correction(frame, target, box_cxcywh)
-            self._correction = self.config.box_correction * correction
+            learnt.correction = self.config.box_correction * correction
         if self.config.regressor_rate or self.config.regressor_weight:
-            self._regressor = self._new_regressor(frame, target)
+            learnt.regressor = BoxRegressor(
+                lambda zoom, blur, shift_xy: self._first_view(frame, target, zoom, blur, shift_xy=shift_xy)
+            )
         return target
+
+    def _first_view(
+        self,
+        frame: Frame,
+        target: _Target,
+        zoom: float,
+        blur: float,
+        mirrored: bool = False,
+        shift_xy: ArrayLike = (0.0, 0.0),
+    ) -> Tensor:
+        """Search features of the first frame with the target in another size, sharpness or place."""
+        side = round(self._search_side(target.size_wh) / zoom)
+        centre = target.centre_xy - np.multiply(shift_xy, side / SEARCH_SIZE)
+        picture = crop(frame.rgb, centre, side, SEARCH_SIZE, self._learnt.padding)
+        if mirrored:
+            picture = np.ascontiguousarray(picture[:, ::-1])
+        if blur:
+            picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), blur), np.uint8)
+        with torch.inference_mode():
+            return self.network.search(self._learnt.template, self._to_input(picture)).feature
 
     def _look(self, frame: Frame, before: _Target) -> _View:
         """Searches around where the target was; gives what is seen, and where it is now."""
-        assert self._template is not None and self._padding is not None
+        learnt = self._learnt
         scale = TEMPLATE_SIZE / self._context_side(before.size_wh)  # crop pixels per picture pixel
         side = round(SEARCH_SIZE / scale)
-        picture = crop(frame.rgb, before.centre_xy, side, SEARCH_SIZE, self._padding)
+        picture = crop(frame.rgb, before.centre_xy, side, SEARCH_SIZE, learnt.padding)
         with torch.inference_mode():
-            response = self.network.search(self._template, self._to_input(picture))
+            response = self.network.search(learnt.template, self._to_input(picture))
             scores = response.cls[0].reshape(2, -1).softmax(0)[1].double().cpu().numpy()
             boxes = decode(response.loc[0].double().cpu().numpy())
             combined, familiar = scores, None
-            if self._classifier is not None:
-                familiar = self._classifier.scores(response.feature)
+            if learnt.classifier is not None:
+                familiar = learnt.classifier.scores(response.feature)
                 weight = self.config.classifier_weight
                 combined = (1 - weight) * scores + weight * np.tile(familiar.clip(0, 1).ravel(), ANCHORS)
             best, penalty = self._choose(combined, boxes, before.size_wh * scale)
@@ -290,23 +320,22 @@ class SiamMaskTracker:
             mask = logits.float().sigmoid().cpu().numpy()
 
         score = network_score = float(scores[best])
-        if self._classifier is not None and familiar is not None:
+        if learnt.classifier is not None and familiar is not None:
             score *= min(1.0, max(0.0, float(familiar[row, column]) / FAMILIAR_SCORE))
             if network_score > LEAST_SCORE_TO_LEARN:
                 cell = int(row), int(column)
-                self._classifier.learn(response.feature, familiar, cell, boxes[:, best])
+                learnt.classifier.learn(response.feature, familiar, cell, boxes[:, best])
         follow = penalty * network_score * self.config.lr
         centre = before.centre_xy + boxes[:2, best] / scale
         size = before.size_wh * (1 - follow) + boxes[2:, best] / scale * follow
         corner_xy = before.centre_xy - side / 2
         mask = paste(mask, corner_xy, side, int(row), int(column), frame.size_hw)
         height, width = frame.size_hw
-        sized: FloatArray | None = None
-        weight = 0.0
-        if self._regressor is not None and self._first_wh is not None:
-            place, zoom, trust = self._regressor.correct(response.feature, boxes[:2, best])
-            first_side = self._context_side(self._first_wh)
-            sized_wh = self._first_wh * zoom * self._context_side(before.size_wh) / first_side
+        sized, weight = None, 0.0
+        if learnt.regressor is not None:
+            place, zoom, trust = learnt.regressor.correct(response.feature, boxes[:2, best])
+            first_side = self._context_side(learnt.size_wh)
+            sized_wh = learnt.size_wh * zoom * self._context_side(before.size_wh) / first_side
             sized = cxcywh_to_xyxy([*(before.centre_xy + place / scale), *sized_wh])
             larger = float(np.sqrt(sized_wh.prod() / size.prod()))
             size = size * larger ** (self.config.regressor_rate * score)
@@ -315,40 +344,10 @@ class SiamMaskTracker:
         size = np.clip(size, 10, np.maximum((width, height), 10))
         regressed = cxcywh_to_xyxy([*centre, *size])
         estimate, box_wh = self._estimate(frame, mask, regressed, before.box_wh, score)
-        if estimate.box_xyxy is not None and sized is not None and self._exact:
-            box = clip_box(_between(estimate.box_xyxy, sized, weight), frame.size_hw)
+        if estimate.box_xyxy is not None and sized is not None and learnt.exact:
+            box = clip_box(blend_boxes(estimate.box_xyxy, sized, weight), frame.size_hw)
             estimate = replace(estimate, box_xyxy=box)
         return _View(estimate, _Target(centre, size, box_wh), score)
-
-    def _new_classifier(self, frame: Frame, target: _Target) -> OnlineClassifier:
-        """Trained on what the target and its surroundings look like on the first frame."""
-        assert self._template is not None and self._padding is not None
-        size = target.size_wh
-        side = SEARCH_SIZE / TEMPLATE_SIZE * self._context_side(size)
-        features = []
-        for zoom, mirrored, blur in FIRST_VIEWS:
-            picture = crop(frame.rgb, target.centre_xy, round(side / zoom), SEARCH_SIZE, self._padding)
-            if mirrored:
-                picture = np.ascontiguousarray(picture[:, ::-1])
-            picture = _blurred(picture, blur)
-            with torch.inference_mode():
-                features.append(self.network.search(self._template, self._to_input(picture)).feature)
-        return OnlineClassifier(features, float(np.sqrt(size.prod())) * SEARCH_SIZE / side)
-
-    def _new_regressor(self, frame: Frame, target: _Target) -> BoxRegressor:
-        """Fitted to the target on the first frame, in several sizes and places."""
-        assert self._template is not None and self._padding is not None
-        template, padding = self._template, self._padding
-        whole = SEARCH_SIZE / TEMPLATE_SIZE * self._context_side(target.size_wh)
-
-        def view(zoom: float, blur: float, shift_xy: FloatArray) -> torch.Tensor:
-            side = round(whole / zoom)
-            centre = target.centre_xy - np.multiply(shift_xy, side / SEARCH_SIZE)
-            picture = _blurred(crop(frame.rgb, centre, side, SEARCH_SIZE, padding), blur)
-            with torch.inference_mode():
-                return self.network.search(template, self._to_input(picture)).feature
-
-        return BoxRegressor(view)
 
     def _measure_correction(self, frame: Frame, target: _Target, box_cxcywh: FloatArray) -> FloatArray:
         """How far the mask's box is from the given one: shift in its widths and heights, log of the stretch.
@@ -366,6 +365,10 @@ class SiamMaskTracker:
     def _context_side(self, size_wh: FloatArray) -> float:
         """Side of the square around the target that becomes the template, in picture pixels."""
         return float(np.sqrt(np.prod(size_wh + self.config.context * size_wh.sum())))
+
+    def _search_side(self, size_wh: FloatArray) -> float:
+        """Side of the square that is searched."""
+        return SEARCH_SIZE / TEMPLATE_SIZE * self._context_side(size_wh)
 
     def _to_input(self, picture: NDArray[np.uint8]) -> torch.Tensor:
         return self.network.preprocess(picture).to(self.device)
@@ -393,7 +396,7 @@ class SiamMaskTracker:
         Returns:
             The estimate, and the size of the mask's box.
         """
-        outline = _largest_outline(mask > self.config.mask_threshold, self.config.min_mask_area)
+        outline = largest_outline(mask > self.config.mask_threshold, self.config.min_mask_area)
         corners: FloatArray | None = None
         if outline is None:
             box = clip_box(regressed_xyxy, frame.size_hw)
@@ -407,7 +410,7 @@ class SiamMaskTracker:
             last_box_wh = xyxy_to_cxcywh(corrected)[2:]
             box = clip_box(corrected, frame.size_hw)
             corners = cv2.boxPoints(cv2.minAreaRect(squares.astype(np.float32))).astype(np.float64)
-        mask = _remap_threshold(mask, self.config.mask_threshold)
+        mask = remap_threshold(mask, self.config.mask_threshold)
         if self.config.refine_edges:
             mask = refine_edges(mask, frame.rgb)
         return Estimate(mask, self.calibration(score), box, corners), last_box_wh
@@ -416,52 +419,9 @@ class SiamMaskTracker:
         """The mask's box with the correction, its size smoothed over time."""
         x, y, w, h = xyxy_to_cxcywh(box_xyxy)
         centre, size = np.array([x, y]), np.array([w, h])
-        if self._correction is not None:
-            centre = centre + self._correction[:2] * size
-            size = size * np.exp(self._correction[2:])
+        if self._learnt.correction is not None:
+            centre = centre + self._learnt.correction[:2] * size
+            size = size * np.exp(self._learnt.correction[2:])
         if last_wh is not None:
             size = last_wh * (size / last_wh) ** self.config.box_rate
         return cxcywh_to_xyxy([*centre, *size])
-
-
-def _blurred(picture: NDArray[np.uint8], deviation: float) -> NDArray[np.uint8]:
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), deviation), np.uint8) if deviation else picture
-
-
-def _between(box_xyxy: FloatArray, other_xyxy: FloatArray, weight: float) -> FloatArray:
-    """The box between two: mean of the centres, geometric means of the areas and of the ratios of the sides.
-
-    ``weight`` is the other's, but for the ratio, which counts for `RATIO_SHARE` of it.
-    """
-    box, other = xyxy_to_cxcywh(box_xyxy), xyxy_to_cxcywh(other_xyxy)
-    centre = (1 - weight) * box[:2] + weight * other[:2]
-    larger = other[2:] / box[2:]
-    area, ratio = float(larger.prod()), float(larger[0] / larger[1])
-    stretch = ratio ** (weight * RATIO_SHARE / 2)
-    size = box[2:] * (stretch, 1 / stretch) * area ** (weight / 2)
-    return cxcywh_to_xyxy([*centre, *size])
-
-
-# --- masks -----------------------------------------------------------------------------------------------
-
-
-def _remap_threshold(mask: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
-    """Move ``threshold`` to the value above which a pixel is positive, linearly on both sides of it."""
-    positive_over = (POSITIVE_ABOVE + 0.5) / 255.0
-    steep_above = (1 - positive_over) / max(1 - threshold, 1e-6)
-    steep_below = positive_over / max(threshold, 1e-6)
-    above = mask * np.float32(steep_above)
-    above += np.float32(positive_over - threshold * steep_above)
-    below = mask * np.float32(steep_below)
-    # The two lines cross at the threshold: which of them counts is which is lower, or higher, everywhere.
-    remapped = (np.minimum if steep_below > steep_above else np.maximum)(above, below, out=below)
-    return np.clip(remapped, 0.0, 1.0, out=remapped)
-
-
-def _largest_outline(positive: NDArray[np.bool_], min_area: float) -> NDArray[np.int32] | None:
-    """Pixels ``(N, 2)`` x, y on the border of the largest region, None when it is not over ``min_area``."""
-    outlines, _ = cv2.findContours(positive.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    areas = [cv2.contourArea(outline) for outline in outlines]
-    if not areas or max(areas) <= min_area:
-        return None
-    return np.asarray(outlines[int(np.argmax(areas))], np.int32).reshape(-1, 2)
