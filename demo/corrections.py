@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from langtrack_core.geometry import box_iou
-from langtrack_core.run.format import Run
 from langtrack_core.types import Estimate, Frame, Query
 from langtrack_core.video import read_frames
+from langtrack_lab.runs import Run
 
 from .annotation.anchors import anchor_of, newest_pass, next_anchor
 from .track_job import TrackJob

@@ -11,9 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from langtrack_core.run.format import Run
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import VideoInfo, read_frames
+from langtrack_lab.runs import Run
 
 from .annotation.project import Project, Segment
 from .annotation.project_zip import open_bundle

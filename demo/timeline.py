@@ -9,8 +9,8 @@ import numpy as np
 
 from langtrack_core.fusion import BranchResult, overlap
 from langtrack_core.geometry import FloatArray
-from langtrack_core.run.format import Row, Run
 from langtrack_core.types import Step
+from langtrack_lab.runs import Row, Run
 
 from .annotation.redecide import rotated_rectangle
 

@@ -5,7 +5,7 @@ python examples/disagreements.py runs/car
 
 import sys
 
-from langtrack_core import read_run
+from langtrack_lab.runs import read_run
 
 run = read_run(sys.argv[1])
 for row in run.rows:

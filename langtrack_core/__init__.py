@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .fusion import FusionConfig as FusionConfig
     from .pipeline import LangTracker as LangTracker
-    from .run.format import read_run as read_run
     from .run.recorder import RunOptions as RunOptions
     from .run.track_video import track_video as track_video
     from .types import Estimate as Estimate
@@ -43,7 +42,6 @@ _HOME = {
     "FusionConfig": "fusion",
     "track_video": "run.track_video",
     "RunOptions": "run.recorder",
-    "read_run": "run.format",
 }
 __all__ = list(_HOME)
 

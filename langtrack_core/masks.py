@@ -5,7 +5,6 @@ Pixels and boxes are those of `geometry`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -90,63 +89,8 @@ def enclosing_rectangle(mask: BoolMask) -> FloatArray | None:
 RLE = dict[str, Any]
 """A mask as text: ``size`` [height, width] and ``counts``, the lengths of its runs in COCO's ASCII code."""
 
-MAX_PIXELS = 1 << 27
-"""Largest mask that is decoded, in pixels: a foreign file must not take all memory. One takes 134 MB."""
-
 
 def encode_rle(mask: BoolMask) -> RLE:
     """``(H, W)`` bool to COCO run-length encoding."""
     rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": [int(n) for n in rle["size"]], "counts": rle["counts"].decode("ascii")}
-
-
-def decode_rle(rle: Mapping[str, Any]) -> BoolMask:
-    """The inverse of `encode_rle`: ``(H, W)`` bool.
-
-    Raises:
-        ValueError: as `check_rle`.
-    """
-    check_rle(rle)
-    return coco_mask.decode({"size": list(rle["size"]), "counts": rle["counts"].encode()}).astype(np.bool_)
-
-
-def check_rle(rle: Mapping[str, Any], size_hw: tuple[int, int] | None = None) -> None:
-    """Check a foreign encoding before pycocotools, whose C code trusts it, unpacks it.
-
-    Five bits a character, least first, bit 6 for "goes on", the highest of a number's bits its sign; from the
-    fourth number on, differences to the one before the last (pycocotools, maskApi.c).
-
-    Raises:
-        ValueError: ``size`` or ``counts`` is missing or of a wrong type, the mask is larger than
-            `MAX_PIXELS` or not of ``size_hw``, or its runs do not add up to the picture.
-    """
-    if not isinstance(rle, Mapping):
-        raise ValueError("run lengths are an object of size and counts")
-    size, counts = rle.get("size"), rle.get("counts")
-    if not (isinstance(size, list | tuple) and len(size) == 2 and all(type(n) is int for n in size)):
-        raise ValueError(f"the size of run lengths is a height and a width, got {size!r:.40}")
-    pixels = size[0] * size[1]
-    if min(size) < 1 or pixels > MAX_PIXELS:
-        raise ValueError(f"run lengths of a mask of {size[0]}x{size[1]} pixels are not read")
-    if not isinstance(counts, str) or _sum_of_runs(counts) != pixels:
-        raise ValueError("the run lengths do not add up to the mask")
-    if size_hw is not None and tuple(size) != size_hw:
-        raise ValueError(f"run lengths of a mask of {size_hw[0]}x{size_hw[1]} pixels are needed, got {size}")
-
-
-def _sum_of_runs(counts: str) -> int | None:
-    """The pixels of all runs; None for a text that is no such code."""
-    codes = np.frombuffer(counts.encode("latin-1", "replace"), np.uint8).astype(np.int64) - 48
-    ends = np.flatnonzero((codes & 0x20) == 0)
-    if not ends.size or codes.min() < 0 or codes.max() > 63 or ends[-1] != codes.size - 1:
-        return None
-    begins = np.concatenate([[0], ends[:-1] + 1])
-    digits = ends - begins + 1
-    if digits.max() > 7:
-        return None
-    shifts = 5 * (np.arange(codes.size) - np.repeat(begins, digits))
-    lengths = np.add.reduceat((codes & 0x1F) << shifts, begins)
-    lengths -= np.where(codes[ends] & 0x10, np.int64(1) << (5 * digits), 0)
-    lengths[1::2] = np.cumsum(lengths[1::2])
-    lengths[2::2] = np.cumsum(lengths[2::2])
-    return int(lengths.sum()) if lengths.min() >= 0 else None

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from langtrack_core.fusion import overlap
-from langtrack_core.run.format import Run
+from langtrack_lab.runs import Run
 
 
 def anchor_of(run: Run) -> int | None:

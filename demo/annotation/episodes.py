@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from langtrack_core.fusion import overlap
-from langtrack_core.run.format import Row, Run
 from langtrack_core.types import Reason
+from langtrack_lab.runs import Row, Run
 
 SAME_PLACE_IOU = 0.5
 """Boxes of the two branches with at least this IoU mean the same place: it is the IoU above which a box

@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langtrack_core.geometry import FloatArray, box_iou
-from langtrack_core.masks import RLE, BoolMask, decode_rle, enclosing_box, encode_rle
-from langtrack_core.run.format import TRACKS, BranchBox, Row, Run
+from langtrack_core.masks import RLE, BoolMask, enclosing_box, encode_rle
+from langtrack_core.run.format import TRACKS
 from langtrack_core.types import LangTrackError, shorten
 from langtrack_core.video.pictures import is_picture
 from langtrack_lab.metrics import THRESHOLDS, precision, success_curve
 from langtrack_lab.metrics.masks import mask_iou
+from langtrack_lab.runs import BranchBox, Row, Run, decode_rle
 from langtrack_lab.truth.mask_files import MaskReading, clip_target, read_mask
 from langtrack_lab.truth.track_files import SUFFIXES, read_tracks
 

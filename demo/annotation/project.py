@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from langtrack_core.run.format import Run, read_run
 from langtrack_core.types import LangTrackError
+from langtrack_lab.runs import Run, read_run
 
 from .anchors import owners, run_key
 from .redecide import FusionOverrides, changed_frames, redecided_run

@@ -24,10 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from langtrack_core.files import plain_name, replacing
-from langtrack_core.masks import check_rle
-from langtrack_core.run.format import Run
 from langtrack_core.run.recorder import video_sha256
 from langtrack_core.types import LangTrackError, shorten
+from langtrack_lab.runs import Run, check_rle
 
 from .project import FORMAT, MAX_SEGMENTS, MAX_TARGETS, Project, Segment, all_folders
 from .safe_zip import Limits, unpack

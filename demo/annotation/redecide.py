@@ -16,9 +16,9 @@ import numpy as np
 from langtrack_core.fusion import FusionConfig, FusionState, decide
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import RLE, enclosing_rectangle
-from langtrack_core.run.format import BranchBox, Row, Run
 from langtrack_core.types import Branch, Decision, Estimate, Frame, LangTrackError, Reason, State, Step
 from langtrack_lab.exports.clip import empty_rle
+from langtrack_lab.runs import BranchBox, Row, Run
 
 from .checks import finite_number, whole_number
 

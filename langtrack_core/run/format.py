@@ -1,4 +1,4 @@
-"""The format of a run folder: its files, how a frame is written, and how a run is read back.
+"""The format of a run folder: its files, and how a frame is written.
 
 | file | content |
 |---|---|
@@ -16,18 +16,8 @@ always the index in the video.
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, get_args
-
-import numpy as np
-
 from ..geometry import FloatArray, xyxy_to_xywh
-from ..masks import RLE, BoolMask, decode_rle
-from ..types import BRANCHES, Decision, Estimate, LangTrackError, Reason, State, Step
+from ..types import BRANCHES, Estimate, Step
 
 FORMAT, FORMAT_VERSION = "langtrack-run", 2
 """A folder is read as a run only when its manifest names this format and this version."""
@@ -35,11 +25,11 @@ FORMAT, FORMAT_VERSION = "langtrack-run", 2
 TRACKS = ("language", "tracker", "fused")
 """What has a mask in ``masks.json``: both branches, and the fused track."""
 
-_BOX = ("x1", "y1", "x2", "y2", "confidence")
+BOX_COLUMNS = ("x1", "y1", "x2", "y2", "confidence")
 COLUMNS = (
     *("frame", "time_s", "state", "source", "agree", "reanchor", "reason"),
-    *_BOX,
-    *(f"{branch}_{name}" for branch in BRANCHES for name in _BOX),
+    *BOX_COLUMNS,
+    *(f"{branch}_{name}" for branch in BRANCHES for name in BOX_COLUMNS),
 )
 """Columns of ``boxes.csv``. ``source`` is empty when the target is absent; ``agree`` and ``reanchor``
 are 0 or 1; ``reason`` is the code of a `Reason`."""
@@ -64,7 +54,7 @@ def csv_row(step: Step) -> list[str]:
 def _box_cells(estimate: Estimate | None) -> list[str]:
     """x1, y1, x2, y2 to a thousandth of a pixel and the confidence; empty where there is none."""
     if estimate is None:
-        return [""] * len(_BOX)
+        return [""] * len(BOX_COLUMNS)
     box = [""] * 4 if estimate.box_xyxy is None else [f"{value:.3f}" for value in estimate.box_xyxy]
     return [*box, f"{estimate.confidence:.4f}"]
 
@@ -85,104 +75,3 @@ def toolkit_line(box_xyxy: FloatArray | None, decimals: int) -> str:
         x, y, w, h = xyxy_to_xywh(box_xyxy).tolist()
         numbers = [x + 1, y + 1, w, h]
     return ",".join(f"{number:.{decimals}f}" for number in numbers)
-
-
-# --- a run in memory ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class BranchBox:
-    """What one branch says of one frame; ``box_xyxy`` is None where it finds nothing."""
-
-    box_xyxy: FloatArray | None
-    confidence: float
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of ``boxes.csv``; ``language`` and ``tracker`` are None where that branch did not run."""
-
-    frame: int
-    time_s: float
-    decision: Decision
-    fused: BranchBox
-    language: BranchBox | None
-    tracker: BranchBox | None
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run folder in memory. ``masks`` are kept encoded: frame number -> branch -> COCO RLE."""
-
-    manifest: dict[str, Any]
-    rows: list[Row]
-    masks: dict[int, dict[str, RLE]]
-
-    def mask(self, frame: int, branch: str) -> BoolMask | None:
-        """``(H, W)`` bool, or None where that branch did not run.
-
-        Raises:
-            LangTrackError: what the run holds is not a mask.
-        """
-        rle = self.masks.get(frame, {}).get(branch)
-        try:
-            return None if rle is None else decode_rle(rle)
-        except ValueError as error:
-            raise LangTrackError(f"The mask of frame {frame} in the run cannot be read: {error}.") from error
-
-
-def read_run(folder: Path | str) -> Run:
-    """Read what `Recorder` wrote; a missing or malformed file names itself in a LangTrackError."""
-    folder = Path(folder)
-    name = "manifest.json"
-    try:
-        manifest = json.loads((folder / name).read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT or manifest["format_version"] != FORMAT_VERSION:
-            raise ValueError(f"expected {FORMAT} {FORMAT_VERSION}")
-        name = "boxes.csv"
-        with (folder / name).open(encoding="utf-8", newline="") as stream:
-            table = csv.DictReader(stream)
-            if tuple(table.fieldnames or ()) != COLUMNS:
-                raise ValueError(f"expected the columns {','.join(COLUMNS)}")
-            rows = [_row(cells) for cells in table]
-        name = "masks.json"
-        masks = json.loads((folder / name).read_text(encoding="utf-8"))
-        return Run(manifest, rows, {int(frame): dict(branches) for frame, branches in masks.items()})
-    except OSError as error:
-        raise LangTrackError(f"{folder / name} cannot be read: {error.strerror or error}.") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise LangTrackError(f"{folder / name} is not as a run of LangTrack has it: {error}.") from error
-
-
-def _row(cells: Mapping[str, str]) -> Row:
-    fused = _branch_box(cells, "")
-    if fused is None:
-        raise ValueError(f"frame {cells['frame']} has no confidence")
-    decision = Decision(
-        source=_one_of(cells["source"], BRANCHES) if cells["source"] else None,
-        state=_one_of(cells["state"], get_args(State)),
-        confidence=fused.confidence,
-        agree=_flag(cells["agree"]),
-        reanchor=_flag(cells["reanchor"]),
-        reason=Reason(cells["reason"]),
-    )
-    language, tracker = (_branch_box(cells, f"{branch}_") for branch in BRANCHES)
-    return Row(int(cells["frame"]), float(cells["time_s"]), decision, fused, language, tracker)
-
-
-def _branch_box(cells: Mapping[str, str], prefix: str) -> BranchBox | None:
-    values = [cells[prefix + name] for name in _BOX]
-    if values[4] == "":
-        return None
-    box = None if values[0] == "" else np.array(values[:4], dtype=np.float64)
-    return BranchBox(box, float(values[4]))
-
-
-def _one_of(cell: str, allowed: Sequence[Any]) -> Any:
-    if cell not in allowed:
-        raise ValueError(f"expected one of {', '.join(allowed)}, got {cell!r:.40}")
-    return cell
-
-
-def _flag(cell: str) -> bool:
-    return bool(_one_of(cell, ("0", "1")) == "1")

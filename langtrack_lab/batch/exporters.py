@@ -13,8 +13,8 @@ from pycocotools import mask as coco_mask
 
 from langtrack_core.files import replacing_folder, text_file
 from langtrack_core.geometry import xyxy_to_cxcywh, xyxy_to_xywh
-from langtrack_core.run.format import Run, read_run
 
+from ..runs import Run, read_run
 from .ledger import Entry
 from .manifest import Item
 

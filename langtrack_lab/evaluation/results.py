@@ -25,9 +25,9 @@ import numpy as np
 import langtrack_core
 from langtrack_core.files import plain_name, write_text
 from langtrack_core.geometry import FloatArray
-from langtrack_core.masks import check_rle
 from langtrack_core.types import LangTrackError
 
+from ..runs import check_rle
 from .protocol import Item, Protocol
 from .runner import Predictions, Record
 

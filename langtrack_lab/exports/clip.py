@@ -14,11 +14,12 @@ from pycocotools import mask as coco_mask
 
 from langtrack_core.files import plain_name
 from langtrack_core.geometry import FloatArray, clip_box
-from langtrack_core.masks import RLE, BoolMask, check_rle, decode_rle
-from langtrack_core.run.format import Row, Run
+from langtrack_core.masks import RLE, BoolMask
 from langtrack_core.run.recorder import video_sha256
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import probe, read_frames
+
+from ..runs import Row, Run, check_rle, decode_rle
 
 DEFAULT_LABEL = "object"
 """What a target is called that was started by a box alone."""

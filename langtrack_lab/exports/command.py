@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from langtrack_core.run.format import read_run
 from langtrack_core.types import LangTrackError
 
+from ..runs import read_run
 from .clip import Clip, Track
 from .formats import FORMATS, export
 

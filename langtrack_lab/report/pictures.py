@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from langtrack_core.files import plain_name, replacing
-from langtrack_core.masks import BoolMask, decode_rle
+from langtrack_core.masks import BoolMask
 from langtrack_core.run.render import draw, line_width
 from langtrack_core.types import Branch, Decision, Estimate, Frame, LangTrackError, Reason, State, Step
 from langtrack_core.video import read_picture
@@ -24,6 +24,7 @@ from ..evaluation.results import file_name
 from ..evaluation.runner import Record
 from ..evaluation.scores import Scores
 from ..evaluation.tables import Summary
+from ..runs import decode_rle
 
 TRUTH_RGB = (0, 200, 60)
 """Colour of the true outline: green, which no branch has."""

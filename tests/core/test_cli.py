@@ -25,10 +25,10 @@ from tiny_weights import write_lite
 from langtrack_core import cli
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.run import command
-from langtrack_core.run.format import read_run
 from langtrack_core.types import Step
 from langtrack_core.video import VideoWriter, read_frames
 from langtrack_core.weights import registry as weights
+from langtrack_lab.runs import read_run
 
 REAL_LOADING = command.load_tracker
 

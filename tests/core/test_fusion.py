@@ -14,8 +14,8 @@ from langtrack_core.fusion import (
     decide,
     fuse,
 )
-from langtrack_core.run.format import BranchBox
 from langtrack_core.types import Estimate, LangTrackError, Reason
+from langtrack_lab.runs import BranchBox
 
 SIZE = (20, 30)
 CONFIG = FusionConfig(start=0.5, lost=0.25, lost_after=1, margin=0.15, overlap=0.5, reanchor_after=3)

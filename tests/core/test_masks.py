@@ -7,8 +7,6 @@ from rasters import SIZE, random_boxes, raster, sides
 
 from langtrack_core.masks import (
     binarise,
-    check_rle,
-    decode_rle,
     enclosing_box,
     enclosing_rectangle,
     encode_rle,
@@ -179,33 +177,7 @@ def test_views_with_strides_and_great_pictures():
 # --- run lengths -------------------------------------------------------------------------------------------
 
 
-def test_run_lengths_round_trip():
+def test_run_lengths_are_those_of_pycocotools():
     for mask in [*random_masks(200, seed=5), np.zeros(SIZE, bool), np.ones(SIZE, bool)]:
         rle = encode_rle(mask)
-        assert np.array_equal(decode_rle(rle), mask)
         assert np.array_equal(coco_mask.decode(rle).astype(bool), mask)
-        check_rle(rle)
-
-
-@pytest.mark.parametrize(
-    "foreign",
-    [
-        None,
-        {},
-        {"size": [4, 4]},
-        {"size": [4, 4], "counts": "oooooooo1"},
-        {"size": [4, 4], "counts": "ooooooooooooooooooo"},
-        {"size": [4, 4], "counts": "PPPPPPPPP0" * 3},
-        {"size": [4, 4], "counts": "1"},
-        {"size": [4, 4], "counts": ""},
-        {"size": [4, 4], "counts": "\u00e9\u0000"},
-        {"size": [4, 4], "counts": [16]},
-        {"size": [200000, 200000], "counts": "0"},
-        {"size": [-1, 4], "counts": "0"},
-        {"size": [True, 4], "counts": "4"},
-        {"size": "ab", "counts": "0"},
-    ],
-)
-def test_foreign_run_lengths_are_refused(foreign):
-    with pytest.raises(ValueError, match="run lengths"):
-        decode_rle(foreign)

@@ -23,8 +23,8 @@ from service_helpers import COLUMNS, done, follow, maps_of, opened_service, play
 from demo.player_video import MapsWriter
 from demo.service import Service
 from demo.sessions import Session
-from langtrack_core.run.format import read_run
 from langtrack_core.types import LangTrackError
+from langtrack_lab.runs import read_run
 
 # --- runs --------------------------------------------------------------------------------------------------
 

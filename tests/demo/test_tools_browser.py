@@ -24,9 +24,9 @@ from demo.timeline import FrameGeometry
 from demo.workspace import SegmentResult, Workspace
 from langtrack_core import probe, read_frames
 from langtrack_core.pipeline import LangTracker
-from langtrack_core.run.format import BranchBox, Row, Run
 from langtrack_core.types import Estimate, Frame
 from langtrack_core.video import VideoWriter
+from langtrack_lab.runs import BranchBox, Row, Run
 
 pytestmark = pytest.mark.browser
 ASSETS = Path(__file__).parents[2] / "assets" / "examples"

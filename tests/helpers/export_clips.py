@@ -11,11 +11,11 @@ from fake_branches import oracle_tracker
 from synthetic import moving_object, write_mp4
 
 from langtrack_core.masks import BoolMask
-from langtrack_core.run.format import read_run
 from langtrack_core.run.recorder import RunOptions
 from langtrack_core.run.track_video import track_video
 from langtrack_core.types import Query
 from langtrack_lab.exports import Clip, Track
+from langtrack_lab.runs import read_run
 
 FRAMES = 8
 SIZE_HW = (72, 98)

@@ -18,11 +18,12 @@ from fake_branches import oracle_tracker
 from pycocotools import mask as coco_mask
 from synthetic import Clip, moving_object, write_folder, write_mp4
 
-from langtrack_core.run.format import COLUMNS, read_run, toolkit_line
+from langtrack_core.run.format import COLUMNS, toolkit_line
 from langtrack_core.run.recorder import Recorder, RunOptions, check_out_dir, video_sha256
 from langtrack_core.run.render import PANELS
 from langtrack_core.types import LangTrackError, Query
 from langtrack_core.video import probe, read_frames
+from langtrack_lab.runs import read_run
 
 ABSENT = (4, 5)
 INFO = {"weights": [{"name": "oracle", "sha256": "0" * 64}], "settings": {"fusion": {"lost_below": 0.3}}}

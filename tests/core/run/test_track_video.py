@@ -8,10 +8,10 @@ import pytest
 from fake_branches import oracle_tracker
 from synthetic import Clip, moving_object, write_mp4
 
-from langtrack_core.run.format import read_run
 from langtrack_core.run.recorder import RunOptions
 from langtrack_core.run.track_video import Rows, track_targets
 from langtrack_core.types import LangTrackError, Query
+from langtrack_lab.runs import read_run
 
 FRAMES = 6
 QUIET = RunOptions(video=False)

@@ -9,7 +9,7 @@ import pytest
 from fake_branches import decided
 
 from demo.annotation.anchors import newest_pass, owners
-from langtrack_core.run.format import BranchBox, Row, Run
+from langtrack_lab.runs import BranchBox, Row, Run
 
 BOX = [0.0, 0.0, 10.0, 10.0]
 

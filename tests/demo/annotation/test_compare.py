@@ -21,9 +21,9 @@ from demo.annotation.compare import (
     split_regions,
 )
 from langtrack_core.masks import encode_rle
-from langtrack_core.run.format import BranchBox, Row, Run
 from langtrack_core.types import Estimate, Frame, LangTrackError
 from langtrack_lab.metrics.masks import mask_iou
+from langtrack_lab.runs import BranchBox, Row, Run
 
 SIZE = (40, 60)
 FRAME = Frame(0, 0.0, np.zeros((*SIZE, 3), np.uint8))

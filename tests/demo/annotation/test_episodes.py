@@ -9,7 +9,7 @@ import pytest
 from fake_branches import decided
 
 from demo.annotation.episodes import differ, disagreement, episodes
-from langtrack_core.run.format import BranchBox, Row, Run
+from langtrack_lab.runs import BranchBox, Row, Run
 
 
 def row(frame: int, shift: float | None, language: float = 0.9, tracker: float = 0.9) -> Row:

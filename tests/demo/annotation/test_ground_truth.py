@@ -13,9 +13,9 @@ from PIL import Image
 
 from demo.annotation.ground_truth import read_truth, score_run
 from langtrack_core.masks import encode_rle
-from langtrack_core.run.format import BranchBox, Row, Run
 from langtrack_core.types import LangTrackError
 from langtrack_lab.metrics import success_curve
+from langtrack_lab.runs import BranchBox, Row, Run
 from langtrack_lab.truth.mask_files import SeveralObjectsError
 
 HEIGHT, WIDTH = 40, 60

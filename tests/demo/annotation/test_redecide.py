@@ -23,11 +23,11 @@ from demo.annotation.redecide import (
 )
 from langtrack_core.fusion import FusionConfig
 from langtrack_core.masks import encode_rle
-from langtrack_core.run.format import BranchBox, Row, Run, read_run
 from langtrack_core.run.recorder import Recorder, RunOptions
 from langtrack_core.types import Estimate, Frame, LangTrackError, Query
 from langtrack_core.video import probe, read_frames
 from langtrack_lab.metrics.masks import mask_iou
+from langtrack_lab.runs import BranchBox, Row, Run, read_run
 
 CLIP = moving_object(24)
 HEIGHT, WIDTH = CLIP.frames[0].size_hw

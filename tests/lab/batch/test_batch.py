@@ -16,13 +16,13 @@ from batch_helpers import index, left_over, manifest, run
 from synthetic import moving_object, write_mp4
 
 from langtrack_core.files import hidden_sibling
-from langtrack_core.run.format import read_run
 from langtrack_core.types import LangTrackError
 from langtrack_lab.batch import scheduler
 from langtrack_lab.batch.ledger import Entry, Ledger, remove_leftovers
 from langtrack_lab.batch.manifest import read_manifest
 from langtrack_lab.batch.process_pool import LocalPool
 from langtrack_lab.batch.worker import Task
+from langtrack_lab.runs import read_run
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ def test_masks_as_vot_writes_them(ours: Results, dev: Path, tmp_path: Path):
     from vot.region.io import write_trajectory
     from vot.region.shapes import Mask
 
-    from langtrack_core.masks import decode_rle
+    from langtrack_lab.runs import decode_rle
 
     for record in ours.records:
         regions = []
@@ -254,7 +254,7 @@ def test_absent_counts_where_nothing_is_said_to_be_there(dev: Path, tmp_path: Pa
 
 def test_boxes_enclose(ours: Results):
     """What is written in text forms is the box of the mask."""
-    from langtrack_core.masks import decode_rle
+    from langtrack_lab.runs import decode_rle
 
     fused = ours.records[0].predictions["fused"]
     for box, encoded in list(zip(fused.boxes_xyxy, fused.masks, strict=True))[1:]:  # the first box is given

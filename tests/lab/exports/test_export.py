@@ -12,9 +12,9 @@ from clips import listed, save
 from export_clips import FRAMES, Exported
 
 from langtrack_core import cli
-from langtrack_core.run.format import BranchBox, Row, Run
 from langtrack_core.types import LangTrackError
 from langtrack_lab.exports import FORMATS, Clip, Track, export, formats
+from langtrack_lab.runs import BranchBox, Row, Run
 
 
 def test_command_with_two_runs(exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
