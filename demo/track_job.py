@@ -142,6 +142,7 @@ class TrackJob(Job):
                 },
                 rows=self._rows(request),
             )
+        self.report(replace(self.progress, stage="writing"))
         if not summaries and self.stopped():
             raise _NoFrame
         if not summaries:
@@ -158,7 +159,6 @@ class TrackJob(Job):
                 if not isinstance(row, str) and request.ends_before(row[0].frame.index):
                     break
                 yield row
-        self.report(replace(self.progress, stage="writing"))
 
     def _check_length(self, step: Step) -> None:
         settings = self.settings

@@ -1,15 +1,14 @@
-"""Work in a second thread: before it is asked for (`prefetch`), or after the caller has gone on.
+"""Work in a second thread, before it is asked for.
 
-Networks, codecs and array operations let other threads run, so a second thread is a second core. Both keep
-the order, hold a bounded number of items, hand an exception on to the caller, and leave no thread behind.
+Networks, codecs and array operations let other threads run, so a second thread is a second core.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -17,7 +16,7 @@ _END: Any = object()
 
 
 def prefetch(items: Iterable[T], depth: int) -> Generator[T]:
-    """The same items, up to ``depth`` of them made before they are asked for.
+    """The same items in order, up to ``depth`` of them made before they are asked for, or the same exception.
 
     Closing it stops the thread after the item that it is making, and closes ``items`` if it is a generator.
 
@@ -38,45 +37,3 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T]:
         pool.shutdown(cancel_futures=True)
         if isinstance(iterator, Generator):
             iterator.close()
-
-
-class BackgroundWorker(Generic[T]):
-    """Does ``work`` with each item after the caller has gone on, in order.
-
-    What ``work`` raises, the next `put` or `finish` raises; items after that are dropped.
-
-    Args:
-        depth: items that may wait; `put` waits for a place.
-    """
-
-    def __init__(self, work: Callable[[T], None], depth: int) -> None:
-        self._work, self._depth = work, depth
-        self._pool = ThreadPoolExecutor(1, "langtrack-background")
-        self._waiting: deque[Future[None]] = deque()
-        self._error: BaseException | None = None
-
-    def put(self, item: T) -> None:
-        if len(self._waiting) == self._depth:
-            self._waiting.popleft().result()
-        self._raise()
-        self._waiting.append(self._pool.submit(self._run, item))
-
-    def finish(self) -> None:
-        """Wait until all is done."""
-        self._pool.shutdown()
-        self._raise()
-
-    def drop(self) -> None:
-        """Stop after the item at hand; nothing is raised."""
-        self._pool.shutdown(cancel_futures=True)
-
-    def _run(self, item: T) -> None:
-        if self._error is None:
-            try:
-                self._work(item)
-            except BaseException as error:
-                self._error = error
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error

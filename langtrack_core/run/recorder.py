@@ -24,15 +24,11 @@ import numpy as np
 from .. import __version__
 from ..files import replacing_folder, sha256_of
 from ..masks import encode_rle
-from ..threads import BackgroundWorker
 from ..types import LangTrackError, Query, Step
 from ..video import VideoInfo, VideoWriter
 from ..video.pictures import pictures_in
 from .format import COLUMNS, FORMAT, FORMAT_VERSION, TOOLKIT_DECIMALS, TRACKS, csv_row, toolkit_line
 from .render import PANELS, Style, draw
-
-WAITING = 3
-"""Frames that a `Recorder` holds at the most before `Recorder.add` waits."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +102,7 @@ class Recorder:
     """Writes a run into a hidden folder beside ``out_dir``; a clean end of the ``with`` block renames it.
 
     On any exception, a closed generator included, nothing is left. `finish` with ``partial=True`` keeps what
-    is done so far instead. Drawing and encoding happen in a thread of their own, up to `WAITING` frames
-    later. Memory does not grow with the length of the run.
+    is done so far instead. Memory does not grow with the length of the run.
 
     Args:
         out_dir: must not exist, or be empty, or hold an earlier run if ``options.overwrite``.
@@ -137,9 +132,8 @@ class Recorder:
         self._info, self._query, self._about = info, query, dict(about)
         self._open = contextlib.ExitStack()
         self._folder = self.out_dir  # the hidden one while the run is written
-        self._texts: dict[str, TextIO] = {}
+        self._texts: dict[str, TextIO] = {}  # by name, while the run is written
         self._writers: dict[str, VideoWriter] = {}
-        self._worker: BackgroundWorker[Step] | None = None  # while the run is written
         self._count = 0
         self._first_frame = self._last_frame = -1
         self.states: Counter[str] = Counter()
@@ -162,7 +156,6 @@ class Recorder:
         except BaseException:
             self._discard()
             raise
-        self._worker = BackgroundWorker(self._write, WAITING)
         return self
 
     def __exit__(
@@ -170,18 +163,13 @@ class Recorder:
     ) -> None:
         if kind is not None:
             self._discard()
-        elif self._worker is not None:
+        elif self._texts:
             self.finish()
 
     def add(self, step: Step) -> None:
-        """Write one frame, soon; steps come in the order of the video. An error that this call raises may be
-        that of a frame before."""
-        if self._worker is None:
+        """Write one frame; steps come in the order of the video."""
+        if not self._texts:
             raise RuntimeError("Recorder.add needs an open Recorder: use it inside its with block")
-        self._worker.put(step)
-        self.states[step.decision.state] += 1
-
-    def _write(self, step: Step) -> None:
         if self._count == 0:
             self._first_frame = step.frame.index
         with self._explained():
@@ -192,6 +180,7 @@ class Recorder:
                 self._writers[panel].write(picture, step.frame.time_s)
         self._count += 1
         self._last_frame = step.frame.index
+        self.states[step.decision.state] += 1
         self._sources[step.decision.source or "none"] += 1
 
     def finish(self, *, partial: bool = False) -> Path | None:
@@ -203,10 +192,9 @@ class Recorder:
         Returns:
             The final folder; None when a stopped run had no frame to keep.
         """
-        if self._worker is None:
+        if not self._texts:
             raise RuntimeError("Recorder.finish needs an open Recorder, and only once")
         try:
-            self._worker.finish()
             if self._count == 0 and partial:
                 self._discard()
                 return None
@@ -222,7 +210,7 @@ class Recorder:
         except BaseException:
             self._discard()
             raise
-        self._worker = None
+        self._texts = {}
         return self.out_dir
 
     # --- what a frame adds ---------------------------------------------------------------------------------
@@ -285,9 +273,7 @@ class Recorder:
         }
 
     def _discard(self) -> None:
-        if self._worker is not None:
-            self._worker.drop()
-        self._worker = None
+        self._texts = {}
         with contextlib.suppress(Exception):  # the files go anyway; a failing close must not hide why
             self._open.__exit__(RuntimeError, RuntimeError("discarded"), None)
 

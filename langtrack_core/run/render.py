@@ -60,16 +60,11 @@ def draw(step: Step, panel: Panel, style: Style | None = None) -> Picture:
     """
     style = style or Style()
     picture = step.frame.rgb.copy()
-    if panel == "mask":
-        text = _draw_mask_panel(picture, step.language, style)
-    elif panel == "rectangle":
-        text = _draw_rectangle_panel(picture, step.language, style)
-    elif panel == "tracker":
-        text = _draw_tracker_panel(picture, step.tracker, style)
-    elif panel == "fused":
-        text = _draw_fused_panel(picture, step, style)
-    else:
+    if panel not in PANELS:
         raise ValueError(f"panel must be one of {', '.join(PANELS)}, got {panel!r}")
+    text = (
+        _draw_fused(picture, step, style) if panel == "fused" else _draw_branch(picture, step, panel, style)
+    )
     if text and style.labels:
         _label(picture, text)
     return picture
@@ -78,36 +73,24 @@ def draw(step: Step, panel: Panel, style: Style | None = None) -> Picture:
 # --- panels: each draws in place and returns its label, "" for none ----------------------------------------
 
 
-def _draw_mask_panel(picture: Picture, language: Estimate | None, style: Style) -> str:
-    if language is None:
-        return "language: not run here"
-    if not language.mask.any():
-        return "language: absent"
-    _tint(picture, language.mask, style.language_rgb, style.mask_opacity)
-    _contour(picture, language.mask, (255, 255, 255))
+def _draw_branch(picture: Picture, step: Step, panel: Panel, style: Style) -> str:
+    branch: Branch = "tracker" if panel == "tracker" else "language"
+    estimate = step.tracker if branch == "tracker" else step.language
+    if estimate is None:
+        return "tracker: not running" if branch == "tracker" else "language: not run here"
+    if estimate.box_xyxy is None or (panel == "mask" and not estimate.mask.any()):
+        return f"{branch}: absent"
+    if panel == "mask":
+        _tint(picture, estimate.mask, style.language_rgb, style.mask_opacity)
+        _contour(picture, estimate.mask, (255, 255, 255))
+        return ""
+    if panel == "tracker":
+        _contour(picture, estimate.mask, style.tracker_rgb)
+    _rectangles(picture, estimate, style.colour(branch), style)
     return ""
 
 
-def _draw_rectangle_panel(picture: Picture, language: Estimate | None, style: Style) -> str:
-    if language is None:
-        return "language: not run here"
-    if language.box_xyxy is None:
-        return "language: absent"
-    _rectangles(picture, language, style.language_rgb, style)
-    return ""
-
-
-def _draw_tracker_panel(picture: Picture, tracker: Estimate | None, style: Style) -> str:
-    if tracker is None:
-        return "tracker: not running"
-    if tracker.box_xyxy is None:
-        return "tracker: absent"
-    _contour(picture, tracker.mask, style.tracker_rgb)
-    _rectangles(picture, tracker, style.tracker_rgb, style)
-    return ""
-
-
-def _draw_fused_panel(picture: Picture, step: Step, style: Style) -> str:
+def _draw_fused(picture: Picture, step: Step, style: Style) -> str:
     fused, decision = step.fused, step.decision
     frame = f"frame {step.frame.index}"
     if decision.source is None:
@@ -186,13 +169,7 @@ def _box(
 # --- label -------------------------------------------------------------------------------------------------
 
 
-def _opacity(layer: Image.Image) -> FloatArray:
-    return np.asarray(layer, np.float32)[..., None] / 255
-
-
-@lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+_font = lru_cache(maxsize=16)(ImageFont.load_default)
 
 
 @lru_cache(maxsize=64)
@@ -206,7 +183,8 @@ def _label_layers(text: str, size: int) -> tuple[FloatArray, FloatArray]:
     corner = (0, 0, size_wh[0] - 1, size_wh[1] - 1)
     ImageDraw.Draw(plate).rounded_rectangle(corner, size * 0.4, fill=150)
     ImageDraw.Draw(letters).text((pad_x, pad_y - top), text, fill=255, font=font)
-    return _opacity(plate), _opacity(letters)
+    plate_share, text_share = (np.asarray(layer, np.float32)[..., None] / 255 for layer in (plate, letters))
+    return plate_share, text_share
 
 
 def _label(picture: Picture, text: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..threads import prefetch
 from ..types import LangTrackError, Query, Step, check_box
 from ..video import VideoInfo, probe, read_frames
 from .recorder import Recorder, RunOptions
@@ -16,6 +17,9 @@ from .recorder import Recorder, RunOptions
 if TYPE_CHECKING:
     from ..pipeline import LangTracker
 
+
+AHEAD = 2
+"""Frames that the tracker may be ahead of the files: drawing and encoding are done on another core."""
 
 Rows = Generator[tuple[Step, ...] | str]
 """The steps of all targets frame by frame, and a sentence at the end when the video is damaged."""
@@ -128,7 +132,8 @@ def track_targets(
             entries = {**tracker.info, **(about or {}).get(out, {}), "unknown_words": list(unknown)}
             recorders.append(files.enter_context(Recorder(out, info, query, entries, options)))
         rows = rows or read_and_track(tracker, info.path, list(queries.values()), options.every)
-        for row in files.enter_context(closing(rows)):
+        files.enter_context(closing(rows))
+        for row in files.enter_context(closing(prefetch(rows, AHEAD))):
             if isinstance(row, str):
                 damage.append(row)
                 continue

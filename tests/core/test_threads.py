@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from langtrack_core.threads import BackgroundWorker, prefetch
+from langtrack_core.threads import prefetch
 
 
 @pytest.fixture(autouse=True)
@@ -57,61 +57,3 @@ def test_prefetch_hands_an_error_on_in_its_place(depth: int):
     assert [next(items), next(items)] == [1, 2]
     with pytest.raises(ValueError, match="third"):
         next(items)
-
-
-def test_behind_does_all_in_order_and_holds_few():
-    done: list[int] = []
-    gate = threading.Event()
-
-    def work(item: int) -> None:
-        gate.wait(10)
-        done.append(item)
-
-    behind = BackgroundWorker(work, 2)
-    behind.put(0)
-    behind.put(1)
-    waiting = threading.Thread(target=behind.put, args=(2,))
-    waiting.start()
-    waiting.join(0.05)
-    assert waiting.is_alive() and done == []  # two are held, the third waits
-    gate.set()
-    waiting.join(10)
-    behind.finish()
-    assert done == [0, 1, 2]
-
-
-def test_behind_hands_an_error_on_and_does_no_more():
-    done: list[int] = []
-
-    def work(item: int) -> None:
-        if item == 1:
-            raise OSError("full")
-        done.append(item)
-
-    behind = BackgroundWorker(work, 1)
-    with pytest.raises(OSError, match="full"):
-        for item in range(100):
-            behind.put(item)
-    with pytest.raises(OSError, match="full"):
-        behind.finish()
-    assert done == [0]
-
-
-def test_behind_drops_what_waits():
-    done: list[int] = []
-    begun, gate = threading.Event(), threading.Event()
-
-    def work(item: int) -> None:
-        begun.set()
-        gate.wait(10)
-        done.append(item)
-
-    behind = BackgroundWorker(work, 5)
-    for item in range(5):
-        behind.put(item)
-    begun.wait(10)
-    opener = threading.Timer(0.05, gate.set)
-    opener.start()
-    behind.drop()
-    opener.join(10)
-    assert done == [0]
