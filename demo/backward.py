@@ -18,8 +18,8 @@ from typing import NamedTuple
 import av
 
 from langtrack_core.types import Frame
-from langtrack_core.video.decoding import check_start, decoded, existing, opened
 from langtrack_core.video.pictures import RGB, Pictures, find_pictures
+from langtrack_core.video.reader import check_start, decoded, existing, opened
 from langtrack_core.video.to_rgb import RGBConverter
 
 MEMORY_BYTES = 200_000_000

@@ -1,28 +1,42 @@
-"""Look at a video, and decode it from its first frame to its last, whatever holds it."""
+"""Look at a video, and decode it from its first frame to its last, whatever holds it.
+
+Files are read by PyAV. Its demuxers are limited to real containers, so that an uploaded playlist or script
+cannot make it open other files or hosts.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
+import re
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from ..types import Frame
-from .decoding import (
-    check_start,
-    decoded,
-    duration_s,
-    existing,
-    frame_rate,
-    is_broadcast,
-    opened,
-    pieces_of,
-    video_streams,
-)
-from .pictures import find_pictures, log_damage
+import av
+from av.container.core import Flags as ContainerFlags
+from av.format import Flags as FormatFlags
+from av.stream import Disposition
+
+from ..types import Frame, LangTrackError
+from .pictures import FOLDER_FPS, check_size, find_pictures, is_picture, log_damage
 from .to_rgb import RGBConverter
+
+DEMUXERS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,nut,ivf,dv,rm,m4v,h264,hevc,mjpeg,"
+    "yuv4mpegpipe,"
+    "mp3,aac,wav,flac,aiff,ac3,amr"
+)
+"""FFmpeg's readers of containers that may open a file. Those of sound are there so that a message can say
+that a file holds sound only; those that open other files or hosts (playlists, scripts) are left out."""
+
+TITLES: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""How titles in other encodings than UTF-8, as old files have them, are read; PyAV 19 does so by itself."""
+
+JUMP_S = 10
+"""Seconds by which a clock that may jump has to be ahead of the expected time: FFmpeg's own threshold."""
 
 
 @dataclass(frozen=True)
@@ -132,3 +146,217 @@ def _video_frames(path: Path, start: int, on_damage: Callable[[str], None]) -> G
             if index >= start:
                 yield Frame(index, time_s, to_rgb(picture))
         check_start(path, start, count)
+
+
+# --- containers to decoded pictures, each with its time ----------------------------------------------------
+
+
+def existing(path: str | os.PathLike[str]) -> Path:
+    """
+    Raises:
+        LangTrackError: there is nothing at the path, or an empty file.
+    """
+    path = Path(path)
+    if not path.exists() and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", path.as_posix()):
+        raise LangTrackError(f"{path} is an address; download the video and give the file.")
+    if not path.exists():
+        raise LangTrackError(f"There is no file or folder {path}; check the path.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise LangTrackError(f"{path.name} is empty (0 bytes); copy or upload it again.")
+    return path
+
+
+def check_start(path: Path, start: int, count: int) -> None:
+    """
+    Raises:
+        LangTrackError: a video of ``count`` frames has no frame ``start``.
+    """
+    if start >= count:
+        frames = "1 frame" if count == 1 else f"{count} frames"
+        raise LangTrackError(
+            f"Start frame {start} is past the end: {path.name} has {frames}, counted from 0 to {count - 1}."
+        )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """The container and its picture stream, checked; closed on every path."""
+    try:
+        # An absolute path, since FFmpeg reads "name:rest" as a protocol.
+        container: av.container.InputContainer = av.open(
+            str(path.absolute()),
+            options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file"},
+            **TITLES,
+        )
+    except PermissionError as error:
+        raise LangTrackError(f"{path.name} may not be read; check its permissions.") from error
+    except (av.FFmpegError, OSError) as error:
+        raise LangTrackError(_why_unreadable(path)) from error
+    with container:
+        streams = video_streams(container)
+        if not streams and container.streams.audio:
+            raise LangTrackError(f"{path.name} holds sound but no pictures; a video is needed.")
+        if not streams:
+            raise LangTrackError(f"{path.name} holds no video.")
+        best = container.streams.best("video")  # by FFmpeg: the default one of several
+        stream = best if isinstance(best, av.VideoStream) and best in streams else streams[0]
+        if stream.codec_context is None:
+            raise LangTrackError(f"No decoder knows the format of {path.name}; export it as H.264.")
+        check_size(path, stream.codec_context.width, stream.codec_context.height)
+        stream.thread_type = "AUTO"
+        # FFmpeg's made-up time stamps may come out of order (AVI); _Clock does it better.
+        container.flags &= ~ContainerFlags.gen_pts.value  # type: ignore[operator]  # mistyped by PyAV
+        yield container, stream
+
+
+def video_streams(container: av.container.InputContainer) -> list[av.VideoStream]:
+    """All but the cover picture of a sound file, which counts as a video stream and is none."""
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic.value]
+
+
+def _why_unreadable(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(12)
+    if is_picture(path):
+        return f"{path} is damaged or not a picture; replace it or leave it out."
+    if head[4:8] == b"ftyp" or head[:4] in (b"RIFF", b"\x1aE\xdf\xa3"):  # MP4 or MOV; AVI; WebM or MKV
+        return f"{path.name} is damaged or cut short and cannot be opened; copy or export it again."
+    return f"{path.name} is not a video that can be read; MP4, MOV, WebM, MKV, AVI or GIF are."
+
+
+def decoded(
+    path: Path,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    on_damage: Callable[[str], None] = log_damage,
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """All pictures that decode, each with its time in seconds; what does not is reported at the end."""
+    broadcast = is_broadcast(container)
+    clock = _Clock(1 / frame_rate(stream), jumps=broadcast)
+    count = 0
+    damaged = encrypted = False
+    pieces = _Pieces(1 / frame_rate(stream))
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            break
+        except (av.FFmpegError, OSError):
+            damaged = True
+            break
+        pieces.add(packet)
+        encrypted |= any(data.data_type == "encryption_info" for data in packet.iter_sidedata())
+        try:
+            pictures = packet.decode()
+        except av.FFmpegError:
+            damaged |= count > 0 or not broadcast
+            continue
+        for picture in pictures:
+            damaged |= picture.is_corrupt and not broadcast
+            count += 1
+            yield clock(picture), picture
+    if count == 0 and encrypted:
+        raise LangTrackError(f"{path.name} is encrypted; a copy without protection is needed.")
+    if count == 0:
+        raise LangTrackError(f"{path.name} holds no picture that can be decoded; copy or export it again.")
+    end_s = clock.end_s
+    length_s = duration_s(container, stream) or 0.0
+    # A long last frame is no damage, so the claimed number of frames has its say.
+    short = length_s - end_s > max(0.5, 0.02 * length_s) and not 0 < stream.frames <= count
+    if short and not broadcast:
+        on_damage(f"{path.name} ends early: {count} frames could be read, {end_s:.1f} of {length_s:.1f} s.")
+    elif damaged or (pieces.corrupt_inside if broadcast else pieces.corrupt):
+        on_damage(f"{path.name} is damaged: {count} frames could be read, perhaps with faults.")
+
+
+def frame_rate(stream: av.VideoStream) -> Fraction:
+    """Frames a second, exact; the average where it varies, `FOLDER_FPS` where the file claims none."""
+    for rate in (stream.average_rate, stream.guessed_rate):
+        if rate and 0 < rate <= 1000:  # above, it is a clock and not a frame rate
+            return Fraction(rate.numerator, rate.denominator)  # from av 19 on, a class that is written "25/1"
+    return FOLDER_FPS
+
+
+def duration_s(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
+    """Length in seconds as the file claims it; None when it does not."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else None
+
+
+def is_broadcast(container: av.container.InputContainer) -> bool:
+    """Whether the clock may jump, and the file begin and end anywhere, since it claims no length: MPEG-TS,
+    MPEG-PS, Ogg."""
+    return bool(container.format.flags & FormatFlags.ts_discont.value)  # type: ignore[operator]
+
+
+def is_jump(gap_s: Fraction) -> bool:
+    """Whether a picture that comes so much later than expected says that the clock was set anew."""
+    return not -1 < gap_s < JUMP_S
+
+
+class _Pieces:
+    """The pieces of a recording, told by the clock of its packets; a joint costs up to two packets."""
+
+    def __init__(self, period: Fraction) -> None:
+        self._period = period
+        self._expected: Fraction | None = None
+        self.count = 0
+        self.joints: list[int] = []
+        self.corrupt: list[int] = []
+
+    def add(self, packet: av.Packet) -> None:
+        if packet.dts is not None and packet.time_base is not None:
+            time = packet.dts * packet.time_base
+            if self._expected is not None and is_jump(time - self._expected):
+                self.joints.append(self.count)
+            self._expected = time + self._period
+        if packet.is_corrupt:
+            self.corrupt.append(self.count)
+        self.count += packet.size > 0
+
+    @property
+    def corrupt_inside(self) -> bool:
+        """Whether a packet is corrupt that is neither the first nor at a joint."""
+        return any(all(abs(at - joint) > 2 for joint in (0, *self.joints)) for at in self.corrupt)
+
+
+def pieces_of(container: av.container.InputContainer, stream: av.VideoStream) -> _Pieces:
+    """The pieces of a whole recording, without decoding."""
+    pieces = _Pieces(1 / frame_rate(stream))
+    with suppress(av.FFmpegError, OSError):
+        for packet in container.demux(stream):
+            pieces.add(packet)
+    return pieces
+
+
+class _Clock:
+    """Seconds from the first frame, always rising. A frame without a usable time follows by one period.
+
+    Args:
+        jumps: the clock may be set anew; a jump counts as one period then.
+    """
+
+    def __init__(self, period: Fraction, *, jumps: bool) -> None:
+        self._period = period
+        self._jumps = jumps
+        self._origin: Fraction | None = None
+        self._next = Fraction(0)
+        self._last: Fraction | None = None
+
+    def __call__(self, picture: av.VideoFrame) -> float:
+        time = self._next
+        if picture.pts is not None and picture.time_base is not None:
+            stamp = picture.pts * picture.time_base
+            self.jumped = self._jumps and self._origin is not None and is_jump(stamp - self._origin - time)
+            if self._origin is None or self.jumped:
+                self._origin = stamp - time
+            if self._last is None or stamp - self._origin > self._last:
+                time = stamp - self._origin
+        self._last, self._next = time, time + self._period
+        return float(time)
+
+    @property
+    def end_s(self) -> float:
+        return float(self._next)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import av
 import numpy as np
@@ -24,8 +24,10 @@ from av.video.reformatter import (
 from ..files import hidden_sibling
 from ..types import LangTrackError
 from .pictures import RGB
-from .reader import VideoInfo
-from .sound import Sound
+from .reader import VideoInfo, opened
+
+COPIED = frozenset(("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"))
+"""FFmpeg's names of the kinds of sound that an MP4 may hold and that players know there."""
 
 RESERVED_BYTES = 64 * 1024
 """Bytes that are written before the first frame, so that a full disk is noticed before a run and not after
@@ -87,7 +89,7 @@ class VideoWriter:
         if self.fps <= 0:
             raise ValueError(f"fps must be above 0, got {fps}")
         self._source = source
-        self._sound: Sound | None = None
+        self._sound: _Sound | None = None
         self._options = {**self.options, **({} if crf is None else {"crf": str(crf)})}
         # fps = n/d frames a second: a time base of 1/(n k) makes every frame last d k ticks exactly.
         scale = -(-self._CLOCK_HZ // self.fps.numerator)
@@ -130,7 +132,7 @@ class VideoWriter:
             if self._stream is None:
                 self._stream = self._add_stream(padded.shape[1], padded.shape[0])
                 if self._source is not None and self.container == "mp4":
-                    self._sound = Sound(self._source.path, self._container, time_s or 0.0)
+                    self._sound = _Sound(self._source.path, self._container, time_s or 0.0)
             if (self._stream.height, self._stream.width) != padded.shape[:2]:
                 raise ValueError(f"all frames need the size of the first, got {width}x{height}")
             picture = self._reformatter.reformat(
@@ -241,3 +243,58 @@ def _reason(error: Exception) -> str:
     if code in (errno.ENOENT, errno.ENOTDIR):
         return "the folder does not exist"
     return (getattr(error, "strerror", None) or str(error)).lower()
+
+
+# --- sound -------------------------------------------------------------------------------------------------
+
+
+class _Sound:
+    """The default sound of a video from a time on, added to an MP4; nothing where it has none that fits.
+
+    Args:
+        source: the video, or anything else: then there is no sound.
+        target: the MP4, before its first packet.
+        start_s: what becomes 0, in seconds from the first picture of the source.
+    """
+
+    def __init__(self, source: Path, target: av.container.OutputContainer, start_s: float) -> None:
+        self._target = target
+        self._files = ExitStack()
+        self._packets: Iterator[tuple[float, av.Packet]] = iter(())
+        self._waiting: tuple[float, av.Packet] | None = None
+        try:
+            container, video = self._files.enter_context(opened(source))
+            audio = container.streams.best("audio")
+            context = None if audio is None else audio.codec_context  # which unknown kinds lack
+            if context is not None and context.codec.canonical_name in COPIED:
+                self._packets = self._read(container, video, audio, start_s)
+                self._waiting = next(self._packets, None)
+        except (LangTrackError, av.FFmpegError, OSError, ValueError):
+            self.close()
+
+    def _read(
+        self, container: av.container.InputContainer, video: av.VideoStream, audio: Any, start_s: float
+    ) -> Iterator[tuple[float, av.Packet]]:
+        stream = self._target.add_stream_from_template(audio)
+        begin_s = (video.start_time or 0) * (video.time_base or 0) + Fraction(start_s)
+        origin = round(begin_s / audio.time_base)
+        last = -1
+        for packet in container.demux(audio):
+            if packet.pts is None or packet.dts is None or packet.dts - origin <= last or packet.pts < origin:
+                continue
+            packet.pts, packet.dts, last = packet.pts - origin, packet.dts - origin, packet.dts - origin
+            packet.stream = stream
+            yield float(packet.pts * audio.time_base), packet
+
+    def write(self, until_s: float) -> None:
+        """Add what is heard up to a time of the target; sound that is damaged ends there."""
+        try:
+            while self._waiting is not None and self._waiting[0] < until_s:
+                self._target.mux(self._waiting[1])
+                self._waiting = next(self._packets, None)
+        except (av.error.InvalidDataError, av.error.ArgumentError, ValueError):
+            self._waiting = None
+
+    def close(self) -> None:
+        self._waiting = None
+        self._files.close()

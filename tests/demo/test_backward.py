@@ -18,7 +18,7 @@ from PIL import Image
 from demo import backward
 from demo.backward import read_backward
 from langtrack_core.types import LangTrackError
-from langtrack_core.video import decoding, read_frames
+from langtrack_core.video import read_frames, reader
 
 FRAME_BYTES = 160 * 120 * 3
 
@@ -121,7 +121,7 @@ def test_when_a_seek_misleads_the_file_is_decoded_from_its_beginning(
 
     @contextmanager
     def misleading(path: Path) -> Iterator[tuple[Any, Any]]:
-        with decoding.opened(path) as (container, stream):
+        with reader.opened(path) as (container, stream):
             yield Misleading(container), stream
 
     monkeypatch.setattr(backward, "opened", misleading)
@@ -137,7 +137,7 @@ def test_decoding_is_by_stretches_and_closes_its_files(
     @contextmanager
     def counted(path: Path) -> Iterator[tuple[Any, Any]]:
         passes.append(path)
-        with decoding.opened(path) as opened:
+        with reader.opened(path) as opened:
             yield opened
 
     monkeypatch.setattr(backward, "opened", counted)

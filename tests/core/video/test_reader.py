@@ -17,7 +17,7 @@ from clips import NTSC, count_frames, encode, flat, numbered, open_files, quarte
 from PIL import Image
 
 from langtrack_core.video import probe, read_frames
-from langtrack_core.video.decoding import frame_rate
+from langtrack_core.video.reader import frame_rate
 
 # --- what a file says, and when ----------------------------------------------------------------------------
 
