@@ -17,9 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
 from langtrack_core.files import write_text
-from langtrack_core.run.format import Run, read_run
 from langtrack_core.types import LangTrackError
 from langtrack_core.video.pictures import is_picture
+from langtrack_lab.runs import Run, read_run
 
 from .episodes import episodes
 from .reviews import Verdicts

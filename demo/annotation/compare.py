@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from langtrack_core.dmn.place_words import PLACE_PHRASES, Place
 from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.masks import BoolMask, binarise, enclosing_box, encode_rle, prob_to_u8
 from langtrack_core.types import Estimate, Frame, LangTrackError
 from langtrack_lab.metrics.masks import mask_iou
+from langtrack_lab.place_words import PLACE_PHRASES, Place
 from langtrack_lab.runs import Run
 
 Branch = Literal["language", "tracker", "fused"]

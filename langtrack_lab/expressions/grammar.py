@@ -12,9 +12,8 @@ from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from langtrack_core.dmn.place_words import PLACE_ADJECTIVES, PLACE_PHRASES, Place
-
 from ..colours import COLOURS
+from ..place_words import PLACE_ADJECTIVES, PLACE_PHRASES, Place
 
 T = TypeVar("T")
 Size = Literal["big", "small"]

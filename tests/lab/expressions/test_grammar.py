@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from langtrack_core.dmn.place_words import PLACE_ADJECTIVES, PLACE_PHRASES
 from langtrack_lab.expressions.grammar import PLACES_AS_DEPTH, ObjectDescription, Phrase, refer, sentence
+from langtrack_lab.place_words import PLACE_ADJECTIVES, PLACE_PHRASES
 from langtrack_lab.training.words import PLACE_LOGITS
 
 
