@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -154,10 +153,16 @@ class OnlineClassifier:
 
 
 def averaged(feature: Tensor) -> _Array:
-    """``(C, 16, 16)`` means of 2x2 cells, scaled to unit power."""
-    pooled = F.avg_pool2d(feature.float(), 2)[0]
-    pooled = pooled / pooled.square().sum(0).mean().sqrt().clamp(min=1e-6)
-    return np.ascontiguousarray(pooled.cpu().numpy())
+    """``(C, 16, 16)`` means of 2x2 cells, scaled to unit power.
+
+    In NumPy: PyTorch's threads would wait for each other beside the language branch, for many times as long.
+    """
+    cells: _Array = feature[0].float().cpu().numpy()
+    height, width = (size // 2 * 2 for size in cells.shape[1:])
+    rows = cells[:, 0:height:2] + cells[:, 1:height:2]
+    pooled = (rows[:, :, 0:width:2] + rows[:, :, 1:width:2]) * np.float32(0.25)
+    power = float(np.square(pooled).sum(0).mean())
+    return pooled / np.float32(max(power**0.5, 1e-6))
 
 
 def _gaussian_label(centre_xy: FloatArray, side: float, size_hw: tuple[int, ...]) -> _Array:

@@ -307,7 +307,8 @@ class SiamMaskTracker:
         picture = crop(frame.rgb, before.centre_xy, side, SEARCH_SIZE, learnt.padding)
         with torch.inference_mode():
             response = self.network.search(learnt.template, self._to_input(picture))
-            scores = response.cls[0].reshape(2, -1).softmax(0)[1].double().cpu().numpy()
+            background, foreground = response.cls[0].reshape(2, -1).double().cpu().numpy()
+            scores = 1 / (1 + np.exp(background - foreground))
             boxes = decode(response.loc[0].double().cpu().numpy())
             combined, familiar = scores, None
             if learnt.classifier is not None:
