@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _serve(flags: argparse.Namespace, root: Path) -> int:
-    from demo.hosting import check_address, check_mcp, prepare_threads
+    from demo.hosting import check_address, check_mcp, describe_mcp_files, prepare_threads
     from demo.layout import build_app, launch_options
     from demo.settings import Settings
     from langtrack_core import LangTracker, LangTrackError
@@ -57,6 +57,7 @@ def _serve(flags: argparse.Namespace, root: Path) -> int:
         raise LangTrackError(f"--clips {flags.clips} is not a folder.")
     if flags.mcp:
         check_mcp()
+        describe_mcp_files()
     prepare_threads(settings.threads)
     tracker = LangTracker.from_pretrained(flags.weights, device=flags.device)
     page, service = build_app(tracker, settings, root, EXAMPLES, flags.clips)

@@ -115,8 +115,9 @@ class Api:
 
         Returns:
             ``stage``: "waiting", "opening", "following", "writing", "stopping", "done", "cancelled" or
-            "failed"; ``position`` in the queue; ``frames`` done and ``total`` (null when the file does not
-            say); ``fps``; ``left_s`` or null; ``error`` and ``warning``: a sentence or null.
+            "failed"; ``position`` in the queue; ``wait_s`` until it starts or null; ``frames`` done and
+            ``total`` (null when the file does not say); ``fps``; ``left_s`` or null; ``error`` and
+            ``warning``: a sentence or null.
         """
         progress = self.service.progress(self._session(run))
         return {key: value for key, value in progress.items() if key not in ("kind", "title")}

@@ -126,3 +126,31 @@ def check_mcp() -> None:
         raise LangTrackError(
             "The MCP server needs a package that is not installed; run: pip install “gradio[mcp]”."
         )
+
+
+FILE_FORMAT = "the file itself as a data: address, data:video/mp4;base64,…; web addresses are not fetched"
+"""What an MCP tool says of a file that it takes."""
+
+
+def describe_mcp_files() -> None:
+    """Have the MCP server ask for files as they are taken here: Gradio's own text asks for an address."""
+    from gradio.mcp import GradioMCPServer
+
+    simplify = GradioMCPServer.simplify_filedata_schema
+
+    def simplified(server: Any, schema: dict[str, Any]) -> tuple[dict[str, Any], list[list[str | int]]]:
+        simple, places = simplify(server, schema)
+        return with_file_format(simple), places
+
+    GradioMCPServer.simplify_filedata_schema = simplified  # type: ignore[method-assign, assignment]
+
+
+def with_file_format(schema: Any) -> Any:
+    """A schema whose file inputs have `FILE_FORMAT`."""
+    if isinstance(schema, list):
+        return [with_file_format(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    is_file = str(schema.get("format")).startswith("Gradio File Input")
+    changed = {key: with_file_format(value) for key, value in schema.items()}
+    return {**changed, "format": FILE_FORMAT} if is_file else changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,6 +25,7 @@ class JobQueue:
         self._pool = ThreadPoolExecutor(places, thread_name_prefix="langtrack-job")
         self._lock = threading.Lock()
         self._jobs: list[Job] = []
+        self._fps: float | None = None  # of the newest job whose rate is known
 
     def submit(self, job: Job) -> None:
         """Add a job, which starts by itself when its turn comes, unless it is cancelled before.
@@ -47,6 +49,31 @@ class JobQueue:
             jobs = [other for other in self._jobs if not other.over]
         return max(0, jobs.index(job) + 1 - self._places) if job in jobs else 0
 
+    def wait_s(self, job: Job) -> float | None:
+        """Seconds until a waiting job starts, at the present rate; None when that cannot be told."""
+        with self._lock:
+            jobs = [other for other in self._jobs if not other.over]
+        place = jobs.index(job) if job in jobs else 0
+        if place < self._places:
+            return None
+        self._fps = next((other.progress.fps for other in jobs if other.progress.fps), self._fps)
+        durations = [_left_s(other, self._fps) for other in jobs[:place]]
+        known = [duration for duration in durations if duration is not None]
+        if len(known) < len(durations):
+            return None
+        ends = sorted(known[: self._places])  # of the jobs that compute, by place
+        for duration in known[self._places :]:
+            heapq.heapreplace(ends, ends[0] + duration)
+        return ends[0]
+
     def close(self) -> None:
         """Wait until nothing computes; jobs that still wait never start."""
         self._pool.shutdown(cancel_futures=True)
+
+
+def _left_s(job: Job, fps: float | None) -> float | None:
+    """Seconds that a job still needs, at its own rate or at another job's."""
+    progress = job.progress
+    if progress.left_s is not None:
+        return progress.left_s
+    return max(progress.total - progress.frames, 0) / fps if progress.total and fps else None

@@ -84,6 +84,21 @@ def _refuse_addresses(video: gr.Video) -> None:
     video.async_move_resource_to_block_cache = move_upload  # type: ignore[method-assign, assignment]
 
 
+API_EXAMPLES: dict[str, Any] = {
+    "video": {"path": "clip.mp4", "orig_name": "clip.mp4", "meta": {"_type": "gradio.FileData"}},
+    "text": "the red car",
+    "box": "",
+    "run": "the id that submit gave",
+}
+"""Values in the snippets of *Use via API*. Gradio's own ones are refused here: the address of a video, and
+"Hello!!" for a box."""
+
+
+def _show_in_snippets(component: Any, name: str) -> None:
+    """Replaced on the instance, for the reason that `_refuse_addresses` has."""
+    component.example_payload = lambda: API_EXAMPLES[name]
+
+
 class FormParts(NamedTuple):
     """The components of the left column."""
 
@@ -239,8 +254,9 @@ def _connect_page(
         stage.work(tools.work, None, view, **quick),
         stage.clip(tools.clip, None, view, trigger_mode="multiple", **quick),  # who goes on fast is heard
         page.load(events.on_load, token, [*form_fields, *view], js=TOKEN_JS, **quick),
-        form.open_saved.upload(tools.open_saved, form.open_saved, view, **quick),
     ]
+    opened = form.open_saved.upload(tools.open_saved, form.open_saved, view, **quick)
+    starts.append(opened)
     if form.examples is not None:
         example = form.examples.click(events.fill_example, None, form_fields, **quick)
         starts.append(example.success(events.begin, form.request, view, **quick))
@@ -249,6 +265,8 @@ def _connect_page(
             events.watch, None, view, trigger_mode="multiple", concurrency_limit=None, **private
         )
         watch.failure(events.failed, None, view, **quick)
+        if start is opened:
+            watch.success(events.fill_opened, None, form_fields, **quick)
     stage.act(tools.act, None, stage, trigger_mode="multiple", **quick)
     stage.look(
         tools.look, None, stage, trigger_mode="multiple", concurrency_limit=settings.concurrency, **private
@@ -263,6 +281,8 @@ def _connect_api(form: FormParts, api: Api) -> None:
     archive = gr.File(label="Files of the run, ZIP", visible=False)
     run_id = gr.Textbox(label="Run", visible=False)
     call = gr.Button(visible=False)
+    for name, component in (("video", form.video), ("text", form.text), ("box", form.box), ("run", run_id)):
+        _show_in_snippets(component, name)
     for endpoint, inputs, outputs in (
         (api.track, form.request, [report, archive]),
         (api.submit, form.request, report),

@@ -165,15 +165,17 @@ class PageEvents:
             return (*Form(), *self.started_view(session, self.service.open_clips_folder(session)))
         if session is None:
             return (*Form(), *View())
-        form, workspace, job = Form(), session.workspace, session.job
-        if workspace is not None and workspace.video is not None:
-            texts = [target["expression"] for target in workspace.state()["targets"]]
-            text = next((text for text in reversed(texts) if text), getattr(job, "title", "").strip("“”"))
-            form = Form(video=str(workspace.video), text=text)
+        form, job = _form_of(session), session.job
         if job is None:
             return (*form, *View())
         view = self.finished_view(session, job) if job.over else self.started_view(session, job)
         return (*form, *view)
+
+    def fill_opened(self, request: gr.Request) -> Form:
+        """Fill the form with the clip and the words of a saved run that was opened."""
+        session = self._session(request)
+        opened = session.job is not None and session.job.kind == "open" and session.job.outcome == "done"
+        return _form_of(session)._replace(box="", start=0) if opened else Form()
 
     def failed(self, request: gr.Request) -> View:
         """Free a page whose event has failed: it must not stay in its waiting state."""
@@ -231,6 +233,17 @@ class PageEvents:
 
     def _session(self, request: gr.Request) -> Session:
         return self.service.sessions.get(request.session_hash)
+
+
+def _form_of(session: Session) -> Form:
+    """The form with the video that the session works on, and the newest words."""
+    workspace = session.workspace
+    if workspace is None or workspace.video is None:
+        return Form()
+    texts = [target["expression"] for target in workspace.state()["targets"]]
+    title = session.job.title.strip("“”") if isinstance(session.job, TrackJob) else ""
+    text = next((text for text in reversed(texts) if text), title)
+    return Form(video=str(workspace.video), text=text)
 
 
 def notice(kind: str, *sentences: str, outcome: str | None = None) -> str:

@@ -267,18 +267,20 @@ class Service:
 
         Returns:
             ``stage``: "idle", "waiting", "opening", "following", "writing", "stopping", "done", "cancelled"
-            or "failed"; ``kind``, ``title``; ``position`` in the queue, 0 when it computes; ``frames``,
+            or "failed"; ``kind``, ``title``; ``position`` in the queue, 0 when it computes; ``wait_s`` until
+            it starts, None when that is not known; ``frames``,
             ``total``, ``fps``, ``left_s``; ``error``, ``warning``; and, if asked for, ``picture`` (JPEG).
         """
         job = session.job
         if job is None:
             return {"stage": "idle"}
-        now = job.progress
+        now, wait_s = job.progress, self.queue.wait_s(job)
         progress: dict[str, Any] = {
             "stage": job.outcome or now.stage,
             "kind": job.kind,
             "title": job.title,
             "position": self.queue.position(job),
+            "wait_s": None if wait_s is None else round(wait_s),
             "frames": now.frames,
             "total": now.total,
             "fps": round(now.fps, 2),

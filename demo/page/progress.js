@@ -2,16 +2,17 @@
 import { duration, framesText } from "./dom.js";
 import { paintLive } from "./paint.js";
 
-export function showProgress({ find, page, root, panels }, { stage, kind, frames, total, position, fps, left_s, picture }) {
+export function showProgress({ find, page, root, panels }, { stage, kind, frames, total, position, wait_s, fps, left_s, picture }) {
   const bar = find(".lt-bar");
   if (total) bar.value = Math.min(1, frames / total);
   else bar.removeAttribute("value");
   const what = stage === "following" ? page.kinds[kind] : page.stages[stage];
-  const ahead = position > 1 ? ": " + (position - 1) + " ahead of you" : "";
+  const ahead = position ? ": number " + position + " in the line" : "";
   const count = frames ? ", " + (total ? frames + " of " + framesText(total) : framesText(frames)) : "…";
   find(".lt-stage").textContent = what + (stage === "waiting" ? ahead + "…" : count);
   const figures = [];
   if (fps) figures.push(fps.toFixed(1) + " frames a second");
+  if (wait_s !== null && wait_s !== undefined) figures.push("begins in about " + duration(wait_s));
   if (left_s !== null && left_s !== undefined) figures.push("about " + duration(left_s) + " left");
   find(".lt-figures").textContent = figures.join(" · ");
   if (!picture) return;

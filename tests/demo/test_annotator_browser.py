@@ -66,6 +66,8 @@ def test_an_error_after_a_saved_run_stays(page: Page, tmp_path: Path) -> None:
     caught.value.save_as(tmp_path / "saved.zip")
     page.locator("#ask > input[accept='.zip']").set_input_files(tmp_path / "saved.zip")
     expect(page.locator("#notice")).to_contain_text("The saved run is open", timeout=30_000)
+    expect(page.locator(TEXT)).to_have_value("the red car", timeout=10_000)
+    expect(page.locator("#about")).to_contain_text(f"{FRAMES} frames")
     expect(page.locator(DONE)).to_be_visible()
     page.locator(TEXT).fill(" ")
     page.locator("#run").click()

@@ -150,3 +150,12 @@ def test_paths_and_addresses_in_a_raw_call_are_refused(server: Server, tmp_path:
 def test_the_server_hands_out_no_file_of_its_own(server: Server) -> None:
     for path in (__file__, "app.py", f"{server.root}/../api", f"{server.root}"):
         assert httpx.get(f"{server.url}gradio_api/file={path}").status_code in (403, 404)
+
+
+def test_the_snippets_of_the_api_page_are_not_what_the_server_refuses(server: Server) -> None:
+    calls = httpx.get(f"{server.url}gradio_api/info", timeout=20).json()["named_endpoints"]
+    for name in ("/track", "/submit"):
+        values = {p["parameter_name"]: p["example_input"] for p in calls[name]["parameters"]}
+        assert values["video"]["path"] == "clip.mp4" and "http" not in str(values["video"])
+        assert (values["text"], values["box"], values["start"], values["every"]) == ("the red car", "", 0, 1)
+    assert calls["/progress"]["parameters"][0]["example_input"] == "the id that submit gave"

@@ -13,7 +13,15 @@ from app_helpers import PacedTracker, counting_clip, paced_tracker
 from fake_branches import oracle_tracker
 
 import demo.hosting
-from demo.hosting import check_mcp, device, frames_per_loan, on_gpu, on_zero_gpu, seconds_for
+from demo.hosting import (
+    check_mcp,
+    device,
+    frames_per_loan,
+    on_gpu,
+    on_zero_gpu,
+    seconds_for,
+    with_file_format,
+)
 from demo.track_job import row_source
 from demo.track_request import TrackRequest
 from langtrack_core.types import LangTrackError, Query
@@ -115,3 +123,12 @@ def test_a_missing_mcp_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo.hosting.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(LangTrackError, match="gradio"):
         check_mcp()
+
+
+def test_an_mcp_tool_asks_for_files_as_they_are_taken() -> None:
+    schema = {
+        "properties": {"video": {"type": "string", "format": "Gradio File Input - a http or https url"}}
+    }
+    changed = with_file_format({"tools": [schema], "every": 1})
+    (tool,) = changed["tools"]
+    assert "data:video/mp4;base64" in tool["properties"]["video"]["format"] and changed["every"] == 1

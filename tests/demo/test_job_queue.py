@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from app_helpers import SETTINGS
 
-from demo.job import Job, JobAborted
+from demo.job import Job, JobAborted, Progress
 from demo.job_queue import JobQueue
 from langtrack_core.types import LangTrackError
 
@@ -102,3 +102,21 @@ def test_what_a_job_raises_is_one_sentence_and_its_files_go(
         queue.submit(job)
         assert job.wait(20) and job.error == sentence and job.outcome == outcome
         assert not job.folder.exists()
+
+
+def test_a_waiting_job_knows_when_it_begins(new_job: Callable[[], HeldJob]) -> None:
+    queue = JobQueue(2, 4)
+    jobs = [new_job() for _ in range(5)]
+    for job, total in zip(jobs, (100, 60, 50, None, 20), strict=True):
+        queue.submit(job)
+        job.progress = Progress("waiting", 0, total)
+    assert all(job.computing.wait(20) for job in jobs[:2])
+    assert queue.wait_s(jobs[2]) is None  # no rate is known yet
+    jobs[0].progress = Progress("following", 40, 100, 10.0)
+    jobs[1].progress = Progress("following", 20, 60, 10.0)
+    assert [queue.wait_s(job) for job in jobs] == [None, None, 4.0, 6.0, None]  # the fourth has no length
+    jobs[3].cancel(keep=False)
+    assert queue.wait_s(jobs[4]) == 6.0
+    for job in jobs:
+        job.cancel(keep=False)
+    queue.close()
