@@ -87,17 +87,17 @@ def build_tracker(
     from ..siammask.lite import LiteNetwork
     from ..siammask.paper import PaperNetwork, published_name
     from ..siammask.tracker import CONFIGS, SiamMaskTracker, uncalibrated
-    from .openvino_backend import CompiledLiteNetwork, on_backend
+    from .openvino_backend import CompiledSiamMask, on_backend
 
     files, checkpoint = check(entry), entry.read()
     network: SiamMask
     if entry.network == "siammask":
-        network, make = PaperNetwork(), None
+        network = PaperNetwork()
         checkpoint.fill(network, published_name)
     else:
         network = checkpoint.make(LiteNetwork)
         checkpoint.fill(network)
-        make = partial(CompiledLiteNetwork, network, files.values(), precision)
+    make = partial(CompiledSiamMask, network, files.values(), precision)
     network.eval().to(device)
     running = on_backend(backend, device, network, make)
     config = CONFIGS[entry.all_settings["tracker"]]

@@ -1,4 +1,4 @@
-"""The lite networks on a CPU, in OpenVINO: the same calls as in PyTorch, several times faster."""
+"""The networks on a CPU, in OpenVINO: the same calls as in PyTorch, several times faster."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ class CompiledLiteDMN:
             return call
 
 
-class CompiledLiteNetwork:
-    """`siammask.lite.LiteNetwork` for `SiamMaskTracker`, one crop at a time.
+class CompiledSiamMask:
+    """`siammask.network.SiamMask`, either of the two, for `SiamMaskTracker`, one crop at a time.
 
     Args:
         hashes: the sha256 of the files that the weights are from.
@@ -117,11 +117,15 @@ class CompiledLiteNetwork:
         compiler = Compiler(network, hashes, precision)
         self.backend = compiler.backend
 
+        def crop(side: int) -> Tensor:
+            levels = (smooth_noise(side, side)[0].permute(1, 2, 0) * 127 + 128).clamp(0, 255)
+            return network.preprocess(levels.byte().numpy())
+
         def to_template() -> tuple[Any, ...]:
-            return (smooth_noise(TEMPLATE_SIZE, TEMPLATE_SIZE),)
+            return (crop(TEMPLATE_SIZE),)
 
         def to_search() -> tuple[Any, ...]:
-            return network.template(*to_template()), smooth_noise(SEARCH_SIZE, SEARCH_SIZE)
+            return network.template(*to_template()), crop(SEARCH_SIZE)
 
         def to_refine() -> tuple[Any, ...]:
             return network.refinement_inputs(network.search(*to_search()), torch.tensor([[0, 12, 12]]))
@@ -184,7 +188,7 @@ def on_backend(backend: str, device: str, network: Any, make: Callable[[], Any] 
     if backend == "openvino" and not on_cpu:
         raise LangTrackError(f"OpenVINO runs on the CPU, not on {device!r}; use --backend torch or auto.")
     if backend == "openvino" and make is None:
-        raise LangTrackError("OpenVINO runs the lite networks only; use --backend torch or auto.")
+        raise LangTrackError("OpenVINO does not run the published DMN; use --backend torch or auto.")
     if backend == "torch" or not on_cpu or make is None:
         return OnBackend(network, in_torch)
     try:

@@ -41,8 +41,8 @@ from .registry import home
 _log = logging.getLogger(__name__)
 
 SAVED_MODELS = 12
-"""Models that stay on disk, the last used ones; one takes at most 50 MB. The tracker has three, the language
-branch one for each picture shape and length of expression that came up."""
+"""Models that stay on disk, the last used ones; a lite one takes 50 MB at most. The tracker has three, the
+language branch one for each picture shape and length of expression that came up."""
 
 PRECISIONS = {"float32": ("f32", "FP32", 1e-3), "bfloat16": ("bf16", "BF16", 0.1)}
 """The precisions: OpenVINO's names of the setting and of the processor's ability, and how far a call may be

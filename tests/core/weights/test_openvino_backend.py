@@ -17,10 +17,17 @@ import torch
 from langtrack_core.dmn.lite import LiteConfig, LiteDMN
 from langtrack_core.geometry import box_iou, xywh_to_xyxy
 from langtrack_core.pipeline import LangTracker
+from langtrack_core.siammask.paper import PaperNetwork
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_frames
 from langtrack_core.weights import openvino_backend, openvino_compiler
-from langtrack_core.weights.openvino_backend import WORD_COUNTS, CompiledLiteDMN, on_backend, smooth_noise
+from langtrack_core.weights.openvino_backend import (
+    WORD_COUNTS,
+    CompiledLiteDMN,
+    CompiledSiamMask,
+    on_backend,
+    smooth_noise,
+)
 from langtrack_core.weights.openvino_compiler import CannotCompile, Compiler
 from langtrack_lab.metrics.masks import mask_iou
 
@@ -101,6 +108,20 @@ def test_the_tracker_is_the_same(reference, ours):
             assert abs(expected.confidence - found.confidence) <= LARGEST_SCORE
             assert box_iou(expected.box_xyxy, found.box_xyxy) >= 0.9
     assert min(ious) >= LEAST_IOU and np.mean(ious) >= MEAN_IOU
+
+
+def test_the_published_siammask_is_the_same(home: Path):
+    torch.manual_seed(0)
+    network = PaperNetwork().eval()
+    compiled = CompiledSiamMask(network, ["of the published form"], "float32")
+    assert compiled.backend["precision"] == "float32" and "note" not in compiled.backend
+    crops = [network.preprocess(np.full((side, side, 3), 90, np.uint8)) for side in (127, 255)]
+    cells = torch.tensor([[0, 12, 7]])
+    with torch.inference_mode():
+        expected, found = (
+            one.refine(one.search(one.template(crops[0]), crops[1]), cells) for one in (network, compiled)
+        )
+    assert torch.allclose(expected, found, atol=1e-3 * float(expected.abs().max()))
 
 
 def test_threads_share_what_is_compiled(ours):
