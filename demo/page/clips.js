@@ -1,7 +1,7 @@
 // Many clips in a row: the list, the verdict on each, and going from one to the next.
 import { make, save } from "./dom.js";
 
-const KEYS = { 1: "right", 2: "partly", 3: "wrong", 4: "absent", 5: "unclear", 0: null };
+const KEYS = { 1: "right", 2: "partly", 3: "wrong", 4: "absent", 5: "unclear", 6: null };
 const MARKS = { right: "✓", partly: "~", wrong: "✗", absent: "∅", unclear: "?" };
 
 export function clipsTool(player, server) {
@@ -33,7 +33,7 @@ export function clipsTool(player, server) {
   const fits = (clip) => ({ all: true, open: !clip.verdict, disagreeing: clip.disagreements > 0, lost: clip.frames_lost > 0 })[filter.value];
 
   function lineOf(clip, index) {
-    const about = [clip.disagreements ? clip.disagreements + " to look at" : "", clip.frames_lost ? "lost on " + clip.frames_lost : ""].filter(Boolean).join(", ");
+    const about = [clip.disagreements ? clip.disagreements + (clip.disagreements === 1 ? " disagreement" : " disagreements") : "", clip.frames_lost ? "lost on " + clip.frames_lost : ""].filter(Boolean).join(", ");
     const line = make("button", "", { type: "button", title: clip.name, "aria-current": index === list.now, "data-verdict-of-clip": clip.verdict || "" });
     line.append(make("b", MARKS[clip.verdict] || "·"), make("span", clip.name + (clip.expression ? " · “" + clip.expression + "”" : "")), make("i", about));
     line.addEventListener("click", () => !notOn() && open({ index }));

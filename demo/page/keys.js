@@ -18,7 +18,7 @@ const KEY_TEXTS = [
   [["D"], "next disagreement"],
   [["J", "K"], "next and previous clip of a list"],
   [["1", "2", "3"], "clip right, partly, wrong"],
-  [["4", "5", "0"], "clip absent, unclear, no verdict"],
+  [["4", "5", "6"], "clip absent, unclear, no verdict"],
   [["Esc"], "stop drawing a box"],
   [["?"], "these keys"],
 ];
