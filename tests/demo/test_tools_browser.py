@@ -367,7 +367,7 @@ def test_a_reload_finds_the_run_and_cancel_keeps_what_is_done(page: Page) -> Non
     page.reload()
     finished(page)
     expect(page.locator(".lt-chip:not(.lt-remove)")).to_have_count(2)
-    page.locator("#text textarea, #text input").fill("the slow slow red car")
+    page.locator("#text textarea, #text input").fill("the slow slow slow slow red car")
     page.locator("#run").click()
     expect(page.locator(".lt-stage")).to_contain_text(re.compile(r"\b2\d? of"), timeout=20_000)
     page.reload()
