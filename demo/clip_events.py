@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from langtrack_core.files import plain_name, write_text
 from langtrack_core.types import LangTrackError
+from langtrack_lab.files import plain_name, write_text
 
 from . import player
 from .annotation.checks import whole_number

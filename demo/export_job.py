@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from langtrack_core.files import plain_name
 from langtrack_core.run.recorder import Recorder, RunOptions
 from langtrack_core.run.render import Style
 from langtrack_core.types import LangTrackError, Query
 from langtrack_core.video import read_frames
 from langtrack_lab.exports import FORMATS, Clip, Track, export
+from langtrack_lab.files import plain_name
 from langtrack_lab.runs import Run
 
 from .annotation.redecide import corners_of, steps_from_run

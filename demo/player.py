@@ -26,8 +26,8 @@ from typing import Any
 
 import gradio as gr
 
-from langtrack_core.files import plain_name
 from langtrack_lab.exports import FORMATS
+from langtrack_lab.files import plain_name
 
 from .page_data import PAGE, page_data
 from .player_video import CHUNK

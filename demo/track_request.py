@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from langtrack_core.files import plain_name
 from langtrack_core.geometry import FloatArray
 from langtrack_core.types import LangTrackError, Query, check_box
 from langtrack_core.video import VideoInfo, probe
+from langtrack_lab.files import plain_name
 
 from .annotation.checks import whole_number
 from .settings import Settings

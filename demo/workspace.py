@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from langtrack_core.files import plain_name
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import VideoInfo
+from langtrack_lab.files import plain_name
 
 from .annotation.anchors import owners
 from .annotation.episodes import differ

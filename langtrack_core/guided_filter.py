@@ -70,18 +70,13 @@ def _fit(colour: NDArray[np.float32], prob: NDArray[np.float32], side: int) -> N
     def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
 
-    r, g, b = (np.ascontiguousarray(colour[..., channel]) for channel in range(3))
-    mean_r, mean_g, mean_b, mean_p = (mean(plane) for plane in (r, g, b, prob))
+    values = [*(np.ascontiguousarray(colour[..., channel]) for channel in range(3)), prob]
+    mean_r, mean_g, mean_b, mean_p = means = [mean(plane) for plane in values]
     # Covariances of the colours, a symmetric matrix: six of nine; and with the probability.
-    rr = mean(r * r) - mean_r * mean_r + np.float32(SMOOTHNESS)
-    gg = mean(g * g) - mean_g * mean_g + np.float32(SMOOTHNESS)
-    bb = mean(b * b) - mean_b * mean_b + np.float32(SMOOTHNESS)
-    rg = mean(r * g) - mean_r * mean_g
-    rb = mean(r * b) - mean_r * mean_b
-    gb = mean(g * b) - mean_g * mean_b
-    rp = mean(r * prob) - mean_r * mean_p
-    gp = mean(g * prob) - mean_g * mean_p
-    bp = mean(b * prob) - mean_b * mean_p
+    rr, rg, rb, rp, gg, gb, gp, bb, bp = (
+        mean(values[i] * values[j]) - means[i] * means[j] for i in range(3) for j in range(i, 4)
+    )
+    rr, gg, bb = (variance + np.float32(SMOOTHNESS) for variance in (rr, gg, bb))
     # The inverse of the matrix by cofactors.
     c_rr, c_rg, c_rb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
     c_gg, c_gb, c_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from itertools import dropwhile
 from typing import Any
 
@@ -159,18 +159,16 @@ class LangTracker:
         return prefetch(segmented(), self.prefetch)
 
 
+@dataclass
 class _Target:
     """What is followed in one run, and what a frame hands to the next."""
 
-    def __init__(
-        self, query: Query, encoded: EncodedText | None, tracker: SiamMaskTracker, fusion: FusionConfig
-    ) -> None:
-        self.query = query
-        self.encoded = encoded
-        self.tracker = tracker
-        self.fusion = fusion
-        self.state = FusionState()
-        self.started = False
+    query: Query
+    encoded: EncodedText | None
+    tracker: SiamMaskTracker
+    fusion: FusionConfig
+    state: FusionState = field(default_factory=FusionState)
+    started: bool = False
 
     def step(self, frame: Frame, language: Estimate | None) -> Step:
         """Update the tracker, decide, and start the tracker anew where the decision says so."""

@@ -25,7 +25,6 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from langtrack_core.dmn.segmenter import DMNSegmenter
-from langtrack_core.files import write_text
 from langtrack_core.fusion import Calibration
 from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.masks import binarise, enclosing_box, prob_to_u8
@@ -39,6 +38,7 @@ from .datasets import Sequence, davis_sequences, guess_kind, held_out_clips, ope
 from .evaluation.protocol import Item, dev_sequences
 from .evaluation.same_kind import same_kind
 from .evaluation.single_branch import overlaps_after_start, tracker_records
+from .files import write_text
 from .metrics.masks import mask_iou
 from .report.charts import Line, legend, line_chart
 from .report.page import page_style

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
-from langtrack_core.files import write_text
 from langtrack_core.types import LangTrackError
 from langtrack_core.video.pictures import is_picture
+from langtrack_lab.files import write_text
 from langtrack_lab.runs import Run, read_run
 
 from .episodes import episodes

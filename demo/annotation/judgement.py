@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from langtrack_core.files import plain_name, write_text
 from langtrack_core.types import LangTrackError
+from langtrack_lab.files import plain_name, write_text
 from langtrack_lab.truth.mask_files import SeveralObjectsError
 
 from .checks import whole_number

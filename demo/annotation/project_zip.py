@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from langtrack_core.files import plain_name, replacing
 from langtrack_core.run.recorder import video_sha256
 from langtrack_core.types import LangTrackError, shorten
+from langtrack_lab.files import plain_name, replacing
 from langtrack_lab.runs import Run, check_rle
 
 from .project import FORMAT, MAX_SEGMENTS, MAX_TARGETS, Project, Segment, all_folders

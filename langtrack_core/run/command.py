@@ -18,7 +18,6 @@ from .render import Style
 from .track_video import RunSummary, check_video, load_tracker, track_video
 
 if TYPE_CHECKING:
-    from ..pipeline import LangTracker
     from ..video import VideoInfo
 
 PROG = "langtrack"
@@ -122,7 +121,8 @@ def run(args: argparse.Namespace) -> int:
     for note in () if args.quiet else info.notes:
         print(f"{PROG}: {info.path.name}: {note}", file=sys.stderr)
     tracker = load_tracker(args.weights, args.device, args.backend, args.precision)
-    _warn_of_unknown_words(tracker, query)
+    if unknown := () if query.text is None else tracker.read_text(query.text).unknown:
+        print(f"{PROG}: unknown words, left out: {', '.join(unknown)}", file=sys.stderr)
     total = info.frames_estimate and max(1, info.frames_estimate - query.start)
     with tqdm(total=total, unit="frame", disable=args.quiet, dynamic_ncols=True) as bar:
         summary = track_video(
@@ -133,13 +133,6 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         print(_report(info, query, summary, tracker.info))
     return 0
-
-
-def _warn_of_unknown_words(tracker: LangTracker, query: Query) -> None:
-    """Before the run, which may be long."""
-    unknown = () if query.text is None else tracker.read_text(query.text).unknown
-    if unknown:
-        print(f"{PROG}: unknown words, left out: {', '.join(unknown)}", file=sys.stderr)
 
 
 def _report(info: VideoInfo, query: Query, summary: RunSummary, tracker_info: dict) -> str:

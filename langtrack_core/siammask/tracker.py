@@ -315,7 +315,9 @@ class SiamMaskTracker:
                 familiar = learnt.classifier.scores(response.feature)
                 weight = self.config.classifier_weight
                 combined = (1 - weight) * scores + weight * np.tile(familiar.clip(0, 1).ravel(), ANCHORS)
-            best, penalty = self._choose(combined, boxes, before.size_wh * scale)
+            penalty = change_penalty(boxes, before.size_wh * scale, self.config.penalty_k)
+            influence = self.config.window_influence
+            best = int(np.argmax(penalty * combined * (1 - influence) + WINDOW * influence))
             _, row, column = np.unravel_index(best, (ANCHORS, GRID, GRID))
             logits = self.network.refine(response, torch.tensor([[0, row, column]]))[0]
             mask = logits.float().sigmoid().cpu().numpy()
@@ -326,7 +328,7 @@ class SiamMaskTracker:
             if network_score > LEAST_SCORE_TO_LEARN:
                 cell = int(row), int(column)
                 learnt.classifier.learn(response.feature, familiar, cell, boxes[:, best])
-        follow = penalty * network_score * self.config.lr
+        follow = float(penalty[best]) * network_score * self.config.lr
         centre = before.centre_xy + boxes[:2, best] / scale
         size = before.size_wh * (1 - follow) + boxes[2:, best] / scale * follow
         corner_xy = before.centre_xy - side / 2
@@ -373,13 +375,6 @@ class SiamMaskTracker:
 
     def _to_input(self, picture: NDArray[np.uint8]) -> torch.Tensor:
         return self.network.preprocess(picture).to(self.device)
-
-    def _choose(self, scores: FloatArray, boxes: FloatArray, size_wh: FloatArray) -> tuple[int, float]:
-        """Index of the best of all anchors, and its penalty; boxes and the last size in crop pixels."""
-        penalty = change_penalty(boxes, size_wh, self.config.penalty_k)
-        influence = self.config.window_influence
-        best = int(np.argmax(penalty * scores * (1 - influence) + WINDOW * influence))
-        return best, float(penalty[best])
 
     def _estimate(
         self,

@@ -147,7 +147,8 @@ class VideoWriter:
             picture.time_base = self._time_base
             picture.duration = self._period
             self._container.mux(self._stream.encode(picture))
-            self._write_sound()
+            if self._sound is not None:  # to the end of this picture: a player would wait on the last one
+                self._sound.write(float((self._ticks + self._period) * self._time_base))
 
     def close(self) -> None:
         """Finish the file under its name. Does nothing when closed or discarded already."""
@@ -183,11 +184,6 @@ class VideoWriter:
             self.close()
         else:
             self.discard()
-
-    def _write_sound(self) -> None:
-        """Sound to the end of the newest picture: not later, since a player would wait on the last one."""
-        if self._sound is not None and self._ticks is not None:
-            self._sound.write(float((self._ticks + self._period) * self._time_base))
 
     def _add_stream(self, width: int, height: int) -> av.VideoStream:
         assert self._container is not None

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from langtrack_core.files import replacing_folder, text_file
+from langtrack_core.files import replacing_folder
 from langtrack_core.geometry import xyxy_to_cxcywh, xyxy_to_xywh
 
+from ..files import text_file
 from ..runs import Run, read_run
 from .ledger import Entry
 from .manifest import Item

@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from langtrack_core.files import write_text
 from langtrack_core.types import LangTrackError
+
+from ..files import write_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from langtrack_core.files import plain_name
 from langtrack_core.types import LangTrackError, Query
+
+from ..files import plain_name
 
 FIELDS = ("video", "expression", "box", "start", "id")
 """The columns of a CSV manifest, and the keys of a line of JSON."""

@@ -14,12 +14,12 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from langtrack_core.files import write_text
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.run.command import whole_argument
 from langtrack_core.types import LangTrackError
 
 from ..datasets import KINDS, Sequence, guess_kind
+from ..files import write_text
 from .protocol import DEV, DEV_PARTS, INITS, SENTENCES, Protocol, items_of
 from .results import ResultFolder, read_results
 from .runner import run_items

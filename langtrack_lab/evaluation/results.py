@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 
 import langtrack_core
-from langtrack_core.files import plain_name, write_text
 from langtrack_core.geometry import FloatArray
 from langtrack_core.types import LangTrackError
 
+from ..files import plain_name, write_text
 from ..runs import check_rle
 from .protocol import Item, Protocol
 from .runner import Predictions, Record

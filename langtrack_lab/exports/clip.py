@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from langtrack_core.files import plain_name
 from langtrack_core.geometry import FloatArray, clip_box
 from langtrack_core.masks import RLE, BoolMask
 from langtrack_core.run.recorder import video_sha256
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import probe, read_frames
 
+from ..files import plain_name
 from ..runs import Row, Run, check_rle, decode_rle
 
 DEFAULT_LABEL = "object"

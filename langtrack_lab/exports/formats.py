@@ -10,9 +10,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from langtrack_core.files import replacing, replacing_folder
+from langtrack_core.files import replacing_folder
 from langtrack_core.types import LangTrackError
 
+from ..files import replacing
 from . import coco, cutout, cvat, davis, labelme, mot, voc, yolo
 from .clip import JPEG_QUALITY, Clip
 

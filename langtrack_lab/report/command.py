@@ -16,7 +16,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from langtrack_core.files import write_text
 from langtrack_core.types import LangTrackError
 
 from ..evaluation.external import FORMS, read_external
@@ -33,6 +32,7 @@ from ..evaluation.tables import (
     speed_line,
     summarise,
 )
+from ..files import write_text
 from .page import Gallery, page
 from .pictures import save_shots, shots
 

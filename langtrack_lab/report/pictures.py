@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from langtrack_core.files import plain_name, replacing
 from langtrack_core.masks import BoolMask
 from langtrack_core.run.render import draw, line_width
 from langtrack_core.types import Branch, Decision, Estimate, Frame, LangTrackError, Reason, State, Step
@@ -24,6 +23,7 @@ from ..evaluation.results import file_name
 from ..evaluation.runner import Record
 from ..evaluation.scores import Scores
 from ..evaluation.tables import Summary
+from ..files import plain_name, replacing
 from ..runs import decode_rle
 
 TRUTH_RGB = (0, 200, 60)

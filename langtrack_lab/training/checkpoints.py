@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from langtrack_core.files import replacing
 from langtrack_core.types import LangTrackError
+
+from ..files import replacing
 
 
 def imagenet_weights() -> dict[str, Tensor]:

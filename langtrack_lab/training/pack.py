@@ -21,11 +21,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from langtrack_core.files import replacing
 from langtrack_core.types import LangTrackError
 from langtrack_core.video.pictures import is_picture
 
 from ..datasets import coco_pictures, davis_sequences
+from ..files import replacing
 from ..truth.mask_files import read_mask
 from .annotated_images import DESCRIBED_SHARES, PhotoSource, SalientSource
 from .image_cache import ImageCache, Rgb, bytes_per_worker

@@ -13,12 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from langtrack_core.files import replacing_folder, sha256_of, write_text
+from langtrack_core.files import replacing_folder, sha256_of
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import NETWORKS
 from langtrack_core.weights.load import build_segmenter, build_tracker
 from langtrack_core.weights.registry import Entry, choose_file, home
 
+from ..files import write_text
 from .command import LICENCES, LITE_LICENCE
 from .corpus import is_pickled, read_vocabulary
 

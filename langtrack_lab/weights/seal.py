@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
-from langtrack_core.files import sha256_of, write_text
+from langtrack_core.files import sha256_of
 from langtrack_core.weights.registry import shipped
+
+from ..files import write_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

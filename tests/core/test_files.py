@@ -7,14 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from langtrack_core.files import (
-    plain_name,
-    replacing,
-    replacing_folder,
-    sha256_of,
-    text_file,
-    write_text,
-)
+from langtrack_core.files import replacing_folder, sha256_of
+from langtrack_lab.files import plain_name, replacing, text_file, write_text
 
 
 @pytest.mark.parametrize("write", [replacing, text_file])

@@ -1,0 +1,48 @@
+"""Files that are either whole or not there, and names that every system takes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from langtrack_core.files import hidden_sibling
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A hidden name beside ``path`` that becomes it when the block ends well, and is gone when it fails."""
+    temporary = hidden_sibling(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def text_file(path: Path) -> Iterator[IO[str]]:
+    """A UTF-8 text file, with the same line ends on every system; it has its name when the block ends well.
+
+    Raises:
+        OSError: as writing does; nothing is left then.
+    """
+    # File names may hold bytes that are no text; they are written as "?".
+    how: dict[str, Any] = {"encoding": "utf-8", "errors": "replace", "newline": ""}
+    with replacing(path) as temporary, temporary.open("w", **how) as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def write_text(path: Path, text: str) -> None:
+    with text_file(path) as stream:
+        stream.write(text)
+
+
+def plain_name(text: str, default: str, *, longest: int = 60) -> str:
+    """Letters, digits, dashes and underscores of a text, for a file's name; ``default`` when none remain."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:longest] or default
