@@ -51,12 +51,6 @@ class RunOptions:
     keep_damaged: bool = False
     style: Style = field(default_factory=Style)
 
-    def __post_init__(self) -> None:
-        if isinstance(self.every, bool) or self.every < 1:
-            raise LangTrackError(
-                f"The language branch runs on every K-th frame, K from 1 on; got {self.every}."
-            )
-
 
 def check_out_dir(out_dir: Path | str, *, overwrite: bool = False) -> Path:
     """The resolved folder, if a run may be written there; nothing is created.

@@ -28,10 +28,19 @@ from torch import Tensor
 from ..geometry import FloatArray, box_iou, clip_box, cxcywh_to_xyxy, xyxy_to_cxcywh
 from ..guided_filter import refine_edges
 from ..types import Estimate, Frame, LangTrackError, check_box
-from .anchors import WINDOW, change_penalty, decode
 from .box_regressor import BoxRegressor, blend_boxes
 from .crops import crop, largest_outline, paste, remap_threshold
-from .network import ANCHORS, GRID, SEARCH_SIZE, TEMPLATE_SIZE, SiamMask, Template
+from .network import (
+    ANCHORS,
+    GRID,
+    SEARCH_SIZE,
+    TEMPLATE_SIZE,
+    WINDOW,
+    SiamMask,
+    Template,
+    change_penalty,
+    decode,
+)
 from .online_classifier import OnlineClassifier
 
 

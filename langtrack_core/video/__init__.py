@@ -15,17 +15,8 @@ their content) are videos as well. Pictures deeper than 8 bits are scaled by the
 Interlaced video is read as it is. `VideoInfo.notes` say which of this matters.
 """
 
-from .pictures import FOLDER_FPS, MAX_SIDE, PICTURE_SUFFIXES, read_picture
+from .pictures import read_picture
 from .reader import VideoInfo, probe, read_frames
 from .writer import VideoWriter
 
-__all__ = [
-    "probe",
-    "read_frames",
-    "read_picture",
-    "VideoInfo",
-    "VideoWriter",
-    "FOLDER_FPS",
-    "MAX_SIDE",
-    "PICTURE_SUFFIXES",
-]
+__all__ = ["VideoInfo", "VideoWriter", "probe", "read_frames", "read_picture"]

@@ -266,7 +266,7 @@ def decoded(
     short = length_s - end_s > max(0.5, 0.02 * length_s) and not 0 < stream.frames <= count
     if short and not broadcast:
         on_damage(f"{path.name} ends early: {count} frames could be read, {end_s:.1f} of {length_s:.1f} s.")
-    elif damaged or (pieces.corrupt_inside if broadcast else pieces.corrupt):
+    elif damaged or (pieces.corrupt_inside() if broadcast else pieces.corrupt):
         on_damage(f"{path.name} is damaged: {count} frames could be read, perhaps with faults.")
 
 
@@ -316,7 +316,6 @@ class _Pieces:
             self.corrupt.append(self.count)
         self.count += packet.size > 0
 
-    @property
     def corrupt_inside(self) -> bool:
         """Whether a packet is corrupt that is neither the first nor at a joint."""
         return any(all(abs(at - joint) > 2 for joint in (0, *self.joints)) for at in self.corrupt)

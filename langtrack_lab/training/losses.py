@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from langtrack_core.siammask.anchors import ANCHORS_CXCYWH
+from langtrack_core.siammask.network import ANCHORS_CXCYWH
 
 
 class LossTerm(NamedTuple):

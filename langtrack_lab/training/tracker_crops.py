@@ -15,8 +15,15 @@ from torch import Tensor
 
 from langtrack_core.geometry import FloatArray, xyxy_to_cxcywh
 from langtrack_core.masks import BoolMask
-from langtrack_core.siammask.anchors import ANCHORS_CXCYWH
-from langtrack_core.siammask.network import ANCHORS_WH, GRID, REFINED_SIZE, SEARCH_SIZE, STRIDE, TEMPLATE_SIZE
+from langtrack_core.siammask.network import (
+    ANCHORS_CXCYWH,
+    ANCHORS_WH,
+    GRID,
+    REFINED_SIZE,
+    SEARCH_SIZE,
+    STRIDE,
+    TEMPLATE_SIZE,
+)
 
 from .augment import Rgb
 

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from langtrack_core.geometry import FloatArray, xyxy_to_cxcywh
 from langtrack_core.masks import BoolMask, enclosing_box
-from langtrack_core.siammask.anchors import ANCHORS_CXCYWH
-from langtrack_core.siammask.network import SEARCH_SIZE, TEMPLATE_SIZE
+from langtrack_core.siammask.network import ANCHORS_CXCYWH, SEARCH_SIZE, TEMPLATE_SIZE
 
 from ..datasets import (
     Instance,

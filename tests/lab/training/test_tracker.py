@@ -11,10 +11,9 @@ from tiny_training import recorded, tensorboard_content, tracker_trainer, write_
 from langtrack_core.cli import main
 from langtrack_core.geometry import xyxy_to_cxcywh
 from langtrack_core.masks import enclosing_box
-from langtrack_core.siammask.anchors import ANCHORS_CXCYWH, decode
 from langtrack_core.siammask.crops import paste
 from langtrack_core.siammask.lite import LiteNetwork
-from langtrack_core.siammask.network import ANCHORS_WH, GRID
+from langtrack_core.siammask.network import ANCHORS_CXCYWH, ANCHORS_WH, GRID, decode
 from langtrack_core.types import LangTrackError
 from langtrack_lab.training import fit, save_weights
 from langtrack_lab.training.image_cache import ImageCache
