@@ -29,12 +29,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from langtrack_core import LangTracker
-from langtrack_core.geometry import xywh_to_xyxy
 from langtrack_core.run.recorder import Recorder
 from langtrack_core.siammask.network import SEARCH_SIZE, TEMPLATE_SIZE
 from langtrack_core.types import Frame, Query
 from langtrack_core.video import probe, read_frames
 from langtrack_lab.memory import memory_mb
+from langtrack_lab.truth.box_files import xywh_to_xyxy
 
 CLIP = Path(__file__).resolve().parent.parent / "assets" / "examples" / "crossing-cars.mp4"
 TEXT = "the red car"

@@ -19,7 +19,7 @@ from langtrack_core.video import read_frames
 
 from .annotation.checks import whole_number
 from .annotation.clips import ClipList
-from .annotation.compare import attribute, check_completions, regions
+from .annotation.compare import FrameSegmenter, attribute, check_completions, regions
 from .annotation.project import Target
 from .clips_job import OpenClipsJob, OpenRunJob, note_clip, show_clip
 from .corrections import DIRECTIONS, CorrectionJob, correction_passes
@@ -74,10 +74,11 @@ class Service:
         self.queue = JobQueue(settings.concurrency, settings.queue_size)
         self.check_request = partial(check_request, tracker, settings)
         self._source = row_source(tracker)
-        self._attribute = on_gpu(partial(attribute, tracker), lambda frame, text: len(text.split()))
-        self._segment = on_gpu(tracker.segment, lambda frame, text: 1)
-        self._select = on_gpu(partial(selection, tracker), lambda frame, text: 1)
-        self._regions = on_gpu(partial(_regions, tracker), lambda frame, text: 4)
+        segmenter = FrameSegmenter(tracker)
+        self._attribute = on_gpu(partial(attribute, segmenter), lambda frame, text: len(text.split()))
+        self._segment = on_gpu(segmenter.segment, lambda frame, text: 1)
+        self._select = on_gpu(partial(selection, segmenter), lambda frame, text: 1)
+        self._regions = on_gpu(partial(_regions, segmenter), lambda frame, text: 4)
 
     def close(self) -> None:
         """Stop all jobs and delete all files of all visitors, at the end of the server."""
@@ -448,10 +449,10 @@ def _expression_of(target: Target) -> str:
     raise LangTrackError("This target was followed by its box alone; give words to look at.")
 
 
-def _regions(tracker: LangTracker, frame: Frame, text: str) -> list[dict[str, Any]]:
+def _regions(segmenter: FrameSegmenter, frame: Frame, text: str) -> list[dict[str, Any]]:
     small = shrunk(frame)
-    candidates = regions(tracker, small, text)
-    means = check_completions(tracker, small, candidates) if len(candidates) > 1 else [0] * len(candidates)
+    candidates = regions(segmenter, small, text)
+    means = check_completions(segmenter, small, candidates) if len(candidates) > 1 else [0] * len(candidates)
     return [
         {**asdict(region), "box_xyxy": list(enlarged(region.box_xyxy, small, frame)), "means": index}
         for region, index in zip(candidates, means, strict=True)

@@ -32,12 +32,6 @@ def xyxy_to_cxcywh(box_xyxy: ArrayLike) -> FloatArray:
     return np.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], axis=-1)
 
 
-def xywh_to_xyxy(box_xywh: ArrayLike) -> FloatArray:
-    """Top-left corner and size to corners, ``(..., 4)`` in pixels."""
-    x, y, w, h = np.moveaxis(_four(box_xywh, "box_xywh"), -1, 0)
-    return np.stack([x, y, x + w, y + h], axis=-1)
-
-
 def xyxy_to_xywh(box_xyxy: ArrayLike) -> FloatArray:
     """Corners to top-left corner and size, ``(..., 4)`` in pixels."""
     x1, y1, x2, y2 = np.moveaxis(_four(box_xyxy, "box_xyxy"), -1, 0)

@@ -90,17 +90,6 @@ class LangTracker:
         _, words, unknown = self.segmenter.vocabulary.read(text)
         return EncodedText(text, words, unknown, None)
 
-    def segment(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
-        """What the language branch says of a single frame.
-
-        Args:
-            every_region: keep all regions that are positive, not only the one that is meant.
-
-        Raises:
-            LangTrackError: for an expression that cannot be read.
-        """
-        return self.segmenter.segment(frame, self.segmenter.encode(text), every_region=every_region)
-
     def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Generator[Step]:
         """Follow the target, one `Step` a frame from frame ``query.start`` on.
 

@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -23,6 +23,9 @@ from langtrack_lab.metrics.masks import mask_iou
 from langtrack_lab.place_words import PLACE_PHRASES, Place
 from langtrack_lab.runs import Run
 
+if TYPE_CHECKING:
+    from langtrack_core.pipeline import LangTracker
+
 Branch = Literal["language", "tracker", "fused"]
 MAX_WORDS = 24
 """Largest number of words of an expression that is taken apart. Each word costs one pass of the language
@@ -35,12 +38,20 @@ MEANT_IOU = 0.3
 the region a little larger or smaller, but regions of one frame hardly overlap."""
 
 
-class FrameSegmenter(Protocol):
-    """What is needed of `LangTracker`: its language branch on a single frame."""
+class FrameSegmenter:
+    """The language branch of a tracker on single frames."""
 
-    def read_text(self, text: str) -> Any: ...
+    def __init__(self, tracker: LangTracker) -> None:
+        self.read_text = tracker.read_text
+        self._segmenter = tracker.segmenter
 
-    def segment(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate: ...
+    def segment(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
+        """What the branch says of a frame: what is meant, or with ``every_region`` all that is positive.
+
+        Raises:
+            LangTrackError: for an expression that cannot be read.
+        """
+        return self._segmenter.segment(frame, self._segmenter.encode(text), every_region=every_region)
 
 
 # --- agreement of runs -------------------------------------------------------------------------------------

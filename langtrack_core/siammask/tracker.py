@@ -30,17 +30,7 @@ from ..guided_filter import refine_edges
 from ..types import Estimate, Frame, LangTrackError, check_box
 from .box_regressor import BoxRegressor, blend_boxes
 from .crops import crop, largest_outline, paste, remap_threshold
-from .network import (
-    ANCHORS,
-    GRID,
-    SEARCH_SIZE,
-    TEMPLATE_SIZE,
-    WINDOW,
-    SiamMask,
-    Template,
-    change_penalty,
-    decode,
-)
+from .network import GRID, SEARCH_SIZE, TEMPLATE_SIZE, WINDOW, SiamMask, Template, change_penalty, decode
 from .online_classifier import OnlineClassifier
 
 
@@ -131,11 +121,6 @@ PART_STEP = 0.5
 """Distance of the parts of the picture that are searched in turn, as a share of the side of a search."""
 
 
-def uncalibrated(raw_score: float) -> float:
-    """The calibration of a network without one: its raw score is a probability already."""
-    return raw_score
-
-
 @dataclass(frozen=True)
 class _Target:
     """The regressed and smoothed box, in pixels, around which the next frame is searched.
@@ -181,7 +166,7 @@ class SiamMaskTracker:
 
     Args:
         calibration: raw score to the probability that the IoU with the truth exceeds 0.5
-            (`fusion.Calibration`).
+            (`fusion.Calibration`); None takes the score for that probability.
         device: where the network is.
 
     Example:
@@ -194,7 +179,7 @@ class SiamMaskTracker:
         self,
         network: SiamMask,
         config: TrackerConfig,
-        calibration: Callable[[float], float] = uncalibrated,
+        calibration: Callable[[float], float] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.network = network
@@ -323,11 +308,11 @@ class SiamMaskTracker:
             if learnt.classifier is not None:
                 familiar = learnt.classifier.scores(response.feature)
                 weight = self.config.classifier_weight
-                combined = (1 - weight) * scores + weight * np.tile(familiar.clip(0, 1).ravel(), ANCHORS)
+                combined = (1 - weight) * scores + weight * np.resize(familiar.clip(0, 1), scores.shape)
             penalty = change_penalty(boxes, before.size_wh * scale, self.config.penalty_k)
             influence = self.config.window_influence
             best = int(np.argmax(penalty * combined * (1 - influence) + WINDOW * influence))
-            _, row, column = np.unravel_index(best, (ANCHORS, GRID, GRID))
+            row, column = divmod(best % (GRID * GRID), GRID)
             logits = self.network.refine(response, torch.tensor([[0, row, column]]))[0]
             mask = logits.float().sigmoid().cpu().numpy()
 
@@ -335,13 +320,12 @@ class SiamMaskTracker:
         if learnt.classifier is not None and familiar is not None:
             score *= min(1.0, max(0.0, float(familiar[row, column]) / FAMILIAR_SCORE))
             if network_score > LEAST_SCORE_TO_LEARN:
-                cell = int(row), int(column)
-                learnt.classifier.learn(response.feature, familiar, cell, boxes[:, best])
+                learnt.classifier.learn(response.feature, familiar, (row, column), boxes[:, best])
         follow = float(penalty[best]) * network_score * self.config.lr
         centre = before.centre_xy + boxes[:2, best] / scale
         size = before.size_wh * (1 - follow) + boxes[2:, best] / scale * follow
         corner_xy = before.centre_xy - side / 2
-        mask = paste(mask, corner_xy, side, int(row), int(column), frame.size_hw)
+        mask = paste(mask, corner_xy, side, row, column, frame.size_hw)
         height, width = frame.size_hw
         sized, weight = None, 0.0
         if learnt.regressor is not None:
@@ -418,7 +402,8 @@ class SiamMaskTracker:
         mask = remap_threshold(mask, self.config.mask_threshold)
         if self.config.refine_edges:
             mask = refine_edges(mask, frame.rgb)
-        return Estimate(mask, self.calibration(score), box, corners), last_box_wh
+        confidence = score if self.calibration is None else self.calibration(score)
+        return Estimate(mask, confidence, box, corners), last_box_wh
 
     def _corrected(self, box_xyxy: FloatArray, last_wh: FloatArray | None) -> FloatArray:
         """The mask's box with the correction, its size smoothed over time."""

@@ -86,7 +86,7 @@ def build_tracker(
     """
     from ..siammask.lite import LiteNetwork
     from ..siammask.paper import PaperNetwork, published_name
-    from ..siammask.tracker import CONFIGS, SiamMaskTracker, uncalibrated
+    from ..siammask.tracker import CONFIGS, SiamMaskTracker
     from .openvino_backend import CompiledSiamMask, on_backend
 
     files, checkpoint = check(entry), entry.read()
@@ -101,8 +101,7 @@ def build_tracker(
     network.eval().to(device)
     running = on_backend(backend, device, network, make)
     config = CONFIGS[entry.all_settings["tracker"]]
-    calibration = checkpoint.calibration or uncalibrated
-    new_tracker = partial(SiamMaskTracker, running.network, config, calibration, device)
+    new_tracker = partial(SiamMaskTracker, running.network, config, checkpoint.calibration, device)
     return new_tracker, _info(entry, files, asdict(config), running.backend)
 
 

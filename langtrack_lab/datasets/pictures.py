@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pycocotools import mask as coco_mask
 
-from langtrack_core.geometry import FloatArray, xywh_to_xyxy
+from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask, enclosing_box
 from langtrack_core.types import LangTrackError
 from langtrack_core.video.pictures import pictures_in
 
+from ..truth.box_files import xywh_to_xyxy
 from ..truth.mask_files import read_mask
 from .files import existing, first_existing, read_json
 

@@ -13,14 +13,21 @@ import re
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from langtrack_core.geometry import FloatArray, xywh_to_xyxy
+from langtrack_core.geometry import FloatArray
 from langtrack_core.types import LangTrackError, shorten
 
 MAX_LINES = 1_000_000
 """Longest file that is read, in lines: eleven hours of video at 25 frames a second."""
 
 _SEPARATOR = re.compile(r"[,;\s]+")
+
+
+def xywh_to_xyxy(box_xywh: ArrayLike) -> FloatArray:
+    """Top-left corner and size to corners, ``(..., 4)`` in pixels."""
+    x, y, w, h = np.moveaxis(np.asarray(box_xywh, np.float64), -1, 0)
+    return np.stack([x, y, x + w, y + h], axis=-1)
 
 
 def read_boxes(path: Path, *, first_pixel: int = 0) -> FloatArray:

@@ -24,11 +24,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from langtrack_core.geometry import FloatArray, xywh_to_xyxy
+from langtrack_core.geometry import FloatArray
 from langtrack_core.types import LangTrackError, shorten
 from langtrack_core.video.pictures import natural_key
 
-from .box_files import numbers_in, read_boxes, read_lines
+from .box_files import numbers_in, read_boxes, read_lines, xywh_to_xyxy
 from .mask_files import SeveralObjectsError
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".xml", ".json")

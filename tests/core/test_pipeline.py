@@ -164,9 +164,10 @@ def test_several_targets_share_one_decoding_and_are_what_each_is_alone():
 
 
 def test_one_frame_can_be_segmented_alone_with_all_its_regions():
-    tracker = random_tracker()
-    one = tracker.segment(CLIP.frames[0], "the red ellipse")
-    every = tracker.segment(CLIP.frames[0], "the red ellipse", every_region=True)
+    segmenter = random_tracker().segmenter
+    encoded = segmenter.encode("the red ellipse")
+    one = segmenter.segment(CLIP.frames[0], encoded)
+    every = segmenter.segment(CLIP.frames[0], encoded, every_region=True)
     assert not (one.mask & ~every.mask).any()
     positive = every.mask_prob > 129 / 255
     assert (one.mask_prob[~positive] == every.mask_prob[~positive]).all()

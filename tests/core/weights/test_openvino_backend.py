@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from langtrack_core.dmn.lite import LiteConfig, LiteDMN
-from langtrack_core.geometry import box_iou, xywh_to_xyxy
+from langtrack_core.geometry import box_iou
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.siammask.paper import PaperNetwork
 from langtrack_core.types import Frame, LangTrackError
@@ -30,6 +30,7 @@ from langtrack_core.weights.openvino_backend import (
 )
 from langtrack_core.weights.openvino_compiler import CannotCompile, Compiler
 from langtrack_lab.metrics.masks import mask_iou
+from langtrack_lab.truth.box_files import xywh_to_xyxy
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "assets" / "examples"
 

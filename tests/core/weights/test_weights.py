@@ -15,7 +15,7 @@ from tiny_weights import WORDS, Evil, as_stored, save_pth
 
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.siammask.lite import LiteNetwork
-from langtrack_core.siammask.tracker import CONFIGS, uncalibrated
+from langtrack_core.siammask.tracker import CONFIGS
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights import registry as weights
 
@@ -33,7 +33,7 @@ def test_lite_builds_both_branches(shipped: Path):
     assert not tracker.network.training
     weight = load_file(shipped / "siammask-lite.safetensors")["lateral8.weight"].float()
     assert torch.equal(tracker.network.state_dict()["lateral8.weight"], weight)
-    assert tracker.config == CONFIGS["lite"] and tracker.calibration is uncalibrated
+    assert tracker.config == CONFIGS["lite"] and tracker.calibration is None
 
 
 def test_calibration_travels_in_the_checkpoint(shipped: Path):

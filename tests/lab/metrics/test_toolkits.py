@@ -11,9 +11,9 @@ from got10k.experiments import ExperimentGOT10k, ExperimentOTB
 from got10k.utils.metrics import center_error, rect_iou
 from PIL import Image
 
-from langtrack_core.geometry import xywh_to_xyxy
 from langtrack_lab.metrics import GOT10K, LASOT, OTB, PLAIN, score_boxes
 from langtrack_lab.metrics.boxes import box_ious, centre_errors
+from langtrack_lab.truth.box_files import xywh_to_xyxy
 
 SIZE_HW = (120, 160)
 
