@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from langtrack_core.fusion import FUSION_LIMITS, Limit
 from langtrack_core.run.render import Style
-from langtrack_core.types import MAX_CHARACTERS, Reason
+from langtrack_core.types import BRANCHES, MAX_CHARACTERS, Reason
 from langtrack_lab.exports import FORMATS
 
 from .annotation.redecide import Rectangle, Rule
@@ -79,7 +79,8 @@ def page_data() -> dict[str, Any]:
 
 def page_style() -> str:
     """The style sheet, with the colours of the branches as variables."""
-    return Style().css() + (PAGE / "style.css").read_text(encoding="utf-8")
+    colours = "".join(f" --lt-{branch}: rgb{Style().colour(branch)};" for branch in BRANCHES)
+    return f":root {{{colours} }}\n" + (PAGE / "style.css").read_text(encoding="utf-8")
 
 
 def program_path() -> str:

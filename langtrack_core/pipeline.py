@@ -14,8 +14,7 @@ from .geometry import clip_box
 from .siammask.tracker import SiamMaskTracker
 from .threads import prefetch
 from .types import Decision, Estimate, Frame, LangTrackError, Query, Reason, Step
-from .weights.load import build_segmenter, build_tracker, check_device
-from .weights.registry import choose
+from .weights.load import build_segmenter, build_tracker, check_device, choose
 
 
 class LangTracker:

@@ -31,8 +31,7 @@ from langtrack_core.masks import binarise, enclosing_box, prob_to_u8
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import Checkpoint
-from langtrack_core.weights.load import build_segmenter, build_tracker
-from langtrack_core.weights.registry import choose
+from langtrack_core.weights.load import build_segmenter, build_tracker, choose
 
 from .datasets import Sequence, davis_sequences, guess_kind, held_out_clips, open_sequences
 from .evaluation.protocol import Item, dev_sequences

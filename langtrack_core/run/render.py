@@ -44,12 +44,6 @@ class Style:
     def colour(self, branch: Branch) -> Colour:
         return self.tracker_rgb if branch == "tracker" else self.language_rgb
 
-    def css(self) -> str:
-        """The colours of the branches as variables for the style sheets of our pages."""
-        colours = {"language": self.language_rgb, "tracker": self.tracker_rgb}
-        variables = "".join(f" --lt-{branch}: rgb{rgb};" for branch, rgb in colours.items())
-        return f":root {{{variables} }}\n"
-
 
 def draw(step: Step, panel: Panel, style: Style | None = None) -> Picture:
     """One panel of one step.

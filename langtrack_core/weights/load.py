@@ -1,15 +1,25 @@
-"""From weights to branches: read each checkpoint once, build the network, fill it strictly."""
+"""From a name to both branches: what weights there are, where, and what they must hash to; built strictly.
+
+``lite`` is in ``assets/weights`` of the repository. An installation has it in ``lite`` beside this file, put
+there by pyproject.toml. Its hashes are in ``index.json``, written by ``weights seal`` after a training.
+``paper``, or any other name, is what the user adds with ``weights add``: a copy in
+``<home>/weights/<name>/<branch>`` with an ``entry.json`` that holds the hashes. A checkpoint can also be used
+where it lies.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..types import LangTrackError
-from .checkpoint import Checkpoint
-from .registry import Entry, check
+from ..files import sha256_of
+from ..types import Branch, LangTrackError
+from .checkpoint import NETWORKS, Checkpoint
 
 if TYPE_CHECKING:  # torch takes seconds to import, and choosing weights needs none of it
     from ..dmn.lite import LiteDMN
@@ -17,6 +27,180 @@ if TYPE_CHECKING:  # torch takes seconds to import, and choosing weights needs n
     from ..dmn.segmenter import DMNSegmenter
     from ..siammask.network import SiamMask
     from ..siammask.tracker import SiamMaskTracker
+
+INSTALLED, IN_REPOSITORY = Path(__file__).parent / "lite", Path(__file__).parents[2] / "assets" / "weights"
+SHIPPED = INSTALLED if INSTALLED.is_dir() else IN_REPOSITORY
+"""Folder of the weights that come with LangTrack."""
+
+_LITE_FILES = {
+    "dmn-lite": (
+        *("dmn-lite.safetensors", "dmn-lite-backbone.safetensors"),
+        *("words-lite.safetensors", "words-lite.txt"),
+    ),
+    "siammask-lite": ("siammask-lite.safetensors",),
+}
+
+
+def home() -> Path:
+    """Where the user's weights are kept: ``$LANGTRACK_HOME``, or ``~/.cache/langtrack``."""
+    return Path(os.environ.get("LANGTRACK_HOME") or "~/.cache/langtrack").expanduser()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Weights of one branch under a name.
+
+    Attributes:
+        name: what ``--weights`` takes.
+        network: key of `NETWORKS`.
+        folder: where the files are.
+        files: file -> sha256, the checkpoint first; "" for a hash that is not known. Names within ``folder``,
+            or full paths.
+        settings: where they differ from the network's.
+        licence, source: whose they are, as far as their ``entry.json`` says.
+        checkpoint: the file's content, where it had to be read to know whose it is.
+    """
+
+    name: str
+    network: str
+    folder: Path
+    files: Mapping[str, str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    source: str = ""
+    checkpoint: Checkpoint | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def branch(self) -> Branch:
+        return NETWORKS[self.network].branch
+
+    @property
+    def path(self) -> Path:
+        """Where the checkpoint is."""
+        return self.folder / next(iter(self.files))
+
+    @property
+    def all_settings(self) -> dict[str, Any]:
+        return {**NETWORKS[self.network].settings, **self.settings}
+
+    @property
+    def missing(self) -> list[str]:
+        return [name for name in self.files if not (self.folder / name).is_file()]
+
+    def read(self) -> Checkpoint:
+        return self.checkpoint or Checkpoint.read(self.path)
+
+
+def choose(name: str) -> dict[Branch, Entry]:
+    """The weights of each branch for a name or a file, lite where it has none.
+
+    Raises:
+        LangTrackError: nothing has this name, or the user's weights of this name are damaged.
+    """
+    lite, added = shipped(), user_entries()
+    named = [entry for entry in lite if entry.name == name]
+    named += [read_entry(path) for path in added if path.parts[-3] == name]
+    if not named and Path(name).is_file():
+        named = [choose_file(Path(name))]
+    if not named and name == "paper":
+        raise LangTrackError(
+            "No published weights are here; add yours with: "
+            "python -m langtrack_core weights add SiamMask_DAVIS.pth"
+        )
+    if not named:
+        known = ", ".join(dict.fromkeys(["lite", *(path.parts[-3] for path in added)]))
+        raise LangTrackError(f"There are no weights {name!r}; give one of {known}, or a file that exists.")
+    return {entry.branch: entry for entry in lite + named}
+
+
+def choose_file(path: Path, vocabulary: Path | None = None) -> Entry:
+    """A checkpoint that lies anywhere, under its own file name; its keys tell the network.
+
+    Args:
+        path: the checkpoint. Of a lite DMN the other files are the shipped ones, unless they lie beside it.
+        vocabulary: for a published DMN, the words it was trained with.
+    """
+    checkpoint = Checkpoint.read(path)
+    names, network = [path.name], checkpoint.network
+    settings: dict[str, Any] = {}
+    if network == "dmn-lite":
+        names += [n if (path.parent / n).is_file() else str(SHIPPED / n) for n in _LITE_FILES[network][1:]]
+    elif network == "dmn":
+        if vocabulary is None:
+            raise LangTrackError(
+                f"{path.name} is a published DMN, which needs its vocabulary; add both with: "
+                f"python -m langtrack_core weights add {path.name} --vocabulary FILE"
+            )
+        names.append(str(vocabulary.resolve()))
+    elif network == "siammask" and "vot" in path.name.lower():
+        settings["tracker"] = "vot2018"  # the two published checkpoints have settings of their own
+    files = dict.fromkeys(names, "")
+    return Entry(path.name, network, path.parent.resolve(), files, settings, checkpoint=checkpoint)
+
+
+def shipped() -> list[Entry]:
+    """The weights of both branches that come with LangTrack."""
+    index = _read_json(SHIPPED / "index.json") if (SHIPPED / "index.json").is_file() else {}
+    return [
+        Entry("lite", network, SHIPPED, {name: index.get(name, "") for name in names})
+        for network, names in _LITE_FILES.items()
+    ]
+
+
+def user_entries() -> list[Path]:
+    """The ``entry.json`` of the weights that the user added, in folders ``<name>/<branch>``."""
+    return sorted(home().glob("weights/[!.]*/[!.]*/entry.json"))
+
+
+def read_entry(path: Path) -> Entry:
+    """What an ``entry.json`` says.
+
+    Raises:
+        LangTrackError: it is damaged.
+    """
+    stored = _read_json(path)
+    try:
+        entry = Entry(folder=path.parent, **{**stored, "files": dict(stored["files"])})
+        if entry.network not in NETWORKS or not entry.files:
+            raise ValueError(f"network {entry.network!r} with {len(entry.files)} files")
+        return entry
+    except (KeyError, TypeError, ValueError) as error:
+        raise LangTrackError(f"{path} is damaged ({error}); add these weights again.") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LangTrackError(f"{path} cannot be read ({error}); add or seal these weights again.") from error
+    if not isinstance(value, dict):
+        raise LangTrackError(f"{path} should hold a JSON object; add or seal these weights again.")
+    return value
+
+
+def check(entry: Entry) -> dict[str, str]:
+    """The files' sha256, after comparing them with what they should be.
+
+    Raises:
+        LangTrackError: a file is missing or its hash is another.
+    """
+    if entry.missing:
+        raise LangTrackError(
+            f"The weights {entry.name} lack {', '.join(entry.missing)} in {entry.folder}; add them again."
+        )
+    hashes = {}
+    for name, expected in entry.files.items():
+        path = entry.folder / name
+        hashes[path.name] = actual = sha256_of(path)
+        if expected and actual != expected:
+            raise LangTrackError(
+                f"{path} is not what it was: its sha256 is {actual[:12]}…, expected {expected[:12]}…; "
+                "add or copy it again."
+            )
+    return hashes
+
+
+# --- building ----------------------------------------------------------------------------------------------
 
 
 def check_device(device: str) -> None:

@@ -36,7 +36,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..files import replacing_folder
-from .registry import home
+from .load import home
 
 _log = logging.getLogger(__name__)
 

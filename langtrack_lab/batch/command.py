@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when every item is done, 1 when some have failed."""
-    from langtrack_core.weights.registry import check, choose
+    from langtrack_core.weights.load import check, choose
 
     if args.timeout <= 0:
         raise LangTrackError(f"--timeout must be above 0, got {args.timeout:g}.")

@@ -28,8 +28,7 @@ from langtrack_core.masks import BoolMask
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_picture
-from langtrack_core.weights.load import build_segmenter
-from langtrack_core.weights.registry import choose
+from langtrack_core.weights.load import build_segmenter, choose
 
 from ..datasets import Referral, Sequence, held_out_photos, open_dataset
 from ..datasets.files import read_json

@@ -19,8 +19,7 @@ from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.geometry import FloatArray
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import Branch, Decision, Estimate, Frame, Query, Reason, State, Step
-from langtrack_core.weights.load import build_segmenter, build_tracker
-from langtrack_core.weights.registry import choose
+from langtrack_core.weights.load import build_segmenter, build_tracker, choose
 
 from ..metrics import PLAIN
 from .protocol import DEV, Item, Protocol, items_of

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from langtrack_core.run.render import Style
+from langtrack_core.types import BRANCHES
 
 from ..evaluation.runner import Record
 from ..evaluation.scores import MEASURES, ORACLE, Scores, mean_curve
@@ -86,7 +87,8 @@ def page(summaries: Sequence[Summary], galleries: Mapping[str, Gallery]) -> str:
 
 def page_style() -> str:
     """The style sheet of our pages, light and dark, with the colours of the branches as variables."""
-    return Style().css() + _asset("page.css")
+    colours = "".join(f" --lt-{branch}: rgb{Style().colour(branch)};" for branch in BRANCHES)
+    return f":root {{{colours} }}\n" + _asset("page.css")
 
 
 def _asset(name: str) -> str:

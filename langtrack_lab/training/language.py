@@ -32,7 +32,7 @@ from langtrack_core.masks import BoolMask
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import read_picture
 from langtrack_core.weights.checkpoint import Checkpoint
-from langtrack_core.weights.registry import SHIPPED
+from langtrack_core.weights.load import SHIPPED
 
 from ..colours import COLOURS
 from ..datasets import davis_sequences

@@ -41,7 +41,7 @@ from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.files import sha256_of
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import NETWORKS, Checkpoint, fill
-from langtrack_core.weights.registry import check, home, read_entry
+from langtrack_core.weights.load import check, home, read_entry
 
 from ..files import write_text
 from ..metrics.masks import mask_iou

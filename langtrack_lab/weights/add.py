@@ -16,8 +16,7 @@ from urllib.parse import unquote, urlparse
 from langtrack_core.files import replacing_folder, sha256_of
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import NETWORKS
-from langtrack_core.weights.load import build_segmenter, build_tracker
-from langtrack_core.weights.registry import Entry, choose_file, home
+from langtrack_core.weights.load import Entry, build_segmenter, build_tracker, choose_file, home
 
 from ..files import write_text
 from .command import LICENCES, LITE_LICENCE

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import NETWORKS
-from langtrack_core.weights.registry import Entry, check, read_entry, shipped, user_entries
+from langtrack_core.weights.load import Entry, check, read_entry, shipped, user_entries
 
 LITE_LICENCE = "research, non-commercial (data: DAVIS CC BY-NC 4.0, COCO, ECSSD)"
 """Licence of the weights that come with LangTrack."""

@@ -6,7 +6,7 @@ import argparse
 import json
 
 from langtrack_core.files import sha256_of
-from langtrack_core.weights.registry import shipped
+from langtrack_core.weights.load import shipped
 
 from ..files import write_text
 

@@ -27,7 +27,7 @@ from langtrack_core.pipeline import LangTracker
 from langtrack_core.run import command
 from langtrack_core.types import Step
 from langtrack_core.video import VideoWriter, read_frames
-from langtrack_core.weights import registry as weights
+from langtrack_core.weights import load as weights
 from langtrack_lab.runs import read_run
 
 REAL_LOADING = command.load_tracker

@@ -16,14 +16,14 @@ from safetensors.torch import save_file
 from langtrack_core.dmn.lite import LiteConfig, LiteDMN
 from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.paper import PaperNetwork, published_name
-from langtrack_core.weights import registry
+from langtrack_core.weights import load
 
 WORDS = ("the", "red", "ellipse", "on", "left")
 _SMALL = LiteConfig(channels=16, hidden=16, filters=2, skip8=8, skip4=8)
 
 
 def write_lite(folder: Path, seed: int = 0) -> Path:
-    """All files of ``lite`` but the index; point `langtrack_core.weights.registry.SHIPPED` at the folder."""
+    """All files of ``lite`` but the index; point `langtrack_core.weights.load.SHIPPED` at the folder."""
     torch.manual_seed(seed)
     rows = {"words": len(WORDS), "classes": 1000}
     vectors = {name: torch.randint(-127, 128, (count, 8)).to(torch.int8) for name, count in rows.items()}
@@ -52,7 +52,7 @@ def ship_lite(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     shutil.copytree(files, folder)
     index = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in all_files(folder)}
     (folder / "index.json").write_text(json.dumps(index))
-    monkeypatch.setattr(registry, "SHIPPED", folder)
+    monkeypatch.setattr(load, "SHIPPED", folder)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path / "home"))
     monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not installed: nothing is converted
     return folder

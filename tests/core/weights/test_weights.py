@@ -17,7 +17,7 @@ from langtrack_core.pipeline import LangTracker
 from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.tracker import CONFIGS
 from langtrack_core.types import LangTrackError
-from langtrack_core.weights import registry as weights
+from langtrack_core.weights import load as weights
 
 # --- lite --------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from tiny_weights import write_lite
 from langtrack_core import cli
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import LangTrackError
-from langtrack_core.weights import registry as weights
+from langtrack_core.weights import load as weights
 from langtrack_lab.datasets import davis_sequences
 from langtrack_lab.evaluation import command
 from langtrack_lab.evaluation import results as folder

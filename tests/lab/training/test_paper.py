@@ -17,8 +17,7 @@ from langtrack_core.dmn.segmenter import Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.weights.checkpoint import fill
-from langtrack_core.weights.load import build_segmenter
-from langtrack_core.weights.registry import choose_file
+from langtrack_core.weights.load import build_segmenter, choose_file
 from langtrack_lab.training import paper, save_weights
 from langtrack_lab.training.paper import SWITCHES, InitialWeights, PaperRecipe, build_network, to_published
 from langtrack_lab.training.paper_data import categories_data, clips_data, epoch_order, read_pair, words_of
