@@ -128,7 +128,6 @@ class Recorder:
         self._folder = self.out_dir  # the hidden one while the run is written
         self._texts: dict[str, TextIO] = {}  # by name, while the run is written
         self._writers: dict[str, VideoWriter] = {}
-        self._count = 0
         self._first_frame = self._last_frame = -1
         self.states: Counter[str] = Counter()
         self._sources: Counter[str] = Counter()
@@ -164,7 +163,7 @@ class Recorder:
         """Write one frame; steps come in the order of the video."""
         if not self._texts:
             raise RuntimeError("Recorder.add needs an open Recorder: use it inside its with block")
-        if self._count == 0:
+        if not self.states:
             self._first_frame = step.frame.index
         with self._explained():
             self._add_boxes(step)
@@ -172,7 +171,6 @@ class Recorder:
             for panel in PANELS if self.options.video else ():
                 picture = draw(step, panel, self.options.style)
                 self._writers[panel].write(picture, step.frame.time_s)
-        self._count += 1
         self._last_frame = step.frame.index
         self.states[step.decision.state] += 1
         self._sources[step.decision.source or "none"] += 1
@@ -189,10 +187,10 @@ class Recorder:
         if not self._texts:
             raise RuntimeError("Recorder.finish needs an open Recorder, and only once")
         try:
-            if self._count == 0 and partial:
+            if not self.states and partial:
                 self._discard()
                 return None
-            if self._count == 0:
+            if not self.states:
                 raise LangTrackError(f"{self._info.path.name} gave no frame from {self._query.start} on.")
             with self._explained():
                 self._texts["masks.json"].write("\n}\n")
@@ -212,7 +210,7 @@ class Recorder:
     def _add_boxes(self, step: Step) -> None:
         csv.writer(self._texts["boxes.csv"], lineterminator="\n").writerow(csv_row(step))
         # In the toolkits' one-pass protocol the first line is the box that the tracker was given.
-        drawn_box = self._query.box_xyxy if self._count == 0 else None
+        drawn_box = self._query.box_xyxy if not self.states else None
         for name, decimals in TOOLKIT_DECIMALS.items():
             line = toolkit_line(step.fused.box_xyxy if drawn_box is None else drawn_box, decimals)
             self._texts[name].write(line + "\n")
@@ -227,7 +225,7 @@ class Recorder:
                 path = self._folder / "masks" / name / f"{step.frame.index:06d}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(cv2.imencode(".png", estimate.mask.astype(np.uint8) * 255)[1].tobytes())
-        separator = ",\n" if self._count else "\n"
+        separator = ",\n" if self.states else "\n"
         self._texts["masks.json"].write(f'{separator}"{step.frame.index}": {json.dumps(encoded)}')
 
     def _manifest(self, *, complete: bool) -> dict[str, Any]:
@@ -257,7 +255,7 @@ class Recorder:
             "direction": "forward",
             **self._about,
             "counts": {
-                "frames": self._count,
+                "frames": self.states.total(),
                 "first_frame": self._first_frame,
                 "last_frame": self._last_frame,
                 "state": dict(self.states),

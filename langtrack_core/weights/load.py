@@ -233,7 +233,14 @@ def build_segmenter(
     others = [entry.folder / name for name in list(entry.files)[1:]]
     network: DMN | LiteDMN
     if entry.network == "dmn":
-        network = _published_dmn(checkpoint, settings)
+        from ..dmn.network import DMN, config_of, published_name
+
+        switches = {key: settings[key] for key in ("align_corners", "batch_statistics")}
+        try:
+            network = DMN(config_of(checkpoint.tensors, **switches))
+        except LangTrackError as error:
+            raise LangTrackError(f"{checkpoint.path} cannot be used: {error}") from error
+        checkpoint.fill(network, published_name)
         vocabulary = Vocabulary.from_file(others[0], "published")
         size, align_corners = settings["input_size"], settings["align_corners"]
         config = SegmenterConfig(Preprocessing("longest_side", size, align_corners=align_corners))
@@ -287,18 +294,6 @@ def build_tracker(
     config = CONFIGS[entry.all_settings["tracker"]]
     new_tracker = partial(SiamMaskTracker, running.network, config, checkpoint.calibration, device)
     return new_tracker, _info(entry, files, asdict(config), running.backend)
-
-
-def _published_dmn(checkpoint: Checkpoint, settings: dict[str, Any]) -> DMN:
-    from ..dmn.network import DMN, config_of, published_name
-
-    switches = {key: settings[key] for key in ("align_corners", "batch_statistics")}
-    try:
-        network = DMN(config_of(checkpoint.tensors, **switches))
-    except LangTrackError as error:
-        raise LangTrackError(f"{checkpoint.path} cannot be used: {error}") from error
-    checkpoint.fill(network, published_name)
-    return network
 
 
 def _info(

@@ -13,9 +13,9 @@ from .boxes import (
 )
 from .described import described_pictures
 from .held_out import held_out_clips, held_out_photos
-from .registry import KINDS, Dataset, Layout, guess_kind, open_dataset, open_sequences
 from .pictures import Instance, Picture, Referral, box_referrals, coco_pictures, coco_set, saliency_pictures
 from .refer import refer_referrals
+from .registry import KINDS, Dataset, Layout, guess_kind, open_dataset, open_sequences
 from .sequences import Sequence, box_sequences, davis_sequences, plain_sequences
 from .videos import ref_davis17_sequences, ref_youtube_vos_sequences
 
