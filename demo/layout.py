@@ -324,7 +324,10 @@ def _example_shelf(examples: dict[str, Example]) -> gr.HTML | None:
         return None
     return gr.HTML(
         cards(examples),
-        html_template='<p class="lt-cards-title">Or try one:</p><div class="lt-cards">${value}</div>',
+        html_template=(
+            '<p class="lt-cards-title">Or try a scene (rendered, not filmed; the README has figures on real '
+            'film):</p><div class="lt-cards">${value}</div>'
+        ),
         js_on_load=CARDS_JS,
         apply_default_css=False,
         elem_id="examples",

@@ -5,6 +5,7 @@ Each returns what lies over the result, the text of the form's box, a message an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -57,14 +58,19 @@ class PreviewEvents:
 
     def on_video(
         self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request
-    ) -> Before:
-        """Look at a clip that was chosen; not at an example, which runs, nor at the clip of the run."""
+    ) -> Iterator[Before]:
+        """Look at a clip that was chosen; not at an example, which runs, nor at the clip of the run.
+
+        While the visitor begins to type, the networks are made ready for frames of this shape.
+        """
         session = self.events.claim_upload(video, request)
         if video and (_is_followed(session, video) or self.events.is_example(video)):
-            return Before(OFF)
-        if session.preview is None or not start:
-            return self._look(session, video, text, box, start)
-        return self._look(session, video, text, box, 0)._replace(start=0)  # the frame was one of another clip
+            yield Before(OFF)
+        elif session.preview is None or not start:
+            yield self._look(session, video, text, box, start)
+        else:  # the start frame was one of another clip
+            yield self._look(session, video, text, box, 0)._replace(start=0)
+        self.service.warm_up(session)
 
     def on_text(
         self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -338,6 +338,12 @@ class Service:
         words, folder = (text or "").strip(), session.folder / "preview"
         session.preview = look(self._select, before, folder, info, number, words)
         return session.preview
+
+    def warm_up(self, session: Session) -> None:
+        """Let the language branch see the preview's frame: the first one of a shape takes seconds."""
+        if session.preview is not None and not session.preview.text and not session.busy:
+            with suppress(LangTrackError):
+                self._select(session.preview.frame, "the")
 
     # --- a closer look at one frame -------------------------------------------------------------------------
 

@@ -36,6 +36,11 @@ def clip(tmp_path: Path) -> str:
     return str(counting_clip(tmp_path / "upload" / "clip.mp4"))
 
 
+def on_video(events: PreviewEvents, video: str | None) -> Any:
+    (answer,) = events.on_video(video, "", "", 0, PAGE)
+    return answer.preview
+
+
 def event(**fields: Any) -> Any:
     return SimpleNamespace(_data=fields)
 
@@ -51,7 +56,7 @@ def finished(events: PreviewEvents) -> list[dict[str, Any]]:
 def test_the_frame_comes_with_the_clip_and_the_regions_with_the_words(
     events: PreviewEvents, clip: str
 ) -> None:
-    frame = events.on_video(clip, "", "", 0, PAGE).preview
+    frame = on_video(events, clip)
     assert (frame["state"], frame["regions"], frame["map"], frame["size"]) == (
         "on",
         [],
@@ -63,7 +68,7 @@ def test_the_frame_comes_with_the_clip_and_the_regions_with_the_words(
     other = events.on_place(clip, "the red car", "", 5, PAGE).preview
     assert other["frame"] == 5 and "“red”" in other["note"] and other["picture"] != frame["picture"]
     assert "zorp" in events.on_text(clip, "zorp", "", 5, PAGE).preview["note"]
-    assert events.on_video(None, "", "", 0, PAGE).preview == OFF
+    assert on_video(events, None) == OFF
     past = events.on_place(clip, "the car", "", FRAMES, PAGE)
     assert past.preview == OFF and str(FRAMES) in past.notice
 
@@ -101,10 +106,10 @@ def test_follow_all_is_a_target_for_each_region(events: PreviewEvents, clip: str
 
 
 def test_the_preview_does_not_lie_over_a_run_that_it_belongs_to(events: PreviewEvents, clip: str) -> None:
-    assert events.on_video("/examples/grey.mp4", "the car", "", 0, PAGE).preview == OFF
+    assert on_video(events, "/examples/grey.mp4") == OFF
     events.events.begin(clip, "the car", "", 0, 1, PAGE)
     finished(events)
-    assert events.on_video(clip, "the car", "", 0, PAGE).preview == OFF
+    assert on_video(events, clip) == OFF
     for words in ("", "the car "):
         assert events.on_text(clip, words, "", 0, PAGE).preview == OFF
     assert events.on_text(clip, "a car", "", 0, PAGE).preview["run"]

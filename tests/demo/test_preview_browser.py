@@ -65,6 +65,7 @@ def page(browser: Browser, server: Server, clip: Path) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.on("pageerror", lambda error: broken.append(str(error)))
     page.goto(server.url)
+    expect(page.locator("#examples")).to_contain_text("rendered, not filmed")
     page.locator("#video input[type=file]").set_input_files(clip)
     expect(page.locator(".lt-before-title")).to_contain_text("say what to follow", timeout=20_000)
     page.locator("#more button").click()
@@ -204,7 +205,9 @@ def test_words_that_are_read_on_every_fourth_frame_hold_their_mask_paler(page: P
     reds = []
     for frame, note in ((0, "80 %"), (1, "80 % on frame 0"), (3, "80 % on frame 0"), (4, "80 %")):
         page.locator(".lt-range").fill(str(frame))
+        expect(page.locator(f'{DONE}[data-frame="{frame}"]')).to_be_visible()
         expect(page.locator('[data-panel="mask"] .lt-note')).to_have_text(note)
+        page.wait_for_function(f"({RED})() > 10")
         reds.append(page.evaluate(RED))
     first, held, also, again = reds
     assert again == pytest.approx(first, abs=8) and held == pytest.approx(also, abs=8)
