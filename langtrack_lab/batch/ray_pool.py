@@ -17,8 +17,9 @@ from langtrack_core.types import LangTrackError, shorten
 from .manifest import Item
 from .worker import Event, Result, Task, run_item
 
-_ASK_S = 5.0
-"""Seconds between two questions to a busy worker how many frames it has."""
+ASK_S = 5.0
+"""Seconds between two questions to a busy worker how many frames it has: a fraction of any --timeout, and so
+few that the answers cost nothing."""
 
 
 class _Actor:
@@ -138,7 +139,7 @@ class RayPool:
 
     def _ask(self) -> None:
         """Asks busy workers for their progress, from time to time."""
-        if time.monotonic() - self._last_question_s < _ASK_S:
+        if time.monotonic() - self._last_question_s < ASK_S:
             return
         self._last_question_s = time.monotonic()
         waited_for = {slot for slot, kind in self._jobs.values() if kind == "heartbeat"}

@@ -20,9 +20,13 @@ _DAVIS_TEXTS = (
     "Davis17_annot2.txt",
     "Davis17_annot2_full_video.txt",
 )
-# As the text files spell them, and as the folders are called.
+"""The files of sentences: each of two annotators saw the first frame, and then the whole video."""
+
 _DAVIS_MISSPELT = {"clasic-car": "classic-car", "dog-scale": "dogs-scale", "motor-bike": "motorbike"}
+"""Names of clips as the text files spell them, and as the folders are called."""
+
 _DAVIS_LINE = re.compile(r'(\S+)\s+(\d+)\s+"?(.*?)"?')
+"""A line of these files: the clip, the number of the object, and the sentence, often in quotes."""
 
 
 def ref_davis17_sequences(folder: Path, split: str | None = None) -> list[Sequence]:
@@ -77,6 +81,7 @@ def _davis_sentences(folder: Path) -> dict[str, dict[int, list[str]]]:
 # --- Ref-YouTube-VOS ---------------------------------------------------------------------------------------
 
 _YOUTUBE_FOLDERS = {"train": "train", "val": "valid", "test": "test"}
+"""The folder of each split as the data set is unpacked, by the name that all our commands use."""
 
 
 def ref_youtube_vos_sequences(folder: Path, split: str | None = None) -> list[Sequence]:

@@ -50,6 +50,7 @@ PLAIN = Convention("plain")
 OTB = Convention("OTB", first_is_right=True, repeat_last=True)
 LASOT = Convention("LaSOT", first_is_right=True, repeat_last=True, count_absent=True)
 GOT10K = Convention("GOT-10k", clip=True)
+"""The columns of the table above. TNL2K counts as LaSOT does; all other data sets are measured plainly."""
 
 
 @dataclass(frozen=True, eq=False)

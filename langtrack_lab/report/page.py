@@ -36,20 +36,32 @@ from .pictures import TRUTH_RGB, Shot
 from .significance import verdicts
 
 _HERE = Path(__file__).parent
+"""Folder of the style sheet and the script, which are copied into each page: it stays one file."""
+
 _CURVES = (
     ("success", THRESHOLDS, "Success", "IoU over", "auc"),
     ("precision", PIXELS, "Precision", "centre within, in pixels", "precision"),
     ("normalised", NORMALISED, "Normalised precision", "centre within, in sizes of the box", "normalised"),
 )
+"""The curves of a section: field of `Scores`, places on the x axis, title, text of the axis, and the measure
+that names the area under it or the point on it."""
+
 _NUMBERS = frozenset({"frames", "sequences", "frames/s", "peak MB"})
+"""Columns beside the measures that hold numbers, so that they stand to the right and sort by value."""
+
 _ONCE = frozenset({"sentence", "frames", "frames/s", "peak MB"})
+"""Columns that the table of boxes and that of masks would both show: they stand in the first alone."""
+
 _ORACLE = ' class="oracle"'
+"""Mark of the rows of the oracle, which no tracker is: the style sheet sets them in soft italics."""
+
 _RULES = {
     PLAIN.name: "Frames without a true box are not counted, a missing box overlaps by 0.",
     OTB.name: "As in OTB's toolkit, where no box is given the last one stands.",
     LASOT.name: "As in LaSOT's toolkit, absent frames are right nowhere but stay in the denominator, and "
     "where no box is given the last one stands.",
 }
+"""What a reader has to know of each convention, by its name: one sentence below the table."""
 
 
 @dataclass(frozen=True)

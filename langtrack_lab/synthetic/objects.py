@@ -17,6 +17,8 @@ SKIN: tuple[Rgb, ...] = ((236, 188, 156), (206, 150, 112), (150, 100, 70), (96, 
 HAIR: tuple[Rgb, ...] = ((40, 28, 22), (96, 62, 34), (196, 156, 92), (120, 118, 116))
 GLASS: Rgb = (58, 76, 92)
 RUBBER: Rgb = (28, 28, 30)
+"""Colours, 0 to 255, of the parts that no sentence names: four tones each of skin and hair, window panes and
+tyres. They stay when an object changes its colour, so that "the red car" has no red tyres."""
 
 
 @dataclass(frozen=True)
@@ -390,3 +392,5 @@ OBJECTS: dict[str, ObjectSpec] = {
     "cup": ObjectSpec(_cup, 1.02, 0.8, 0.4, 0.7),
     "tree": ObjectSpec(_tree, 0.80, 3.6, 0.0, 0.8, None, ("green", "yellow", "orange", "red")),
 }
+"""The objects of the scenes by the word that sentences call them: things that data sets show often, with the
+proportions and sizes of real ones."""

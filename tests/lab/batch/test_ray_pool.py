@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_batch_on_ray_survives_the_loss_of_a_worker(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(cluster, "_ASK_S", 0.5)
+    monkeypatch.setattr(cluster, "ASK_S", 0.5)
     monkeypatch.setenv("PYTHONPATH", str(Path(batch_helpers.__file__).parent))
     clip = write_mp4(moving_object(5, (48, 64)), tmp_path / "clip.mp4")
     flag = tmp_path / "died"
