@@ -1,7 +1,8 @@
 """Milliseconds of each stage, share of the machine's peak, and memory, on the shipped 640x360 example clip.
 
     make bench            (or .venv/bin/python -m benchmarks.bench --backend torch --every 2)
-    make bench ARGS="--long 2000"     memory on a long run
+    make bench ARGS="--precision bfloat16"     one precision of OpenVINO
+    make bench ARGS="--long 2000"              memory on a long run
 
 Each stage is timed alone over the whole clip after a warm-up: wall time, and the processor time of all
 threads, which other work on the machine disturbs less. The last lines time the whole tracker, without and
@@ -108,10 +109,10 @@ def network_flops(tracker: LangTracker) -> tuple[float, float]:
     return flops_of(lambda: language.segment(image, encoded)), flops_of(track)
 
 
-def bench(weights: str, device: str, backend: str, every: int) -> None:
-    """Prints all lines of one backend."""
+def bench(weights: str, device: str, backend: str, precision: str, every: int) -> None:
+    """Prints all lines of one backend in one precision."""
     start = time.perf_counter()
-    tracker = LangTracker.from_pretrained(weights, device, backend=backend)
+    tracker = LangTracker.from_pretrained(weights, device, backend=backend, precision=precision)
     loaded = time.perf_counter() - start
     used = tracker.info["weights"][0]["backend"]
     print(f"\n{used['name']} {used['version']}, {used['precision']}; loaded in {loaded:.1f} s")
@@ -174,6 +175,12 @@ def main() -> None:
     parser.add_argument("--weights", default="lite")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--backend", choices=("openvino", "torch", "both"), default="both")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        action="append",
+        help="of OpenVINO, may be given several times; float32 and what auto takes unless told otherwise",
+    )
     parser.add_argument("--every", type=int, default=1, help="language branch on every K-th frame")
     parser.add_argument("--long", type=int, metavar="N", help="only memory, on a run of N frames")
     arguments = parser.parse_args()
@@ -191,7 +198,9 @@ def main() -> None:
         return
     show("decode", timed(read_frames(CLIP)))
     for backend in backends:
-        bench(arguments.weights, arguments.device, backend, arguments.every)
+        precisions = arguments.precision or ("float32", "auto")
+        for precision in precisions if backend == "openvino" else ("auto",):
+            bench(arguments.weights, arguments.device, backend, precision, arguments.every)
 
 
 if __name__ == "__main__":

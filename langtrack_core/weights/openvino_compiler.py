@@ -52,6 +52,9 @@ tests say what masks come to."""
 MEASURED_S = 0.4
 """Seconds for which a network's first call is timed in each precision; a second in all, once a machine."""
 
+LEAST_ROUNDS = 5
+"""Calls in each precision at least, however busy the machine is; the fastest of them counts."""
+
 LEAST_GAIN = 0.1
 """Less than float32 is taken only where it saves this share of the time: a coarser result needs a reason."""
 
@@ -223,28 +226,34 @@ class Compiler:
         try:
             model = self._core.read_model(folder / "model.xml")
             _keep_divisions(model)
-            example, compiled = _read_example(folder), set(folder.glob("*.blob"))
-            call = self._fastest(model, example, result, folder, CACHE_DIR=str(folder))
-            if set(folder.glob("*.blob")) != compiled:
+            example, compiled = _read_example(folder), set(folder.rglob("*.blob"))
+            call = self._fastest(model, example, result, folder, keep=True)
+            if set(folder.rglob("*.blob")) != compiled:
                 # Once more: what OpenVINO reads back, as on every later start, adds up in another order.
-                call = self._fastest(model, example, result, folder, CACHE_DIR=str(folder))
+                call = self._fastest(model, example, result, folder, keep=True)
             os.utime(folder)
             return call
         except (RuntimeError, OSError, SafetensorError, CannotCompile):
             return None
 
-    def _fastest(self, model: Any, example: Example, result: Any, folder: Path, **settings: str) -> Call:
-        """Compiled in the network's precision, or in float32 where that is too far from PyTorch."""
+    def _fastest(
+        self, model: Any, example: Example, result: Any, folder: Path, *, keep: bool = False
+    ) -> Call:
+        """Compiled in the network's precision, or in float32 where that is too far from PyTorch.
+
+        Args:
+            keep: what OpenVINO compiled stays in the folder, each precision's apart: OpenVINO tells them not.
+        """
         self._order = self._order or self._measured(model, example, folder / "precision.json")
         self.backend.setdefault("precision", self._order[0])
         for precision in self._order[:-1]:
             try:
-                return self._compared(model, example, result, precision, **settings)
+                return self._compared(model, example, result, precision, folder if keep else None)
             except CannotCompile as error:
                 note = f"float32 for {folder.name.rpartition('-')[0]}: {error}"
                 self.backend["note"] = note
                 _log.warning("%s.", note)
-        return self._compared(model, example, result, self._order[-1], **settings)
+        return self._compared(model, example, result, self._order[-1], folder if keep else None)
 
     def _measured(self, model: Any, example: Example, path: Path) -> list[str]:
         """The fastest precision on this machine, then float32; kept in the file with the times."""
@@ -260,11 +269,13 @@ class Compiler:
                 )
         times = {precision: float("inf") for precision in calls}
         end = time.perf_counter() + MEASURED_S * len(calls)
-        while time.perf_counter() < end:
-            for precision, call in calls.items():  # in turns: others may use the machine too
-                start = time.perf_counter()
+        rounds = 0
+        while calls and (time.perf_counter() < end or rounds < LEAST_ROUNDS):
+            rounds += 1
+            for precision, call in calls.items():
+                start = time.process_time()  # by the clock, others' work on the machine would count
                 call(*example["input"])
-                times[precision] = min(times[precision], time.perf_counter() - start)
+                times[precision] = min(times[precision], time.process_time() - start)
         fastest = min(times, key=lambda name: times[name], default="float32")
         if times and times[fastest] > (1 - LEAST_GAIN) * times["float32"]:
             fastest = "float32"
@@ -273,11 +284,15 @@ class Compiler:
             path.write_text(json.dumps(kept, indent=1), "utf-8")
         return list(dict.fromkeys((fastest, "float32")))
 
-    def _compared(self, model: Any, example: Example, result: Any, precision: str, **settings: str) -> Call:
+    def _compared(
+        self, model: Any, example: Example, result: Any, precision: str, folder: Path | None = None
+    ) -> Call:
         """The compiled model, after it has given what PyTorch gave."""
         hint, _, tolerance = PRECISIONS[precision]
-        everything = self._settings | settings | {"INFERENCE_PRECISION_HINT": hint}
-        compiled = self._core.compile_model(model, "CPU", everything)
+        settings = self._settings | {"INFERENCE_PRECISION_HINT": hint}
+        if folder is not None:
+            settings["CACHE_DIR"] = str(folder / precision)
+        compiled = self._core.compile_model(model, "CPU", settings)
         outputs = Call(compiled, (TENSOR,) * len(example["output"]))(*example["input"])
         for ours, theirs in zip(outputs, example["output"], strict=True):
             error = (ours - theirs).square().mean().sqrt() / (theirs.square().mean().sqrt() + 1)

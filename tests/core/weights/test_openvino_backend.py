@@ -247,7 +247,7 @@ def copied(grounding: CompiledLiteDMN, home: Path, tmp_path: Path, monkeypatch) 
 
 @pytest.mark.parametrize("suffix", [".xml", ".bin", ".blob", ".safetensors"])
 def test_damaged_files_are_written_anew(suffix: str, copied: Path, monkeypatch):
-    (damaged,) = copied.glob(f"*/*{suffix}")
+    (damaged,) = copied.rglob(f"*{suffix}")
     damaged.chmod(0o644)
     damaged.write_bytes(damaged.read_bytes()[:-1000])
     CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
@@ -297,6 +297,14 @@ def test_a_precision_that_is_asked_for_is_not_measured(tmp_path: Path, monkeypat
     for precision in ("bfloat16", "float32"):
         assert CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW, precision).backend["precision"] == precision
     assert not list(tmp_path.glob("openvino/*/precision.json"))
+
+
+def test_what_was_compiled_in_one_precision_is_not_read_in_another(tmp_path: Path, monkeypatch):
+    two_precisions(monkeypatch, 1e-3)
+    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
+    for precision in ("float32", "bfloat16"):
+        CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW, precision)
+    assert sorted(path.parent.name for path in tmp_path.rglob("*.blob")) == ["bfloat16", "float32"]
 
 
 def test_outside_its_tolerance_float32_runs_and_never_pytorch(tmp_path: Path, monkeypatch, caplog):
