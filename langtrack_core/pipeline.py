@@ -8,13 +8,15 @@ from dataclasses import asdict, dataclass, field
 from itertools import dropwhile
 from typing import Any
 
+import torch
+
 from .dmn.segmenter import DMNSegmenter, EncodedText
 from .fusion import FusionConfig, FusionState, decide, fuse
 from .geometry import clip_box
 from .siammask.tracker import SiamMaskTracker
 from .threads import prefetch
 from .types import Decision, Estimate, Frame, LangTrackError, Query, Reason, Step
-from .weights.load import build_segmenter, build_tracker, check_device, choose
+from .weights.load import build_segmenter, build_tracker, choose
 
 
 class LangTracker:
@@ -74,7 +76,10 @@ class LangTracker:
         Raises:
             LangTrackError: unknown name, device or backend, missing or altered file, another network's file.
         """
-        check_device(device)
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+            raise LangTrackError(f"The device {device!r} cannot be used here; try cpu.") from error
         chosen = choose(name)
         segmenter, language_info = build_segmenter(chosen["language"], device, backend, precision)
         new_tracker, tracker_info = build_tracker(chosen["tracker"], device, backend, precision)

@@ -222,10 +222,6 @@ class Estimate:
         estimate.__dict__.update(mask_u8=mask_u8, mask=mask)  # where the cached properties keep them
         return estimate
 
-    @property
-    def present(self) -> bool:
-        return self.box_xyxy is not None
-
     @cached_property
     def mask_u8(self) -> NDArray[np.uint8]:
         """``(H, W)`` uint8, 0 to 255."""

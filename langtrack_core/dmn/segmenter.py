@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..fusion import Calibration
-from ..guided_filter import refine_edges
-from ..masks import POSITIVE_ABOVE, binarise, largest_component, prob_to_u8
+from ..masks import POSITIVE_ABOVE, binarise, largest_component, prob_to_u8, refine_edges
 from ..types import Estimate, Frame, LangTrackError
 from .vocabulary import Vocabulary
 

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ..geometry import FloatArray, box_iou, clip_box, cxcywh_to_xyxy, xyxy_to_cxcywh
-from ..guided_filter import refine_edges
+from ..masks import refine_edges
 from ..types import Estimate, Frame, LangTrackError, check_box
 from .box_regressor import BoxRegressor, blend_boxes
 from .crops import crop, largest_outline, paste, remap_threshold

@@ -203,19 +203,6 @@ def check(entry: Entry) -> dict[str, str]:
 # --- building ----------------------------------------------------------------------------------------------
 
 
-def check_device(device: str) -> None:
-    """
-    Raises:
-        LangTrackError: PyTorch cannot use a device of this name here.
-    """
-    import torch
-
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise LangTrackError(f"The device {device!r} cannot be used here; try cpu.") from error
-
-
 def build_segmenter(
     entry: Entry, device: str, backend: str = "auto", precision: str = "auto"
 ) -> tuple[DMNSegmenter, dict[str, Any]]:

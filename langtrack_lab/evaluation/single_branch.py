@@ -118,7 +118,7 @@ def language_table(records: Sequence[Record]) -> str:
 def _step(frame: Frame, branch: Branch, estimate: Estimate) -> Step:
     """A step in which one branch ran, and is believed."""
     language, tracker = (estimate, None) if branch == "language" else (None, estimate)
-    state: State = "tracking" if estimate.present else "searching"
+    state: State = "tracking" if estimate.box_xyxy is not None else "searching"
     reason = Reason.LANGUAGE_ONLY if branch == "language" else Reason.TRACKER_ONLY
     decision = Decision(branch, state, estimate.confidence, False, False, reason)
     return Step(frame, language, tracker, estimate, decision)

@@ -124,7 +124,12 @@ def _shot(record: Record, scores: Scores, item: Item, overlap: float) -> Shot:
     estimate = Estimate(mask_prob, confidence, None if np.isnan(box).any() else box)
     state = cast(State, record.states[place] if record.states else "tracking")
     decision = Decision(
-        source if estimate.present else None, state, confidence, False, False, Reason.LANGUAGE_ONLY
+        source if estimate.box_xyxy is not None else None,
+        state,
+        confidence,
+        False,
+        False,
+        Reason.LANGUAGE_ONLY,
     )
     rgb = draw(Step(Frame(index, 0.0, rgb), None, None, estimate, decision), "fused")
     _draw_truth(rgb, item.sequence.mask(index), record.truth_xyxy[place])

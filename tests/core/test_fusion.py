@@ -53,7 +53,7 @@ def test_settings_outside_their_range_are_refused_by_name(name):
 def test_searching_makes_no_guess():
     decision, state = decide(seen(0.49), None, SEARCHING, CONFIG)
     assert decision.source is None and not decision.reanchor and state.state == "searching"
-    assert not fuse(seen(0.49), None, decision, SIZE).present
+    assert fuse(seen(0.49), None, decision, SIZE).box_xyxy is None
 
 
 def test_a_confident_language_box_starts_the_tracker():
@@ -80,7 +80,7 @@ def test_both_improbable_is_lost_and_absent():
     decision = decision_of(seen(0.24), seen(0.2))
     assert decision.state == "lost" and decision.source is None and decision.confidence == 0
     estimate = fused(seen(0.24), seen(0.2))
-    assert not estimate.present and not estimate.mask.any()
+    assert estimate.box_xyxy is None and not estimate.mask.any()
 
 
 def test_a_target_is_lost_only_after_so_many_improbable_frames_in_a_row():

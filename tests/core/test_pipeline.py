@@ -34,7 +34,7 @@ def test_text_alone_searches_until_language_is_sure_and_then_starts_the_tracker_
     tracker = scripted(lambda t: 0.9 if t >= 3 else 0.3)
     steps = list(tracker.track(CLIP.frames, Query(text="it")))
     assert [s.decision.state for s in steps[:4]] == ["searching"] * 3 + ["tracking"]
-    assert all(not s.fused.present and s.tracker is None for s in steps[:3])
+    assert all(s.fused.box_xyxy is None and s.tracker is None for s in steps[:3])
     assert tracker.starts == [(3, tuple(CLIP.boxes_xyxy[3]))]
     assert len(steps) == len(CLIP.frames)
 
@@ -76,7 +76,7 @@ def test_lost_and_found_again():
     )
     steps = list(tracker.track(CLIP.frames, Query(text="it")))
     assert [s.decision.state for s in steps] == ["tracking"] * 5 + ["lost"] * 3 + ["tracking"] * 4
-    assert [s.fused.present for s in steps] == [True] * 5 + [False] * 3 + [True] * 4
+    assert [s.fused.box_xyxy is not None for s in steps] == [True] * 5 + [False] * 3 + [True] * 4
     assert [index for index, _ in tracker.starts] == [0, 8]
 
 

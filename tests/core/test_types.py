@@ -12,7 +12,7 @@ def test_estimate_from_mask_obeys_the_rule_of_128():
     mask_prob[:, :4] = 128 / 255
     mask_prob[10:14, 20:26] = 129 / 255
     estimate = Estimate.from_mask(mask_prob, 0.5)
-    assert estimate.present
+    assert estimate.box_xyxy is not None
     assert estimate.box_xyxy.tolist() == [20, 10, 26, 14]
     np.testing.assert_array_equal(estimate.mask, raster([20, 10, 26, 14]))
     np.testing.assert_array_equal(np.unique(estimate.mask_u8), [0, 128, 129])
@@ -24,7 +24,7 @@ def test_estimate_of_an_empty_mask_is_absent_and_never_a_made_up_box():
         Estimate.from_mask(np.full(SIZE, 0.5, np.float32), 0.9),
         Estimate.absent(SIZE),
     ):
-        assert not estimate.present
+        assert estimate.box_xyxy is None
         assert estimate.box_xyxy is None
         assert estimate.corners_xy is None
         assert not estimate.mask.any()

@@ -122,7 +122,7 @@ def test_mask_has_frame_size_and_follows_the_expression():
     np.testing.assert_allclose(estimate.box_xyxy, (24, 16, 60, 40), atol=4)
     assert estimate.confidence > 0.9
     absent = segmenter.segment(frame, segmenter.encode("the green"))
-    assert not absent.present
+    assert absent.box_xyxy is None
     assert absent.confidence < 0.01
 
 

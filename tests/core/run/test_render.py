@@ -22,7 +22,9 @@ def step_with(estimate: Estimate | None, rgb_value: int = 90, **changes) -> Step
 
 
 def decision(fused: Estimate, source: Branch = "language", state: State = "tracking") -> Decision:
-    return Decision(source if fused.present else None, state, fused.confidence, False, False, Reason.FOUND)
+    return Decision(
+        source if fused.box_xyxy is not None else None, state, fused.confidence, False, False, Reason.FOUND
+    )
 
 
 def box_estimate(box: np.ndarray = BOX) -> Estimate:

@@ -113,7 +113,7 @@ def test_eleven_steps_are_the_published_trackers():
 
 def test_an_empty_mask_leaves_the_regressed_box():
     estimate = started(EmptyMasks()).update(frame(1))
-    assert not estimate.mask.any() and estimate.present
+    assert not estimate.mask.any() and estimate.box_xyxy is not None
     assert np.allclose(estimate.corners_xy[[0, 2]].ravel(), estimate.box_xyxy)
 
 
@@ -121,7 +121,7 @@ def test_starting_gives_the_first_estimate_and_the_next_search_starts_from_the_g
     given = [300, 150, 450, 400]
     tracker, again = (SiamMaskTracker(Steady(), CONFIGS["davis"]) for _ in range(2))
     first = tracker.init(frame(), given)
-    assert first.present and first.mask.any()
+    assert first.box_xyxy is not None and first.mask.any()
     again.init(frame(), given)
     again.reanchor(frame(), given)  # learns without a look
     for later in (tracker.update(frame(1)), again.update(frame(1))):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from langtrack_core.guided_filter import refine_edges
+from langtrack_core.masks import refine_edges
 from langtrack_lab.metrics.masks import mask_iou
 
 
