@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     from langtrack_core.types import LangTrackError
 
     replace_unprintable()
-    flags = _flags(arguments)
+    flags = read_flags(arguments)
     signal.signal(signal.SIGTERM, _leave)
     try:
         check_address(flags.host, flags.port)
@@ -81,7 +81,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)  # a container is stopped by SIGTERM; this way the files go too
 
 
-def _flags(arguments: list[str] | None) -> argparse.Namespace:
+def read_flags(arguments: list[str] | None) -> argparse.Namespace:
     from demo.hosting import device
     from langtrack_core.run.command import whole_argument
 

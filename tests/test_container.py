@@ -62,7 +62,7 @@ def test_the_port_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     variables = environment()
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    flags = app._flags([])
+    flags = app.read_flags([])
     (exposed,) = arguments("EXPOSE")
     (health,) = arguments("HEALTHCHECK")
     assert flags.host == "0.0.0.0" and str(flags.port) == exposed

@@ -25,7 +25,7 @@ DEFAULT_LABEL = "object"
 """What a target is called that was started by a box alone."""
 
 JPEG_QUALITY = 95
-"""Of the pictures beside labels, 0 to 100: no difference to the video that a person or a network sees."""
+"""Quality of the pictures beside labels, 0 to 100: no person or network sees a difference to the video."""
 
 
 def empty_rle(size_hw: tuple[int, int]) -> RLE:
@@ -119,7 +119,7 @@ class Clip:
 
     @property
     def name(self) -> str:
-        """Of the video, for folders and files."""
+        """The video's name, for folders and files."""
         return plain_name(Path(self._about["name"]).stem, "clip")
 
     @property
