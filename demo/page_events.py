@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from .job import Job
 from .service import Service
 from .sessions import Session
 from .track_job import TrackJob
-from .track_request import open_video, without_paths
+from .track_request import TrackRequest, open_video, without_paths
 from .uploads import playable
 
 MIN_SURE = 0.5
@@ -114,11 +114,17 @@ class PageEvents:
     ) -> View:
         """Check the form and start the run."""
         session = self.claim_upload(video, request)
-        try:
+
+        def checked() -> TrackRequest:
             track_request = self.service.check_request(video, text, box, start, every)
-            if session.preview is not None:
-                track_request = session.preview.applied(track_request, box)
-            job = self.service.follow(session, track_request, fresh=True, shelve=True)
+            return track_request if session.preview is None else session.preview.applied(track_request, box)
+
+        return self.begun(session, checked)
+
+    def begun(self, session: Session, checked: Callable[[], TrackRequest]) -> View:
+        """Start a run in a new workspace and keep the one before; or say what is wrong with the request."""
+        try:
+            job = self.service.follow(session, checked(), fresh=True, shelve=True)
         except LangTrackError as error:
             return View(notice=notice("error", str(error)))
         return self.started_view(session, job)

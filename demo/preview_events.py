@@ -17,7 +17,7 @@ from .page_data import PAGE, page_data
 from .page_events import PageEvents, View, notice
 from .player import served
 from .sessions import Session
-from .track_request import without_paths
+from .track_request import TrackRequest, without_paths
 
 LOADER = """
 // Gradio gives this component an event for each name in quotes here: 'choose', 'seek', 'follow', 'all'.
@@ -124,14 +124,12 @@ class PreviewEvents:
     ) -> View:
         """Start a run with a target for each region that fits."""
         session = self.events.claim_upload(video, request)
-        try:
+
+        def checked() -> TrackRequest:
             track_request = self.service.check_request(video, text, "", start, every)
-            if session.preview is not None:
-                track_request = session.preview.requests(track_request)
-            job = self.service.follow(session, track_request, fresh=True)
-        except LangTrackError as error:
-            return View(notice=notice("error", str(error)))
-        return self.events.started_view(session, job)
+            return track_request if session.preview is None else session.preview.requests(track_request)
+
+        return self.events.begun(session, checked)
 
     def _look(
         self, session: Session, video: str | None, text: str | None, box: str | None, start: float | None

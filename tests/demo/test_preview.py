@@ -105,6 +105,16 @@ def test_follow_all_is_a_target_for_each_region(events: PreviewEvents, clip: str
     assert len({target.colour for target in workspace.project.targets}) == 2
 
 
+def test_follow_all_keeps_the_run_before_as_the_form_does(events: PreviewEvents, clip: str) -> None:
+    events.events.begin(clip, "a car", "", 0, 1, PAGE)
+    finished(events)
+    events.on_text(clip, "the car", "", 0, PAGE)
+    events.follow_all(clip, "the car", "", 0, 1, PAGE)
+    finished(events)
+    (before,) = events.service.sessions.get("page").shelf
+    assert [target.newest.run.manifest["expression"] for target in before.project.targets] == ["a car"]
+
+
 def test_the_preview_does_not_lie_over_a_run_that_it_belongs_to(events: PreviewEvents, clip: str) -> None:
     assert on_video(events, "/examples/grey.mp4") == OFF
     events.events.begin(clip, "the car", "", 0, 1, PAGE)
