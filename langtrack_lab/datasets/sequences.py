@@ -95,15 +95,10 @@ class Sequence:
         except SeveralObjectsError as error:
             raise SeveralObjectsError(f"The masks of {self.name}", error.objects) from error
 
-    @cached_property
+    @property
     def mask_reading(self) -> str | None:
-        """How the masks are read, for people; None without masks. Reads all of them."""
-        reading = MaskReading()
-        for index in range(len(self.masks)):
-            annotation = self.annotation(index)
-            if annotation is not None:
-                reading.add(annotation)
-        return str(reading) if self.masks else None
+        """How the masks are read, for people; None without masks. The first look reads all of them."""
+        return str(self._from_masks[2]) if self.masks else None
 
     @cached_property
     def boxes_xyxy(self) -> FloatArray:
@@ -116,17 +111,19 @@ class Sequence:
         return self.absent if self.absent is not None else self._from_masks[1]
 
     @cached_property
-    def _from_masks(self) -> tuple[FloatArray, NDArray[np.bool_]]:
+    def _from_masks(self) -> tuple[FloatArray, NDArray[np.bool_], MaskReading]:
         boxes = np.full((len(self.frames), 4), np.nan)
         absent = np.zeros(len(self.frames), bool)
+        reading = MaskReading()
         for i in range(len(self.masks)):
-            mask = self.mask(i)
-            if mask is not None:
-                box = enclosing_box(mask)
+            annotation = self.annotation(i)
+            if annotation is not None:
+                reading.add(annotation)
+                box = enclosing_box(annotation.mask)
                 absent[i] = box is None
                 if box is not None:
                     boxes[i] = box
-        return boxes, absent
+        return boxes, absent, reading
 
 
 # --- layouts of our own ------------------------------------------------------------------------------------
