@@ -17,6 +17,9 @@ TEXT = "#text textarea, #text input"
 NOT_OVERWRITTEN_MS = 1200
 """Milliseconds after which a message still has to stand there: what painted over it came within a second."""
 
+OPENED_MS = 300
+"""Milliseconds after which Gradio has drawn an opened part of the form: what is typed at once is lost."""
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -54,6 +57,7 @@ def test_an_error_after_a_run_stays(page: Page) -> None:
     stays(page, "Say what to follow")
     page.locator(TEXT).fill("the red car")
     page.locator("#more button").click()
+    page.wait_for_timeout(OPENED_MS)
     page.locator("#box input, #box textarea").fill("1,2,3")
     page.locator("#run").click()
     stays(page, "four numbers")

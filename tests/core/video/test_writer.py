@@ -55,7 +55,7 @@ def with_sound(path: Path, codec: str = "aac", *, frames: int = 50, late_s: Frac
 
 
 def loudness(path: Path) -> list[float]:
-    """Of each tenth of a second; empty where there is no sound."""
+    """The loudness of each tenth of a second; empty where there is no sound."""
     with av.open(str(path)) as container:
         if not container.streams.audio:
             return []
