@@ -22,6 +22,7 @@ export class Player {
   tool = "files"; // whose tab is open
   #listeners = {};
   #waiting = null; // the run of which a frame waits for its maps
+  #pictureTime = null; // seconds; of the picture in the <video>, whose currentTime is ahead of it while it seeks
 
   // `page` is what Python knows and sends once: see page_data.py.
   constructor(root, page) {
@@ -105,6 +106,7 @@ export class Player {
     this.run = null;
     this.frame = -1;
     this.goal = null;
+    this.#pictureTime = null;
     delete this.root.dataset.frame;
     this.video.pause();
     this.video.removeAttribute("src");
@@ -141,10 +143,10 @@ export class Player {
     return low;
   }
 
-  present(seconds = this.video.currentTime) {
+  present() {
     const { video, root, run, range } = this;
-    if (!run || video.readyState < 2 || root.dataset.state !== "done") return;
-    const frame = this.#frameAt(seconds);
+    if (!run || this.#pictureTime === null || root.dataset.state !== "done") return;
+    const frame = this.#frameAt(this.#pictureTime);
     // A frame is painted when its maps are there, so that no panel is ever ahead of another.
     run.cache.need(run.targets.map(({ layers, rows }) => layers.key(rows[frame])));
     if (!run.targets.every(({ layers, rows }) => layers.ready(rows[frame]))) return this.#presentWhenLoaded(frame);
@@ -192,24 +194,39 @@ export class Player {
       this.find('[data-do="play"]').setAttribute("aria-label", playing ? "Pause" : "Play");
     };
     video.loop = true;
-    video.addEventListener("seeked", () => this.present());
-    video.addEventListener("loadeddata", () => this.present());
+    video.addEventListener("emptied", () => (this.#pictureTime = null)); // another film
     video.addEventListener("play", () => markPlaying(true));
     video.addEventListener("pause", () => markPlaying(false));
     video.addEventListener("error", () => {
       if (this.run) this.find(".lt-reason").textContent = "This browser cannot play the result; the files below are complete.";
     });
-    const everyFrame = video.requestVideoFrameCallback
-      ? (now, { mediaTime }) => {
-          this.present(mediaTime);
-          video.requestVideoFrameCallback(everyFrame);
-        }
-      : () => {
-          if (!video.paused) this.present();
-          if (root.isConnected) requestAnimationFrame(everyFrame);
-        };
-    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(everyFrame);
-    else requestAnimationFrame(everyFrame);
+    const show = (seconds) => {
+      this.#pictureTime = seconds;
+      this.present();
+    };
+    if (video.requestVideoFrameCallback) {
+      // "seeked" may come before the picture does, so the picture's own message counts. Should a browser send none
+      // (nothing new to show), the clock is right by then.
+      let late = 0;
+      const showLate = () => {
+        clearTimeout(late);
+        late = setTimeout(() => video.readyState >= 2 && !video.seeking && show(video.currentTime), 500);
+      };
+      for (const event of ["seeked", "loadeddata"]) video.addEventListener(event, showLate);
+      const everyPicture = (now, { mediaTime }) => {
+        clearTimeout(late);
+        show(mediaTime);
+        video.requestVideoFrameCallback(everyPicture);
+      };
+      video.requestVideoFrameCallback(everyPicture);
+    } else {
+      for (const event of ["seeked", "loadeddata"]) video.addEventListener(event, () => show(video.currentTime));
+      const everyRefresh = () => {
+        if (!video.paused) show(video.currentTime);
+        if (root.isConnected) requestAnimationFrame(everyRefresh);
+      };
+      requestAnimationFrame(everyRefresh);
+    }
   }
 }
 
