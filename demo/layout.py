@@ -138,7 +138,7 @@ def build_app(
     """
     examples = load_examples(examples_dir)
     keep_s = int(settings.keep_hours * 3600)
-    service = Service(tracker, settings, root, clips_folder)
+    service = Service(tracker, settings, root, clips_folder, [one.path for one in examples.values()])
     with gr.Blocks(
         title="LangTrack", analytics_enabled=False, fill_width=True, delete_cache=(min(600, keep_s), keep_s)
     ) as page:

@@ -8,6 +8,7 @@ watches the same run again.
 from __future__ import annotations
 
 import html
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from .clips_job import OpenClipsJob
 from .examples import Example
 from .job import Job
 from .service import Service
-from .sessions import Session
+from .sessions import Session, is_copy
 from .track_job import TrackJob
 from .track_request import TrackRequest, open_video, without_paths
 from .uploads import playable
@@ -98,8 +99,8 @@ class PageEvents:
         return Form(str(example.path), example.expression, "", 0, "")
 
     def is_example(self, path: str) -> bool:
-        """Whether a clip has an example's name; Gradio hands over a copy of the file."""
-        return Path(path).stem in self.examples
+        """Whether a clip is an example; Gradio hands over a copy of the file."""
+        return is_copy(Path(path), [example.path for example in self.examples.values()])
 
     # --- a run ----------------------------------------------------------------------------------------------
 
@@ -261,8 +262,17 @@ def notice(kind: str, *sentences: str, outcome: str | None = None) -> str:
     """
     about = "" if outcome is None else f' data-outcome="{outcome}"'
     role = "alert" if kind == "error" else "status"
-    lines = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences if sentence)
+    lines = "".join(f"<p>{html.escape(unbroken(sentence))}</p>" for sentence in sentences if sentence)
     return f'<div class="lt-notice lt-{kind}" role="{role}"{about}>{lines}</div>' if lines else ""
+
+
+UNITS = r"(?<=\d) (?=(?:%|px|fps|min|s|[kMG]B)(?!\w))"
+"""The space between a number and its unit."""
+
+
+def unbroken(text: str) -> str:
+    """A text for the page, in which no line ends between a number and its unit."""
+    return re.sub(UNITS, "\u00a0", text)
 
 
 def _ready(value: dict[str, Any], text: str) -> View:

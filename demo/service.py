@@ -59,18 +59,24 @@ class Service:
         tracker: its `track_all` keeps all state of a run in the run.
         root: folder for all files of all visitors.
         clips_folder: a folder of clips that every page begins with.
+        examples: clips that every page offers.
 
     Attributes:
         check_request: `track_request.check_request` with this tracker and these settings.
     """
 
     def __init__(
-        self, tracker: LangTracker, settings: Settings, root: Path, clips_folder: Path | None = None
+        self,
+        tracker: LangTracker,
+        settings: Settings,
+        root: Path,
+        clips_folder: Path | None = None,
+        examples: Sequence[Path] = (),
     ) -> None:
         self.tracker = tracker
         self.clips_folder = clips_folder
         self.settings = settings
-        self.sessions = Sessions(root, settings.keep_hours * 3600, settings.reload_grace_s)
+        self.sessions = Sessions(root, settings.keep_hours * 3600, settings.reload_grace_s, examples)
         self.queue = JobQueue(settings.concurrency, settings.queue_size)
         self.check_request = partial(check_request, tracker, settings)
         self._source = row_source(tracker)

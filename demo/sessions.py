@@ -10,12 +10,13 @@ put work into, verdicts or corrections, waits for the same browser for as long a
 
 from __future__ import annotations
 
+import filecmp
 import hmac
 import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,10 +49,12 @@ class Session:
         preview: the frame that the visitor looks at before a run.
         shelf: the videos before it, the newest last.
         clips: the list of clips that is worked through.
+        examples: clips that every page offers. Gradio has one copy of each for all pages.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, examples: Sequence[Path] = ()) -> None:
         self.folder = folder
+        self.examples = examples
         self.token = secrets.token_urlsafe(24)
         self.lock = threading.Lock()
         self.uploads: dict[Path, int | None] = {}
@@ -67,9 +70,9 @@ class Session:
         """Note an upload that is deleted with the session: this very file, by its inode.
 
         Gradio gives a clip one path for everybody and renames each upload onto it, so that the file may be
-        another visitor's by the time this session ends.
+        another visitor's by the time this session ends. The copy of an example is nobody's.
         """
-        if path:
+        if path and not is_copy(Path(path), self.examples):
             with self.lock:
                 self.uploads[Path(path)] = _inode(Path(path))
 
@@ -185,10 +188,14 @@ class Sessions:
         root: folder for all files of all visitors.
         keep_s: seconds after which a session without use and without a run ends.
         grace_s: seconds in which a page that has gone may come back, as a reload does.
+        examples: clips that every page offers; no session deletes them or a copy of them.
     """
 
-    def __init__(self, root: Path, keep_s: float, grace_s: float = 0.0) -> None:
+    def __init__(
+        self, root: Path, keep_s: float, grace_s: float = 0.0, examples: Sequence[Path] = ()
+    ) -> None:
         self.root = root
+        self._examples = examples
         self._keep_s = keep_s
         self._grace_s = grace_s
         self._lock = threading.Lock()
@@ -203,7 +210,7 @@ class Sessions:
             key = key or secrets.token_hex(16)
             if key not in self._open:
                 # The key comes from the browser, so it never becomes part of a path.
-                self._open[key] = Session(self.root / f"session-{secrets.token_hex(16)}")
+                self._open[key] = Session(self.root / f"session-{secrets.token_hex(16)}", self._examples)
             session = self._open[key]
             session.last_used = time.monotonic()
             return session
@@ -338,6 +345,14 @@ class Sessions:
             ]
         for key in keys:
             self.drop(key)
+
+
+def is_copy(path: Path, originals: Iterable[Path]) -> bool:
+    """Whether a file has the name and the content of another one."""
+    try:
+        return any(path.name == other.name and filecmp.cmp(path, other, shallow=False) for other in originals)
+    except OSError:
+        return False
 
 
 def _inode(path: Path) -> int | None:

@@ -20,7 +20,7 @@ from . import player
 from .annotation.checks import finite_number, whole_number
 from .clip_events import ClipEvents
 from .job import Job
-from .page_events import PageEvents, View, notice
+from .page_events import PageEvents, View, notice, unbroken
 from .sessions import Session
 from .track_request import without_paths
 from .workspace import Workspace
@@ -261,7 +261,7 @@ def _reply(question: Question, answer: Mapping[str, Any]) -> Any:
 
 
 def _refusal(question: Question, error: LangTrackError) -> Any:
-    return _reply(question, {"error": without_paths(str(error))})
+    return _reply(question, {"error": unbroken(without_paths(str(error)))})
 
 
 def _number(question: Question, name: str) -> int:

@@ -6,12 +6,15 @@ export function make(tag, text = "", attributes = {}) {
   return node;
 }
 
+// Between a number and its unit; `unbroken` in page_events.py puts it into the server's sentences.
+export const NO_BREAK = "\u00a0";
+
 export const isNumber = (value) => typeof value === "number";
 
 export const framesText = (count) => (count === 1 ? "1 frame" : count + " frames");
 
 // A confidence; `silent` is the text for a branch that did not run.
-export const percent = (value, silent) => (isNumber(value) ? Math.round(value * 100) + " %" : value === null ? silent : "absent");
+export const percent = (value, silent) => (isNumber(value) ? Math.round(value * 100) + NO_BREAK + "%" : value === null ? silent : "absent");
 
 // Whether a person drew the box of a frame.
 export const isUsers = (player, frame = player.frame, target = player.target) => player.value("reason", frame, target) === "user_box";
@@ -27,11 +30,11 @@ export function lastRead(player, frame = player.frame, target = player.target) {
 
 export const titleOf = (target) => (target.expression ? "“" + target.expression + "”" : "the object in your box");
 
-export const fileSize = (bytes) => (bytes < 1e6 ? Math.max(1, Math.round(bytes / 1e3)) + " kB" : (bytes / 1e6).toFixed(1) + " MB");
+export const fileSize = (bytes) => (bytes < 1e6 ? Math.max(1, Math.round(bytes / 1e3)) + NO_BREAK + "kB" : (bytes / 1e6).toFixed(1) + NO_BREAK + "MB");
 
 export function duration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
-  return whole < 60 ? whole + " s" : Math.floor(whole / 60) + " min " + (whole % 60) + " s";
+  return whole < 60 ? whole + NO_BREAK + "s" : Math.floor(whole / 60) + NO_BREAK + "min " + (whole % 60) + NO_BREAK + "s";
 }
 
 // Has the browser save a file of the server.

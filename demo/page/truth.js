@@ -1,5 +1,5 @@
 // Ground truth that a user gives: figures, success curves and overlap by frame, of each branch.
-import { isNumber, make, onRedraw } from "./dom.js";
+import { isNumber, make, NO_BREAK, onRedraw } from "./dom.js";
 
 const BRANCHES = { language: "Language", tracker: "Tracker", fused: "Fused" };
 const INKS = { language: "language-ink", tracker: "tracker-ink", fused: "amber" }; // --lt-…
@@ -44,7 +44,7 @@ export function truthTool(player, server) {
     const absence = ({ absence }) => (absence && absence.frames ? absence.recognised + " of " + absence.frames : "–");
     const measures = [
       ["Success AUC", (branch) => figure(branch.auc)],
-      ["Precision 20 px", (branch) => figure(branch.precision)],
+      ["Precision 20" + NO_BREAK + "px", (branch) => figure(branch.precision)],
       ["Mean box IoU", (branch) => figure(branch.mean_iou)],
       ...(masks ? [["Mean mask IoU", (branch) => figure(branch.mean_mask_iou)]] : []),
       ["Absence recognised", absence],

@@ -83,8 +83,8 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
     }
     const share = Math.round((1 - iou) * 100);
     chip.style.setProperty("--lt-share", share + "%");
-    chip.append(make("small", share + " %"));
-    chip.title = "Without this word, " + share + " % of the mask is another one.";
+    chip.append(make("small", percent(share / 100)));
+    chip.title = "Without this word, " + percent(share / 100) + " of the mask is another one.";
     return chip;
   }
 
@@ -96,7 +96,7 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
     row.append(...reply.words.map((word, k) => chipOf(word, k === reply.decisive)));
     const decisive = reply.words[reply.decisive];
     const text = decisive
-      ? "“" + decisive.word + "” matters most. A word's figure says how much of the mask changes without it: 100 % means that it goes elsewhere."
+      ? "“" + decisive.word + "” matters most. A word's figure says how much of the mask changes without it: " + percent(1) + " means that it goes elsewhere."
       : "No single word moves the mask on frame " + reply.frame + ".";
     answer.replaceChildren(make("p", text), row);
     askRegions();

@@ -152,7 +152,7 @@ def test_unknown_words_are_named_and_the_run_goes_on(events: PageEvents, clip: s
 def test_the_outcome_says_how_sure_and_where_the_branches_differ(events: PageEvents, clip: str) -> None:
     end = follow(events, clip)[-1]
     (outcome,) = end.player["outcomes"]
-    assert f"on average {100 * outcome['sure']:.0f} % sure." in end.notice and "lt-good" in end.notice
+    assert f"on average {100 * outcome['sure']:.0f}\u00a0% sure." in end.notice and "lt-good" in end.notice
     assert outcome["differ"] == 0 and "differ" not in end.notice
     session = events.service.sessions.get("page")
     job, value = session.job, dict(end.player)
@@ -160,7 +160,7 @@ def test_the_outcome_says_how_sure_and_where_the_branches_differ(events: PageEve
     for changes, sentence, kind in (
         ({"differ": 1}, "The two branches differ on 1 of them.", "lt-good"),
         ({"differ": FRAMES}, f"The two branches differ on {FRAMES} of them.", "lt-warning"),
-        ({"sure": 0.3}, "on average 30 % sure.", "lt-warning"),
+        ({"sure": 0.3}, "on average 30\u00a0% sure.", "lt-warning"),
         ({"found": 0, "sure": None}, "Not found in any frame.", "lt-warning"),
     ):
         value["outcomes"] = [{**outcome, **changes}]

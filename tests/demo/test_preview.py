@@ -13,6 +13,7 @@ from app_helpers import FRAMES, HEIGHT, SETTINGS, WIDTH, counting_clip
 from fake_branches import fake_tracker
 from two_things import LEFT, RIGHT, two_things
 
+from demo.examples import Example
 from demo.page_events import PageEvents
 from demo.preview import LOOK_SIDE, selection
 from demo.preview_events import OFF, PreviewEvents
@@ -27,7 +28,8 @@ PAGE: Any = SimpleNamespace(session_hash="page")
 def events(tmp_path: Path) -> Iterator[PreviewEvents]:
     tracker = fake_tracker(two_things, two_things, known=["the", "car"])
     service = Service(tracker, SETTINGS, tmp_path / "root")
-    yield PreviewEvents(PageEvents(service, {"grey": None}))  # type: ignore[dict-item]
+    example = counting_clip(tmp_path / "examples" / "grey.mp4", falling=True)
+    yield PreviewEvents(PageEvents(service, {"grey": Example(example, "the car", "", b"")}))
     service.close()
 
 
@@ -116,7 +118,13 @@ def test_follow_all_keeps_the_run_before_as_the_form_does(events: PreviewEvents,
 
 
 def test_the_preview_does_not_lie_over_a_run_that_it_belongs_to(events: PreviewEvents, clip: str) -> None:
-    assert on_video(events, "/examples/grey.mp4") == OFF
+    example = events.events.examples["grey"].path
+    copy, namesake = (Path(clip).parent / folder / example.name for folder in ("cache", "own"))
+    for path, source in ((copy, example), (namesake, Path(clip))):
+        path.parent.mkdir()
+        path.write_bytes(source.read_bytes())
+    assert on_video(events, str(copy)) == OFF
+    assert on_video(events, str(namesake))["state"] == "on"  # a visitor's own clip, whatever its name
     events.events.begin(clip, "the car", "", 0, 1, PAGE)
     finished(events)
     assert on_video(events, clip) == OFF

@@ -89,6 +89,21 @@ def test_a_clip_that_somebody_else_has_just_uploaded_stays(tmp_path: Path, clip:
     assert not Path(clip).exists()
 
 
+def test_the_copy_of_an_example_is_nobodys(tmp_path: Path, clip: str) -> None:
+    original = tmp_path / "examples" / Path(clip).name
+    original.parent.mkdir()
+    original.write_bytes(Path(clip).read_bytes())
+    namesake = tmp_path / "upload" / "other" / original.name
+    namesake.parent.mkdir(parents=True)
+    namesake.write_bytes(b"another clip with the name of an example")
+    sessions = Sessions(tmp_path / "root", 3600.0, examples=[original])
+    for upload in (clip, original, namesake):
+        sessions.get("page-1").claim_upload(upload)
+    sessions.drop("page-1")  # while the next page begins with the same example
+    assert Path(clip).exists() and original.exists()
+    assert not namesake.exists()
+
+
 def test_one_run_a_session_and_a_full_queue(service: Service, clip: str) -> None:
     sessions = [service.sessions.get(f"{k}") for k in range(6)]
     jobs = [
