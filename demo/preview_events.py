@@ -70,7 +70,7 @@ class PreviewEvents:
             yield self._look(session, video, text, box, start)
         else:  # the start frame was one of another clip
             yield self._look(session, video, text, box, 0)._replace(start=0)
-        self.service.warm_up(session)
+        self.service.frames.warm_up(session)
 
     def on_text(
         self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request
@@ -140,7 +140,7 @@ class PreviewEvents:
         if session.busy:
             return Before()
         try:
-            preview = self.service.look(session, video, text, start)
+            preview = self.service.frames.look(session, video, text, start)
         except LangTrackError as error:
             # A wrong video is told below its field already.
             return Before(

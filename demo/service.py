@@ -8,38 +8,27 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from contextlib import closing, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from langtrack_core.types import Frame, LangTrackError
-from langtrack_core.video import read_frames
+from langtrack_core.types import LangTrackError
 
 from .annotation.checks import whole_number
 from .annotation.clips import ClipList
-from .annotation.compare import FrameSegmenter, attribute, check_completions, regions
-from .annotation.project import Target
 from .clips_job import OpenClipsJob, OpenRunJob, note_clip, show_clip
 from .corrections import DIRECTIONS, CorrectionJob, correction_passes
 from .export_job import ExportJob, FormatJob
-from .hosting import on_gpu
+from .frame_service import FrameService, video_of, workspace_of
 from .job import Job
 from .job_queue import JobQueue
 from .open_job import OpenProjectJob
-from .preview import Preview, box_text, enlarged, look, pointed_region, save_picture, selection, shrunk
+from .preview import box_text
 from .sessions import Session, Sessions
 from .settings import Settings
 from .track_job import TrackJob, row_source
-from .track_request import (
-    TrackRequest,
-    check_request,
-    different_texts,
-    join_requests,
-    open_video,
-    parse_box,
-)
+from .track_request import TrackRequest, check_request, different_texts, join_requests, parse_box
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -62,6 +51,7 @@ class Service:
         examples: clips that every page offers.
 
     Attributes:
+        frames: what the networks say of single frames.
         check_request: `track_request.check_request` with this tracker and these settings.
     """
 
@@ -78,13 +68,9 @@ class Service:
         self.settings = settings
         self.sessions = Sessions(root, settings.keep_hours * 3600, settings.reload_grace_s, examples)
         self.queue = JobQueue(settings.concurrency, settings.queue_size)
+        self.frames = FrameService(tracker, settings)
         self.check_request = partial(check_request, tracker, settings)
         self._source = row_source(tracker)
-        segmenter = FrameSegmenter(tracker)
-        self._attribute = on_gpu(partial(attribute, segmenter), lambda frame, text: len(text.split()))
-        self._segment = on_gpu(segmenter.segment, lambda frame, text: 1)
-        self._select = on_gpu(partial(selection, segmenter), lambda frame, text: 1)
-        self._regions = on_gpu(partial(_regions, segmenter), lambda frame, text: 4)
 
     def close(self) -> None:
         """Stop all jobs and delete all files of all visitors, at the end of the server."""
@@ -138,7 +124,7 @@ class Service:
             direction: "forward" to the end of the clip, "backward" to its beginning, or "both".
             exact: the box is drawn, and an anchor; False for a region that was clicked.
         """
-        workspace = _workspace_of(session)
+        workspace = workspace_of(session)
         with workspace.lock:
             owner = workspace.project.target(whole_number(target, "The target"))
             last_frame = max(row.frame for row in owner.run().rows)
@@ -154,7 +140,7 @@ class Service:
                 f"The track ends at frame {last_frame}; it cannot be corrected at frame {start}."
             )
         request = self.check_request(
-            str(_video_of(workspace)),
+            str(video_of(workspace)),
             manifest.get("expression") if text is None else text,
             box,
             start,
@@ -167,7 +153,7 @@ class Service:
             return CorrectionJob(
                 *(self.tracker, workspace, passes, self.settings),
                 source=self._source,
-                segment=self._segment,
+                segment=self.frames.segment,
                 overlap=self.tracker.info["settings"]["fusion"]["overlap"],
             )
 
@@ -188,22 +174,18 @@ class Service:
             place_xy: of the click, in pixels of the clip.
             right: the region there is meant; otherwise the largest other one that the words fit.
         """
-        _, boxes, _ = self._select(*self._frame_and_text(session, target, frame))
-        box = pointed_region(boxes, place_xy, right=right)
-        if box is None:
-            what = "nothing there" if right else "nothing else"
-            raise LangTrackError(f"The words fit {what} on frame {frame:.0f}. Draw a box around the object.")
+        box = self.frames.region_at(session, target, frame, place_xy, right=right)
         return self.correct(session, target, frame, None, box_text(box), direction, exact=False)
 
     def export(self, session: Session) -> ExportJob:
         """Make the files of all tracks with their corrections and their other settings."""
-        workspace = _workspace_of(session)
+        workspace = workspace_of(session)
         self._check_disk(workspace.folder)
         return session.submit(lambda: ExportJob(workspace, self.settings), self.queue)
 
     def export_format(self, session: Session, name: str) -> FormatJob:
         """Put all targets as they stand into the format of another tool."""
-        workspace = _workspace_of(session)
+        workspace = workspace_of(session)
         self._check_disk(workspace.folder)
         return session.submit(lambda: FormatJob(workspace, name, self.settings), self.queue)
 
@@ -331,50 +313,6 @@ class Service:
         }
         return report, targets[0]["bundle"]
 
-    def look(self, session: Session, video: str | None, text: str | None, frame: float | None) -> Preview:
-        """Look at a frame before a run: what the words select there. It becomes the session's preview.
-
-        Raises:
-            LangTrackError: no readable video, or no such frame in it.
-        """
-        before = session.preview
-        known = before is not None and str(before.info.path) == video  # looking into a 4K file takes a second
-        info = before.info if before is not None and known else open_video(video, self.settings)
-        number = whole_number(frame if frame is not None else 0, "The start frame")
-        words, folder = (text or "").strip(), session.folder / "preview"
-        session.preview = look(self._select, before, folder, info, number, words)
-        return session.preview
-
-    def warm_up(self, session: Session) -> None:
-        """Let the language branch see the preview's frame: the first one of a shape takes seconds."""
-        if session.preview is not None and not session.preview.text and not session.busy:
-            with suppress(LangTrackError):
-                self._select(session.preview.frame, "the")
-
-    # --- a closer look at one frame -------------------------------------------------------------------------
-
-    def words(self, session: Session, target: int, frame: float) -> dict[str, Any]:
-        """Measure which word moved the mask on a frame; see `demo.annotation.compare.Attribution`."""
-        return asdict(self._attribute(*self._frame_and_text(session, target, frame)))
-
-    def regions(self, session: Session, target: int, frame: float) -> dict[str, Any]:
-        """Find the separate strong regions on a frame, and a sentence that would mean each of them.
-
-        Returns:
-            ``count`` and ``regions``: each as `demo.annotation.compare.Region` (of a large frame the mask is
-            smaller), with ``means``: the index of the region that the completed sentence really selects, None
-            when the network does not follow it.
-        """
-        entries = self._regions(*self._frame_and_text(session, target, frame))
-        return {"count": len(entries), "regions": entries}
-
-    def still(self, workspace: Workspace, frame: float) -> Path:
-        """A frame's picture at full size; the one before it is deleted."""
-        folder = workspace.folder / "still"
-        picture = self._frame(workspace, frame)
-        shutil.rmtree(folder, ignore_errors=True)
-        return save_picture(picture, folder)
-
     # --- shared ---------------------------------------------------------------------------------------------
 
     def _track(
@@ -422,50 +360,8 @@ class Service:
 
         return session.submit(make, self.queue)
 
-    def _frame_and_text(self, session: Session, target: int, frame: float) -> tuple[Frame, str]:
-        workspace = _workspace_of(session)
-        text = _expression_of(workspace.project.target(whole_number(target, "The target")))
-        return self._frame(workspace, frame), text
-
-    def _frame(self, workspace: Workspace, number: float) -> Frame:
-        start = whole_number(number, "The frame")
-        with closing(
-            read_frames(_video_of(workspace), start=start, on_damage=lambda sentence: None)
-        ) as frames:
-            return next(frames)
-
     def _check_disk(self, folder: Path) -> None:
         nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
         free_mb = shutil.disk_usage(nearest).free / 1e6
         if free_mb < self.settings.min_free_mb:
             raise LangTrackError("This server's disk is nearly full. Try again later.")
-
-
-def _workspace_of(session: Session) -> Workspace:
-    if session.workspace is None:
-        raise LangTrackError("Follow something first.")
-    return session.workspace
-
-
-def _video_of(workspace: Workspace) -> Path:
-    if workspace.video is None:
-        raise LangTrackError("The video is not here; open it together with the project to go on.")
-    return workspace.video
-
-
-def _expression_of(target: Target) -> str:
-    """The newest expression of a target."""
-    for segment in reversed(target.segments):
-        if segment.run.manifest.get("expression"):
-            return str(segment.run.manifest["expression"])
-    raise LangTrackError("This target was followed by its box alone; give words to look at.")
-
-
-def _regions(segmenter: FrameSegmenter, frame: Frame, text: str) -> list[dict[str, Any]]:
-    small = shrunk(frame)
-    candidates = regions(segmenter, small, text)
-    means = check_completions(segmenter, small, candidates) if len(candidates) > 1 else [0] * len(candidates)
-    return [
-        {**asdict(region), "box_xyxy": list(enlarged(region.box_xyxy, small, frame)), "means": index}
-        for region, index in zip(candidates, means, strict=True)
-    ]

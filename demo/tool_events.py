@@ -57,13 +57,13 @@ class ToolEvents:
                 {"0": 0, "1": 1}.get(_text(question, "pixel")),
             ),
             "still": lambda space, question: {
-                "still": player.served(self.service.still(space, _number(question, "frame")))
+                "still": player.served(self.service.frames.still(space, _number(question, "frame")))
             },
             "agreement": lambda space, question: {"agreement": space.judgement.agreement()},
         }
         self._looks: dict[str, Callable[[Session, int, int], dict[str, Any]]] = {
-            "words": self.service.words,
-            "regions": self.service.regions,
+            "words": self.service.frames.words,
+            "regions": self.service.frames.regions,
         }
         self._works: dict[str, Callable[[Session, Question], Job]] = {
             "correct": self._correct,

@@ -140,18 +140,18 @@ def test_changes_of_verdicts_count_all_or_none(service: Service, me: Session, cl
 
 def test_a_closer_look_at_one_frame(service: Service, me: Session, clip: str) -> None:
     done(follow(service, me, clip, "the red car", ""))
-    words = service.words(me, 1, 3)
+    words = service.frames.words(me, 1, 3)
     assert [word["word"] for word in words["words"]] == ["the", "red", "car"] and words["decisive"] is None
-    answer = service.regions(me, 1, 3)
+    answer = service.frames.regions(me, 1, 3)
     assert answer["count"] == 1 and answer["regions"][0]["means"] == 0
     assert answer["regions"][0]["box_xyxy"] == [66, 50, 96, 80]
     with pytest.raises(LangTrackError, match="past the end"):
-        service.words(me, 1, 300)
+        service.frames.words(me, 1, 300)
     done(follow(service, me, clip, "", "70,50,100,80"))
     with pytest.raises(LangTrackError, match="by its box alone"):
-        service.regions(me, 2, 3)
+        service.frames.regions(me, 2, 3)
     with pytest.raises(LangTrackError, match="Follow something first"):
-        service.words(service.sessions.get("other"), 1, 0)
+        service.frames.words(service.sessions.get("other"), 1, 0)
 
 
 @pytest.mark.parametrize("with_video", [True, False])
