@@ -23,7 +23,8 @@ from .annotation.redecide import corners_of, steps_from_run
 from .job import Job, JobAborted, Kind, RateMeter
 from .player_video import preview
 from .settings import Settings
-from .workspace import Workspace, file_stem
+from .target_view import file_stem
+from .workspace import Workspace
 
 MANIFEST_ENTRIES = ("what_if", "edits", "weights", "settings", "unknown_words")
 """Names of the entries of a track's manifest that its export copies; the recorder writes the others."""

@@ -22,9 +22,10 @@ from .job import Job, JobAborted, Kind, RateMeter
 from .player_video import Maps, MapsWriter, PlayerVideo, PlayerVideoWriter
 from .sessions import Session
 from .settings import Settings
+from .target_view import SegmentResult
 from .timeline import FrameGeometry
 from .track_request import open_video
-from .workspace import SegmentResult, Workspace
+from .workspace import Workspace
 
 
 class OpenJob(Job):

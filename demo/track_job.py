@@ -24,9 +24,10 @@ from .hosting import frames_per_loan, on_gpu
 from .job import Job, Kind, RateMeter
 from .player_video import MapsWriter, PlayerVideoWriter, preview
 from .settings import Settings
+from .target_view import SegmentResult, file_stem
 from .timeline import FrameGeometry
 from .track_request import TrackRequest
-from .workspace import SegmentResult, Workspace, file_stem
+from .workspace import Workspace
 
 if TYPE_CHECKING:
     from langtrack_core.pipeline import LangTracker

@@ -9,107 +9,25 @@ import secrets
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import VideoInfo
 from langtrack_lab.files import plain_name
 
-from .annotation.anchors import owners
 from .annotation.episodes import differ
 from .annotation.judgement import Judgement, verdicts_state
-from .annotation.project import MAX_TARGETS, Project, Segment, Target, checked_name
+from .annotation.project import MAX_TARGETS, Project, Target, checked_name
 from .annotation.project_zip import write_bundle
 from .annotation.redecide import FusionOverrides
-from .player_video import Maps, PlayerVideo, merged_maps
-from .timeline import FrameGeometry, decided_columns, timeline
-
-
-class SegmentResult(NamedTuple):
-    """The result of one run or correction for a target.
-
-    Attributes:
-        target: its id.
-        edit: number of the user's action. Runs of one action have the same number and are undone together.
-        geometry: that of each frame.
-        maps: of this run, in the order in which it was computed.
-    """
-
-    target: int
-    segment: Segment
-    edit: int
-    geometry: Mapping[int, FrameGeometry]
-    maps: Maps
-
-
-@dataclass
-class Files:
-    """Files of a target to download, and the `Workspace.fingerprint` of the track that they show."""
-
-    paths: list[Path]
-    bundle: Path
-    fingerprint: Any
-
-
-@dataclass
-class TargetView:
-    """Data of a target that the page shows, beside its runs.
-
-    Attributes:
-        results: one for each of the target's segments.
-        whole_maps: after each of them, the maps of the whole track, by rising frame.
-    """
-
-    results: list[SegmentResult] = field(default_factory=list)
-    whole_maps: list[Maps] = field(default_factory=list)
-    files: Files | None = None
-
-    def with_results(self, results: Sequence[SegmentResult]) -> TargetView:
-        """A new view with further results.
-
-        Raises:
-            OSError: the maps could not be put together.
-        """
-        view = TargetView([*self.results, *results], [*self.whole_maps], self.files)
-        for place in range(len(view.whole_maps), len(view.results)):
-            view.whole_maps.append(view._maps_after(place))
-        return view
-
-    def _maps_after(self, place: int) -> Maps:
-        """Maps of the track up to a result, where the page can show it: at the end of an edit."""
-        last, runs = self.results[place], [result.segment.run for result in self.results[: place + 1]]
-        edit_continues = place + 1 < len(self.results) and self.results[place + 1].edit == last.edit
-        whole_track = place == 0 and last.segment.run.manifest.get("direction") != "backward"
-        if edit_continues or whole_track:
-            return last.maps
-        path = last.segment.folder.parent / f"maps-{secrets.token_hex(4)}.u8.gz"
-        return merged_maps([result.maps for result in self.results[: place + 1]], owners(runs), path)
-
-    def timeline(self) -> dict[str, list[Any]]:
-        """The columns of the track as it was recorded."""
-        table = sorted(owners([result.segment.run for result in self.results]).items())
-        rows = [self.results[number].segment.run.rows[place] for _, (number, place) in table]
-        return timeline(rows, {frame: self.results[n].geometry[frame] for frame, (n, _) in table})
-
+from .player_video import PlayerVideo
+from .target_view import Files, RemovedTarget, SegmentResult, TargetView, decision_state, file_stem
+from .timeline import decided_columns
 
 MAX_REMOVED = 5
 """Largest number of removed targets that can come back; the files of those before them are deleted."""
-
-
-class RemovedTarget(NamedTuple):
-    """A target that was removed and can come back, and its place among the others."""
-
-    place: int
-    target: Target
-    view: TargetView
-
-
-def file_stem(clip: str, number: int, expression: str | None) -> str:
-    """A name for the files of a target. Clip, number and words are in it: those of two targets differ."""
-    words = plain_name(expression or "", "box", longest=40)
-    return f"{plain_name(Path(clip).stem, 'clip')}-{number}-{words}"
 
 
 class Workspace:
@@ -344,7 +262,7 @@ class Workspace:
                 "sure": sum(confidences) / len(confidences) if confidences else None,
                 "differ": sum(row.decision.source is not None and differ(row) for row in run.rows),
                 "maps": {"file": maps.path, "size": list(maps.size_wh), "offsets": list(maps.offsets)},
-                **self._decision(target),
+                **decision_state(target),
                 "verdicts": verdicts_state(target),
                 "stem": file_stem(
                     str(self.project.video["name"]), number, target.newest.run.manifest.get("expression")
@@ -376,20 +294,7 @@ class Workspace:
                 recorded = FusionOverrides.of_run(target.segments[0].run)
                 overrides = FusionOverrides.from_json({**recorded.to_json(), **settings})
                 target.overrides = None if overrides == recorded else overrides
-            return {"columns": decided_columns(target.run().rows), **self._decision(target)}
-
-    def _decision(self, target: Target) -> dict[str, Any]:
-        recorded = FusionOverrides.of_run(target.segments[0].run)
-        run = target.run()
-        record = run.manifest.get("what_if", {}) if target.overrides is not None else {}
-        return {
-            "settings": (target.overrides or recorded).to_json(),
-            "recorded": recorded.to_json(),
-            "what_if": target.overrides is not None,
-            "changed": record.get("changed", 0),
-            "anchors": [row.frame for row in run.rows if row.decision.reanchor],
-            "notes": record.get("notes", []),
-        }
+            return {"columns": decided_columns(target.run().rows), **decision_state(target)}
 
     # --- corrections and targets ----------------------------------------------------------------------------
 

@@ -20,8 +20,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from demo.annotation.project import Project, Segment
 from demo.player_video import MapsWriter, PlayerVideoWriter
+from demo.target_view import SegmentResult
 from demo.timeline import FrameGeometry
-from demo.workspace import SegmentResult, Workspace
+from demo.workspace import Workspace
 from langtrack_core import probe, read_frames
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Estimate, Frame
