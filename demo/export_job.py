@@ -24,7 +24,7 @@ from .job import Job, JobAborted, Kind, RateMeter
 from .player_video import preview
 from .settings import Settings
 from .target_view import file_stem
-from .workspace import Workspace
+from .workspace import ALL_FILES, Workspace
 
 MANIFEST_ENTRIES = ("what_if", "edits", "weights", "settings", "unknown_words")
 """Names of the entries of a track's manifest that its export copies; the recorder writes the others."""
@@ -64,7 +64,7 @@ class ExportJob(Job):
         whole = self.folder / "all" / "langtrack-all.zip"
         whole.parent.mkdir()
         _join_zips(whole, [files.bundle for files in files_of.values() if files is not None])
-        self.workspace.set_bundle(whole, self._fingerprint)
+        self.workspace.set_whole_file(ALL_FILES, whole, self._fingerprint)
 
     def _export(self, number: int, run: Run, fingerprint: Any) -> tuple[int, list[Path], Path, Any]:
         video, info = self.workspace.video, self.workspace.info
@@ -140,7 +140,7 @@ class FormatJob(Job):
             export(clip, self.name, out)
             _, path = zip_run(out)
             shutil.rmtree(out)
-        self.workspace.set_export(self.name, path, self._fingerprint)
+        self.workspace.set_whole_file(self.name, path, self._fingerprint)
 
 
 def _write_corners(path: Path, run: Run) -> None:

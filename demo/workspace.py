@@ -28,6 +28,8 @@ from .timeline import decided_columns
 
 MAX_REMOVED = 5
 """Largest number of removed targets that can come back; the files of those before them are deleted."""
+ALL_FILES = "all files"
+"""Name of the ZIP with the files of all targets. Other names are those of formats, which have no blank."""
 
 
 class Workspace:
@@ -56,9 +58,8 @@ class Workspace:
         self.judgement = Judgement(folder, self.project, self.lock)
         self.player_video: PlayerVideo | None = None
         self._views: dict[int, TargetView] = {}
-        self._bundle: tuple[Path, Any] | None = None
         self._removed: list[RemovedTarget] = []
-        self._exports: dict[str, tuple[Path, Any]] = {}
+        self._whole_files: dict[str, tuple[Path, Any]] = {}  # and the `whole_fingerprint` of what is in them
         self._compared: set[int] = set()  # ids of targets that last as long as their comparison
 
     # --- what jobs bring ------------------------------------------------------------------------------------
@@ -138,16 +139,24 @@ class Workspace:
             files = self._view(number).files
             return files if files is not None and files.fingerprint == self.fingerprint(number) else None
 
-    def set_bundle(self, path: Path, fingerprint: Any) -> None:
-        """Offer one file with the files of all targets, in place of an older one.
+    def set_whole_file(self, name: str, path: Path, fingerprint: Any) -> None:
+        """Offer a file with all targets, in place of an older one of that name.
 
         Args:
-            fingerprint: the `whole_fingerprint` of the tracks that are in it.
+            name: of another tool's format, or `ALL_FILES` for the ZIP of the files of all targets.
+            fingerprint: the `whole_fingerprint` of the tracks that are in the file.
         """
         with self.lock:
-            before, self._bundle = self._bundle, (path, fingerprint)
+            before = self._whole_files.pop(name, None)
+            self._whole_files[name] = path, fingerprint
             if before is not None:
                 self._forget_folder(before[0].parent)
+
+    def whole_files(self) -> dict[str, Path]:
+        """The files with all targets, by name, that show the tracks as they stand."""
+        with self.lock:
+            now = self.whole_fingerprint()
+            return {name: path for name, (path, then) in self._whole_files.items() if then == now}
 
     def bundle(self) -> Path | None:
         """One file with the files of all targets as they stand; None when it has to be made."""
@@ -156,21 +165,7 @@ class Workspace:
             if len(targets) == 1:
                 files = self.files_of(targets[0].id)
                 return None if files is None else files.bundle
-            made = self._bundle is not None and self._bundle[1] == self.whole_fingerprint()
-            return self._bundle[0] if made and self._bundle is not None else None
-
-    def set_export(self, name: str, path: Path, fingerprint: Any) -> None:
-        """Offer a file with all targets in another tool's format, in place of an older one in that format.
-
-        Args:
-            name: of the format.
-            fingerprint: the `whole_fingerprint` of the tracks that are in the file.
-        """
-        with self.lock:
-            before = self._exports.pop(name, None)
-            self._exports[name] = path, fingerprint
-            if before is not None:
-                self._forget_folder(before[0].parent)
+            return self.whole_files().get(ALL_FILES)
 
     # --- what it is, for a list of runs ---------------------------------------------------------------------
 
@@ -215,20 +210,15 @@ class Workspace:
         with self.lock:
             numbers = [target.id for target in self.project.targets if target.segments]
             video = self.player_video
+            removed = self._removed[-1].target.newest.run.manifest if self._removed else None
             return {
                 "key": self.key,
                 "video": dict(self.project.video),
                 "player_video": None if video is None else {"file": video.path, "frames": video.frames},
                 "targets": [self.target_state(number) for number in numbers],
-                "removed": self._removed[-1].target.newest.run.manifest.get("expression") or ""
-                if self._removed
-                else None,
+                "removed": None if removed is None else removed.get("expression") or "",
                 "bundle": self.bundle(),
-                "exports": {
-                    name: path
-                    for name, (path, fingerprint) in self._exports.items()
-                    if fingerprint == self.whole_fingerprint()
-                },
+                "exports": {name: path for name, path in self.whole_files().items() if name != ALL_FILES},
             }
 
     def target_state(self, number: int) -> dict[str, Any]:
@@ -409,9 +399,7 @@ class Workspace:
         views = [*self._views.values(), *(one.view for one in self._removed)]
         folders = {segment.folder.parent for target in targets for segment in target.segments}
         folders |= {view.files.bundle.parent for view in views if view.files is not None}
-        folders |= {path.parent for path, _ in self._exports.values()}
-        if self._bundle is not None:
-            folders.add(self._bundle[0].parent)
+        folders |= {path.parent for path, _ in self._whole_files.values()}
         if self.player_video is not None:
             folders.add(self.player_video.path.parent)
         if folder not in folders and self.folder in folder.parents:
