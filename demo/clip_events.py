@@ -62,6 +62,7 @@ class ClipEvents:
             step: Literal[-1, 1] = -1 if question.get("step") == -1 else 1
             unjudged = question.get("unjudged") is True
             index = clips.neighbour(step, question.get("filter"), unjudged=unjudged)
+            clips.way = step, question.get("filter")
         return self.service.open_clip(session, index, text if isinstance(text, str) else "")
 
     def _verdict(self, session: Session, question: Question) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,12 +78,22 @@ class OpenClipsJob(Job):
 
 
 class OpenRunJob(OpenJob):
-    """A run that is there already becomes the session's workspace."""
+    """A run that is there already becomes a workspace, and the session's one when it is wanted.
 
-    def __init__(self, session: Session, clip: Clip, settings: Settings) -> None:
+    Args:
+        ahead: nobody has asked for the clip yet; `show` is called when somebody does.
+
+    Attributes:
+        workspace: None until it is made.
+    """
+
+    def __init__(self, session: Session, clip: Clip, settings: Settings, *, ahead: bool = False) -> None:
         super().__init__(session.new_folder(), settings, clip.name, clip.frames)
         self.session = session
         self.clip = clip
+        self.workspace: Workspace | None = None
+        self._wanted = not ahead
+        self._showing = threading.Lock()
 
     def compute(self) -> None:
         clip = self.clip
@@ -103,8 +114,26 @@ class OpenRunJob(OpenJob):
         meter = RateMeter(len(segment.run.rows), self.settings.preview_hz)
         workspace.add_segments([self._result(target.id, segment, 0, "maps.u8.gz", meter)])
         workspace.player_video = self._make_player_video(clip.video, info)
-        show_clip(clip, workspace)
-        self.session.adopt(workspace)
+        with self._showing:
+            self.workspace = workspace
+            self._adopt()
+
+    def show(self) -> None:
+        """Show the clip to the session, now or as soon as it is ready."""
+        with self._showing:
+            self._wanted = True
+            self._adopt()
+
+    def _adopt(self) -> None:
+        if self._wanted and self.workspace is not None:
+            show_clip(self.clip, self.workspace)
+            self.session.adopt(self.workspace)
+
+    def discard(self) -> None:
+        """Stop; nothing is left of the job, which nobody has asked for."""
+        self.cancel(keep=False)
+        if self.workspace is not None:
+            self.workspace.close()
 
 
 def show_clip(clip: Clip, workspace: Workspace) -> None:

@@ -43,6 +43,12 @@ class JobQueue:
             job.submit_to(self._pool)
             self._jobs.append(job)
 
+    @property
+    def has_free_place(self) -> bool:
+        """Whether a job would start at once."""
+        with self._lock:
+            return sum(not job.over for job in self._jobs) < self._places
+
     def position(self, job: Job) -> int:
         """The job's place: 0 when it computes or is over, 1 for the next one to start, and so on."""
         with self._lock:

@@ -153,6 +153,7 @@ class PageEvents:
                     before = progress
                     yield View(player=player.running(progress, session.token))
             job.delivered = True
+            self.service.prepare_clip(session)
             yield self.finished_view(session, job)
         finally:
             self._watching.discard(key)

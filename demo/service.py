@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from langtrack_core.types import LangTrackError
 
 from .annotation.checks import whole_number
-from .annotation.clips import ClipList
+from .annotation.clips import Clip, ClipList
 from .clips_job import OpenClipsJob, OpenRunJob, note_clip, show_clip
 from .corrections import DIRECTIONS, CorrectionJob, correction_passes
 from .export_job import ExportJob, FormatJob
@@ -207,7 +208,7 @@ class Service:
         return session.submit(lambda: OpenClipsJob(session, self.settings, folder=folder), self.queue)
 
     def open_clip(self, session: Session, index: int, text: str) -> Job | None:
-        """Show a clip of the session's list; None when it is open already.
+        """Show a clip of the session's list; None when it is there already.
 
         Args:
             text: the words for a clip that nobody has followed yet.
@@ -222,8 +223,11 @@ class Service:
             session.take_up(clip.key)
             clips.now = index
             return None
-        job: Job
-        if clip.run is not None:
+        ahead = self._taken_ahead(session, clip)
+        job: Job | None
+        if ahead is not None:
+            job = None if ahead.over else ahead
+        elif clip.run is not None:
             job = session.submit(lambda: OpenRunJob(session, clip, self.settings), self.queue)
         else:
             job = self._track(
@@ -238,6 +242,38 @@ class Service:
                 show_clip(clip, session.workspace)
         clips.now = index
         return job
+
+    def prepare_clip(self, session: Session) -> None:
+        """Open the run of the clip that is probably shown next, while nobody else waits for the place."""
+        clips = session.clips
+        index = None if clips is None else clips.expected()
+        clip = None if clips is None or index is None else clips.clip(index)
+        if session.ahead is not None and session.ahead.clip is not clip:
+            session.ahead.discard()
+            session.ahead = None
+        if clip is None or clip.run is None or session.ahead is not None or session.busy:
+            return
+        known = session.workspace_of(clip.key)
+        if (known is not None and known.key == clip.key) or not self.queue.has_free_place:
+            return
+        ahead = OpenRunJob(session, clip, self.settings, ahead=True)
+        with suppress(LangTrackError):
+            self._check_disk(self.sessions.root)
+            self.queue.submit(ahead)
+            session.ahead = ahead
+
+    def _taken_ahead(self, session: Session, clip: Clip) -> OpenRunJob | None:
+        """The job that has prepared a clip, or is about to, which the session shows now; other ones end."""
+        ahead, session.ahead = session.ahead, None
+        if ahead is None:
+            return None
+        if ahead.clip is not clip or (ahead.over and ahead.workspace is None):
+            ahead.discard()
+            return None
+        ahead.show()
+        if not ahead.over:
+            session.job = ahead
+        return ahead
 
     def clips_of(self, session: Session) -> ClipList:
         """The session's list, with what the shown clip has become."""

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from langtrack_core.types import LangTrackError
 
@@ -27,6 +27,9 @@ from .job import Job
 from .job_queue import JobQueue
 from .preview import Preview
 from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from .clips_job import OpenRunJob
 
 AnyJob = TypeVar("AnyJob", bound=Job)
 
@@ -49,6 +52,7 @@ class Session:
         preview: the frame that the visitor looks at before a run.
         shelf: the videos before it, the newest last.
         clips: the list of clips that is worked through.
+        ahead: the job that prepares the clip that is probably opened next.
         examples: clips that every page offers. Gradio has one copy of each for all pages.
     """
 
@@ -63,6 +67,7 @@ class Session:
         self.preview: Preview | None = None
         self.shelf: list[Workspace] = []
         self.clips: ClipList | None = None
+        self.ahead: OpenRunJob | None = None
         self.last_used = time.monotonic()
         self.closed = False
 
@@ -164,9 +169,11 @@ class Session:
 
     def stop(self) -> None:
         """Stop computing; what is done already stays."""
-        if self.job is not None:
-            self.job.cancel(keep=False)
-            self.job.wait()
+        jobs = [job for job in (self.job, self.ahead) if job is not None]
+        for job in jobs:
+            job.cancel(keep=False)
+        for job in jobs:
+            job.wait()
 
     def close(self) -> None:
         """Stop computing, then delete the session's files."""

@@ -127,6 +127,7 @@ class ToolEvents:
         try:
             job = _entry(self._clips.works, question)(session, question)
             if job is None:
+                self.service.prepare_clip(session)
                 return View(player=gr.update(value=self.events.page_value(session)))
             return self.events.started_view(session, job)
         except LangTrackError as error:

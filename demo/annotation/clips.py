@@ -113,6 +113,7 @@ class ClipList:
 
     Attributes:
         now: index of the clip that is shown.
+        way: the step and the filter with which a person came to it.
     """
 
     def __init__(self, name: str, clips: Sequence[Clip], result: Path | None = None) -> None:
@@ -124,6 +125,7 @@ class ClipList:
         self.clips = list(clips)
         self.result = result
         self.now: int | None = None
+        self.way: tuple[Literal[-1, 1], Any] = (1, "all")
         self._touched: set[int] = set()  # indices of the clips that were judged here
 
     @property
@@ -173,6 +175,15 @@ class ClipList:
         raise LangTrackError(
             "All clips are judged." if self.judged == count else "There is no other clip of this kind."
         )
+
+    def expected(self) -> int | None:
+        """The index of the clip that a person probably opens next; a verdict leads to one without."""
+        if self.now is None:
+            return None
+        try:
+            return self.neighbour(*self.way, unjudged=self.clips[self.now].verdict is None)
+        except LangTrackError:
+            return None
 
     def state(self) -> dict[str, Any]:
         """The list for the page: ``name``, ``now``, ``judged``, ``clips`` (each as `Clip.about`)."""

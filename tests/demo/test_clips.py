@@ -108,6 +108,26 @@ def test_another_person_goes_on_with_frames_and_all(tools: ToolEvents, tmp_path:
     assert workspace is not None and workspace.state()["targets"][0]["verdicts"]["counts"]["both"] == 3
 
 
+def test_the_next_run_is_open_before_it_is_asked_for(tools: ToolEvents, tmp_path: Path) -> None:
+    tools.service.clips_folder = clip_folder(tmp_path / "batch", 4)
+    tools.events.on_load(None, PAGE)
+    list(tools.events.watch(PAGE))
+    session = tools.service.sessions.get("page")
+    work(tools, "open_clip", step=1, filter="open")
+    first, prepared = session.workspace, session.ahead
+    assert prepared is not None and prepared.wait(60) and session.workspace is first
+    ask(tools, "act", "clip_verdict", index=0, verdict="right")
+    shown = ask(tools, "clip", "open_clip", step=1, filter="open", unjudged=True).player["value"]
+    assert shown["state"] == "done" and shown["clips"]["now"] == 1  # at once, without a job
+    assert session.workspace is prepared.workspace and first in session.shelf
+    assert session.ahead is not None and session.ahead.wait(60)
+    unused = session.ahead
+    assert unused.workspace is not None and unused.workspace.folder.exists()
+    view = work(tools, "open_clip", index=3)  # another one than was expected
+    assert view.player["clips"]["now"] == 3 and not unused.folder.exists()
+    assert eventually(lambda: len(list(session.folder.iterdir())) <= 5)  # list, three clips, the next
+
+
 @pytest.mark.parametrize("name", ["../x.mp4", "a/../../x.mp4", "", "a\nb.mp4"])
 def test_a_name_leads_nowhere_else(tools: ToolEvents, tmp_path: Path, name: str) -> None:
     path = uploaded(tools, counting_clip(tmp_path / "clip.mp4", frames=3))
