@@ -330,7 +330,8 @@ def _track_outcome(outcome: dict[str, Any], doubtful_words: bool, several: bool,
     Args:
         number: of the target on the page, where others have the same words.
     """
-    found, frames, differ, sure = (outcome[name] for name in ("found", "frames", "differ", "sure"))
+    names = ("found", "frames", "differ", "sure", "same")
+    found, frames, differ, sure, same = (outcome[name] for name in names)
     name = f"“{outcome['expression']}”" if outcome["expression"] else "The object in your box"
     name = name if number is None else f"{number} {name}"
     if found == 0:
@@ -341,5 +342,16 @@ def _track_outcome(outcome: dict[str, Any], doubtful_words: bool, several: bool,
     sentences = [f"{begin} in {found} of {frames_text(frames)}, on average {100 * sure:.0f} % sure."]
     if differ:
         sentences.append(f"The two branches differ on {differ} of them.")
-    doubtful = doubtful_words or sure < MIN_SURE or differ > MAX_DIFFER * found
+    if same:
+        sentences.append(
+            f"On {frames_text(len(same))}, from frame {same[0]} on, it counts as lost: another target is on "
+            "the same thing."
+        )
+    sentences += [
+        f"From frame {entry['first']} on it is on the same thing as target {entry['number']}, "
+        f"{frames_text(entry['frames'])} in all."
+        for entry in outcome["coincidences"]
+    ]
+    doubtful = bool(doubtful_words or same or outcome["coincidences"])
+    doubtful = doubtful or sure < MIN_SURE or differ > MAX_DIFFER * found
     return notice("warning" if doubtful else "good", *sentences, outcome=outcome_key(outcome))

@@ -7,7 +7,7 @@ Its value is one JSON object, its ``state`` one of:
              numbers of every frame of every target), ``files`` (per target), ``bundle`` (all of them, or
              None) and ``exports`` (of all targets, in formats of other tools) to download,
              ``outcomes``: of each target ``id``, ``expression``, ``frames`` of its track,
-             ``found``, ``sure``, ``differ``; ``shelf``: the earlier
+             ``found``, ``sure``, ``differ``, ``same``, ``coincidences``; ``shelf``: the earlier
              videos of this page, each as in `Workspace.about`
 Without a job it may have ``clips``, see `ClipList.state`; ``fresh_clips`` when they have just been opened.
 The page keeps ``token`` to find its session again after a reload.
@@ -71,7 +71,7 @@ TARGET_FIELDS: tuple[str, ...] = (
 TARGET_FIELDS += ("verdicts", "settings", "recorded", "what_if", "changed", "notes")
 """Names of the entries of a target's state that the page gets, beside its columns."""
 
-OUTCOME_FIELDS = ("id", "expression", "found", "sure", "differ")
+OUTCOME_FIELDS = ("id", "expression", "found", "sure", "differ", "same", "coincidences")
 """Names of the entries of a target's state that the sentence about its run uses."""
 
 

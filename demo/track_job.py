@@ -21,6 +21,7 @@ from .annotation.project import Segment
 from .backward import read_backward
 from .export_job import zip_run
 from .hosting import frames_per_loan, on_gpu
+from .identities import Identities
 from .job import Job, Kind, RateMeter
 from .player_video import MapsWriter, PlayerVideoWriter, preview
 from .settings import Settings
@@ -155,11 +156,13 @@ class TrackJob(Job):
         return list(map(SegmentResult, targets, segments, edits, geometry, [one.maps for one in maps]))
 
     def _rows(self, request: TrackRequest) -> Rows:
+        held = all(query.hold for query in request.queries)  # not a comparison: each is another thing
+        identities = Identities(len(request.queries)) if held and len(request.queries) > 1 else None
         with closing(self._source(request)) as rows:
             for row in rows:
                 if not isinstance(row, str) and request.ends_before(row[0].frame.index):
                     break
-                yield row
+                yield row if identities is None or isinstance(row, str) else identities.settle(row)
 
     def _check_length(self, step: Step) -> None:
         settings = self.settings

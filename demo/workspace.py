@@ -10,13 +10,15 @@ import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from langtrack_core.types import LangTrackError
+from langtrack_core.types import LangTrackError, Reason
 from langtrack_core.video import VideoInfo
 from langtrack_lab.files import plain_name
 
+from .annotation.coincidence import coincidence
 from .annotation.episodes import differ
 from .annotation.judgement import Judgement, verdicts_state
 from .annotation.project import MAX_TARGETS, Project, Target, checked_name
@@ -209,23 +211,40 @@ class Workspace:
         tracks as they are)."""
         with self.lock:
             numbers = [target.id for target in self.project.targets if target.segments]
+            coincidences = self._coincidences()
             video = self.player_video
             removed = self._removed[-1].target.newest.run.manifest if self._removed else None
             return {
                 "key": self.key,
                 "video": dict(self.project.video),
                 "player_video": None if video is None else {"file": video.path, "frames": video.frames},
-                "targets": [self.target_state(number) for number in numbers],
+                "targets": [
+                    {**self.target_state(number), "coincidences": coincidences.get(number, [])}
+                    for number in numbers
+                ],
                 "removed": None if removed is None else removed.get("expression") or "",
                 "bundle": self.bundle(),
                 "exports": {name: path for name, path in self.whole_files().items() if name != ALL_FILES},
             }
 
+    def _coincidences(self) -> dict[int, list[dict[str, int]]]:
+        """Of each target with which other ones it is on the same thing: ``number`` of that target on the
+        page, from 1, the ``first`` frame, and how many ``frames``. Those of a comparison are meant to be."""
+        order = [target.id for target in self.project.targets if target.segments]
+        rows = {target.id: target.run().rows for target in self.kept_targets()}
+        entries: dict[int, list[dict[str, int]]] = {}
+        for one, other in permutations(rows, 2):
+            found = coincidence(rows[one], rows[other])
+            if found is not None:
+                entries.setdefault(one, []).append({"number": order.index(other) + 1, **found._asdict()})
+        return entries
+
     def target_state(self, number: int) -> dict[str, Any]:
         """The state of one target: ``id``, ``name``, ``compared`` (it lasts as long as its comparison),
         ``colour``, ``expression``, ``edits``, ``can_undo``, ``run`` (the columns of a `timeline`), ``found``
         (frames with the object), ``sure`` (mean confidence on them, None when there are none), ``differ``
-        (those on which the branches do), ``maps`` (``file``, ``size``, ``offsets``), what `what_if` returns
+        (those on which the branches do), ``same`` (frames lost to another target on the same thing),
+        ``maps`` (``file``, ``size``, ``offsets``), what `what_if` returns
         except the columns, ``verdicts``, ``files``, ``bundle``, ``stem`` of their names, ``stale``.
 
         Raises:
@@ -251,6 +270,7 @@ class Workspace:
                 "found": len(confidences),
                 "sure": sum(confidences) / len(confidences) if confidences else None,
                 "differ": sum(row.decision.source is not None and differ(row) for row in run.rows),
+                "same": [row.frame for row in run.rows if row.decision.reason is Reason.SAME_TARGET],
                 "maps": {"file": maps.path, "size": list(maps.size_wh), "offsets": list(maps.offsets)},
                 **decision_state(target),
                 "verdicts": verdicts_state(target),

@@ -54,6 +54,7 @@ class Reason(StrEnum):
     TRACKER_NOT_STARTED = "tracker_not_started", "tracker not started yet"
     HELD = "held", "the words fit something else too: the chosen target is held to"
     USER_BOX = "user_box", "your box"
+    SAME_TARGET = "same_target", "on the same thing as another target of this run"
 
 
 MAX_CHARACTERS = 500

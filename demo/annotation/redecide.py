@@ -137,7 +137,7 @@ def redecide(run: Run, overrides: FusionOverrides) -> Redecided:
         else:
             decision = _decide_by_one(overrides, language, tracker, state.state)
             state = FusionState(decision.state)
-        if row.decision.reason is Reason.USER_BOX:  # what a person drew is not decided
+        if row.decision.reason in (Reason.USER_BOX, Reason.SAME_TARGET):  # not decided by the fusion
             rows.append(replace(row, language=language))
             continue
         result = {"language": language, "tracker": tracker, None: None}[decision.source]

@@ -160,6 +160,12 @@ def test_the_outcome_says_how_sure_and_where_the_branches_differ(events: PageEve
     for changes, sentence, kind in (
         ({"differ": 1}, "The two branches differ on 1 of them.", "lt-good"),
         ({"differ": FRAMES}, f"The two branches differ on {FRAMES} of them.", "lt-warning"),
+        ({"same": [4, 5]}, "On 2 frames, from frame 4 on, it counts as lost: another target", "lt-warning"),
+        (
+            {"coincidences": [{"number": 2, "first": 3, "frames": 5}]},
+            "From frame 3 on it is on the same thing as target 2, 5 frames in all.",
+            "lt-warning",
+        ),
         ({"sure": 0.3}, "on average 30\u00a0% sure.", "lt-warning"),
         ({"found": 0, "sure": None}, "Not found in any frame.", "lt-warning"),
     ):
