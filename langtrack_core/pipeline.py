@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from .dmn.segmenter import DMNSegmenter, EncodedText
+from .dmn.vocabulary import WordIds
 from .fusion import FusionConfig, FusionState, decide, fuse
 from .geometry import clip_box
 from .siammask.tracker import SiamMaskTracker
@@ -80,19 +81,14 @@ class LangTracker:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
             raise LangTrackError(f"The device {device!r} cannot be used here; try cpu.") from error
-        chosen = choose(name)
-        segmenter, language_info = build_segmenter(chosen["language"], device, backend, precision)
-        new_tracker, tracker_info = build_tracker(chosen["tracker"], device, backend, precision)
+        entries = choose(name)
+        segmenter, language_info = build_segmenter(entries["language"], device, backend, precision)
+        new_tracker, tracker_info = build_tracker(entries["tracker"], device, backend, precision)
         return cls(segmenter, new_tracker, fusion, [language_info, tracker_info], prefetch)
 
-    def read_text(self, text: str) -> EncodedText:
-        """Read an expression without any network: its words, and those that are unknown.
-
-        Raises:
-            LangTrackError: it is empty, too long, or has no known word.
-        """
-        _, words, unknown = self.segmenter.vocabulary.read(text)
-        return EncodedText(text, words, unknown, None)
+    def read_text(self, text: str) -> WordIds:
+        """Read an expression without any network, see `Vocabulary.read`."""
+        return self.segmenter.vocabulary.read(text)
 
     def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Generator[Step]:
         """Follow the target, one `Step` a frame from frame ``query.start`` on.

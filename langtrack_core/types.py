@@ -75,13 +75,12 @@ def normalised_text(text: str) -> str:
     Raises:
         UnreadableText: it is blank, over 500 characters, or without any letter or digit.
     """
-    normalised = unicodedata.normalize("NFKC", text) if len(text) <= MAX_CHARACTERS else text
-    if len(normalised) > MAX_CHARACTERS:  # one character may normalise to 18
+    text = unicodedata.normalize("NFKC", text) if len(text) <= MAX_CHARACTERS else text
+    if len(text) > MAX_CHARACTERS:  # one character may normalise to 18
         raise UnreadableText(
-            f"An expression may have at most {MAX_CHARACTERS} characters, but this one has "
-            f"{len(normalised)}; say it shorter."
+            f"An expression may have at most {MAX_CHARACTERS} characters, but this one has {len(text)}; "
+            "say it shorter."
         )
-    text = normalised
     if not text.strip():
         raise UnreadableText("The expression is empty; describe the object, for example: the red car.")
     if not any(c.isalnum() for c in text):

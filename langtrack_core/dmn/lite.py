@@ -18,7 +18,7 @@ over 150 channels they were not learnt in a thousand (docs/NOTEBOOK.md, L6).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import timm
@@ -203,10 +203,6 @@ class LiteDMN(nn.Module):
     @property
     def vocabulary_size(self) -> int:
         return len(self.words)
-
-    def arguments(self) -> dict[str, int]:
-        """What to store beside the weights to build the network again."""
-        return asdict(self.config)
 
     # --- one expression, one picture (`segmenter.GroundingNetwork`) -----------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -49,17 +49,15 @@ class Preprocessing:
     """How a frame becomes a network's input.
 
     Attributes:
-        mode: "longest_side" keeps the proportions, as DMN was trained: bilinear, not anti-aliased, in
-            floating point. "nearest_shape" squeezes the frame into that of ``shapes_hw`` which is nearest to
-            its proportions, averaging over the area when it shrinks.
-        size: length of the longest side, in pixels.
-        shapes_hw: for "nearest_shape", heights and widths in pixels.
+        size: length of the longest side, in pixels. The proportions stay, as DMN was trained: bilinear, not
+            anti-aliased, in floating point.
+        shapes_hw: heights and widths in pixels, instead of ``size``: the frame is squeezed into the one that
+            is nearest to its proportions, averaging over the area when it shrinks.
         mean, std: per channel (RGB) of values in [0, 1]; the ImageNet ones by default.
-        align_corners: for both resizings, of the picture ("longest_side") and of the mask. To be as in the
+        align_corners: for both resizings, of the picture to ``size`` and of the mask. To be as in the
             network: the released DMN weights want True (`DMNConfig.align_corners`).
     """
 
-    mode: Literal["longest_side", "nearest_shape"] = "longest_side"
     size: int = 512
     shapes_hw: tuple[tuple[int, int], ...] = ()
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
@@ -67,21 +65,19 @@ class Preprocessing:
     align_corners: bool = False
 
     def __post_init__(self) -> None:
-        if self.mode not in ("longest_side", "nearest_shape") or self.size < 1:
-            raise ValueError(f"mode must be longest_side or nearest_shape and size positive, got {self}")
-        if (self.mode == "nearest_shape") != bool(self.shapes_hw):
-            raise ValueError(f"nearest_shape, and it alone, takes shapes_hw, got {self}")
+        if self.size < 1:
+            raise ValueError(f"size must be positive, got {self.size}")
 
     @classmethod
     def lite(cls, *shapes_hw: tuple[int, int]) -> Preprocessing:
         """What the lite network takes, (v - 127) / 128 of 0 to 255, in one of `LITE_SHAPES_HW` by default."""
         shapes_hw = shapes_hw or LITE_SHAPES_HW
-        return cls("nearest_shape", shapes_hw=shapes_hw, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+        return cls(shapes_hw=shapes_hw, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
     def input_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
         """Input size for a frame's size."""
         height, width = size_hw
-        if self.mode == "nearest_shape":
+        if self.shapes_hw:
             return min(self.shapes_hw, key=lambda hw: abs(math.log(hw[0] / hw[1] * width / height)))
         scale = self.size / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
@@ -90,7 +86,7 @@ class Preprocessing:
         """``(H, W, 3)`` uint8 RGB to the normalised ``(1, 3, h, w)`` float32."""
         frame_hw = (rgb.shape[0], rgb.shape[1])
         h, w = self.input_hw(frame_hw)
-        if self.mode == "nearest_shape" and frame_hw != (h, w):
+        if self.shapes_hw and frame_hw != (h, w):
             shrinks = h <= frame_hw[0] and w <= frame_hw[1]
             how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
             rgb = np.asarray(cv2.resize(rgb, (w, h), interpolation=how), np.uint8)

@@ -143,19 +143,14 @@ class Vocabulary:
             LangTrackError: the file cannot be read, is no text, or holds no vocabulary; it is named.
         """
         try:
-            size = path.stat().st_size
-            if size > MAX_FILE_BYTES:
-                raise LangTrackError(
-                    f"The vocabulary {path} has {size} bytes; expected at most {MAX_FILE_BYTES}."
-                )
-            data = path.read_bytes()
+            if (size := path.stat().st_size) > MAX_FILE_BYTES:
+                raise LangTrackError(f"it has {size} bytes; expected at most {MAX_FILE_BYTES}.")
+            text = path.read_bytes().decode("utf-8-sig")
+            if "\0" in text:
+                raise LangTrackError("it holds zero bytes, which no text has.")
+            return cls.from_lines(text.splitlines(), style)
         except OSError as error:
             raise LangTrackError(f"Cannot read the vocabulary {path}: {error.strerror}.") from error
-        try:
-            text = data.decode("utf-8-sig")
-            if "\0" in text:
-                raise LangTrackError("it holds zero bytes, which no text has")
-            return cls.from_lines(text.splitlines(), style)
         except UnicodeDecodeError as error:
             raise LangTrackError(
                 f"The vocabulary {path} is not UTF-8 text; expected one word a line."

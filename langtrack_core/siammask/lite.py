@@ -56,11 +56,6 @@ class LiteBackbone(nn.Module):
         return p0, p1, p2, self.stages[4](self.stages[3](p2))
 
 
-def normalise(crops_rgb: Tensor) -> Tensor:
-    """``(B, S, S, 3)`` uint8 RGB to the lite network's ``(B, 3, S, S)`` float32, channels last in memory."""
-    return ((crops_rgb.float() - 127.0) / 128.0).permute(0, 3, 1, 2)
-
-
 class LiteNetwork(SiamMask):
     """The small form: 127 -> 8x8 template feature, 255 -> 32x32 search feature of ``channels``.
 
@@ -82,7 +77,7 @@ class LiteNetwork(SiamMask):
         self.to(memory_format=torch.channels_last)  # a third faster on a CPU
 
     def preprocess(self, crop_rgb: NDArray[np.uint8]) -> Tensor:
-        # As `normalise`, in one thread: beside the language branch PyTorch's would wait for each other.
+        # (v - 127) / 128, in one thread: beside the language branch PyTorch's would wait for each other.
         pixels = np.subtract(crop_rgb, np.float32(127.0), dtype=np.float32)
         pixels /= np.float32(128.0)
         return torch.from_numpy(pixels[None]).permute(0, 3, 1, 2)

@@ -203,13 +203,15 @@ class SiamMaskTracker:
         Raises:
             LangTrackError: for a box without an area, or without any part in the picture.
         """
-        target = self._learn(frame, box_xyxy, exact=exact)
-        view = self._look(frame, target)
-        self._target = replace(target, box_wh=view.target.box_wh)
+        self.reanchor(frame, box_xyxy, exact=exact)
+        assert self._target is not None
+        view = self._look(frame, self._target)
+        self._target = replace(self._target, box_wh=view.target.box_wh)
         return view.estimate
 
     def reanchor(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool = False) -> None:
-        """Learns the target anew, without a look at the frame: the last estimate of it stands.
+        """Forgets the target before and learns this one, without a look at the frame: its last estimate
+        stands.
 
         Args:
             box_xyxy, exact: as for `init`; mostly the box is an estimate.
@@ -217,7 +219,28 @@ class SiamMaskTracker:
         Raises:
             LangTrackError: as `init`.
         """
-        self._learn(frame, box_xyxy, exact=exact)
+        inside = clip_box(check_box(box_xyxy, frame.size_hw), frame.size_hw)
+        assert inside is not None
+        box_cxcywh = xyxy_to_cxcywh(inside)
+        centre, size = box_cxcywh[:2], np.maximum(box_cxcywh[2:], 2.0)
+        padding = np.asarray(cv2.mean(frame.rgb)[:3]).astype(np.uint8)  # cut off, as published
+        picture = crop(frame.rgb, centre, round(self._context_side(size)), TEMPLATE_SIZE, padding)
+        with torch.inference_mode():
+            template = self.network.template(self._to_input(picture))
+        self._target = target = _Target(centre, size)
+        self._out_of_sight = 0
+        self._learnt = learnt = _Learnt(template, padding, size, exact)
+        if self.config.classifier_weight:
+            features = [self._first_view(frame, target, *view) for view in FIRST_VIEWS]
+            side = float(np.sqrt(size.prod())) * SEARCH_SIZE / self._search_side(size)
+            learnt.classifier = OnlineClassifier(features, side)
+        if self.config.box_correction and exact:
+            correction = self._measure_correction(frame, target, box_cxcywh)
+            learnt.correction = self.config.box_correction * correction
+        if self.config.regressor_rate or self.config.regressor_weight:
+            learnt.regressor = BoxRegressor(
+                lambda zoom, blur, shift_xy: self._first_view(frame, target, zoom, blur, shift_xy=shift_xy)
+            )
 
     def update(self, frame: Frame) -> Estimate:
         """Finds the target in the next frame.
@@ -246,32 +269,6 @@ class SiamMaskTracker:
         row, column = divmod(self._out_of_sight % (rows * columns), columns)
         centre = np.array([(column + 0.5) * width / columns, (row + 0.5) * height / rows])
         return replace(target, centre_xy=centre)
-
-    def _learn(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool) -> _Target:
-        """Forgets the target before, and learns this one."""
-        inside = clip_box(check_box(box_xyxy, frame.size_hw), frame.size_hw)
-        assert inside is not None
-        box_cxcywh = xyxy_to_cxcywh(inside)
-        centre, size = box_cxcywh[:2], np.maximum(box_cxcywh[2:], 2.0)
-        padding = np.asarray(cv2.mean(frame.rgb)[:3]).astype(np.uint8)  # cut off, as published
-        picture = crop(frame.rgb, centre, round(self._context_side(size)), TEMPLATE_SIZE, padding)
-        with torch.inference_mode():
-            template = self.network.template(self._to_input(picture))
-        self._target = target = _Target(centre, size)
-        self._out_of_sight = 0
-        self._learnt = learnt = _Learnt(template, padding, size, exact)
-        if self.config.classifier_weight:
-            features = [self._first_view(frame, target, *view) for view in FIRST_VIEWS]
-            side = float(np.sqrt(size.prod())) * SEARCH_SIZE / self._search_side(size)
-            learnt.classifier = OnlineClassifier(features, side)
-        if self.config.box_correction and exact:
-            correction = self._measure_correction(frame, target, box_cxcywh)
-            learnt.correction = self.config.box_correction * correction
-        if self.config.regressor_rate or self.config.regressor_weight:
-            learnt.regressor = BoxRegressor(
-                lambda zoom, blur, shift_xy: self._first_view(frame, target, zoom, blur, shift_xy=shift_xy)
-            )
-        return target
 
     def _first_view(
         self,

@@ -98,19 +98,19 @@ def choose(name: str) -> dict[Branch, Entry]:
         LangTrackError: nothing has this name, or the user's weights of this name are damaged.
     """
     lite, added = shipped(), user_entries()
-    named = [entry for entry in lite if entry.name == name]
-    named += [read_entry(path) for path in added if path.parts[-3] == name]
-    if not named and Path(name).is_file():
-        named = [choose_file(Path(name))]
-    if not named and name == "paper":
+    entries = [entry for entry in lite if entry.name == name]
+    entries += [read_entry(path) for path in added if path.parts[-3] == name]
+    if not entries and Path(name).is_file():
+        entries = [choose_file(Path(name))]
+    if not entries and name == "paper":
         raise LangTrackError(
             "No published weights are here; add yours with: "
             "python -m langtrack_core weights add SiamMask_DAVIS.pth"
         )
-    if not named:
-        known = ", ".join(dict.fromkeys(["lite", *(path.parts[-3] for path in added)]))
-        raise LangTrackError(f"There are no weights {name!r}; give one of {known}, or a file that exists.")
-    return {entry.branch: entry for entry in lite + named}
+    if not entries:
+        names = ", ".join(dict.fromkeys(["lite", *(path.parts[-3] for path in added)]))
+        raise LangTrackError(f"There are no weights {name!r}; give one of {names}, or a file that exists.")
+    return {entry.branch: entry for entry in lite + entries}
 
 
 def choose_file(path: Path, vocabulary: Path | None = None) -> Entry:
@@ -230,7 +230,7 @@ def build_segmenter(
         checkpoint.fill(network, published_name)
         vocabulary = Vocabulary.from_file(others[0], "published")
         size, align_corners = settings["input_size"], settings["align_corners"]
-        config = SegmenterConfig(Preprocessing("longest_side", size, align_corners=align_corners))
+        config = SegmenterConfig(Preprocessing(size, align_corners=align_corners))
         make = None
     else:
         backbone, table, words = others
@@ -248,10 +248,10 @@ def build_segmenter(
             f"network was trained with {network.vocabulary_size}."
         )
     network.eval().to(device)
-    running = on_backend(backend, device, network, make)
+    running, about = on_backend(backend, device, network, make)
     calibration = checkpoint.calibration or UNCALIBRATED
-    segmenter = DMNSegmenter(running.network, vocabulary, config, calibration, device)
-    return segmenter, _info(entry, files, asdict(config), running.backend)
+    segmenter = DMNSegmenter(running, vocabulary, config, calibration, device)
+    return segmenter, _info(entry, files, asdict(config), about)
 
 
 def build_tracker(
@@ -277,10 +277,10 @@ def build_tracker(
         checkpoint.fill(network)
     make = partial(CompiledSiamMask, network, files.values(), precision)
     network.eval().to(device)
-    running = on_backend(backend, device, network, make)
+    running, about = on_backend(backend, device, network, make)
     config = CONFIGS[entry.all_settings["tracker"]]
-    new_tracker = partial(SiamMaskTracker, running.network, config, checkpoint.calibration, device)
-    return new_tracker, _info(entry, files, asdict(config), running.backend)
+    new_tracker = partial(SiamMaskTracker, running, config, checkpoint.calibration, device)
+    return new_tracker, _info(entry, files, asdict(config), about)
 
 
 def _info(

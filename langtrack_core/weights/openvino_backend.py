@@ -157,26 +157,20 @@ def smooth_noise(height: int, width: int) -> Tensor:
     return nn.functional.interpolate(coarse, (height, width), mode="bilinear") + grain
 
 
-class OnBackend(NamedTuple):
-    """A network, and what runs it.
-
-    Attributes:
-        network: in PyTorch, or its compiled form, which has the same calls.
-        backend: for the manifest: name, version and precision; a note when it is not what was asked for.
-    """
-
-    network: Any
-    backend: dict[str, str]
-
-
-def on_backend(backend: str, device: str, network: Any, make: Callable[[], Any] | None) -> OnBackend:
+def on_backend(
+    backend: str, device: str, network: Any, make: Callable[[], Any] | None
+) -> tuple[Any, dict[str, str]]:
     """The network as the backend wants it.
 
     Args:
         backend: "auto" compiles on a CPU, and takes PyTorch, with a note, where that fails; "openvino" raises
             instead; "torch" never compiles.
         network: in PyTorch.
-        make: gives the compiled form; None for networks that have none.
+        make: gives the compiled form, which has the same calls; None for networks that have none.
+
+    Returns:
+        What runs, and for the manifest: name, version, precision, and a note when it is not what was asked
+        for.
 
     Raises:
         LangTrackError: an unknown backend, or one that cannot be had.
@@ -190,12 +184,12 @@ def on_backend(backend: str, device: str, network: Any, make: Callable[[], Any] 
     if backend == "openvino" and make is None:
         raise LangTrackError("OpenVINO does not run the published DMN; use --backend torch or auto.")
     if backend == "torch" or not on_cpu or make is None:
-        return OnBackend(network, in_torch)
+        return network, in_torch
     try:
         compiled = make()
-        return OnBackend(compiled, compiled.backend)
+        return compiled, compiled.backend
     except CannotCompile as error:
         if backend == "openvino":
             raise LangTrackError(f"{error}; use --backend torch or auto.") from error
         _log.warning("%s; PyTorch runs instead, several times slower.", error)
-        return OnBackend(network, in_torch | {"note": str(error)})
+        return network, in_torch | {"note": str(error)}

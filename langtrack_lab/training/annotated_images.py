@@ -106,8 +106,8 @@ class PhotoSource:
                 counts[category] = counts.get(category, 0) + 1
         # Pictures of rare things, and pictures known whole, are worth more.
         rarity = [max(counts[i.category] ** -0.5 for i in p.instances) for p in self.pictures]
-        known = [1.0 if p.complete is None else 0.7 if p.complete else 0.35 for p in self.pictures]
-        weights = np.array(rarity) * np.array(known)
+        completeness = [1.0 if p.complete is None else 0.7 if p.complete else 0.35 for p in self.pictures]
+        weights = np.array(rarity) * np.array(completeness)
         self.weights = weights / weights.sum()
         self.categories = tuple(sorted(counts))
         self.by_category = {
@@ -148,8 +148,8 @@ class PhotoSource:
             )
             for index, instance in enumerate(picture.instances)
         )
-        known = frozenset(self.categories) if picture.complete is None else picture.complete
-        return AnnotatedImage(rgb, objects, known - {i.category for i in picture.instances})
+        categories = frozenset(self.categories) if picture.complete is None else picture.complete
+        return AnnotatedImage(rgb, objects, categories - {i.category for i in picture.instances})
 
 
 class PeopleSource:
@@ -272,5 +272,5 @@ class DescribedSource:
             return AnnotatedImage(rgb, objects, single_object=True)
         if part == "persons":
             return AnnotatedImage(rgb, objects, RARELY_WITH_PEOPLE)
-        known = self.categories if picture.complete is None else picture.complete
-        return AnnotatedImage(rgb, objects, known - {i.category for i in picture.instances})
+        categories = self.categories if picture.complete is None else picture.complete
+        return AnnotatedImage(rgb, objects, categories - {i.category for i in picture.instances})

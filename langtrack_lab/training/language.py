@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -176,10 +176,10 @@ def imagenet_backbone() -> Backbone:
     """The package's entries come in timm's order."""
     backbone = Backbone()
     target = backbone.net.state_dict()
-    named = dict(zip(target, imagenet_weights().values(), strict=True))
-    if any(named[k].shape != v.shape for k, v in target.items()):
+    tensors = dict(zip(target, imagenet_weights().values(), strict=True))
+    if any(tensors[k].shape != v.shape for k, v in target.items()):
         raise LangTrackError("The installed EfficientNet-Lite0 weights do not have timm's shapes.")
-    backbone.net.load_state_dict(named)
+    backbone.net.load_state_dict(tensors)
     return backbone
 
 
@@ -223,7 +223,7 @@ def load_branch(network: LiteDMN, folder: Path) -> None:
 def save_branch(network: LiteDMN, out: Path) -> None:
     """Write the files to ship, the backbone apart from what was trained so that each stays small."""
     state = network.state_dict()
-    metadata = {"network": "dmn-lite", "arguments": json.dumps(network.arguments())}
+    metadata = {"network": "dmn-lite", "arguments": json.dumps(asdict(network.config))}
     backbone = {name: value for name, value in state.items() if name.startswith("backbone.")}
     trained = {name: value for name, value in state.items() if name not in backbone}
     for name, part in zip(BRANCH_FILES, (trained, backbone), strict=True):

@@ -231,8 +231,8 @@ class _Run:
         minutes, steps = self.settings.minutes, self.recipe.steps
         if minutes is None:
             return self.step
-        gone = (self.seconds + time.monotonic() - self.started) / (60 * minutes)
-        return max(self.step, min(1.0, gone) * steps) if self.step else 0
+        share = (self.seconds + time.monotonic() - self.started) / (60 * minutes)
+        return max(self.step, min(1.0, share) * steps) if self.step else 0
 
     def learn(self, batch: Any) -> dict[str, float]:
         """One step; gives the terms of the loss over the global batch."""

@@ -345,9 +345,7 @@ class PaperTrainer(Trainer):
         self.name, self.network, self.vocabulary, self.data = f"language {stage}", network, vocabulary, data
         self.recipe: PaperRecipe = recipe
         self.seed = settings.seed
-        self.preprocessing = Preprocessing(
-            "longest_side", recipe.input_size, align_corners=SWITCHES["align_corners"]
-        )
+        self.preprocessing = Preprocessing(recipe.input_size, align_corners=SWITCHES["align_corners"])
 
     def optimiser(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.network.parameters(), lr=self.recipe.rate)

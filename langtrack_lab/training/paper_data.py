@@ -93,9 +93,9 @@ def categories_data(otb: Path, lasot: Path, otb_count: int, seed: int) -> StageD
     categories: dict[str, list[Sequence]] = {}
     for sequence in open_sequences("lasot", lasot, "train"):
         categories.setdefault(sequence.name.rpartition("-")[0], []).append(sequence)
-    chosen = [clips[rng.integers(len(clips))] for _, clips in sorted(categories.items())]
+    training = [clips[rng.integers(len(clips))] for _, clips in sorted(categories.items())]
     return _data(
-        chosen, _without(otb_clips, draw_sequences(otb_clips, otb_count, seed, "OTB-99-Lang (train)"))
+        training, _without(otb_clips, draw_sequences(otb_clips, otb_count, seed, "OTB-99-Lang (train)"))
     )
 
 
@@ -109,19 +109,19 @@ def referit_data(referit: Path) -> StageData:
     )
 
 
-def _without(sequences: list[Sequence], chosen: list[Sequence]) -> list[Sequence]:
-    names = {sequence.name for sequence in chosen}
+def _without(sequences: list[Sequence], others: list[Sequence]) -> list[Sequence]:
+    names = {sequence.name for sequence in others}
     rest = [sequence for sequence in sequences if sequence.name not in names]
     if not rest:
         raise LangTrackError("No sequence of OTB-99-Lang (train) is left to choose the best checkpoint on.")
     return rest
 
 
-def _data(chosen: list[Sequence], validation: list[Sequence]) -> StageData:
+def _data(training: list[Sequence], validation: list[Sequence]) -> StageData:
     return StageData(
-        clip_pairs(chosen),
+        clip_pairs(training),
         clip_pairs(validation, VALIDATION_STRIDE),
-        [sequence.name for sequence in chosen],
+        [sequence.name for sequence in training],
         [sequence.name for sequence in validation],
     )
 

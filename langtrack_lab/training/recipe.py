@@ -113,9 +113,9 @@ def adamw(
     network: nn.Module, recipe: LiteRecipe, betas: tuple[float, float] = (0.9, 0.999)
 ) -> torch.optim.AdamW:
     """AdamW over what is trained: the backbone, if it is, with its share of the rate, and all else."""
-    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    backbone = [p for name, p in named if name.startswith("backbone.")]
-    groups: list[dict[str, Any]] = [{"params": [p for name, p in named if not name.startswith("backbone.")]}]
+    pairs = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    backbone = [p for name, p in pairs if name.startswith("backbone.")]
+    groups: list[dict[str, Any]] = [{"params": [p for name, p in pairs if not name.startswith("backbone.")]}]
     if backbone:
         groups.insert(0, {"params": backbone, "rate_scale": recipe.backbone_rate})
     return torch.optim.AdamW(groups, lr=recipe.rate, weight_decay=recipe.weight_decay, betas=betas)

@@ -22,7 +22,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from langtrack_core.siammask.lite import LiteNetwork, normalise
+from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.network import REFINED_SIZE
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import Checkpoint
@@ -124,6 +124,11 @@ def trained_network(path: Path) -> LiteNetwork:
 # --- training ----------------------------------------------------------------------------------------------
 
 
+def normalise(crops_rgb: Tensor) -> Tensor:
+    """``(B, S, S, 3)`` uint8 RGB to the network's ``(B, 3, S, S)`` float32, as its ``preprocess`` does it."""
+    return ((crops_rgb.float() - 127.0) / 128.0).permute(0, 3, 1, 2)
+
+
 class TrackerTrainer(Trainer):
     """The lite network on pairs."""
 
@@ -196,9 +201,9 @@ class TrackerTrainer(Trainer):
             return []
         response = self.network.search(self.network.template(template), search)
         prob = self.network.refine(response, cells).float().sigmoid()
-        seen = mask_windows(batch.search, cells).permute(0, 3, 1, 2) / 255
+        crops = mask_windows(batch.search, cells).permute(0, 3, 1, 2) / 255
         truth = mask_windows(batch.mask, cells)
-        return [side_by_side(*row) for row in zip(seen, truth, prob, strict=True)]
+        return [side_by_side(*row) for row in zip(crops, truth, prob, strict=True)]
 
     def export(self, folder: Path) -> None:
         save_weights(folder / WEIGHTS, self.network.state_dict(), {"arguments": "{}"})

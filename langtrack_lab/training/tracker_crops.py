@@ -121,8 +121,8 @@ def draw_mask_cells(labels: NDArray[np.int64], rng: np.random.Generator) -> NDAr
     cells = no_mask_cells()
     positive = np.argwhere((labels.reshape(len(ANCHORS_WH), GRID, GRID) == 1).any(0))
     if len(positive):
-        chosen = rng.permutation(len(positive))[:CELLS]
-        cells[: len(chosen)] = positive[chosen]
+        places = rng.permutation(len(positive))[:CELLS]
+        cells[: len(places)] = positive[places]
     return cells
 
 

@@ -15,7 +15,7 @@ from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.types import Frame, LangTrackError
 
 VOCABULARY = Vocabulary(("the", "red", "green", "dog", "<unk>"), "plain")
-SQUARE = Preprocessing("nearest_shape", shapes_hw=((32, 32),), mean=(0.0,) * 3, std=(1.0,) * 3)
+SQUARE = Preprocessing(shapes_hw=((32, 32),), mean=(0.0,) * 3, std=(1.0,) * 3)
 PLAIN = SegmenterConfig(SQUARE)
 
 
@@ -86,13 +86,6 @@ def test_the_lite_network_takes_the_shape_nearest_to_the_frames(size_hw, expecte
     assert look(np.zeros((*size_hw, 3), np.uint8)).shape == (1, 3, *expected)
 
 
-def test_shapes_belong_to_their_mode():
-    with pytest.raises(ValueError, match="shapes_hw"):
-        Preprocessing("nearest_shape")
-    with pytest.raises(ValueError, match="shapes_hw"):
-        Preprocessing("longest_side", shapes_hw=((32, 32),))
-
-
 def test_squeeze_averages_when_it_shrinks():
     rgb = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
     image = SQUARE(rgb)[0].permute(1, 2, 0) * 255
@@ -105,9 +98,9 @@ def test_any_memory_layout_and_any_small_size(rgb):
     assert SQUARE(rgb).shape == (1, 3, 32, 32)
 
 
-def test_unknown_mode_is_refused():
-    with pytest.raises(ValueError, match="mode"):
-        Preprocessing("crop")
+def test_a_side_without_pixels_is_refused():
+    with pytest.raises(ValueError, match="size"):
+        Preprocessing(0)
 
 
 # --- segmenting --------------------------------------------------------------------------------------------

@@ -333,23 +333,27 @@ def test_the_manifest_tells(reference, ours):
     json.dumps(ours.info["weights"])
 
 
+def compiled(network) -> CompiledLiteDMN:
+    return CompiledLiteDMN(network, ["of tiny"], SMALL_HW)
+
+
 def test_without_openvino_pytorch_runs_and_says_so(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "openvino", None)
     network = tiny()
     with caplog.at_level(logging.WARNING):
-        running = on_backend("auto", "cpu", network, lambda: CompiledLiteDMN(network, ["of tiny"], SMALL_HW))
+        running, about = on_backend("auto", "cpu", network, lambda: compiled(network))
     assert "OpenVINO is not installed" in caplog.text
-    assert running.network is network and running.backend["note"] == "OpenVINO is not installed"
+    assert running is network and about["note"] == "OpenVINO is not installed"
     with pytest.raises(LangTrackError, match="not installed; use --backend torch"):
-        on_backend("openvino", "cpu", network, lambda: CompiledLiteDMN(network, ["of tiny"], SMALL_HW))
+        on_backend("openvino", "cpu", network, lambda: compiled(network))
 
 
 def test_what_cannot_be_converted_runs_in_pytorch(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     network = tiny()
     network.segment = lambda image, language: (torch.linalg.pinv(image[0, 0])[None, None], image.sum())
-    running = on_backend("auto", "cpu", network, lambda: CompiledLiteDMN(network, ["of tiny"], SMALL_HW))
-    assert running.network is network and "cannot convert" in running.backend["note"]
+    running, about = on_backend("auto", "cpu", network, lambda: compiled(network))
+    assert running is network and "cannot convert" in about["note"]
 
 
 @pytest.mark.parametrize(
@@ -364,5 +368,5 @@ def test_a_backend_that_cannot_be_had_is_one_sentence(backend, device, make):
 
 def test_torch_is_left_alone_when_asked_for():
     network = tiny()
-    running = on_backend("torch", "cpu", network, lambda: pytest.fail("compiled"))
-    assert running.network is network and running.backend["name"] == "torch"
+    running, about = on_backend("torch", "cpu", network, lambda: pytest.fail("compiled"))
+    assert running is network and about["name"] == "torch"

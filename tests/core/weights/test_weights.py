@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_weights import WORDS, Evil, as_stored, save_pth
 
+from langtrack_core.dmn.segmenter import LITE_SHAPES_HW
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.tracker import CONFIGS
@@ -28,7 +29,7 @@ def test_lite_builds_both_branches(shipped: Path):
     own = branches.segmenter.network.state_dict()
     assert torch.equal(own["comb_visual.weight"], head["comb_visual.weight"].float())
     assert branches.segmenter.vocabulary.words == WORDS
-    assert branches.segmenter.config.preprocessing.mode == "nearest_shape"
+    assert branches.segmenter.config.preprocessing.shapes_hw == LITE_SHAPES_HW
     tracker = branches.new_tracker()
     assert not tracker.network.training
     weight = load_file(shipped / "siammask-lite.safetensors")["lateral8.weight"].float()

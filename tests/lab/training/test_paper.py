@@ -147,7 +147,7 @@ def test_too_few_sequences_are_reported(sets):
 def test_the_target_is_the_filled_box_at_the_size_of_the_input(sets):
     data = clips_data(sets / "otb", sets / "lasot", 2, 1, 0)
     vocabulary = words_of(data.pairs)
-    example = read_pair(data.pairs[1], Preprocessing("longest_side", 48), vocabulary)
+    example = read_pair(data.pairs[1], Preprocessing(48), vocabulary)
     assert example.image.shape == (1, 3, 32, 48) and example.target.shape == (32, 48)
     expected = np.zeros((32, 48), bool)
     expected[8:20, 11:26] = True  # 22,16 to 52,40 halved
