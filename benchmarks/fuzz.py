@@ -168,8 +168,8 @@ def read(path: Path) -> str:
             if sum(1 for _ in frames) != last + 1:
                 return "fault: not as many frames backward as forward"
     except LangTrackError as error:
-        told = str(error)
-        return "refused" if told.endswith(".") and "\n" not in told else f"fault: no sentence: {told}"
+        text = str(error)
+        return "refused" if text.endswith(".") and "\n" not in text else f"fault: no sentence: {text}"
     except Exception as error:
         return f"fault: {type(error).__name__}: {error}"
     return "damaged" if sentences else "read"

@@ -83,6 +83,6 @@ class ClipEvents:
         clips, (path, *_) = self.service.clips_of(session), self._uploads(session, question)
         if path.stat().st_size > MAX_RESULT_BYTES:
             raise LangTrackError("The file is too large for a result; at most 100 MB are read.")
-        taken = clips.take(read_result(path))
+        count = clips.take(read_result(path))
         clips.save()
-        return {"clips": clips.state(), "taken": taken}
+        return {"clips": clips.state(), "taken": count}

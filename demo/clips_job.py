@@ -54,10 +54,10 @@ class OpenClipsJob(Job):
             self.stopped()
             self.report(meter.advance("opening", self.progress, None))
         result = source / RESULT_NAME
-        found = ClipList(self.title, clips, None if self._source is None else result)
+        clip_list = ClipList(self.title, clips, None if self._source is None else result)
         if result.is_file():
-            found.take(read_result(result))
-        self.session.clips = found
+            clip_list.take(read_result(result))
+        self.session.clips = clip_list
 
     def _laid_out(self) -> Path:
         """A folder with the uploads under their names."""

@@ -55,8 +55,8 @@ class ExportJob(Job):
         self._meter = RateMeter(total, settings.preview_hz)
 
     def compute(self) -> None:
-        made = [self._export(number, run, fingerprint) for number, run, fingerprint in self._tracks]
-        for number, files, bundle, fingerprint in made:
+        exports = [self._export(number, run, fingerprint) for number, run, fingerprint in self._tracks]
+        for number, files, bundle, fingerprint in exports:
             self.workspace.set_files(number, files, bundle, fingerprint)
         if len(self._targets) == 1:
             return

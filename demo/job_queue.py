@@ -64,11 +64,11 @@ class JobQueue:
             return None
         self._fps = next((other.progress.fps for other in jobs if other.progress.fps), self._fps)
         durations = [_left_s(other, self._fps) for other in jobs[:place]]
-        known = [duration for duration in durations if duration is not None]
-        if len(known) < len(durations):
+        seconds = [duration for duration in durations if duration is not None]
+        if len(seconds) < len(durations):
             return None
-        ends = sorted(known[: self._places])  # of the jobs that compute, by place
-        for duration in known[self._places :]:
+        ends = sorted(seconds[: self._places])  # of the jobs that compute, by place
+        for duration in seconds[self._places :]:
             heapq.heapreplace(ends, ends[0] + duration)
         return ends[0]
 

@@ -331,15 +331,15 @@ def _track_outcome(outcome: dict[str, Any], doubtful_words: bool, several: bool,
         number: of the target on the page, where others have the same words.
     """
     names = ("found", "frames", "differ", "sure", "same")
-    found, frames, differ, sure, same = (outcome[name] for name in names)
+    visible, frames, differ, sure, same = (outcome[name] for name in names)
     name = f"“{outcome['expression']}”" if outcome["expression"] else "The object in your box"
     name = name if number is None else f"{number} {name}"
-    if found == 0:
+    if visible == 0:
         begin = f"{name}: not found" if several else "Not found"
         sentence = f"{begin} in any frame. Try other words, or give a box on the start frame."
         return notice("warning", sentence, outcome=outcome_key(outcome))
     begin = f"{name}: found" if several else "Found"
-    sentences = [f"{begin} in {found} of {frames_text(frames)}, on average {100 * sure:.0f} % sure."]
+    sentences = [f"{begin} in {visible} of {frames_text(frames)}, on average {100 * sure:.0f} % sure."]
     if differ:
         sentences.append(f"The two branches differ on {differ} of them.")
     if same:
@@ -353,5 +353,5 @@ def _track_outcome(outcome: dict[str, Any], doubtful_words: bool, several: bool,
         for entry in outcome["coincidences"]
     ]
     doubtful = bool(doubtful_words or same or outcome["coincidences"])
-    doubtful = doubtful or sure < MIN_SURE or differ > MAX_DIFFER * found
+    doubtful = doubtful or sure < MIN_SURE or differ > MAX_DIFFER * visible
     return notice("warning" if doubtful else "good", *sentences, outcome=outcome_key(outcome))

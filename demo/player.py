@@ -163,9 +163,9 @@ def _downloads(target: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _bundle_name(state: Mapping[str, Any]) -> str:
-    kept = [target["stem"] for target in state["targets"] if not target["compared"]]
+    stems = [target["stem"] for target in state["targets"] if not target["compared"]]
     clip = plain_name(Path(state["video"]["name"]).stem, "clip")
-    return f"langtrack-{kept[0] if len(kept) == 1 else clip + '-all'}.zip"
+    return f"langtrack-{stems[0] if len(stems) == 1 else clip + '-all'}.zip"
 
 
 def served(path: Path) -> dict[str, Any]:

@@ -136,10 +136,10 @@ class Session:
         if not shelve:
             return self.shelf
         dropped = [one for one in self.shelf if one.frames == 0]
-        kept = [one for one in self.shelf if one.frames > 0]
-        kept.sort(key=lambda one: one.has_work)  # stable: the oldest first
-        while len(kept) > MAX_SHELVED or sum(one.frames for one in kept) > MAX_SHELVED_FRAMES:
-            dropped.append(kept.pop(0))
+        full = [one for one in self.shelf if one.frames > 0]
+        full.sort(key=lambda one: one.has_work)  # stable: the oldest first
+        while len(full) > MAX_SHELVED or sum(one.frames for one in full) > MAX_SHELVED_FRAMES:
+            dropped.append(full.pop(0))
         return dropped
 
     def workspace_of(self, key: str) -> Workspace | None:

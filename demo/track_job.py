@@ -251,8 +251,8 @@ def _in_parts(source: RowSource, request: TrackRequest) -> Rows:
                     if part.ends_before(frame):
                         start = None if request.ends_before(frame) else frame
                         break
-                    found = (step.fused.box_xyxy for step in row)
-                    boxes = [box if new is None else new for new, box in zip(found, boxes, strict=True)]
+                    latest = (step.fused.box_xyxy for step in row)
+                    boxes = [box if new is None else new for new, box in zip(latest, boxes, strict=True)]
                 yield row
 
 

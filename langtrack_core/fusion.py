@@ -202,13 +202,13 @@ def fuse(
     Args:
         size_hw: of the frame, for the empty mask of an absent target.
     """
-    chosen = language if decision.source == "language" else tracker
-    if decision.source is None or chosen is None:
+    estimate = language if decision.source == "language" else tracker
+    if decision.source is None or estimate is None:
         return Estimate.absent(size_hw)
     if decision.agree and tracker is not None and language is not None:
         mean = (tracker.mask_prob + language.mask_prob) / np.float32(2)
-        return replace(chosen, mask_prob=mean, confidence=decision.confidence)
-    return chosen
+        return replace(estimate, mask_prob=mean, confidence=decision.confidence)
+    return estimate
 
 
 def _absent(state: State, reason: Reason) -> Decision:

@@ -55,8 +55,8 @@ def colour_name(rgb: NDArray[np.uint8], mask: BoolMask) -> str | None:
     rows, columns = np.nonzero(mask)
     if len(rows) < MIN_PIXELS:
         return None
-    chosen = slice(None, None, max(1, len(rows) // MAX_PIXELS))
-    lab = _rgb_to_lab(rgb[rows[chosen], columns[chosen]])
+    sample = slice(None, None, max(1, len(rows) // MAX_PIXELS))
+    lab = _rgb_to_lab(rgb[rows[sample], columns[sample]])
     nearest = ((lab[:, None] - _SHADES_LAB[None]) ** 2).sum(2).argmin(1)
     votes = np.bincount(_SHADE_COLOUR[nearest], minlength=len(COLOURS)) / len(lab)
     best = int(votes.argmax())

@@ -101,15 +101,15 @@ def main() -> None:
     # The mean is what all prompts share; without it, animals are nearer to each other.
     vectors -= vectors[: len(words)].mean(axis=0)
     basis = np.linalg.eigh(vectors.T @ vectors)[1][:, ::-1][:, :DIMENSIONS]
-    reduced = vectors @ basis
-    kept_share = float((reduced**2).sum() / (vectors**2).sum())
-    reduced /= np.linalg.norm(reduced, axis=1, keepdims=True)
+    projected = vectors @ basis
+    kept_share = float((projected**2).sum() / (vectors**2).sum())
+    projected /= np.linalg.norm(projected, axis=1, keepdims=True)
 
-    rows = dict(zip(words, reduced, strict=False))
-    reduced[len(words) :] = without_modifiers(reduced[len(words) :], names, rows)
+    rows = dict(zip(words, projected, strict=False))
+    projected[len(words) :] = without_modifiers(projected[len(words) :], names, rows)
 
     # Eight bits a number: rows have length 1, so 127 is the largest step that fits every entry.
-    table = torch.from_numpy(np.rint(reduced * 127).astype(np.int8))
+    table = torch.from_numpy(np.rint(projected * 127).astype(np.int8))
     save_file(
         {"words": table[: len(words)].contiguous(), "classes": table[len(words) :].contiguous()},
         WEIGHTS / "words-lite.safetensors",

@@ -63,7 +63,7 @@ SCREENSHOTS = (
 
 def main() -> int:
     flags = _flags()
-    chosen = [shot for shot in SCREENSHOTS if not flags.only or shot.name in flags.only]
+    shots = [shot for shot in SCREENSHOTS if not flags.only or shot.name in flags.only]
     with tempfile.TemporaryDirectory(prefix="langtrack-") as root:
         os.environ["GRADIO_TEMP_DIR"] = root
         from demo.layout import build_app, launch_options
@@ -75,11 +75,11 @@ def main() -> int:
         options = launch_options(Settings(), EXAMPLES)
         _, url, _ = page.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **options)
         try:
-            pictures = _screenshots(url, chosen)
+            pictures = _screenshots(url, shots)
         finally:
             backend.sessions.close()
             page.close()
-    for shot, picture in zip(chosen, pictures, strict=True):
+    for shot, picture in zip(shots, pictures, strict=True):
         path = flags.out / f"{shot.name}.png"
         path.write_bytes(_small_png(picture))
         print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")

@@ -94,5 +94,5 @@ def _joined(runs: Sequence[Run], forward: int, backward: int) -> dict[int, tuple
     if meeting is None:
         return {}
     joined = {frame: (backward, places[1][frame]) for frame in gap if frame in places[1]}
-    kept = {frame: (forward, at) for frame, at in places[0].items() if frame in gap}
-    return joined | {f: owner for f, owner in kept.items() if f <= meeting or f not in joined}
+    onward = {frame: (forward, at) for frame, at in places[0].items() if frame in gap}
+    return joined | {f: owner for f, owner in onward.items() if f <= meeting or f not in joined}

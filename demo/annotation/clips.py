@@ -86,13 +86,13 @@ class Clip:
         self.disagreements = len(episodes(run))
         self.frames_lost = sum(row.decision.state == "lost" for row in run.rows)
 
-    def matches(self, wanted: ClipFilter) -> bool:
+    def matches(self, filter_name: ClipFilter) -> bool:
         return {
             "all": True,
             "open": self.verdict is None,
             "disagreeing": bool(self.disagreements),
             "lost": bool(self.frames_lost),
-        }[wanted]
+        }[filter_name]
 
     def about(self) -> dict[str, Any]:
         """A line of the list, for the page."""
@@ -153,7 +153,7 @@ class ClipList:
         self._touched.add(index)
         self.save()
 
-    def neighbour(self, step: Literal[-1, 1], wanted: Any = "all", *, unjudged: bool = False) -> int:
+    def neighbour(self, step: Literal[-1, 1], filter_name: Any = "all", *, unjudged: bool = False) -> int:
         """The index of the next clip that a filter lets through. Behind the last one come those before.
 
         Args:
@@ -162,15 +162,15 @@ class ClipList:
         Raises:
             LangTrackError: there is none, or no such filter.
         """
-        if wanted not in FILTERS:
-            raise LangTrackError(f"A filter is one of {', '.join(FILTERS)}, got {wanted!r:.40}.")
+        if filter_name not in FILTERS:
+            raise LangTrackError(f"A filter is one of {', '.join(FILTERS)}, got {filter_name!r:.40}.")
         count = len(self.clips)
         begin = self.now if self.now is not None else (-1 if step > 0 else 0)
         order = [(begin + step * k) % count for k in range(1, count + 1)]
         if self.now is not None:
             order.remove(self.now)
         for index in order:
-            if self.clips[index].matches(wanted) and not (unjudged and self.clips[index].verdict):
+            if self.clips[index].matches(filter_name) and not (unjudged and self.clips[index].verdict):
                 return index
         raise LangTrackError(
             "All clips are judged." if self.judged == count else "There is no other clip of this kind."
@@ -223,15 +223,15 @@ class ClipList:
         fitting = [(clip, *more) for clip, e, *more in matched if clip is not None and _same_video(clip, e)]
         if entries and not fitting:
             raise LangTrackError("This result is of other clips. Nothing was changed.")
-        taken = 0
+        count = 0
         touched = [self.clips[index] for index in self._touched]
         for clip, side, verdicts in fitting:
             if clip.verdict is None and side is not None and not any(clip is one for one in touched):
                 clip.verdict = side
-                taken += 1
+                count += 1
             if len(clip.verdicts) == 0:
                 clip.verdicts = verdicts
-        return taken
+        return count
 
     def save(self) -> None:
         """Write the result, with what others have judged meanwhile in the same file.

@@ -81,19 +81,19 @@ class Episode(NamedTuple):
 
 def episodes(run: Run) -> list[Episode]:
     """The episodes of a track in the order of time. Frames on which a branch did not look interrupt none."""
-    found: list[Episode] = []
+    result: list[Episode] = []
     gap = 0  # frames since the last disagreement on which both branches looked
     for row in run.rows:
         score, why = disagreement(row)
         if score < MIN_SCORE:
             gap += row.language is not None and row.tracker is not None
             continue
-        if not found or gap > MAX_GAP:
-            found.append(Episode(row.frame, row.frame, row.frame, score, why))
+        if not result or gap > MAX_GAP:
+            result.append(Episode(row.frame, row.frame, row.frame, score, why))
         else:
-            episode = found[-1]._replace(last=row.frame)
-            found[-1] = (
+            episode = result[-1]._replace(last=row.frame)
+            result[-1] = (
                 episode._replace(peak=row.frame, score=score, why=why) if score > episode.score else episode
             )
         gap = 0
-    return found
+    return result

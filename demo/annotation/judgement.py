@@ -77,8 +77,8 @@ class Judgement:
     def episodes(self, number: int) -> list[dict[str, Any]]:
         """Where the branches disagree, in the order of time: the fields of `Episode`."""
         with self.lock:
-            found = episodes(self.project.target(number).run())
-            return [{**episode._asdict(), "score": round(episode.score, 3)} for episode in found]
+            in_time = episodes(self.project.target(number).run())
+            return [{**episode._asdict(), "score": round(episode.score, 3)} for episode in in_time]
 
     def verdicts_file(self, number: int, form: str) -> Path:
         """The verdicts with the clip, the words and the weights that they are for, as JSON or CSV.
@@ -136,7 +136,7 @@ class Judgement:
     # --- ground truth and comparison ------------------------------------------------------------------------
 
     def truth(
-        self, number: int, paths: Sequence[Path], chosen: str | None = None, pixel: int | None = None
+        self, number: int, paths: Sequence[Path], object_name: str | None = None, pixel: int | None = None
     ) -> dict[str, Any]:
         """Score a target's track against dropped masks or boxes; see `read_truth`.
 
@@ -146,7 +146,7 @@ class Judgement:
         with self.lock:
             run = self.project.target(number).run()
             try:
-                return score_run(run, read_truth(list(paths), run, chosen, pixel))
+                return score_run(run, read_truth(list(paths), run, object_name, pixel))
             except SeveralObjectsError as several:
                 return {"objects": list(several.objects)}
 

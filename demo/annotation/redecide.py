@@ -76,11 +76,11 @@ class FusionOverrides:
         if not isinstance(document, Mapping):
             raise LangTrackError(f"What-if settings are an object of names and values, got {document!r:.80}.")
         numbers: dict[str, Any] = {item.name: item.default for item in fields(FusionConfig)}
-        known = {*numbers, "every", "rule", "rectangle"}
+        names = {*numbers, "every", "rule", "rectangle"}
         for name in document:
-            if name not in known:
+            if name not in names:
                 raise LangTrackError(
-                    f"There is no what-if setting {str(name)[:40]!r}; there are {', '.join(sorted(known))}."
+                    f"There is no what-if setting {str(name)[:40]!r}; there are {', '.join(sorted(names))}."
                 )
         for name, default in numbers.items():
             check = whole_number if isinstance(default, int) else finite_number

@@ -110,14 +110,14 @@ class Checkpoint:
         Raises:
             LangTrackError: they belong to none.
         """
-        for network, known in NETWORKS.items():
-            if any(str(name).startswith(known.mark) for name in self.tensors):
-                return network
+        for key, network in NETWORKS.items():
+            if any(str(name).startswith(network.mark) for name in self.tensors):
+                return key
         if "optimiser" in self.tensors:
             raise LangTrackError(
                 f"{self.path} is a checkpoint to go on training from; use the .safetensors beside it."
             )
-        titles = ", ".join(known.title for known in NETWORKS.values())
+        titles = ", ".join(network.title for network in NETWORKS.values())
         raise LangTrackError(f"{self.path} is for none of the networks known here ({titles}).")
 
     def make(self, make: Callable[..., T]) -> T:

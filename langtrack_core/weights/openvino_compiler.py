@@ -165,8 +165,8 @@ class Compiler:
         self._core = _core()
         able = {"FP32", *self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
         self._able = [name for name, (_, capability, _) in PRECISIONS.items() if capability in able]
-        wanted = () if precision == "auto" else (precision, "float32")
-        self._order = [name for name in dict.fromkeys(wanted) if name in self._able]
+        precisions = () if precision == "auto" else (precision, "float32")
+        self._order = [name for name in dict.fromkeys(precisions) if name in self._able]
         self._settings = {
             "PERFORMANCE_HINT": "LATENCY",
             # Both branches run at once; and two threads of one call spend a third more in waiting.
@@ -258,9 +258,9 @@ class Compiler:
     def _measured(self, model: Any, example: Example, path: Path) -> list[str]:
         """The fastest precision on this machine, then float32; kept in the file with the times."""
         with contextlib.suppress(OSError, ValueError):
-            kept = json.loads(path.read_text("utf-8"))
-            if kept["machine"] == self._machine and kept["precision"] in self._able:
-                return list(dict.fromkeys((kept["precision"], "float32")))
+            record = json.loads(path.read_text("utf-8"))
+            if record["machine"] == self._machine and record["precision"] in self._able:
+                return list(dict.fromkeys((record["precision"], "float32")))
         calls = {}
         for precision in self._able if len(self._able) > 1 else ():
             with contextlib.suppress(CannotCompile):
@@ -279,9 +279,9 @@ class Compiler:
         fastest = min(times, key=lambda name: times[name], default="float32")
         if times and times[fastest] > (1 - LEAST_GAIN) * times["float32"]:
             fastest = "float32"
-        kept = {"machine": self._machine, "precision": fastest, "seconds": times}
+        record = {"machine": self._machine, "precision": fastest, "seconds": times}
         with contextlib.suppress(OSError):
-            path.write_text(json.dumps(kept, indent=1), "utf-8")
+            path.write_text(json.dumps(record, indent=1), "utf-8")
         return list(dict.fromkeys((fastest, "float32")))
 
     def _compared(

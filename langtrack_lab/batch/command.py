@@ -62,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
         raise LangTrackError(f"--timeout must be above 0, got {args.timeout:g}.")
     load = functools.partial(load_tracker, args.weights, args.device, args.backend, args.precision)
     runs = args.out.expanduser().resolve() / "runs"
-    chosen = choose(args.weights)
-    weights = [check(chosen[branch]) for branch in ("language", "tracker")]
+    entries = choose(args.weights)
+    weights = [check(entries[branch]) for branch in ("language", "tracker")]
     options = replace(run_options(args), overwrite=True)  # a lost worker may have left a run
     return run_batch(args, Task(load, runs, weights, options))
 

@@ -182,8 +182,8 @@ def _check_columns(names: Sequence[str], where: str, on_note: Callable[[str], No
     """Refuse a column that is ours misspelt; say which others are not used."""
     unknown = [name for name in names if name not in FIELDS and name]
     for name in unknown:
-        if meant := [n for n in difflib.get_close_matches(name.lower(), FIELDS, 1, 0.7) if n not in names]:
-            raise LangTrackError(f"{where}: unknown column {name}; is {meant[0]} meant? Rename or remove it.")
+        if near := [n for n in difflib.get_close_matches(name.lower(), FIELDS, 1, 0.7) if n not in names]:
+            raise LangTrackError(f"{where}: unknown column {name}; is {near[0]} meant? Rename or remove it.")
     if unknown:
         on_note(f"{where}: not used: {', '.join(unknown)}; known are {', '.join(FIELDS)}.")
 

@@ -27,7 +27,7 @@ _HEARTBEAT_S = 0.5
 class _Worker:
     process: Any
     pipe: Any  # a `Connection`; on Windows another class with the same methods
-    heard: float = field(default_factory=time.monotonic)
+    last_message_s: float = field(default_factory=time.monotonic)
     frames: int = 0
 
 
@@ -60,7 +60,7 @@ class LocalPool:
 
     def submit(self, slot: int, item: Item) -> None:
         worker = self._workers[slot]
-        worker.heard, worker.frames = time.monotonic(), 0
+        worker.last_message_s, worker.frames = time.monotonic(), 0
         with contextlib.suppress(OSError):  # it has just died, which `poll` reports
             worker.pipe.send(item)
 
@@ -80,7 +80,7 @@ class LocalPool:
         try:
             while worker.pipe.poll():
                 kind, payload = worker.pipe.recv()
-                worker.heard = time.monotonic()
+                worker.last_message_s = time.monotonic()
                 if kind == "heartbeat":
                     worker.frames = payload
                 else:
@@ -92,7 +92,7 @@ class LocalPool:
 
     def silence_s(self, slot: int) -> float:
         """Seconds since the worker's last message."""
-        return time.monotonic() - self._workers[slot].heard
+        return time.monotonic() - self._workers[slot].last_message_s
 
     def frames(self, slot: int) -> int:
         return self._workers[slot].frames

@@ -91,7 +91,7 @@ class RayPool:
         )
         self._actors: list[Any] = [None] * workers
         self._jobs: dict[Any, tuple[int, Any]] = {}  # reference -> slot, kind of event or "heartbeat"
-        self._heard = [0.0] * workers
+        self._last_message_s = [0.0] * workers
         self._frames = [0] * workers
         self._last_question_s = 0.0
         for slot in range(workers):
@@ -103,10 +103,10 @@ class RayPool:
     def _start(self, slot: int) -> None:
         self._actors[slot] = self._class.remote(self.task)
         self._jobs[self._actors[slot].load.remote()] = (slot, "ready")
-        self._heard[slot] = time.monotonic()
+        self._last_message_s[slot] = time.monotonic()
 
     def submit(self, slot: int, item: Item) -> None:
-        self._heard[slot], self._frames[slot] = time.monotonic(), 0
+        self._last_message_s[slot], self._frames[slot] = time.monotonic(), 0
         self._jobs[self._actors[slot].follow.remote(item)] = (slot, "ended")
 
     def poll(self, timeout_s: float) -> list[Event]:
@@ -130,7 +130,7 @@ class RayPool:
                 events.append(Event(slot, "died", f"its worker was lost ({shorten(' '.join(last))})"))
                 continue
             if kind != "heartbeat" or payload != self._frames[slot]:  # an answer alone is no progress
-                self._heard[slot] = time.monotonic()
+                self._last_message_s[slot] = time.monotonic()
             if kind == "heartbeat":
                 self._frames[slot] = payload
             else:
@@ -152,7 +152,7 @@ class RayPool:
 
     def silence_s(self, slot: int) -> float:
         """Seconds since the worker's last progress."""
-        return time.monotonic() - self._heard[slot]
+        return time.monotonic() - self._last_message_s[slot]
 
     def frames(self, slot: int) -> int:
         return self._frames[slot]

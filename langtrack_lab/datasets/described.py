@@ -78,7 +78,7 @@ def _coco(data: Path, part: str, annotations: str) -> list[Picture]:
     sentences = read_expressions(data / part / "expressions.tsv")
     pictures, instances = parse_coco(read_json(path, "COCO annotations"), data / part / "images", path)
     # An instance is known by what it is, not by what it says: two may be alike.
-    texts = {id(instances[int(key)]): found for key, found in sentences.items() if int(key) in instances}
+    texts = {id(instances[int(k)]): lines for k, lines in sentences.items() if int(k) in instances}
     faces = _faces(data, part, instances)
     described = []
     for picture in pictures.values():
@@ -90,9 +90,9 @@ def _coco(data: Path, part: str, annotations: str) -> list[Picture]:
             for i, owner in zip(picture.instances, owners, strict=True)
             if id(i) in faces
         ]
-        found = (*owners, *(face for face in parts if face.sentences))
-        if any(i.sentences for i in found):
-            described.append(replace(picture, instances=found))
+        objects = (*owners, *(face for face in parts if face.sentences))
+        if any(i.sentences for i in objects):
+            described.append(replace(picture, instances=objects))
     return described
 
 
@@ -125,7 +125,7 @@ def _refcoco(folder: Path) -> list[Picture]:
     instances: dict[Path, list[Instance]] = defaultdict(list)
     for referral in box_referrals(folder):
         instances[referral.picture.path].append(replace(referral.instance, sentences=referral.sentences))
-    return [Picture(path, tuple(found)) for path, found in instances.items()]
+    return [Picture(path, tuple(objects)) for path, objects in instances.items()]
 
 
 def _phrases(folder: Path) -> list[Picture]:

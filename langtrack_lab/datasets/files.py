@@ -42,8 +42,8 @@ def first_existing(candidates: list[Path], what: str) -> Path:
     for path in candidates:
         if path.exists():
             return path
-    tried = ", ".join(str(path) for path in candidates)
-    raise LangTrackError(f"{what} is missing: expected one of {tried}.")
+    paths = ", ".join(str(path) for path in candidates)
+    raise LangTrackError(f"{what} is missing: expected one of {paths}.")
 
 
 def entries(folder: Path, what: str) -> list[Path]:
@@ -60,16 +60,16 @@ def folders_in(folder: Path, what: str) -> list[Path]:
     return sorted(folders, key=lambda p: natural_key(p.name))
 
 
-def parts_of(split: str | None, known: Iterable[str], folder: Path) -> tuple[str, ...]:
+def parts_of(split: str | None, parts: Iterable[str], folder: Path) -> tuple[str, ...]:
     """The parts of a data set that are asked for: all of them for None.
 
     Raises:
         LangTrackError: the set has no such part.
     """
-    known = tuple(known)
-    if split is not None and split not in known:
-        raise LangTrackError(f'{folder} has no part "{split}"; known are {", ".join(known)}.')
-    return known if split is None else (split,)
+    parts = tuple(parts)
+    if split is not None and split not in parts:
+        raise LangTrackError(f'{folder} has no part "{split}"; known are {", ".join(parts)}.')
+    return parts if split is None else (split,)
 
 
 def read_json(path: Path, what: str) -> Any:

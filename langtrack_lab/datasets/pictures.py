@@ -150,16 +150,16 @@ def coco_set(folder: Path, split: str | None = None) -> list[Picture]:
             [folder / "instances.json", folder / "boxes.json"], "The COCO-format annotations"
         )
         return coco_pictures(folder, path.name)
-    named = {path.stem.removeprefix("instances_"): path for path in files}
-    parts = [name for name in named if split in (None, name, name.rstrip("0123456789"))]
+    paths = {path.stem.removeprefix("instances_"): path for path in files}
+    parts = [name for name in paths if split in (None, name, name.rstrip("0123456789"))]
     if not parts:
-        raise LangTrackError(f'{folder} has no part "{split}"; known are {", ".join(named)}.')
+        raise LangTrackError(f'{folder} has no part "{split}"; known are {", ".join(paths)}.')
     pictures: list[Picture] = []
     for part in parts:
         photos = first_existing(
-            [folder / part, folder / "images" / part], f"The folder of photos of {named[part]}"
+            [folder / part, folder / "images" / part], f"The folder of photos of {paths[part]}"
         )
-        pictures += parse_coco(read_json(named[part], "COCO annotations"), photos, named[part])[0].values()
+        pictures += parse_coco(read_json(paths[part], "COCO annotations"), photos, paths[part])[0].values()
     return pictures
 
 
@@ -194,13 +194,13 @@ def parse_coco(
         pictures = {}
         for image in data["images"]:
             label = image.get("labelled_categories", "all" if complete else "one")
-            known = {"all": names.values(), "one": ()}[label] if isinstance(label, str) else label
+            categories = {"all": names.values(), "one": ()}[label] if isinstance(label, str) else label
             # A crowd is several of a category in one outline, so not every instance is annotated by itself.
             incomplete = crowds[image["id"]]
             pictures[image["id"]] = Picture(
                 photos / image["file_name"],
                 tuple(by_image[image["id"]]),
-                None if label == "all" and not incomplete else frozenset(known) - incomplete,
+                None if label == "all" and not incomplete else frozenset(categories) - incomplete,
             )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise LangTrackError(f"{path} is not in COCO format: {error!r} is missing or wrong.") from error

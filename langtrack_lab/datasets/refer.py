@@ -56,7 +56,7 @@ def refer_referrals(
             for ref in refs
             if split is None or _in_split(ref["split"], split)
         ]
-        known = sorted({ref["split"] for ref in refs})
+        splits = sorted({ref["split"] for ref in refs})
     except (AttributeError, KeyError, TypeError) as error:
         raise LangTrackError(
             f"{refs_path} does not fit {annotations}: {error!r} is missing or unknown; expected a list of "
@@ -64,7 +64,7 @@ def refer_referrals(
         ) from error
     referrals = [referral for referral in referrals if referral.sentences]
     if split is not None and not referrals:
-        raise LangTrackError(f'{refs_path} has no part "{split}"; known are {", ".join(known)}.')
+        raise LangTrackError(f'{refs_path} has no part "{split}"; known are {", ".join(splits)}.')
     if referrals:
         existing(referrals[0].picture.path, "the first of the photos that instances.json names")
     return referrals

@@ -218,12 +218,12 @@ def swapped_sentences(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     Both have the same words: who does not heed their order finds one thing twice, and is wrong once.
     """
-    asked = []
+    pairs = []
     for first, second in itertools.combinations(entries, 2):
         if _objects_of(first) == _objects_of(second)[::-1] and _picture_of(first) == _picture_of(second):
             for a, b in ((first, second), (second, first)):
-                asked.append({**a, "expression": f"{a['expression']} next to {b['expression']}"})
-    return asked
+                pairs.append({**a, "expression": f"{a['expression']} next to {b['expression']}"})
+    return pairs
 
 
 def _objects_of(entry: dict[str, Any]) -> tuple[Any, Any]:

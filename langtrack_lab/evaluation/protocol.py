@@ -179,8 +179,8 @@ def _sequences(protocol: Protocol, folder: Path) -> list[Sequence]:
     if protocol.kind == DEV:
         return dev_sequences(folder, protocol.split)
     if protocol.kind not in KINDS:
-        known = ", ".join([DEV, *sorted(KINDS)])
-        raise LangTrackError(f'"{protocol.kind}" is not a known kind of data set; known are {known}.')
+        kinds = ", ".join([DEV, *sorted(KINDS)])
+        raise LangTrackError(f'"{protocol.kind}" is not a known kind of data set; known are {kinds}.')
     return open_sequences(protocol.kind, folder, protocol.split)
 
 

@@ -150,8 +150,8 @@ class Clip:
 
     def objects(self, frame: int) -> list[Object]:
         """The targets that were found on a frame."""
-        found = (self.object(number, frame) for number in range(1, len(self.tracks) + 1))
-        return [one for one in found if one is not None]
+        objects = (self.object(number, frame) for number in range(1, len(self.tracks) + 1))
+        return [one for one in objects if one is not None]
 
     def object(self, number: int, frame: int) -> Object | None:
         """One target on a frame; None where it is absent, and on frames that its run does not have."""
@@ -188,12 +188,12 @@ class Clip:
             raise LangTrackError(
                 "The pictures are in the video, which a run does not keep: give --video too."
             )
-        wanted = set(self.frames)
+        indices = set(self.frames)
         last = self.frames[-1]
         reader = read_frames(self.video, start=self.frames[0], on_damage=lambda sentence: None)
         with closing(reader) as pictures:
             for picture in pictures:
-                if picture.index in wanted:
+                if picture.index in indices:
                     yield picture
                     self.on_frame(picture.index)
                 if picture.index == last:

@@ -66,6 +66,6 @@ def paired_bootstrap(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> D
     gains = (b - a)[~np.isnan(b - a)]
     if gains.size == 0:
         raise ValueError("no sequence has a score of both")
-    drawn = np.random.default_rng(seed).integers(0, gains.size, (SAMPLES, gains.size))
-    low, high = np.quantile(gains[drawn].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    samples = np.random.default_rng(seed).integers(0, gains.size, (SAMPLES, gains.size))
+    low, high = np.quantile(gains[samples].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Difference(float(gains.mean()), float(low), float(high), int(gains.size))

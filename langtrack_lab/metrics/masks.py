@@ -98,8 +98,8 @@ def davis_statistics(values: ArrayLike) -> DavisStatistics:
         raise ValueError("no frame has a truth to compare with")
     ends = np.round(np.linspace(1, len(v), 5) + 1e-10).astype(int) - 1
     first, last = v[ends[0] : ends[1] + 1], v[ends[3] : ends[4] + 1]
-    known = not (np.isnan(first).all() or np.isnan(last).all())
-    decay = float(np.nanmean(first) - np.nanmean(last)) if known else math.nan
+    both_ends = not (np.isnan(first).all() or np.isnan(last).all())
+    decay = float(np.nanmean(first) - np.nanmean(last)) if both_ends else math.nan
     counted = v[~np.isnan(v)]
     return DavisStatistics(float(counted.mean()), float((counted > 0.5).mean()), decay)
 
@@ -131,8 +131,8 @@ def referring_scores(intersections: ArrayLike, unions: ArrayLike) -> ReferringSc
         ValueError: no sample is annotated.
     """
     inter, union = np.asarray(intersections, np.float64), np.asarray(unions, np.float64)
-    known = ~np.isnan(union)
-    inter, union = inter[known], union[known]
+    valid = ~np.isnan(union)
+    inter, union = inter[valid], union[valid]
     if inter.size == 0:
         raise ValueError("no frame has a truth to compare with")
     ious = np.divide(inter, union, out=np.ones_like(inter), where=union > 0)

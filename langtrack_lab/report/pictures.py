@@ -89,8 +89,8 @@ def shots(summary: Summary, count: int, data: Path | None = None) -> tuple[list[
 
     def choose(extreme: Callable[..., Any], worst: bool) -> list[Shot]:
         ranked = sorted(pairs, key=lambda pair: float(extreme(pair[1].overlaps)))
-        chosen = ranked[:count] if worst else ranked[::-1][:count]
-        return [_shot(r, s, items[r.key], float(extreme(s.overlaps))) for r, s in chosen]
+        extremes = ranked[:count] if worst else ranked[::-1][:count]
+        return [_shot(r, s, items[r.key], float(extreme(s.overlaps))) for r, s in extremes]
 
     return choose(np.nanmin, True), choose(np.nanmax, False)
 

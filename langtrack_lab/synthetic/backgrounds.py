@@ -153,8 +153,8 @@ def _road(rng: np.random.Generator, size_hw: tuple[int, int], horizon: int) -> P
         line[max(0, y - 1) : y + 1 + road.shape[0] // 60] = 1
     y, thick, dash = int(0.42 * road.shape[0]), max(2, road.shape[0] // 36), max(12, width // 9)
     line[y : y + thick] = ((np.arange(width) + rng.integers(dash)) % dash < dash * 0.55)[None, :]
-    worn = np.clip(0.9 + 0.5 * noise(rng, road.shape[:2], 40, 2), 0.2, 1)
-    road += (_rgb((226, 224, 214)) - road) * (line * worn)[..., None]
+    wear = np.clip(0.9 + 0.5 * noise(rng, road.shape[:2], 40, 2), 0.2, 1)
+    road += (_rgb((226, 224, 214)) - road) * (line * wear)[..., None]
     ground[top:bottom] = road
     ground[max(0, top - rows // 40) : top] = _rgb((168, 166, 160))  # the kerb
     return np.concatenate([sky, ground])
@@ -225,7 +225,7 @@ def _under_water(rng: np.random.Generator, size_hw: tuple[int, int], horizon: in
 def _from_above(rng: np.random.Generator, size_hw: tuple[int, int], horizon: int) -> Picture:
     height, width = size_hw
     ground = _asphalt(rng, size_hw)
-    worn = np.clip(0.85 + 0.5 * noise(rng, size_hw, 40, 2), 0.2, 1)
+    wear = np.clip(0.85 + 0.5 * noise(rng, size_hw, 40, 2), 0.2, 1)
     mark = np.zeros(size_hw, np.float32)
     lanes = int(rng.integers(3, 5))
     for i in range(lanes + 1):
@@ -234,7 +234,7 @@ def _from_above(rng: np.random.Generator, size_hw: tuple[int, int], horizon: int
         mark[y : y + thick] = (
             1 if solid else ((np.arange(width) + rng.integers(dash)) % dash < dash * 0.5)[None, :]
         )
-    ground += (_rgb((228, 226, 214)) - ground) * (mark * worn)[..., None]
+    ground += (_rgb((228, 226, 214)) - ground) * (mark * wear)[..., None]
     verge = int(0.045 * height)
     grass = _grass(rng, (height, width), flat=True)
     ground[:verge], ground[-verge:] = grass[:verge], grass[-verge:]

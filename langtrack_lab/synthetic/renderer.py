@@ -116,8 +116,8 @@ class _Sprites:
     def at(self, t: int) -> tuple[Pixels, float]:
         """The drawing for frame t and its height in sprite pixels."""
         item = self.item
-        drawn = float(np.clip(item.height_px[t] * SUPERSAMPLE, 24, 900))
-        step = round(np.log(drawn) / np.log(SIZE_STEP))
+        exact_height = float(np.clip(item.height_px[t] * SUPERSAMPLE, 24, 900))
+        step = round(np.log(exact_height) / np.log(SIZE_STEP))
         phase = float(item.phase[t]) if OBJECTS[item.category].phase_rates else 0.0
         mirrored = bool(item.faces_right[t])
         turn = round(float(item.turn_deg[t]) / TURN_STEP_DEG)  # the light does not turn with the object

@@ -78,14 +78,14 @@ def table() -> str:
 def verify(name: str | None = None) -> int:
     """Print one line for each entry; 1 when one is damaged, misses a file or has another hash, else 0."""
     whole, damaged = entries()
-    chosen = [entry for entry in whole if name in (None, entry.name)]
+    matches = [entry for entry in whole if name in (None, entry.name)]
     broken = [entry for entry in damaged if name in (None, entry.name)]
-    if not chosen and not broken:
+    if not matches and not broken:
         raise LangTrackError(
             f"There are no weights {name!r} to verify; see: python -m langtrack_core weights list"
         )
     failures = 0
-    for entry in chosen:
+    for entry in matches:
         try:
             check(entry)
             sealed = all(entry.files.values())
