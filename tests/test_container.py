@@ -76,8 +76,10 @@ def test_the_port_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_server_is_not_root() -> None:
     (user,) = arguments("USER")
-    made = [words for words in arguments("RUN") if words.startswith("useradd") and words.endswith(f" {user}")]
-    assert user != "root" and len(made) == 1 and "--uid 1000" in made[0]
+    users = [
+        words for words in arguments("RUN") if words.startswith("useradd") and words.endswith(f" {user}")
+    ]
+    assert user != "root" and len(users) == 1 and "--uid 1000" in users[0]
     names = [name for name, _ in STEPS]
     assert "COPY" not in names[names.index("USER") :] and "RUN" not in names[names.index("USER") :]
     assert SERVICE["read_only"] and SERVICE["cap_drop"] == ["ALL"]
@@ -89,5 +91,5 @@ def test_variables_of_the_compose_file_are_settings() -> None:
 
     settings = Settings.from_env(SERVICE["environment"])
     assert settings == Settings()  # it shows the defaults
-    known = {f"LANGTRACK_{name.upper()}" for name in vars(settings)}
-    assert set(SERVICE["environment"]) <= known
+    names = {f"LANGTRACK_{name.upper()}" for name in vars(settings)}
+    assert set(SERVICE["environment"]) <= names

@@ -108,9 +108,9 @@ def test_public_names_are_few_and_there() -> None:
 
 def _requirements(name: str) -> dict[str, Requirement]:
     lines = (line.split("#")[0].strip() for line in (ROOT / name).read_text(encoding="utf-8").splitlines())
-    found = [Requirement(line) for line in lines if line and line != "-r requirements.txt"]
-    assert len({r.name for r in found}) == len(found), "a package is named twice"
-    return {r.name: r for r in found}
+    requirements = [Requirement(line) for line in lines if line and line != "-r requirements.txt"]
+    assert len({r.name for r in requirements}) == len(requirements), "a package is named twice"
+    return {r.name: r for r in requirements}
 
 
 def test_runtime_requirements_are_plain_and_bounded() -> None:
@@ -146,12 +146,12 @@ def test_an_installation_has_all_files_of_the_packages_and_the_weights(tmp_path:
     build = ["build_py", "--build-lib", tmp_path / "lib", "egg_info", "--egg-base", tmp_path]
     program = "from setuptools import setup; setup()"
     subprocess.run([sys.executable, "-c", program, "--quiet", *build], cwd=ROOT, check=True)
-    built = {str(p.relative_to(tmp_path / "lib")) for p in (tmp_path / "lib").rglob("*") if p.is_file()}
+    files = {str(p.relative_to(tmp_path / "lib")) for p in (tmp_path / "lib").rglob("*") if p.is_file()}
     shipped = {str(path.relative_to(ROOT)) for path in _tracked()}
     weights = {name for name in shipped if name.startswith("assets/weights/")}
     assert {"demo/page/main.js", "langtrack_lab/report/page.css", "assets/weights/index.json"} <= shipped
     packages = {name for name in shipped if re.match("(langtrack_core|langtrack_lab|demo)/", name)}
-    assert built == packages | {f"langtrack_core/weights/lite/{Path(name).name}" for name in weights}
+    assert files == packages | {f"langtrack_core/weights/lite/{Path(name).name}" for name in weights}
 
     metadata = email.message_from_bytes((tmp_path / "langtrack.egg-info" / "PKG-INFO").read_bytes())
     assert metadata["Version"] == langtrack_core.__version__
@@ -197,8 +197,8 @@ def test_no_pickles_are_shipped() -> None:
 
 
 def test_examples_folder_is_what_the_script_makes() -> None:
-    wanted = {f"{e.name}{end}" for e in EXAMPLES for end in (".mp4", ".json", ".groundtruth.txt")}
-    assert {path.name for path in EXAMPLES_DIR.iterdir()} == wanted
+    names = {f"{e.name}{end}" for e in EXAMPLES for end in (".mp4", ".json", ".groundtruth.txt")}
+    assert {path.name for path in EXAMPLES_DIR.iterdir()} == names
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.name)
@@ -215,8 +215,8 @@ def test_example_matches_its_truth(example) -> None:
         np.array(row.split(","), float) for row in (rows[0], ground_truth(scene, example.target)[0])
     )
     np.testing.assert_allclose(now, truth, atol=1)  # another build of OpenCV may round an edge otherwise
-    shown = next(iter(read_frames(video))).rgb
-    difference = np.abs(shown.astype(int) - scene.frames[0].astype(int)).mean()
+    picture = next(iter(read_frames(video))).rgb
+    difference = np.abs(picture.astype(int) - scene.frames[0].astype(int)).mean()
     assert difference < 6  # of 255: compression, not another picture
 
 
@@ -234,10 +234,10 @@ def test_example_card_says_what_the_script_says(example) -> None:
 
 def test_one_example_leaves_the_picture_and_returns() -> None:
     truth = np.loadtxt(EXAMPLES_DIR / "dog-comes-back.groundtruth.txt", delimiter=",")
-    seen = ~np.isnan(truth[:, 0])
-    gone = np.flatnonzero(~seen)
-    assert len(gone) >= FPS // 2
-    assert seen[0] and seen[-1] and not seen[gone[0] : gone[-1] + 1].any()
+    present = ~np.isnan(truth[:, 0])
+    absences = np.flatnonzero(~present)
+    assert len(absences) >= FPS // 2
+    assert present[0] and present[-1] and not present[absences[0] : absences[-1] + 1].any()
 
 
 # --- README ------------------------------------------------------------------------------------------------

@@ -65,9 +65,9 @@ def track(video: Path, out: Path, *options: str) -> int:
 
 def test_a_run_from_text(video: Path, clip: Clip, tmp_path: Path, capsys):
     assert track(video, tmp_path / "run", "--text", "the red zebra") == 0
-    said = capsys.readouterr()
-    assert "langtrack: unknown words, left out: zebra" in said.err
-    summary = said.out.strip()
+    output = capsys.readouterr()
+    assert "langtrack: unknown words, left out: zebra" in output.err
+    summary = output.out.strip()
     assert "\n" not in summary
     assert 'Followed "the red zebra" through 10 frames of clip.mp4' in summary
     assert "found in 8, lost in 1, still searching in 1" in summary
@@ -207,9 +207,9 @@ def test_bad_queries_are_refused_before_anything_is_loaded(
     options: list[str], message: str, video: Path, tmp_path: Path, capsys, oracle
 ):
     assert track(video, tmp_path / "run", *options) == 1
-    said = capsys.readouterr()
-    assert said.err.startswith("langtrack: ") and message in said.err and said.err.count("\n") == 1
-    assert said.out == "" and oracle == []
+    output = capsys.readouterr()
+    assert output.err.startswith("langtrack: ") and message in output.err and output.err.count("\n") == 1
+    assert output.out == "" and oracle == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -228,8 +228,8 @@ def test_bad_videos_are_refused(name: str, content, message: str, tmp_path: Path
     if content is not None:
         source.write_bytes(content)
     assert track(source, tmp_path / "run", "--text", "red") == 1
-    said = capsys.readouterr().err
-    assert message in said and said.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert message in errors and errors.count("\n") == 1
     assert oracle == [] and [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
@@ -248,8 +248,8 @@ def test_a_video_that_ends_early(clip: Clip, tmp_path: Path, capsys):
     damaged = tmp_path / "damaged.mp4"
     damaged.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.8)])
     assert track(damaged, tmp_path / "run", "--text", "red") == 1
-    said = capsys.readouterr().err
-    assert "damaged.mp4" in said and "--keep-damaged" in said and not (tmp_path / "run").exists()
+    errors = capsys.readouterr().err
+    assert "damaged.mp4" in errors and "--keep-damaged" in errors and not (tmp_path / "run").exists()
     assert track(damaged, tmp_path / "run", "--text", "red", "--keep-damaged") == 0
     run = read_run(tmp_path / "run")
     assert run.manifest["complete"] is False and 0 < len(run.rows) < 10
@@ -271,8 +271,8 @@ def test_a_video_that_ends_early(clip: Clip, tmp_path: Path, capsys):
 def test_wrong_usage_exits_with_2(options: list[str], video: Path, tmp_path: Path, capsys):
     with pytest.raises(SystemExit) as caught:
         track(video, tmp_path / "run", "--text", "red", *options)
-    said = capsys.readouterr().err
-    assert caught.value.code == 2 and said.startswith("langtrack") and said.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert caught.value.code == 2 and errors.startswith("langtrack") and errors.count("\n") == 1
 
 
 @pytest.fixture(scope="module")
@@ -312,16 +312,16 @@ def test_with_networks_in_place_of_the_oracle(tiny, video: Path, tmp_path: Path,
 )
 def test_unknown_expressions_are_refused(tiny, text: str, message: str, video: Path, tmp_path: Path, capsys):
     assert track(video, tmp_path / "run", "--text", text) == 1
-    said = capsys.readouterr().err
-    assert message in said and said.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert message in errors and errors.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("name", "message"), [("nothing", "no weights 'nothing'"), ("paper", "weights add")])
 def test_missing_weights_are_refused(tiny, name: str, message: str, video: Path, tmp_path: Path, capsys):
     assert track(video, tmp_path / "run", "--text", "red", "--weights", name) == 1
-    said = capsys.readouterr().err
-    assert message in said and said.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert message in errors and errors.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -374,8 +374,8 @@ def test_a_fault_of_ours_is_one_line_too(clip: Clip, video: Path, tmp_path: Path
     stop = raising(RuntimeError("shapes differ"))
     monkeypatch.setattr(command, "load_tracker", lambda *_: stopping(clip.masks, stop))
     assert track(video, tmp_path / "run", "--text", "red", "--quiet") == 1
-    said = capsys.readouterr().err
-    assert "internal error (RuntimeError: shapes differ)" in said and said.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert "internal error (RuntimeError: shapes differ)" in errors and errors.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setenv("LANGTRACK_DEBUG", "1")
     with pytest.raises(RuntimeError, match="shapes differ"):
@@ -390,10 +390,10 @@ def test_a_fault_of_ours_is_one_line_too(clip: Clip, video: Path, tmp_path: Path
     [(name, c.module) for name, c in cli.all_commands().items() if name[0] not in ("track", "weights")],
 )
 def test_train_and_evaluate_hand_over(name: tuple[str, ...], module: str, monkeypatch):
-    handed: list[argparse.Namespace] = []
+    calls: list[argparse.Namespace] = []
 
     def run(args: argparse.Namespace) -> int:
-        handed.append(args)
+        calls.append(args)
         return 7
 
     fake = ModuleType(module)
@@ -401,7 +401,7 @@ def test_train_and_evaluate_hand_over(name: tuple[str, ...], module: str, monkey
     fake.run = run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module, fake)
     assert cli.main([*name, "--steps", "12"]) == 7
-    assert (handed[0].steps, handed[0].target) == (12, "".join(name[1:]))
+    assert (calls[0].steps, calls[0].target) == (12, "".join(name[1:]))
 
 
 def test_help_and_weights_list_do_not_load_torch(tmp_path: Path):

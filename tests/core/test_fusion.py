@@ -126,11 +126,11 @@ def test_agreeing_branches_never_re_anchor():
 def test_a_lost_target_is_found_again_by_a_confident_branch_alone(finder):
     weak = decision_of(seen(0.4), seen(0.4), LOST)
     assert weak.state == "lost" and weak.source is None
-    found = decision_of(
+    decision = decision_of(
         seen(0.6 if finder == "language" else 0.1), seen(0.6 if finder == "tracker" else 0.1), LOST
     )
-    assert found.state == "tracking" and found.source == finder
-    assert found.reanchor == (finder == "language")
+    assert decision.state == "tracking" and decision.source == finder
+    assert decision.reanchor == (finder == "language")
 
 
 def test_a_box_alone_is_lost_and_found_by_the_tracker():

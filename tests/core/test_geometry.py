@@ -51,12 +51,12 @@ def test_formats_want_four_numbers(convert, box):
 def test_clip_box_is_what_the_picture_sees():
     for box in random_boxes(300, low=-20):
         clipped = clip_box(box, SIZE)
-        seen = raster(box)
-        if not seen.any():
+        pixels = raster(box)
+        if not pixels.any():
             assert clipped is None
         else:
-            np.testing.assert_array_equal(raster(clipped), seen)
-            np.testing.assert_array_equal(clipped, enclosing_box(seen))
+            np.testing.assert_array_equal(raster(clipped), pixels)
+            np.testing.assert_array_equal(clipped, enclosing_box(pixels))
 
 
 @pytest.mark.parametrize(

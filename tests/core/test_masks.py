@@ -73,12 +73,12 @@ def components(mask):
 def test_largest_component_is_one_region_and_none_is_larger():
     for mask in random_masks(300, seed=4, largest=(8, 10)):
         regions = components(mask)
-        found = set(zip(*np.nonzero(largest_component(mask)), strict=True))
+        cells = set(zip(*np.nonzero(largest_component(mask)), strict=True))
         if not regions:
-            assert not found
+            assert not cells
         else:
-            assert found in regions
-            assert len(found) == max(map(len, regions))
+            assert cells in regions
+            assert len(cells) == max(map(len, regions))
 
 
 def test_largest_component_joins_diagonals_and_leaves_its_input_alone():

@@ -40,7 +40,7 @@ def test_a_coarse_mask_finds_the_borders_of_the_colours(size_hw, radius):
     refined = refine_edges(coarse, rgb)
     assert refined.shape == size_hw and refined.dtype == np.float32
     assert refined.min() >= 0 and refined.max() <= 1
-    wrong_before, wrong_after = (1 - mask_iou(found > 0.5, mask) for found in (coarse, refined))
+    wrong_before, wrong_after = (1 - mask_iou(prob > 0.5, mask) for prob in (coarse, refined))
     assert wrong_before > 0.02 and wrong_after < 0.75 * wrong_before
 
 
@@ -55,9 +55,9 @@ def test_what_is_given_is_not_changed_and_far_away_nothing_is():
     rgb, mask = scene((360, 640), 14)
     coarse = blurred(mask, 8)
     coarse[-20:, -20:] = 0.2  # faint, and far from the object
-    kept, picture = coarse.copy(), rgb.copy()
+    copy, picture = coarse.copy(), rgb.copy()
     refined = refine_edges(coarse, rgb)
-    np.testing.assert_array_equal(coarse, kept)
+    np.testing.assert_array_equal(coarse, copy)
     np.testing.assert_array_equal(rgb, picture)
     np.testing.assert_array_equal(refined[-40:, -40:], coarse[-40:, -40:])
 

@@ -16,10 +16,10 @@ def no_thread_stays() -> Iterator[None]:
     assert threading.active_count() == before
 
 
-def numbers(made: list[int], closed: list[bool], count: int = 100) -> Iterator[int]:
+def numbers(items: list[int], closed: list[bool], count: int = 100) -> Iterator[int]:
     try:
         for number in range(count):
-            made.append(number)
+            items.append(number)
             yield number
     finally:
         closed.append(True)
@@ -27,23 +27,23 @@ def numbers(made: list[int], closed: list[bool], count: int = 100) -> Iterator[i
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_prefetch_gives_the_same_items_in_order(depth: int):
-    made, closed = [], []
-    assert list(prefetch(numbers(made, closed), depth)) == list(range(100))
-    assert made == list(range(100)) and closed == [True]
+    made_items, closed = [], []
+    assert list(prefetch(numbers(made_items, closed), depth)) == list(range(100))
+    assert made_items == list(range(100)) and closed == [True]
 
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_prefetch_works_in_another_thread_and_only_so_far(depth: int):
-    made, closed = [], []
-    items = prefetch(numbers(made, closed), depth)
-    assert next(items) == 0 and not made[depth + 1 :]
+    made_items, closed = [], []
+    items = prefetch(numbers(made_items, closed), depth)
+    assert next(items) == 0 and not made_items[depth + 1 :]
     for _ in range(200):  # the thread gets there, and waits
-        if len(made) == depth + 1:
+        if len(made_items) == depth + 1:
             break
         time.sleep(0.01)
-    assert made == list(range(depth + 1))
+    assert made_items == list(range(depth + 1))
     items.close()
-    assert closed == [True] and len(made) <= depth + 2
+    assert closed == [True] and len(made_items) <= depth + 2
 
 
 @pytest.mark.parametrize("depth", [0, 2])

@@ -68,16 +68,16 @@ def test_a_run_by_the_four_calls(client: Client, server: Server, clip: Path) -> 
 
 
 def test_only_the_documented_endpoints_are_public(client: Client) -> None:
-    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]  # type: ignore[index]
-    assert list(named) == ["/track", "/submit", "/progress", "/cancel", "/results"]
-    assert [entry["parameter_name"] for entry in named["/track"]["parameters"]] == [
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]  # type: ignore[index]
+    assert list(endpoints) == ["/track", "/submit", "/progress", "/cancel", "/results"]
+    assert [entry["parameter_name"] for entry in endpoints["/track"]["parameters"]] == [
         "video",
         "text",
         "box",
         "start",
         "every",
     ]
-    assert [entry["label"] for entry in named["/track"]["returns"]] == ["Report", "Files of the run, ZIP"]
+    assert [entry["label"] for entry in endpoints["/track"]["returns"]] == ["Report", "Files of the run, ZIP"]
 
 
 def test_cancelling_the_job_stops_the_computing(server: Server, client: Client, clip: Path) -> None:

@@ -26,9 +26,9 @@ FRAME_BYTES = 160 * 120 * 3
 def assert_backward_equals_forward(path: Path, **how: int) -> None:
     forward = list(read_frames(path))
     for start in (len(forward) - 1, len(forward) // 2, 0):
-        found = list(read_backward(path, start=start, **how))
-        assert [frame.index for frame in found] == list(range(start, -1, -1))
-        for frame in found:
+        frames = list(read_backward(path, start=start, **how))
+        assert [frame.index for frame in frames] == list(range(start, -1, -1))
+        for frame in frames:
             assert frame.time_s == forward[frame.index].time_s
             np.testing.assert_array_equal(frame.rgb, forward[frame.index].rgb)
 

@@ -163,11 +163,11 @@ def test_thirty_clips_are_judged_with_thirty_keys(browser: Browser, tmp_path: Pa
         page.on("pageerror", lambda error: broken.append(str(error)))
         page.goto(server.url)
         current = page.locator(".lt-clips-list [aria-current=true] span")
-        shown = page.locator('.lt-player[data-state="done"][data-frame]')
+        player = page.locator('.lt-player[data-state="done"][data-frame]')
         pressed = 0
         for number in range(1, 31):
             expect(current).to_have_text(f"runs/clip-{number} · “the red car”", timeout=30_000)
-            expect(shown).to_be_visible(timeout=30_000)
+            expect(player).to_be_visible(timeout=30_000)
             page.keyboard.press("3" if number in (7, 9) else "1")
             pressed += 1
             expect(page.locator(".lt-clips-progress")).to_have_text(f"{number} of 30 judged")

@@ -33,13 +33,13 @@ ZERO_GPU = {"SPACE_ID": "a/b", "SPACES_ZERO_GPU": "true"}
 @pytest.fixture
 def loans(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A ZeroGPU Space whose longest loan is enough for ten frames; the seconds of each loan."""
-    taken: list[int] = []
+    loans: list[int] = []
 
     class Spaces:
         @staticmethod
         def GPU(duration: Callable[..., int]) -> Any:
             def borrowed(function: Any) -> Any:
-                return lambda *values: (taken.append(duration(*values)), function(*values))[1]
+                return lambda *values: (loans.append(duration(*values)), function(*values))[1]
 
             return borrowed
 
@@ -48,7 +48,7 @@ def loans(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(demo.hosting, "MAX_LOAN_S", demo.hosting.START_S + 10)
     monkeypatch.setattr(demo.hosting, "FRAME_S", 1.0)
-    return taken
+    return loans
 
 
 def test_a_gpu_is_borrowed_on_zero_gpu_alone(loans: list[int]) -> None:
@@ -110,7 +110,7 @@ def test_a_pass_longer_than_a_loan_is_computed_in_parts(
 def test_two_targets_share_a_loan_and_a_lost_one_keeps_its_last_box(loans: list[int], tmp_path: Path) -> None:
     masks = np.zeros((24, 90, 160), bool)
     masks[:4, 50:80, 60:90] = True
-    tracker = oracle_tracker(masks, known=None, cls=PacedTracker)
+    tracker = oracle_tracker(masks, vocabulary=None, cls=PacedTracker)
     clip = probe(counting_clip(tmp_path / "grey.mp4"))
     queries = (Query("the car"), Query(box_xyxy=np.array([60.0, 50, 90, 80])))
     rows = list(row_source(tracker)(TrackRequest(clip, queries)))

@@ -86,8 +86,8 @@ def test_pictures_and_other_videos_become_a_clip(events: PageEvents, tmp_path: P
     else:
         how = {} if name == "a.tif" else {"duration": 40}
         pictures[0].save(upload, save_all=True, append_images=pictures[1:], **how)
-    video, said = events.take_file(str(upload), page())
-    assert said == "" and video.endswith("a.followed.mp4") and probe(video).kind == "video"
+    video, message = events.take_file(str(upload), page())
+    assert message == "" and video.endswith("a.followed.mp4") and probe(video).kind == "video"
     frames = list(read_frames(video))
     assert [frame.time_s for frame in frames] == pytest.approx([k / 25 for k in range(5)], abs=1e-3)
     assert [int(frame.rgb.mean()) for frame in frames] == pytest.approx([40 * k for k in range(5)], abs=3)
@@ -103,8 +103,8 @@ def test_what_is_no_clip_is_told(events: PageEvents, tmp_path: Path) -> None:
         ("a.jpg", b"hello", "a.jpg is damaged or not a picture"),
     ):
         (tmp_path / name).write_bytes(content)
-        _, said = events.take_file(str(tmp_path / name), page())
-        assert why in said and "Traceback" not in said and str(tmp_path) not in said
+        _, message = events.take_file(str(tmp_path / name), page())
+        assert why in message and "Traceback" not in message and str(tmp_path) not in message
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
         archive.writestr("a/1.png", b"x")
         archive.writestr("b/1.png", b"x")
@@ -214,8 +214,8 @@ def test_cancel_stops_the_computing_and_keeps_what_is_done(events: PageEvents, c
     assert len(tracker.closed) == 1 and tracker.frames_done < FRAMES
     done = tracker.frames_done
     assert "Cancelled after" in ended.notice
-    shown = run_of(ended)["index"]
-    assert shown == list(range(len(shown))) and done - AHEAD - 1 <= len(shown) <= done
+    indices = run_of(ended)["index"]
+    assert indices == list(range(len(indices))) and done - AHEAD - 1 <= len(indices) <= done
     assert list(views)[-1].player == ended.player  # the run's own event ends the same way
     assert tracker.frames_done == done and tracker_of(events).computing == 0
 

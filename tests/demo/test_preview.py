@@ -26,7 +26,7 @@ PAGE: Any = SimpleNamespace(session_hash="page")
 
 @pytest.fixture
 def events(tmp_path: Path) -> Iterator[PreviewEvents]:
-    tracker = fake_tracker(two_things, two_things, known=["the", "car"])
+    tracker = fake_tracker(two_things, two_things, vocabulary=["the", "car"])
     service = Service(tracker, SETTINGS, tmp_path / "root")
     example = counting_clip(tmp_path / "examples" / "grey.mp4", falling=True)
     yield PreviewEvents(PageEvents(service, {"grey": Example(example, "the car", "", b"")}))

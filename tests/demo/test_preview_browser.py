@@ -53,7 +53,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    tracker = fake_tracker(two_things, two_things, known=["the", "car", "red"])
+    tracker = fake_tracker(two_things, two_things, vocabulary=["the", "car", "red"])
     with serving(tmp_path_factory.mktemp("preview") / "root", tracker) as running:
         yield running
 

@@ -131,11 +131,11 @@ def test_a_busy_port_is_told_at_once_with_another_that_is_free(
             assert app.main(["--host", host, "--port", str(port)]) == 1
         finally:
             signal.signal(signal.SIGTERM, before)
-    told = re.fullmatch(
+    match = re.fullmatch(
         rf"langtrack: Port {port} is in use, .*; choose another .*--port (\d+)\.\n", capsys.readouterr().err
     )
-    assert told is not None
-    check_address(host, int(told[1]))
+    assert match is not None
+    check_address(host, int(match[1]))
 
 
 def test_an_address_of_another_machine_is_told() -> None:

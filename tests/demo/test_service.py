@@ -132,14 +132,14 @@ def test_between_two_drawn_boxes_the_track_is_made_from_both(
     before = target(me)
     done(service.correct(me, 1, 16, "", "92,50,122,80", "backward"))
     state = target(me)
-    asked = [(edit["direction"], edit["start"], edit["frames"]) for edit in state["edits"]]
-    assert asked[1:] == [
+    runs = [(edit["direction"], edit["start"], edit["frames"]) for edit in state["edits"]]
+    assert runs[1:] == [
         ("backward", 6, [0, 6]),
         ("backward", 16, [7, 16]),
         ("forward", 6, [6, 15]),  # nobody had gone on from the first box yet
     ]
-    drawn = [frame for frame, reason in enumerate(state["run"]["reason"]) if reason == "user_box"]
-    assert drawn == [6, 16] and state["run"]["language"][17] == 0.8
+    user_frames = [frame for frame, reason in enumerate(state["run"]["reason"]) if reason == "user_box"]
+    assert user_frames == [6, 16] and state["run"]["language"][17] == 0.8
     run = me.workspace.project.target(1).run()  # type: ignore[union-attr]
     assert [edit["frames"] for edit in run.manifest["edits"]] == [7, 6, 5, 6]  # they meet in the middle
     assert np.count_nonzero(maps_of(state)[16, 1]) and len(maps_of(state)) == FRAMES

@@ -45,7 +45,7 @@ def test_work_of_a_closed_page_waits_for_it_and_nothing_else_does(tmp_path: Path
         for session in (worker, visitor):
             done(follow(service, session, clip, "the red car", ""))
         done(follow(service, worker, clip, "the car", "", fresh=True, shelve=True))
-        kept = worker.shelf[0].key
+        key = worker.shelf[0].key
         worker.shelf[0].judgement.judge(1, [{"first": 0, "last": 3, "verdict": "both", "note": None}])
         job = follow(service, worker, clip, "the slow slow slow car", "", fresh=True, shelve=True)
         sessions.leave("worker")
@@ -53,7 +53,7 @@ def test_work_of_a_closed_page_waits_for_it_and_nothing_else_does(tmp_path: Path
         assert eventually(lambda: len(sessions) == 1 and job.over)  # the visitor has judged nothing
         assert sessions.resume("back", worker.token) is worker
         assert [one.frames for one in worker.shelf] == [FRAMES, FRAMES] and worker.workspace is not None
-        worker.take_up(kept)
+        worker.take_up(key)
         assert target(worker)["verdicts"]["counts"]["both"] == 4
         with pytest.raises(LangTrackError, match="not here any more"):
             worker.take_up("../x")

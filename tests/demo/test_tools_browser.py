@@ -73,7 +73,8 @@ def scripted_tracker(boxes_xywh: np.ndarray) -> LangTracker:
     def tracker(frame: Frame) -> Estimate:
         return drawn(frame, 150 if frame.index in ASTRAY else 0)
 
-    return fake_tracker(language, tracker, drawn=drawn, known=["the", "red", "car", "on", "left", "slow"])
+    words = ["the", "red", "car", "on", "left", "slow"]
+    return fake_tracker(language, tracker, on_user_box=drawn, vocabulary=words)
 
 
 @pytest.fixture(scope="module")
@@ -284,8 +285,8 @@ def test_sentences_beside_each_other_with_their_agreement(page: Page) -> None:
     expect(page.locator(".lt-chip:not(.lt-remove)")).to_have_count(2)
     page.locator(".lt-chip").nth(1).click()
     expect(page.locator(".lt-title")).to_have_text("“the car on the left”")
-    said = page.locator("#notice .lt-notice:visible")
-    expect(said).to_contain_text("“the car on the left”: found")
+    notice = page.locator("#notice .lt-notice:visible")
+    expect(notice).to_contain_text("“the car on the left”: found")
     page.locator(".lt-remove").click()
     expect(page.locator(".lt-chip")).to_have_text(["Undo: remove the car on the left"])
     page.locator(".lt-chip").click()
@@ -383,11 +384,11 @@ def long_workspace(folder: Path, clip: Path, frames: int, lost: int, targets: in
     """Made-up tracks of so many frames, one of them without the object."""
     video = {"name": "tiny.mp4", "sha256": "0" * 64, "width": 32, "height": 32, "fps": 12.0}
     workspace = Workspace(folder, None, None, Project(video))
-    found, absent = BranchBox(np.array([4.0, 4.0, 20.0, 20.0]), 0.9), BranchBox(None, 0.1)
+    there, absent = BranchBox(np.array([4.0, 4.0, 20.0, 20.0]), 0.9), BranchBox(None, 0.1)
     rows = [
         Row(k, k / 12, decided(None, "lost"), absent, absent, absent)
         if k == lost
-        else Row(k, k / 12, decided("tracker"), found, replace(found, confidence=0.5 + k % 2 * 0.4), found)
+        else Row(k, k / 12, decided("tracker"), there, replace(there, confidence=0.5 + k % 2 * 0.4), there)
         for k in range(frames)
     ]
     segment = Segment(folder / "run", Run({"video": video, "expression": "the red car"}, rows, {}))

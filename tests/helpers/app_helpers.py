@@ -105,7 +105,7 @@ def paced_tracker() -> PacedTracker:
     masks = np.zeros((FRAMES, HEIGHT, WIDTH), bool)
     for k in range(FRAMES):
         masks[k, 50:80, 60 + 2 * k : 90 + 2 * k] = True
-    return oracle_tracker(masks, known=("the", "red", "car", "slow"), cls=PacedTracker)
+    return oracle_tracker(masks, vocabulary=("the", "red", "car", "slow"), cls=PacedTracker)
 
 
 @dataclass

@@ -21,15 +21,15 @@ def clip_folder(folder: Path, count: int, *, lost: tuple[int, ...] = (), frames:
         lost: numbers of the runs in which the object is lost on the last frame.
     """
     first = counting_clip(folder / "videos" / "clip-1.mp4", frames=frames)
-    made = folder / "made"
-    track_video(paced_tracker(), first, Query("the red car"), out=made, options=RunOptions(video=False))
-    manifest = json.loads((made / "manifest.json").read_text())
+    run_folder = folder / "made"
+    track_video(paced_tracker(), first, Query("the red car"), out=run_folder, options=RunOptions(video=False))
+    manifest = json.loads((run_folder / "manifest.json").read_text())
     for number in range(1, count + 1):
         video = first.with_name(f"clip-{number}.mp4")
         if number > 1:
             shutil.copy(first, video)
         run = folder / "runs" / f"clip-{number}"
-        shutil.copytree(made, run)
+        shutil.copytree(run_folder, run)
         manifest["video"]["name"] = video.name
         (run / "manifest.json").write_text(json.dumps(manifest))
         if number in lost:
@@ -40,5 +40,5 @@ def clip_folder(folder: Path, count: int, *, lost: tuple[int, ...] = (), frames:
                 table = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
                 table.writeheader()
                 table.writerows(rows)
-    shutil.rmtree(made)
+    shutil.rmtree(run_folder)
     return folder

@@ -76,7 +76,7 @@ def colour_tracker(
     name: str = "colour",
     cls: type[LangTracker] | None = None,
 ) -> Any:
-    """Each branch says what its function makes of the truth; ``asked`` lists the expressions followed."""
+    """Each branch says what its function makes of the truth; ``expressions`` lists what is asked."""
 
     def estimate(mask: BoolMask) -> Estimate:
         return Estimate.from_mask(mask.astype(np.float32), 0.9 if mask.any() else 0.1)
@@ -84,7 +84,7 @@ def colour_tracker(
     return fake_tracker(
         lambda frame, text: estimate(language(frame.index, truth_of(frame))),
         lambda frame: estimate(tracker(frame.index, truth_of(frame))),
-        known=("the", "a", "red", "ellipse", "thing", "another", "sentence"),
+        vocabulary=("the", "a", "red", "ellipse", "thing", "another", "sentence"),
         weights=[{"branch": "tracker", "files": {name: "0" * 64}}],
         fusion=FOLLOW_LANGUAGE,
         cls=cls or CountingTracker,
@@ -92,12 +92,12 @@ def colour_tracker(
 
 
 class CountingTracker(LangTracker):
-    """Notes the expression of every sequence in ``asked``."""
+    """Notes the expression of every sequence in ``expressions``."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.asked: list[str | None] = []
+        self.expressions: list[str | None] = []
 
     def track(self, frames: Iterable[Frame], query: Query, **options: Any) -> Any:
-        self.asked.append(query.text)
+        self.expressions.append(query.text)
         return super().track(frames, query, **options)

@@ -40,14 +40,14 @@ class Exported:
 
     def truth(self) -> dict[tuple[int, int], tuple[BoolMask, list[float]]]:
         """(frame, track) -> mask and box of the run, where the target is there."""
-        found = {}
+        truth = {}
         for number, track in enumerate(self.clip().tracks, 1):
             for row in track.run.rows:
                 mask = self.masks[number - 1][row.frame]
                 if row.fused.box_xyxy is not None:
                     assert mask.any()
-                    found[row.frame, number] = mask, row.fused.box_xyxy.tolist()
-        return found
+                    truth[row.frame, number] = mask, row.fused.box_xyxy.tolist()
+        return truth
 
 
 def made(folder: Path) -> Exported:

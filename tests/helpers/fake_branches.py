@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from langtrack_core.dmn.segmenter import EncodedText
+from langtrack_core.dmn.vocabulary import WordIds
 from langtrack_core.fusion import FusionConfig
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import Branch, Decision, Estimate, Frame, Reason, State, UnreadableText
@@ -26,21 +27,21 @@ class FakeSegmenter:
 
     Args:
         answer: what it says. Takes ``every_region`` too when it has that parameter.
-        known: words of its vocabulary, all others are unknown; None: every word is known.
+        vocabulary: its words, all others are unknown; None: every word is known.
     """
 
-    def __init__(self, answer: Language, known: Collection[str] | None = None) -> None:
+    def __init__(self, answer: Language, vocabulary: Collection[str] | None = None) -> None:
         self.answer = answer
-        self.known = known
+        self.words = vocabulary
         self.vocabulary = SimpleNamespace(read=self._read)
         self.frames: list[int] = []
 
-    def _read(self, text: str) -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
+    def _read(self, text: str) -> WordIds:
         words = tuple(text.lower().split())
-        unknown = () if self.known is None else tuple(w for w in words if w not in self.known)
+        unknown = () if self.words is None else tuple(w for w in words if w not in self.words)
         if len(unknown) == len(words):
             raise UnreadableText(f"None of the words of {text!r} is known.")
-        return [0] * len(words), words, unknown
+        return WordIds((0,) * len(words), words, unknown)
 
     def encode(self, text: str) -> EncodedText:
         _, words, unknown = self._read(text)
@@ -60,16 +61,16 @@ class FakeSiamese:
         self,
         answer: Tracker,
         starts: list[tuple[int, tuple[float, ...]]] | None = None,
-        drawn: Tracker | None = None,
+        on_user_box: Tracker | None = None,
     ) -> None:
         self.answer = answer
-        self.drawn = drawn or answer
+        self.on_user_box = on_user_box or answer
         self.starts = [] if starts is None else starts
         self.box: tuple[float, ...] | None = None
 
     def init(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool = True) -> Estimate:
         self.reanchor(frame, box_xyxy)
-        self.answer = self.drawn if exact else self.answer
+        self.answer = self.on_user_box if exact else self.answer
         return self.answer(frame)
 
     def reanchor(self, frame: Frame, box_xyxy: ArrayLike) -> None:
@@ -84,8 +85,8 @@ def fake_tracker(
     language: Language,
     tracker: Tracker,
     *,
-    drawn: Tracker | None = None,
-    known: Collection[str] | None = None,
+    on_user_box: Tracker | None = None,
+    vocabulary: Collection[str] | None = None,
     weights: Collection[dict[str, Any]] = (),
     fusion: FusionConfig | None = None,
     cls: type[LangTracker] = LangTracker,
@@ -93,17 +94,18 @@ def fake_tracker(
     """A real `LangTracker` around fake branches; ``starts`` lists the frames and boxes it started on.
 
     Args:
-        drawn: what the tracker sees when it was started on a box that a person drew; ``tracker`` by default.
+        on_user_box: what the tracker sees when it was started on a box that a person drew; ``tracker`` by
+            default.
     """
     starts: list[tuple[int, tuple[float, ...]]] = []
-    made = cls(
-        FakeSegmenter(language, known),  # type: ignore[arg-type]
-        lambda: FakeSiamese(tracker, starts, drawn),  # type: ignore[arg-type, return-value]
+    result = cls(
+        FakeSegmenter(language, vocabulary),  # type: ignore[arg-type]
+        lambda: FakeSiamese(tracker, starts, on_user_box),  # type: ignore[arg-type, return-value]
         fusion,
         list(weights),
     )
-    made.starts = starts  # type: ignore[attr-defined]
-    return made
+    result.starts = starts  # type: ignore[attr-defined]
+    return result
 
 
 ORACLE_WEIGHTS = [{"branch": "tracker", "name": "oracle", "files": {"truth": "0" * 64}}]
@@ -112,7 +114,7 @@ ORACLE_WEIGHTS = [{"branch": "tracker", "name": "oracle", "files": {"truth": "0"
 
 def oracle_tracker(
     masks: NDArray[np.bool_],
-    known: Collection[str] | None = ("the", "red", "ellipse"),
+    vocabulary: Collection[str] | None = ("the", "red", "ellipse"),
     cls: type[LangTracker] = LangTracker,
 ) -> Any:
     """Both branches answer with the truth."""
@@ -126,7 +128,7 @@ def oracle_tracker(
     def tracker(frame: Frame) -> Estimate:
         return Estimate.from_mask(truth(frame), 0.9 if masks[frame.index].any() else 0.1)
 
-    return fake_tracker(language, tracker, known=known, weights=ORACLE_WEIGHTS, cls=cls)
+    return fake_tracker(language, tracker, vocabulary=vocabulary, weights=ORACLE_WEIGHTS, cls=cls)
 
 
 def decided(source: Branch | None, state: State = "tracking") -> Decision:

@@ -67,10 +67,10 @@ def test_only_safetensors_can_hold_a_calibration(tmp_path):
 
 
 def test_reliability_by_hand_and_drawn():
-    said, right = np.array([0.04, 0.12, 0.14, 0.97, 0.99]), np.array([0.0, 1.0, 0.0, 1.0, 1.0])
-    shares = reliability(said, right)
+    confidence, right = np.array([0.04, 0.12, 0.14, 0.97, 0.99]), np.array([0.0, 1.0, 0.0, 1.0, 1.0])
+    shares = reliability(confidence, right)
     assert shares[[0, 1, 9]].tolist() == [0.0, 0.5, 1.0] and np.isnan(shares[2:9]).all()
-    page = reliability_page("tracker", said, said, right, (0.2, 0.1))
+    page = reliability_page("tracker", confidence, confidence, right, (0.2, 0.1))
     assert "Reliability of the tracker" in page and "error 0.100" in page and page.count("<path") >= 3
     assert "http" not in page
 

@@ -48,11 +48,11 @@ def built(state, **switches):
     return network.eval()
 
 
-def assert_golden(found, name):
+def assert_golden(result, name):
     expected = np.load(GOLDEN / "dmn_network.npz")[name]
-    found = found.numpy()
-    assert found.shape == expected.shape
-    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max(), name
+    result = result.numpy()
+    assert result.shape == expected.shape
+    assert np.abs(result - expected).max() <= 1e-5 * np.abs(expected).max(), name
 
 
 @pytest.fixture(scope="module")
@@ -154,8 +154,8 @@ def test_published_recurrence_is_one_pixel_major_sequence(small):
     mixed = torch.randn(T, M, H, W)
     steps = [mixed[t, :, i, j] for i in range(H) for j in range(W) for t in range(T)]
     hidden = small.multimodal(torch.stack(steps)[:, None])[:, 0]
-    kept = hidden[-H * W :].T.view(1, -1, H, W)
-    torch.testing.assert_close(small.recur(mixed), kept)
+    last_states = hidden[-H * W :].T.view(1, -1, H, W)
+    torch.testing.assert_close(small.recur(mixed), last_states)
 
 
 # --- switches ----------------------------------------------------------------------------------------------

@@ -61,10 +61,10 @@ def test_longest_side_becomes_512_and_the_proportions_stay(size_hw, expected):
 
 def test_published_preprocessing_is_bilinear_and_imagenet_normalised():
     rgb = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    found = Preprocessing(size=120)(rgb)[0]
+    planes = Preprocessing(size=120)(rgb)[0]
     resized = cv2.resize(rgb.astype(np.float32) / 255, (120, 90), interpolation=cv2.INTER_LINEAR)
     expected = (resized - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    np.testing.assert_allclose(found.permute(1, 2, 0), expected, atol=1e-4)
+    np.testing.assert_allclose(planes.permute(1, 2, 0), expected, atol=1e-4)
 
 
 def test_aligned_corners_keep_the_corner_pixels():

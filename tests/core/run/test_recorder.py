@@ -89,10 +89,10 @@ def test_csv_has_the_promised_columns_and_a_row_a_frame(whole_run: Path, clip: C
             assert row["reason"] == ("improbable" if t % 2 == 0 else "tracker_improbable")
         else:
             assert [float(v) for v in boxed] == clip.boxes_xyxy[t].tolist()
-            found = t in (0, ABSENT[-1] + 1)  # by the language branch, on which the tracker starts anew
-            source = ("language", "0.8000") if found else ("tracker", "0.9000")
+            by_language = t in (0, ABSENT[-1] + 1)  # by the language branch, on which the tracker starts anew
+            source = ("language", "0.8000") if by_language else ("tracker", "0.9000")
             assert (row["source"], row["confidence"]) == source and row["state"] == "tracking"
-            assert row["reanchor"] == str(int(found)) and row["agree"] == str(int(t == 2 or t == 8))
+            assert row["reanchor"] == str(int(by_language)) and row["agree"] == str(int(t == 2 or t == 8))
         if t % 2:  # the language branch ran on every second frame
             assert row["language_x1"] == row["language_confidence"] == ""
     assert (
@@ -158,13 +158,13 @@ def test_a_run_reads_back_as_it_was(whole_run: Path, clip: Clip):
             row.decision.reason,
             row.decision.agree,
         ) == (step.decision.source, step.decision.reason, step.decision.agree)
-        said = {"language": row.language, "tracker": row.tracker, "fused": row.fused}
+        tracks = {"language": row.language, "tracker": row.tracker, "fused": row.fused}
         for branch, estimate in (
             ("language", step.language),
             ("tracker", step.tracker),
             ("fused", step.fused),
         ):
-            back, mask = said[branch], run.mask(row.frame, branch)
+            back, mask = tracks[branch], run.mask(row.frame, branch)
             if estimate is None:
                 assert back is None and mask is None
                 continue
@@ -290,11 +290,11 @@ def test_add_needs_the_with_block(clip: Clip, source: Path, tmp_path: Path):
 def test_a_full_disk_is_one_sentence_and_no_files(after_frames, clip, source, tmp_path, monkeypatch):
     query = Query(text="red")
     real = Path.write_bytes
-    written = []
+    paths = []
 
     def full(self: Path, data: bytes) -> int:
-        written.append(self)
-        if len(written) > 3 * after_frames:  # three masks a frame
+        paths.append(self)
+        if len(paths) > 3 * after_frames:  # three masks a frame
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(self, data)
 
@@ -305,7 +305,7 @@ def test_a_full_disk_is_one_sentence_and_no_files(after_frames, clip, source, tm
     ):
         for step in oracle_tracker(clip.masks).track(clip.frames, query):
             recorder.add(step)
-    assert "\n" not in str(caught.value) and len(written) == 3 * after_frames + 1
+    assert "\n" not in str(caught.value) and len(paths) == 3 * after_frames + 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -41,15 +41,15 @@ def test_published_network_gives_the_golden_values(paper):
         # The golden channels are the network's own order, B, G, R: hand preprocess() an RGB picture of them.
         template = paper.template(paper.preprocess(golden_crop(127)[:, :, ::-1]))
         response = paper.search(template, paper.preprocess(golden_crop(255)[:, :, ::-1]))
-        found = {
+        values = {
             "zf": template.feature[0, ::16],
             "cls": response.cls[0],
             "loc": response.loc[0],
             "mask_12_7": paper.coarse_mask(response, cell).flatten(),
             "refine_12_7": paper.refine(response, cell)[0, ::3, ::3],
         }
-    assert set(found) == set(golden.files)
-    for name, value in found.items():
+    assert set(values) == set(golden.files)
+    for name, value in values.items():
         assert np.abs(value.numpy() - golden[name]).max() < 1e-3 * np.abs(golden[name]).max(), name
 
 
@@ -90,11 +90,11 @@ def test_correlation_keeps_samples_and_channels_apart():
     generator = torch.Generator().manual_seed(0)
     search = torch.randn(2, 3, 7, 7, generator=generator)
     kernel = torch.randn(2, 3, 4, 4, generator=generator)
-    found = correlate(search, kernel)
-    assert found.shape == (2, 3, 4, 4)
+    result = correlate(search, kernel)
+    assert result.shape == (2, 3, 4, 4)
     for b, c, i, j in [(0, 0, 0, 0), (1, 2, 3, 1), (0, 1, 2, 2)]:
         expected = (search[b, c, i : i + 4, j : j + 4] * kernel[b, c]).sum()
-        assert found[b, c, i, j] == pytest.approx(float(expected), abs=1e-5)
+        assert result[b, c, i, j] == pytest.approx(float(expected), abs=1e-5)
 
 
 @pytest.fixture(scope="module")

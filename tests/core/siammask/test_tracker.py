@@ -118,12 +118,12 @@ def test_an_empty_mask_leaves_the_regressed_box():
 
 
 def test_starting_gives_the_first_estimate_and_the_next_search_starts_from_the_given_box():
-    given = [300, 150, 450, 400]
+    user_box = [300, 150, 450, 400]
     tracker, again = (SiamMaskTracker(Steady(), CONFIGS["davis"]) for _ in range(2))
-    first = tracker.init(frame(), given)
+    first = tracker.init(frame(), user_box)
     assert first.box_xyxy is not None and first.mask.any()
-    again.init(frame(), given)
-    again.reanchor(frame(), given)  # learns without a look
+    again.init(frame(), user_box)
+    again.reanchor(frame(), user_box)  # learns without a look
     for later in (tracker.update(frame(1)), again.update(frame(1))):
         assert np.array_equal(later.mask_prob, first.mask_prob)
         assert np.array_equal(later.box_xyxy, first.box_xyxy)
@@ -165,20 +165,20 @@ def test_a_second_init_forgets_the_first():
 
 
 def test_later_boxes_relate_to_the_mask_as_the_given_one_did():
-    given = [260, 100, 500, 420]  # the mask fills a part of it
+    user_box = [260, 100, 500, 420]  # the mask fills a part of it
     config = replace(CONFIGS["davis"], box_correction=1.0)
     tracker = SiamMaskTracker(Steady(), config)
     for exact in (True, False, True):
-        box = tracker.init(frame(), given, exact=exact).box_xyxy
-        tracker.reanchor(frame(), given, exact=exact)
-        for seen in (box, tracker.update(frame(1)).box_xyxy):
-            assert box_iou(seen, given) > 0.9 if exact else box_iou(seen, given) < 0.7
+        box = tracker.init(frame(), user_box, exact=exact).box_xyxy
+        tracker.reanchor(frame(), user_box, exact=exact)
+        for later_box in (box, tracker.update(frame(1)).box_xyxy):
+            assert box_iou(later_box, user_box) > 0.9 if exact else box_iou(later_box, user_box) < 0.7
 
 
 def test_the_size_of_the_box_follows_slowly():
     fast, slow = (started(config=replace(CONFIGS["davis"], box_rate=rate)) for rate in (1.0, 0.5))
-    given = [380, 200, 450, 280]  # far from the borders, which would cut it
-    first = [tracker.init(frame(), given).box_xyxy for tracker in (fast, slow)]
+    user_box = [380, 200, 450, 280]  # far from the borders, which would cut it
+    first = [tracker.init(frame(), user_box).box_xyxy for tracker in (fast, slow)]
     assert np.allclose(*first)
     (_, _, before_w, before_h), (_, _, w, h), (_, _, slow_w, slow_h) = (
         xyxy_to_cxcywh(box)
@@ -225,10 +225,10 @@ def test_a_pasted_window_covers_what_its_cell_sees():
     side = 255.0  # one crop pixel is one picture pixel
     full = np.ones((127, 127), np.float32)
     for row, column in [(12, 12), (0, 0), (20, 7)]:
-        laid = paste(full, np.array([100.0, 50.0]), side, row, column, (500, 600))
+        whole = paste(full, np.array([100.0, 50.0]), side, row, column, (500, 600))
         left, top = 100 + 8 * (column - 4), 50 + 8 * (row - 4)
-        assert box_iou(enclosing_box(laid > 0.5), [left, top, left + 127, top + 127]) > 0.97
-        assert laid.min() >= 0 and laid.max() <= 1
+        assert box_iou(enclosing_box(whole > 0.5), [left, top, left + 127, top + 127]) > 0.97
+        assert whole.min() >= 0 and whole.max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -269,15 +269,15 @@ def test_the_box_regressor_keeps_the_size_of_a_part():
 
 
 def test_the_box_is_drawn_to_the_regressors_only_where_a_person_drew_it():
-    given = [170, 120, 230, 180]
+    user_box = [170, 120, 230, 180]
     rings = 127 + 120 * np.cos(np.hypot(*np.mgrid[-150:150, -200:200]) / 9)
     picture = Frame(0, 0.0, np.repeat(rings[..., None], 3, axis=2).astype(np.uint8))
     config = replace(CONFIGS["davis"], regressor_weight=1.0)
-    drawn, estimated = (
-        SiamMaskTracker(Growing(), config).init(picture, given, exact=exact).box_xyxy
+    by_user, by_mask = (
+        SiamMaskTracker(Growing(), config).init(picture, user_box, exact=exact).box_xyxy
         for exact in (True, False)
     )
-    assert box_iou(drawn, given) > 0.8 > box_iou(estimated, given)
+    assert box_iou(by_user, user_box) > 0.8 > box_iou(by_mask, user_box)
 
 
 class SeesBright(CannedNetwork):
@@ -310,6 +310,6 @@ def test_a_target_that_comes_back_far_away_is_found_again(everywhere):
     assert tracker.update(bright_at(1, (82, 80))).confidence > 0.9
     for index in range(2, 60):
         assert tracker.update(bright_at(index, None)).confidence < 0.1
-    found = [tracker.update(bright_at(index, (560, 290))).confidence > 0.9 for index in range(60, 200)]
-    assert any(found) == everywhere
-    assert (sum(found) > 3) == everywhere  # and is followed from there
+    sure = [tracker.update(bright_at(index, (560, 290))).confidence > 0.9 for index in range(60, 200)]
+    assert any(sure) == everywhere
+    assert (sum(sure) > 3) == everywhere  # and is followed from there

@@ -125,13 +125,13 @@ def test_a_video_that_ends_early_gives_its_frames_and_a_warning(
     path = encode(tmp_path / name, map(noise, range(60)))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    told: list[str] = []
-    frames = list(read_frames(path, on_damage=told.append))
+    sentences: list[str] = []
+    frames = list(read_frames(path, on_damage=sentences.append))
     assert 10 < len(frames) < 50 and [f.index for f in frames] == list(range(len(frames)))
-    assert len(told) == 1 and f"ends early: {len(frames)} frames" in told[0]
+    assert len(sentences) == 1 and f"ends early: {len(frames)} frames" in sentences[0]
     with caplog.at_level(logging.WARNING):
         assert count_frames(path) == len(frames)
-    assert told[0] in caplog.text
+    assert sentences[0] in caplog.text
 
 
 def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
@@ -140,13 +140,13 @@ def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
     middle = len(data) // 2
     data[middle : middle + 3000] = np.random.default_rng(1).bytes(3000)
     path.write_bytes(data)
-    told: list[str] = []
-    frames = list(read_frames(path, on_damage=told.append))
+    sentences: list[str] = []
+    frames = list(read_frames(path, on_damage=sentences.append))
     assert len(frames) > 50 and frames[-1].time_s == pytest.approx(59 / 25)
-    assert len(told) == 1 and "damaged" in told[0]
+    assert len(sentences) == 1 and "damaged" in sentences[0]
 
 
 def test_a_whole_video_warns_of_nothing(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", map(noise, range(30)))
-    told: list[str] = []
-    assert len(list(read_frames(path, on_damage=told.append))) == 30 and told == []
+    sentences: list[str] = []
+    assert len(list(read_frames(path, on_damage=sentences.append))) == 30 and sentences == []

@@ -62,9 +62,9 @@ def short_groups(stream: av.VideoStream) -> None:
 def test_the_stream_that_is_read_is_named(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
         streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
-        for stream, size, chosen in zip(streams, ((32, 24), (64, 48)), (False, True), strict=True):
+        for stream, size, is_default in zip(streams, ((32, 24), (64, 48)), (False, True), strict=True):
             stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-            stream.disposition = Disposition.default if chosen else Disposition(0)
+            stream.disposition = Disposition.default if is_default else Disposition(0)
         for stream in streams:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(0, stream.height, stream.width))))
         for stream in streams:

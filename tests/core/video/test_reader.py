@@ -80,13 +80,13 @@ def test_display_matrix_is_applied(tmp_path: Path, turns: int, mirrored: bool) -
         stream.set_display_rotation(90 * turns, hflip=mirrored)  # counter-clockwise, then mirrored
 
     path = encode(tmp_path / "a.mp4", [quarters()] * 2, prepare=prepare)
-    shown = np.rot90(quarters(), turns)
+    upright = np.rot90(quarters(), turns)
     if mirrored:
-        shown = shown[:, ::-1]
+        upright = upright[:, ::-1]
     rgb = next(read_frames(path)).rgb
     info = probe(path)
-    assert rgb.shape == shown.shape == (info.height, info.width, 3)
-    assert np.abs(rgb.astype(int) - shown).mean() < 6
+    assert rgb.shape == upright.shape == (info.height, info.width, 3)
+    assert np.abs(rgb.astype(int) - upright).mean() < 6
     if not mirrored:
         assert info.rotation_deg == -90 * turns % 360
 
@@ -134,8 +134,8 @@ def test_pixel_formats(
     expected: int | None,
 ) -> None:
     path = encode(tmp_path / name, [picture], codec=codec, pix_fmt=pix_fmt)
-    wanted = picture if isinstance(picture, np.ndarray) else np.full((48, 64, 3), expected)
-    assert np.abs(next(read_frames(path)).rgb.astype(int) - wanted).mean() < 3
+    truth = picture if isinstance(picture, np.ndarray) else np.full((48, 64, 3), expected)
+    assert np.abs(next(read_frames(path)).rgb.astype(int) - truth).mean() < 3
 
 
 def test_hdr_is_not_left_pale(tmp_path: Path) -> None:
@@ -171,9 +171,9 @@ def test_odd_sizes(tmp_path: Path, size_hw: tuple[int, int]) -> None:
 def test_of_several_pictures_streams_the_default_is_read(tmp_path: Path, name: str) -> None:
     with av.open(str(tmp_path / name), "w") as container:
         streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
-        for stream, size, chosen in zip(streams, ((32, 24), (64, 48)), (False, True), strict=True):
+        for stream, size, is_default in zip(streams, ((32, 24), (64, 48)), (False, True), strict=True):
             stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-            stream.disposition = Disposition.default if chosen else Disposition(0)
+            stream.disposition = Disposition.default if is_default else Disposition(0)
         for index in range(5):
             for stream in streams:
                 picture = av.VideoFrame.from_ndarray(numbered(index, stream.height, stream.width))

@@ -167,11 +167,11 @@ def test_the_frame_rate_stays_exact(tmp_path: Path, fps: Fraction | float) -> No
 
 
 def test_given_times_are_kept_and_start_at_0(tmp_path: Path) -> None:
-    given = [2.0, 2.033, 2.25, 2.2512, 3.7]
+    times_s = [2.0, 2.033, 2.25, 2.2512, 3.7]
     with VideoWriter(tmp_path / "a.mp4", NTSC) as writer:
-        for index, time_s in enumerate(given):
+        for index, time_s in enumerate(times_s):
             writer.write(numbered(index), time_s)
-    assert times(tmp_path / "a.mp4") == pytest.approx([t - 2.0 for t in given], abs=8e-4)
+    assert times(tmp_path / "a.mp4") == pytest.approx([t - 2.0 for t in times_s], abs=8e-4)
 
 
 def test_times_rounded_by_webm_do_not_change_the_rate(tmp_path: Path) -> None:

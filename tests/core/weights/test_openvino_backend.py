@@ -84,11 +84,11 @@ def test_the_language_branch_is_the_same(reference, ours):
         theirs, mine = (branches.segmenter.encode(text) for branches in (reference, ours))
         for frame in frames:
             expected, score = reference.segmenter.predict(frame, theirs)
-            found, found_score = ours.segmenter.predict(frame, mine)
-            expected, found = expected > 0.5, found > 0.5
-            ious.append(mask_iou(expected, found))
-            assert np.mean(expected != found) <= LARGEST_SHARE_FLIPPED
-            assert abs(score - found_score) <= LARGEST_RAW_SCORE
+            result, result_score = ours.segmenter.predict(frame, mine)
+            expected, result = expected > 0.5, result > 0.5
+            ious.append(mask_iou(expected, result))
+            assert np.mean(expected != result) <= LARGEST_SHARE_FLIPPED
+            assert abs(score - result_score) <= LARGEST_RAW_SCORE
     assert min(ious) >= LEAST_IOU and np.mean(ious) >= MEAN_IOU
 
 
@@ -103,11 +103,11 @@ def test_the_tracker_is_the_same(reference, ours):
             both = []
             for branches in (reference, ours):
                 both.append(branches.new_tracker().init(frame, box))
-            expected, found = both
-            ious.append(mask_iou(expected.mask, found.mask))
-            assert np.mean(expected.mask != found.mask) <= LARGEST_SHARE_FLIPPED
-            assert abs(expected.confidence - found.confidence) <= LARGEST_SCORE
-            assert box_iou(expected.box_xyxy, found.box_xyxy) >= 0.9
+            expected, result = both
+            ious.append(mask_iou(expected.mask, result.mask))
+            assert np.mean(expected.mask != result.mask) <= LARGEST_SHARE_FLIPPED
+            assert abs(expected.confidence - result.confidence) <= LARGEST_SCORE
+            assert box_iou(expected.box_xyxy, result.box_xyxy) >= 0.9
     assert min(ious) >= LEAST_IOU and np.mean(ious) >= MEAN_IOU
 
 
@@ -119,10 +119,10 @@ def test_the_published_siammask_is_the_same(home: Path):
     crops = [network.preprocess(np.full((side, side, 3), 90, np.uint8)) for side in (127, 255)]
     cells = torch.tensor([[0, 12, 7]])
     with torch.inference_mode():
-        expected, found = (
+        expected, result = (
             one.refine(one.search(one.template(crops[0]), crops[1]), cells) for one in (network, compiled)
         )
-    assert torch.allclose(expected, found, atol=1e-3 * float(expected.abs().max()))
+    assert torch.allclose(expected, result, atol=1e-3 * float(expected.abs().max()))
 
 
 def test_threads_share_what_is_compiled(ours):
@@ -153,8 +153,8 @@ def test_expressions_of_any_length(grounding: CompiledLiteDMN, count: int):
     ids = torch.arange(count) % 50
     with torch.inference_mode():
         expected = grounding.network.segment(image, grounding.network.encode(ids))
-        found = grounding.segment(image, grounding.encode(ids))
-    for theirs, mine in zip(expected, found, strict=True):
+        result = grounding.segment(image, grounding.encode(ids))
+    for theirs, mine in zip(expected, result, strict=True):
         assert theirs.shape == mine.shape
         assert torch.allclose(theirs, mine, atol=0.05 * float(theirs.abs().max()) + 0.05)
 
@@ -163,9 +163,9 @@ def test_a_picture_of_another_shape_is_compiled_when_it_comes(grounding: Compile
     ids, image = torch.tensor([3, 1, 4]), smooth_noise(96, 64)
     with torch.inference_mode():
         expected = grounding.network.segment(image, grounding.network.encode(ids))[0]
-        found = grounding.segment(image, grounding.encode(ids))[0]
-    assert found.shape == expected.shape == (1, 1, 24, 16)
-    assert torch.allclose(found, expected, atol=0.05 * float(expected.abs().max()) + 0.05)
+        logits = grounding.segment(image, grounding.encode(ids))[0]
+    assert logits.shape == expected.shape == (1, 1, 24, 16)
+    assert torch.allclose(logits, expected, atol=0.05 * float(expected.abs().max()) + 0.05)
 
 
 def test_only_the_last_shapes_stay_in_memory(home: Path, monkeypatch):
@@ -192,9 +192,9 @@ def test_a_shape_that_cannot_be_converted_runs_in_pytorch(home: Path, monkeypatc
     ids, image = torch.tensor([3, 1, 4]), smooth_noise(64, 64)
     with torch.inference_mode(), caplog.at_level(logging.WARNING):
         encoded = late.encode(ids)
-        found = [late.segment(image, encoded)[0] for _ in range(2)][-1]
+        logits = [late.segment(image, encoded)[0] for _ in range(2)][-1]
         padded = late.network.segment(image, encoded.language)[0]
-    assert torch.equal(found, padded)
+    assert torch.equal(logits, padded)
     assert caplog.text.count("PyTorch runs instead") == 1
 
 
@@ -279,16 +279,16 @@ def test_the_fastest_precision_is_kept_with_the_name_of_the_machine(tmp_path: Pa
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     network = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
     (path,) = tmp_path.glob("openvino/*/precision.json")
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    assert kept["precision"] == network.backend["precision"] and set(kept["seconds"]) == set(
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert record["precision"] == network.backend["precision"] and set(record["seconds"]) == set(
         openvino_compiler.PRECISIONS
     )
     for precision in ("bfloat16", "float32"):
-        path.write_text(json.dumps(kept | {"precision": precision}), encoding="utf-8")
+        path.write_text(json.dumps(record | {"precision": precision}), encoding="utf-8")
         assert CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW).backend["precision"] == precision
-    path.write_text(json.dumps(kept | {"machine": "another"}), encoding="utf-8")
+    path.write_text(json.dumps(record | {"machine": "another"}), encoding="utf-8")
     CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
-    assert json.loads(path.read_text(encoding="utf-8"))["machine"] == kept["machine"]
+    assert json.loads(path.read_text(encoding="utf-8"))["machine"] == record["machine"]
 
 
 def test_a_precision_that_is_asked_for_is_not_measured(tmp_path: Path, monkeypatch):
@@ -312,14 +312,14 @@ def test_outside_its_tolerance_float32_runs_and_never_pytorch(tmp_path: Path, mo
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     assert CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW).backend["precision"] == "float32"
     with caplog.at_level(logging.WARNING):
-        asked = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW, "bfloat16")
-    assert asked.backend["name"] == "openvino"
-    assert asked.backend["note"].startswith("float32 for dmn-4-64x96") and "off by" in caplog.text
+        network = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW, "bfloat16")
+    assert network.backend["name"] == "openvino"
+    assert network.backend["note"].startswith("float32 for dmn-4-64x96") and "off by" in caplog.text
     no_conversion(monkeypatch)
-    image, encoded = smooth_noise(*SMALL_HW), asked.encode(torch.tensor([3, 1, 4]))
+    image, encoded = smooth_noise(*SMALL_HW), network.encode(torch.tensor([3, 1, 4]))
     with torch.inference_mode():
-        expected = asked.network.segment(image, encoded.language)[0]
-        assert torch.allclose(asked.segment(image, encoded)[0], expected, atol=1e-3)
+        expected = network.network.segment(image, encoded.language)[0]
+        assert torch.allclose(network.segment(image, encoded)[0], expected, atol=1e-3)
 
 
 # --- which one runs ----------------------------------------------------------------------------------------

@@ -45,22 +45,22 @@ def test_agreement_is_the_pairwise_iou_of_the_masks() -> None:
     rng = np.random.default_rng(0)
     masks = [[blob(int(rng.integers(0, 30))) for _ in range(5)] for _ in range(3)]
     masks[0][2] = masks[1][2] = np.zeros(SIZE, bool)
-    found = agreement([run_of(dict(enumerate(one))) for one in masks])
-    assert found.frames == list(range(5)) and found.pairs == [(0, 1), (0, 2), (1, 2)]
-    for (a, b), row in zip(found.pairs, found.ious, strict=True):
+    matrix = agreement([run_of(dict(enumerate(one))) for one in masks])
+    assert matrix.frames == list(range(5)) and matrix.pairs == [(0, 1), (0, 2), (1, 2)]
+    for (a, b), row in zip(matrix.pairs, matrix.ious, strict=True):
         expected = [mask_iou(x, y) for x, y in zip(masks[a], masks[b], strict=True)]
         np.testing.assert_allclose(row, expected)
-        assert found.matrix[a, b] == found.matrix[b, a] == pytest.approx(np.mean(expected))
-    assert found.ious[0][2] == 1  # both say absent
-    np.testing.assert_array_equal(np.diag(found.matrix), 1)
+        assert matrix.matrix[a, b] == matrix.matrix[b, a] == pytest.approx(np.mean(expected))
+    assert matrix.ious[0][2] == 1  # both say absent
+    np.testing.assert_array_equal(np.diag(matrix.matrix), 1)
 
 
 def test_only_shared_frames_count_and_a_branch_that_did_not_run_is_nan() -> None:
-    found = agreement(
+    table = agreement(
         [run_of({0: blob(0), 1: blob(0), 2: None}), run_of({1: blob(0), 2: blob(1), 3: blob(2)})]
     )
-    assert found.frames == [1, 2] and found.ious[0][0] == 1 and math.isnan(found.ious[0][1])
-    assert found.to_json()["ious"] == [[1.0, None]] and found.to_json()["matrix"] == [[1.0, 1.0], [1.0, 1.0]]
+    assert table.frames == [1, 2] and table.ious[0][0] == 1 and math.isnan(table.ious[0][1])
+    assert table.to_json()["ious"] == [[1.0, None]] and table.to_json()["matrix"] == [[1.0, 1.0], [1.0, 1.0]]
 
 
 def test_runs_that_cannot_be_compared_are_refused() -> None:
@@ -84,11 +84,11 @@ class ScriptedSegmenter:
         self.places = places
 
     def read_text(self, text: str) -> Any:
-        known = {"the", "red", "car", "left", "right", "middle", "on", "in"}
+        vocabulary = {"the", "red", "car", "left", "right", "middle", "on", "in"}
         words = text.lower().split()
-        if not set(words) & known:
-            raise LangTrackError("no known word")
-        return SimpleNamespace(unknown=tuple(w for w in words if w not in known))
+        if not set(words) & vocabulary:
+            raise LangTrackError("no vocabulary word")
+        return SimpleNamespace(unknown=tuple(w for w in words if w not in vocabulary))
 
     def segment(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
         self.read_text(text)
@@ -101,12 +101,12 @@ class ScriptedSegmenter:
 
 
 def test_the_word_that_moves_the_mask_is_found() -> None:
-    found = attribute(ScriptedSegmenter(), FRAME, "the red zorp car")
-    assert [w.word for w in found.words] == ["the", "red", "zorp", "car"]
-    assert found.decisive == 1 and found.words[1].iou == 0 and found.words[1].box_xyxy == [2, 5, 12, 15]
-    assert [w.known for w in found.words] == [True, True, False, True]
-    assert found.words[0].iou == 1 and found.words[0].change == 0
-    assert found.words[3].change == pytest.approx(-0.5) and found.box_xyxy == [25, 5, 35, 15]
+    result = attribute(ScriptedSegmenter(), FRAME, "the red zorp car")
+    assert [w.word for w in result.words] == ["the", "red", "zorp", "car"]
+    assert result.decisive == 1 and result.words[1].iou == 0 and result.words[1].box_xyxy == [2, 5, 12, 15]
+    assert [w.known for w in result.words] == [True, True, False, True]
+    assert result.words[0].iou == 1 and result.words[0].change == 0
+    assert result.words[3].change == pytest.approx(-0.5) and result.box_xyxy == [25, 5, 35, 15]
 
 
 def test_a_single_word_and_words_that_change_nothing() -> None:
@@ -120,21 +120,21 @@ def test_a_single_word_and_words_that_change_nothing() -> None:
 
 
 def test_three_regions_are_left_middle_right_in_order() -> None:
-    found = regions(ScriptedSegmenter(), FRAME, "the car.")
-    assert [r.completion for r in found] == ["on the left", "in the middle", "on the right"]
-    assert found[0].text == "the car on the left"
-    assert [r.box_xyxy[0] for r in found] == [2, 25, 48]
-    assert sum(r.share for r in found) == pytest.approx(1, abs=1e-3)
-    assert all(r.strength == pytest.approx(0.9, abs=1e-3) for r in found)
+    result = regions(ScriptedSegmenter(), FRAME, "the car.")
+    assert [r.completion for r in result] == ["on the left", "in the middle", "on the right"]
+    assert result[0].text == "the car on the left"
+    assert [r.box_xyxy[0] for r in result] == [2, 25, 48]
+    assert sum(r.share for r in result) == pytest.approx(1, abs=1e-3)
+    assert all(r.strength == pytest.approx(0.9, abs=1e-3) for r in result)
     # The network follows "right" and takes the first car for the two others.
-    assert check_completions(ScriptedSegmenter(), FRAME, found) == [0, 0, 2]
+    assert check_completions(ScriptedSegmenter(), FRAME, result) == [0, 0, 2]
 
 
 def test_regions_above_each_other_and_specks() -> None:
     mask = blob(20, 2) | blob(22, 25)
     mask[39, 59] = True
-    found = split_regions(mask.astype(np.float32), "the boat")
-    assert [r.completion for r in found] == ["at the top", "at the bottom"]
+    result = split_regions(mask.astype(np.float32), "the boat")
+    assert [r.completion for r in result] == ["at the top", "at the bottom"]
     assert split_regions(np.zeros(SIZE, np.float32), "x") == []
     (one,) = split_regions(blob(3).astype(np.float32), "the boat!")
     assert one.completion == "" and one.text == "the boat!"
@@ -143,10 +143,10 @@ def test_regions_above_each_other_and_specks() -> None:
 def test_at_most_three_regions_the_largest() -> None:
     sizes = [6, 8, 4, 7]
     mask = np.any([blob(15 * k, 5, s, s) for k, s in enumerate(sizes)], axis=0)
-    found = split_regions(mask.astype(np.float32), "the ball")
-    widths = [r.box_xyxy[2] - r.box_xyxy[0] for r in found]
+    result = split_regions(mask.astype(np.float32), "the ball")
+    widths = [r.box_xyxy[2] - r.box_xyxy[0] for r in result]
     assert widths == [6, 8, 7]
-    assert all(a.box_xyxy[0] < b.box_xyxy[0] for a, b in itertools.pairwise(found))
+    assert all(a.box_xyxy[0] < b.box_xyxy[0] for a, b in itertools.pairwise(result))
 
 
 @pytest.mark.parametrize(

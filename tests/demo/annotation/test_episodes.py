@@ -45,14 +45,14 @@ def test_frames_in_a_row_are_one_episode_and_a_short_touch_does_not_end_it() -> 
     shifts[10:20] = [40.0] * 10
     shifts[14:16] = [0.0, 0.0]  # they touch for two frames
     shifts[24:27] = [30.0, 60.0, 30.0]
-    found = episodes(Run({}, [row(k, shift) for k, shift in enumerate(shifts)], {}))
-    assert [(one.first, one.last) for one in found] == [(10, 19), (24, 26)]
-    assert found[1].peak in range(24, 27) and found[1].why == "both sure, at different places"
+    result = episodes(Run({}, [row(k, shift) for k, shift in enumerate(shifts)], {}))
+    assert [(one.first, one.last) for one in result] == [(10, 19), (24, 26)]
+    assert result[1].peak in range(24, 27) and result[1].why == "both sure, at different places"
 
 
 def test_the_peak_is_the_frame_with_the_largest_disagreement() -> None:
-    (found,) = episodes(Run({}, [row(k, 40, tracker=0.5 + k / 100) for k in range(5)], {}))
-    assert found.peak == 4 and found.score == disagreement(row(0, 40, tracker=0.54)).score
+    (episode,) = episodes(Run({}, [row(k, 40, tracker=0.5 + k / 100) for k in range(5)], {}))
+    assert episode.peak == 4 and episode.score == disagreement(row(0, 40, tracker=0.54)).score
 
 
 def test_frames_on_which_a_branch_did_not_look_interrupt_no_episode() -> None:

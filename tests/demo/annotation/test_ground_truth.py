@@ -93,9 +93,9 @@ def test_a_run_that_starts_late_takes_its_part_of_the_whole_videos_truth(tmp_pat
 
 
 def test_absent_frames_are_not_counted_but_told(tmp_path: Path) -> None:
-    gone = {2: "nan,nan,nan,nan", 3: "0,0,0,0", 4: "10,10,0,5", 5: "NaN NaN NaN NaN"}
+    absent_lines = {2: "nan,nan,nan,nan", 3: "0,0,0,0", 4: "10,10,0,5", 5: "NaN NaN NaN NaN"}
     run = run_of(range(10), absent=(3, 4, 8))
-    report = score_run(run, read_truth(write_boxes(tmp_path / "gt.txt", range(10), absent=gone), run))
+    report = score_run(run, read_truth(write_boxes(tmp_path / "gt.txt", range(10), absent=absent_lines), run))
     assert report["absent"] == [2, 3, 4, 5]
     language, tracker = report["branches"]["language"], report["branches"]["tracker"]
     assert language["counted"] == tracker["counted"] == 6
@@ -160,11 +160,11 @@ def test_void_pixels_count_nowhere(tmp_path: Path) -> None:
 def test_a_zip_of_masks_in_a_folder_with_a_systems_own_files(tmp_path: Path) -> None:
     run = run_of(range(5))
     archive = tmp_path / "masks.zip"
-    with zipfile.ZipFile(archive, "w") as made:
+    with zipfile.ZipFile(archive, "w") as stream:
         for path in write_masks(tmp_path / "m", range(5), first=1):  # numbered from 1: taken in order
-            made.write(path, f"bear/{path.name}")
-        made.writestr("__MACOSX/._x.png", b"")
-        made.writestr("bear/.DS_Store", b"")
+            stream.write(path, f"bear/{path.name}")
+        stream.writestr("__MACOSX/._x.png", b"")
+        stream.writestr("bear/.DS_Store", b"")
     truth = read_truth(archive, run)
     assert score_run(run, truth)["branches"]["fused"]["mean_mask_iou"] == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "masks.zip"]  # nothing unpacked remains
@@ -204,11 +204,11 @@ def test_palette_masks_with_several_objects(tmp_path: Path) -> None:
         ("otb.txt", ["6,7,20,15", "7,7,20,15"], None, "from 1"),
     ],
 )
-def test_where_pixels_count_from_is_recognised_or_chosen(tmp_path, name, lines, pixel, said) -> None:
+def test_where_pixels_count_from_is_recognised_or_chosen(tmp_path, name, lines, pixel, note) -> None:
     (tmp_path / name).write_text("\n".join(lines))
     truth = read_truth(tmp_path / name, run_of(range(2)), pixel=pixel)
-    assert said in truth.notes[-1]
-    shift = 1 if "from 1" in said and "(" not in said else 0
+    assert note in truth.notes[-1]
+    shift = 1 if "from 1" in note and "(" not in note else 0
     assert truth.boxes_xyxy[1, 0] == float(lines[1].split(",")[0]) - shift
 
 
@@ -262,13 +262,13 @@ def test_wrong_masks_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LangTrackError, match="Drop a ZIP"):
         read_truth([], run)
     archive = tmp_path / "t.zip"
-    with zipfile.ZipFile(archive, "w") as made:
-        made.writestr("readme.txt", "x")
+    with zipfile.ZipFile(archive, "w") as stream:
+        stream.writestr("readme.txt", "x")
     with pytest.raises(LangTrackError, match="holds mask pictures alone, but it holds readme"):
         read_truth(archive, run)
-    with zipfile.ZipFile(archive, "w") as made:
-        made.writestr("a/0.png", "x")
-        made.writestr("b/0.png", "x")
+    with zipfile.ZipFile(archive, "w") as stream:
+        stream.writestr("a/0.png", "x")
+        stream.writestr("b/0.png", "x")
     with pytest.raises(LangTrackError, match="in 2 folders"):
         read_truth(archive, run)
     assert not list(tmp_path.glob("truth-*"))

@@ -33,7 +33,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def segment(folder: Path, video: Path, query: Query, *, backward: bool = False, frames: int = 99) -> Segment:
-    tracker = oracle_tracker(CLIP.masks, known=None)
+    tracker = oracle_tracker(CLIP.masks, vocabulary=None)
     source = read_backward(video, start=query.start) if backward else read_frames(video, start=query.start)
     about = {**tracker.info, "edit": 0, "direction": "backward" if backward else "forward"}
     options = RunOptions(video=False, overwrite=True)
@@ -52,14 +52,14 @@ def make_project(tmp_path: Path, video: Path) -> Project:
     """The first target is corrected at frame 6 in both directions, the second is a run alone."""
     first = segment(tmp_path / "r0", video, Query("the first words"))
     box = Query("better words", CLIP.boxes_xyxy[6], 6)
-    made = Project(dict(first.run.manifest["video"]))
-    one, two = made.add("the <b>left</b> one"), made.add()
+    new_project = Project(dict(first.run.manifest["video"]))
+    one, two = new_project.add("the <b>left</b> one"), new_project.add()
     forward = segment(tmp_path / "r1", video, box, frames=3)  # cancelled after three frames
     one.segments += [first, forward, segment(tmp_path / "r2", video, box, backward=True)]
     two.segments.append(segment(tmp_path / "r3", video, Query("the second")))
     one.verdicts.give(2, 4, "tracker", "<script>")
     two.overrides = FusionOverrides(FusionConfig(start=0.9), every=3)
-    return made
+    return new_project
 
 
 # --- targets -----------------------------------------------------------------------------------------------
@@ -87,8 +87,8 @@ def test_corrections_cover_their_frames_and_nothing_else(project: Project) -> No
 def test_undo_takes_the_last_one_off(project: Project) -> None:
     target = project.targets[0]
     whole = target.run()
-    gone = target.undo()
-    assert gone.run.manifest["direction"] == "backward" and target.run() is not whole
+    last_segment = target.undo()
+    assert last_segment.run.manifest["direction"] == "backward" and target.run() is not whole
     target.undo()
     assert target.run() is target.segments[0].run
     with pytest.raises(LangTrackError, match="no correction"):
@@ -119,9 +119,9 @@ def test_runs_of_other_videos_are_not_mixed(project: Project, tmp_path: Path) ->
 
 def test_targets_have_their_own_names_colours_and_ids() -> None:
     project = Project({})
-    made = [project.add() for _ in range(MAX_TARGETS)]
-    assert [t.colour for t in made[: len(COLOURS)]] == list(COLOURS)
-    assert made[2].name == "Target 3"
+    targets = [project.add() for _ in range(MAX_TARGETS)]
+    assert [t.colour for t in targets[: len(COLOURS)]] == list(COLOURS)
+    assert targets[2].name == "Target 3"
     with pytest.raises(LangTrackError, match="at most 20 targets"):
         project.add()
     project.remove(20)
@@ -137,7 +137,7 @@ def test_targets_have_their_own_names_colours_and_ids() -> None:
         with pytest.raises(LangTrackError, match=why):
             project.add(name, colour)
     with pytest.raises(LangTrackError, match="has not been followed"):
-        made[3].run()
+        targets[3].run()
 
 
 # --- bundles -----------------------------------------------------------------------------------------------
@@ -181,13 +181,13 @@ def test_a_bundle_opens_again_elsewhere(
 
 def test_what_cannot_be_saved(project: Project, tmp_path: Path, video: Path) -> None:
     other = write_mp4(moving_object(3, (48, 64), seed=9), tmp_path / "other.mp4")
-    for given, why in [
+    for options, why in [
         ({"video": other}, "not the video of the project"),
         ({"video": tmp_path}, "Only a video file"),
         ({"video": video, "max_video_mb": 0.0001}, "up to 0.0001 MB"),
     ]:
         with pytest.raises(LangTrackError, match=why):
-            write_bundle(tmp_path / "p.zip", project, **given)  # type: ignore[arg-type]
+            write_bundle(tmp_path / "p.zip", project, **options)  # type: ignore[arg-type]
     with pytest.raises(LangTrackError, match="nothing to save"):
         write_bundle(tmp_path / "p.zip", Project(project.video))
     shutil.rmtree(tmp_path / "r3")

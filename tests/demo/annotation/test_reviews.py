@@ -89,7 +89,7 @@ def test_what_is_not_verdicts_is_refused_in_one_sentence(text: str, why: str) ->
 
 
 @pytest.mark.parametrize(
-    ("given", "why"),
+    ("arguments", "why"),
     [
         ((4, 3, "both"), "ends at frame 3, before it begins"),
         ((0, 5_000_000, "both"), "at most a million"),
@@ -97,8 +97,8 @@ def test_what_is_not_verdicts_is_refused_in_one_sentence(text: str, why: str) ->
         ((0, 0, "left"), "A verdict is one of"),
     ],
 )
-def test_wrong_ranges_are_refused(given: tuple, why: str) -> None:
+def test_wrong_ranges_are_refused(arguments: tuple, why: str) -> None:
     verdicts = Verdicts()
     with pytest.raises(LangTrackError, match=why):
-        verdicts.give(*given)
+        verdicts.give(*arguments)
     assert len(verdicts) == 0

@@ -67,9 +67,9 @@ def test_good_files_come_out_as_they_went_in(tmp_path: Path) -> None:
 def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
     archive = tmp_path / "bad.zip"
     stand_in = "n" * len(name.encode())  # zipfile itself cleans some names: written in afterwards
-    with zipfile.ZipFile(archive, "w") as made:
-        made.writestr("fine", b"x")
-        made.writestr(stand_in, b"evil")
+    with zipfile.ZipFile(archive, "w") as stream:
+        stream.writestr("fine", b"x")
+        stream.writestr(stand_in, b"evil")
     archive.write_bytes(archive.read_bytes().replace(stand_in.encode(), name.encode()))
     refused(archive, "not a plain name|damaged|more files")
 
@@ -77,11 +77,11 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> Non
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
 def test_links_and_devices_are_refused(tmp_path: Path, kind: int) -> None:
     archive = tmp_path / "link.zip"
-    with zipfile.ZipFile(archive, "w") as made:
+    with zipfile.ZipFile(archive, "w") as stream:
         entry = zipfile.ZipInfo("innocent")
         entry.create_system = 3
         entry.external_attr = (kind | 0o777) << 16
-        made.writestr(entry, "/etc/passwd")
+        stream.writestr(entry, "/etc/passwd")
     refused(archive, "a link or a device")
 
 
@@ -105,9 +105,9 @@ def test_a_file_that_lies_about_its_size_is_counted_while_it_is_written(tmp_path
 
 def test_twice_the_same_name_however_written(tmp_path: Path) -> None:
     archive = tmp_path / "twice.zip"
-    with zipfile.ZipFile(archive, "w") as made, pytest.warns(UserWarning, match="Duplicate"):
-        made.writestr("a", b"1")
-        made.writestr("a", b"2")
+    with zipfile.ZipFile(archive, "w") as stream, pytest.warns(UserWarning, match="Duplicate"):
+        stream.writestr("a", b"1")
+        stream.writestr("a", b"2")
     refused(archive, "'a' twice")
     refused(zipped(tmp_path / "case.zip", {"a": b"", "A": b""}), "'A' twice")
     refused(zipped(tmp_path / "both.zip", {"a": b"", "a/b": b""}), "for a file and for a folder")

@@ -32,8 +32,8 @@ def clip(tmp_path_factory) -> Path:
 
 def test_every_item_ends_with_its_reason_and_lost_workers_are_replaced(clip: Path, tmp_path: Path, capsys):
     flag = tmp_path / "died"
-    told = ["the box", "fault", "refuse", f"die once {flag}", "die", "hang", "the box"]
-    path = manifest(tmp_path, clip, told)
+    expressions = ["the box", "fault", "refuse", f"die once {flag}", "die", "hang", "the box"]
+    path = manifest(tmp_path, clip, expressions)
     with path.open("a") as stream:
         stream.write(f"{tmp_path / 'missing.mp4'},the box,item7\n")
         (tmp_path / "broken.mp4").write_bytes(b"no video" * 100)

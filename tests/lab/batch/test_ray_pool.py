@@ -18,8 +18,8 @@ def test_a_batch_on_ray_survives_the_loss_of_a_worker(tmp_path: Path, monkeypatc
     monkeypatch.setenv("PYTHONPATH", str(Path(batch_helpers.__file__).parent))
     clip = write_mp4(moving_object(5, (48, 64)), tmp_path / "clip.mp4")
     flag = tmp_path / "died"
-    told = ["the box", f"die once {flag}", "fault", "the box", "the box", "the box"]
-    path, out = manifest(tmp_path, clip, told), tmp_path / "out"
+    expressions = ["the box", f"die once {flag}", "fault", "the box", "the box", "the box"]
+    path, out = manifest(tmp_path, clip, expressions), tmp_path / "out"
     assert run(path, out, "--ray", "local", "--workers", "2", "--cpus", "0.5", "--no-video") == 1
     rows = index(out)
     assert [row["status"] for row in rows.values()] == ["done", "done", "failed", "done", "done", "done"]

@@ -184,8 +184,8 @@ def test_tnl2k(tmp_path):
 def test_tnl2k_damaged_picture_is_replaced_by_its_neighbour(tmp_path):
     directory = tnl2k(tmp_path, "test", "test_015_Sord_video_Q01_done", (490, 491, 493), rows(4, 490))
     text(directory / "imgs" / "00492.pn_error", "")
-    (found,) = tnl2k_sequences(tmp_path, "test")
-    assert [p.stem for p in found.frames] == ["00490", "00491", "00491", "00493"]
+    (sequence,) = tnl2k_sequences(tmp_path, "test")
+    assert [p.stem for p in sequence.frames] == ["00490", "00491", "00491", "00493"]
 
 
 def test_tnl2k_says_what_is_missing(tmp_path):
@@ -230,9 +230,9 @@ def test_got10k(tmp_path):
 
 def test_got10k_test_has_one_box(tmp_path):
     got10k(tmp_path, "test", "1,2,3,4\n")
-    (found,) = got10k_sequences(tmp_path)
-    assert found.boxes_xyxy[0].tolist() == [0, 1, 3, 5]
-    assert np.isnan(found.boxes_xyxy[1:]).all() and not found.absent_frames.any()
+    (sequence,) = got10k_sequences(tmp_path)
+    assert sequence.boxes_xyxy[0].tolist() == [0, 1, 3, 5]
+    assert np.isnan(sequence.boxes_xyxy[1:]).all() and not sequence.absent_frames.any()
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,9 @@ def annotation(number, segmentation, category=1):
 
 
 def ref(ann_id, split, *sentences):
-    told = [{"sent": s, "raw": s, "tokens": s.split(), "sent_id": i} for i, s in enumerate(sentences)]
+    entries = [{"sent": s, "raw": s, "tokens": s.split(), "sent_id": i} for i, s in enumerate(sentences)]
     return {"ann_id": ann_id, "image_id": 5, "ref_id": ann_id, "category_id": 1, "split": split} | {
-        "sentences": told
+        "sentences": entries
     }
 
 
@@ -66,7 +66,7 @@ def test_refcoco(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("part", "splits"),
     [
         ("train", ["train"]),
         ("val", ["val"]),
@@ -76,10 +76,10 @@ def test_refcoco(tmp_path):
         ("testC", ["testBC"]),
     ],
 )
-def test_parts(tmp_path, wanted, found):
+def test_parts(tmp_path, part, splits):
     refs = [ref(70, split, "a dog") for split in ("train", "val", "test", "testA", "testBC")]
     refcoco(tmp_path, refs=refs)
-    assert [r.split for r in refer_referrals(tmp_path, "refcoco", wanted)] == found
+    assert [r.split for r in refer_referrals(tmp_path, "refcoco", part)] == splits
 
 
 @pytest.mark.parametrize(
@@ -94,10 +94,10 @@ def test_parts(tmp_path, wanted, found):
 def test_kinds_name_the_set_and_who_split_it(tmp_path, kind, name, splitter):
     photos = "images/saiapr_tc-12" if name == "refclef" else "train2014"
     refcoco(tmp_path, name, splitter, photos=photos)
-    found = open_dataset(kind, tmp_path)
-    assert len(found) == 2
+    dataset = open_dataset(kind, tmp_path)
+    assert len(dataset) == 2
     # Only COCO annotates all instances of a category.
-    assert found[0].picture.is_complete("dog") == (name != "refclef")
+    assert dataset[0].picture.is_complete("dog") == (name != "refclef")
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -179,7 +179,7 @@ class Calls:
 
 
 @pytest.mark.parametrize(
-    ("content", "asked"),
+    ("content", "name"),
     [
         (lambda path: Calls(os.mkdir, str(path)), "mkdir"),
         (lambda path: Calls(eval, f"__import__('os').mkdir({str(path)!r})"), "eval"),
@@ -190,9 +190,9 @@ class Calls:
     ],
 )
 @pytest.mark.parametrize("protocol", [0, 2, 5])
-def test_nothing_of_a_pickle_is_run(tmp_path, content, asked, protocol):
+def test_nothing_of_a_pickle_is_run(tmp_path, content, name, protocol):
     write_pickle(tmp_path / "a.p", [content(tmp_path / "made")], protocol)
-    with pytest.raises(LangTrackError, match=rf"a\.p.*{asked}"):
+    with pytest.raises(LangTrackError, match=rf"a\.p.*{name}"):
         read_plain_pickle(tmp_path / "a.p", "data")
     assert not (tmp_path / "made").exists()
 

@@ -50,22 +50,22 @@ def coco(folder, **image):
 
 
 def test_coco_polygons_boxes_and_crowds(tmp_path):
-    (found,) = coco_pictures(coco(tmp_path))
-    (dog,) = found.instances
+    (entry,) = coco_pictures(coco(tmp_path))
+    (dog,) = entry.instances
     assert dog.category == "dog" and dog.box_xyxy.tolist() == [2, 3, 7, 9]
     expected = np.zeros(SIZE_HW, bool)
     expected[3:9, 2:7] = True
     np.testing.assert_array_equal(dog.mask(SIZE_HW), expected)
-    assert read_picture(found.path).shape == (12, 16, 3)
+    assert read_picture(entry.path).shape == (12, 16, 3)
 
 
 @pytest.mark.parametrize(
     ("label", "dog", "cat"), [("all", True, True), (["dog"], True, False), ("one", False, False)]
 )
 def test_coco_says_which_categories_are_complete(tmp_path, label, dog, cat):
-    (found,) = coco_pictures(coco(tmp_path, labelled_categories=label))
-    assert (found.is_complete("dog"), found.is_complete("cat")) == (dog, cat)
-    assert not found.is_complete("cow")  # there is a crowd of them
+    (entry,) = coco_pictures(coco(tmp_path, labelled_categories=label))
+    assert (entry.is_complete("dog"), entry.is_complete("cat")) == (dog, cat)
+    assert not entry.is_complete("cow")  # there is a crowd of them
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"images": []}', '{"images": [{}], "annotations": []}'])
@@ -100,8 +100,8 @@ def test_coco_without_outlines(tmp_path):
 def test_saliency(tmp_path):
     picture(tmp_path / "images" / "0001.jpg")
     mask(tmp_path / "masks" / "0001.png")
-    (found,) = saliency_pictures(tmp_path)
-    assert found.instances[0].box_xyxy.tolist() == [2, 3, 7, 9]
+    (entry,) = saliency_pictures(tmp_path)
+    assert entry.instances[0].box_xyxy.tolist() == [2, 3, 7, 9]
     (tmp_path / "masks" / "0001.png").unlink()
     with pytest.raises(LangTrackError, match=r"0001\.png is missing"):
         saliency_pictures(tmp_path)

@@ -103,12 +103,12 @@ def youtube(folder, part, videos):
 
 
 def test_youtube_sentences_of_an_object_belong_together(tmp_path):
-    told = [
+    entries = [
         {"exp": "the left one", "obj_id": "1"},
         {"exp": "the right one ", "obj_id": "2"},
         {"exp": "first", "obj_id": "1"},
     ]
-    youtube(tmp_path, "train", {"0a": video(told)})
+    youtube(tmp_path, "train", {"0a": video(entries)})
     first, second = ref_youtube_vos_sequences(tmp_path, "train")
     assert (first.name, first.expressions) == ("0a.1", ("the left one", "first"))
     assert (second.name, second.expressions, second.object_id) == ("0a.2", ("the right one",), 2)
@@ -117,15 +117,15 @@ def test_youtube_sentences_of_an_object_belong_together(tmp_path):
 
 
 def test_youtube_val_has_no_truth_and_lists_the_test_videos_too(tmp_path):
-    told = [{"exp": "the left one"}, {"exp": "the right one"}]
-    youtube(tmp_path, "valid", {"0a": video(told), "0b": video(told)})
-    youtube(tmp_path, "test", {"0b": video(told)})
-    found = ref_youtube_vos_sequences(tmp_path, "val")
-    assert [(s.name, s.expressions) for s in found] == [
+    entries = [{"exp": "the left one"}, {"exp": "the right one"}]
+    youtube(tmp_path, "valid", {"0a": video(entries), "0b": video(entries)})
+    youtube(tmp_path, "test", {"0b": video(entries)})
+    sequences = ref_youtube_vos_sequences(tmp_path, "val")
+    assert [(s.name, s.expressions) for s in sequences] == [
         ("0a.0", ("the left one",)),
         ("0a.1", ("the right one",)),
     ]
-    assert found[0].masks == () and found[0].object_id is None
+    assert sequences[0].masks == () and sequences[0].object_id is None
     assert [s.name for s in ref_youtube_vos_sequences(tmp_path)] == ["0a.0", "0a.1", "0b.0", "0b.1"]
 
 

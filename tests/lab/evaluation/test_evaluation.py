@@ -172,7 +172,7 @@ def test_what_cannot_be_measured_says_so(dev: Path, protocol: Protocol, message:
 def test_a_rerun_does_only_what_is_missing(dev: Path, tmp_path: Path, monkeypatch):
     class Interrupted(CountingTracker):
         def track(self, frames, query, **options):
-            if len(self.asked) == 1:
+            if len(self.expressions) == 1:
                 raise KeyboardInterrupt
             return super().track(frames, query, **options)
 
@@ -183,10 +183,10 @@ def test_a_rerun_does_only_what_is_missing(dev: Path, tmp_path: Path, monkeypatc
     assert read_results(place).missing == ("beta", "gamma")
     second = colour_tracker()
     summary = evaluated(second, dev, tmp_path)
-    assert second.asked == ["a red <b>disc</b>", "the red ellipse"] and not summary.results.missing
+    assert second.expressions == ["a red <b>disc</b>", "the red ellipse"] and not summary.results.missing
     third = colour_tracker()
     evaluated(third, dev, tmp_path)
-    assert third.asked == []
+    assert third.expressions == []
 
 
 def test_other_weights_protocols_and_code_never_mix(dev: Path, tmp_path: Path, monkeypatch):
@@ -205,20 +205,20 @@ def test_changed_data_is_measured_anew(tmp_path: Path):
     (tree / "boxes" / "gamma" / "nlp.txt").write_text("another sentence\n")
     again = colour_tracker()
     evaluated(again, tree, tmp_path / "out")
-    assert again.asked == ["another sentence"]
+    assert again.expressions == ["another sentence"]
 
 
 def test_records_come_back_as_they_were(dev: Path, tmp_path: Path):
     protocol = Protocol("dev")
     items = items_of(protocol, dev)
     place = ResultFolder(tmp_path, protocol, {}, items, data=dev, label="ours")
-    made = run_sequence(colour_tracker(moved).track, items[0])
-    place.save(items[0], made)
+    record = run_sequence(colour_tracker(moved).track, items[0])
+    place.save(items[0], record)
     read = read_results(place.path).records[0]
     assert (read.key, read.states, read.sources, read.size_hw) == (
-        made.key, made.states, made.sources, made.size_hw
+        record.key, record.states, record.sources, record.size_hw
     )  # fmt: skip
-    for name, predictions in made.predictions.items():
+    for name, predictions in record.predictions.items():
         for field in ("boxes_xyxy", "confidence", "intersections", "unions", "boundaries"):
             np.testing.assert_array_equal(getattr(read.predictions[name], field), getattr(predictions, field))
         assert read.predictions[name].masks == predictions.masks
@@ -256,20 +256,20 @@ def test_tables_say_what_was_measured(dev: Path, tmp_path: Path):
     rows = list(csv.DictReader(as_csv([summary]).splitlines()))
     assert [r["sequence"] for r in rows if r["branch"] == "tracker"] == ["alpha", "beta", "gamma", "all"]
     assert float(rows[0]["j"]) == 1.0 and rows[2]["j"] == ""
-    (told,) = json.loads(json.dumps(as_json([summary]), allow_nan=False))
+    (document,) = json.loads(json.dumps(as_json([summary]), allow_nan=False))
     assert (
-        told["branches"]["fused"]["all"]["j"] == 1.0
-        and len(told["branches"]["tracker"]["curves"]["success"]) == 21
+        document["branches"]["fused"]["all"]["j"] == 1.0
+        and len(document["branches"]["tracker"]["curves"]["success"]) == 21
     )
-    assert told["branches"]["fused"]["attributes"].keys() == {"boxes", "davis"}
+    assert document["branches"]["fused"]["attributes"].keys() == {"boxes", "davis"}
 
 
 def test_one_table_holds_one_protocol_on_one_set(dev: Path, tmp_path: Path):
     other = write_dev(tmp_path / "other")
     (other / "boxes" / "gamma").rename(other / "boxes" / "delta")
     runs = [(dev, SENTENCE), (dev, Protocol("dev", init="both")), (other, SENTENCE), (dev, SENTENCE)]
-    found = [evaluated(colour_tracker(), data, tmp_path / data.name, protocol) for data, protocol in runs]
-    groups = by_protocol(found)
+    summaries = [evaluated(colour_tracker(), data, tmp_path / data.name, protocol) for data, protocol in runs]
+    groups = by_protocol(summaries)
     assert {words: len(group) for words, group in groups.items()} == {
         "dev, by sentence only": 2, "dev, by sentence only, set 2": 1, "dev, by box and sentence": 1
     }  # fmt: skip
@@ -280,13 +280,13 @@ def test_the_command(dev: Path, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setattr(command, "load_tracker", lambda weights, device: tracker)
     arguments = ["evaluate", "--data", str(dev), "--out", str(tmp_path / "out")]
     assert cli.main([*arguments, "--frames", "4"]) == 0  # the kind is guessed
-    said = capsys.readouterr().out
-    assert "Masks of alpha, beta: The object is value 255." in said and "Masks of gamma" not in said
-    assert "0 of 3 are in" in said and "alpha" in said and "oracle" in said and "peak memory" in said
+    output = capsys.readouterr().out
+    assert "Masks of alpha, beta: The object is value 255." in output and "Masks of gamma" not in output
+    assert "0 of 3 are in" in output and "alpha" in output and "oracle" in output and "peak memory" in output
     (place,) = (tmp_path / "out").iterdir()
     assert {path.name for path in place.iterdir()} == {"run.json", "sequences", "summary.csv", "summary.json"}
     assert cli.main([*arguments, "--frames", "4"]) == 0
-    assert "3 of 3 are in" in capsys.readouterr().out and len(tracker.asked) == 3
+    assert "3 of 3 are in" in capsys.readouterr().out and len(tracker.expressions) == 3
 
 
 def test_how_masks_are_read_is_said(dev: Path, tmp_path: Path):
@@ -313,11 +313,11 @@ def test_how_masks_are_read_is_said(dev: Path, tmp_path: Path):
 def test_wrong_use_is_told_in_one_line(arguments, code, message, tmp_path: Path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     try:
-        got = cli.main(["evaluate", *arguments, "--out", "out"])
+        exit_code = cli.main(["evaluate", *arguments, "--out", "out"])
     except SystemExit as stop:
-        got = stop.code
-    said = capsys.readouterr().err
-    assert got == code and message in said and said.count("\n") == 1
+        exit_code = stop.code
+    errors = capsys.readouterr().err
+    assert exit_code == code and message in errors and errors.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -340,9 +340,9 @@ def test_real_networks_are_measured_together_and_alone(tiny, tmp_path: Path, cap
     assert all(len(h) == 64 for w in run["tracker"]["weights"] for h in w["files"].values())
 
     assert cli.main(["evaluate", "language", "--data", data]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].split() == ["sequence", "sentence", "frames", "IoU"] and said[-1].startswith("mean")
-    assert len(said) == 5 and "a red <b>disc</b>" in said[3]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["sequence", "sentence", "frames", "IoU"] and lines[-1].startswith("mean")
+    assert len(lines) == 5 and "a red <b>disc</b>" in lines[3]
     assert cli.main(["evaluate", "tracker", "--data", data]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in said] == ["sequence", "alpha", "beta", "gamma", "mean"]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["sequence", "alpha", "beta", "gamma", "mean"]

@@ -67,12 +67,12 @@ def write_form(folder: Path, results: Results, form: str, origin: int) -> Path:
 )
 def test_every_text_form_gives_the_same_figures(ours: Results, tmp_path: Path, form: str, origin: int):
     folder = write_form(tmp_path / "theirs", ours, form, origin)
-    told = None if form == "lasot" else form  # tabs in NAME.txt are otb's form too
+    form_name = None if form == "lasot" else form  # tabs in NAME.txt are otb's form too
     theirs = summarise(read_external("theirs", folder, ours, "box", origin=origin))
-    named = summarise(read_external("theirs", folder, ours, "box", form=told, origin=origin))
+    by_name = summarise(read_external("theirs", folder, ours, "box", form=form_name, origin=origin))
     expected = summarise(ours).overall("fused")
     boxes = ("auc", "precision", "normalised", "ao", "sr50")
-    for summary in (theirs, named):
+    for summary in (theirs, by_name):
         assert {k: summary.overall("fused")[k] for k in boxes} == {k: expected[k] for k in boxes}
         assert list(summary.scores) == ["fused"]
     assert theirs.label == "theirs" and np.isnan(theirs.fps)

@@ -40,16 +40,16 @@ def found_by(dataset: supervision.DetectionDataset) -> dict[int, supervision.Det
     return {int(Path(path).stem): detections for path, _, detections in dataset}
 
 
-def check_boxes(exported: Exported, found: dict[int, supervision.Detections], within: float) -> None:
+def check_boxes(exported: Exported, frames: dict[int, supervision.Detections], within: float) -> None:
     """The boxes of every frame, by class; the classes of the targets differ."""
     truth = exported.truth()
-    assert sorted(found) == list(range(FRAMES))
-    seen = set()
-    for frame, detections in found.items():
+    assert sorted(frames) == list(range(FRAMES))
+    pairs = set()
+    for frame, detections in frames.items():
         for box, category in zip(detections.xyxy, detections.class_id, strict=True):
             np.testing.assert_allclose(box, truth[frame, category + 1][1], atol=within)
-            seen.add((frame, category + 1))
-    assert seen == set(truth)
+            pairs.add((frame, category + 1))
+    assert pairs == set(truth)
 
 
 # --- COCO --------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def test_mot(exported: Exported, tmp_path: Path) -> None:
 
 def cvat_boxes(path: Path, frames: int) -> dict[tuple[int, int], list[float]]:
     """By CVAT's description: a box holds until the next one of its track, unless it is outside."""
-    shown = {}
+    tracks = {}
     for track in ET.parse(path).getroot().iter("track"):
         boxes = {int(box.get("frame", "")): box for box in track.iter("box")}
         current = None
@@ -188,8 +188,8 @@ def cvat_boxes(path: Path, frames: int) -> dict[tuple[int, int], list[float]]:
             current = boxes.get(frame, current)
             if current is not None and current.get("outside") == "0":
                 corners = [float(current.get(name, "")) for name in ("xtl", "ytl", "xbr", "ybr")]
-                shown[frame, int(track.get("id", "")) + 1] = corners
-    return shown
+                tracks[frame, int(track.get("id", "")) + 1] = corners
+    return tracks
 
 
 def test_cvat(exported: Exported, tmp_path: Path) -> None:
@@ -198,9 +198,9 @@ def test_cvat(exported: Exported, tmp_path: Path) -> None:
     assert root.findtext("version") == "1.1"
     assert [label.findtext("name") for label in root.iterfind("meta/task/labels/label")] == NAMES
     assert [track.get("label") for track in root.iter("track")] == NAMES
-    shown, truth = cvat_boxes(tmp_path / "out.xml", FRAMES), exported.truth()
-    assert set(shown) == set(truth)
-    for key, corners in shown.items():
+    boxes, truth = cvat_boxes(tmp_path / "out.xml", FRAMES), exported.truth()
+    assert set(boxes) == set(truth)
+    for key, corners in boxes.items():
         np.testing.assert_allclose(corners, truth[key][1], atol=0.01)
 
 
@@ -208,20 +208,20 @@ def test_cvat_ends_the_tracks_of_a_run_that_was_stopped(exported: Exported, tmp_
     clip = exported.clip()
     clip.tracks[1].run.manifest["complete"] = False
     export(clip, "cvat", tmp_path / "out.xml")
-    shown = cvat_boxes(tmp_path / "out.xml", FRAMES + 5)
-    assert max(frame for frame, _ in shown) == FRAMES - 1
+    boxes = cvat_boxes(tmp_path / "out.xml", FRAMES + 5)
+    assert max(frame for frame, _ in boxes) == FRAMES - 1
 
 
 def test_pascal_voc(exported: Exported, tmp_path: Path) -> None:
     export(exported.clip(video=exported.video), "voc", tmp_path / "out")
     folders = [str(tmp_path / "out" / name) for name in ("JPEGImages", "Annotations")]
     dataset = supervision.DetectionDataset.from_pascal_voc(*folders)
-    found = {}
+    boxes = {}
     for frame, detections in found_by(dataset).items():  # its classes are in another order
         numbers = [NAMES.index(dataset.classes[number]) for number in detections.class_id]
         detections.class_id = np.array(numbers, int)
-        found[frame] = detections
-    check_boxes(exported, found, 0.51)
+        boxes[frame] = detections
+    check_boxes(exported, boxes, 0.51)
     for (frame, track), (mask, _) in exported.truth().items():
         root = ET.parse(tmp_path / f"out/Annotations/{frame:06d}.xml").getroot()
         (box,) = [o.find("bndbox") for o in root.iter("object") if o.findtext("name") == NAMES[track - 1]]
@@ -244,14 +244,14 @@ def test_labelme(exported: Exported, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export(exported.clip(video=exported.video), "labelme", out)
     dataset = supervision.DetectionDataset.from_labelme(str(out), str(out))
-    seen = set()
+    numbers = set()
     truth = exported.truth()
     for frame, detections in found_by(dataset).items():
         for mask, number in zip(detections.mask, detections.class_id, strict=True):
             track = NAMES.index(dataset.classes[number]) + 1
             check_opencv_mask(mask, truth[frame, track][0])
-            seen.add((frame, track))
-    assert seen == set(truth)
+            numbers.add((frame, track))
+    assert numbers == set(truth)
     for frame in range(FRAMES):
         document = json.loads((out / f"{frame:06d}.json").read_text(encoding="utf-8"))
         assert (document["imageHeight"], document["imageWidth"]) == SIZE_HW

@@ -15,8 +15,8 @@ def thing(noun="car", x=0.5, y=0.5, area=100, colour=None, category=None, **more
 
 def phrases(target, *others, depth=False):
     rng = np.random.default_rng(0)
-    found = (refer(rng, target, others, depth=depth) for _ in range(150))
-    return {f"{phrase.name} {phrase.place}".strip() for phrase in found if phrase}
+    sentences = (refer(rng, target, others, depth=depth) for _ in range(150))
+    return {f"{phrase.name} {phrase.place}".strip() for phrase in sentences if phrase}
 
 
 def test_the_only_one_is_named_by_its_noun_and_now_and_then_by_its_place():
@@ -82,9 +82,9 @@ def test_words_for_near_and_far_need_a_picture_with_depth():
 def test_colour_and_place_work_together():
     target = thing(x=0.2, colour="red")
     others = thing(x=0.8, colour="red"), thing(x=0.1, colour="blue")
-    found = phrases(target, *others)
-    assert "left red car" in found and "red car on the left" in found
-    assert all("red" in phrase for phrase in found)  # the blue one is further left
+    result = phrases(target, *others)
+    assert "left red car" in result and "red car on the left" in result
+    assert all("red" in phrase for phrase in result)  # the blue one is further left
 
 
 def test_what_people_wear_has_the_colour():
@@ -93,8 +93,8 @@ def test_what_people_wear_has_the_colour():
     def person(*colours):
         return ObjectDescription("person", ("man",), (0.5, 0.5), 100, colours, clothes)
 
-    found = phrases(person("red", "black"), person("red", "blue"))
-    assert found and all("trousers" in phrase for phrase in found)
+    result = phrases(person("red", "black"), person("red", "blue"))
+    assert result and all("trousers" in phrase for phrase in result)
     assert {"man in red", "man in a red shirt"} <= phrases(person("red", None))
 
 
@@ -109,9 +109,9 @@ def test_a_nameless_object_gets_no_phrase():
 
 def test_a_sentence_has_an_article_and_some_noise():
     rng = np.random.default_rng(0)
-    found = {sentence(rng, Phrase("dog", "on the left"), ["running"], ["on the grass"]) for _ in range(300)}
-    assert {"dog on the left", "a dog on the left", "the dog running on the left on the grass"} <= found
-    assert "the dog on the left running" in found
+    texts = {sentence(rng, Phrase("dog", "on the left"), ["running"], ["on the grass"]) for _ in range(300)}
+    assert {"dog on the left", "a dog on the left", "the dog running on the left on the grass"} <= texts
+    assert "the dog on the left running" in texts
 
 
 def test_articles():

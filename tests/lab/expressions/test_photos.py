@@ -48,9 +48,9 @@ def test_a_colour_of_two_cars_does_not_single_one_out():
 def test_clothes_have_the_colour_of_their_part_of_a_person():
     rgb = GREY.copy()
     rgb[10:40, 20:40], rgb[40:70, 20:40] = (200, 30, 30), (40, 80, 190)
-    found = sentences_of(rgb, [AnnotatedObject("person", block(20, 5, 20, 70))], 0, 300)
-    assert any("red shirt" in text for text in found) and any("blue jeans" in text for text in found)
-    assert not any("blue shirt" in text or "red jeans" in text for text in found)
+    texts = sentences_of(rgb, [AnnotatedObject("person", block(20, 5, 20, 70))], 0, 300)
+    assert any("red shirt" in text for text in texts) and any("blue jeans" in text for text in texts)
+    assert not any("blue shirt" in text or "red jeans" in text for text in texts)
 
 
 def test_twins_at_one_place_get_no_sentence():
@@ -60,8 +60,8 @@ def test_twins_at_one_place_get_no_sentence():
 
 def test_where_others_may_be_unlabelled_a_lone_object_gets_its_name_alone():
     dog = AnnotatedObject("dog", block(5, 20, 20, 20), category_complete=False)
-    found = sentences_of(GREY, [dog], 0, 200)
-    assert found and not any("left" in text or "small" in text or "grey" in text for text in found)
+    texts = sentences_of(GREY, [dog], 0, 200)
+    assert texts and not any("left" in text or "small" in text or "grey" in text for text in texts)
     other = AnnotatedObject("dog", block(80, 20, 20, 20), category_complete=False)
     assert sentences_of(GREY, [dog, other], 0) == set()
 
@@ -71,8 +71,10 @@ def test_an_object_that_may_have_twins_gets_no_sentence():
 
 
 def test_human_sentences_come_first():
-    told = AnnotatedObject("dog", block(5, 20, 20, 20), sentences=("the good boy",), category_complete=False)
-    assert "the good boy" in sentences_of(GREY, [told], 0)
+    described_dog = AnnotatedObject(
+        "dog", block(5, 20, 20, 20), sentences=("the good boy",), category_complete=False
+    )
+    assert "the good boy" in sentences_of(GREY, [described_dog], 0)
 
 
 def test_a_person_is_named_by_what_only_they_hold():
@@ -84,9 +86,9 @@ def test_a_person_is_named_by_what_only_they_hold():
 
 def test_a_name_gets_an_article_a_verb_of_its_kind_and_a_trailing_phrase():
     rng = np.random.default_rng(0)
-    found = {name_with_noise(rng, "pony", "horse") for _ in range(100)}
-    assert {"pony", "a pony", "the pony"} < found
-    assert any("eating" in text for text in found) and not any("parked" in text for text in found)
+    names = {name_with_noise(rng, "pony", "horse") for _ in range(100)}
+    assert {"pony", "a pony", "the pony"} < names
+    assert any("eating" in text for text in names) and not any("parked" in text for text in names)
 
 
 def test_mirror_swaps_the_sides():
@@ -97,8 +99,8 @@ def test_mirror_swaps_the_sides():
 
 def test_a_shortened_sentence_keeps_its_head():
     rng = np.random.default_rng(0)
-    found = {shorten(rng, "the man with a hat on a horse") for _ in range(100)}
-    assert found == {"the man with a hat on a horse", "the man with a hat", "the man"}
+    texts = {shorten(rng, "the man with a hat on a horse") for _ in range(100)}
+    assert texts == {"the man with a hat on a horse", "the man with a hat", "the man"}
 
 
 @pytest.mark.parametrize(

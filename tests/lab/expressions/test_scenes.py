@@ -26,9 +26,9 @@ def sentences_of(scene: Scene, index: int, count: int = 150) -> set[str]:
 
 def test_colour_tells_two_of_a_category_apart() -> None:
     scene = blobs(("car", "red", (10, 40, 30, 60)), ("car", "blue", (60, 40, 80, 60)))
-    found = sentences_of(scene, 0)
-    assert {"the red car", "the car on the left", "the red one"} <= found
-    assert "the car" not in found and not any("blue" in text or "right" in text for text in found)
+    texts = sentences_of(scene, 0)
+    assert {"the red car", "the car on the left", "the red one"} <= texts
+    assert "the car" not in texts and not any("blue" in text or "right" in text for text in texts)
 
 
 def test_only_place_tells_twins_apart() -> None:
@@ -40,14 +40,14 @@ def test_only_place_tells_twins_apart() -> None:
 
 def test_broader_words_count_all_they_cover() -> None:
     scene = blobs(("man", "red", (10, 40, 20, 60)), ("woman", "blue", (50, 40, 60, 60)))
-    found = sentences_of(scene, 0, 500)
-    assert "the man" in found and "the person" not in found
-    assert any("person" in text and "red" in text for text in found)
+    texts = sentences_of(scene, 0, 500)
+    assert "the man" in texts and "the person" not in texts
+    assert any("person" in text and "red" in text for text in texts)
 
 
 def test_the_only_object_is_not_called_one() -> None:
-    found = sentences_of(blobs(("car", "red", (10, 40, 30, 60))), 0)
-    assert found and not any("one" in text.split() or "object" in text for text in found)
+    texts = sentences_of(blobs(("car", "red", (10, 40, 30, 60))), 0)
+    assert texts and not any("one" in text.split() or "object" in text for text in texts)
 
 
 def test_indistinguishable_objects_get_no_sentence() -> None:

@@ -142,11 +142,11 @@ def test_a_steady_gain_is_no_noise_and_a_scattered_one_is():
 
 def test_the_interval_is_that_of_the_mean():
     gains = np.random.default_rng(2).normal(0.1, 0.2, 400)
-    found = paired_bootstrap(np.zeros(400), gains)
+    difference = paired_bootstrap(np.zeros(400), gains)
     half = 1.96 * gains.std() / 20
-    assert found.low == pytest.approx(gains.mean() - half, abs=0.003)
-    assert found.high == pytest.approx(gains.mean() + half, abs=0.003)
-    assert paired_bootstrap(np.zeros(400), gains) == found  # seeded
+    assert difference.low == pytest.approx(gains.mean() - half, abs=0.003)
+    assert difference.high == pytest.approx(gains.mean() + half, abs=0.003)
+    assert paired_bootstrap(np.zeros(400), gains) == difference  # seeded
 
 
 def test_words_turn_with_the_sign():

@@ -49,13 +49,13 @@ def plain_boundary(mask: np.ndarray) -> set[tuple[int, int]]:
     """Pixels that differ from their right, lower or lower right neighbour; the last row and column have only
     the neighbours that are there."""
     height, width = mask.shape
-    found = set()
+    values = set()
     for y, x in itertools.product(range(height), range(width)):
         for dy, dx in ((0, 1), (1, 0), (1, 1)):
             y2, x2 = y + dy, x + dx
             if y2 < height and x2 < width and mask[y, x] != mask[y2, x2]:
-                found.add((y, x))
-    return found
+                values.add((y, x))
+    return values
 
 
 def plain_f(predicted: np.ndarray, truth: np.ndarray) -> float:
@@ -163,8 +163,8 @@ def test_j_and_the_referral_rule_are_those_of_vot():
     truth, predicted = ([Mask(pair[i].astype(np.uint8)) for pair in both] for i in (1, 0))
     height, width = both[0][0].shape
     assert np.mean(ours) == pytest.approx(compute_j(truth, predicted, (width, height)), abs=1e-12)
-    kept = davis_statistics(ours[1:-1]).mean  # its "official" DAVIS rule
-    assert kept == pytest.approx(compute_j(truth, predicted, (width, height), official=True), abs=1e-12)
+    inner = davis_statistics(ours[1:-1]).mean  # its "official" DAVIS rule
+    assert inner == pytest.approx(compute_j(truth, predicted, (width, height), official=True), abs=1e-12)
 
 
 def test_boxes_overlap_as_in_vot():

@@ -72,10 +72,10 @@ def test_a_got10k_report_says_the_same(tmp_path: Path, monkeypatch):
         for label in ("absence", "cut_by_image"):
             np.savetxt(folder / f"{label}.label", np.zeros(len(truth)), fmt="%d")
         (folder / "meta_info.ini").write_text(f"[METAINFO]\nresolution: {SIZE_HW[::-1]}\n")
-        kept = tmp_path / "results" / "GOT-10k" / "ours" / name
-        kept.mkdir(parents=True)
-        np.savetxt(kept / f"{name}_001.txt", answer, fmt="%.4f", delimiter=",")
-        np.savetxt(kept / f"{name}_time.txt", np.full(len(truth), 0.05), fmt="%.4f", delimiter=",")
+        target = tmp_path / "results" / "GOT-10k" / "ours" / name
+        target.mkdir(parents=True)
+        np.savetxt(target / f"{name}_001.txt", answer, fmt="%.4f", delimiter=",")
+        np.savetxt(target / f"{name}_time.txt", np.full(len(truth), 0.05), fmt="%.4f", delimiter=",")
         scores = score_boxes(
             from_zero(answer.round(4)),
             from_zero(truth.round(4)),
@@ -89,11 +89,11 @@ def test_a_got10k_report_says_the_same(tmp_path: Path, monkeypatch):
     (tmp_path / "val" / "list.txt").write_text("\n".join(names) + "\n")
     experiment = ExperimentGOT10k(tmp_path, "val", tmp_path / "results", tmp_path / "reports")
     experiment.report(["ours"])
-    said = json.loads((tmp_path / "reports" / "GOT-10k" / "ours" / "performance.json").read_text())["ours"]
+    report = json.loads((tmp_path / "reports" / "GOT-10k" / "ours" / "performance.json").read_text())["ours"]
     for name, scores in zip(names, rates, strict=True):
-        assert scores.average_overlap == pytest.approx(said["seq_wise"][name]["ao"], abs=1e-9)
-        assert scores.success_rate(0.5) == pytest.approx(said["seq_wise"][name]["sr"], abs=1e-9)
-    assert np.concatenate(ious).mean() == pytest.approx(said["overall"]["ao"], abs=1e-9)
+        assert scores.average_overlap == pytest.approx(report["seq_wise"][name]["ao"], abs=1e-9)
+        assert scores.success_rate(0.5) == pytest.approx(report["seq_wise"][name]["sr"], abs=1e-9)
+    assert np.concatenate(ious).mean() == pytest.approx(report["overall"]["ao"], abs=1e-9)
 
 
 # --- LaSOT, TNL2K: no package has them, so their loop once more, frame by frame ----------------------------

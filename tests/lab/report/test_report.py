@@ -54,15 +54,15 @@ class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.open: list[str] = []
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
 
     def handle_starttag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
         if tag not in self.VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -72,9 +72,9 @@ def test_the_page_is_whole_and_needs_nothing(page: str):
     tags = Tags()
     tags.feed(page)
     assert tags.open == []
-    counts = {tag: sum(name == tag for name, _ in tags.seen) for tag in ("script", "link", "iframe", "svg")}
+    counts = {tag: sum(name == tag for name, _ in tags.tags) for tag in ("script", "link", "iframe", "svg")}
     assert counts["script"] == 1 and counts["link"] == counts["iframe"] == 0 and counts["svg"] > 10
-    for _, attributes in tags.seen:
+    for _, attributes in tags.tags:
         for name in ("src", "href"):
             assert attributes.get(name, "data:").startswith("data:")
     assert not re.search(r"https?://|@import|url\(", page)
@@ -112,15 +112,15 @@ def test_files_beside_the_page(page: str, measured: Path):
     rows = list(csv.DictReader((measured / "report.csv").read_text().splitlines()))
     assert {r["tracker"] for r in rows} == {"<script>alert(1)</script>", "worse", "boxed"}
     assert {r["protocol"] for r in rows} == {"dev, by sentence only", "dev, by box only"}
-    told = json.loads((measured / "report.json").read_text())
-    assert [t["protocol"]["init"] for t in told] == ["sentence", "sentence", "box"]
+    document = json.loads((measured / "report.json").read_text())
+    assert [t["protocol"]["init"] for t in document] == ["sentence", "sentence", "box"]
 
 
 def test_markdown_and_pictures(measured: Path, tmp_path: Path, capsys):
     out = tmp_path / "pictures"
     assert cli.main(["report", str(measured / "out"), "--markdown", "--pictures", str(out)]) == 0
-    said = capsys.readouterr().out
-    assert "**dev, by sentence only**" in said and "| boxed | fused | **0.952** |" in said
+    output = capsys.readouterr().out
+    assert "**dev, by sentence only**" in output and "| boxed | fused | **0.952** |" in output
     names = sorted(path.name for path in out.iterdir())
     assert [name.split("-")[0] for name in names] == ["best", "best", "worst", "worst"]
     for path in out.iterdir():
@@ -163,8 +163,8 @@ def test_wrong_use_is_told_in_one_line(
 ):
     monkeypatch.chdir(measured)
     assert cli.main(["report", *(str(measured / "out") if a == "OUT" else a for a in arguments)]) == 1
-    said = capsys.readouterr().err
-    assert message in said and said.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert message in errors and errors.count("\n") == 1
 
 
 # --- charts ------------------------------------------------------------------------------------------------
@@ -204,9 +204,9 @@ def test_a_click_sorts(page: str, measured: Path):
         column = [cell.inner_text() for cell in table.locator("thead th").all()].index("AUC")
         for falling in (True, False):
             table.locator("th button", has_text="AUC").first.click()
-            shown = [
+            pictures = [
                 float(row.locator("td").nth(column).inner_text()) for row in table.locator("tbody tr").all()
             ]
-            assert shown == sorted(shown, reverse=falling) and len(set(shown)) > 1
+            assert pictures == sorted(pictures, reverse=falling) and len(set(pictures)) > 1
         browser.close()
     assert errors == []

@@ -100,10 +100,10 @@ def test_things_outside_the_picture_have_an_empty_mask() -> None:
 def test_colour_words_match_the_pixels() -> None:
     for colour in ("red", "green", "blue", "yellow", "white", "black"):
         scene = _render([_still("box", colour, 100, 120, 80)], "table")
-        shown = np.median(scene.frames[0][scene.objects[0].masks[0]], axis=0)
+        median = np.median(scene.frames[0][scene.objects[0].masks[0]], axis=0)
         nearest = min(
             ("red", "green", "blue", "yellow", "white", "black"),
-            key=lambda name: float(np.abs(np.array(COLOURS[name].paint) - shown).sum()),
+            key=lambda name: float(np.abs(np.array(COLOURS[name].paint) - median).sum()),
         )
         assert nearest == colour
 

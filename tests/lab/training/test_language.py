@@ -128,11 +128,11 @@ def described_stream(tree, **settings):
 def test_described_pictures_are_asked_by_what_people_wrote(described):
     tree = described
     stream = described_stream(tree, mosaics=0.0)
-    drawn = [stream.draw(np.random.default_rng((7, i)), WIDE) for i in range(16)]
-    queries = [query for _, some in drawn for query in some]
+    draws = [stream.draw(np.random.default_rng((7, i)), WIDE) for i in range(16)]
+    queries = [query for _, some in draws for query in some]
     clips = set(stream.clips.sequences[0].expressions)
     assert {q.sentence for q in queries} <= {"the round one", "a red frisbee"} | clips
-    assert all(len(some) == 4 for _, some in drawn) and all(q.target.mask.any() for q in queries)
+    assert all(len(some) == 4 for _, some in draws) and all(q.target.mask.any() for q in queries)
     assert {True, False} == {q.target.box_only for q in queries}
 
 
@@ -204,8 +204,8 @@ def test_a_packed_folder_trains_as_the_original_and_is_smaller(described, tmp_pa
     photo = packed / "coco" / "images" / "0.jpg"
     assert photo.read_bytes()[8:12] == b"WEBP" and read_picture(photo).shape == (80, 120, 3)
     streams = [described_stream(root) for root in (described, packed)]
-    drawn = [stream.draw(np.random.default_rng(3), WIDE)[1] for stream in streams]
-    assert [query.sentence for query in drawn[0]] == [query.sentence for query in drawn[1]]
+    draws = [stream.draw(np.random.default_rng(3), WIDE)[1] for stream in streams]
+    assert [query.sentence for query in draws[0]] == [query.sentence for query in draws[1]]
     assert (
         main(["train", "pack", "--data", str(described), "--out", str(packed)]) == 1
     )  # nothing is overwritten

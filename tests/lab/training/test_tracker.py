@@ -55,7 +55,7 @@ def test_a_cache_keeps_what_was_used_last_within_its_bound(data):
 
 def test_box_and_mask_of_a_pair_agree(data):
     pairs = sampler(data, 1, PairRecipe(negatives=0, neighbours=0, patches=0, shift=20))
-    seen = 0
+    count = 0
     for pair in (pairs.sample(i) for i in range(40)):
         mask = pair.mask.numpy()
         if not mask.any() or mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any():
@@ -63,8 +63,8 @@ def test_box_and_mask_of_a_pair_agree(data):
         box = xyxy_to_cxcywh(enclosing_box(mask)) - (127.5, 127.5, 0, 0)
         assert np.abs(box - pair.box.numpy()).max() < 3.5
         assert (pair.labels == 1).any() and (pair.cells[0] >= 0).all()
-        seen += 1
-    assert seen > 15
+        count += 1
+    assert count > 15
 
 
 def test_pairs_of_two_things_have_no_positives(data):
@@ -115,8 +115,8 @@ def test_what_a_cell_learns_is_what_the_tracker_pastes_back():
     mask = torch.zeros(1, 255, 255)
     mask[:, 90:180, 60:130] = 1
     window = mask_windows(mask, torch.tensor([[0, 13, 9]]))[0].numpy()
-    laid = paste(window, np.zeros(2), 255.0, 13, 9, (255, 255))
-    assert np.abs((laid > 0.5) - mask[0].numpy()).mean() < 0.01
+    whole = paste(window, np.zeros(2), 255.0, 13, 9, (255, 255))
+    assert np.abs((whole > 0.5) - mask[0].numpy()).mean() < 0.01
 
 
 # --- the trainer -------------------------------------------------------------------------------------------
@@ -127,9 +127,11 @@ def test_four_pairs_are_learnt_by_heart(data, tmp_path):
     four = trainer.collate([trainer.sample(i) for i in range(4)])
     trainer.sample, trainer.collate = lambda index: index, lambda indices: four
     # The backbone does not learn here, so it is run once.
-    backbone, seen = trainer.network.backbone.requires_grad_(False), {}
+    backbone, features = trainer.network.backbone.requires_grad_(False), {}
     run = backbone.forward
-    backbone.forward = lambda x: seen[x.shape] if x.shape in seen else seen.setdefault(x.shape, run(x))
+    backbone.forward = lambda x: (
+        features[x.shape] if x.shape in features else features.setdefault(x.shape, run(x))
+    )
     losses = [sum(step.values()) for step in recorded(trainer, settings)]
     assert losses[-1] < 0.6 * losses[0], losses
 

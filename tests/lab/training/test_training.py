@@ -45,7 +45,7 @@ class Line(Trainer):
         self.network = nn.Sequential(nn.Linear(1, 4), nn.Dropout(0.3), nn.Linear(4, 1))
         self.recipe = CommonRecipe(steps=steps, batch=2, rate=0.05, precision="float32")
         self.broken, self.signals, self.figure = broken, signals, figure
-        self.seen = []
+        self.batches = []
 
     def optimiser(self):
         return torch.optim.Adam(self.network.parameters())
@@ -58,7 +58,7 @@ class Line(Trainer):
 
     def losses(self, batch):
         step = round(float(batch[0]) * 10) // 2
-        self.seen.append(step)
+        self.batches.append(step)
         if step == self.signals:
             os.kill(os.getpid(), signal.SIGTERM)
         error = (self.network(batch) - 3 * batch).square()
@@ -92,10 +92,10 @@ def test_sigterm_saves_and_the_same_command_goes_on_as_if_unbroken(tmp_path, cap
     assert fit(first, settings(tmp_path / "broken", every=100)) is False
     assert "Stopped after step 3" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGTERM) == before
-    assert state(tmp_path / "broken")["step"] == 3 and first.seen == [0, 1, 2]
+    assert state(tmp_path / "broken")["step"] == 3 and first.batches == [0, 1, 2]
     second = Line()
     rest = recorded(second, settings(tmp_path / "broken", every=100))
-    assert second.seen == [3, 4, 5] and rest == whole[3:]  # dropout included
+    assert second.batches == [3, 4, 5] and rest == whole[3:]  # dropout included
     same(state(tmp_path / "whole"), state(tmp_path / "broken"))
 
 
@@ -140,7 +140,7 @@ def test_weights_are_written_with_every_checkpoint(tmp_path):
 def test_a_finished_run_is_left_as_it_is(tmp_path):
     assert fit(Line(), settings(tmp_path))
     again = Line()
-    assert fit(again, settings(tmp_path)) and again.seen == []
+    assert fit(again, settings(tmp_path)) and again.batches == []
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_terms(tmp_path):

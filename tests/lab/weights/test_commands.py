@@ -149,10 +149,10 @@ def test_add_names_a_missing_file(shipped: Path, tmp_path: Path):
 
 def test_a_url_is_fetched_only_over_https_with_a_hash(shipped: Path, tmp_path: Path, monkeypatch):
     data = (shipped / "siammask-lite.safetensors").read_bytes()
-    asked = []
+    calls = []
 
     def fake(url: str, timeout: float) -> io.BytesIO:
-        asked.append(url)
+        calls.append(url)
         return io.BytesIO(data)
 
     monkeypatch.setattr(urllib.request, "urlopen", fake)
@@ -161,7 +161,7 @@ def test_a_url_is_fetched_only_over_https_with_a_hash(shipped: Path, tmp_path: P
     for source, sha256 in ((url, None), ("http://example.org/x", digest), ("file:///etc/passwd", digest)):
         with pytest.raises(LangTrackError, match="https://"):
             add(source, name="mine", sha256=sha256)
-    assert asked == []
+    assert calls == []
     with pytest.raises(LangTrackError, match="not added"):
         add(url, name="mine", sha256="0" * 64)
     assert all_files(tmp_path / "home") == []
