@@ -21,7 +21,7 @@ export function closerLook(player, server, { showStill }) {
   }));
 
   let timer = 0;
-  let shown = -1; // the frame whose own pixels are shown
+  let stillFrame = -1; // the frame whose own pixels are shown
 
   // Whether the screen shows more pixels than the player's video has.
   function isCoarse() {
@@ -32,13 +32,13 @@ export function closerLook(player, server, { showStill }) {
 
   async function ask() {
     const { frame, run } = player;
-    if (!isCoarse() || !video.paused || shown === frame || root.dataset.state !== "done") return;
+    if (!isCoarse() || !video.paused || stillFrame === frame || root.dataset.state !== "done") return;
     const reply = await server.question("act", { do: "still", frame });
     if (!reply) return;
     const image = new Image();
     image.onload = () => {
       if (player.run !== run || player.frame !== frame || !video.paused) return;
-      shown = frame;
+      stillFrame = frame;
       root.dataset.still = frame;
       showStill(image);
     };
@@ -51,7 +51,7 @@ export function closerLook(player, server, { showStill }) {
   }
 
   player.on("frame", () => {
-    shown = -1;
+    stillFrame = -1;
     delete root.dataset.still;
     later();
   });

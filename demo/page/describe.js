@@ -22,8 +22,8 @@ export function describer(player) {
     const fused = player.value("fused");
     const state = player.value("state");
     const read = lastRead(player);
-    const held = read === null || read === frame ? "" : " on frame " + read;
-    const language = percent(read === null ? null : player.value("language", read), "not asked") + held;
+    const otherFrame = read === null || read === frame ? "" : " on frame " + read;
+    const language = percent(read === null ? null : player.value("language", read), "not asked") + otherFrame;
     const notes = { mask: language, rectangle: language, tracker: percent(player.value("tracker"), "not started") };
     notes.fused = isNumber(fused) ? percent(fused) : state === "tracking" ? "absent" : state || "";
     player.panels.forEach((panel) => (panel.querySelector(".lt-note").textContent = notes[panel.dataset.panel]));

@@ -17,19 +17,19 @@ function resize(canvas, width, height) {
 
 const labelSize = ({ width, height }) => Math.max(11, Math.min(width, height) / 26);
 
-// `taken` has the places of labels that must stay readable: the label moves beside them, and is added.
-export function drawLabel(context, text, x, y, colour, taken = [], size = labelSize(context.canvas)) {
+// `labels` has the places of labels that must stay readable: the label moves beside them, and is added.
+export function drawLabel(context, text, x, y, colour, labels = [], size = labelSize(context.canvas)) {
   context.font = `600 ${size}px system-ui, sans-serif`;
   const wide = context.measureText(text).width + size;
   const tall = size * 1.5;
   const begin = Math.max(0, Math.min(context.canvas.width - wide, x));
   let [left, top] = [begin, Math.max(0, y - tall)];
   const covers = (other) => Math.abs(other.left - left) < (other.wide + wide) / 2 && Math.abs(other.top - top) < tall;
-  while (taken.some(covers)) {
+  while (labels.some(covers)) {
     left += wide + 2;
     if (left + wide > context.canvas.width) [left, top] = [begin, top + tall + 2];
   }
-  taken.push({ left, top, wide });
+  labels.push({ left, top, wide });
   context.fillStyle = css(colour);
   context.fillRect(left, top, wide, tall);
   context.fillStyle = "#111";
@@ -105,9 +105,9 @@ export function painter(player) {
     outline(context, (rotated && !drawn && value(owner + "_corners")) || cornersOf(box), colour);
   }
 
-  function number(context, text, [x, y], colour, taken) {
+  function number(context, text, [x, y], colour, labels) {
     const [sx, sy] = scaleOf(context.canvas);
-    drawLabel(context, text, x * sx, y * sy, colour, taken, labelSize(context.canvas) / zoomOf());
+    drawLabel(context, text, x * sx, y * sy, colour, labels, labelSize(context.canvas) / zoomOf());
   }
 
   // The fused mask and box; true when the target was found.
@@ -152,10 +152,10 @@ export function painter(player) {
     },
     fused(context) {
       const several = player.shown.length > 1;
-      const taken = [];
+      const labels = [];
       player.shown.forEach((target) => {
         const box = paintTrack(context, target, several ? target.ink : null, 0.32) && player.value("fused_box", player.frame, target);
-        if (several && box) number(context, String(player.run.targets.indexOf(target) + 1), box, target.ink, taken);
+        if (several && box) number(context, String(player.run.targets.indexOf(target) + 1), box, target.ink, labels);
       });
       const state = player.value("state");
       if (state && !isNumber(player.value("fused"))) drawLabel(context, state === "tracking" ? "absent" : state, 10, context.canvas.height - 10, [240, 240, 240]);
@@ -167,10 +167,10 @@ export function painter(player) {
     const { draft, frame, hints } = player;
     if (draft.box && draft.frame === frame) outline(context, cornersOf(draft.box), DRAFT, true);
     if (hints.frame !== frame || player.tool !== "words") return;
-    const taken = [];
+    const labels = [];
     for (const { box, label } of hints.boxes) {
       outline(context, cornersOf(box), WHITE, true);
-      number(context, label, box, WHITE, taken);
+      number(context, label, box, WHITE, labels);
     }
   }
 

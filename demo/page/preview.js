@@ -39,17 +39,17 @@ export function mountPreview({ element, props, trigger, watch }) {
       drawMap(context, map.values, map.width, map.height, 128, (value) => (value > 128 ? [...ink, 0.38] : [0, 0, 0, 0]), [...WHITE, 0.9]);
     }
     const fit = Math.min(canvas.clientWidth / width, canvas.clientHeight / height) || 1;
-    const shown = fit * zoom.factor; // pixels of the screen to one of the canvas
+    const pixel = fit * zoom.factor; // pixels of the screen to one of the canvas
     const scale = [width / look.size[0], height / look.size[1]];
-    const taken = [];
+    const labels = [];
     look.regions.forEach((region, k) => {
       const box = numbersOf(region);
       const ink = region === look.choice ? DRAFT : WHITE;
-      drawOutline(context, cornersOf(box), scale, ink, { width: 2.5 / shown, dashed: region !== look.choice });
-      drawLabel(context, String(k + 1), box[0] * scale[0], box[1] * scale[1], ink, taken, 17 / shown);
+      drawOutline(context, cornersOf(box), scale, ink, { width: 2.5 / pixel, dashed: region !== look.choice });
+      drawLabel(context, String(k + 1), box[0] * scale[0], box[1] * scale[1], ink, labels, 17 / pixel);
     });
     const own = draft || (look.choice && !look.regions.includes(look.choice) ? numbersOf(look.choice) : null);
-    if (own) drawOutline(context, cornersOf(own), scale, DRAFT, { width: 2.5 / shown });
+    if (own) drawOutline(context, cornersOf(own), scale, DRAFT, { width: 2.5 / pixel });
   }
 
   function title() {
@@ -150,11 +150,11 @@ export function mountPreview({ element, props, trigger, watch }) {
   }
 
   // A run shows itself in the player, and this lies over it no longer.
-  let watched = null;
+  let lastPlayer = null;
   function followPlayer() {
     const player = playerOf();
-    if (!player || player === watched) return;
-    watched = player;
+    if (!player || player === lastPlayer) return;
+    lastPlayer = player;
     new MutationObserver(() => player.dataset.state === "running" && close()).observe(player, { attributeFilter: ["data-state"] });
   }
 

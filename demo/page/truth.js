@@ -19,16 +19,16 @@ function drawLine({ context, x, y }, points, ink) {
 export function truthTool(player, server) {
   const { find } = player;
   let truth = null; // the answer for `truth.target`
-  let asked = []; // the files of the last question
+  let lastPaths = []; // of the last question
   const [pixel, object] = [find(".lt-truth-pixel"), find(".lt-truth-object")];
 
   const ink = (name) => getComputedStyle(player.root).getPropertyValue("--lt-" + name).trim();
 
-  async function ask(paths, chosen = "") {
-    asked = paths;
-    const reply = await server.question("act", { do: "truth", paths, object: chosen, pixel: pixel.value });
+  async function ask(paths, objectName = "") {
+    lastPaths = paths;
+    const reply = await server.question("act", { do: "truth", paths, object: objectName, pixel: pixel.value });
     if (!reply) return;
-    object.parentElement.hidden = !(reply.objects || chosen);
+    object.parentElement.hidden = !(reply.objects || objectName);
     if (reply.objects) {
       object.replaceChildren(...["", ...reply.objects].map((name) => make("option", name)));
       player.notify("The truth holds several objects; choose one.", "tip");
@@ -130,8 +130,8 @@ export function truthTool(player, server) {
   player.on("frame", drawOverlaps);
   onRedraw(find(".lt-truth-result"), drawCharts);
   server.onUpload("truth", ask);
-  object.addEventListener("change", () => object.value && ask(asked, object.value));
-  pixel.addEventListener("change", () => asked.length && ask(asked, object.parentElement.hidden ? "" : object.value));
+  object.addEventListener("change", () => object.value && ask(lastPaths, object.value));
+  pixel.addEventListener("change", () => lastPaths.length && ask(lastPaths, object.parentElement.hidden ? "" : object.value));
   const dropZone = find("#lt-truth");
   dropZone.addEventListener("dragover", (event) => event.preventDefault());
   dropZone.addEventListener("drop", async (event) => {
