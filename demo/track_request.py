@@ -100,7 +100,8 @@ def open_video(path: str | Path | None, settings: Settings) -> VideoInfo:
 
 
 def check_file(path: str | Path | None, settings: Settings) -> Path:
-    """
+    """The path of a clip that this server takes.
+
     Raises:
         LangTrackError: there is no file, or it is too large.
     """
@@ -119,7 +120,8 @@ def check_file(path: str | Path | None, settings: Settings) -> Path:
 
 
 def check_limits(info: VideoInfo, settings: Settings) -> None:
-    """
+    """Check a clip against the server's limits.
+
     Raises:
         LangTrackError: the clip is too large in pixels, too long in frames or in seconds.
     """

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+# The module of each public name.
 _HOME = {
     "Frame": "types",
     "Query": "types",

@@ -23,6 +23,7 @@ from typing import NamedTuple, NoReturn
 from .types import LangTrackError
 
 PROG = "langtrack"
+"""Name of the program in its messages, as pyproject.toml installs it."""
 
 
 class Command(NamedTuple):

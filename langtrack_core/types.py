@@ -18,6 +18,7 @@ Branch = Literal["language", "tracker"]
 """The two branches: the language-guided module, and the Siamese tracker."""
 
 BRANCHES: tuple[Branch, ...] = get_args(Branch)
+"""Both branches, in the order in which arguments, columns and tables name them."""
 
 State = Literal["searching", "tracking", "lost"]
 """searching: never found yet; tracking: the fused box is believed; lost: found before, not now."""

@@ -50,10 +50,11 @@ OWN_PER_FOREIGN = 4
 """Sentences that fit the clip, for each that does not: people mostly ask for what is there."""
 
 FOREIGN_FRAMES = 8
-"""Number of frames of another clip on which the tracker has no target,"""
+"""Number of frames of another clip on which the tracker has no target: what it must learn to score low."""
 
 FOREIGN_CLIPS = 6
-"""and number of other clips that it is shown so; about a third of all frames."""
+"""Number of other clips that the tracker is shown so. With `FOREIGN_FRAMES` of each, about a third of all
+frames are without the target."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,8 @@ from langtrack_core.types import LangTrackError
 
 
 def finite_number(value: object, name: str) -> float:
-    """
+    """A number that is neither nan nor infinite.
+
     Raises:
         LangTrackError: no number, or nan or infinity; ``name`` begins the sentence.
     """
@@ -18,7 +19,8 @@ def finite_number(value: object, name: str) -> float:
 
 
 def whole_number(value: object, name: str, low: int = 0, high: int | None = None) -> int:
-    """
+    """A whole number within bounds, both included; a float such as 3.0 counts.
+
     Raises:
         LangTrackError: not a whole number from ``low`` to ``high``; ``name`` begins the sentence.
     """

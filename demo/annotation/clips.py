@@ -133,7 +133,8 @@ class ClipList:
         return sum(clip.verdict is not None for clip in self.clips)
 
     def clip(self, index: int) -> Clip:
-        """
+        """A clip of the list by its place, from 0.
+
         Raises:
             LangTrackError: there is no such clip.
         """
@@ -252,7 +253,8 @@ class ClipList:
 
 
 def read_result(path: Path) -> Any:
-    """
+    """The JSON document in a file, unchecked.
+
     Raises:
         LangTrackError: it is not JSON.
     """

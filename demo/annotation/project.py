@@ -52,7 +52,8 @@ class Segment:
 
     @classmethod
     def read(cls, folder: Path | str) -> Segment:
-        """
+        """The segment whose run is in a folder.
+
         Raises:
             LangTrackError: the folder is not a run.
         """

@@ -63,6 +63,7 @@ STRANGE, KNOWN = 0.5, 0.9
 trusted, from the second on fully. Persons who turn fall below 0.7, rigid things stay over 0.85."""
 
 _SIDE = TEMPLATE_SIZE / 2.0
+"""The usual side of a target in the search crop, in pixels: the context doubles it to the template's."""
 
 
 class Correction(NamedTuple):

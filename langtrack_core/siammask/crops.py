@@ -77,10 +77,15 @@ def remap_threshold(mask: NDArray[np.float32], threshold: float) -> NDArray[np.f
     return np.clip(remapped, 0.0, 1.0, out=remapped)
 
 
-def largest_outline(positive: NDArray[np.bool_], min_area: float) -> NDArray[np.int32] | None:
-    """Pixels ``(N, 2)`` x, y on the border of the largest region, None when it is not over ``min_area``."""
+def largest_region(positive: NDArray[np.bool_], min_area: float) -> tuple[FloatArray, FloatArray] | None:
+    """The box and the rotated rectangle of minimum area ``(4, 2)`` around the largest region, whole pixel
+    squares included, in pixels; None when its area is not over ``min_area``."""
     outlines, _ = cv2.findContours(positive.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     areas = [cv2.contourArea(outline) for outline in outlines]
     if not areas or max(areas) <= min_area:
         return None
-    return np.asarray(outlines[int(np.argmax(areas))], np.int32).reshape(-1, 2)
+    outline = np.asarray(outlines[int(np.argmax(areas))], np.int32).reshape(-1, 2)
+    # The corners of each pixel on the border instead of its centre.
+    squares = (outline[:, None] + np.array([(0, 0), (0, 1), (1, 0), (1, 1)])).reshape(-1, 2)
+    box = np.concatenate([squares.min(0), squares.max(0)]).astype(np.float64)
+    return box, cv2.boxPoints(cv2.minAreaRect(squares.astype(np.float32))).astype(np.float64)

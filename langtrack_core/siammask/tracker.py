@@ -29,7 +29,7 @@ from ..geometry import FloatArray, box_iou, clip_box, cxcywh_to_xyxy, xyxy_to_cx
 from ..masks import refine_edges
 from ..types import Estimate, Frame, LangTrackError, check_box
 from .box_regressor import BoxRegressor, blend_boxes
-from .crops import crop, largest_outline, paste, remap_threshold
+from .crops import crop, largest_region, paste, remap_threshold
 from .network import GRID, SEARCH_SIZE, TEMPLATE_SIZE, WINDOW, SiamMask, Template, change_penalty, decode
 from .online_classifier import OnlineClassifier
 
@@ -106,13 +106,9 @@ proportion. On dev 95 % of the right masks have 0.42 or more, a look-alike behin
 
 LEAST_SCORE_TO_LEARN = 0.5
 """The online classifier learns from frames on which the network's score is above this probability."""
-
-
-OUT_OF_SIGHT_BELOW = 0.2
-"""On frames with a raw score below this the target may be out of sight;"""
-
-OUT_OF_SIGHT_AFTER = 5
-"""after so many of them in a row one other part of the picture is searched on each frame."""
+OUT_OF_SIGHT_BELOW, OUT_OF_SIGHT_AFTER = 0.2, 5
+"""After so many frames in a row with a raw score below 0.2 the target counts as out of sight, and one other
+part of the picture is searched on each frame: a blur or a turn is over sooner."""
 
 FOUND_SCORE = 0.6
 """Raw score from which a target that is seen elsewhere is taken for the one that was out of sight."""
@@ -382,20 +378,15 @@ class SiamMaskTracker:
         Returns:
             The estimate, and the size of the mask's box.
         """
-        outline = largest_outline(mask > self.config.mask_threshold, self.config.min_mask_area)
-        corners: FloatArray | None = None
-        if outline is None:
+        region = largest_region(mask > self.config.mask_threshold, self.config.min_mask_area)
+        if region is None:
             box = clip_box(regressed_xyxy, frame.size_hw)
-            if box is not None:
-                corners = box[[[0, 1], [2, 1], [2, 3], [0, 3]]]
+            corners = None if box is None else box[[[0, 1], [2, 1], [2, 3], [0, 3]]]
         else:
-            # Whole pixel squares: the corners of each pixel instead of its centre.
-            squares = (outline[:, None] + np.array([(0, 0), (0, 1), (1, 0), (1, 1)])).reshape(-1, 2)
-            enclosing = np.concatenate([squares.min(0), squares.max(0)]).astype(np.float64)
+            enclosing, corners = region
             corrected = self._corrected(enclosing, last_box_wh)
             last_box_wh = xyxy_to_cxcywh(corrected)[2:]
             box = clip_box(corrected, frame.size_hw)
-            corners = cv2.boxPoints(cv2.minAreaRect(squares.astype(np.float32))).astype(np.float64)
         mask = remap_threshold(mask, self.config.mask_threshold)
         if self.config.refine_edges:
             mask = refine_edges(mask, frame.rgb)

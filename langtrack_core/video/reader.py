@@ -152,7 +152,8 @@ def _video_frames(path: Path, start: int, on_damage: Callable[[str], None]) -> G
 
 
 def existing(path: str | os.PathLike[str]) -> Path:
-    """
+    """The path of something that can be read.
+
     Raises:
         LangTrackError: there is nothing at the path, or an empty file.
     """
@@ -167,7 +168,8 @@ def existing(path: str | os.PathLike[str]) -> Path:
 
 
 def check_start(path: Path, start: int, count: int) -> None:
-    """
+    """Check a start frame against the length of the video.
+
     Raises:
         LangTrackError: a video of ``count`` frames has no frame ``start``.
     """

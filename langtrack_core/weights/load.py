@@ -39,6 +39,7 @@ _LITE_FILES = {
     ),
     "siammask-lite": ("siammask-lite.safetensors",),
 }
+"""Files in `SHIPPED` of each lite network, the checkpoint first."""
 
 
 def home() -> Path:

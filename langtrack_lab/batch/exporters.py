@@ -23,6 +23,7 @@ INDEX_COLUMNS = (
     *("id", "status", "reason", "video", "expression", "box", "start"),
     *("frames", "tracking", "searching", "lost", "seconds", "attempts", "run"),
 )
+"""Columns of ``index.csv``, the table of a whole batch."""
 
 
 def write_index(path: Path, items: Iterable[Item], entries: Mapping[str, Entry]) -> None:

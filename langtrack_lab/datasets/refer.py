@@ -21,6 +21,7 @@ SPLITTERS = {
 
 _PHOTOS = ("images/mscoco/images/train2014", "images/train2014", "mscoco/train2014", "train2014", "images")
 _CLEF_PHOTOS = ("images/saiapr_tc-12", "saiapr_tc-12", "images")
+"""Where copies of the sets keep COCO's photos, and refCLEF's; the first folder that exists is taken."""
 
 
 def refer_referrals(

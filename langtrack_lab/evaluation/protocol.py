@@ -32,6 +32,7 @@ DEV = "dev"
 """The kind of a development set: a folder with `DEV_PARTS` in it, each a data set of the kind it is named."""
 
 DEV_PARTS = ("davis", "boxes")
+"""The parts of a development set: clips with masks, and longer ones with boxes alone."""
 
 _CONVENTIONS = {"otb-lang": OTB, "lasot": LASOT, "tnl2k": LASOT}
 """Conventions of the benchmarks that have one of their own; all others count as `PLAIN` says."""

@@ -31,9 +31,8 @@ from ..runs import check_rle
 from .protocol import Item, Protocol
 from .runner import Predictions, Record
 
-FORMAT = "langtrack-results"
-FORMAT_VERSION = 2
-"""Version of the files of a result folder; a reader refuses any other."""
+FORMAT, FORMAT_VERSION = "langtrack-results", 2
+"""Name and version of the files of a result folder; a reader refuses any other."""
 
 RUN = "run.json"
 """File of a result folder that says what was measured, and lists the file of every sequence."""

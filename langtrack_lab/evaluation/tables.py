@@ -22,6 +22,7 @@ MASK_COLUMNS = (
     *("jf", "j", "j_recall", "j_decay", "f", "f_recall", "f_decay"),
     *("mean_iou", "overall_iou", "p50", "p60", "p70", "p80", "p90"),
 )
+"""Keys of `MEASURES`, in the order of the columns: those of boxes, and those of masks."""
 SHORT = ("auc", "precision", "normalised", "ao", "jf", "j", "f", "mean_iou", "overall_iou", "p50", "referral")
 """Measures that fit on a line of text."""
 

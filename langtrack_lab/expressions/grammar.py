@@ -21,6 +21,7 @@ SIZES: dict[Size, tuple[str, ...]] = {
     "big": ("biggest", "largest", "big", "large"),
     "small": ("smallest", "littlest", "small", "little", "tiny"),
 }
+"""Words for an object that is larger, or smaller, than all others of its kind."""
 COMPARATIVES: dict[Size, tuple[str, ...]] = {"big": ("bigger", "larger"), "small": ("smaller",)}
 """Further words for the size, when there are only two objects to compare."""
 

@@ -63,6 +63,7 @@ from .losses import box_agreement, cross_entropy, dice_loss, distillation_loss, 
 from .words import SynonymSwap, init_word_heads, word_ids, word_similarity
 
 BRANCH_FILES = ("dmn-lite.safetensors", "dmn-lite-backbone.safetensors")
+"""Names of the files that a training writes: the network, and its backbone by itself."""
 
 SHAPE_SHARES = (0.06, 0.14, 0.12, 0.4, 0.28)
 """How often a step takes each of `LITE_SHAPES_HW`: photos are mostly 4:3, and videos 4:3 or 16:9."""
@@ -118,6 +119,7 @@ class LanguageRecipe(LiteRecipe):
 
 
 PRESETS = {"lite": LanguageRecipe()}
+"""Recipes by the name that ``--preset`` takes."""
 
 
 # --- running -----------------------------------------------------------------------------------------------

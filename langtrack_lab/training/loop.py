@@ -34,6 +34,7 @@ from .progress import TensorBoardLogger, progress_line
 from .recipe import CommonRecipe, Settings, cosine_rate
 
 CHECKPOINT = "checkpoint.pt"
+"""Name of the file in the output folder from which an interrupted training goes on."""
 
 SMOOTHING = 0.98
 """Share of the old value in the running mean of a loss that the progress bar shows: about 50 steps."""

@@ -75,6 +75,7 @@ PAPER_FRAMES = 39_891
 """Frames of the published stages low and high; which sequences they were drawn from is not published."""
 
 WEIGHTS = "dmn-paper.safetensors"
+"""Name of the file that a training of the published network writes."""
 
 SWITCHES = {k: NETWORKS["dmn"].settings[k] for k in ("align_corners", "batch_statistics")}
 """What shapes cannot tell, as the weights table has it for published files, which these will be."""
@@ -124,6 +125,7 @@ STAGES = {
     "high": Stage("high", 10),
     "lasot": Stage("high", 1),
 }
+"""The published stages in their order, with the epochs of each."""
 
 SAVES_AN_EPOCH = 20
 """Checkpoints an epoch: one has 1.4 GB, so that the usual every 200 steps would write all the time."""

@@ -48,6 +48,7 @@ from .tracker_crops import CELLS, mask_windows, valid_cells
 from .tracker_pairs import PairSampler, TrackerPair
 
 WEIGHTS = "siammask-lite.safetensors"
+"""Name of the file that a training writes."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class TrackerRecipe(LiteRecipe):
 
 
 PRESETS = {"lite": {"all": TrackerRecipe(), "refine": TrackerRecipe(stage="refine", steps=1000, rate=5e-4)}}
+"""Recipes by the names that ``--preset`` and ``--stage`` take."""
 
 
 # --- the network, ready to be trained ----------------------------------------------------------------------

@@ -32,6 +32,7 @@ from .box_files import numbers_in, read_boxes, read_lines, xywh_to_xyxy
 from .mask_files import SeveralObjectsError
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".xml", ".json")
+"""Endings, in small letters, of the files that may hold boxes; what is in them tells the format."""
 
 MAX_BYTES = 200_000_000
 """Largest annotation file that is read: COCO's largest has twice that, for 118,000 pictures."""
@@ -58,7 +59,8 @@ class TrackFile(NamedTuple):
     lines: bool = False
 
     def of(self, target: str | None = None) -> Boxes:
-        """
+        """The boxes of one target; of the only one when none is named.
+
         Raises:
             SeveralObjectsError: there are several targets, and none is named.
             LangTrackError: there is none of that name.
