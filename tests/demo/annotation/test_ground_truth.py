@@ -195,7 +195,7 @@ def test_palette_masks_with_several_objects(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "lines", "pixel", "said"),
+    ("name", "lines", "pixel", "note"),
     [
         ("gt.txt", ["6,7,20,15", "7,7,20,15"], None, "from 0 (OTB, LaSOT and GOT-10k count from 1"),
         ("gt.txt", ["6,7,20,15", "7,7,20,15"], 1, "from 1"),
