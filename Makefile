@@ -5,6 +5,9 @@ PY := $(VENV)/bin/python
 PORT ?= 7860
 HOST ?= 127.0.0.1
 ARGS ?=
+# Whole files of tests go to one of so many processes. ARGS='-n 0': one after the other.
+WORKERS ?= 2
+PYTEST := -m pytest -n $(WORKERS) --dist loadfile
 
 # The first interpreter that is new enough; PYTHON=... overrides. Only asked when .venv has to be made.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -28,7 +31,7 @@ demo: $(RUNTIME)
 	$(PY) app.py --host $(HOST) --port $(PORT) $(ARGS)
 
 test: $(DEV) chromium
-	$(PY) -m pytest $(ARGS)
+	$(PY) $(PYTEST) $(ARGS)
 
 # To be run now and then: it tells what the next major versions break before their bounds are lifted.
 test-latest: chromium
@@ -37,7 +40,7 @@ test-latest: chromium
 		sed -E '/attributee/!s/,<[^ ,]+//' $$name.txt > $(VENV)-latest/$$name.txt; done
 	$(VENV)-latest/bin/pip install --quiet --upgrade -r $(VENV)-latest/requirements-dev.txt
 	$(VENV)-latest/bin/pip install --quiet --no-deps -r requirements-crosscheck.txt
-	$(VENV)-latest/bin/python -m pytest $(ARGS)
+	$(VENV)-latest/bin/python $(PYTEST) $(ARGS)
 
 check: $(DEV) chromium
 	$(VENV)/bin/ruff check .
@@ -47,7 +50,7 @@ check: $(DEV) chromium
 	$(VENV)/bin/mypy --platform darwin --cache-dir .mypy_cache/darwin
 	$(VENV)/bin/lint-imports --no-logo
 	@sh scripts/lint_js.sh
-	$(PY) -m pytest $(ARGS)
+	$(PY) $(PYTEST) $(ARGS)
 
 lint-js:
 	@sh scripts/lint_js.sh

@@ -11,8 +11,12 @@ from typing import Any
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library reads them
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["NUMBA_DISABLE_JIT"] = "1"  # vot-toolkit's functions take longer to compile than to run here
+os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch's and NumPy's: more threads than cores wait for each other
 
 import pytest
+from ports import FIRST_PORT
+
+os.environ["GRADIO_SERVER_PORT"] = str(FIRST_PORT)  # read when Gradio is imported
 
 _LOCAL = {"127.0.0.1", "::1", "localhost", "0.0.0.0", "::"}
 
@@ -29,6 +33,15 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
     yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def langtrack_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty home in place of the user's own. What one test compiles, the next one finds."""
+    home = tmp_path_factory.mktemp("langtrack-home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANGTRACK_HOME", str(home))
+        yield home
 
 
 @pytest.fixture(scope="session")

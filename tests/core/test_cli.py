@@ -20,7 +20,6 @@ from clips import count_frames
 from fake_branches import oracle_tracker
 from PIL import Image
 from synthetic import Clip, moving_object, write_folder, write_mp4
-from tiny_weights import write_lite
 
 from langtrack_core import cli
 from langtrack_core.pipeline import LangTracker
@@ -275,18 +274,11 @@ def test_wrong_usage_exits_with_2(options: list[str], video: Path, tmp_path: Pat
     assert caught.value.code == 2 and errors.startswith("langtrack") and errors.count("\n") == 1
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    """Shared: what one test has compiled, the next one finds."""
-    return tmp_path_factory.mktemp("home")
-
-
 @pytest.fixture
-def tiny(home: Path, tmp_path_factory, monkeypatch) -> None:
+def tiny(lite_files: Path, monkeypatch) -> None:
     """The real loading and the real loop, with small random networks."""
-    monkeypatch.setattr(weights, "SHIPPED", write_lite(tmp_path_factory.mktemp("shipped")))
+    monkeypatch.setattr(weights, "SHIPPED", lite_files)
     monkeypatch.setattr(command, "load_tracker", REAL_LOADING)
-    monkeypatch.setenv("LANGTRACK_HOME", str(home))
 
 
 def test_with_networks_in_place_of_the_oracle(tiny, video: Path, tmp_path: Path, capsys):

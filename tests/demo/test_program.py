@@ -17,6 +17,7 @@ import foreign_system
 import httpx
 import pytest
 from app_helpers import eventually
+from ports import free_port
 
 import app
 from demo.hosting import check_address
@@ -55,7 +56,7 @@ def test_the_program_serves_until_stopped_and_leaves_nothing(number: signal.Sign
         (home,) = tmp_path.glob("langtrack-*")
         (home / FILES / "upload.mp4").write_bytes(b"a visitor's")
         server.send_signal(number)
-        output, _ = server.communicate(timeout=60)
+        output, _ = server.communicate(timeout=120)
     assert server.returncode == 0, output
     assert "Traceback" not in output and list(tmp_path.glob("langtrack-*")) == []
 
@@ -148,12 +149,6 @@ def test_an_impossible_port_is_wrong_usage(port: str, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit, match="2"):
         app.main(["--port", port])
     assert "from 1 to 65535" in capsys.readouterr().err
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from ports import free_port
 
 from langtrack_core.dmn.lite import Backbone, LiteConfig, LiteDMN
 from langtrack_core.dmn.vocabulary import Vocabulary
@@ -129,11 +129,8 @@ def tensorboard_content(folder: Path) -> tuple[set[str], dict[str, tuple[int, in
 
 def in_two_processes(data: Path, out: Path) -> None:
     """Both trainers in two gloo processes, as torchrun would start them."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     root = Path(__file__).resolve().parents[2]
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     command = [sys.executable, str(Path(__file__).resolve()), str(data), str(out)]
     running = [
         subprocess.Popen(

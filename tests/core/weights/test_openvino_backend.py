@@ -44,25 +44,13 @@ SMALL_HW = (64, 96)
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(autouse=True)
-def at_home(home: Path, monkeypatch) -> None:
-    monkeypatch.setenv("LANGTRACK_HOME", str(home))
-
-
-@pytest.fixture(scope="module")
 def reference():
     return LangTracker.from_pretrained("lite", backend="torch")
 
 
 @pytest.fixture(scope="module")
-def ours(home: Path):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANGTRACK_HOME", str(home))
-        return LangTracker.from_pretrained("lite", backend="openvino")
+def ours():
+    return LangTracker.from_pretrained("lite", backend="openvino")
 
 
 def example(name: str) -> tuple[str, list[Frame], np.ndarray]:
@@ -111,7 +99,7 @@ def test_the_tracker_is_the_same(reference, ours):
     assert min(ious) >= LEAST_IOU and np.mean(ious) >= MEAN_IOU
 
 
-def test_the_published_siammask_is_the_same(home: Path):
+def test_the_published_siammask_is_the_same():
     torch.manual_seed(0)
     network = PaperNetwork().eval()
     compiled = CompiledSiamMask(network, ["of the published form"], "float32")
@@ -141,10 +129,8 @@ def tiny(seed: int = 0) -> LiteDMN:
 
 
 @pytest.fixture(scope="module")
-def grounding(home: Path) -> CompiledLiteDMN:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LANGTRACK_HOME", str(home))
-        return CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
+def grounding() -> CompiledLiteDMN:
+    return CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
 
 
 @pytest.mark.parametrize("count", [1, WORD_COUNTS[0], WORD_COUNTS[0] + 1, WORD_COUNTS[-1] + 1])
@@ -168,7 +154,7 @@ def test_a_picture_of_another_shape_is_compiled_when_it_comes(grounding: Compile
     assert torch.allclose(logits, expected, atol=0.05 * float(expected.abs().max()) + 0.05)
 
 
-def test_only_the_last_shapes_stay_in_memory(home: Path, monkeypatch):
+def test_only_the_last_shapes_stay_in_memory(monkeypatch):
     compiled, compile_call = [], Compiler.compile
 
     def noted(self, name, *rest):
@@ -186,7 +172,7 @@ def test_only_the_last_shapes_stay_in_memory(home: Path, monkeypatch):
     assert compiled == ["dmn-4-64x96", "dmn-4-64x128", "dmn-4-96x64", "dmn-4-64x128"]
 
 
-def test_a_shape_that_cannot_be_converted_runs_in_pytorch(home: Path, monkeypatch, caplog):
+def test_a_shape_that_cannot_be_converted_runs_in_pytorch(monkeypatch, caplog):
     late = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
     no_conversion(monkeypatch)
     ids, image = torch.tensor([3, 1, 4]), smooth_noise(64, 64)
@@ -237,9 +223,9 @@ def test_without_files_the_result_is_the_same(grounding: CompiledLiteDMN, tmp_pa
 
 
 @pytest.fixture
-def copied(grounding: CompiledLiteDMN, home: Path, tmp_path: Path, monkeypatch) -> Path:
+def copied(grounding: CompiledLiteDMN, langtrack_home: Path, tmp_path: Path, monkeypatch) -> Path:
     """The folder of models of a home of its own, with that of `grounding` in it."""
-    (model,) = home.glob("openvino/dmn-4-64x96-*")
+    (model,) = langtrack_home.glob("openvino/dmn-4-64x96-*")
     shutil.copytree(model, tmp_path / "openvino" / model.name)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     return tmp_path / "openvino"

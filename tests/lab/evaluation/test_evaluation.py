@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from evaluation_helpers import CountingTracker, colour_tracker, moved, nothing, right, write_dev
 from PIL import Image
-from tiny_weights import write_lite
 
 from langtrack_core import cli
 from langtrack_core.pipeline import LangTracker
@@ -325,9 +324,8 @@ def test_wrong_use_is_told_in_one_line(arguments, code, message, tmp_path: Path,
 
 
 @pytest.fixture
-def tiny(tmp_path_factory, monkeypatch) -> None:
-    monkeypatch.setattr(weights, "SHIPPED", write_lite(tmp_path_factory.mktemp("shipped")))
-    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path_factory.mktemp("home")))
+def tiny(lite_files: Path, monkeypatch) -> None:
+    monkeypatch.setattr(weights, "SHIPPED", lite_files)
     monkeypatch.setitem(sys.modules, "openvino", None)  # converting takes longer than all else here
 
 
