@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ class RayPool:
         self.ray = ray
         self._ours = not ray.is_initialized()
         if self._ours:
+            before = signal.getsignal(signal.SIGTERM)
             try:
                 ray.init(
                     address=None if address == "local" else address,
@@ -81,6 +83,9 @@ class RayPool:
                 )
             except Exception as error:  # Ray has no common class for them
                 raise LangTrackError(f"There is no Ray cluster to use at {address!r}: {error}") from error
+            finally:
+                with contextlib.suppress(ValueError):  # outside the main thread nothing was changed
+                    signal.signal(signal.SIGTERM, before)  # Ray leaves a handler of its own, for good
         self.task = task
         self._class: Any = ray.remote(_Actor).options(
             num_cpus=cpus,

@@ -39,7 +39,7 @@ def test_every_item_ends_with_its_reason_and_lost_workers_are_replaced(clip: Pat
         (tmp_path / "broken.mp4").write_bytes(b"no video" * 100)
         stream.write(f"{tmp_path / 'broken.mp4'},the box,item8\n")
     out = tmp_path / "out"
-    assert run(path, out, "--workers", "2", "--no-video", "--timeout", "2") == 1
+    assert run(path, out, "--workers", "2", "--no-video", "--timeout", "10") == 1
     rows = index(out)
     assert [row["status"] for row in rows.values()] == [
         *("done", "failed", "failed", "done", "failed", "failed", "done", "failed", "failed")
@@ -48,7 +48,7 @@ def test_every_item_ends_with_its_reason_and_lost_workers_are_replaced(clip: Pat
     assert rows["item2"]["reason"] == "The expression is one that is refused."
     assert rows["item3"]["attempts"] == "2" and rows["item3"]["frames"] == "5"
     assert "SIGKILL" in rows["item4"]["reason"] and rows["item4"]["attempts"] == "2"
-    assert "no frame came for 2 s" in rows["item5"]["reason"] and rows["item5"]["attempts"] == "1"
+    assert "no frame came for 10 s" in rows["item5"]["reason"] and rows["item5"]["attempts"] == "1"
     assert "missing.mp4" in rows["item7"]["reason"] and "broken.mp4" in rows["item8"]["reason"]
     assert left_over(out) == []
     assert sorted(p.name for p in (out / "runs").iterdir()) == ["item0", "item3", "item6"]
@@ -150,12 +150,12 @@ def test_an_interrupted_batch_goes_on_where_it_was(number: int, clip: Path, tmp_
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])}
     process = subprocess.Popen(command_line, env=env, stderr=subprocess.DEVNULL)
     ledger = out / "ledger.jsonl"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200  # seconds, for the busiest machine
     while not ledger.exists() or len(ledger.read_text().splitlines()) < 3:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
     os.kill(process.pid, number)
-    assert process.wait(30) != 0
+    assert process.wait(120) != 0
     ended = [json.loads(line)["id"] for line in ledger.read_text().splitlines()]
     assert len(ended) == 3
     gate.touch()

@@ -1,5 +1,6 @@
 """The same batches on a Ray cluster of two workers on this machine, one of which is killed mid-run."""
 
+import signal
 from pathlib import Path
 
 import batch_helpers
@@ -15,6 +16,9 @@ pytestmark = pytest.mark.slow
 
 def test_a_batch_on_ray_survives_the_loss_of_a_worker(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(cluster, "ASK_S", 0.5)
+    # Ray starts a worker anew that says nothing for a minute: on a busy machine that is never.
+    monkeypatch.setenv("RAY_worker_register_timeout_seconds", "600")
+    before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setenv("PYTHONPATH", str(Path(batch_helpers.__file__).parent))
     clip = write_mp4(moving_object(5, (48, 64)), tmp_path / "clip.mp4")
     flag = tmp_path / "died"
@@ -27,6 +31,7 @@ def test_a_batch_on_ray_survives_the_loss_of_a_worker(tmp_path: Path, monkeypatc
     assert "told to" in rows["item2"]["reason"]
     lines = (out / "ledger.jsonl").read_text().splitlines()
     assert len(lines) == 6 and left_over(out) == []
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_no_cluster_at_the_address(tmp_path: Path):
