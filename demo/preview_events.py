@@ -146,7 +146,9 @@ class PreviewEvents:
             return Before(
                 OFF, notice=gr.skip() if before is None else notice("error", without_paths(str(error)))
             )
-        chosen_before = before is not None and box and box == before.choice
+        # Gradio asks again when it draws the form: a choice goes with the words or the frame, not by itself.
+        same = before is not None and (before.text, before.picture) == (preview.text, preview.picture)
+        chosen_before = before is not None and not same and box and box == before.choice
         if not chosen_before and box:
             preview.choose(box)  # typed into the form
         if session.busy:  # a run has begun meanwhile

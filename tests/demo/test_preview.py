@@ -93,6 +93,8 @@ def test_a_choice_goes_when_the_words_change_and_a_typed_box_stays(events: Previ
     assert events.on_text(clip, "a car", LEFT, 0, PAGE).box == ""
     typed = events.on_place(clip, "a car", "1,2,30,40", 0, PAGE)
     assert typed.preview["choice"] == "1,2,30,40" and typed.box != ""
+    again = events.on_place(clip, "a car", "1,2,30,40", 0, PAGE)  # nothing has changed
+    assert again.preview["choice"] == "1,2,30,40" and again.box != ""
 
 
 def test_follow_all_is_a_target_for_each_region(events: PreviewEvents, clip: str) -> None:
