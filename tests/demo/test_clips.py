@@ -166,25 +166,25 @@ def test_thirty_clips_are_judged_with_thirty_keys(browser: Browser, tmp_path: Pa
         player = page.locator('.lt-player[data-state="done"][data-frame]')
         pressed = 0
         for number in range(1, 31):
-            expect(current).to_have_text(f"runs/clip-{number} · “the red car”", timeout=30_000)
-            expect(player).to_be_visible(timeout=30_000)
+            expect(current).to_have_text(f"runs/clip-{number} · “the red car”")
+            expect(player).to_be_visible()
             page.keyboard.press("3" if number in (7, 9) else "1")
             pressed += 1
             expect(page.locator(".lt-clips-progress")).to_have_text(f"{number} of 30 judged")
         assert pressed == 30
         page.keyboard.press("k")
-        expect(current).to_have_text("runs/clip-29 · “the red car”", timeout=30_000)
+        expect(current).to_have_text("runs/clip-29 · “the red car”")
         page.locator(".lt-clips-filter").select_option("lost")
         expect(page.locator(".lt-clips-list button")).to_have_count(3)  # and the one that is shown
         page.locator(".lt-player").focus()
         page.keyboard.press("j")
-        expect(current).to_have_text("runs/clip-7 · “the red car”", timeout=30_000)
+        expect(current).to_have_text("runs/clip-7 · “the red car”")
         verdicts = [clip["verdict"] for clip in read_result(folder / RESULT_NAME)["clips"]]
         assert [k for k, verdict in enumerate(verdicts, 1) if verdict == "wrong"] == [7, 9]
         assert verdicts.count("right") == 28
         other = browser.new_context().new_page()  # somebody else goes on
         other.goto(server.url)
-        expect(other.locator(".lt-clips-progress")).to_have_text("30 of 30 judged", timeout=30_000)
+        expect(other.locator(".lt-clips-progress")).to_have_text("30 of 30 judged")
         page.keyboard.press("6")
         assert eventually(lambda: read_result(folder / RESULT_NAME)["clips"][6]["verdict"] is None)
         context.close()

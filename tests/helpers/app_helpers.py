@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from fake_branches import oracle_tracker
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from synthetic import Clip, write_mp4
 
 from demo.layout import build_app, launch_options
@@ -38,6 +38,8 @@ ZORP_REPORT = {
     "warning": None,
 }
 """What the API reports of a whole run on `counting_clip` with one word that nobody knows."""
+VERY_SLOW = "the " + 12 * "slow " + "car"
+"""Followed for half a minute by a `paced_tracker`: what stops it has the time to come."""
 SETTINGS = Settings(concurrency=2, preview_hz=20, player_side=160, max_seconds=60, reload_grace_s=1.0)
 
 
@@ -77,6 +79,17 @@ class PacedTracker(LangTracker):
         self.closed: list[Query] = []
         self.frames_done = 0
         self._lock = threading.Lock()
+        self._gate = threading.Event()
+        self._gate.set()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For the length of the block no run goes on to its last frame."""
+        self._gate.clear()
+        try:
+            yield
+        finally:
+            self._gate.set()
 
     @property
     def computing(self) -> int:
@@ -93,6 +106,8 @@ class PacedTracker(LangTracker):
             with closing(super().track_all(frames, queries, every=every)) as rows:
                 for steps in rows:
                     time.sleep(0.1 * slow)
+                    if steps[0].frame.index == FRAMES - 1:
+                        self._gate.wait()
                     self.frames_done += 1
                     yield steps
         finally:
@@ -159,14 +174,30 @@ def serving(
 def chromium() -> Iterator[Browser]:
     program = shutil.which("chromium")
     assert program, "install Debian's chromium: apt-get install chromium"
+    expect.set_options(timeout=60_000)  # milliseconds, for a busy machine
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=program, args=[f"--{flag}" for flag in FLAGS])
         yield running
         running.close()
 
 
-def eventually(true: Callable[[], bool], within_s: float = 20.0) -> bool:
-    """Wait for something that happens in another thread; False when it did not."""
+GREYS = """() => [...document.querySelectorAll('.lt-panel canvas')].map((canvas) =>
+    canvas.getContext('2d').getImageData(canvas.width / 8, canvas.height / 8, 1, 1).data[0])"""
+"""The grey of each panel of the player, beside what is painted over the clip."""
+
+
+def expect_greys(page: Page, grey: int) -> None:
+    """All four panels come to show a picture of this grey."""
+
+    def match() -> bool:
+        greys = page.evaluate(GREYS)
+        return len(greys) == 4 and all(abs(value - grey) <= 3 for value in greys)
+
+    assert eventually(match), f"the panels show {page.evaluate(GREYS)}, not {grey}"
+
+
+def eventually(true: Callable[[], bool], within_s: float = 60.0) -> bool:
+    """Wait for something that happens elsewhere; False when it did not. The time is for a busy machine."""
     end = time.monotonic() + within_s
     while not true():
         if time.monotonic() > end:
