@@ -14,8 +14,9 @@ its checkpoints load and give the same masks:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal, NamedTuple
 
 import timm
@@ -152,14 +153,23 @@ class UpsamplingModule(nn.Module):
             channels = out
         self.out = nn.Conv2d(channels, 1, kernel_size=1)
 
-    def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
+    def forward(self, x: Tensor, skips: Sequence[Tensor]) -> Tensor:
         """``(1, C, H, W)`` and the skips, finest first, to logits ``(1, 1, 32 H, 32 W)`` or a little less."""
         for step, skip in zip(self.steps, reversed(skips), strict=True):
             if x.shape[-2:] != skip.shape[-2:]:  # a side that 32 does not divide was rounded up going down
                 x = self._resize(x, skip.shape[-2:])
-            x = torch.cat([x, skip], dim=1)
-            x = step(self._resize(x, (2 * x.shape[-2], 2 * x.shape[-1])))
+            x = self._doubled(torch.cat([x, skip], dim=1), *step.parameters())
         return self.out(x)
+
+    def _doubled(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """The 3x3 convolution of the picture doubled: the sum over the kernel's places of 1x1 convolutions,
+        which go before the doubling, where they have a quarter of the cells (a third of the time)."""
+        size_hw = 2 * x.shape[-2], 2 * x.shape[-1]
+        total = bias[:, None, None]
+        for i, j in product(range(3), repeat=2):
+            part = self._resize(F.conv2d(x, weight[:, :, i : i + 1, j : j + 1]), size_hw)
+            total = total + F.pad(part, (1 - j, j - 1, 1 - i, i - 1))
+        return total
 
     def _resize(self, x: Tensor, size_hw: tuple[int, int] | torch.Size) -> Tensor:
         return F.interpolate(x, tuple(size_hw), mode="bilinear", align_corners=self.align_corners)
@@ -201,10 +211,11 @@ class DMN(nn.Module):
         if image.ndim != 4 or image.shape[:2] != (1, 3):
             raise ValueError(f"image must be (1, 3, h, w), got {tuple(image.shape)}")
         visual, skips = self.visual(image)
-        fused = self.recur(self.mix(visual, language))
-        if self.config.resolution == "high":
-            return self.upsampling(fused, skips), None
-        return self.collapse(fused), None
+        return self.finish(self.recur(self.mix(visual, language)), skips), None
+
+    def finish(self, fused: Tensor, skips: Sequence[Tensor]) -> Tensor:
+        """``(1, mixed_hidden, H, W)`` and the skip features, finest first, to mask logits."""
+        return self.upsampling(fused, skips) if self.config.resolution == "high" else self.collapse(fused)
 
     def forward(self, image: Tensor, ids: Tensor) -> Tensor:
         """Picture ``(1, 3, h, w)`` and word ids ``(T,)`` to mask logits ``(1, 1, h', w')``, for training."""
@@ -239,7 +250,8 @@ class DMN(nn.Module):
         """
         T, M, H, W = mixed.shape
         sequence = mixed.permute(2, 3, 0, 1).reshape(H * W * T, 1, M)
-        hidden = self.multimodal(sequence)[-H * W :, 0]
+        last = torch.arange(H * W * (T - 1), H * W * T, device=mixed.device)
+        hidden = self.multimodal(sequence, rows=last)[:, 0]
         return hidden.T.reshape(1, -1, H, W)
 
     def train(self, mode: bool = True) -> DMN:

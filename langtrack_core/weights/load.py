@@ -215,11 +215,12 @@ def build_segmenter(
     from ..dmn.lite import LiteConfig, LiteDMN
     from ..dmn.segmenter import LITE, UNCALIBRATED, DMNSegmenter, Preprocessing, SegmenterConfig
     from ..dmn.vocabulary import Vocabulary
-    from .openvino_backend import CompiledLiteDMN, on_backend
+    from .openvino_backend import CompiledDMN, CompiledLiteDMN, on_backend
 
     files, settings, checkpoint = check(entry), entry.all_settings, entry.read()
     others = [entry.folder / name for name in list(entry.files)[1:]]
     network: DMN | LiteDMN
+    compiled: type[CompiledDMN | CompiledLiteDMN]
     if entry.network == "dmn":
         from ..dmn.network import DMN, config_of, published_name
 
@@ -232,7 +233,7 @@ def build_segmenter(
         vocabulary = Vocabulary.from_file(others[0], "published")
         size, align_corners = settings["input_size"], settings["align_corners"]
         config = SegmenterConfig(Preprocessing(size, align_corners=align_corners))
-        make = None
+        shape_hw, compiled = config.preprocessing.input_hw((9, 16)), CompiledDMN
     else:
         backbone, table, words = others
         vectors = Checkpoint.read(table).tensors
@@ -241,14 +242,14 @@ def build_segmenter(
         checkpoint.fill(network, more=Checkpoint.read(backbone).tensors)
         vocabulary = Vocabulary.from_file(words, "plain")
         config = LITE
-        shape_hw = config.preprocessing.shapes_hw[-1]
-        make = partial(CompiledLiteDMN, network, files.values(), shape_hw, precision)
+        shape_hw, compiled = config.preprocessing.shapes_hw[-1], CompiledLiteDMN
     if len(vocabulary) != network.vocabulary_size:
         raise LangTrackError(
             f"The vocabulary does not belong to {entry.path}: it has {len(vocabulary)} words, but the "
             f"network was trained with {network.vocabulary_size}."
         )
     network.eval().to(device)
+    make = partial(compiled, network, files.values(), shape_hw, precision)
     running, about = on_backend(backend, device, network, make)
     calibration = checkpoint.calibration or UNCALIBRATED
     segmenter = DMNSegmenter(running, vocabulary, config, calibration, device)

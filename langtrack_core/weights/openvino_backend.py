@@ -23,6 +23,9 @@ SHAPES_IN_MEMORY = 4
 """Compiled shapes of the language branch in memory, some 110 MB each. One that is asked for again is loaded
 from disk in 0.4 s."""
 
+LARGE_SHAPES_IN_MEMORY = 2
+"""The same of the published language network, some 600 MB each."""
+
 
 class Padded(NamedTuple):
     """An expression filled up to ``words`` words, as the network wants it; 0 words: it runs in PyTorch."""
@@ -31,8 +34,8 @@ class Padded(NamedTuple):
     language: Any
 
 
-class CompiledLiteDMN:
-    """`dmn.lite.LiteDMN` for `DMNSegmenter`: the expression is read in PyTorch, once; frames are not.
+class _CompiledByShape:
+    """A language network for `DMNSegmenter`: the expression is read in PyTorch, once; frames are not.
 
     Args:
         hashes: the sha256 of the files that the weights are from.
@@ -43,6 +46,10 @@ class CompiledLiteDMN:
         CannotCompile: see `Compiler`.
     """
 
+    _words: tuple[int, ...] = ()  # of the first shape, where their number matters
+    _most = SHAPES_IN_MEMORY
+    _compile: Callable[..., Any]  # words, where they matter, height and width
+
     def __init__(
         self, network: Any, hashes: Iterable[str], input_hw: tuple[int, int], precision: str = "auto"
     ) -> None:
@@ -50,8 +57,27 @@ class CompiledLiteDMN:
         self._compiler = Compiler(network, hashes, precision)
         self.backend = self._compiler.backend
         self._lock = threading.Lock()
-        self._calls: dict[tuple[int, int, int], Call | None] = {}
-        self._calls[WORD_COUNTS[0], *input_hw] = self._compile(WORD_COUNTS[0], input_hw)
+        first = (*self._words, *input_hw)
+        self._calls: dict[tuple[int, ...], Any] = {first: self._compile(*first)}
+
+    def _prepared(self, *shape: int) -> Any:
+        """Compiled when first asked for, kept while among the last; None, after a warning, when it fails."""
+        with self._lock:
+            try:
+                call = self._calls.pop(shape) if shape in self._calls else self._compile(*shape)
+            except CannotCompile as error:
+                _log.warning("%s; PyTorch runs instead, several times slower.", error)
+                call = None
+            self._calls[shape] = call  # as the last one
+            while len(self._calls) > self._most:
+                del self._calls[next(iter(self._calls))]
+            return call
+
+
+class CompiledLiteDMN(_CompiledByShape):
+    """`dmn.lite.LiteDMN`, for a shape of picture and a number of words."""
+
+    _words = (WORD_COUNTS[0],)
 
     def encode(self, ids: Tensor) -> Padded:
         """Word ids ``(T,)`` int64."""
@@ -64,40 +90,47 @@ class CompiledLiteDMN:
 
     def segment(self, image: Tensor, text: Padded) -> tuple[Tensor, Tensor | None]:
         """See `dmn.segmenter.GroundingNetwork.segment`."""
-        call = self._prepared(text.words, (image.shape[2], image.shape[3])) if text.words else None
+        call = self._prepared(text.words, *image.shape[2:]) if text.words else None
         return (call or self.network.segment)(image, text.language)
 
-    def _compile(self, words: int, input_hw: tuple[int, int]) -> Call:
-        height, width = input_hw
-
+    def _compile(self, words: int, height: int, width: int) -> Call:
         def arguments() -> tuple[Any, ...]:
-            language = self.network.encode_text(
-                torch.zeros(1, words, dtype=torch.int64), torch.tensor([words])
-            )
-            return smooth_noise(height, width), language
+            text = self.encode(torch.zeros(words, dtype=torch.int64))
+            return smooth_noise(height, width), text.language
 
         name = f"dmn-{words}-{height}x{width}"
-        return self._compiler.compile(
-            name, lambda net, image, language: net.segment(image, language), arguments, (TENSOR, TENSOR)
-        )
+        return self._compiler.compile(name, self.network.segment, arguments, (TENSOR, TENSOR))
 
-    def _prepared(self, words: int, input_hw: tuple[int, int]) -> Call | None:
-        """Compiled when it is first asked for, and kept while it is among the last `SHAPES_IN_MEMORY`; None,
-        after a warning, when that fails."""
-        key = (words, *input_hw)
-        with self._lock:
-            if key in self._calls:
-                call = self._calls.pop(key)
-            else:
-                try:
-                    call = self._compile(words, input_hw)
-                except CannotCompile as error:
-                    _log.warning("%s; PyTorch runs instead, several times slower.", error)
-                    call = None
-            self._calls[key] = call  # as the last one
-            while len(self._calls) > SHAPES_IN_MEMORY:
-                del self._calls[next(iter(self._calls))]
-            return call
+
+class CompiledDMN(_CompiledByShape):
+    """`dmn.network.DMN`: the visual and the upsampling module, for a shape of picture. The words and the
+    recurrence over them, a quarter of the time, stay in PyTorch."""
+
+    _most = LARGE_SHAPES_IN_MEMORY
+
+    def encode(self, ids: Tensor) -> Any:
+        """Word ids ``(T,)`` int64."""
+        return self.network.encode(ids)
+
+    def segment(self, image: Tensor, language: Any) -> tuple[Tensor, None]:
+        """See `dmn.segmenter.GroundingNetwork.segment`."""
+        calls = self._prepared(*image.shape[2:])
+        if calls is None:
+            return self.network.segment(image, language)
+        see, finish = calls
+        visual, skips = see(image)
+        return finish(self.network.recur(self.network.mix(visual, language)), skips), None
+
+    def _compile(self, height: int, width: int) -> tuple[Call, Call]:
+        net, compiled, hw = self.network, self._compiler.compile, f"{height}x{width}"
+        picture = smooth_noise(height, width)
+
+        def to_finish() -> tuple[Any, ...]:
+            visual, skips = net.visual(picture)
+            return net.recur(net.mix(visual, net.encode(torch.tensor([0])))), skips
+
+        see = compiled(f"dmn-visual-{hw}", net.visual, lambda: (picture,), (TENSOR, (TENSOR,) * 5))
+        return see, compiled(f"dmn-finish-{hw}", net.finish, to_finish, TENSOR)
 
 
 class CompiledSiamMask:
@@ -121,11 +154,8 @@ class CompiledSiamMask:
             levels = (smooth_noise(side, side)[0].permute(1, 2, 0) * 127 + 128).clamp(0, 255)
             return network.preprocess(levels.byte().numpy())
 
-        def to_template() -> tuple[Any, ...]:
-            return (crop(TEMPLATE_SIZE),)
-
         def to_search() -> tuple[Any, ...]:
-            return network.template(*to_template()), crop(SEARCH_SIZE)
+            return network.template(crop(TEMPLATE_SIZE)), crop(SEARCH_SIZE)
 
         def to_refine() -> tuple[Any, ...]:
             return network.refinement_inputs(network.search(*to_search()), torch.tensor([[0, 12, 12]]))
@@ -133,15 +163,11 @@ class CompiledSiamMask:
         three = TENSOR, TENSOR, TENSOR
         template, response = Template(TENSOR, three), Response(TENSOR, TENSOR, TENSOR, three, TENSOR)
         # First the search, whose time decides about the precision: it runs on every frame.
-        self.search = compiler.compile(
-            "siammask-search", lambda net, template, crop: net.search(template, crop), to_search, response
-        )
+        self.search = compiler.compile("siammask-search", network.search, to_search, response)
         self.template = compiler.compile(
-            "siammask-template", lambda net, crop: net.template(crop), to_template, template
+            "siammask-template", network.template, lambda: (crop(TEMPLATE_SIZE),), template
         )
-        self._refine = compiler.compile(
-            "siammask-refine", lambda net, column, views: net.refinement(column, views), to_refine, TENSOR
-        )
+        self._refine = compiler.compile("siammask-refine", network.refinement, to_refine, TENSOR)
 
     def refine(self, response: Any, cells: Tensor) -> Tensor:
         """Refined logits ``(1, 127, 127)`` at one cell (1, 3: sample, row, column)."""
@@ -158,7 +184,7 @@ def smooth_noise(height: int, width: int) -> Tensor:
 
 
 def on_backend(
-    backend: str, device: str, network: Any, make: Callable[[], Any] | None
+    backend: str, device: str, network: Any, make: Callable[[], Any]
 ) -> tuple[Any, dict[str, str]]:
     """The network as the backend wants it.
 
@@ -166,7 +192,7 @@ def on_backend(
         backend: "auto" compiles on a CPU, and takes PyTorch, with a note, where that fails; "openvino" raises
             instead; "torch" never compiles.
         network: in PyTorch.
-        make: gives the compiled form, which has the same calls; None for networks that have none.
+        make: gives the compiled form, which has the same calls.
 
     Returns:
         What runs, and for the manifest: name, version, precision, and a note when it is not what was asked
@@ -181,9 +207,7 @@ def on_backend(
     on_cpu = torch.device(device).type == "cpu"
     if backend == "openvino" and not on_cpu:
         raise LangTrackError(f"OpenVINO runs on the CPU, not on {device!r}; use --backend torch or auto.")
-    if backend == "openvino" and make is None:
-        raise LangTrackError("OpenVINO does not run the published DMN; use --backend torch or auto.")
-    if backend == "torch" or not on_cpu or make is None:
+    if backend == "torch" or not on_cpu:
         return network, in_torch
     try:
         compiled = make()

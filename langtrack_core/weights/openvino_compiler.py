@@ -41,8 +41,8 @@ from .load import home
 _log = logging.getLogger(__name__)
 
 SAVED_MODELS = 12
-"""Models that stay on disk, the last used ones; a lite one takes 50 MB at most. The tracker has three, the
-language branch one for each picture shape and length of expression that came up."""
+"""Models that stay on disk, the last used ones; a lite one takes 50 MB at most, a published one 450. The
+tracker has three, the language branch one for each picture shape and length of expression that came up."""
 
 PRECISIONS = {"float32": ("f32", "FP32", 1e-3), "bfloat16": ("bf16", "BF16", 0.1)}
 """The precisions: OpenVINO's names of the setting and of the processor's ability, and how far a call may be
@@ -98,14 +98,14 @@ class Call:
 
 
 class _Traced(nn.Module):
-    """A function with the network inside, of flat tensors, as tracing wants it."""
+    """A method of a network, of flat tensors, as tracing wants it."""
 
     def __init__(self, network: nn.Module, function: Callable[..., Any], example: Any) -> None:
         super().__init__()
         self.network, self.function, self.example = network, function, example
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return tuple(_leaves(self.function(self.network, *_nested(self.example, iter(inputs)))))
+        return tuple(_leaves(self.function(*_nested(self.example, iter(inputs)))))
 
 
 def _leaves(tree: Any) -> Iterator[Tensor]:
@@ -188,7 +188,7 @@ class Compiler:
         arguments: Callable[[], tuple[Any, ...]],
         result: Any,
     ) -> Call:
-        """A function of the network, called as ``function(network, *arguments())``, for these shapes.
+        """A method of the network, or a part of it, called as ``function(*arguments())``, for these shapes.
 
         Args:
             name: names the function and its shapes, for the saved model.
@@ -206,7 +206,7 @@ class Compiler:
             inputs = arguments()
             example = {
                 "input": list(_leaves(inputs)),
-                "output": list(_leaves(function(self._network, *inputs))),
+                "output": list(_leaves(function(*inputs))),
             }
         try:
             model = self._convert(function, inputs)
