@@ -1,12 +1,17 @@
 """From raw scores to probabilities, on scores whose truth is known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import safe_open, save_file
 
+from langtrack_core import cli
 from langtrack_core.fusion import Calibration
 from langtrack_core.types import LangTrackError
+from langtrack_core.weights.checkpoint import Checkpoint
+from langtrack_lab import calibrate
 from langtrack_lab.calibrate import (
     ClipScores,
     apply,
@@ -59,6 +64,23 @@ def test_storing_keeps_tensors_and_other_metadata(tmp_path):
         }  # fmt: skip
         assert stream.get_tensor("x").tolist() == [0, 1, 2]
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_the_command_fits_and_stores(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "a.safetensors"
+    save_file({"x": torch.arange(3)}, path, {"network": "dmn-lite", "arguments": "{}"})
+    rng = np.random.default_rng(1)
+    scores = rng.normal(0, 2, 200)
+    clips = [ClipScores(s, (s > 0).astype(float)) for s in np.split(scores, 4)]
+    monkeypatch.setattr(calibrate, "choose", lambda name: {"language": SimpleNamespace(path=path)})
+    monkeypatch.setattr(calibrate, "build_segmenter", lambda entry, device: (None, {}))
+    monkeypatch.setattr(calibrate, "dev_sequences", lambda folder: [folder])
+    monkeypatch.setattr(calibrate, "language_scores", lambda segmenter, sequences: clips if sequences else [])
+    arguments = ["calibrate", "language", "--data", str(tmp_path)]
+    assert cli.main(arguments) == 0 and Checkpoint.read(path).calibration is None
+    assert cli.main([*arguments, "--write", "--plot", str(tmp_path / "curve.html")]) == 0
+    assert Checkpoint.read(path).calibration == fit(clips)
+    assert "200 boxes" in capsys.readouterr().out and (tmp_path / "curve.html").stat().st_size > 1000
 
 
 def test_only_safetensors_can_hold_a_calibration(tmp_path):

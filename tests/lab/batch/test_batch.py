@@ -17,7 +17,7 @@ from synthetic import moving_object, write_mp4
 
 from langtrack_core.files import hidden_sibling
 from langtrack_core.types import LangTrackError
-from langtrack_lab.batch import scheduler
+from langtrack_lab.batch import command, scheduler
 from langtrack_lab.batch.ledger import Entry, Ledger, remove_leftovers
 from langtrack_lab.batch.manifest import read_manifest
 from langtrack_lab.batch.process_pool import LocalPool
@@ -174,3 +174,17 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {yours.name, "a", ".a.part"}
     remove_leftovers(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"a", ".a.part"}
+
+
+def test_a_share_of_a_gpu_reaches_the_cluster(clip: Path, tmp_path: Path, monkeypatch):
+    calls = []
+
+    def no_cluster(task, workers, address, cpus, gpus):
+        calls.append((workers, address, cpus, gpus))
+        raise LangTrackError("no cluster here")
+
+    monkeypatch.setattr(command, "RayPool", no_cluster)
+    path = manifest(tmp_path, clip, ["the box"] * 9)
+    with pytest.raises(LangTrackError, match="no cluster here"):
+        run(path, tmp_path / "out", "--ray", "auto", "--workers", "8", "--gpus", "0.25", "--cpus", "2")
+    assert calls == [(8, "auto", 2.0, 0.25)]
