@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy, as the command line has it
+if __name__ == "__main__":  # before NumPy is imported, as the command line has it
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from langtrack_core.run.recorder import RunOptions
 from langtrack_core.run.track_video import load_tracker

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does
+if __name__ == "__main__":  # before NumPy is imported, as the command line does
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
 import platform

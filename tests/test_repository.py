@@ -177,6 +177,21 @@ def test_files_stay_small() -> None:
     assert sum(sizes.values()) < 60 * MEGABYTE
 
 
+def test_the_core_stays_thin() -> None:
+    files = [path for path in _tracked() if path.suffix == ".py" and "langtrack_core" in path.parts]
+    assert sum(path.read_bytes().count(b"\n") for path in files if "tests" not in path.parts) < 7_000
+
+
+def test_tests_import_public_names_alone() -> None:
+    """What a test reaches into cannot be changed any more without the test."""
+    imports = re.compile(r"from (?:langtrack_|demo)[\w.]* import (\([^)]*\)|[^\n]*)")
+    for path in (ROOT / "tests").rglob("*.py"):
+        private = [
+            names for names in imports.findall(path.read_text("utf-8")) if re.search(r"\b_[a-zA-Z]", names)
+        ]
+        assert not private, path
+
+
 def test_every_weights_file_has_a_card_and_its_hash() -> None:
     files = sorted(WEIGHTS.glob("*.safetensors"))
     assert {"dmn-lite.safetensors", "siammask-lite.safetensors"} <= {path.name for path in files}

@@ -57,7 +57,7 @@ def line_chart(
     parts = [
         f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">',
         *(_y_tick(value, width, at_y(value)) for value in (0.0, 0.25, 0.5, 0.75, 1.0)),
-        *(_x_tick(value, at_x(value), height) for value in _ticks(low, high)),
+        *(_x_tick(value, at_x(value), height) for value in ticks(low, high)),
         f'<text class="axis" x="{_LEFT + inner_w / 2:.0f}" y="{height - 4}" text-anchor="middle">'
         f"{escape(x_title)}</text>",
     ]
@@ -116,7 +116,7 @@ def _x_tick(value: float, x: float, height: int) -> str:
     return f'<text class="axis" x="{x:.1f}" y="{height - _BOTTOM + 17}" text-anchor="middle">{value:g}</text>'
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """About five round numbers."""
     if high <= low:
         return [low]

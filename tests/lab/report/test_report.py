@@ -18,7 +18,7 @@ from PIL import Image
 
 from langtrack_core import cli
 from langtrack_lab.evaluation import command
-from langtrack_lab.report.charts import Line, _ticks, line_chart
+from langtrack_lab.report.charts import Line, line_chart, ticks
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +186,8 @@ def test_long_curves_stay_small():
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 0.5), (0, 50), (0, 59), (17, 2500), (3, 3)])
 def test_ticks_are_few_and_inside(low: float, high: float):
-    ticks = _ticks(low, high)
-    assert 1 <= len(ticks) <= 8 and low <= ticks[0] <= ticks[-1] <= high
+    values = ticks(low, high)
+    assert 1 <= len(values) <= 8 and low <= values[0] <= values[-1] <= high
 
 
 @pytest.mark.browser
