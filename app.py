@@ -47,10 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _serve(flags: argparse.Namespace, root: Path) -> int:
-    from demo.hosting import check_address, check_mcp, describe_mcp_files, prepare_threads
+    from demo.hosting import bound_memory, check_address, check_mcp, describe_mcp_files, on_zero_gpu
+    from demo.late_tracker import LateTracker
     from demo.layout import build_app, launch_options
     from demo.settings import Settings
-    from langtrack_core import LangTracker, LangTrackError
+    from langtrack_core import LangTrackError
+    from langtrack_core.weights.load import choose
 
     settings = Settings.from_env()
     if flags.clips is not None and not flags.clips.is_dir():
@@ -58,17 +60,23 @@ def _serve(flags: argparse.Namespace, root: Path) -> int:
     if flags.mcp:
         check_mcp()
         describe_mcp_files()
-    prepare_threads(settings.threads)
-    tracker = LangTracker.from_pretrained(flags.weights, device=flags.device)
-    page, service = build_app(tracker, settings, root, EXAMPLES, flags.clips)
+    choose(flags.weights)  # tells a wrong name before anything is served
+    bound_memory()
+    tracker = LateTracker(flags.weights, flags.device, settings.threads)
+    if on_zero_gpu():  # where the networks have to be there when the server starts
+        tracker.load()
+    page, service = build_app(tracker.proxy, settings, root, EXAMPLES, flags.clips)
     try:
         page.launch(
             server_name=flags.host,
             server_port=flags.port,
             inbrowser=flags.open,
             mcp_server=flags.mcp,
+            prevent_thread_lock=True,
             **launch_options(settings, EXAMPLES),
         )
+        tracker.load()  # the page is there already: a visitor chooses a clip meanwhile
+        page.block_thread()
     except OSError as error:
         check_address(flags.host, flags.port)  # somebody may have taken it while the networks were loaded
         raise LangTrackError(f"The page cannot be served at {flags.host}:{flags.port}: {error}.") from None

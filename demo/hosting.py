@@ -6,10 +6,12 @@ A Space says so in its environment: ``SPACE_ID``, and ``SPACES_ZERO_GPU`` on Zer
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import importlib.util
 import os
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -74,12 +76,32 @@ def on_gpu(
     return spaces.GPU(duration=seconds)(function)
 
 
-def prepare_threads(threads: int) -> None:
-    """Limit the networks to a number of threads; 0 leaves it as it is."""
-    if threads:
-        import torch
+ARENAS = 2
+"""Heaps that threads share. By default the C library makes eight for each core, and each keeps what it once
+needed: a server has dozens of threads, and every run brings new ones."""
 
-        torch.set_num_threads(threads)
+_M_ARENA_MAX = -8
+"""The C library's number of that setting (malloc.h); its environment variable is read at the start alone."""
+
+
+def bound_memory() -> None:
+    """Bound the heaps of this process, where the C library is glibc; before threads start."""
+    if _glibc is not None:
+        _glibc.mallopt(_M_ARENA_MAX, ARENAS)
+
+
+def give_memory_back() -> None:
+    """Give the system what the heaps hold and nobody uses: a few milliseconds."""
+    if _glibc is not None:
+        _glibc.malloc_trim(0)
+
+
+def _load_glibc() -> Any:
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return library if hasattr(library, "malloc_trim") and hasattr(library, "mallopt") else None
+
+
+_glibc = _load_glibc()
 
 
 PORTS_TRIED = 100

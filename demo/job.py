@@ -12,6 +12,7 @@ import shutil
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Literal
 
 from langtrack_core.types import LangTrackError
 
+from .hosting import give_memory_back
 from .settings import Settings
 from .track_request import without_paths
 
@@ -88,9 +90,10 @@ class Job:
         """
         raise NotImplementedError
 
-    def submit_to(self, pool: Executor) -> None:
-        """Put the job into a pool of threads."""
+    def submit_to(self, pool: Executor, then: Callable[[Job], None]) -> None:
+        """Put the job into a pool of threads; ``then`` is called when it is over, however it ended."""
         self._future = pool.submit(self._run)
+        self._future.add_done_callback(lambda _: then(self))
 
     @property
     def outcome(self) -> Outcome | None:
@@ -159,6 +162,8 @@ class Job:
         except BaseException as error:
             self.error, self._outcome = _sentence(error), "failed"
             shutil.rmtree(self.folder, ignore_errors=True)
+        finally:
+            give_memory_back()
 
 
 RATE_WINDOW_S = 2.0

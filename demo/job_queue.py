@@ -23,7 +23,7 @@ class JobQueue:
         self._places = places
         self._size = size
         self._pool = ThreadPoolExecutor(places, thread_name_prefix="langtrack-job")
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a job may be over before `submit` is
         self._jobs: list[Job] = []
         self._fps: float | None = None  # of the newest job whose rate is known
 
@@ -40,8 +40,8 @@ class JobQueue:
                 raise LangTrackError(
                     f"{waiting} others are waiting, more than this server takes. Try again in a minute."
                 )
-            job.submit_to(self._pool)
             self._jobs.append(job)
+            job.submit_to(self._pool, then=self._forget)
 
     @property
     def has_free_place(self) -> bool:
@@ -71,6 +71,11 @@ class JobQueue:
         for duration in seconds[self._places :]:
             heapq.heapreplace(ends, ends[0] + duration)
         return ends[0]
+
+    def _forget(self, job: Job) -> None:
+        """Let go of a job that is over: its workspace, with all tracks in memory, goes with its session."""
+        with self._lock:
+            self._jobs = [other for other in self._jobs if other is not job]
 
     def close(self) -> None:
         """Wait until nothing computes; jobs that still wait never start."""

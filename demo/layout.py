@@ -153,7 +153,8 @@ def build_app(
         starts = _connect_preview(form, before, stage, PreviewEvents(events), settings)
         _connect_page(page, form, stage, events, settings, starts)
         _connect_api(form, Api(service))
-    page.queue(max_size=settings.queue_size, default_concurrency_limit=8)
+    # Gradio's own queue is for short calls; runs are refused by the service's, in words of its own.
+    page.queue(max_size=10 * settings.queue_size, default_concurrency_limit=8)
     return page, service
 
 
@@ -312,6 +313,8 @@ def launch_options(settings: Settings, examples_dir: Path) -> Mapping[str, Any]:
         "run_history": False,
         "enable_monitoring": False,
         "share": False,
+        # Whoever waits for a run holds a thread; Gradio's own number is what is left for everybody else.
+        "max_threads": 40 + settings.queue_size + settings.concurrency,
         "state_session_capacity": 200,  # pages, open or closed, whose last values Gradio remembers
         "show_error": False,
         "footer_links": ["api"],

@@ -24,6 +24,7 @@ from langtrack_lab.place_words import PLACE_PHRASES, Place
 from langtrack_lab.runs import Run
 
 if TYPE_CHECKING:
+    from langtrack_core.dmn.vocabulary import WordIds
     from langtrack_core.pipeline import LangTracker
 
 Branch = Literal["language", "tracker", "fused"]
@@ -42,8 +43,11 @@ class FrameSegmenter:
     """The language branch of a tracker on single frames."""
 
     def __init__(self, tracker: LangTracker) -> None:
-        self.read_text = tracker.read_text
-        self._segmenter = tracker.segmenter
+        self._tracker = tracker
+
+    def read_text(self, text: str) -> WordIds:
+        """As `LangTracker.read_text`."""
+        return self._tracker.read_text(text)
 
     def segment(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
         """What the branch says of a frame: what is meant, or with ``every_region`` all that is positive.
@@ -51,7 +55,8 @@ class FrameSegmenter:
         Raises:
             LangTrackError: for an expression that cannot be read.
         """
-        return self._segmenter.segment(frame, self._segmenter.encode(text), every_region=every_region)
+        segmenter = self._tracker.segmenter
+        return segmenter.segment(frame, segmenter.encode(text), every_region=every_region)
 
 
 # --- agreement of runs -------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from demo.hosting import (
     seconds_for,
     with_file_format,
 )
+from demo.late_tracker import LateTracker
 from demo.track_job import row_source
 from demo.track_request import TrackRequest
+from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import LangTrackError, Query
 from langtrack_core.video import probe
 
@@ -132,3 +135,30 @@ def test_an_mcp_tool_asks_for_files_as_they_are_taken() -> None:
     changed = with_file_format({"tools": [schema], "every": 1})
     (tool,) = changed["tools"]
     assert "data:video/mp4;base64" in tool["properties"]["video"]["format"] and changed["every"] == 1
+
+
+def test_whoever_comes_before_the_networks_waits_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LangTracker, "from_pretrained", lambda weights, device: paced_tracker())
+    late = LateTracker("lite", "cpu")
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(lambda: late.proxy.read_text("the red zorp").unknown)
+        assert not reading.done()
+        late.load()
+        assert reading.result(20) == ("zorp",)
+    tracker = late.proxy.segmenter
+    late.load()  # once is enough
+    assert late.proxy.segmenter is tracker
+
+
+def test_networks_that_cannot_be_loaded_fail_those_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(weights: str, device: str) -> None:
+        raise LangTrackError("A file is missing.")
+
+    monkeypatch.setattr(LangTracker, "from_pretrained", fail)
+    late = LateTracker("lite", "cpu")
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(lambda: late.proxy.read_text("the red car"))
+        with pytest.raises(LangTrackError, match="missing"):
+            late.load()
+        with pytest.raises(LangTrackError, match="missing"):
+            reading.result(20)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
+import weakref
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from service_helpers import COLUMNS, done, follow, maps_of, opened_service, play
 from demo.player_video import MapsWriter
 from demo.service import Service
 from demo.sessions import Session
-from langtrack_core.types import LangTrackError
+from langtrack_core.types import Frame, LangTrackError
 from langtrack_lab.runs import read_run
 
 # --- runs --------------------------------------------------------------------------------------------------
@@ -381,3 +383,27 @@ def test_a_damaged_clip_is_followed_to_its_end_with_a_warning(
 def test_limits_hold(clip: str, tmp_path: Path, limits: dict[str, Any], why: str) -> None:
     with opened_service(tmp_path, **limits) as strict, pytest.raises(LangTrackError, match=why):
         follow(strict, strict.sessions.get("me"), clip, "the car", "")
+
+
+def test_visitors_who_wait_hold_no_frames_and_those_who_leave_nothing(clip: str, tmp_path: Path) -> None:
+    def frames() -> int:
+        gc.collect()
+        return sum(type(thing) is Frame for thing in gc.get_objects())
+
+    def visits(small: Service) -> list[weakref.ref[Any]]:
+        visitors = [small.sessions.get(f"visitor {number}") for number in range(4)]
+        jobs = [follow(small, visitor, clip, "the slow car", "") for visitor in visitors]
+        assert eventually(lambda: jobs[0].progress.frames > 2)
+        # One run computes: those that are read early, those that are written, and those between.
+        assert 0 < frames() - before <= 8
+        for job in jobs:
+            job.cancel(keep=True)
+        assert all(done(job).outcome == "cancelled" for job in jobs)
+        for visitor in visitors:
+            small.sessions.end(visitor)
+        return [weakref.ref(job.workspace) for job in jobs]
+
+    before = frames()
+    with opened_service(tmp_path, concurrency=1) as small:
+        workspaces = visits(small)
+        assert eventually(lambda: frames() == before and not any(ref() for ref in workspaces))
