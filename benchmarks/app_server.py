@@ -70,6 +70,7 @@ def app_server(folder: Path, *flags: str, environ: dict[str, str] | None = None)
     Raises:
         RuntimeError: it ends, or does not answer within `START_S`.
     """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # the server must not stay
     port = free_port()
     command = [sys.executable, "app.py", "--port", str(port), *flags]
     variables = os.environ | {"TMPDIR": str(folder), "LANGTRACK_RELOAD_GRACE_S": "2"} | (environ or {})

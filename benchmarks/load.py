@@ -1,7 +1,7 @@
 """Many visitors at once: does the server stay small and quick, and mix nothing up?
 
     .venv/bin/python -m benchmarks.load
-    .venv/bin/python -m benchmarks.load --rounds 20 20 --quick
+    .venv/bin/python -m benchmarks.load --alone 5 --rounds 20 20
 
 Starts ``python app.py`` and sends it clips as callers of the API do, by gradio_client with its default
 time-outs: first one after the other, then in rounds of several at once. Each clip has a size, a length and
@@ -28,7 +28,6 @@ import time
 import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -63,10 +62,16 @@ class Clip(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """How a visitor fared: "done", "refused", "mixed up" or "failed", and why."""
+    """How a visitor fared: "done", "refused", "mixed up" or "failed", and why.
+
+    Attributes:
+        connect_s: seconds until the client had read what the server offers.
+        answer_s: seconds from there to the result or the refusal, the upload included.
+    """
 
     outcome: str
-    seconds: float
+    connect_s: float
+    answer_s: float
     detail: str = ""
 
 
@@ -88,14 +93,16 @@ def write_clip(folder: Path, number: int) -> Clip:
 
 def visit(url: str, clip: Clip, folder: Path) -> Visit:
     """Sends a clip as a visitor does that has never been here."""
-    start = time.monotonic()
+    begin = start = time.monotonic()
 
     def ended(outcome: str, detail: str = "") -> Visit:
-        return Visit(outcome, time.monotonic() - start, detail)
+        now = time.monotonic()
+        return Visit(outcome, start - begin, now - start, detail)
 
     client = None
     try:
         client = Client(url, verbose=False, download_files=str(folder), analytics_enabled=False)
+        start = time.monotonic()
         report, archive = client.predict(handle_file(clip.path), clip.text, "", 0, 1, api_name="/track")
         wrong = difference(clip, report, Path(archive))
         return ended("mixed up", wrong) if wrong else ended("done")
@@ -165,9 +172,12 @@ def show(what: str, server: AppServer, seconds: float, visits: list[Visit]) -> N
     )
     for outcome in counts:
         some = [visit for visit in visits if visit.outcome == outcome]
-        slowest = max(visit.seconds for visit in some)
-        if outcome != "done":
-            print(f"{'':24}   {outcome}, after {slowest:.1f} s at most: {some[0].detail}", flush=True)
+        connect_s, answer_s = (max(visit[place] for visit in some) for place in (1, 2))
+        print(
+            f"    {outcome}: connected in {connect_s:.1f} s at most, answered in {answer_s:.1f} s", flush=True
+        )
+        if some[0].detail:
+            print(f"      {some[0].detail}", flush=True)
 
 
 def together(server: AppServer, clips: list[Clip], folder: Path) -> list[Visit]:
@@ -231,7 +241,9 @@ def measure(server: AppServer, clips: list[Clip], alone: int, rounds: list[int],
     guest.close()
     left_mb = wait_for_files(server, before_mb)
     for kind, seconds in times.items():
-        print(f"{kind:10} {len(seconds):4} answers, median {np.median(seconds):.3f} s, max {max(seconds):.3f} s")
+        print(
+            f"{kind:10} {len(seconds):4} answers, median {np.median(seconds):.3f} s, max {max(seconds):.3f} s"
+        )
     memory_mb = server.memory_mb()
     print(f"at the end {memory_mb:.0f} MB, peak {server.peak_mb():.0f} MB, {left_mb:.1f} MB of files left")
     counts = Counter(visit.outcome for visit in visits)
