@@ -19,13 +19,6 @@ _log = logging.getLogger(__name__)
 WORD_COUNTS = (4, 8, 16, 32)
 """Expressions are filled up to one of these numbers of words; longer ones run in PyTorch."""
 
-SHAPES_IN_MEMORY = 4
-"""Compiled shapes of the language branch in memory, some 110 MB each. One that is asked for again is loaded
-from disk in 0.4 s."""
-
-LARGE_SHAPES_IN_MEMORY = 2
-"""The same of the published language network, some 600 MB each."""
-
 
 class Padded(NamedTuple):
     """An expression filled up to ``words`` words, as the network wants it; 0 words: it runs in PyTorch."""
@@ -42,12 +35,15 @@ class _CompiledByShape:
         input_hw: shape of picture that is made ready at once; others are when they first come.
         precision: see `Compiler`.
 
+    Attributes:
+        shapes_in_memory: the last compiled shapes stay; one that is asked for again is loaded from disk.
+
     Raises:
         CannotCompile: see `Compiler`.
     """
 
+    shapes_in_memory = 4  # some 110 MB each, and 0.4 s to load
     _words: tuple[int, ...] = ()  # of the first shape, where their number matters
-    _most = SHAPES_IN_MEMORY
     _compile: Callable[..., Any]  # words, where they matter, height and width
 
     def __init__(
@@ -69,7 +65,7 @@ class _CompiledByShape:
                 _log.warning("%s; PyTorch runs instead, several times slower.", error)
                 call = None
             self._calls[shape] = call  # as the last one
-            while len(self._calls) > self._most:
+            while len(self._calls) > self.shapes_in_memory:
                 del self._calls[next(iter(self._calls))]
             return call
 
@@ -106,7 +102,7 @@ class CompiledDMN(_CompiledByShape):
     """`dmn.network.DMN`: the visual and the upsampling module, for a shape of picture. The words and the
     recurrence over them, a quarter of the time, stay in PyTorch."""
 
-    _most = LARGE_SHAPES_IN_MEMORY
+    shapes_in_memory = 2  # some 600 MB each
 
     def encode(self, ids: Tensor) -> Any:
         """Word ids ``(T,)`` int64."""

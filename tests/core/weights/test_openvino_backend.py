@@ -21,7 +21,7 @@ from langtrack_core.pipeline import LangTracker
 from langtrack_core.siammask.paper import PaperNetwork
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_frames
-from langtrack_core.weights import openvino_backend, openvino_compiler
+from langtrack_core.weights import openvino_compiler
 from langtrack_core.weights.openvino_backend import (
     WORD_COUNTS,
     CompiledDMN,
@@ -181,7 +181,7 @@ def test_only_the_last_shapes_stay_in_memory(monkeypatch):
         return compile_call(self, name, *rest)
 
     monkeypatch.setattr(Compiler, "compile", noted)
-    monkeypatch.setattr(openvino_backend, "SHAPES_IN_MEMORY", 2)
+    monkeypatch.setattr(CompiledLiteDMN, "shapes_in_memory", 2)
     tidy = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
     encoded = tidy.encode(torch.tensor([3, 1, 4]))
     with torch.inference_mode():
