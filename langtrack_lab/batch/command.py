@@ -24,6 +24,7 @@ from langtrack_core.run.command import add_run_arguments, run_options
 from langtrack_core.run.track_video import load_tracker
 from langtrack_core.types import LangTrackError
 
+from ..memory import usual_workers
 from . import exporters
 from .ledger import Entry, Ledger, check_settings, remove_leftovers
 from .manifest import Item, read_manifest
@@ -37,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV or JSON Lines; see the README")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the batch")
     parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="at a time, each with its networks"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="at a time, each with its networks; one for each core with memory unless told otherwise "
+        "(one on a GPU, and with --ray)",
     )
     parser.add_argument("--ray", metavar="ADDRESS", help='a Ray cluster: "auto", "ray://…", or "local"')
     parser.add_argument("--cpus", type=float, default=1.0, help="with --ray: cores that a worker asks for")
@@ -123,7 +128,11 @@ def _same_weights(task: Task, info: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _pool(task: Task, args: argparse.Namespace, todo: int) -> Iterator[LocalPool | RayPool]:
-    workers = min(args.workers, todo) if args.workers > 0 else args.workers
+    workers = args.workers
+    if workers is None:
+        workers = 1 if args.ray else usual_workers(args.device)
+    if workers > 0:
+        workers = min(workers, todo)
     if args.ray is None:
         pool: LocalPool | RayPool = LocalPool(task, workers)
     else:

@@ -20,9 +20,10 @@ from langtrack_core.types import LangTrackError
 
 from ..datasets import KINDS, Sequence, guess_kind
 from ..files import write_text
+from ..memory import usual_workers
 from .protocol import DEV, DEV_PARTS, INITS, SENTENCES, Protocol, items_of
 from .results import ResultFolder, read_results
-from .runner import run_items
+from .runner import Follow, run_items, run_items_at_once
 from .tables import (
     Summary,
     as_csv,
@@ -59,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--weights", default="lite", metavar="NAME|FILE", help="lite, paper, or a checkpoint")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
+    parser.add_argument(
+        "--workers",
+        type=whole_argument(1),
+        metavar="N",
+        help="sequences at once, in processes of one thread; one for each core with memory unless told "
+        "otherwise, and with 1 the speed is that of the machine",
+    )
     parser.add_argument("--label", help="name in reports; the name of the weights unless given")
 
 
@@ -75,7 +83,13 @@ def run(args: argparse.Namespace) -> int:
     print(f"{protocol.title}: {len(items) - len(missing)} of {len(items)} are in {folder.path} already.")
     for line in mask_readings(item.sequence for item in missing):
         print(line)
-    for item, record in run_items(partial(tracker.track, every=args.every), missing):
+    workers = min(args.workers or usual_workers(args.device), len(missing))
+    if workers > 1:
+        make = partial(_follow, args.weights, args.device, args.every)
+        records = run_items_at_once(make, missing, workers)
+    else:
+        records = run_items(partial(tracker.track, every=args.every), missing)
+    for item, record in records:
         folder.save(item, record)
     summary = summarise(read_results(folder.path))
     print_summary(summary)
@@ -86,6 +100,10 @@ def run(args: argparse.Namespace) -> int:
 
 def load_tracker(weights: str, device: str) -> LangTracker:
     return LangTracker.from_pretrained(weights, device, prefetch=0)  # in turn, to be timed
+
+
+def _follow(weights: str, device: str, every: int) -> Follow:
+    return partial(load_tracker(weights, device).track, every=every)
 
 
 def mask_readings(sequences: Iterable[Sequence]) -> list[str]:

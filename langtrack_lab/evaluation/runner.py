@@ -6,12 +6,17 @@ alone (`single_branch`).
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -140,6 +145,62 @@ def run_items(
         for item in items:
             bar.set_postfix_str(item.key)
             yield item, run_sequence(follow, item, branches, bar.update)
+
+
+_follow: Follow
+"""In a worker's process: what it follows sequences with."""
+
+
+def run_items_at_once(
+    make: Callable[[], Follow], items: Iterable[Item], workers: int
+) -> Iterator[tuple[Item, Record]]:
+    """The records of `run_items` as each is done, from several processes of one thread each.
+
+    An error or an interrupt ends all of them.
+
+    Args:
+        make: gives what follows sequences; called once in each process.
+
+    Raises:
+        LangTrackError: a process was killed, most often for its memory.
+    """
+    items = list(items)
+    frames = sum(len(item.sequence.frames) - item.start for item in items)
+    context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive a fork
+    others = set(multiprocessing.active_children())
+    with (
+        tqdm(total=frames, unit="frame") as bar,
+        ProcessPoolExecutor(workers, context, _start_worker, (make,)) as pool,
+    ):
+        running = {pool.submit(_run_in_worker, item): item for item in items}
+        try:
+            for future in as_completed(running):
+                item, record = running[future], future.result()
+                bar.update(len(record.truth_xyxy))
+                yield item, record
+        except BrokenProcessPool as error:
+            raise LangTrackError(
+                "A process of the evaluation was killed, most often for its memory; give the same command "
+                "again with fewer --workers: what is done stays."
+            ) from error
+        except BaseException:
+            for future in running:
+                future.cancel()
+            for child in set(multiprocessing.active_children()) - others:
+                child.terminate()
+            raise
+
+
+def _start_worker(make: Callable[[], Follow]) -> None:
+    global _follow
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)
+    _follow = make()
+
+
+def _run_in_worker(item: Item) -> Record:
+    return run_sequence(_follow, item)
 
 
 def run_sequence(

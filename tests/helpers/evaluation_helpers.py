@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from langtrack_core.fusion import FusionConfig
 from langtrack_core.geometry import xyxy_to_xywh
 from langtrack_core.masks import BoolMask
 from langtrack_core.pipeline import LangTracker
-from langtrack_core.types import Estimate, Frame, Query
+from langtrack_core.types import Estimate, Frame, LangTrackError, Query
 
 RED = (220, 40, 40)
 FRAMES = 12
@@ -101,3 +102,21 @@ class CountingTracker(LangTracker):
     def track(self, frames: Iterable[Frame], query: Query, **options: Any) -> Any:
         self.expressions.append(query.text)
         return super().track(frames, query, **options)
+
+
+# --- what a worker's process follows sequences with --------------------------------------------------------
+
+
+def follow_by_colour() -> Any:
+    return colour_tracker().track
+
+
+def follow_and_fail() -> Any:
+    def fail(frames: Iterable[Frame], query: Query) -> Any:
+        raise LangTrackError("there is no picture")
+
+    return fail
+
+
+def follow_and_die() -> Any:
+    return lambda frames, query: os._exit(9)

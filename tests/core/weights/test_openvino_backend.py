@@ -116,7 +116,7 @@ def test_the_published_siammask_is_the_same():
 
 
 @pytest.mark.parametrize("resolution", ["high", "low"])
-def test_the_published_dmn_is_the_same(home: Path, resolution):
+def test_the_published_dmn_is_the_same(langtrack_home: Path, resolution):
     torch.manual_seed(0)
     sizes = {"embedding": 6, "hidden": 6, "filters": 2, "mixed": 8, "mixed_hidden": 8}
     switches = {"align_corners": True, "batch_statistics": True, "resolution": resolution}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import shutil
 import sys
 from functools import partial
@@ -11,7 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_helpers import CountingTracker, colour_tracker, moved, nothing, right, write_dev
+from evaluation_helpers import (
+    CountingTracker,
+    colour_tracker,
+    follow_and_die,
+    follow_and_fail,
+    follow_by_colour,
+    moved,
+    nothing,
+    right,
+    write_dev,
+)
 from PIL import Image
 
 from langtrack_core import cli
@@ -24,7 +35,7 @@ from langtrack_lab.evaluation import results as folder
 from langtrack_lab.evaluation.command import mask_readings
 from langtrack_lab.evaluation.protocol import Protocol, items_of
 from langtrack_lab.evaluation.results import ResultFolder, read_results
-from langtrack_lab.evaluation.runner import compared, run_sequence
+from langtrack_lab.evaluation.runner import compared, run_items, run_items_at_once, run_sequence
 from langtrack_lab.evaluation.tables import (
     Summary,
     as_csv,
@@ -277,7 +288,7 @@ def test_one_table_holds_one_protocol_on_one_set(dev: Path, tmp_path: Path):
 def test_the_command(dev: Path, tmp_path: Path, monkeypatch, capsys):
     tracker = colour_tracker()
     monkeypatch.setattr(command, "load_tracker", lambda weights, device: tracker)
-    arguments = ["evaluate", "--data", str(dev), "--out", str(tmp_path / "out")]
+    arguments = ["evaluate", "--data", str(dev), "--out", str(tmp_path / "out"), "--workers", "1"]
     assert cli.main([*arguments, "--frames", "4"]) == 0  # the kind is guessed
     output = capsys.readouterr().out
     assert "Masks of alpha, beta: The object is value 255." in output and "Masks of gamma" not in output
@@ -320,6 +331,31 @@ def test_wrong_use_is_told_in_one_line(arguments, code, message, tmp_path: Path,
     assert list(tmp_path.iterdir()) == []
 
 
+# --- several at once ---------------------------------------------------------------------------------------
+
+
+def test_several_at_once_give_what_one_after_the_other_gives(dev: Path):
+    items = items_of(SENTENCE, dev)
+    alone = dict(run_items(follow_by_colour(), items))
+    at_once = dict(run_items_at_once(follow_by_colour, items, 2))
+    assert at_once.keys() == alone.keys()
+    for item, record in alone.items():
+        other = at_once[item]
+        assert (other.key, other.states, other.sources) == (record.key, record.states, record.sources)
+        for branch, predictions in record.predictions.items():
+            for name, values in vars(predictions).items():
+                np.testing.assert_equal(vars(other.predictions[branch])[name], values)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"), [(follow_and_fail, "no picture"), (follow_and_die, "fewer --workers")]
+)
+def test_an_error_of_one_ends_all(dev: Path, make, message):
+    with pytest.raises(LangTrackError, match=message):
+        list(run_items_at_once(make, items_of(SENTENCE, dev), 2))
+    assert not multiprocessing.active_children()
+
+
 # --- with the real networks, small and random --------------------------------------------------------------
 
 
@@ -331,7 +367,8 @@ def tiny(lite_files: Path, monkeypatch) -> None:
 
 def test_real_networks_are_measured_together_and_alone(tiny, tmp_path: Path, capsys):
     data = str(write_dev(tmp_path / "dev", absent=(), frames=2))
-    assert cli.main(["evaluate", "--data", data, "--init", "both", "--out", str(tmp_path / "out")]) == 0
+    arguments = ["--data", data, "--init", "both", "--workers", "1", "--out", str(tmp_path / "out")]
+    assert cli.main(["evaluate", *arguments]) == 0
     assert "by box and sentence" in capsys.readouterr().out
     run = json.loads(next(tmp_path.glob("out/*/run.json")).read_text())
     assert {w["branch"] for w in run["tracker"]["weights"]} == {"language", "tracker"}

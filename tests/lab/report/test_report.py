@@ -35,6 +35,7 @@ def measured(tmp_path_factory) -> Path:
     for init, tracker, label in runs:
         patch.setattr(command, "load_tracker", lambda *_, tracker=tracker: tracker)
         arguments = ["--data", str(dev), "--init", init, "--out", str(root / "out"), "--label", label]
+        arguments += ["--workers", "1"]
         assert cli.main(["evaluate", *arguments]) == 0
     patch.undo()
     return root
