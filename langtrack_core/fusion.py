@@ -44,13 +44,9 @@ class Limit(NamedTuple):
 
 
 FUSION_LIMITS: dict[str, Limit] = {
-    "start": Limit(0.0, 1.0, 0.01),
-    "lost": Limit(0.0, 1.0, 0.01),
+    **dict.fromkeys(("start", "lost", "margin", "overlap", "distrust_rate"), Limit(0.0, 1.0, 0.01)),
     "lost_after": Limit(1, 60, 1),
-    "margin": Limit(0.0, 1.0, 0.01),
-    "overlap": Limit(0.0, 1.0, 0.01),
     "reanchor_after": Limit(1, 30, 1),
-    "distrust_rate": Limit(0.0, 1.0, 0.01),
 }
 """Limits of the settings of `FusionConfig`, which the page's sliders have too."""
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,20 +65,6 @@ _SIDE = TEMPLATE_SIZE / 2.0
 """The usual side of a target in the search crop, in pixels: the context doubles it to the template's."""
 
 
-class Correction(NamedTuple):
-    """What the regressor says of a crop.
-
-    Attributes:
-        place_xy: the target's centre in crop pixels from the middle.
-        zoom: how many times larger the target is in the crop than the search takes it to be.
-        trust: in [0, 1], how far the window looks like one that was learnt.
-    """
-
-    place_xy: FloatArray
-    zoom: float
-    trust: float
-
-
 class BoxRegressor:
     """The map of one target.
 
@@ -105,8 +90,13 @@ class BoxRegressor:
         ridge = RIDGE * np.trace(products) / len(products)
         self._map = x.T @ np.linalg.solve(products + ridge * np.eye(len(products)), y)
 
-    def correct(self, feature: Tensor, place_xy: FloatArray) -> Correction:
-        """Where the target is and how large, around a first guess of its centre (as in `Correction`)."""
+    def correct(self, feature: Tensor, place_xy: FloatArray) -> tuple[FloatArray, float, float]:
+        """Where the target is and how large, around a first guess of its centre.
+
+        Returns:
+            Its centre in crop pixels from the middle; how many times larger it is in the crop than the search
+            takes it to be; and in [0, 1], how far the window looks like one that was learnt.
+        """
         pooled = averaged(feature)
         window: FloatArray = np.empty(0)
         log_zoom = 0.0
@@ -116,7 +106,7 @@ class BoxRegressor:
             place_xy = place_xy + _SIDE * np.clip([dx, dy], -MOST_SHIFT, MOST_SHIFT)
         zoom = float(np.exp(np.clip(log_zoom, -MOST_LOG_ZOOM, MOST_LOG_ZOOM)))
         likeness = float((self._learnt @ window).max() / (np.linalg.norm(window) + 1e-6))
-        return Correction(place_xy, zoom, float(np.clip((likeness - STRANGE) / (KNOWN - STRANGE), 0, 1)))
+        return place_xy, zoom, float(np.clip((likeness - STRANGE) / (KNOWN - STRANGE), 0, 1))
 
 
 def blend_boxes(box_xyxy: FloatArray, other_xyxy: FloatArray, weight: float) -> FloatArray:

@@ -28,14 +28,10 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(4 * width)
-        self.downsample = (
-            nn.Sequential(
-                nn.Conv2d(n_in, 4 * width, shortcut, stride, padding if shortcut == 3 else 0, bias=False),
-                nn.BatchNorm2d(4 * width),
-            )
-            if shortcut
-            else None
-        )
+        self.downsample: nn.Sequential | None = None
+        if shortcut:
+            conv = nn.Conv2d(n_in, 4 * width, shortcut, stride, padding if shortcut == 3 else 0, bias=False)
+            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(4 * width))
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)))

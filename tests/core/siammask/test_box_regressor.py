@@ -42,7 +42,7 @@ def test_a_size_that_it_never_saw_is_bounded(regressor):
 
 def test_it_is_trusted_as_far_as_the_target_looks_as_on_the_first_frame(regressor):
     same, other = view(1.0, 0.0, (0, 0)), torch.randn(1, CHANNELS, 32, 32)
-    trusts = [regressor.correct(feature, np.zeros(2)).trust for feature in (same, other)]
+    trusts = [regressor.correct(feature, np.zeros(2))[2] for feature in (same, other)]
     assert trusts[0] > 0.9 and trusts[1] < 0.1
 
 
