@@ -10,7 +10,6 @@ import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from langtrack_core.types import LangTrackError, Reason
 from langtrack_core.video import VideoInfo
 from langtrack_lab.files import plain_name
 
-from .annotation.coincidence import coincidence
+from .annotation.coincidence import coincidences
 from .annotation.episodes import differ
 from .annotation.judgement import Judgement, verdicts_state
 from .annotation.project import MAX_TARGETS, Project, Target, checked_name
@@ -211,7 +210,7 @@ class Workspace:
         tracks as they are)."""
         with self.lock:
             numbers = [target.id for target in self.project.targets if target.segments]
-            coincidences = self._coincidences()
+            shared = self._coincidences()
             video = self.player_video
             removed = self._removed[-1].target.newest.run.manifest if self._removed else None
             return {
@@ -219,7 +218,7 @@ class Workspace:
                 "video": dict(self.project.video),
                 "player_video": None if video is None else {"file": video.path, "frames": video.frames},
                 "targets": [
-                    {**self.target_state(number), "coincidences": coincidences.get(number, [])}
+                    {**self.target_state(number), "coincidences": shared.get(number, [])}
                     for number in numbers
                 ],
                 "removed": None if removed is None else removed.get("expression") or "",
@@ -231,11 +230,12 @@ class Workspace:
         """Of each target with which other ones it is on the same thing: ``number`` of that target on the
         page, from 1, the ``first`` frame, and how many ``frames``. Those of a comparison are meant to be."""
         order = [target.id for target in self.project.targets if target.segments]
-        rows = {target.id: target.run().rows for target in self.kept_targets()}
+        targets = self.kept_targets()
+        if len(targets) < 2:
+            return {}
         entries: dict[int, list[dict[str, int]]] = {}
-        for one, other in permutations(rows, 2):
-            found = coincidence(rows[one], rows[other])
-            if found is not None:
+        for pair, found in coincidences({target.id: target.run().rows for target in targets}).items():
+            for one, other in (pair, pair[::-1]):
                 entries.setdefault(one, []).append({"number": order.index(other) + 1, **found._asdict()})
         return entries
 

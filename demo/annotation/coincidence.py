@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -24,13 +25,18 @@ class Coincidence(NamedTuple):
     frames: int
 
 
-def coincidence(one: Sequence[Row], other: Sequence[Row]) -> Coincidence | None:
-    """Where two tracks are on the same thing, `MIN_FRAMES` or more in a row; None when they never are."""
-    length = 1 + max((row.frame for row in (*one, *other)), default=-1)
-    a, b = _boxes(one, length), _boxes(other, length)
+def coincidences(tracks: Mapping[int, Sequence[Row]]) -> dict[tuple[int, int], Coincidence]:
+    """The pairs of tracks that are on the same thing, `MIN_FRAMES` or more in a row."""
+    length = 1 + max((row.frame for rows in tracks.values() for row in rows), default=-1)
+    boxes = {track: _boxes(rows, length) for track, rows in tracks.items()}
+    pairs = {pair: _coincidence(*(boxes[track] for track in pair)) for pair in combinations(tracks, 2)}
+    return {pair: found for pair, found in pairs.items() if found is not None}
+
+
+def _coincidence(a: FloatArray, b: FloatArray) -> Coincidence | None:
     inter = np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None).prod(axis=1)
     union = (a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1) - inter
-    together = np.nan_to_num(inter / np.where(union > 0, union, 1)) > MIN_OVERLAP
+    together = inter > MIN_OVERLAP * union  # never where a box is nan
     edges = np.flatnonzero(np.diff(np.concatenate([[False], together, [False]])))
     spans = [(begin, end) for begin, end in edges.reshape(-1, 2).tolist() if end - begin >= MIN_FRAMES]
     return Coincidence(spans[0][0], sum(end - begin for begin, end in spans)) if spans else None

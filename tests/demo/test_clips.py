@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from app_helpers import SETTINGS, counting_clip, eventually, paced_tracker, serving
 from clip_folders import clip_folder
+from contrast import pale
 from playwright.sync_api import Browser, expect
 
 from demo.annotation.clips import RESULT_NAME, read_result
@@ -172,6 +173,7 @@ def test_thirty_clips_are_judged_with_thirty_keys(browser: Browser, tmp_path: Pa
             pressed += 1
             expect(page.locator(".lt-clips-progress")).to_have_text(f"{number} of 30 judged")
         assert pressed == 30
+        assert pale(page) == []
         page.keyboard.press("k")
         expect(current).to_have_text("runs/clip-29 · “the red car”")
         page.locator(".lt-clips-filter").select_option("lost")

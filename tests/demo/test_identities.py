@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demo.annotation.coincidence import coincidence
+from demo.annotation.coincidence import coincidences
 from demo.identities import Identities
 from langtrack_core.types import Decision, Estimate, Frame, Reason, Step
 from langtrack_lab.runs import BranchBox, Row
@@ -76,6 +76,10 @@ def test_tracks_on_the_same_thing_are_told() -> None:
         boxes = [BranchBox(np.array([0.0, 0, 10, 10]) + (shift if k < 5 else 1), 0.9) for k in frames]
         return [Row(k, k / 25, decision, box, None, box) for k, box in zip(frames, boxes, strict=True)]
 
-    assert coincidence(rows(0, range(12)), rows(40, range(2, 10))) == (5, 5)
-    assert coincidence(rows(0, range(5)), rows(40, range(5))) is None
-    assert coincidence(rows(0, range(6)), rows(40, range(4, 12))) is None  # one frame only
+    tracks = {
+        1: rows(0, range(12)),
+        2: rows(40, range(2, 10)),  # from frame 5 on, on the same thing as 1
+        3: rows(80, range(4, 6)),  # on one frame alone
+        4: rows(120, range(5)),
+    }
+    assert coincidences(tracks) == {(1, 2): (5, 5)}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from app_helpers import FRAMES, HEIGHT, WIDTH, Server, counting_clip, serving
+from contrast import pale
 from fake_branches import fake_tracker
 from playwright.sync_api import Browser, Page, expect
 from two_things import LEFT, RIGHT, two_things
@@ -94,6 +95,7 @@ def test_words_show_their_regions_at_once_and_a_click_chooses(page: Page) -> Non
     page.mouse.click(*place(page, 120, 60))
     expect(page.locator(".lt-number").nth(1)).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#box input, #box textarea")).to_have_value(RIGHT)
+    assert pale(page) == []
     page.locator(".lt-number").nth(1).focus()
     page.keyboard.press("1")
     expect(page.locator("#box input, #box textarea")).to_have_value(LEFT)

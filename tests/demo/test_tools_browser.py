@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from app_helpers import SETTINGS, VERY_SLOW, Server, counting_clip, eventually, serving
+from contrast import pale
 from fake_branches import decided, fake_tracker
 from playwright.sync_api import Browser, Page, expect
 
@@ -333,6 +334,20 @@ def test_ground_truth_gives_figures_and_curves(page: Page, tmp_path: Path) -> No
     expect(page.locator(".lt-truth-object option")).to_have_text(["", "1", "2"])
     page.locator(".lt-truth-object").select_option("2")
     expect(page.locator("#lt-truth p.lt-hint").last).to_contain_text("MOT text")
+
+
+def test_texts_and_icons_stand_out_in_light_and_dark(page: Page) -> None:
+    for tab in ("files", "judge", "correct", "whatif", "words", "truth"):
+        page.locator(f"#lt-tab-{tab}").click()
+        expect(page.locator(f"#lt-{tab}")).to_be_visible()
+        if tab == "judge":
+            page.locator('[data-verdict="both"]').click()  # pressed, and the mouse is over it
+            expect(page.locator('[data-verdict="both"]')).to_have_attribute("aria-pressed", "true")
+        assert pale(page) == []
+    keys(page, "x", "?")
+    expect(page.locator(".lt-help")).to_be_visible()
+    assert pale(page) == []
+    page.keyboard.press("Escape")
 
 
 def test_a_saved_run_opens_for_somebody_else(
