@@ -1,13 +1,17 @@
-"""Milliseconds of each stage, share of the machine's peak, and memory, on the shipped 640x360 example clip.
+"""What each stage costs in every precision of this machine, its share of the peak, and memory, on an example.
 
     make bench            (or .venv/bin/python -m benchmarks.bench --backend torch --every 2)
-    make bench ARGS="--precision bfloat16"     one precision of OpenVINO
-    make bench ARGS="--long 2000"              memory on a long run
+    make bench ARGS="--precision bfloat16"                one precision of OpenVINO
+    make bench ARGS="--json bench.json"                   all figures as JSON too
+    make bench ARGS="--table bench.json --into docs/evaluation.md"   the document's table from such a file
+    make bench ARGS="--against ../older --rounds 3"       beside another checkout, in turns
+    make bench ARGS="--long 2000"                         memory on a long run
 
-Each stage is timed alone over the whole clip after a warm-up: wall time, and the processor time of all
-threads, which other work on the machine disturbs less. The last lines time the whole tracker, without and
-with a run folder. The share of the peak compares the networks' multiplications and additions, counted in
-PyTorch, with the fastest matrix product that PyTorch reaches on this machine in the same precision.
+Every variant runs in a process of its own. Each stage is timed alone over the whole clip after a warm-up:
+wall time, and the processor time of all threads, which other work on the machine disturbs less. Then the
+whole tracker, without and with a run folder. The share of the peak is by processor time: the networks'
+multiplications and additions, counted in PyTorch, against the fastest matrix product of this machine in the
+same precision.
 """
 
 from __future__ import annotations
@@ -18,7 +22,10 @@ if __name__ == "__main__":  # before NumPy is imported, as the command line does
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
+import json
 import platform
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +47,9 @@ from langtrack_lab.truth.box_files import xywh_to_xyxy
 
 CLIP = Path(__file__).resolve().parent.parent / "assets" / "examples" / "crossing-cars.mp4"
 TEXT = "the red car"
+MARKS = "<!-- bench -->", "<!-- /bench -->"
+"""What stands before and after the table in a document."""
+
 WARM_UP = 5
 """Number of first frames that are not counted: caches fill and threads start there."""
 
@@ -65,25 +75,47 @@ def timed(items: Iterable[Any]) -> Times:
         times.cpu.append((time.process_time() - cpu) * 1000)
 
 
-def show(name: str, times: Times, flops: float = 0.0, peak: float = 0.0) -> None:
-    """Prints a line. Means are over all frames, since a stage may do more on some than on others."""
+def figures(times: Times, flops: float = 0.0, peak: float = 0.0) -> dict[str, float]:
+    """Milliseconds of a frame. Means are over all frames, since a stage does more on some than on others."""
     wall, cpu = (np.array(values[WARM_UP:]) for values in times)
-    share = f"{flops / 1e9:>8.2f} GFLOP {flops / (wall.mean() / 1000) / peak:>6.1%} of peak" if peak else ""
-    print(
-        f"{name:<34}{wall.mean():>7.1f} ms {np.median(wall):>7.1f} median {np.percentile(wall, 95):>7.1f} p95"
-        f"{cpu.mean():>8.1f} ms CPU {1000 / wall.mean():>7.1f} frames/s{share}"
-    )
+    share = {"gflop": flops / 1e9, "share": flops / (cpu.mean() / 1000) / peak} if peak else {}
+    return {
+        "wall_ms": float(wall.mean()),
+        "median_ms": float(np.median(wall)),
+        "p95_ms": float(np.percentile(wall, 95)),
+        "cpu_ms": float(cpu.mean()),
+        **share,
+    }
 
 
-def matmul_peak(dtype: torch.dtype, device: str, size: int = 1536, repeats: int = 8) -> float:
-    """Operations a second of the fastest of some square matrix products, with all threads."""
-    a, b = (torch.randn(size, size).to(device, dtype) for _ in range(2))
+def matmul_peak(precision: str, device: str, backend: str, size: int = 1536, repeats: int = 8) -> float:
+    """Operations in a second of processor time of the fastest square matrix product; on a GPU in a second."""
+    a, b = (torch.randn(size, size).to(device, getattr(torch, precision)) for _ in range(2))
+    products: list[Callable[[], object]] = [lambda: (a @ b)[0, 0].item()]  # which waits for a GPU
+    if backend == "openvino":
+        products.append(_openvino_product(precision, size))
+    clock = time.process_time if device == "cpu" else time.perf_counter
     fastest = float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        (a @ b)[0, 0].item()  # waits for a GPU
-        fastest = min(fastest, time.perf_counter() - start)
+    for product in products:
+        for _ in range(repeats):
+            start = clock()
+            product()
+            fastest = min(fastest, clock() - start)
     return 2 * size**3 / fastest
+
+
+def _openvino_product(precision: str, size: int) -> Callable[[], object]:
+    import openvino
+    from openvino import opset13
+
+    left = opset13.parameter([size, size], np.float32)
+    right = opset13.constant(np.random.default_rng(0).random((size, size), np.float32))
+    hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
+    settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": 1}
+    model = openvino.Model([opset13.matmul(left, right, False, False)], [left])
+    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+    picture = np.ones((size, size), np.float32)
+    return lambda: request.infer([picture], share_inputs=True, share_outputs=True)
 
 
 def flops_of(run: Callable[[], object]) -> float:
@@ -110,34 +142,132 @@ def network_flops(tracker: LangTracker) -> tuple[float, float]:
     return flops_of(lambda: language.segment(image, encoded)), flops_of(track)
 
 
-def bench(weights: str, device: str, backend: str, precision: str, every: int) -> None:
-    """Prints all lines of one backend in one precision."""
+def bench(arguments: argparse.Namespace, backend: str, precision: str) -> dict[str, Any]:
+    """All figures of one backend in one precision."""
     start = time.perf_counter()
-    tracker = LangTracker.from_pretrained(weights, device, backend=backend, precision=precision)
+    device, every = arguments.device, arguments.every
+    tracker = LangTracker.from_pretrained(arguments.weights, device, backend=backend, precision=precision)
     loaded = time.perf_counter() - start
     used = tracker.info["weights"][0]["backend"]
-    print(f"\n{used['name']} {used['version']}, {used['precision']}; loaded in {loaded:.1f} s")
-    peak = matmul_peak(getattr(torch, used["precision"]), device)
-    print(f"fastest matrix product {peak / 1e9:.0f} GFLOP/s")
+    peak = matmul_peak(used["precision"], device, backend)
     language_flops, tracker_flops = network_flops(tracker)
+    stages = {"decode": figures(timed(read_frames(CLIP)))}
 
     encoded = tracker.segmenter.encode(TEXT)
     pictures = list(read_frames(CLIP))
     language = timed(tracker.segmenter.segment(frame, encoded) for frame in pictures)
-    show("language branch", language, language_flops, peak)
+    stages["language"] = figures(language, language_flops, peak)
     follower = tracker.new_tracker()
     follower.init(pictures[0], first_box())
-    show("tracker branch", timed(map(follower.update, pictures[1:])), tracker_flops, peak)
+    stages["tracker"] = figures(timed(map(follower.update, pictures[1:])), tracker_flops, peak)
     del pictures
 
     query = Query(text=TEXT)
-    show("track: decode, branches, fusion", timed(tracker.track(read_frames(CLIP), query, every=every)))
+    stages["track"] = figures(timed(tracker.track(read_frames(CLIP), query, every=every)))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         with Recorder(out, probe(CLIP), query, tracker.info) as recorder:
             steps = tracker.track(read_frames(CLIP), query, every=every)
-            show("track and export, four videos", timed(map(recorder.add, steps)))
-    print(f"memory {memory_mb():.0f} MB")
+            stages["track and files"] = figures(timed(map(recorder.add, steps)))
+    return {
+        **{name: used[name] for name in ("name", "version", "precision")},
+        "loaded_s": loaded,
+        "peak_gflops": peak / 1e9,
+        "memory_mb": peak_memory_mb(),
+        "stages": stages,
+    }
+
+
+def peak_memory_mb() -> float:
+    """The most that this process ever held; on Windows what it holds now."""
+    if sys.platform == "win32":
+        return memory_mb()
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def in_child(arguments: list[str], variant: str, tree: Path) -> dict[str, Any]:
+    """The figures of a variant from a fresh process, with the packages of a checkout."""
+    command = [sys.executable, "-P", str(Path(__file__).resolve()), *arguments, "--variant", variant]
+    environment = os.environ | {"PYTHONPATH": str(tree)}
+    done = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def median(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The medians of several runs' numbers."""
+    first = runs[0]
+    result: dict[str, Any] = {}
+    for name, value in first.items():
+        values = [run[name] for run in runs]
+        if isinstance(value, dict):
+            result[name] = median(values)
+        else:
+            result[name] = value if isinstance(value, str) else float(np.median(values))
+    return result
+
+
+def table(document: dict[str, Any]) -> str:
+    """The figures as Markdown: a column for each variant."""
+    runs = document["runs"]
+    base = next((run for run in runs if run["precision"] == "float32"), runs[0])
+
+    def row(name: str, value: Callable[[dict[str, Any]], str]) -> str:
+        return f"| {name} | {' | '.join(value(run) for run in runs)} |"
+
+    def stage(name: str) -> Callable[[dict[str, Any]], str]:
+        def cell(run: dict[str, Any]) -> str:
+            here = run["stages"][name]
+            parts = [f"{here['wall_ms']:.0f} ms, {here['cpu_ms']:.0f} of processor time"]
+            if run is not base:
+                parts.append(f"{here['cpu_ms'] / base['stages'][name]['cpu_ms']:.2f} of float32's")
+            if "share" in here:
+                parts.append(f"{here['share']:.0%} of the peak")
+            if name.startswith("track") and name != "tracker":
+                parts.append(f"**{1000 / here['wall_ms']:.0f} frames a second**")
+            return ", ".join(parts)
+
+        return cell
+
+    def rest(run: dict[str, Any]) -> str:
+        cpu = {name: values["cpu_ms"] for name, values in run["stages"].items()}
+        return f"{cpu['track'] - cpu['decode'] - cpu['language'] - cpu['tracker']:.0f} of processor time"
+
+    def extra(run: dict[str, Any]) -> str:
+        here, without = run["stages"]["track and files"], run["stages"]["track"]
+        wall, cpu = (here[key] / without[key] - 1 for key in ("wall_ms", "cpu_ms"))
+        return f"{wall:+.0%}, {cpu:+.0%} of processor time"
+
+    lines = [
+        document["machine"],
+        "",
+        f"| mean of a frame | {' | '.join(label(run) for run in runs)} |",
+        f"|---|{'---:|' * len(runs)}",
+        row("decode", stage("decode")),
+        row("language branch", stage("language")),
+        row("tracker branch", stage("tracker")),
+        row("fusion, and what else `track` does", rest),
+        row("`track`: decoding, both branches, fusion", stage("track")),
+        row("the same with the four videos and all files", stage("track and files")),
+        row("extra for videos and files", extra),
+        row("peak memory", lambda run: f"{run['memory_mb']:.0f} MB"),
+        row("fastest matrix product", lambda run: f"{run['peak_gflops']:.0f} GFLOP/s of a core"),
+    ]
+    for name in ("language", "tracker", "track", "track and files"):
+        if all("against" in run for run in runs):
+            lines.append(row(f"{name}: processor time of the other checkout over this one's", _gain(name)))
+    return "\n".join(lines)
+
+
+def _gain(name: str) -> Callable[[dict[str, Any]], str]:
+    def cell(run: dict[str, Any]) -> str:
+        then, now = run["against"]["stages"][name], run["stages"][name]
+        cpu, wall = (then[key] / now[key] for key in ("cpu_ms", "wall_ms"))
+        return f"{cpu:.2f} ({wall:.2f} by the clock)"
+
+    return cell
 
 
 def first_box() -> np.ndarray:
@@ -180,28 +310,91 @@ def main() -> None:
         "--precision",
         choices=("auto", "float32", "bfloat16"),
         action="append",
-        help="of OpenVINO, may be given several times; float32 and what auto takes unless told otherwise",
+        help="of OpenVINO, may be given several times; all that this machine offers unless told otherwise",
     )
     parser.add_argument("--every", type=int, default=1, help="language branch on every K-th frame")
     parser.add_argument("--long", type=int, metavar="N", help="only memory, on a run of N frames")
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="runs of each variant, of which the median counts"
+    )
+    parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout, to be run in turns")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="only print the table of such a file")
+    parser.add_argument(
+        "--into", type=Path, metavar="DOC", help="put the table between the marks of this file"
+    )
+    parser.add_argument("--variant", help=argparse.SUPPRESS)  # in a child: backend:precision
     arguments = parser.parse_args()
 
-    info = probe(CLIP)
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, PyTorch {torch.__version__}, "
-        f"{torch.get_num_threads()} threads; {CLIP.name}, {info.width}x{info.height}; {arguments.weights}"
-    )
+    if arguments.table:
+        put(table(json.loads(arguments.table.read_text("utf-8"))), arguments.into)
+        return
+    if arguments.variant:
+        print(json.dumps(bench(arguments, *arguments.variant.split(":"))))
+        return
     backends = ("openvino", "torch") if arguments.backend == "both" else (arguments.backend,)
     if arguments.device != "cpu":
         backends = ("torch",)
     if arguments.long:
         bench_long(arguments.weights, arguments.device, backends[0], arguments.long)
         return
-    show("decode", timed(read_frames(CLIP)))
-    for backend in backends:
-        precisions = arguments.precision or ("float32", "auto")
-        for precision in precisions if backend == "openvino" else ("auto",):
-            bench(arguments.weights, arguments.device, backend, precision, arguments.every)
+    precisions = arguments.precision or able_precisions()
+    variants = [f"openvino:{precision}" for precision in precisions if "openvino" in backends]
+    variants += ["torch:auto"] * ("torch" in backends)
+    passed = [f"--{name}={getattr(arguments, name)}" for name in ("weights", "device", "every")]
+    here = Path(__file__).resolve().parents[1]
+    trees = [here, *([arguments.against.resolve()] if arguments.against else [])]
+    runs: dict[tuple[str, Path], list[dict[str, Any]]] = {}
+    for _ in range(arguments.rounds):
+        for variant in variants:
+            for tree in trees:  # in turns, so that what disturbs one disturbs the other
+                runs.setdefault((variant, tree), []).append(in_child(passed, variant, tree))
+    results = [
+        median(runs[variant, here])
+        | ({"against": median(runs[variant, trees[1]])} if arguments.against else {})
+        for variant in variants
+    ]
+    info = probe(CLIP)
+    machine = (
+        f"{processor()}, {os.cpu_count()} cores, PyTorch {torch.__version__}; "
+        f"{CLIP.name}, {info.width}x{info.height}; {arguments.weights}"
+    )
+    document = {"machine": machine, "rounds": arguments.rounds, "runs": results}
+    if arguments.json:
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    put(table(document), arguments.into)
+
+
+def put(text: str, path: Path | None) -> None:
+    """Prints a table, and puts it between the marks of a document."""
+    print(text)
+    if path is not None:
+        before, start, rest = path.read_text("utf-8").partition(MARKS[0])
+        _, end, after = rest.partition(MARKS[1])
+        if not end:
+            sys.exit(f"{path} has no {MARKS[0]} and {MARKS[1]} to put the table between.")
+        path.write_text(f"{before}{start}\n{text}\n{end}{after}", "utf-8")
+
+
+def label(run: dict[str, Any]) -> str:
+    return f"{run['name']}, {run['precision']}"
+
+
+def able_precisions() -> list[str]:
+    """Those of OpenVINO that this processor calculates in."""
+    try:
+        import openvino
+    except ImportError:
+        return []
+    able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ["float32", *(["bfloat16"] if "BF16" in able else [])]
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if sys.platform == "linux" else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":
