@@ -216,7 +216,8 @@ def _connect_preview(
         [form.video, form.text, form.box, form.start],
         [before, form.box, form.notice, form.start],
     )
-    form.video.change(events.on_video, fields, changed, **look)
+    seen = form.video.change(events.on_video, fields, changed, **look)
+    seen.success(events.warm_up, None, None, concurrency_limit=settings.concurrency, **private)
     form.text.change(events.on_text, fields, changed, **look)
     gr.on([form.box.input, form.start.change], events.on_place, fields, changed, **look)
     before.choose(events.choose, None, form.box, queue=False, **private)

@@ -5,7 +5,6 @@ Each returns what lies over the result, the text of the form's box, a message an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -58,19 +57,22 @@ class PreviewEvents:
 
     def on_video(
         self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request
-    ) -> Iterator[Before]:
-        """Look at a clip that was chosen; not at an example, which runs, nor at the clip of the run.
-
-        While the visitor begins to type, the networks are made ready for frames of this shape.
-        """
+    ) -> Before:
+        """Look at a clip that was chosen; not at an example, which runs, nor at the clip of the run."""
         session = self.events.claim_upload(video, request)
         if video and (_is_followed(session, video) or self.events.is_example(video)):
-            yield Before(OFF)
-        elif session.preview is None or not start:
-            yield self._look(session, video, text, box, start)
-        else:  # the start frame was one of another clip
-            yield self._look(session, video, text, box, 0)._replace(start=0)
-        self.service.frames.warm_up(session)
+            return Before(OFF)
+        if session.preview is None or not start:
+            return self._look(session, video, text, box, start)
+        return self._look(session, video, text, box, 0)._replace(start=0)  # it was one of another clip
+
+    def warm_up(self, request: gr.Request) -> None:
+        """While the visitor begins to type, make the networks ready for frames of the clip's shape.
+
+        An event of its own without outputs: at the end of a generator Gradio shows its last value once more,
+        over the answer to words that were typed meanwhile.
+        """
+        self.service.frames.warm_up(self._session(request))
 
     def on_text(
         self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request

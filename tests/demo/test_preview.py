@@ -39,8 +39,7 @@ def clip(tmp_path: Path) -> str:
 
 
 def on_video(events: PreviewEvents, video: str | None) -> Any:
-    (answer,) = events.on_video(video, "", "", 0, PAGE)
-    return answer.preview
+    return events.on_video(video, "", "", 0, PAGE).preview
 
 
 def event(**fields: Any) -> Any:
@@ -107,6 +106,13 @@ def test_follow_all_is_a_target_for_each_region(events: PreviewEvents, clip: str
     assert workspace is not None
     assert [target.name for target in workspace.project.targets] == ["the car 1", "the car 2"]
     assert len({target.colour for target in workspace.project.targets}) == 2
+
+
+def test_the_networks_get_ready_in_an_event_that_shows_nothing(events: PreviewEvents, clip: str) -> None:
+    """Else its end would show the frame without words once more, over the words that were typed meanwhile."""
+    asked = events.service.tracker.segmenter.frames  # type: ignore[attr-defined]
+    assert on_video(events, clip)["state"] == "on" and asked == []
+    assert events.warm_up(PAGE) is None and asked == [0]
 
 
 def test_follow_all_keeps_the_run_before_as_the_form_does(events: PreviewEvents, clip: str) -> None:
