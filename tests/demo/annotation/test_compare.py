@@ -87,7 +87,7 @@ class ScriptedSegmenter:
         vocabulary = {"the", "red", "car", "left", "right", "middle", "on", "in"}
         words = text.lower().split()
         if not set(words) & vocabulary:
-            raise LangTrackError("no vocabulary word")
+            raise LangTrackError("no known word")
         return SimpleNamespace(unknown=tuple(w for w in words if w not in vocabulary))
 
     def segment(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
