@@ -40,9 +40,10 @@ from .load import home
 
 _log = logging.getLogger(__name__)
 
-SAVED_MODELS = 12
+SAVED_MODELS = 16
 """Models that stay on disk, the last used ones; a lite one takes 50 MB at most, a published one 450. The
-tracker has three, the language branch one for each picture shape and length of expression that came up."""
+tracker has three, the language branch one for each picture shape and length of expression that came up: five
+shapes and two lengths make 13 in all."""
 
 PRECISIONS = {"float32": ("f32", "FP32", 1e-3), "bfloat16": ("bf16", "BF16", 0.1)}
 """The precisions: OpenVINO's names of the setting and of the processor's ability, and how far a call may be
