@@ -175,7 +175,8 @@ def test_one_command_runs_all_stages_from_nothing(train, tmp_path, sets, capsys)
     assert low["recipe"]["rate"] == 1e-3 and low["recipe"]["steps"] == 2
 
     # What comes out is a published DMN to everything else, recurrence and statistics included.
-    segmenter, _ = build_segmenter(choose_file(out / "lasot" / BEST, out / "vocabulary.txt"), "cpu")
+    trained = choose_file(out / "lasot" / BEST, out / "vocabulary.txt")
+    segmenter, _ = build_segmenter(trained, "cpu", "torch")
     assert segmenter.network.config.resolution == "high" and segmenter.network.config.batch_statistics
     rgb = np.full((64, 96, 3), 80, np.uint8)
     assert segmenter.segment(Frame(0, 0.0, rgb), segmenter.encode("the red box")).mask_prob.shape == (64, 96)
