@@ -34,8 +34,8 @@ PEAK_SHARE = 0.005
 """Share of a mask's cells, the strongest ones, that count as its peak. A larger share would raise whole
 pictures where a sure object is small."""
 
-PEAK_LOGIT = 2.5
-"""A mask whose peak is below this logit (a probability of 0.92) is raised until the peak reaches it."""
+PEAK_LOGIT = 2.0
+"""A mask whose peak is below this logit (a probability of 0.88) is raised until the peak reaches it."""
 
 MAX_RAISE = 4.0
 """A mask is raised by this much at most, so that an empty one, with all logits below -4, stays empty."""
