@@ -31,7 +31,7 @@ def scripted(language=lambda t: 0.9, tracker=lambda t: 0.8, fusion=None):
 
 
 def test_text_alone_searches_until_language_is_sure_and_then_starts_the_tracker_on_its_box():
-    tracker = scripted(lambda t: 0.9 if t >= 3 else 0.3)
+    tracker = scripted(lambda t: 0.9 if t >= 3 else 0.2)
     steps = list(tracker.track(CLIP.frames, Query(text="it")))
     assert [s.decision.state for s in steps[:4]] == ["searching"] * 3 + ["tracking"]
     assert all(s.fused.box_xyxy is None and s.tracker is None for s in steps[:3])

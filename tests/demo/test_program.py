@@ -22,7 +22,6 @@ from ports import free_port
 import app
 from demo.hosting import check_address
 from demo.server_root import FILES, LOCK, server_root
-from langtrack_core.pipeline import LangTracker
 from langtrack_core.types import LangTrackError
 
 # A proxy that nobody answers at, and one of a kind that httpx has no package for.
@@ -102,7 +101,7 @@ def test_the_program_tells_errors_as_the_command_line_does(
         raise error
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(LangTracker, "from_pretrained", fail)
+    monkeypatch.setattr("langtrack_core.weights.load.choose", fail)  # before anything is served
     for name in (
         "GRADIO_TEMP_DIR",
         "GRADIO_ANALYTICS_ENABLED",
