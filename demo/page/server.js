@@ -15,7 +15,7 @@ export function connect(player, { props, trigger, upload, watch }) {
     const reply = props.reply;
     if (!reply || !pending.has(reply.n)) return;
     const resolve = pending.get(reply.n);
-    for (const n of [...pending.keys()]) if (n <= reply.n) pending.delete(n); // older ones were overtaken
+    pending.delete(reply.n); // one that was asked earlier may still come: a download is not lost to a quicker question
     if (reply.error) player.notify(reply.error);
     resolve(reply.error ? null : reply);
   });

@@ -36,7 +36,8 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
       find(".lt-compared").append(figure);
       return { target, canvas, output };
     });
-    server.question("act", { do: "agreement" }).then((reply) => reply && player.run && showAgreement(reply.agreement));
+    const { run } = player;
+    server.question("act", { do: "agreement" }).then((reply) => reply && player.run === run && showAgreement(reply.agreement));
   }
 
   function paintGrid() {
