@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from langtrack_core.geometry import FloatArray
+from langtrack_lab.metrics.boxes import box_ious
 from langtrack_lab.runs import Row
 
 MIN_OVERLAP = 0.5
@@ -34,9 +35,7 @@ def coincidences(tracks: Mapping[int, Sequence[Row]]) -> dict[tuple[int, int], C
 
 
 def _coincidence(a: FloatArray, b: FloatArray) -> Coincidence | None:
-    inter = np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None).prod(axis=1)
-    union = (a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1) - inter
-    together = inter > MIN_OVERLAP * union  # never where a box is nan
+    together = box_ious(a, b) > MIN_OVERLAP  # never where a box is nan
     edges = np.flatnonzero(np.diff(np.concatenate([[False], together, [False]])))
     spans = [(begin, end) for begin, end in edges.reshape(-1, 2).tolist() if end - begin >= MIN_FRAMES]
     return Coincidence(spans[0][0], sum(end - begin for begin, end in spans)) if spans else None
