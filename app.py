@@ -67,19 +67,21 @@ def _serve(flags: argparse.Namespace, root: Path) -> int:
         tracker.load()
     page, service = build_app(tracker.proxy, settings, root, EXAMPLES, flags.clips)
     try:
-        page.launch(
-            server_name=flags.host,
-            server_port=flags.port,
-            inbrowser=flags.open,
-            mcp_server=flags.mcp,
-            prevent_thread_lock=True,
-            **launch_options(settings, EXAMPLES),
-        )
+        try:
+            page.launch(
+                server_name=flags.host,
+                server_port=flags.port,
+                inbrowser=flags.open,
+                mcp_server=flags.mcp,
+                prevent_thread_lock=True,
+                **launch_options(settings, EXAMPLES),
+            )
+        except OSError as error:
+            check_address(flags.host, flags.port)  # somebody may have taken it since it was looked at
+            address = f"{flags.host}:{flags.port}"
+            raise LangTrackError(f"The page cannot be served at {address}: {error}.") from None
         tracker.load()  # the page is there already: a visitor chooses a clip meanwhile
         page.block_thread()
-    except OSError as error:
-        check_address(flags.host, flags.port)  # somebody may have taken it while the networks were loaded
-        raise LangTrackError(f"The page cannot be served at {flags.host}:{flags.port}: {error}.") from None
     finally:
         service.close()
     return 0
