@@ -227,8 +227,9 @@ class Workspace:
             }
 
     def _coincidences(self) -> dict[int, list[dict[str, int]]]:
-        """Of each target with which other ones it is on the same thing: ``number`` of that target on the
-        page, from 1, the ``first`` frame, and how many ``frames``. Those of a comparison are meant to be."""
+        """The other targets that each target, by its id, is on the same thing with: ``number`` of that one
+        on the page, from 1, the ``first`` frame, and how many ``frames``. Those of a comparison do not count:
+        they are meant to be."""
         order = [target.id for target in self.project.targets if target.segments]
         targets = self.kept_targets()
         if len(targets) < 2:
