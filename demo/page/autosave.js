@@ -37,9 +37,9 @@ export function autosave(player, server) {
     show("Saving…");
     while (waiting.length) {
       const { target, run } = waiting[0];
-      const others = waiting.findIndex((change) => change.target !== target);
+      const others = waiting.findIndex((entry) => entry.target !== target);
       const batch = waiting.slice(0, Math.min(MAX_BATCH, others < 0 ? waiting.length : others));
-      const question = server.question("act", { do: "verdicts", run: run.key, target: target.id, changes: batch.map(({ change }) => change) });
+      const question = server.question("act", { do: "verdicts", run: run.key, target: target.id, changes: batch.map((entry) => entry.change) });
       const reply = await Promise.race([question, pause(WAIT_MS).then(() => undefined)]);
       if (reply === undefined) {
         show(copied ? "No answer from the server; the verdicts are kept in this browser." : "Not saved: the server does not answer.");
@@ -47,7 +47,7 @@ export function autosave(player, server) {
       }
       refused ||= !reply;
       waiting = waiting.slice(batch.length); // one that was refused would be refused again
-      if (!reply || waiting.some((change) => change.target === target)) continue;
+      if (!reply || waiting.some((entry) => entry.target === target)) continue;
       target.verdicts = reply.verdicts;
       if (player.run && player.target === target) player.emit("track");
     }
@@ -99,7 +99,9 @@ export function autosave(player, server) {
       const text = localStorage.getItem(nameOf(target)) || "";
       const known = (frame) => target.rows[frame] >= 0;
       const groups = text ? JSON.parse(text.slice(text.indexOf("["))) : [];
-      return groups.filter(({ first, last }) => known(first) && known(last)).map(({ stale, ...group }) => group);
+      return groups
+        .filter(({ first, last }) => known(first) && known(last))
+        .map(({ first, last, verdict, note, run }) => ({ first, last, verdict, note, run }));
     } catch {
       return [];
     }

@@ -76,7 +76,7 @@ export function mount(component) {
     find(".lt-targets").replaceChildren();
   }
 
-  const isField = (element) => element.matches("input, textarea, select");
+  const isField = (candidate) => candidate.matches("input, textarea, select");
   let fieldBefore = null; // the field that had the focus when the run began, and its text
 
   // The player's keys work when a run ends, unless somebody is typing meanwhile.

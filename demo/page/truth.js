@@ -41,13 +41,13 @@ export function truthTool(player, server) {
   function tableOf(branches) {
     const figure = (value) => (isNumber(value) ? value.toFixed(3) : "–");
     const masks = Object.values(branches).some((branch) => isNumber(branch.mean_mask_iou));
-    const absence = ({ absence }) => (absence && absence.frames ? absence.recognised + " of " + absence.frames : "–");
+    const recognised = ({ absence }) => (absence && absence.frames ? absence.recognised + " of " + absence.frames : "–");
     const measures = [
       ["Success AUC", (branch) => figure(branch.auc)],
       ["Precision 20" + NO_BREAK + "px", (branch) => figure(branch.precision)],
       ["Mean box IoU", (branch) => figure(branch.mean_iou)],
       ...(masks ? [["Mean mask IoU", (branch) => figure(branch.mean_mask_iou)]] : []),
-      ["Absence recognised", absence],
+      ["Absence recognised", recognised],
     ];
     const table = make("table");
     const head = make("tr");
