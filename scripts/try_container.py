@@ -101,7 +101,7 @@ def main() -> int:
         **{name: value for name, value in os.environ.items() if name.startswith("PIP_")},
     }
     health: list[str] = []
-    uid = os.getuid()
+    uid = 0  # as in Docker, until the Dockerfile makes a user
     for name, arguments in instructions(ROOT / "Dockerfile"):
         print(f"--- {name} {arguments:.90}", flush=True)
         if name == "ARG":
