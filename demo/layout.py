@@ -16,7 +16,7 @@ from .api import Api
 from .examples import CARDS_JS, Example, cards, load_examples
 from .page_data import page_style, program_route
 from .page_events import PageEvents
-from .player import player
+from .player import clips_panel, player
 from .preview_events import PreviewEvents, preview_panel
 from .service import Service
 from .settings import Settings
@@ -145,6 +145,7 @@ def build_app(
         gr.HTML(HEADER, apply_default_css=False, elem_id="top")
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=300, elem_id="ask"):
+                clips_panel()
                 form = _form(examples)
             with gr.Column(scale=3, min_width=320, elem_id="result"):
                 before = preview_panel()

@@ -89,6 +89,16 @@ def player() -> gr.HTML:
     )
 
 
+def clips_panel() -> gr.HTML:
+    """The place of the list of clips, hidden; the player's program fills it."""
+    return gr.HTML(
+        html_template=(PAGE / "clips.html").read_text(encoding="utf-8"),
+        apply_default_css=False,
+        elem_id="clips",
+        label="Clips",
+    )
+
+
 def running(progress: Mapping[str, Any], token: str) -> dict[str, Any]:
     """The value while a job waits or computes; ``progress`` is that of `Service.progress`."""
     picture = progress.get("picture")

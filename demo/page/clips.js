@@ -1,12 +1,17 @@
-// Many clips in a row: the list, the verdict on each, and going from one to the next.
-import { make, save } from "./dom.js";
+// Many clips in a row: the list, the verdict on each, and going from one to the next. The list stands beside the
+// player, in the column of the form; see clips.html.
+import { make, NARROW, save } from "./dom.js";
 
 const KEYS = { 1: "right", 2: "partly", 3: "wrong", 4: "absent", 5: "unclear", 6: null };
 const MARKS = { right: "✓", partly: "~", wrong: "✗", absent: "∅", unclear: "?" };
 
 export function clipsTool(player, server) {
-  const { all, find, root } = player;
+  const { root } = player;
+  const panel = document.querySelector("#clips .lt-clips");
+  const find = (selector) => panel.querySelector(selector);
+  const all = (selector) => [...panel.querySelectorAll(selector)];
   const filter = find(".lt-clips-filter");
+  const lines = find(".lt-clips-list");
   let list = null; // see `ClipList.state`
   let opening = false; // a clip is on its way; until it is there no verdict counts
 
@@ -44,15 +49,16 @@ export function clipsTool(player, server) {
 
   function show(state) {
     list = state;
-    find(".lt-clips").hidden = !list;
+    const isNew = panel.hidden;
+    panel.hidden = !list;
     if (!list) return;
+    if (isNew) panel.scrollIntoView({ block: "nearest" }); // the files were chosen at the end of the page
     find(".lt-clips-progress").textContent = list.judged + " of " + list.clips.length + " judged";
-    find(".lt-clips progress").max = list.clips.length;
-    find(".lt-clips progress").value = list.judged;
-    const lines = list.clips.map((clip, index) => (fits(clip) || index === list.now ? lineOf(clip, index) : null)).filter(Boolean);
-    find(".lt-clips-list").replaceChildren(...lines);
-    const current = find(".lt-clips-list [aria-current=true]");
-    if (current) find(".lt-clips-list").scrollTop = current.offsetTop - find(".lt-clips-list").offsetTop - 60;
+    find("progress").max = list.clips.length;
+    find("progress").value = list.judged;
+    lines.replaceChildren(...list.clips.map((clip, index) => (fits(clip) || index === list.now ? lineOf(clip, index) : null)).filter(Boolean));
+    const current = find("[aria-current=true]");
+    if (current) lines.scrollTop = current.offsetTop - lines.offsetTop - (lines.clientHeight - current.offsetHeight) / 2;
     const verdict = list.now === null ? undefined : list.clips[list.now].verdict;
     all("[data-clip-verdict]").forEach((button) => button.setAttribute("aria-pressed", verdict === button.dataset.clipVerdict));
   }
@@ -104,8 +110,11 @@ export function clipsTool(player, server) {
   all("[data-clip-step]").forEach((button) => button.addEventListener("click", () => open({ step: Number(button.dataset.clipStep) })));
   all("[data-clip-verdict]").forEach((button) => button.addEventListener("click", () => judge(button.dataset.clipVerdict)));
   all("[data-clip-file]").forEach((button) => button.addEventListener("click", () => download(button.dataset.clipFile)));
-  all(".lt-many [type=file]").forEach((input) => input.addEventListener("change", () => send(input)));
-  find(".lt-clips [type=file]").addEventListener("change", (event) => continueFrom(event.target));
+  player.all(".lt-many [type=file]").forEach((input) => input.addEventListener("change", () => send(input)));
+  find("[type=file]").addEventListener("change", (event) => continueFrom(event.target));
+  find(".lt-clips-result").open = !window.matchMedia(NARROW).matches;
+  player.on("message", () => (find(".lt-clips-message").textContent = player.message));
+  player.parts.push(panel);
 
   return { update };
 }

@@ -6,6 +6,9 @@ export function make(tag, text = "", attributes = {}) {
   return node;
 }
 
+// A page as narrow as a phone's, as in style.css: list and player share its first screen.
+export const NARROW = "(max-width: 640px)";
+
 // Between a number and its unit; `unbroken` in page_events.py puts it into the server's sentences.
 export const NO_BREAK = "\u00a0";
 

@@ -24,7 +24,7 @@ const KEY_TEXTS = [
 ];
 
 export function controls(player, { judge, nextDisagreement, stopDrawing, closer }) {
-  const { all, find, panels, root, video } = player;
+  const { all, find, panels, parts, root, video } = player;
   const slider = find(".lt-range");
 
   const STEPS = {
@@ -125,7 +125,7 @@ export function controls(player, { judge, nextDisagreement, stopDrawing, closer 
     if (!root.isConnected) return document.removeEventListener("keydown", onKey);
     if (!player.run || event.ctrlKey || event.metaKey || event.altKey || root.offsetParent === null) return;
     const at = event.target;
-    const ours = root.contains(at);
+    const ours = parts.some((part) => part.contains(at));
     const typing = at !== slider && at.closest("input, textarea, select, [contenteditable], [role=dialog], dialog");
     const steering = event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End";
     if (typing && !(ours && event.key.length === 1 && event.key !== " " && at.matches("[type=radio], [type=checkbox]"))) return;

@@ -4,7 +4,7 @@ import { clipsTool } from "./clips.js";
 import { closerLook } from "./closer.js";
 import { correctTool } from "./correct.js";
 import { describer } from "./describe.js";
-import { make, titleOf } from "./dom.js";
+import { make, NARROW, titleOf } from "./dom.js";
 import { filesTool } from "./files.js";
 import { judgeTool } from "./judge.js";
 import { controls } from "./keys.js";
@@ -129,19 +129,25 @@ export function mount(component) {
     find(".lt-own-notice").textContent = '#notice [data-outcome]:not([data-outcome="' + player.target.outcome + '"]) { display: none; }';
   }
 
+  // On a phone a run comes first on the page; on a narrow window it may be below the form.
+  function comeIntoSight() {
+    if (window.matchMedia(NARROW).matches) window.scrollTo(0, 0);
+    else if (root.getBoundingClientRect().top > window.innerHeight * 0.6) root.scrollIntoView({ behavior: reducedMotion.matches ? "auto" : "smooth" });
+  }
+
   function update() {
     const value = props.value || { state: "empty" };
     if (value.token) sessionStorage.setItem("langtrack", value.token);
     if (value.state === "empty") closeRun();
     video.pause();
     if (value.state === "empty" || (value.stage === "waiting" && !player.run)) delete root.dataset.painted;
-    if (value.state === "running" && root.dataset.state !== "running" && root.getBoundingClientRect().top > window.innerHeight * 0.6)
-      root.scrollIntoView({ behavior: reducedMotion.matches ? "auto" : "smooth" }); // on a narrow page it is below the form
-    if (value.state === "running" && root.dataset.state !== "running") {
+    const begins = value.state === "running" && root.dataset.state !== "running";
+    if (begins) {
       const field = document.activeElement;
       fieldBefore = isField(field) ? { field, text: field.value } : null;
     }
     root.dataset.state = value.state;
+    if (begins) comeIntoSight();
     listRuns(value);
     if (value.state === "empty") find(".lt-title").textContent = EMPTY_TITLE;
     if (value.state === "running") {

@@ -10,6 +10,7 @@
 //   look    the pictures have to be painted again
 //   leave   the page is about to go
 //   tool    the tab of another tool is open
+//   message something is said, or no longer
 export class Player {
   run = null; // see `player.done` in player.py; time_s has an entry per frame of the video
   active = 0; // which of its targets is shown
@@ -20,6 +21,7 @@ export class Player {
   draft = { on: "", frame: -1, box: null }; // what the next click means, and a box that is drawn, in pixels of the clip
   hints = { frame: -1, boxes: [] }; // regions that the words could mean: {box, label}
   tool = "files"; // whose tab is open
+  message = ""; // what was said last, also while no tool is open
   #listeners = {};
   #waiting = null; // the run of which a frame waits for its maps
   #pictureTime = null; // seconds; of the picture in the <video>, whose currentTime is ahead of it while it seeks
@@ -30,6 +32,7 @@ export class Player {
     this.page = page;
     this.video = this.find(".lt-video");
     this.panels = this.all(".lt-panel");
+    this.parts = [root]; // the elements in which the player's keys work
     this.#followVideo();
   }
 
@@ -56,7 +59,8 @@ export class Player {
     const line = this.find(".lt-message");
     line.textContent = text || "";
     line.dataset.kind = text ? kind : "";
-    this.find(".lt-clips-message").textContent = text || "";
+    this.message = text || "";
+    this.emit("message");
   }
 
   openTool(name) {

@@ -3,7 +3,8 @@
 import { isNumber, isUsers, onRedraw } from "./dom.js";
 import { VERDICTS } from "./verdicts.js";
 
-const ROWS = { marks: [0, 9], curves: [13, 61], choice: [65, 85], overlap: [89, 101] }; // CSS pixels from the top
+const HEIGHT = 104; // of the strip in CSS pixels; a lower one is drawn to scale
+const ROWS = { marks: [0, 9], curves: [13, 61], choice: [65, 85], overlap: [89, 101] }; // from the top
 const CHOICES = ["you", "lost", "searching", "language", "tracker"]; // of frames in one column the first of these is shown
 
 function choiceAt(player, frame) {
@@ -67,7 +68,7 @@ function draw(player, canvas) {
   const style = getComputedStyle(player.root);
   const ink = (name) => style.getPropertyValue("--lt-" + name).trim();
   const context = canvas.getContext("2d");
-  const rows = Object.fromEntries(Object.entries(ROWS).map(([name, span]) => [name, span.map((y) => Math.round(y * ratio))]));
+  const rows = Object.fromEntries(Object.entries(ROWS).map(([name, span]) => [name, span.map((y) => Math.round((y * height) / HEIGHT))]));
   const fills = { you: ink("amber"), language: ink("language-ink"), tracker: ink("tracker-ink"), searching: ink("nobody"), lost: hatch(context, ink("ink"), ratio) };
   const count = player.last + 1;
   const number = Math.min(count, width);

@@ -14,7 +14,7 @@ import pytest
 from app_helpers import SETTINGS, counting_clip, eventually, paced_tracker, serving
 from clip_folders import clip_folder
 from contrast import pale
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from demo.annotation.clips import RESULT_NAME, read_result
 from demo.page_events import PageEvents, View
@@ -152,13 +152,28 @@ def test_what_no_page_sends_is_one_sentence(tools: ToolEvents, tmp_path: Path) -
 # --- in Chromium -------------------------------------------------------------------------------------------
 
 
+IN_SIGHT = (".lt-clips-progress", ".lt-clips-list [aria-current=true]", '[data-clip-step="1"]')
+IN_SIGHT += ('[data-clip-verdict="right"]', '[data-clip-verdict="unclear"]')
+IN_SIGHT += tuple(f'[data-panel="{panel}"]' for panel in ("mask", "rectangle", "tracker", "fused"))
+IN_SIGHT += (".lt-strip", ".lt-play", '[data-verdict="language"]', '[data-verdict=""]', '[data-ask="next"]')
+"""What somebody who judges hundreds of clips looks at and presses, from the top of the page."""
+
+
+def assert_in_sight(page: Page) -> None:
+    """All of `IN_SIGHT` is on the screen at the same time."""
+    assert page.evaluate("scrollY") == 0 and page.viewport_size
+    for name in IN_SIGHT:
+        box = page.locator(name).bounding_box()
+        assert box and box["y"] >= 0 and box["y"] + box["height"] <= page.viewport_size["height"], name
+
+
 @pytest.mark.browser
 def test_thirty_clips_are_judged_with_thirty_keys(browser: Browser, tmp_path: Path) -> None:
-    """Without a click. The result lies in the folder, where another person finds it."""
+    """Without a click or scrolling. The result lies in the folder, where another person finds it."""
     folder = clip_folder(tmp_path / "batch", 30, lost=(7, 9), frames=2)
     settings = replace(SETTINGS, reload_grace_s=30.0)
     with serving(tmp_path / "root", settings=settings, clips_folder=folder) as server:
-        context = browser.new_context(viewport={"width": 900, "height": 600}, reduced_motion="reduce")
+        context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
         page = context.new_page()
         broken: list[str] = []
         page.on("pageerror", lambda error: broken.append(str(error)))
@@ -174,6 +189,7 @@ def test_thirty_clips_are_judged_with_thirty_keys(browser: Browser, tmp_path: Pa
             expect(page.locator(".lt-clips-progress")).to_have_text(f"{number} of 30 judged")
         assert pressed == 30
         assert pale(page) == []
+        assert_in_sight(page)
         page.keyboard.press("k")
         expect(current).to_have_text("runs/clip-29 · “the red car”")
         page.locator(".lt-clips-filter").select_option("lost")
@@ -184,9 +200,15 @@ def test_thirty_clips_are_judged_with_thirty_keys(browser: Browser, tmp_path: Pa
         verdicts = [clip["verdict"] for clip in read_result(folder / RESULT_NAME)["clips"]]
         assert [k for k, verdict in enumerate(verdicts, 1) if verdict == "wrong"] == [7, 9]
         assert verdicts.count("right") == 28
-        other = browser.new_context().new_page()  # somebody else goes on
+        phone = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+        other = phone.new_page()  # somebody else goes on
         other.goto(server.url)
         expect(other.locator(".lt-clips-progress")).to_have_text("30 of 30 judged")
+        other.locator(".lt-clips-list button").first.tap()
+        expect(other.locator('.lt-player[data-state="done"][data-frame]')).to_be_visible()
+        expect(other.locator(".lt-clips-list [aria-current=true] span")).to_contain_text("runs/clip-1 ")
+        assert_in_sight(other)
+        assert other.locator("#video").bounding_box()["y"] > 844  # type: ignore[index]
         page.keyboard.press("6")
         assert eventually(lambda: read_result(folder / RESULT_NAME)["clips"][6]["verdict"] is None)
         context.close()
