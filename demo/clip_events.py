@@ -13,8 +13,8 @@ from langtrack_lab.files import plain_name, write_text
 from . import player
 from .annotation.checks import whole_number
 from .annotation.clips import read_result
+from .clip_service import ClipService
 from .job import Job
-from .service import Service
 from .sessions import Session
 
 Question = Mapping[str, Any]
@@ -33,7 +33,7 @@ class ClipEvents:
         works: questions that begin a job, or show at once what is there already (None).
     """
 
-    def __init__(self, service: Service, uploads: Callable[[Session, Question], list[Path]]) -> None:
+    def __init__(self, service: ClipService, uploads: Callable[[Session, Question], list[Path]]) -> None:
         self.service = service
         self._uploads = uploads
         self.acts: dict[str, Callable[[Session, Question], dict[str, Any]]] = {
@@ -50,12 +50,12 @@ class ClipEvents:
         paths, names = self._uploads(session, question), question.get("names")
         if not isinstance(names, Sequence) or len(names) != len(paths):
             raise LangTrackError("The files did not arrive. Choose them again.")
-        return self.service.open_clips(
+        return self.service.open_list(
             session, [(str(name), path) for name, path in zip(names, paths, strict=True)]
         )
 
     def _open(self, session: Session, question: Question) -> Job | None:
-        clips, text = self.service.clips_of(session), question.get("text")
+        clips, text = self.service.list_of(session), question.get("text")
         if "index" in question:
             index = whole_number(question["index"], "The clip")
         else:
@@ -63,15 +63,15 @@ class ClipEvents:
             unjudged = question.get("unjudged") is True
             index = clips.neighbour(step, question.get("filter"), unjudged=unjudged)
             clips.way = step, question.get("filter")
-        return self.service.open_clip(session, index, text if isinstance(text, str) else "")
+        return self.service.show(session, index, text if isinstance(text, str) else "")
 
     def _verdict(self, session: Session, question: Question) -> dict[str, Any]:
-        clips = self.service.clips_of(session)
+        clips = self.service.list_of(session)
         clips.judge(whole_number(question.get("index"), "The clip"), question.get("verdict"))
         return {"clips": clips.state()}
 
     def _file(self, session: Session, question: Question) -> dict[str, Any]:
-        clips, form = self.service.clips_of(session), question.get("form")
+        clips, form = self.service.list_of(session), question.get("form")
         if form not in ("json", "csv"):
             raise LangTrackError(f"A result is saved as json or csv, not as {form!r:.20}.")
         path = session.folder / f"langtrack-clips-{plain_name(clips.name, 'list')}.{form}"
@@ -80,7 +80,7 @@ class ClipEvents:
         return {"download": player.download(path)}
 
     def _load(self, session: Session, question: Question) -> dict[str, Any]:
-        clips, (path, *_) = self.service.clips_of(session), self._uploads(session, question)
+        clips, (path, *_) = self.service.list_of(session), self._uploads(session, question)
         if path.stat().st_size > MAX_RESULT_BYTES:
             raise LangTrackError("The file is too large for a result; at most 100 MB are read.")
         count = clips.take(read_result(path))

@@ -30,6 +30,10 @@ Stage = Literal["waiting", "opening", "following", "writing", "stopping"]
 Outcome = Literal["done", "cancelled", "failed"]
 Kind = Literal["follow", "correct", "compare", "export", "open"]
 
+CANCEL_WAIT_S = 5.0
+"""Seconds to wait after `Job.cancel` for the frame that is being computed. A frame takes a second or less on
+a CPU."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -89,6 +93,16 @@ class Job:
             JobAborted: nobody wants the result any more.
         """
         raise NotImplementedError
+
+    def check_disk(self) -> None:
+        """Check that there is room for the job's files.
+
+        Raises:
+            LangTrackError: there is not.
+        """
+        nearest = next(parent for parent in self.folder.parents if parent.exists())
+        if shutil.disk_usage(nearest).free < self.settings.min_free_mb * 1e6:
+            raise LangTrackError("This server's disk is nearly full. Try again later.")
 
     def submit_to(self, pool: Executor, then: Callable[[Job], None]) -> None:
         """Put the job into a pool of threads; ``then`` is called when it is over, however it ended."""

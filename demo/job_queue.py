@@ -31,8 +31,9 @@ class JobQueue:
         """Add a job, which starts by itself when its turn comes, unless it is cancelled before.
 
         Raises:
-            LangTrackError: the queue is full.
+            LangTrackError: the queue is full, or the disk nearly.
         """
+        job.check_disk()
         with self._lock:
             self._jobs = [other for other in self._jobs if not other.over]
             waiting = max(0, len(self._jobs) - self._places)

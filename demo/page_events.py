@@ -153,7 +153,7 @@ class PageEvents:
                     before = progress
                     yield View(player=player.running(progress, session.token))
             job.delivered = True
-            self.service.prepare_clip(session)
+            self.service.clips.prepare_next(session)
             yield self.finished_view(session, job)
         finally:
             self._watching.discard(key)
@@ -168,9 +168,9 @@ class PageEvents:
     def on_load(self, token: str | None, request: gr.Request) -> tuple[Any, ...]:
         """Give a page that was opened or reloaded the session of its token, when that still exists."""
         session = self.service.sessions.resume(request.session_hash, token)
-        if session is None and self.service.clips_folder is not None:
+        if session is None and self.service.clips.folder is not None:
             session = self._session(request)
-            return (*Form(), *self.started_view(session, self.service.open_clips_folder(session)))
+            return (*Form(), *self.started_view(session, self.service.clips.open_folder(session)))
         if session is None:
             return (*Form(), *View())
         form, job = _form_of(session), session.job
@@ -225,7 +225,7 @@ class PageEvents:
 
     def page_value(self, session: Session, *, newest: bool = False) -> dict[str, Any]:
         """The player's value: the workspace, or nothing. ``newest`` shows the target that came last."""
-        clips = {} if session.clips is None else {"clips": self.service.clips_of(session).state()}
+        clips = {} if session.clips is None else {"clips": self.service.clips.list_of(session).state()}
         shelf = [one.about() for one in reversed(session.shelf) if one.frames]
         workspace = session.workspace
         if workspace is not None:

@@ -6,9 +6,7 @@ Nothing here knows Gradio. A job belongs to the visitor's session, enters the qu
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,12 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from langtrack_core.types import LangTrackError
 
 from .annotation.checks import whole_number
-from .annotation.clips import Clip, ClipList
-from .clips_job import OpenClipsJob, OpenRunJob, note_clip, show_clip
+from .clip_service import ClipService
 from .corrections import DIRECTIONS, CorrectionJob, correction_passes
 from .export_job import ExportJob, FormatJob
 from .frame_service import FrameService, video_of, workspace_of
-from .job import Job
+from .job import CANCEL_WAIT_S
 from .job_queue import JobQueue
 from .open_job import OpenProjectJob
 from .preview import box_text
@@ -34,10 +31,6 @@ from .workspace import Workspace
 
 if TYPE_CHECKING:
     from langtrack_core.pipeline import LangTracker
-
-CANCEL_WAIT_S = 5.0
-"""Seconds that `Service.cancel` waits for the frame that is being computed. A frame takes a second or less on
-a CPU."""
 
 
 class Service:
@@ -53,6 +46,7 @@ class Service:
 
     Attributes:
         frames: what the networks say of single frames.
+        clips: the lists of clips that visitors work through.
         check_request: `track_request.check_request` with this tracker and these settings.
     """
 
@@ -65,11 +59,11 @@ class Service:
         examples: Sequence[Path] = (),
     ) -> None:
         self.tracker = tracker
-        self.clips_folder = clips_folder
         self.settings = settings
         self.sessions = Sessions(root, settings.keep_hours * 3600, settings.reload_grace_s, examples)
         self.queue = JobQueue(settings.concurrency, settings.queue_size)
         self.frames = FrameService(tracker, settings)
+        self.clips = ClipService(self.follow_clip, settings, self.queue, clips_folder)
         self.check_request = partial(check_request, tracker, settings)
         self._source = row_source(tracker)
 
@@ -92,6 +86,11 @@ class Service:
         texts = [query.text for query in request.queries]
         names = [None if len(texts) == 1 else f"{(text or '')[:70]} {k}" for k, text in enumerate(texts, 1)]
         return self._track(session, request, names, "follow", fresh=fresh, shelve=shelve)
+
+    def follow_clip(self, session: Session, video: Path | None, text: str) -> TrackJob:
+        """Follow a clip of a list in a new workspace, without videos of the panels."""
+        request = self.check_request(video, text)
+        return self._track(session, request, [None], "follow", fresh=True, videos=False)
 
     def compare(
         self, session: Session, video: str | None, texts: Sequence[Any], *, every: int = 1
@@ -181,109 +180,16 @@ class Service:
     def export(self, session: Session) -> ExportJob:
         """Make the files of all tracks with their corrections and their other settings."""
         workspace = workspace_of(session)
-        self._check_disk(workspace.folder)
         return session.submit(lambda: ExportJob(workspace, self.settings), self.queue)
 
     def export_format(self, session: Session, name: str) -> FormatJob:
         """Put all targets as they stand into the format of another tool."""
         workspace = workspace_of(session)
-        self._check_disk(workspace.folder)
         return session.submit(lambda: FormatJob(workspace, name, self.settings), self.queue)
 
     def open_bundle(self, session: Session, path: Path) -> OpenProjectJob:
         """Open a saved project; it becomes the session's workspace when it is done."""
-        self._check_disk(self.sessions.root)
         return session.submit(lambda: OpenProjectJob(session, path, self.settings), self.queue)
-
-    # --- many clips in a row --------------------------------------------------------------------------------
-
-    def open_clips(self, session: Session, files: Sequence[tuple[str, Path]]) -> OpenClipsJob:
-        """Make a list of uploads: several files, a folder, a ZIP, what `batch` left."""
-        self._check_disk(self.sessions.root)
-        return session.submit(lambda: OpenClipsJob(session, self.settings, files), self.queue)
-
-    def open_clips_folder(self, session: Session) -> OpenClipsJob:
-        """Make a list of `clips_folder`, which also gets the result."""
-        folder = self.clips_folder
-        return session.submit(lambda: OpenClipsJob(session, self.settings, folder=folder), self.queue)
-
-    def open_clip(self, session: Session, index: int, text: str) -> Job | None:
-        """Show a clip of the session's list; None when it is there already.
-
-        Args:
-            text: the words for a clip that nobody has followed yet.
-        """
-        clips = self.clips_of(session)
-        clip = clips.clip(index)
-        if session.busy and session.job is not None:  # somebody has gone on before the last clip was there
-            session.job.cancel(keep=False)
-            session.job.wait(CANCEL_WAIT_S)
-        before = session.workspace_of(clip.key)
-        if clip.key and before is not None and before.key == clip.key and before.frames:
-            session.take_up(clip.key)
-            clips.now = index
-            return None
-        ahead = self._taken_ahead(session, clip)
-        job: Job | None
-        if ahead is not None:
-            job = None if ahead.over else ahead
-        elif clip.run is not None:
-            job = session.submit(lambda: OpenRunJob(session, clip, self.settings), self.queue)
-        else:
-            job = self._track(
-                session,
-                self.check_request(clip.video, clip.expression or text),
-                [None],
-                "follow",
-                fresh=True,
-                videos=False,
-            )
-            if session.workspace is not None:
-                show_clip(clip, session.workspace)
-        clips.now = index
-        return job
-
-    def prepare_clip(self, session: Session) -> None:
-        """Open the run of the clip that is probably shown next, while nobody else waits for the place."""
-        clips = session.clips
-        index = None if clips is None else clips.expected()
-        clip = None if clips is None or index is None else clips.clip(index)
-        if session.ahead is not None and session.ahead.clip is not clip:
-            session.ahead.discard()
-            session.ahead = None
-        if clip is None or clip.run is None or session.ahead is not None or session.busy:
-            return
-        known = session.workspace_of(clip.key)
-        if (known is not None and known.key == clip.key) or not self.queue.has_free_place:
-            return
-        ahead = OpenRunJob(session, clip, self.settings, ahead=True)
-        with suppress(LangTrackError):
-            self._check_disk(self.sessions.root)
-            self.queue.submit(ahead)
-            session.ahead = ahead
-
-    def _taken_ahead(self, session: Session, clip: Clip) -> OpenRunJob | None:
-        """The job that has prepared a clip, or is about to, which the session shows now; other ones end."""
-        ahead, session.ahead = session.ahead, None
-        if ahead is None:
-            return None
-        if ahead.clip is not clip or (ahead.over and ahead.workspace is None):
-            ahead.discard()
-            return None
-        ahead.show()
-        if not ahead.over:
-            session.job = ahead
-        return ahead
-
-    def clips_of(self, session: Session) -> ClipList:
-        """The session's list, with what the shown clip has become."""
-        clips, workspace = session.clips, session.workspace
-        if clips is None:
-            raise LangTrackError("Open some clips first.")
-        for clip in clips.clips:
-            if workspace is not None and clip.key == workspace.key:
-                note_clip(clip, workspace)
-        return clips
 
     # --- while a job computes, and after it -----------------------------------------------------------------
 
@@ -363,15 +269,20 @@ class Service:
         videos: bool = True,
     ) -> TrackJob:
         """Follow new targets in the session's workspace, or in a new one for another video."""
-        self._check_disk(self.sessions.root)
         session.check_free()
         workspace, video = session.workspace, request.info.path
         if fresh or workspace is None or workspace.video != video:
             workspace = Workspace(session.new_folder(), video, request.info)
         try:
             numbers = [target.id for target in workspace.add_targets(names, compared=kind == "compare")]
-            job = self._submit(
-                session, workspace, [(request, numbers)], kind, videos=videos and kind == "follow"
+            job = session.submit(
+                lambda: TrackJob(
+                    *(self.tracker, workspace, [(request, numbers)], self.settings),
+                    source=self._source,
+                    kind=kind,
+                    videos=videos and kind == "follow",
+                ),
+                self.queue,
             )
         except LangTrackError:
             if workspace is not session.workspace:
@@ -379,25 +290,3 @@ class Service:
             raise
         session.adopt(workspace, shelve=shelve or not fresh)
         return job
-
-    def _submit(
-        self,
-        session: Session,
-        workspace: Workspace,
-        passes: Sequence[tuple[TrackRequest, list[int]]],
-        kind: Literal["follow", "compare"],
-        *,
-        videos: bool,
-    ) -> TrackJob:
-        def make() -> TrackJob:
-            return TrackJob(
-                self.tracker, workspace, passes, self.settings, source=self._source, kind=kind, videos=videos
-            )
-
-        return session.submit(make, self.queue)
-
-    def _check_disk(self, folder: Path) -> None:
-        nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        free_mb = shutil.disk_usage(nearest).free / 1e6
-        if free_mb < self.settings.min_free_mb:
-            raise LangTrackError("This server's disk is nearly full. Try again later.")

@@ -37,7 +37,7 @@ class ToolEvents:
     def __init__(self, events: PageEvents) -> None:
         self.events = events
         self.service = events.service
-        self._clips = ClipEvents(self.service, self._uploads)
+        self._clips = ClipEvents(self.service.clips, self._uploads)
         self._acts: dict[str, Callable[[Workspace, Question], dict[str, Any]]] = {
             "verdicts": lambda space, question: {
                 "verdicts": space.judgement.judge(_number(question, "target"), question.get("changes"))
@@ -127,7 +127,7 @@ class ToolEvents:
         try:
             job = _entry(self._clips.works, question)(session, question)
             if job is None:
-                self.service.prepare_clip(session)
+                self.service.clips.prepare_next(session)
                 return View(player=gr.update(value=self.events.page_value(session)))
             return self.events.started_view(session, job)
         except LangTrackError as error:

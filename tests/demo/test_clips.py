@@ -110,7 +110,7 @@ def test_another_person_goes_on_with_frames_and_all(tools: ToolEvents, tmp_path:
 
 
 def test_the_next_run_is_open_before_it_is_asked_for(tools: ToolEvents, tmp_path: Path) -> None:
-    tools.service.clips_folder = clip_folder(tmp_path / "batch", 4)
+    tools.service.clips.folder = clip_folder(tmp_path / "batch", 4)
     tools.events.on_load(None, PAGE)
     list(tools.events.watch(PAGE))
     session = tools.service.sessions.get("page")

@@ -1,0 +1,122 @@
+"""The service behind a list of clips: opens it, shows its clips one by one, and prepares the next one.
+
+Nothing here knows Gradio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from langtrack_core.types import LangTrackError
+
+from .annotation.clips import Clip, ClipList
+from .clips_job import OpenClipsJob, OpenRunJob, note_clip, show_clip
+from .job import CANCEL_WAIT_S, Job
+from .job_queue import JobQueue
+from .sessions import Session
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .track_job import TrackJob
+
+
+class ClipService:
+    """The lists of clips of all visitors. Each session has one; every LangTrackError is a sentence for it.
+
+    Args:
+        follow: `Service.follow_clip`, for clips that nobody has followed yet.
+        folder: a folder of clips that every page begins with.
+    """
+
+    def __init__(
+        self,
+        follow: Callable[[Session, Path | None, str], TrackJob],
+        settings: Settings,
+        queue: JobQueue,
+        folder: Path | None,
+    ) -> None:
+        self.settings = settings
+        self.queue = queue
+        self.folder = folder
+        self._follow = follow
+
+    def open_list(self, session: Session, files: Sequence[tuple[str, Path]]) -> OpenClipsJob:
+        """Make a list of uploads: several files, a folder, a ZIP, what `batch` left."""
+        return session.submit(lambda: OpenClipsJob(session, self.settings, files), self.queue)
+
+    def open_folder(self, session: Session) -> OpenClipsJob:
+        """Make a list of `folder`, which also gets the result."""
+        return session.submit(lambda: OpenClipsJob(session, self.settings, folder=self.folder), self.queue)
+
+    def show(self, session: Session, index: int, text: str) -> Job | None:
+        """Show a clip of the session's list; None when it is there already.
+
+        Args:
+            text: the words for a clip that nobody has followed yet.
+        """
+        clips = self.list_of(session)
+        clip = clips.clip(index)
+        if session.busy and session.job is not None:  # somebody has gone on before the last clip was there
+            session.job.cancel(keep=False)
+            session.job.wait(CANCEL_WAIT_S)
+        before = session.workspace_of(clip.key)
+        if clip.key and before is not None and before.key == clip.key and before.frames:
+            session.take_up(clip.key)
+            clips.now = index
+            return None
+        ahead = self._taken_ahead(session, clip)
+        job: Job | None
+        if ahead is not None:
+            job = None if ahead.over else ahead
+        elif clip.run is not None:
+            job = session.submit(lambda: OpenRunJob(session, clip, self.settings), self.queue)
+        else:
+            job = self._follow(session, clip.video, clip.expression or text)
+            if session.workspace is not None:
+                show_clip(clip, session.workspace)
+        clips.now = index
+        return job
+
+    def prepare_next(self, session: Session) -> None:
+        """Open the run of the clip that is probably shown next, while nobody else waits for the place."""
+        clips = session.clips
+        index = None if clips is None else clips.expected()
+        clip = None if clips is None or index is None else clips.clip(index)
+        if session.ahead is not None and session.ahead.clip is not clip:
+            session.ahead.discard()
+            session.ahead = None
+        if clip is None or clip.run is None or session.ahead is not None or session.busy:
+            return
+        known = session.workspace_of(clip.key)
+        if (known is not None and known.key == clip.key) or not self.queue.has_free_place:
+            return
+        ahead = OpenRunJob(session, clip, self.settings, ahead=True)
+        with suppress(LangTrackError):
+            self.queue.submit(ahead)
+            session.ahead = ahead
+
+    def _taken_ahead(self, session: Session, clip: Clip) -> OpenRunJob | None:
+        """The job that has prepared a clip, or is about to, which the session shows now; other ones end."""
+        ahead, session.ahead = session.ahead, None
+        if ahead is None:
+            return None
+        if ahead.clip is not clip or (ahead.over and ahead.workspace is None):
+            ahead.discard()
+            return None
+        ahead.show()
+        if not ahead.over:
+            session.job = ahead
+        return ahead
+
+    def list_of(self, session: Session) -> ClipList:
+        """The session's list, with what the shown clip has become."""
+        clips, workspace = session.clips, session.workspace
+        if clips is None:
+            raise LangTrackError("Open some clips first.")
+        for clip in clips.clips:
+            if workspace is not None and clip.key == workspace.key:
+                note_clip(clip, workspace)
+        return clips
