@@ -80,6 +80,13 @@ class ClipService:
         clips.now = index
         return job
 
+    def take_up(self, session: Session, key: str) -> None:
+        """Show an earlier run of the session again; the list goes to its clip, where it is of one."""
+        session.take_up(key)
+        if session.clips is not None:
+            keys = [clip.key for clip in session.clips.clips]
+            session.clips.now = keys.index(key) if key in keys else None
+
     def prepare_next(self, session: Session) -> None:
         """Open the run of the clip that is probably shown next, while nobody else waits for the place."""
         clips = session.clips

@@ -19,7 +19,7 @@ import gradio as gr
 from langtrack_core.types import LangTrackError
 
 from . import player
-from .clips_job import OpenClipsJob
+from .clips_job import OpenClipsJob, OpenRunJob
 from .examples import Example
 from .job import Job
 from .service import Service
@@ -219,9 +219,15 @@ class PageEvents:
         if isinstance(job, OpenClipsJob) and job.error is None:
             value = {**value, "fresh_clips": True}
         if job.error is not None:
-            return _ready(value, notice("error", job.error))
-        warnings = notice("warning", job.warning or "") + _unknown_words(job)
-        return _ready(value, outcome_notice(job, value) + warnings)
+            text = notice("error", job.error)
+        else:
+            text = outcome_notice(job, value) + notice("warning", job.warning or "") + _unknown_words(job)
+        return _ready(value, _of_shown(session, text))
+
+    def shown_view(self, session: Session) -> View:
+        """The page with a run that was there already."""
+        value = self.page_value(session)
+        return View(value, _of_shown(session, tracks_notice(value)))
 
     def page_value(self, session: Session, *, newest: bool = False) -> dict[str, Any]:
         """The player's value: the workspace, or nothing. ``newest`` shows the target that came last."""
@@ -241,6 +247,12 @@ class PageEvents:
 
     def _session(self, request: gr.Request) -> Session:
         return self.service.sessions.get(request.session_hash)
+
+
+def _of_shown(session: Session, text: str) -> str:
+    """A message about what the page shows, hidden while it shows another run or a frame before one."""
+    workspace = session.workspace
+    return f'<div data-run="{"" if workspace is None else workspace.key}">{text}</div>' if text else ""
 
 
 def _form_of(session: Session) -> Form:
@@ -307,12 +319,20 @@ def outcome_notice(job: Job, value: dict[str, Any]) -> str:
         return notice("good", f"{len(value['clips']['clips'])} clips are open.")
     if job.kind == "open" and value["state"] != "done":
         return notice("warning", "The saved run was saved without its video, so there is nothing to show.")
-    if job.kind == "open":
+    if job.kind == "open" and not isinstance(job, OpenRunJob):
         return notice("good", "The saved run is open.")
+    return tracks_notice(value, isinstance(job, TrackJob) and bool(job.unknown_words))
+
+
+def tracks_notice(value: dict[str, Any], doubtful_words: bool = False) -> str:
+    """What became of each target; ``value`` is that of the player.
+
+    Args:
+        doubtful_words: some of the words were left out.
+    """
     outcomes = value.get("outcomes", [])
     several = len(outcomes) > 1
     names = Counter(outcome["expression"] for outcome in outcomes)
-    doubtful_words = isinstance(job, TrackJob) and bool(job.unknown_words)
     return "".join(
         _track_outcome(outcome, doubtful_words, several, number if names[outcome["expression"]] > 1 else None)
         for number, outcome in enumerate(outcomes, 1)

@@ -26,6 +26,8 @@ from .track_request import without_paths
 from .workspace import Workspace
 
 Question = Mapping[str, Any]
+Works = Mapping[str, Callable[[Session, Question], Job | None]]
+"""Questions that begin a job, or show at once what is there already (None), by name."""
 
 MAX_FILES = 5000
 """Largest number of mask pictures in one upload: one for each frame of a clip of a few minutes."""
@@ -65,7 +67,8 @@ class ToolEvents:
             "words": self.service.frames.words,
             "regions": self.service.frames.regions,
         }
-        self._works: dict[str, Callable[[Session, Question], Job]] = {
+        self._works: Works = {
+            "take_up": self._take_up,
             "correct": self._correct,
             "point": self._point,
             "add": self._add,
@@ -87,9 +90,6 @@ class ToolEvents:
                 return _reply(question, self._clips.acts[question["do"]](session, question))
             if question["do"] == "resume":
                 return self._resume(question, request)
-            if question["do"] == "take_up":
-                session.take_up(_text(question, "run"))
-                return gr.update(value=self.events.page_value(session))
             workspace = session.workspace_of(_text(question, "run"))
             if workspace is None:
                 raise LangTrackError("Follow something first.")
@@ -112,23 +112,21 @@ class ToolEvents:
             return _refusal(question, error)
 
     def work(self, event: gr.EventData, request: gr.Request) -> View:
-        """Start a job for a question that takes long; the next event watches it."""
-        question = _question(event)
-        session = self._session(question, request)
-        try:
-            return self.events.started_view(session, _entry(self._works, question)(session, question))
-        except LangTrackError as error:
-            return View(player=_refusal(question, error))
+        """Start a job for a question that takes long, or show what is there; the next event watches a job."""
+        return self._work(self._works, event, request)
 
     def clip(self, event: gr.EventData, request: gr.Request) -> View:
-        """Open a list of clips, or one of them; the next event watches the job, where there is one."""
+        """Open a list of clips, or one of them, likewise."""
+        return self._work(self._clips.works, event, request)
+
+    def _work(self, works: Works, event: gr.EventData, request: gr.Request) -> View:
         question = _question(event)
         session = self._session(question, request)
         try:
-            job = _entry(self._clips.works, question)(session, question)
+            job = _entry(works, question)(session, question)
             if job is None:
                 self.service.clips.prepare_next(session)
-                return View(player=gr.update(value=self.events.page_value(session)))
+                return self.events.shown_view(session)
             return self.events.started_view(session, job)
         except LangTrackError as error:
             return View(player=_refusal(question, error))
@@ -150,6 +148,9 @@ class ToolEvents:
         return session
 
     # --- long -----------------------------------------------------------------------------------------------
+
+    def _take_up(self, session: Session, question: Question) -> None:
+        self.service.clips.take_up(session, _text(question, "run"))
 
     def _correct(self, session: Session, question: Question) -> Job:
         return self.service.correct(

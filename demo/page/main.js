@@ -74,6 +74,7 @@ export function mount(component) {
     cache.clear();
     player.notify("");
     find(".lt-targets").replaceChildren();
+    find(".lt-own-notice").textContent = "";
   }
 
   const isField = (candidate) => candidate.matches("input, textarea, select");
@@ -125,8 +126,9 @@ export function mount(component) {
     const restore = make("button", "Undo: remove " + (removed || "the box"), { type: "button", class: "lt-chip lt-remove" });
     restore.addEventListener("click", () => server.question("act", { do: "restore" }));
     find(".lt-targets").replaceChildren(...(targets.length > 1 ? [...chips, remove] : []), ...(removed === null ? [] : [restore]));
-    // Of the sentences beside the form those about other targets are hidden.
-    find(".lt-own-notice").textContent = '#notice [data-outcome]:not([data-outcome="' + player.target.outcome + '"]) { display: none; }';
+    // Of the sentences beside the form those about other runs and targets are hidden.
+    const others = { outcome: player.target.outcome, run: player.run.key };
+    find(".lt-own-notice").textContent = Object.entries(others).map(([name, own]) => `#notice [data-${name}]:not([data-${name}="${own}"]) { display: none; }`).join(" ");
   }
 
   // On a phone a run comes first on the page; on a narrow window it may be below the form.

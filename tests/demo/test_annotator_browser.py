@@ -69,6 +69,12 @@ def test_an_error_after_a_saved_run_stays(page: Page, tmp_path: Path) -> None:
     expect(page.locator(TEXT)).to_have_value("the red car")
     expect(page.locator("#about")).to_contain_text(f"{FRAMES} frames")
     expect(page.locator(DONE)).to_be_visible()
+    status = page.locator("#notice .lt-notice", has_text="The saved run is open")
+    page.locator(TEXT).fill("the car")  # a look at other words: the status is not about them
+    expect(page.locator(".lt-before-title")).to_contain_text("“the car”")
+    expect(status).to_be_hidden()
+    page.locator('.lt-before [data-do="back"]').click()
+    expect(status).to_be_visible()
     page.locator(TEXT).fill(" ")
     page.locator("#run").click()
     stays(page, "Say what to follow")
@@ -105,6 +111,7 @@ def test_work_stays_after_a_new_run_and_after_the_tab_was_closed(page: Page, ser
     page.locator(".lt-shelf:not(.lt-many) summary").click()
     page.locator(".lt-shelf button", has_text="“the red car” · 24 frames · 1 judged").click()
     expect(page.locator(".lt-marks button")).to_have_text("Frame 0 tracker right")
+    expect(page.locator("#notice .lt-notice:visible")).to_have_count(1)  # of this run, not of the last one
 
     tab = page.context.new_page()  # the same browser: another page of this visitor
     tab.goto(server.url)

@@ -74,7 +74,7 @@ def test_a_zip_of_clips_is_followed_judged_and_gone_through(tools: ToolEvents, t
         assert reply["clips"]["judged"] == number + 1
     over = ask(tools, "clip", "open_clip", step=1, filter="open", text="the red car")
     assert over.player["reply"]["error"] == "All clips are judged."
-    back = work(tools, "open_clip", step=1, filter="all").player["value"]  # from the shelf, at once
+    back = work(tools, "open_clip", step=1, filter="all").player  # from the shelf, at once
     assert back["clips"]["now"] == 0 and '"judged"' not in back["run"]
     assert (
         tools.service.sessions.get("page").workspace.state()["targets"][0]["verdicts"]["counts"]["both"] == 3
@@ -118,8 +118,9 @@ def test_the_next_run_is_open_before_it_is_asked_for(tools: ToolEvents, tmp_path
     first, prepared = session.workspace, session.ahead
     assert prepared is not None and prepared.wait(60) and session.workspace is first
     ask(tools, "act", "clip_verdict", index=0, verdict="right")
-    shown = ask(tools, "clip", "open_clip", step=1, filter="open", unjudged=True).player["value"]
-    assert shown["state"] == "done" and shown["clips"]["now"] == 1  # at once, without a job
+    shown = ask(tools, "clip", "open_clip", step=1, filter="open", unjudged=True)
+    assert shown.player["state"] == "done" and shown.player["clips"]["now"] == 1  # at once, without a job
+    assert "Found in" in shown.notice
     assert session.workspace is prepared.workspace and first in session.shelf
     assert session.ahead is not None and session.ahead.wait(60)
     unused = session.ahead

@@ -92,7 +92,6 @@ def test_a_refused_correction_leaves_what_is_drawn_on_the_page(tools: ToolEvents
         ("verdicts", {"changes": [{"first": 0, "last": 2, "verdict": "<script>"}]}),
         ("verdicts", {"target": 99, "changes": [{"first": 0, "last": 0, "clear": True}]}),
         ("verdicts", {"changes": [5]}),
-        ("take_up", {"run": "../x"}),
         ("resume", {"token": "x"}),
         ("what_if", {"settings": {"lost": "NaN"}}),
         ("what_if", {"settings": {"__init__": 1}}),
@@ -104,6 +103,16 @@ def test_a_refused_correction_leaves_what_is_drawn_on_the_page(tools: ToolEvents
 def test_what_no_page_sends_is_one_sentence(tools: ToolEvents, do: Any, fields: dict[str, Any]) -> None:
     error = answer(tools, do, **fields)["error"]
     assert error.endswith(".") and "Traceback" not in error
+
+
+def test_an_earlier_run_comes_with_what_became_of_it(tools: ToolEvents) -> None:
+    workspace = tools.service.sessions.get(PAGE.session_hash).workspace
+    assert workspace is not None
+    shown = tools.work(event("take_up", run=workspace.key), PAGE)
+    assert shown.player["state"] == "done" and list(tools.events.watch(PAGE)) == [View()]
+    assert f'<div data-run="{workspace.key}">' in shown.notice and "Found in" in shown.notice
+    refused = tools.work(event("take_up", run="../x"), PAGE)
+    assert refused.player["reply"]["error"] == "That run is not here any more."
 
 
 def test_only_uploads_are_read(tools: ToolEvents, tmp_path: Path) -> None:
