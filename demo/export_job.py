@@ -23,7 +23,7 @@ from .annotation.redecide import corners_of, steps_from_run
 from .job import Job, JobAborted, Kind, RateMeter
 from .player_video import preview
 from .settings import Settings
-from .target_view import file_stem
+from .target_view import file_stem, track_fingerprint
 from .workspace import ALL_FILES, Workspace
 
 MANIFEST_ENTRIES = ("what_if", "edits", "weights", "settings", "unknown_words")
@@ -46,7 +46,7 @@ class ExportJob(Job):
             if not targets:
                 raise LangTrackError("Follow something first.")
             changed = [target for target in targets if workspace.files_of(target.id) is None]
-            self._tracks = [(target.id, target.run(), workspace.fingerprint(target.id)) for target in changed]
+            self._tracks = [(target.id, target.run(), track_fingerprint(target)) for target in changed]
             self._targets = [target.id for target in targets]
             self._fingerprint = workspace.whole_fingerprint()
         total = sum(len(track.rows) for _, track, _ in self._tracks)

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from langtrack_core.types import Reason
 from langtrack_lab.files import plain_name
 
 from .annotation.anchors import owners
+from .annotation.episodes import differ
+from .annotation.judgement import verdicts_state
 from .annotation.project import Segment, Target
 from .annotation.redecide import FusionOverrides
 from .player_video import Maps, merged_maps
-from .timeline import FrameGeometry, timeline
+from .timeline import FrameGeometry, decided_columns, timeline
 
 
 class SegmentResult(NamedTuple):
@@ -36,7 +39,7 @@ class SegmentResult(NamedTuple):
 
 @dataclass
 class Files:
-    """Files of a target to download, and the `Workspace.fingerprint` of the track that they show."""
+    """Files of a target to download, and the `track_fingerprint` of the track that they show."""
 
     paths: list[Path]
     bundle: Path
@@ -77,6 +80,44 @@ class TargetView:
         path = last.segment.folder.parent / f"maps-{secrets.token_hex(4)}.u8.gz"
         return merged_maps([result.maps for result in self.results[: place + 1]], owners(runs), path)
 
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a correction after the first run."""
+        return len({result.edit for result in self.results}) > 1
+
+    @property
+    def next_edit(self) -> int:
+        """The number of the next edit, see `SegmentResult`."""
+        return self.results[-1].edit + 1 if self.results else 0
+
+    def state(self, target: Target) -> dict[str, Any]:
+        """The state of a target, which has been followed: ``name``, ``colour``, ``expression``, ``edits``,
+        ``can_undo``, ``run`` (the columns of a `timeline`), ``found`` (frames with the object), ``sure``
+        (mean confidence on them, None when there are none), ``differ`` (those on which the branches do),
+        ``same`` (frames lost to another target on the same thing), ``maps`` (``file``, ``size``,
+        ``offsets``), what `decision_state` returns, ``verdicts``, ``files``, and ``bundle``."""
+        rows = target.run().rows
+        columns = self.timeline() | (decided_columns(rows) if target.overrides is not None else {})
+        maps, files = self.whole_maps[-1], self.files
+        present = [row for row in rows if row.decision.source is not None]
+        return {
+            "name": target.name,
+            "colour": target.colour,
+            "expression": target.newest.run.manifest.get("expression"),
+            "edits": [{**result.segment.about(), "edit": result.edit} for result in self.results],
+            "can_undo": self.can_undo,
+            "run": columns,
+            "found": len(present),
+            "sure": sum(row.fused.confidence for row in present) / len(present) if present else None,
+            "differ": sum(differ(row) for row in present),
+            "same": [row.frame for row in rows if row.decision.reason is Reason.SAME_TARGET],
+            "maps": {"file": maps.path, "size": list(maps.size_wh), "offsets": list(maps.offsets)},
+            **decision_state(target),
+            "verdicts": verdicts_state(target),
+            "files": [] if files is None else list(files.paths),
+            "bundle": None if files is None else files.bundle,
+        }
+
     def timeline(self) -> dict[str, list[Any]]:
         """The columns of the track as it was recorded."""
         table = sorted(owners([result.segment.run for result in self.results]).items())
@@ -90,6 +131,11 @@ class RemovedTarget(NamedTuple):
     place: int
     target: Target
     view: TargetView
+
+
+def track_fingerprint(target: Target) -> Any:
+    """A value that changes whenever a target's track does."""
+    return tuple(str(segment.folder) for segment in target.segments), target.overrides
 
 
 def file_stem(clip: str, number: int, expression: str | None) -> str:

@@ -13,18 +13,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from langtrack_core.types import LangTrackError, Reason
+from langtrack_core.types import LangTrackError
 from langtrack_core.video import VideoInfo
 from langtrack_lab.files import plain_name
 
 from .annotation.coincidence import coincidences
-from .annotation.episodes import differ
-from .annotation.judgement import Judgement, verdicts_state
+from .annotation.judgement import Judgement
 from .annotation.project import MAX_TARGETS, Project, Target, checked_name
 from .annotation.project_zip import write_bundle
 from .annotation.redecide import FusionOverrides
 from .player_video import PlayerVideo
-from .target_view import Files, RemovedTarget, SegmentResult, TargetView, decision_state, file_stem
+from .target_view import (
+    Files,
+    RemovedTarget,
+    SegmentResult,
+    TargetView,
+    decision_state,
+    file_stem,
+    track_fingerprint,
+)
 from .timeline import decided_columns
 
 MAX_REMOVED = 5
@@ -130,15 +137,16 @@ class Workspace:
         with self.lock:
             view = self._view(number)
             before = view.files
-            view.files = Files(list(paths), bundle, fingerprint or self.fingerprint(number))
+            fingerprint = fingerprint or track_fingerprint(self.project.target(number))
+            view.files = Files(list(paths), bundle, fingerprint)
             if before is not None:
                 self._forget_folder(before.bundle.parent)
 
     def files_of(self, number: int) -> Files | None:
         """The files of a target that show its track as it stands; None when they have to be made."""
         with self.lock:
-            files = self._view(number).files
-            return files if files is not None and files.fingerprint == self.fingerprint(number) else None
+            files, now = self._view(number).files, track_fingerprint(self.project.target(number))
+            return files if files is not None and files.fingerprint == now else None
 
     def set_whole_file(self, name: str, path: Path, fingerprint: Any) -> None:
         """Offer a file with all targets, in place of an older one of that name.
@@ -205,81 +213,48 @@ class Workspace:
 
     def state(self) -> dict[str, Any]:
         """The whole state: ``key``, ``video``, ``player_video`` (None, or ``file`` and ``frames``),
-        ``targets``, each as `target_state`, ``removed`` (the words of the target that `restore` brings
-        back, "" for a box; None when there is none), ``bundle``, and ``exports`` (files by format, of the
-        tracks as they are)."""
+        ``targets``, each as `target_state` and ``coincidences`` (``number`` on the page, from 1, of another
+        target on the same thing, the ``first`` frame, and how many ``frames``), ``removed`` (the words of the
+        target that `restore` brings back, "" for a box; None when there is none), ``bundle``, and ``exports``
+        (files by format, of the tracks as they are)."""
         with self.lock:
             numbers = [target.id for target in self.project.targets if target.segments]
-            shared = self._coincidences()
+            targets = [self.target_state(number) for number in numbers]
+            # Those of a comparison do not count: they are meant to be on the same thing.
+            shared = coincidences({target.id: target.run().rows for target in self.kept_targets()})
+            for number, state in zip(numbers, targets, strict=True):
+                state["coincidences"] = [
+                    {"number": numbers.index(one.other) + 1, "first": one.first, "frames": one.frames}
+                    for one in shared.get(number, [])
+                ]
             video = self.player_video
             removed = self._removed[-1].target.newest.run.manifest if self._removed else None
             return {
                 "key": self.key,
                 "video": dict(self.project.video),
                 "player_video": None if video is None else {"file": video.path, "frames": video.frames},
-                "targets": [
-                    {**self.target_state(number), "coincidences": shared.get(number, [])}
-                    for number in numbers
-                ],
+                "targets": targets,
                 "removed": None if removed is None else removed.get("expression") or "",
                 "bundle": self.bundle(),
                 "exports": {name: path for name, path in self.whole_files().items() if name != ALL_FILES},
             }
 
-    def _coincidences(self) -> dict[int, list[dict[str, int]]]:
-        """The other targets that each target, by its id, is on the same thing with: ``number`` of that one
-        on the page, from 1, the ``first`` frame, and how many ``frames``. Those of a comparison do not count:
-        they are meant to be."""
-        order = [target.id for target in self.project.targets if target.segments]
-        targets = self.kept_targets()
-        if len(targets) < 2:
-            return {}
-        entries: dict[int, list[dict[str, int]]] = {}
-        for pair, found in coincidences({target.id: target.run().rows for target in targets}).items():
-            for one, other in (pair, pair[::-1]):
-                entries.setdefault(one, []).append({"number": order.index(other) + 1, **found._asdict()})
-        return entries
-
     def target_state(self, number: int) -> dict[str, Any]:
-        """The state of one target: ``id``, ``name``, ``compared`` (it lasts as long as its comparison),
-        ``colour``, ``expression``, ``edits``, ``can_undo``, ``run`` (the columns of a `timeline`), ``found``
-        (frames with the object), ``sure`` (mean confidence on them, None when there are none), ``differ``
-        (those on which the branches do), ``same`` (frames lost to another target on the same thing),
-        ``maps`` (``file``, ``size``, ``offsets``), what `what_if` returns
-        except the columns, ``verdicts``, ``files``, ``bundle``, ``stem`` of their names, ``stale``.
+        """The state of one target: ``id``, ``compared`` (it lasts as long as its comparison), what
+        `TargetView.state` returns, ``stem`` of the names of its files, ``stale`` (its files are older than
+        its track).
 
         Raises:
             LangTrackError: there is no such target, or it has not been followed yet.
         """
         with self.lock:
-            target, view = self.project.target(number), self._view(number)
-            run = target.run()
-            columns = view.timeline()
-            if target.overrides is not None:
-                columns |= decided_columns(run.rows)
-            maps, files = view.whole_maps[-1], view.files
-            confidences = [row.fused.confidence for row in run.rows if row.decision.source is not None]
+            target = self.project.target(number)
+            expression = target.newest.run.manifest.get("expression")
             return {
                 "id": target.id,
-                "name": target.name,
                 "compared": number in self._compared,
-                "colour": target.colour,
-                "expression": target.newest.run.manifest.get("expression"),
-                "edits": [{**result.segment.about(), "edit": result.edit} for result in view.results],
-                "can_undo": len({result.edit for result in view.results}) > 1,
-                "run": columns,
-                "found": len(confidences),
-                "sure": sum(confidences) / len(confidences) if confidences else None,
-                "differ": sum(row.decision.source is not None and differ(row) for row in run.rows),
-                "same": [row.frame for row in run.rows if row.decision.reason is Reason.SAME_TARGET],
-                "maps": {"file": maps.path, "size": list(maps.size_wh), "offsets": list(maps.offsets)},
-                **decision_state(target),
-                "verdicts": verdicts_state(target),
-                "stem": file_stem(
-                    str(self.project.video["name"]), number, target.newest.run.manifest.get("expression")
-                ),
-                "files": [] if files is None else list(files.paths),
-                "bundle": None if files is None else files.bundle,
+                **self._view(number).state(target),
+                "stem": file_stem(str(self.project.video["name"]), number, expression),
                 "stale": self.files_of(number) is None,
             }
 
@@ -317,7 +292,7 @@ class Workspace:
         """
         with self.lock:
             target, view = self.project.target(number), self._view(number)
-            if len({result.edit for result in view.results}) < 2:
+            if not view.can_undo:
                 raise LangTrackError("There is no correction to take back.")
             last = view.results[-1].edit
             while view.results[-1].edit == last:
@@ -399,20 +374,14 @@ class Workspace:
 
     def next_edit(self, number: int) -> int:
         """The number of a target's next edit, see `SegmentResult`."""
-        results = self._view(number).results
-        return results[-1].edit + 1 if results else 0
+        return self._view(number).next_edit
 
     def _view(self, number: int) -> TargetView:
         return self._views.setdefault(number, TargetView())
 
-    def fingerprint(self, number: int) -> Any:
-        """A value that changes whenever a target's track does."""
-        target = self.project.target(number)
-        return tuple(str(segment.folder) for segment in target.segments), target.overrides
-
     def whole_fingerprint(self) -> Any:
         """A value that changes when any target's track changes."""
-        return tuple((t.id, self.fingerprint(t.id)) for t in self.kept_targets())
+        return tuple((t.id, track_fingerprint(t)) for t in self.kept_targets())
 
     def _forget_folder(self, folder: Path) -> None:
         """Remove a job's folder, unless the page still needs something in it."""

@@ -20,25 +20,31 @@ that pass each other overlap for a moment."""
 
 
 class Coincidence(NamedTuple):
-    """The first of the frames on which two tracks are on the same thing, and their number."""
+    """The first frame on which a track is on the same thing as another one, and the number of such frames."""
 
+    other: int
     first: int
     frames: int
 
 
-def coincidences(tracks: Mapping[int, Sequence[Row]]) -> dict[tuple[int, int], Coincidence]:
-    """The pairs of tracks that are on the same thing, `MIN_FRAMES` or more in a row."""
+def coincidences(tracks: Mapping[int, Sequence[Row]]) -> dict[int, list[Coincidence]]:
+    """The other tracks that each track is on the same thing with, `MIN_FRAMES` or more in a row."""
     length = 1 + max((row.frame for rows in tracks.values() for row in rows), default=-1)
     boxes = {track: _boxes(rows, length) for track, rows in tracks.items()}
-    pairs = {pair: _coincidence(*(boxes[track] for track in pair)) for pair in combinations(tracks, 2)}
-    return {pair: found for pair, found in pairs.items() if found is not None}
+    entries: dict[int, list[Coincidence]] = {track: [] for track in tracks}
+    for one, other in combinations(tracks, 2):
+        spans = _spans(boxes[one], boxes[other])
+        if spans:
+            first, frames = spans[0][0], sum(end - begin for begin, end in spans)
+            entries[one].append(Coincidence(other, first, frames))
+            entries[other].append(Coincidence(one, first, frames))
+    return entries
 
 
-def _coincidence(a: FloatArray, b: FloatArray) -> Coincidence | None:
+def _spans(a: FloatArray, b: FloatArray) -> list[list[int]]:
     together = box_ious(a, b) > MIN_OVERLAP  # never where a box is nan
     edges = np.flatnonzero(np.diff(np.concatenate([[False], together, [False]])))
-    spans = [(begin, end) for begin, end in edges.reshape(-1, 2).tolist() if end - begin >= MIN_FRAMES]
-    return Coincidence(spans[0][0], sum(end - begin for begin, end in spans)) if spans else None
+    return [[begin, end] for begin, end in edges.reshape(-1, 2).tolist() if end - begin >= MIN_FRAMES]
 
 
 def _boxes(rows: Sequence[Row], length: int) -> FloatArray:

@@ -82,4 +82,4 @@ def test_tracks_on_the_same_thing_are_told() -> None:
         3: rows(80, range(4, 6)),  # on one frame alone
         4: rows(120, range(5)),
     }
-    assert coincidences(tracks) == {(1, 2): (5, 5)}
+    assert coincidences(tracks) == {1: [(2, 5, 5)], 2: [(1, 5, 5)], 3: [], 4: []}
