@@ -5,7 +5,6 @@
     make bench ARGS="--json bench.json"                   all figures as JSON too
     make bench ARGS="--table bench.json --into docs/evaluation.md"   the document's table from such a file
     make bench ARGS="--against ../older --rounds 3"       beside another checkout, in turns
-    make bench ARGS="--long 2000"                         memory on a long run
 
 Every variant runs in a process of its own. Each stage is timed alone over the whole clip after a warm-up:
 wall time, and the processor time of all threads, which other work on the machine disturbs less. Then the
@@ -28,8 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +38,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from langtrack_core import LangTracker
 from langtrack_core.run.recorder import Recorder
 from langtrack_core.siammask.network import SEARCH_SIZE, TEMPLATE_SIZE
-from langtrack_core.types import Frame, Query
+from langtrack_core.types import Query
 from langtrack_core.video import probe, read_frames
 from langtrack_lab.memory import memory_mb
 from langtrack_lab.truth.box_files import xywh_to_xyxy
@@ -275,32 +273,6 @@ def first_box() -> np.ndarray:
     return xywh_to_xyxy([float(value) for value in first_row.split(",")])
 
 
-def repeated(count: int) -> Iterator[Frame]:
-    """The clip forward and backward again and again, so that nothing jumps."""
-    pictures = list(read_frames(CLIP))
-    turn = 2 * len(pictures) - 2
-    for index in range(count):
-        place = index % turn
-        picture = pictures[min(place, turn - place)]
-        yield replace(picture, index=index, time_s=index / 25)
-
-
-def bench_long(weights: str, device: str, backend: str, count: int) -> None:
-    """Prints the memory at each quarter of a long run that writes all files."""
-    tracker = LangTracker.from_pretrained(weights, device, backend=backend)
-    query = Query(text=TEXT)
-    start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "run"
-        with Recorder(out, probe(CLIP), query, tracker.info) as recorder:
-            for step in tracker.track(repeated(count), query):
-                recorder.add(step)
-                done = step.frame.index + 1
-                if done % max(1, count // 4) == 0:
-                    pace = done / (time.perf_counter() - start)
-                    print(f"{done:>6} frames: memory {memory_mb():.0f} MB, {pace:.1f} frames/s")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="lite")
@@ -313,7 +285,6 @@ def main() -> None:
         help="of OpenVINO, may be given several times; all that this machine offers unless told otherwise",
     )
     parser.add_argument("--every", type=int, default=1, help="language branch on every K-th frame")
-    parser.add_argument("--long", type=int, metavar="N", help="only memory, on a run of N frames")
     parser.add_argument(
         "--rounds", type=int, default=1, help="runs of each variant, of which the median counts"
     )
@@ -335,9 +306,6 @@ def main() -> None:
     backends = ("openvino", "torch") if arguments.backend == "both" else (arguments.backend,)
     if arguments.device != "cpu":
         backends = ("torch",)
-    if arguments.long:
-        bench_long(arguments.weights, arguments.device, backends[0], arguments.long)
-        return
     precisions = arguments.precision or able_precisions()
     variants = [f"openvino:{precision}" for precision in precisions if "openvino" in backends]
     variants += ["torch:auto"] * ("torch" in backends)
