@@ -1,5 +1,5 @@
 """The clips to try: every NAME.mp4 in a folder that has a NAME.json beside it with its ``expression``, and
-perhaps ``what_to_look_for``."""
+perhaps ``what_to_look_for`` and ``rendered``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.video import read_frames
 from langtrack_core.video.pictures import RGB
 
+RENDERED = '<i class="lt-rendered">rendered scene</i>'
+"""The label on the picture of a card whose scene was not filmed."""
 POSTER_WIDTH = 320
 """Width in pixels of an example's picture: twice what its card shows, for screens with fine pixels."""
 
@@ -30,6 +32,8 @@ class Example:
     """What there is to see, in a sentence; may be empty."""
     poster: bytes
     """JPEG of an early frame, at most `POSTER_WIDTH` pixels wide."""
+    rendered: bool = False
+    """Whether the card says that a program drew the scene, and no camera filmed it."""
 
 
 def load_examples(folder: Path) -> dict[str, Example]:
@@ -47,7 +51,8 @@ def load_examples(folder: Path) -> dict[str, Example]:
                 expression, hint = entry["expression"], entry.get("what_to_look_for", "")
             except (json.JSONDecodeError, KeyError, TypeError):
                 raise LangTrackError(f"{description} has to be a JSON object with an “expression”.") from None
-            examples[path.stem] = Example(path, str(expression), str(hint), _poster(path))
+            rendered = entry.get("rendered") is True
+            examples[path.stem] = Example(path, str(expression), str(hint), _poster(path), rendered)
     return examples
 
 
@@ -56,6 +61,7 @@ def cards(examples: dict[str, Example]) -> str:
     return "".join(
         f'<button type="button" class="lt-card" data-name="{html.escape(name)}">'
         f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(example.poster).decode()}">'
+        f"{RENDERED if example.rendered else ''}"
         f"<span><b>“{html.escape(example.expression)}”</b>{html.escape(example.hint)}</span></button>"
         for name, example in examples.items()
     )

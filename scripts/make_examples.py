@@ -202,6 +202,7 @@ def write_example(example: Example, folder: Path) -> None:
         "expression": example.expression,
         "title": example.title,
         "what_to_look_for": example.what_to_look_for,
+        "rendered": True,
         "seed": example.seed,
         "script": "scripts/make_examples.py",
     }

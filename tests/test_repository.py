@@ -242,6 +242,7 @@ def test_example_card_says_what_the_script_says(example) -> None:
         "expression": example.expression,
         "title": example.title,
         "what_to_look_for": example.what_to_look_for,
+        "rendered": True,
         "seed": example.seed,
         "script": "scripts/make_examples.py",
     }

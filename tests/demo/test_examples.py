@@ -10,7 +10,7 @@ import pytest
 from app_helpers import counting_clip
 from synthetic import moving_object, write_mp4
 
-from demo.examples import POSTER_WIDTH, load_examples
+from demo.examples import POSTER_WIDTH, RENDERED, cards, load_examples
 from langtrack_core.types import LangTrackError
 
 
@@ -29,6 +29,9 @@ def test_examples_are_a_folder_listing(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text('{"expression": "the red car"}')
     (example,) = load_examples(tmp_path).values()
     assert example.expression == "the red car" and example.poster.startswith(b"\xff\xd8")
+    assert RENDERED not in cards({"one": example})
+    (tmp_path / "one.json").write_text('{"expression": "the red car", "rendered": true}')
+    assert RENDERED in cards(load_examples(tmp_path))
     (tmp_path / "one.json").write_text("[]")
     with pytest.raises(LangTrackError, match=r"one\.json"):
         load_examples(tmp_path)
