@@ -40,6 +40,7 @@ class Preview:
         regions: their boxes in pixels of the clip.
         choice: the text of the box that the visitor chose or drew here; "" for none.
         exact: the visitor drew that box; False for a region.
+        remark: what became of a choice that was made with other words, on another frame, or in another clip.
     """
 
     info: VideoInfo
@@ -51,6 +52,34 @@ class Preview:
     note: str = ""
     choice: str = ""
     exact: bool = True
+    remark: str = ""
+
+    def take_over(self, box: str, before: Preview | None) -> str:
+        """Go on with the form's box, or take it out; the text that the form has from now on.
+
+        A person's own box stays with other words, since it says which one is meant, and on another frame. A
+        region goes with the words and the frame that it was one of, and any choice with its clip.
+
+        Args:
+            before: what was looked at until now.
+        """
+        same = before is not None and (before.text, before.picture) == (self.text, self.picture)
+        if before is not None and same:  # Gradio asks again when it draws the form
+            self.remark = before.remark if box in ("", before.choice) else ""
+        if before is not None and not same and box and box == before.choice:
+            if before.info.path != self.info.path:
+                self.remark = "The box in the form was of another clip and is taken out."
+                return ""
+            if not before.exact:
+                where = "with other words" if before.picture == self.picture else "on another frame"
+                self.remark = f"You had chosen a region {where}. Choose again."
+                return ""
+            self.remark = "Your box stays; click beside it to take it out."
+            if before.picture != self.picture:
+                self.remark = f"Your box is of frame {before.frame.index}: does it fit this one, too?"
+        if box:
+            self.choose(box)
+        return box
 
     def choose(self, box: str) -> None:
         """Note the box that the visitor chose; a region's is an estimate, any other one is exact."""
@@ -97,6 +126,7 @@ class Preview:
             "regions": [box_text(region) for region in self.regions],
             "choice": self.choice,
             "note": self.note,
+            "remark": self.remark,
         }
 
 

@@ -148,16 +148,12 @@ class PreviewEvents:
             return Before(
                 OFF, notice=gr.skip() if before is None else notice("error", without_paths(str(error)))
             )
-        # Gradio asks again when it draws the form: a choice goes with the words or the frame, not by itself.
-        same = before is not None and (before.text, before.picture) == (preview.text, preview.picture)
-        chosen_before = before is not None and not same and box and box == before.choice
-        if not chosen_before and box:
-            preview.choose(box)  # typed into the form
+        kept = preview.take_over(box or "", before)
         if session.busy:  # a run has begun meanwhile
             return Before()
         run = session.workspace is not None
         value = {**preview.value(run=run), "picture": served(preview.picture)}
-        return Before(value, "" if chosen_before else gr.skip())
+        return Before(value, gr.skip() if kept == (box or "") else kept)
 
     def _session(self, request: gr.Request) -> Session:
         return self.service.sessions.get(request.session_hash)

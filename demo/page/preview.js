@@ -62,8 +62,7 @@ export function mountPreview({ element, props, trigger, watch }) {
   }
 
   function hint() {
-    const { regions, note, text, choice } = look;
-    if (note) return note;
+    const { regions, text, choice } = look;
     if (choice) return "The track starts on the box in yellow and is held to it.";
     if (!text || !regions.length) return "Drag a box around the object, or look at another frame. Wheel: zoom; shift and drag: move.";
     return regions.length === 1 ? "Drag a box instead if it is something else." : "Click the one that you mean, or drag a box. Without a choice the words decide on every frame.";
@@ -71,7 +70,7 @@ export function mountPreview({ element, props, trigger, watch }) {
 
   function list() {
     find(".lt-before-title").textContent = title();
-    find(".lt-before-note").textContent = hint();
+    find(".lt-before-note").textContent = [look.remark, look.note || hint()].filter(Boolean).join(" ");
     const several = look.regions.length > 1;
     find(".lt-before-regions").replaceChildren(
       ...(several || look.regions.includes(look.choice) ? look.regions : []).map((region, k) => {
@@ -90,6 +89,7 @@ export function mountPreview({ element, props, trigger, watch }) {
   // Choosing again takes the choice back.
   function choose(box) {
     look.choice = box === look.choice ? "" : box;
+    look.remark = "";
     trigger("choose", { box: look.choice });
     list();
   }

@@ -86,14 +86,39 @@ def test_a_region_that_is_chosen_is_an_estimate_and_a_drawn_box_is_the_truth(
         assert ",".join(f"{value:.0f}" for value in manifest["box_xyxy"]) == box
 
 
-def test_a_choice_goes_when_the_words_change_and_a_typed_box_stays(events: PreviewEvents, clip: str) -> None:
+def test_a_region_goes_with_its_words_and_a_box_of_ones_own_stays(
+    events: PreviewEvents, clip: str, tmp_path: Path
+) -> None:
+    """Whatever becomes of a choice is said on the page."""
     events.on_text(clip, "the car", "", 0, PAGE)
     events.choose(event(box=LEFT), PAGE)
-    assert events.on_text(clip, "a car", LEFT, 0, PAGE).box == ""
-    typed = events.on_place(clip, "a car", "1,2,30,40", 0, PAGE)
-    assert typed.preview["choice"] == "1,2,30,40" and typed.box != ""
-    again = events.on_place(clip, "a car", "1,2,30,40", 0, PAGE)  # nothing has changed
-    assert again.preview["choice"] == "1,2,30,40" and again.box != ""
+    gone = events.on_text(clip, "a car", LEFT, 0, PAGE)
+    assert gone.box == "" and gone.preview["choice"] == ""
+    assert gone.preview["remark"] == "You had chosen a region with other words. Choose again."
+    again = events.on_text(clip, "a car", "", 0, PAGE)  # Gradio asks again when it draws the form
+    assert again.preview["remark"] == gone.preview["remark"]
+    own = "1,2,30,40"
+    for change in ("typed", "asked again"):
+        typed = events.on_place(clip, "a car", own, 0, PAGE)
+        assert typed.preview["choice"] == own and typed.preview["remark"] == "", change
+    for text, start, remark in (
+        ("the car", 0, "Your box stays"),
+        ("the car", 5, "Your box is of frame 0"),
+    ):
+        kept = events.on_text(clip, text, own, start, PAGE)
+        assert kept.preview["choice"] == own and kept.box == typed.box
+        assert kept.preview["remark"].startswith(remark)
+    events.events.begin(clip, "the car", own, 5, 1, PAGE)
+    assert finished(events)[0]["exact"]
+    events.choose(event(box=LEFT), PAGE)
+    other_frame = events.on_place(clip, "the car", LEFT, 0, PAGE)
+    assert other_frame.box == "" and "on another frame" in other_frame.preview["remark"]
+    events.choose(event(box=own), PAGE)
+    other = str(counting_clip(tmp_path / "upload" / "other.mp4", falling=True))
+    new = events.on_video(other, "the car", own, 0, PAGE)
+    assert (
+        new.box == "" and new.preview["remark"] == "The box in the form was of another clip and is taken out."
+    )
 
 
 def test_follow_all_is_a_target_for_each_region(events: PreviewEvents, clip: str) -> None:
