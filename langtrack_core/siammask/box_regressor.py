@@ -14,12 +14,10 @@ from collections.abc import Callable
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
 
 from ..geometry import FloatArray, cxcywh_to_xyxy, xyxy_to_cxcywh
 from .network import SEARCH_SIZE, TEMPLATE_SIZE
-from .online_classifier import CELL, averaged
+from .online_classifier import CELL, Float32Array
 
 ZOOMS = (0.7, 0.8, 0.9, 1.0, 1.12, 1.25, 1.4)
 """The first frame is seen at these sizes of the target. From one frame to the next it changes by far less."""
@@ -69,18 +67,18 @@ class BoxRegressor:
     """The map of one target.
 
     Args:
-        view: gives the ``(1, C, 32, 32)`` search features of the first frame at a zoom, with a blur, and with
-            the target's centre shifted by ``(x, y)`` crop pixels from the middle.
+        view: gives the `averaged` search features of the first frame at a zoom, with a blur, and with the
+            target's centre shifted by ``(x, y)`` crop pixels from the middle.
     """
 
-    def __init__(self, view: Callable[[float, float, FloatArray], Tensor]) -> None:
+    def __init__(self, view: Callable[[float, float, FloatArray], Float32Array]) -> None:
         inputs, outputs = [], []
         for number, (zoom, blur) in enumerate(product(ZOOMS, BLURS)):
             angle = GOLDEN_ANGLE * number
             shift = SHIFT * np.array([np.cos(angle), np.sin(angle)])
-            feature = averaged(view(zoom, blur, shift))
+            features = view(zoom, blur, shift)
             for offset in OFFSETS_XY:
-                inputs.append(_window(feature, np.add(shift, offset)))
+                inputs.append(_window(features, np.add(shift, offset)))
                 outputs.append([*(-np.array(offset) / _SIDE), np.log(zoom)])
         x, y = np.array(inputs), np.array(outputs)
         self._learnt = x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-6)
@@ -90,18 +88,17 @@ class BoxRegressor:
         ridge = RIDGE * np.trace(products) / len(products)
         self._map = x.T @ np.linalg.solve(products + ridge * np.eye(len(products)), y)
 
-    def correct(self, feature: Tensor, place_xy: FloatArray) -> tuple[FloatArray, float, float]:
+    def correct(self, features: Float32Array, place_xy: FloatArray) -> tuple[FloatArray, float, float]:
         """Where the target is and how large, around a first guess of its centre.
 
         Returns:
             Its centre in crop pixels from the middle; how many times larger it is in the crop than the search
             takes it to be; and in [0, 1], how far the window looks like one that was learnt.
         """
-        pooled = averaged(feature)
         window: FloatArray = np.empty(0)
         log_zoom = 0.0
         for _ in range(STEPS):
-            window = _window(pooled, place_xy)
+            window = _window(features, place_xy)
             dx, dy, log_zoom = (window - self._input_mean) @ self._map + self._output_mean
             place_xy = place_xy + _SIDE * np.clip([dx, dy], -MOST_SHIFT, MOST_SHIFT)
         zoom = float(np.exp(np.clip(log_zoom, -MOST_LOG_ZOOM, MOST_LOG_ZOOM)))
@@ -123,15 +120,15 @@ def blend_boxes(box_xyxy: FloatArray, other_xyxy: FloatArray, weight: float) -> 
     return cxcywh_to_xyxy([*centre, *size])
 
 
-def _window(feature: NDArray[np.float32], place_xy: FloatArray) -> FloatArray:
+def _window(features: Float32Array, place_xy: FloatArray) -> FloatArray:
     """The features ``(C, 16, 16)`` on a grid around a place, bilinear, scaled to unit power."""
     column, row = (np.asarray(place_xy) + (SEARCH_SIZE - 1) / 2 - CELL / 4) / CELL
-    rows = _between(feature, row + WINDOW, axis=1)
+    rows = _between(features, row + WINDOW, axis=1)
     window = _between(rows, column + WINDOW, axis=2).astype(np.float64)
     return (window / np.sqrt(np.square(window).sum(0).mean() + 1e-6)).ravel()
 
 
-def _between(values: NDArray[np.float32], places: FloatArray, axis: int) -> NDArray[np.float32]:
+def _between(values: Float32Array, places: FloatArray, axis: int) -> Float32Array:
     """Linear interpolation along an axis; outside, the outermost value."""
     last = values.shape[axis] - 1
     places = np.clip(places, 0, last)

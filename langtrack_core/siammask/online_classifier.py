@@ -62,37 +62,37 @@ DISTRACTOR_SHARE, DISTRACTOR_DISTANCE = 0.5, 0.7
 """What scores over the first share of the target's score is a distractor, if it is farther from the target
 than the second share of the target's side: nearer, it is a part of the target."""
 
-_Array = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 
 
 class OnlineClassifier:
     """The filter of one target and the samples that it is fitted to.
 
     Args:
-        features: ``(1, C, 32, 32)`` search features of views of the first frame, the target in the middle.
+        views: `averaged` search features of views of the first frame, the target in the middle.
         side: of the target in crop pixels (the root of its area).
     """
 
-    def __init__(self, features: Sequence[Tensor], side: float) -> None:
-        first = np.stack([averaged(feature) for feature in features])
+    def __init__(self, views: Sequence[Float32Array], side: float) -> None:
+        first = np.stack(views)
         self._first, channels, height, width = first.shape
-        self._samples: _Array = np.zeros((MEMORY, channels, height + 4, width + 4), np.float32)
-        self._labels: _Array = np.zeros((MEMORY, height, width), np.float32)
-        self._weights: _Array = np.zeros(MEMORY, np.float32)
+        self._samples: Float32Array = np.zeros((MEMORY, channels, height + 4, width + 4), np.float32)
+        self._labels: Float32Array = np.zeros((MEMORY, height, width), np.float32)
+        self._weights: Float32Array = np.zeros(MEMORY, np.float32)
         self._samples[: self._first, :, 2:-2, 2:-2] = first
         self._labels[: self._first] = _gaussian_label(np.zeros(2), side, (height, width))
         self._weights[: self._first] = 1.0 / self._first
         self._count, self._frames = self._first, 0
-        self._filter: _Array = np.zeros((FILTER_SIZE * FILTER_SIZE, channels), np.float32)
+        self._filter: Float32Array = np.zeros((FILTER_SIZE * FILTER_SIZE, channels), np.float32)
         self._fit(FIRST_ITERATIONS)
 
-    def scores(self, feature: Tensor) -> FloatArray:
+    def scores(self, features: Float32Array) -> FloatArray:
         """``(25, 25)``: about 1 where the target is, about 0 elsewhere, for each cell of the grid."""
-        sample = np.pad(averaged(feature), ((0, 0), (2, 2), (2, 2)))
+        sample = np.pad(features, ((0, 0), (2, 2), (2, 2)))
         return _to_grid(correlate(self._filter, sample[None])[0])
 
     def learn(
-        self, feature: Tensor, scores: FloatArray, cell: tuple[int, int], box_cxcywh: FloatArray
+        self, features: Float32Array, scores: FloatArray, cell: tuple[int, int], box_cxcywh: FloatArray
     ) -> None:
         """Train on a frame now and then, more often and more with a distractor in sight; not when in doubt.
 
@@ -110,17 +110,17 @@ class OnlineClassifier:
         every = LEARN_EVERY_WITH_DISTRACTOR if distractor else LEARN_EVERY
         if score > LEAST_SCORE and self._frames % every == 0:
             rate = 2 * LEARNING_RATE if distractor else LEARNING_RATE
-            self._remember(feature, box_cxcywh[:2], side, rate)
+            self._remember(features, box_cxcywh[:2], side, rate)
             self._fit(ITERATIONS)
 
-    def _remember(self, feature: Tensor, centre_xy: FloatArray, side: float, rate: float) -> None:
+    def _remember(self, features: Float32Array, centre_xy: FloatArray, side: float, rate: float) -> None:
         """Put a sample into the memory, in the place of the one with the least weight when it is full."""
         if self._count < MEMORY:
             place = self._count
             self._count += 1
         else:
             place = self._first + int(np.argmin(self._weights[self._first :]))
-        self._samples[place, :, 2:-2, 2:-2] = averaged(feature)
+        self._samples[place, :, 2:-2, 2:-2] = features
         self._labels[place] = _gaussian_label(centre_xy, side, self._labels.shape[1:])
         self._weights *= 1 - rate
         self._weights[place] = rate
@@ -134,7 +134,7 @@ class OnlineClassifier:
         samples, labels = self._samples[: self._count], self._labels[: self._count]
         weights = self._weights[: self._count, None, None]
 
-        def normal(w: _Array) -> _Array:
+        def normal(w: Float32Array) -> Float32Array:
             return correlate_transposed(weights * correlate(w, samples), samples) + RIDGE * w
 
         residual = correlate_transposed(weights * labels, samples) - normal(self._filter)
@@ -150,12 +150,12 @@ class OnlineClassifier:
             direction = residual + squared / before * direction
 
 
-def averaged(feature: Tensor) -> _Array:
-    """``(C, 16, 16)`` means of 2x2 cells, scaled to unit power.
+def averaged(feature: Tensor) -> Float32Array:
+    """The search features ``(1, C, 32, 32)`` as ``(C, 16, 16)`` means of 2x2 cells, scaled to unit power.
 
     In NumPy: PyTorch's threads would wait for each other beside the language branch, for many times as long.
     """
-    cells: _Array = feature[0].float().cpu().numpy()
+    cells: Float32Array = feature[0].float().cpu().numpy()
     height, width = (size // 2 * 2 for size in cells.shape[1:])
     rows = cells[:, 0:height:2] + cells[:, 1:height:2]
     pooled = (rows[:, :, 0:width:2] + rows[:, :, 1:width:2]) * np.float32(0.25)
@@ -163,7 +163,7 @@ def averaged(feature: Tensor) -> _Array:
     return pooled / np.float32(max(power**0.5, 1e-6))
 
 
-def _gaussian_label(centre_xy: FloatArray, side: float, size_hw: tuple[int, ...]) -> _Array:
+def _gaussian_label(centre_xy: FloatArray, side: float, size_hw: tuple[int, ...]) -> Float32Array:
     """1 at the target's centre, in crop pixels from the middle, and falling to 0 around it."""
     place = (np.asarray(centre_xy) + (SEARCH_SIZE - 1) / 2 - CELL / 4) / CELL
     sigma = max(LABEL_WIDTH * side / CELL, 0.5)
@@ -173,7 +173,7 @@ def _gaussian_label(centre_xy: FloatArray, side: float, size_hw: tuple[int, ...]
     return np.outer(y, x).astype(np.float32)
 
 
-def correlate(w: _Array, samples: _Array) -> _Array:
+def correlate(w: Float32Array, samples: Float32Array) -> Float32Array:
     """``(N, H, W)``: the filter ``(25, C)`` over padded samples ``(N, C, H + 4, W + 4)``."""
     n, channels, height, width = samples.shape
     parts = (w @ samples.reshape(n, channels, -1)).reshape(n, FILTER_SIZE, FILTER_SIZE, height, width)
@@ -182,7 +182,7 @@ def correlate(w: _Array, samples: _Array) -> _Array:
     return np.sum([parts[:, i, j, i : i + h, j : j + v] for i, j in cells], axis=0)
 
 
-def correlate_transposed(values: _Array, samples: _Array) -> _Array:
+def correlate_transposed(values: Float32Array, samples: Float32Array) -> Float32Array:
     """The transpose of `correlate` in ``w``: ``(25, C)``."""
     n, channels, height, width = samples.shape
     h, v = values.shape[1:]
@@ -194,7 +194,7 @@ def correlate_transposed(values: _Array, samples: _Array) -> _Array:
     return np.matmul(spread.reshape(n, FILTER_SIZE * FILTER_SIZE, -1), flat).sum(0)
 
 
-def _to_grid(response: _Array) -> FloatArray:
+def _to_grid(response: Float32Array) -> FloatArray:
     """Bilinear, at the pixels that the grid's cells look at."""
     place = ((SEARCH_SIZE - 1) / 2 + STRIDE * (np.arange(GRID) - GRID // 2) - CELL / 4) / CELL
     low = np.floor(place).astype(int)

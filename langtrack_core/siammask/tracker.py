@@ -31,7 +31,7 @@ from ..types import Estimate, Frame, LangTrackError, check_box
 from .box_regressor import BoxRegressor, blend_boxes
 from .crops import crop, largest_region, paste, remap_threshold
 from .network import GRID, SEARCH_SIZE, TEMPLATE_SIZE, WINDOW, SiamMask, Template, change_penalty, decode
-from .online_classifier import OnlineClassifier
+from .online_classifier import Float32Array, OnlineClassifier, averaged
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,13 @@ proportion. On dev 95 % of the right masks have 0.42 or more, a look-alike behin
 
 LEAST_SCORE_TO_LEARN = 0.5
 """The online classifier learns from frames on which the network's score is above this probability."""
-OUT_OF_SIGHT_BELOW, OUT_OF_SIGHT_AFTER = 0.2, 5
-"""After so many frames in a row with a raw score below 0.2 the target counts as out of sight, and one other
-part of the picture is searched on each frame: a blur or a turn is over sooner."""
+
+OUT_OF_SIGHT_SCORE = 0.2
+"""Below this raw score, a probability, the target is not seen on a frame."""
+
+OUT_OF_SIGHT_FRAMES = 5
+"""After so many frames in a row without it the target counts as out of sight, and one other part of the
+picture is searched on each frame: a blur or a turn is over sooner."""
 
 FOUND_SCORE = 0.6
 """Raw score from which a target that is seen elsewhere is taken for the one that was out of sight."""
@@ -227,9 +231,9 @@ class SiamMaskTracker:
         self._out_of_sight = 0
         self._learnt = learnt = _Learnt(template, padding, size, exact)
         if self.config.classifier_weight:
-            features = [self._first_view(frame, target, *view) for view in FIRST_VIEWS]
+            views = [self._first_view(frame, target, *view) for view in FIRST_VIEWS]
             side = float(np.sqrt(size.prod())) * SEARCH_SIZE / self._search_side(size)
-            learnt.classifier = OnlineClassifier(features, side)
+            learnt.classifier = OnlineClassifier(views, side)
         if self.config.box_correction and exact:
             correction = self._measure_correction(frame, target, box_cxcywh)
             learnt.correction = self.config.box_correction * correction
@@ -249,8 +253,8 @@ class SiamMaskTracker:
         if self._target is None:
             raise LangTrackError("The tracker has no target yet: call init(frame, box_xyxy) before update.")
         view = self._look(frame, self._target)
-        self._out_of_sight = self._out_of_sight + 1 if view.score < OUT_OF_SIGHT_BELOW else 0
-        if self.config.search_everywhere and self._out_of_sight >= OUT_OF_SIGHT_AFTER:
+        self._out_of_sight = self._out_of_sight + 1 if view.score < OUT_OF_SIGHT_SCORE else 0
+        if self.config.search_everywhere and self._out_of_sight >= OUT_OF_SIGHT_FRAMES:
             elsewhere = self._look(frame, self._next_part(frame, self._target))
             if elsewhere.score >= FOUND_SCORE:
                 view, self._out_of_sight = elsewhere, 0
@@ -274,8 +278,8 @@ class SiamMaskTracker:
         blur: float,
         mirrored: bool = False,
         shift_xy: ArrayLike = (0.0, 0.0),
-    ) -> Tensor:
-        """Search features of the first frame with the target in another size, sharpness or place."""
+    ) -> Float32Array:
+        """`averaged` features of the first frame with the target in another size, sharpness or place."""
         side = round(self._search_side(target.size_wh) / zoom)
         centre = target.centre_xy - np.multiply(shift_xy, side / SEARCH_SIZE)
         picture = crop(frame.rgb, centre, side, SEARCH_SIZE, self._learnt.padding)
@@ -284,7 +288,8 @@ class SiamMaskTracker:
         if blur:
             picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), blur), np.uint8)
         with torch.inference_mode():
-            return self.network.search(self._learnt.template, self._to_input(picture)).feature
+            response = self.network.search(self._learnt.template, self._to_input(picture))
+        return averaged(response.feature)
 
     def _look(self, frame: Frame, before: _Target) -> _View:
         """Searches around where the target was; gives what is seen, and where it is now."""
@@ -297,9 +302,9 @@ class SiamMaskTracker:
             background, foreground = response.cls[0].reshape(2, -1).double().cpu().numpy()
             scores = 1 / (1 + np.exp(background - foreground))
             boxes = decode(response.loc[0].double().cpu().numpy())
-            combined, familiar = scores, None
+            features, combined = averaged(response.feature), scores
             if learnt.classifier is not None:
-                familiar = learnt.classifier.scores(response.feature)
+                familiar = learnt.classifier.scores(features)
                 weight = self.config.classifier_weight
                 combined = (1 - weight) * scores + weight * np.resize(familiar.clip(0, 1), scores.shape)
             penalty = change_penalty(boxes, before.size_wh * scale, self.config.penalty_k)
@@ -310,19 +315,18 @@ class SiamMaskTracker:
             mask = logits.float().sigmoid().cpu().numpy()
 
         score = network_score = float(scores[best])
-        if learnt.classifier is not None and familiar is not None:
+        if learnt.classifier is not None:
             score *= min(1.0, max(0.0, float(familiar[row, column]) / FAMILIAR_SCORE))
             if network_score > LEAST_SCORE_TO_LEARN:
-                learnt.classifier.learn(response.feature, familiar, (row, column), boxes[:, best])
+                learnt.classifier.learn(features, familiar, (row, column), boxes[:, best])
         follow = float(penalty[best]) * network_score * self.config.lr
         centre = before.centre_xy + boxes[:2, best] / scale
         size = before.size_wh * (1 - follow) + boxes[2:, best] / scale * follow
-        corner_xy = before.centre_xy - side / 2
-        mask = paste(mask, corner_xy, side, row, column, frame.size_hw)
+        mask = paste(mask, before.centre_xy - side / 2, side, row, column, frame.size_hw)
         height, width = frame.size_hw
         sized, weight = None, 0.0
         if learnt.regressor is not None:
-            place, zoom, trust = learnt.regressor.correct(response.feature, boxes[:2, best])
+            place, zoom, trust = learnt.regressor.correct(features, boxes[:2, best])
             first_side = self._context_side(learnt.size_wh)
             sized_wh = learnt.size_wh * zoom * self._context_side(before.size_wh) / first_side
             sized = cxcywh_to_xyxy([*(before.centre_xy + place / scale), *sized_wh])
@@ -359,7 +363,7 @@ class SiamMaskTracker:
         """Side of the square that is searched."""
         return SEARCH_SIZE / TEMPLATE_SIZE * self._context_side(size_wh)
 
-    def _to_input(self, picture: NDArray[np.uint8]) -> torch.Tensor:
+    def _to_input(self, picture: NDArray[np.uint8]) -> Tensor:
         return self.network.preprocess(picture).to(self.device)
 
     def _estimate(

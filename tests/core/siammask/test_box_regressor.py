@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from langtrack_core.siammask.box_regressor import MOST_LOG_ZOOM, BoxRegressor
+from langtrack_core.siammask.online_classifier import averaged
 
 CHANNELS = 8
 
@@ -17,7 +18,7 @@ def view(zoom, blur, shift_xy, side=40):
     y, x = (row - shift_xy[1]) / zoom, (column - shift_xy[0]) / zoom
     inside = np.exp(-((np.hypot(x, y) / side) ** 4))
     maps = [inside * np.cos(a * x + b * y) for a, b in waves]
-    return torch.from_numpy(np.stack(maps)[None].astype(np.float32))
+    return averaged(torch.from_numpy(np.stack(maps)[None].astype(np.float32)))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_a_size_that_it_never_saw_is_bounded(regressor):
 
 
 def test_it_is_trusted_as_far_as_the_target_looks_as_on_the_first_frame(regressor):
-    same, other = view(1.0, 0.0, (0, 0)), torch.randn(1, CHANNELS, 32, 32)
+    same, other = view(1.0, 0.0, (0, 0)), averaged(torch.randn(1, CHANNELS, 32, 32))
     trusts = [regressor.correct(feature, np.zeros(2))[2] for feature in (same, other)]
     assert trusts[0] > 0.9 and trusts[1] < 0.1
 

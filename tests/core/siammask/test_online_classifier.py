@@ -5,7 +5,12 @@ import torch
 import torch.nn.functional as F
 
 from langtrack_core.siammask import online_classifier
-from langtrack_core.siammask.online_classifier import OnlineClassifier, correlate, correlate_transposed
+from langtrack_core.siammask.online_classifier import (
+    OnlineClassifier,
+    averaged,
+    correlate,
+    correlate_transposed,
+)
 
 CHANNELS = 12
 SIDE = 64.0
@@ -20,7 +25,7 @@ def scene(*things):
     for pattern, row, column in things:
         bell = np.exp(-((y - row) ** 2 + (x - column) ** 2) / 8)
         feature += np.asarray(pattern)[:, None, None] * bell
-    return torch.from_numpy(feature.astype(np.float32))[None]
+    return averaged(torch.from_numpy(feature.astype(np.float32))[None])
 
 
 def patterns():

@@ -43,7 +43,7 @@ class CannedNetwork:
         loc = 0.1 * random.randn(1, 20, 25, 25)
         nothing = torch.zeros(1)
         as_float = [torch.from_numpy(v.astype(np.float32)) for v in (cls, loc)]
-        return Response(*as_float, nothing, (nothing, nothing, nothing), nothing)
+        return Response(*as_float, nothing, (nothing, nothing, nothing), torch.zeros(1, 1, 32, 32))
 
     def refine(self, response, cells):
         angle = np.deg2rad(20 + 3 * self.t)
