@@ -59,6 +59,7 @@ class ClipService:
         """
         clips = self.list_of(session)
         clip = clips.clip(index)
+        clips.video = session.form_video
         if session.busy and session.job is not None:  # somebody has gone on before the last clip was there
             session.job.cancel(keep=False)
             session.job.wait(CANCEL_WAIT_S)
@@ -84,8 +85,35 @@ class ClipService:
         """Show an earlier run of the session again; the list goes to its clip, where it is of one."""
         session.take_up(key)
         if session.clips is not None:
+            session.clips.leave()
             keys = [clip.key for clip in session.clips.clips]
             session.clips.now = keys.index(key) if key in keys else None
+
+    def chosen(self, session: Session, video: str | None) -> Clip | None:
+        """The clip that the words in the form are for: the shown one, or the first without a verdict.
+
+        Args:
+            video: the one in the form.
+
+        Returns:
+            None without a list, and when that video was chosen since a clip was opened.
+        """
+        session.form_video = video = video or None
+        clips = session.clips
+        if clips is None or video not in (None, clips.video):
+            return None
+        with suppress(LangTrackError):
+            return clips.clip(clips.neighbour(1, "open") if clips.now is None else clips.now)
+        return None
+
+    def followed(self, session: Session, clip: Clip | None) -> None:
+        """Note that a clip of the list, or something else (None), is followed by the words in the form."""
+        if session.clips is None:
+            return
+        session.clips.leave()
+        if clip is not None and session.workspace is not None:
+            show_clip(clip, session.workspace, again=True)
+            session.clips.now = next(k for k, one in enumerate(session.clips.clips) if one is clip)
 
     def prepare_next(self, session: Session) -> None:
         """Open the run of the clip that is probably shown next, while nobody else waits for the place."""

@@ -11,6 +11,7 @@ from langtrack_core.types import LangTrackError
 from .annotation.clips import RESULT_NAME, Clip, ClipList, clips_in, read_result
 from .annotation.project import Project, Segment, checked_video
 from .annotation.project_zip import check_run
+from .annotation.reviews import Verdicts
 from .annotation.safe_zip import Limits, unpack
 from .job import Job, Kind, RateMeter
 from .open_job import OpenJob
@@ -55,6 +56,7 @@ class OpenClipsJob(Job):
             self.report(meter.advance("opening", self.progress, None))
         result = source / RESULT_NAME
         clip_list = ClipList(self.title, clips, None if self._source is None else result)
+        clip_list.video = self.session.form_video
         if result.is_file():
             clip_list.take(read_result(result))
         self.session.clips = clip_list
@@ -136,9 +138,15 @@ class OpenRunJob(OpenJob):
             self.workspace.close()
 
 
-def show_clip(clip: Clip, workspace: Workspace) -> None:
-    """Make a workspace the one of a clip; verdicts on its frames come along once there is a track."""
+def show_clip(clip: Clip, workspace: Workspace, *, again: bool = False) -> None:
+    """Make a workspace the one of a clip; verdicts on its frames come along once there is a track.
+
+    Args:
+        again: it gets another track, so what was said of the one before does not count any more.
+    """
     clip.key, clip.waiting = workspace.key, True
+    if again:
+        clip.run, clip.verdict, clip.verdicts = None, None, Verdicts()
 
 
 def note_clip(clip: Clip, workspace: Workspace) -> None:

@@ -44,14 +44,18 @@ class FrameService:
         self._select = on_gpu(partial(selection, segmenter), lambda frame, text: 1)
         self._regions = on_gpu(partial(_regions, segmenter), lambda frame, text: 4)
 
-    def look(self, session: Session, video: str | None, text: str | None, frame: float | None) -> Preview:
+    def look(
+        self, session: Session, video: str | Path | None, text: str | None, frame: float | None
+    ) -> Preview:
         """Look at a frame before a run: what the words select there. It becomes the session's preview.
 
         Raises:
             LangTrackError: no readable video, or no such frame in it.
         """
         before = session.preview
-        known = before is not None and str(before.info.path) == video  # looking into a 4K file takes a second
+        known = before is not None and str(before.info.path) == str(
+            video
+        )  # looking into a 4K file takes a second
         info = before.info if before is not None and known else open_video(video, self.settings)
         number = whole_number(frame if frame is not None else 0, "The start frame")
         words, folder = (text or "").strip(), session.folder / "preview"

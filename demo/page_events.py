@@ -91,8 +91,11 @@ class PageEvents:
         session.claim_upload(video)
         return str(video), "".join(notice("warning", note) for note in notes)
 
-    def fill_example(self, event: gr.EventData) -> Form:
+    def fill_example(self, event: gr.EventData, request: gr.Request) -> Form:
         """Fill the form with an example's clip and sentence, after a click on it."""
+        clips = self._session(request).clips
+        if clips is not None:
+            clips.video = None  # it is chosen anew, also when the form has it already
         example = self.examples.get(str(event._data.get("name")))
         if example is None:
             raise gr.Error("There is no such example.", print_exception=False)
@@ -116,16 +119,25 @@ class PageEvents:
         """Check the form and start the run."""
         session = self.claim_upload(video, request)
 
-        def checked() -> TrackRequest:
-            track_request = self.service.check_request(video, text, box, start, every)
+        def checked(path: str | Path | None) -> TrackRequest:
+            track_request = self.service.check_request(path, text, box, start, every)
             return track_request if session.preview is None else session.preview.applied(track_request, box)
 
-        return self.begun(session, checked)
+        return self.begun(session, video, checked)
 
-    def begun(self, session: Session, checked: Callable[[], TrackRequest]) -> View:
-        """Start a run in a new workspace and keep the one before; or say what is wrong with the request."""
+    def begun(
+        self, session: Session, video: str | None, checked: Callable[[str | Path | None], TrackRequest]
+    ) -> View:
+        """Start a run in a new workspace and keep the one before; or say what is wrong with the request.
+
+        Args:
+            checked: gets the video that the form is about.
+        """
+        clip = self.service.clips.chosen(session, video)
         try:
-            job = self.service.follow(session, checked(), fresh=True, shelve=True)
+            track_request = checked(video if clip is None else clip.video)
+            job = self.service.follow(session, track_request, fresh=True, shelve=True, videos=clip is None)
+            self.service.clips.followed(session, clip)
         except LangTrackError as error:
             return View(notice=notice("error", str(error)))
         return self.started_view(session, job)
@@ -261,9 +273,10 @@ def _form_of(session: Session) -> Form:
     if workspace is None or workspace.video is None:
         return Form()
     texts = [target["expression"] for target in workspace.state()["targets"]]
+    in_list = session.clips is not None and session.clips.now is not None
     title = session.job.title.strip("“”") if isinstance(session.job, TrackJob) else ""
     text = next((text for text in reversed(texts) if text), title)
-    return Form(video=str(workspace.video), text=text)
+    return Form(video=gr.skip() if in_list else str(workspace.video), text=text)
 
 
 def notice(kind: str, *sentences: str, outcome: str | None = None) -> str:

@@ -87,8 +87,16 @@ class Preview:
         self.exact = box not in {box_text(region) for region in self.regions}
 
     def applied(self, request: TrackRequest, box: str | None) -> TrackRequest:
-        """A request of the form; its box is an estimate when it is a region that was chosen here."""
-        if not box or box != self.choice or self.exact:
+        """A request of the form; its box is an estimate when it is a region that was chosen here.
+
+        Raises:
+            LangTrackError: the box was chosen in another clip.
+        """
+        if not box or box != self.choice:
+            return request
+        if request.info.path != self.info.path:
+            raise LangTrackError("The box in the form is of another clip. Take it out, or give it anew.")
+        if self.exact:
             return request
         return replace(request, queries=tuple(replace(query, exact=False) for query in request.queries))
 

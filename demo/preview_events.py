@@ -5,6 +5,7 @@ Each returns what lies over the result, the text of the form's box, a message an
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -60,6 +61,7 @@ class PreviewEvents:
     ) -> Before:
         """Look at a clip that was chosen; not at an example, which runs, nor at the clip of the run."""
         session = self.events.claim_upload(video, request)
+        session.form_video = video or None
         if video and (_is_followed(session, video) or self.events.is_example(video)):
             return Before(OFF)
         if session.preview is None or not start:
@@ -79,15 +81,19 @@ class PreviewEvents:
     ) -> Before:
         """Look again with other words; not with those of a run that the page shows, nor without any then."""
         session = self.events.claim_upload(video, request)
-        if video and _is_followed(session, video) and (text or "").strip() in _words_of(session):
+        clip = self.service.clips.chosen(session, video)
+        path = video if clip is None else clip.video
+        if path and _is_followed(session, path) and (text or "").strip() in _words_of(session):
             return Before(OFF)
-        return self._look(session, video, text, box, start)
+        return self._look(session, path, text, box, start)
 
     def on_place(
         self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request
     ) -> Before:
         """Look again with another box or on another frame."""
-        return self._look(self.events.claim_upload(video, request), video, text, box, start)
+        session = self.events.claim_upload(video, request)
+        clip = self.service.clips.chosen(session, video)
+        return self._look(session, video if clip is None else clip.video, text, box, start)
 
     def choose(self, event: gr.EventData, request: gr.Request) -> str:
         """Put the region that was clicked, or the box that was drawn, into the form; "" takes it out."""
@@ -127,14 +133,19 @@ class PreviewEvents:
         """Start a run with a target for each region that fits."""
         session = self.events.claim_upload(video, request)
 
-        def checked() -> TrackRequest:
-            track_request = self.service.check_request(video, text, "", start, every)
+        def checked(path: str | Path | None) -> TrackRequest:
+            track_request = self.service.check_request(path, text, "", start, every)
             return track_request if session.preview is None else session.preview.requests(track_request)
 
-        return self.events.begun(session, checked)
+        return self.events.begun(session, video, checked)
 
     def _look(
-        self, session: Session, video: str | None, text: str | None, box: str | None, start: float | None
+        self,
+        session: Session,
+        video: str | Path | None,
+        text: str | None,
+        box: str | None,
+        start: float | None,
     ) -> Before:
         before = session.preview
         if not video:
@@ -159,9 +170,9 @@ class PreviewEvents:
         return self.service.sessions.get(request.session_hash)
 
 
-def _is_followed(session: Session, video: str) -> bool:
+def _is_followed(session: Session, video: str | Path) -> bool:
     """Whether the page shows a run of this very clip."""
-    return session.workspace is not None and str(session.workspace.video) == video
+    return session.workspace is not None and str(session.workspace.video) == str(video)
 
 
 def _words_of(session: Session) -> set[str]:

@@ -75,17 +75,24 @@ class Service:
     # --- jobs -----------------------------------------------------------------------------------------------
 
     def follow(
-        self, session: Session, request: TrackRequest, *, fresh: bool = False, shelve: bool = False
+        self,
+        session: Session,
+        request: TrackRequest,
+        *,
+        fresh: bool = False,
+        shelve: bool = False,
+        videos: bool = True,
     ) -> TrackJob:
         """Follow the targets of a request; on the session's own video they join the other targets.
 
         Args:
             fresh: begin a new workspace, also with the same video.
             shelve: keep the workspace before it, see `Session.adopt`.
+            videos: make the four videos of each target.
         """
         texts = [query.text for query in request.queries]
         names = [None if len(texts) == 1 else f"{(text or '')[:70]} {k}" for k, text in enumerate(texts, 1)]
-        return self._track(session, request, names, "follow", fresh=fresh, shelve=shelve)
+        return self._track(session, request, names, "follow", fresh=fresh, shelve=shelve, videos=videos)
 
     def follow_clip(self, session: Session, video: Path | None, text: str) -> TrackJob:
         """Follow a clip of a list in a new workspace, without videos of the panels."""

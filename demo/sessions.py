@@ -51,6 +51,7 @@ class Session:
         workspace: the video that is worked on, None before the first run.
         preview: the frame that the visitor looks at before a run.
         shelf: the videos before it, the newest last.
+        form_video: the video that was chosen in the form.
         clips: the list of clips that is worked through.
         ahead: the job that prepares the clip that is probably opened next.
         examples: clips that every page offers. Gradio has one copy of each for all pages.
@@ -66,6 +67,7 @@ class Session:
         self.workspace: Workspace | None = None
         self.preview: Preview | None = None
         self.shelf: list[Workspace] = []
+        self.form_video: str | None = None
         self.clips: ClipList | None = None
         self.ahead: OpenRunJob | None = None
         self.last_used = time.monotonic()

@@ -112,8 +112,9 @@ class ClipList:
         result: file that has the verdicts at any time; None when only `to_json` gives them.
 
     Attributes:
-        now: index of the clip that is shown.
+        now: index of the clip that is shown; None while something else is.
         way: the step and the filter with which a person came to it.
+        video: the form's video when that clip was opened; another one has been chosen since then.
     """
 
     def __init__(self, name: str, clips: Sequence[Clip], result: Path | None = None) -> None:
@@ -126,6 +127,8 @@ class ClipList:
         self.result = result
         self.now: int | None = None
         self.way: tuple[Literal[-1, 1], Any] = (1, "all")
+        self.video: str | None = None
+        self._left: int | None = None  # the clip that was shown before something else
         self._touched: set[int] = set()  # indices of the clips that were judged here
 
     @property
@@ -154,6 +157,11 @@ class ClipList:
         self._touched.add(index)
         self.save()
 
+    def leave(self) -> None:
+        """Something else is shown; the next clip, and the one before, is the one that was left."""
+        if self.now is not None:
+            self._left, self.now = self.now, None
+
     def neighbour(self, step: Literal[-1, 1], filter_name: Any = "all", *, unjudged: bool = False) -> int:
         """The index of the next clip that a filter lets through. Behind the last one come those before.
 
@@ -166,7 +174,8 @@ class ClipList:
         if filter_name not in FILTERS:
             raise LangTrackError(f"A filter is one of {', '.join(FILTERS)}, got {filter_name!r:.40}.")
         count = len(self.clips)
-        begin = self.now if self.now is not None else (-1 if step > 0 else 0)
+        left = self._left if self._left is not None else 0 if step > 0 else -1
+        begin = self.now if self.now is not None else left - step
         order = [(begin + step * k) % count for k in range(1, count + 1)]
         if self.now is not None:
             order.remove(self.now)

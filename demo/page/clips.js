@@ -100,7 +100,7 @@ export function clipsTool(player, server) {
     if (event.target.closest("input:not([type=range]):not([type=radio]):not([type=checkbox]), textarea, select, [contenteditable], dialog")) return;
     const step = { j: 1, k: -1 }[event.key.toLowerCase()];
     if (step) open({ step });
-    else if (event.key in KEYS) judge(KEYS[event.key]);
+    else if (event.key in KEYS && root.offsetParent) judge(KEYS[event.key]); // before a run the numbers choose a region
     else return;
     event.preventDefault();
   }

@@ -96,6 +96,7 @@ export function mount(component) {
     const before = run.targets.findIndex((target) => target.id === id);
     player.active = value.newest || before < 0 ? run.targets.length - 1 : before;
     root.dataset.painted = "yes";
+    root.dataset.run = run.key;
     root.dataset.shape = run.size[1] > run.size[0] ? "tall" : "wide";
     player.open(run);
     player.choose(player.active);

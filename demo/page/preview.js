@@ -149,13 +149,18 @@ export function mountPreview({ element, props, trigger, watch }) {
     look = null;
   }
 
-  // A run shows itself in the player, and this lies over it no longer.
+  // A run shows itself in the player, and so does another one of before: this lies over it no longer.
   let lastPlayer = null;
+  let lastRun = "";
   function followPlayer() {
     const player = playerOf();
     if (!player || player === lastPlayer) return;
     lastPlayer = player;
-    new MutationObserver(() => player.dataset.state === "running" && close()).observe(player, { attributeFilter: ["data-state"] });
+    lastRun = player.dataset.run;
+    new MutationObserver(() => {
+      if (player.dataset.state === "running" || player.dataset.run !== lastRun) close();
+      lastRun = player.dataset.run;
+    }).observe(player, { attributeFilter: ["data-state", "data-run"] });
   }
 
   function update() {

@@ -17,7 +17,9 @@ from contrast import pale
 from playwright.sync_api import Browser, Page, expect
 
 from demo.annotation.clips import RESULT_NAME, read_result
+from demo.examples import Example
 from demo.page_events import PageEvents, View
+from demo.preview_events import PreviewEvents
 from demo.service import Service
 from demo.tool_events import ToolEvents
 
@@ -83,6 +85,43 @@ def test_a_zip_of_clips_is_followed_judged_and_gone_through(tools: ToolEvents, t
     document = read_result(Path(saved["file"]["path"]))
     assert [entry["verdict"] for entry in document["clips"]] == ["right"] * 3
     assert len(document["clips"][0]["frame_verdicts"]["verdicts"]) == 3 and document["clips"][0]["sha256"]
+
+
+def test_the_words_in_the_form_are_for_the_clip_that_is_shown(tools: ToolEvents, tmp_path: Path) -> None:
+    paths = [counting_clip(tmp_path / f"clip-{number}.mp4", frames=5) for number in range(2)]
+    names = [path.name for path in paths]
+    work(tools, "open_clips", paths=[uploaded(tools, path) for path in paths], names=names)
+    session, looks = tools.service.sessions.get("page"), PreviewEvents(tools.events)
+
+    def follow(video: str | None, text: str, box: str = "") -> Any:
+        started = tools.events.begin(video, text, box, 0, 1, PAGE)
+        if "alert" in str(started.notice):
+            return started
+        return list(tools.events.watch(PAGE))[-1].player["clips"]
+
+    assert looks.on_text(None, "the car", "", 0, PAGE).preview["frames"] == 5  # of the first clip
+    clips = follow(None, "the car")
+    assert clips["now"] == 0 and clips["clips"][0]["expression"] == "the car"
+    ask(tools, "act", "clip_verdict", index=0, verdict="wrong")
+    ask(
+        tools, "act", "verdicts", target=1, changes=[{"first": 0, "last": 2, "verdict": "both", "note": None}]
+    )
+    clips = follow(None, "the red car")  # another track, of which nobody has said anything
+    assert clips["now"] == 0 and clips["judged"] == 0 and clips["clips"][0]["expression"] == "the red car"
+    assert session.workspace and len(session.workspace.state()["targets"][0]["verdicts"]["frames"]) == 0
+    looks.on_place(None, "the red car", "70,50,100,80", 0, PAGE)
+    work(tools, "open_clip", step=1, filter="all", text="the car")
+    assert "of another clip" in follow(None, "the car", "70,50,100,80").notice
+    other = uploaded(tools, counting_clip(tmp_path / "other.mp4", frames=4))
+    clips = follow(other, "the car")  # a video that was chosen in the form since
+    assert clips["now"] is None and session.workspace and str(session.workspace.video) == other
+    clips = work(tools, "open_clip", step=1, filter="all").player["clips"]
+    assert clips["now"] == 1  # where the list was left
+    assert follow(other, "the red car")["now"] == 1  # the form has it still; the list was gone to since
+    example: Any = SimpleNamespace(_data={"name": "grey"})
+    tools.events.examples = {"grey": Example(Path(other), "the car", "", b"")}
+    assert tools.events.fill_example(example, PAGE).video == other
+    assert follow(other, "the car")["now"] is None
 
 
 def test_another_person_goes_on_with_frames_and_all(tools: ToolEvents, tmp_path: Path) -> None:
@@ -212,6 +251,13 @@ def test_thirty_clips_are_judged_with_thirty_keys(browser: Browser, tmp_path: Pa
         assert other.locator("#video").bounding_box()["y"] > 844  # type: ignore[index]
         page.keyboard.press("6")
         assert eventually(lambda: read_result(folder / RESULT_NAME)["clips"][6]["verdict"] is None)
+        page.locator("#text textarea, #text input").fill("the car")  # a look at the clip with other words
+        expect(page.locator(".lt-before-title")).to_contain_text("“the car”")
+        page.locator(".lt-before-seek input").press("1")  # a region, not a verdict
+        page.locator('.lt-before [data-do="back"]').click()
+        page.locator(".lt-player").focus()
+        page.keyboard.press("2")
+        assert eventually(lambda: read_result(folder / RESULT_NAME)["clips"][6]["verdict"] == "partly")
         context.close()
         other.context.close()
         assert broken == []

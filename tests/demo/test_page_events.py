@@ -432,7 +432,7 @@ def test_messages_are_text() -> None:
 
 def test_an_unknown_example_is_refused(events: PageEvents) -> None:
     with pytest.raises(gr.Error, match="no such example"):
-        events.fill_example(SimpleNamespace(_data={"name": "../../etc/passwd"}))  # type: ignore[arg-type]
+        events.fill_example(SimpleNamespace(_data={"name": "../../etc/passwd"}), page())  # type: ignore[arg-type]
 
 
 def run_of(view: View) -> dict[str, Any]:
