@@ -255,7 +255,7 @@ def _connect_page(
         *starts,
         gr.on([form.run.click, form.text.submit], events.begin, form.request, view, **quick),
         stage.work(tools.work, None, view, **quick),
-        stage.clip(tools.clip, None, view, trigger_mode="multiple", **quick),  # who goes on fast is heard
+        stage.show(tools.show, None, view, trigger_mode="multiple", **quick),  # who goes on fast is heard
         page.load(events.on_load, token, [*form_fields, *view], js=TOKEN_JS, **quick),
     ]
     opened = form.open_saved.upload(tools.open_saved, form.open_saved, view, **quick)

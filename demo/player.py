@@ -33,7 +33,7 @@ from .page_data import PAGE, page_data
 from .player_video import CHUNK
 
 LOADER = """
-// Gradio gives this component an event for each name in quotes here: 'act', 'clip', 'look', 'work', 'stop'.
+// Gradio gives this component an event for each name in quotes here: 'act', 'look', 'show', 'stop', 'work'.
 import(props.page.program.url).then(
   ({ mount }) => mount({ element, props, trigger, upload, watch }),
   (error) => {

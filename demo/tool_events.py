@@ -2,8 +2,8 @@
 
 The page sends one event with ``{"do": name, "n": number, …}``, a `Question`. A quick question (`act`), or one
 about a single frame (`look`), is answered in the player's property ``reply`` with the same number. One that
-takes long (`work`) becomes a job like a run, and `PageEvents.watch` shows its progress. Questions come from
-outside: nothing in them is trusted.
+takes long (`work`) becomes a job like a run, and `PageEvents.watch` shows its progress. One that changes what
+the page shows (`show`) gets the whole page anew. Questions come from outside: nothing in them is trusted.
 """
 
 from __future__ import annotations
@@ -68,7 +68,6 @@ class ToolEvents:
             "regions": self.service.frames.regions,
         }
         self._works: Works = {
-            "take_up": self._take_up,
             "correct": self._correct,
             "point": self._point,
             "add": self._add,
@@ -77,6 +76,11 @@ class ToolEvents:
             "format": lambda session, question: self.service.export_format(
                 session, _text(question, "format")
             ),
+        }
+        self._shows: Works = {
+            **self._clips.works,
+            "take_up": self._take_up,
+            **dict.fromkeys(("undo", "remove", "restore", "keep", "end_comparison"), self._change),
         }
 
     # --- events ---------------------------------------------------------------------------------------------
@@ -90,11 +94,7 @@ class ToolEvents:
                 return _reply(question, self._clips.acts[question["do"]](session, question))
             if question["do"] == "resume":
                 return self._resume(question, request)
-            workspace = session.workspace_of(_text(question, "run"))
-            if workspace is None:
-                raise LangTrackError("Follow something first.")
-            if question["do"] in ("undo", "remove", "restore", "keep", "end_comparison"):
-                return self._change(session, workspace, question)
+            workspace = _workspace(session, question)
             if question["do"] in ("load_verdicts", "truth"):
                 question = {**question, "paths": self._uploads(session, question)}
             return _reply(question, _entry(self._acts, question)(workspace, question))
@@ -112,14 +112,14 @@ class ToolEvents:
             return _refusal(question, error)
 
     def work(self, event: gr.EventData, request: gr.Request) -> View:
-        """Start a job for a question that takes long, or show what is there; the next event watches a job."""
-        return self._work(self._works, event, request)
+        """Start a job for a question that takes long; the next event watches it."""
+        return self._view(self._works, event, request)
 
-    def clip(self, event: gr.EventData, request: gr.Request) -> View:
-        """Open a list of clips, or one of them, likewise."""
-        return self._work(self._clips.works, event, request)
+    def show(self, event: gr.EventData, request: gr.Request) -> View:
+        """Show another run or clip, or changed tracks, at once or by a job that the next event watches."""
+        return self._view(self._shows, event, request)
 
-    def _work(self, works: Works, event: gr.EventData, request: gr.Request) -> View:
+    def _view(self, works: Works, event: gr.EventData, request: gr.Request) -> View:
         question = _question(event)
         session = self._session(question, request)
         try:
@@ -185,15 +185,15 @@ class ToolEvents:
 
     # --- quick ----------------------------------------------------------------------------------------------
 
-    def _change(self, session: Session, workspace: Workspace, question: Question) -> Any:
+    def _change(self, session: Session, question: Question) -> None:
         """Change the tracks themselves: the page gets its whole value anew."""
+        workspace = _workspace(session, question)
         plain = {"end_comparison": workspace.end_comparison, "restore": workspace.restore}
         if question["do"] in plain:
             plain[question["do"]]()
         else:
             change = {"undo": workspace.undo, "remove": workspace.remove, "keep": workspace.keep}
             change[question["do"]](_number(question, "target"))
-        return gr.update(value=self.events.page_value(session))
 
     def _resume(self, question: Question, request: gr.Request) -> Any:
         """Give the page the session of a page that was closed, see `Sessions`."""
@@ -250,6 +250,13 @@ class ToolEvents:
 def _question(event: gr.EventData) -> dict[str, Any]:
     fields = dict(event._data) if isinstance(event._data, Mapping) else {}
     return {**fields, "do": str(fields.get("do")), "n": fields.get("n")}
+
+
+def _workspace(session: Session, question: Question) -> Workspace:
+    workspace = session.workspace_of(_text(question, "run"))
+    if workspace is None:
+        raise LangTrackError("Follow something first.")
+    return workspace
 
 
 def _entry(table: Mapping[str, Any], question: Question) -> Any:

@@ -18,11 +18,16 @@ export function clipsTool(player, server) {
   const words = () => document.querySelector("#text textarea, #text input")?.value || "";
   const notOn = () => !list || opening || root.dataset.state === "running";
 
+  // What belongs to the list stands there; the tools' own line may be far down.
+  const say = (text) => (find(".lt-clips-message").textContent = text);
+
   async function open(place) {
     opening = true;
     // Only a refusal is answered; otherwise the whole value of the page comes.
-    await server.question("clip", { do: "open_clip", text: words(), filter: filter.value, ...place });
+    say("");
+    await server.question("show", { do: "open_clip", text: words(), filter: filter.value, ...place });
     opening = false;
+    say(player.message);
   }
 
   async function judge(verdict) {
@@ -30,7 +35,7 @@ export function clipsTool(player, server) {
     opening = true;
     const reply = await server.question("act", { do: "clip_verdict", index: list.now, verdict });
     opening = false;
-    if (!reply) return;
+    if (!reply) return say(player.message);
     show(reply.clips);
     if (verdict !== null) open({ step: 1, unjudged: true });
   }
@@ -65,6 +70,7 @@ export function clipsTool(player, server) {
 
   // `value` is that of the player: a new list begins with its first open clip.
   function update(value) {
+    say("");
     if (value.state === "running") return;
     opening = false;
     show(value.clips || null);
@@ -76,7 +82,7 @@ export function clipsTool(player, server) {
     const names = files.map((file) => file.webkitRelativePath || file.name);
     input.value = "";
     const paths = files.length ? await server.send(files) : null;
-    if (paths) server.question("clip", { do: "open_clips", paths, names });
+    if (paths) server.question("show", { do: "open_clips", paths, names });
   }
 
   async function continueFrom(input) {
@@ -84,9 +90,9 @@ export function clipsTool(player, server) {
     input.value = "";
     const paths = files.length ? await server.send(files) : null;
     const reply = paths && (await server.question("act", { do: "load_clips", paths }));
-    if (!reply) return;
+    if (!reply) return say(player.message);
     show(reply.clips);
-    player.notify(reply.taken + " verdicts taken over.", "good");
+    say(reply.taken + (reply.taken === 1 ? " verdict" : " verdicts") + " taken over.");
   }
 
   async function download(form) {
@@ -113,7 +119,7 @@ export function clipsTool(player, server) {
   player.all(".lt-many [type=file]").forEach((input) => input.addEventListener("change", () => send(input)));
   find("[type=file]").addEventListener("change", (event) => continueFrom(event.target));
   find(".lt-clips-result").open = !window.matchMedia(NARROW).matches;
-  player.on("message", () => (find(".lt-clips-message").textContent = player.message));
+  player.on("message", () => (player.find(".lt-many-message").textContent = root.dataset.state === "done" ? "" : player.message));
   player.parts.push(panel);
 
   return { update };

@@ -118,7 +118,7 @@ export function correctTool(player, server) {
   for (const mode of Object.keys(MODES)) player.onAsk(mode, () => toggle(mode));
   player.onAsk("correct", () => server.question("work", { do: "correct", direction: direction(), ...request() }));
   player.onAsk("add", () => server.question("work", { do: "add", ...request() }));
-  player.onAsk("undo", () => server.question("act", { do: "undo" }));
+  player.onAsk("undo", () => server.question("show", { do: "undo" }));
 
   return { stopDrawing: () => setMode("") };
 }

@@ -122,10 +122,10 @@ export function mount(component) {
       return chip;
     });
     const remove = make("button", "×", { type: "button", class: "lt-chip lt-remove", "aria-label": "Remove this target", title: "Remove this target" });
-    remove.addEventListener("click", () => server.question("act", { do: "remove" }));
+    remove.addEventListener("click", () => server.question("show", { do: "remove" }));
     const { removed } = player.run;
     const restore = make("button", "Undo: remove " + (removed || "the box"), { type: "button", class: "lt-chip lt-remove" });
-    restore.addEventListener("click", () => server.question("act", { do: "restore" }));
+    restore.addEventListener("click", () => server.question("show", { do: "restore" }));
     find(".lt-targets").replaceChildren(...(targets.length > 1 ? [...chips, remove] : []), ...(removed === null ? [] : [restore]));
     // Of the sentences beside the form those about other runs and targets are hidden.
     const others = { outcome: player.target.outcome, run: player.run.key };

@@ -43,7 +43,7 @@ export function shelf(player, server) {
 
   function entry({ key, clip, targets, frames, judged }) {
     const words = targets.map((text) => (text ? "“" + text + "”" : "a box")).join(", ");
-    return button(clip + " · " + words + " · " + framesText(frames) + judgedText(judged), () => server.question("work", { do: "take_up", run: key }));
+    return button(clip + " · " + words + " · " + framesText(frames) + judgedText(judged), () => server.question("show", { do: "take_up", run: key }));
   }
 
   function waitingEntry({ token, time, clip, judged }) {

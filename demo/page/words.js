@@ -27,7 +27,7 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
         const keep = make("button", "Keep", { type: "button", class: "lt-button", title: "Keep it as a target of this video" });
         keep.addEventListener("click", (event) => {
           event.stopPropagation();
-          server.question("act", { do: "keep", target: target.id });
+          server.question("show", { do: "keep", target: target.id });
         });
         caption.append(keep);
       }
@@ -136,7 +136,7 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
   player.on("target", listGrid);
   player.on("frame track tool", paintGrid);
   player.onAsk("words", askWords);
-  player.onAsk("end-comparison", () => server.question("act", { do: "end_comparison" }));
+  player.onAsk("end-comparison", () => server.question("show", { do: "end_comparison" }));
   player.onAsk("compare", () => {
     const texts = find(".lt-sentences").value.split("\n").map((line) => line.trim()).filter(Boolean);
     server.question("work", { do: "compare", texts });

@@ -47,7 +47,7 @@ def ask(tools: ToolEvents, kind: str, do: str, **fields: Any) -> Any:
 
 def work(tools: ToolEvents, do: str, **fields: Any) -> View:
     """The page when the job of a question is over."""
-    started = ask(tools, "clip", do, **fields)
+    started = ask(tools, "show", do, **fields)
     if "reply" in started.player:
         return started
     view = list(tools.events.watch(PAGE))[-1]
@@ -62,7 +62,7 @@ def test_a_zip_of_clips_is_followed_judged_and_gone_through(tools: ToolEvents, t
             )
     view = work(tools, "open_clips", paths=[uploaded(tools, tmp_path / "three.zip")], names=["three.zip"])
     assert view.player["fresh_clips"] and "3 clips are open" in view.notice
-    refused = ask(tools, "clip", "open_clip", step=1, filter="open", text=" ")
+    refused = ask(tools, "show", "open_clip", step=1, filter="open", text=" ")
     assert "Say what to follow" in refused.player["reply"]["error"]
     for number in range(3):
         view = work(tools, "open_clip", step=1, filter="open", text="the red car")
@@ -74,7 +74,7 @@ def test_a_zip_of_clips_is_followed_judged_and_gone_through(tools: ToolEvents, t
             ask(tools, "act", "verdicts", target=1, changes=[change])
         reply = ask(tools, "act", "clip_verdict", index=number, verdict="right")["reply"]
         assert reply["clips"]["judged"] == number + 1
-    over = ask(tools, "clip", "open_clip", step=1, filter="open", text="the red car")
+    over = ask(tools, "show", "open_clip", step=1, filter="open", text="the red car")
     assert over.player["reply"]["error"] == "All clips are judged."
     back = work(tools, "open_clip", step=1, filter="all").player  # from the shelf, at once
     assert back["clips"]["now"] == 0 and '"judged"' not in back["run"]
@@ -157,7 +157,7 @@ def test_the_next_run_is_open_before_it_is_asked_for(tools: ToolEvents, tmp_path
     first, prepared = session.workspace, session.ahead
     assert prepared is not None and prepared.wait(60) and session.workspace is first
     ask(tools, "act", "clip_verdict", index=0, verdict="right")
-    shown = ask(tools, "clip", "open_clip", step=1, filter="open", unjudged=True)
+    shown = ask(tools, "show", "open_clip", step=1, filter="open", unjudged=True)
     assert shown.player["state"] == "done" and shown.player["clips"]["now"] == 1  # at once, without a job
     assert "Found in" in shown.notice
     assert session.workspace is prepared.workspace and first in session.shelf
@@ -178,15 +178,15 @@ def test_a_name_leads_nowhere_else(tools: ToolEvents, tmp_path: Path, name: str)
 
 def test_what_no_page_sends_is_one_sentence(tools: ToolEvents, tmp_path: Path) -> None:
     for do in ("open_clips", "open_clip"):
-        assert ask(tools, "clip", do, step=1).player["reply"]["error"].endswith(".")
+        assert ask(tools, "show", do, step=1).player["reply"]["error"].endswith(".")
     for do in ("clip_verdict", "clips_file", "load_clips"):
         assert ask(tools, "act", do)["reply"]["error"] == "Open some clips first."
     path = uploaded(tools, counting_clip(tmp_path / "clip.mp4", frames=3))
     work(tools, "open_clips", paths=[path], names=["clip.mp4"])
     for fields in ({"index": 5}, {"index": "0"}, {"index": 0, "verdict": "yes"}, {"index": 0, "verdict": {}}):
         assert ask(tools, "act", "clip_verdict", **fields)["reply"]["error"].endswith(".")
-    assert ask(tools, "clip", "open_clip", index=3).player["reply"]["error"].endswith(".")
-    assert ask(tools, "clip", "open_clip", step=1, filter="x").player["reply"]["error"].endswith(".")
+    assert ask(tools, "show", "open_clip", index=3).player["reply"]["error"].endswith(".")
+    assert ask(tools, "show", "open_clip", step=1, filter="x").player["reply"]["error"].endswith(".")
 
 
 # --- in Chromium -------------------------------------------------------------------------------------------

@@ -65,9 +65,10 @@ def test_a_correction_another_target_and_undo_go_through_the_line(tools: ToolEve
         assert end.player["state"] == "done"
     assert len(end.player["maps"]) == 2 and end.player["newest"]
     assert answer(tools, "agreement")["agreement"]["targets"] == [1, 2]
-    undone = tools.act(event("undo"), PAGE)["value"]
-    assert undone["state"] == "done" and not undone["newest"]
-    removed = tools.act(event("remove", target=2), PAGE)["value"]
+    undone = tools.show(event("undo"), PAGE)
+    assert undone.player["state"] == "done" and not undone.player["newest"]
+    assert "Found in" in undone.notice or ": found in" in undone.notice
+    removed = tools.show(event("remove", target=2), PAGE).player
     assert len(removed["maps"]) == 1
     looked = tools.look(event("words", frame=3), PAGE)["reply"]
     assert [word["word"] for word in looked["words"]] == ["the", "red", "car"]
@@ -108,10 +109,10 @@ def test_what_no_page_sends_is_one_sentence(tools: ToolEvents, do: Any, fields: 
 def test_an_earlier_run_comes_with_what_became_of_it(tools: ToolEvents) -> None:
     workspace = tools.service.sessions.get(PAGE.session_hash).workspace
     assert workspace is not None
-    shown = tools.work(event("take_up", run=workspace.key), PAGE)
+    shown = tools.show(event("take_up", run=workspace.key), PAGE)
     assert shown.player["state"] == "done" and list(tools.events.watch(PAGE)) == [View()]
     assert f'<div data-run="{workspace.key}">' in shown.notice and "Found in" in shown.notice
-    refused = tools.work(event("take_up", run="../x"), PAGE)
+    refused = tools.show(event("take_up", run="../x"), PAGE)
     assert refused.player["reply"]["error"] == "That run is not here any more."
 
 
@@ -152,6 +153,7 @@ def test_a_page_without_a_run_is_told_so(tools: ToolEvents) -> None:
     back: Any = SimpleNamespace(session_hash="back")  # its leaving was noted, and it stayed
     assert tools.act(event("episodes", token=session.token), back)["reply"]["episodes"] == []
     stranger: Any = SimpleNamespace(session_hash="stranger")
-    for do in ("verdicts", "undo", "save", "truth"):
+    assert "Follow something first" in tools.show(event("undo"), stranger).player["reply"]["error"]
+    for do in ("verdicts", "save", "truth"):
         assert tools.act(event(do), stranger)["reply"]["error"] == "Follow something first."
     assert "Follow something first" in tools.work(event("export"), stranger).player["reply"]["error"]

@@ -266,6 +266,7 @@ def test_a_box_drawn_on_a_frame_corrects_from_there_and_is_undone(page: Page) ->
     page.locator('[data-ask="undo"]').click()
     expect(page.locator(".lt-edits li")).to_have_count(1)
     expect(page.locator(".lt-reason")).to_contain_text("branches differ")
+    expect(page.locator("#notice")).not_to_contain_text("your box on frame 30")
     assert eventually(lambda: page.evaluate(amber, 30) != "248,173,13")
 
 
