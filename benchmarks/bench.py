@@ -190,8 +190,8 @@ def in_child(arguments: list[str], variant: str, tree: Path) -> dict[str, Any]:
     """The figures of a variant from a fresh process, with the packages of a checkout."""
     command = [sys.executable, "-P", str(Path(__file__).resolve()), *arguments, "--variant", variant]
     environment = os.environ | {"PYTHONPATH": str(tree)}
-    done = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, check=True, text=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    child = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    return dict(json.loads(child.stdout.splitlines()[-1]))
 
 
 def median(runs: list[dict[str, Any]]) -> dict[str, Any]:

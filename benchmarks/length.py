@@ -83,8 +83,8 @@ class Meter:
 
 def on_command_line(tracker: LangTracker, clip: Path, out: Path, frames: int) -> bool:
     meter = Meter(frames)
-    done: Callable[[Step], object] = lambda step: meter.advance(step.frame.index + 1)  # noqa: E731
-    track_video(tracker, clip, TEXT, out=out, options=RunOptions(), on_step=done)
+    on_step: Callable[[Step], object] = lambda step: meter.advance(step.frame.index + 1)  # noqa: E731
+    track_video(tracker, clip, TEXT, out=out, options=RunOptions(), on_step=on_step)
     return meter.report("command line")
 
 

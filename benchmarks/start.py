@@ -50,12 +50,12 @@ def track(clip: Path, out: Path, when: str) -> None:
         command, cwd=REPOSITORY, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
     ) as running:
         assert running.stderr is not None
-        written, process = b"", psutil.Process(running.pid)
-        while not FIRST_FRAME.search(written):
+        output, process = b"", psutil.Process(running.pid)
+        while not FIRST_FRAME.search(output):
             piece = os.read(running.stderr.fileno(), 1 << 16)
             if not piece:
-                raise RuntimeError(f"langtrack track ended before a frame: {written.decode()}")
-            written += piece
+                raise RuntimeError(f"langtrack track ended before a frame: {output.decode()}")
+            output += piece
         show(when, "track", time.monotonic() - start, processor_s(process))
         running.kill()
 

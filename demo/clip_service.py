@@ -125,8 +125,8 @@ class ClipService:
             session.ahead = None
         if clip is None or clip.run is None or session.ahead is not None or session.busy:
             return
-        known = session.workspace_of(clip.key)
-        if (known is not None and known.key == clip.key) or not self.queue.has_free_place:
+        workspace = session.workspace_of(clip.key)
+        if (workspace is not None and workspace.key == clip.key) or not self.queue.has_free_place:
             return
         ahead = OpenRunJob(session, clip, self.settings, ahead=True)
         with suppress(LangTrackError):

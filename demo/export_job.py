@@ -45,8 +45,8 @@ class ExportJob(Job):
             targets = workspace.kept_targets()
             if not targets:
                 raise LangTrackError("Follow something first.")
-            changed = [target for target in targets if workspace.files_of(target.id) is None]
-            self._tracks = [(target.id, target.run(), track_fingerprint(target)) for target in changed]
+            stale_targets = [target for target in targets if workspace.files_of(target.id) is None]
+            self._tracks = [(target.id, target.run(), track_fingerprint(target)) for target in stale_targets]
             self._targets = [target.id for target in targets]
             self._fingerprint = workspace.whole_fingerprint()
         total = sum(len(track.rows) for _, track, _ in self._tracks)

@@ -53,10 +53,10 @@ class FrameService:
             LangTrackError: no readable video, or no such frame in it.
         """
         before = session.preview
-        known = before is not None and str(before.info.path) == str(
-            video
-        )  # looking into a 4K file takes a second
-        info = before.info if before is not None and known else open_video(video, self.settings)
+        if before is not None and str(before.info.path) == str(video):
+            info = before.info  # looking into a 4K file takes a second
+        else:
+            info = open_video(video, self.settings)
         number = whole_number(frame if frame is not None else 0, "The start frame")
         words, folder = (text or "").strip(), session.folder / "preview"
         session.preview = look(self._select, before, folder, info, number, words)

@@ -174,5 +174,5 @@ def with_file_format(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     is_file = str(schema.get("format")).startswith("Gradio File Input")
-    changed = {key: with_file_format(value) for key, value in schema.items()}
-    return {**changed, "format": FILE_FORMAT} if is_file else changed
+    fields = {key: with_file_format(value) for key, value in schema.items()}
+    return {**fields, "format": FILE_FORMAT} if is_file else fields

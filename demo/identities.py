@@ -91,12 +91,12 @@ class Identities:
 
     def places(self, boxes: Sequence[FloatArray | None], looks: Sequence[Look | None]) -> list[Place]:
         """Where each target is, by the boxes and colours of the tracks."""
-        lost = set()
+        lost_targets = set()
         for pair in combinations(range(len(boxes)), 2):
             (box, look), (other_box, other_look) = ((boxes[k], looks[k]) for k in self._of(pair))
             iou = None if box is None or other_box is None else box_iou(box, other_box)
             if self._meet(pair, iou, (look, other_look)):
-                lost.add(pair[1] if self._meetings[pair].first_fits >= 0 else pair[0])
+                lost_targets.add(pair[1] if self._meetings[pair].first_fits >= 0 else pair[0])
         for target, track in enumerate(self._tracks):
             others = [box for k, box in enumerate(boxes) if k != track and box is not None]
             box, look = boxes[track], looks[track]
@@ -104,7 +104,7 @@ class Identities:
                 before = self._looks[target]
                 if not any(target in pair for pair in self._meetings):
                     self._looks[target] = look if before is None else before + look
-        return [Place(track, target in lost) for target, track in enumerate(self._tracks)]
+        return [Place(track, target in lost_targets) for target, track in enumerate(self._tracks)]
 
     def _of(self, pair: tuple[int, int]) -> tuple[int, int]:
         return self._tracks[pair[0]], self._tracks[pair[1]]

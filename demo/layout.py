@@ -213,14 +213,14 @@ def _connect_preview(
         "trigger_mode": "always_last",
         "concurrency_limit": settings.concurrency,
     }
-    fields, changed = (
+    inputs, outputs = (
         [form.video, form.text, form.box, form.start],
         [before, form.box, form.notice, form.start],
     )
-    seen = form.video.change(events.on_video, fields, changed, **look)
-    seen.success(events.warm_up, None, None, concurrency_limit=settings.concurrency, **private)
-    form.text.change(events.on_text, fields, changed, **look)
-    gr.on([form.box.input, form.start.change], events.on_place, fields, changed, **look)
+    video_event = form.video.change(events.on_video, inputs, outputs, **look)
+    video_event.success(events.warm_up, None, None, concurrency_limit=settings.concurrency, **private)
+    form.text.change(events.on_text, inputs, outputs, **look)
+    gr.on([form.box.input, form.start.change], events.on_place, inputs, outputs, **look)
     before.choose(events.choose, None, form.box, queue=False, **private)
     before.seek(events.seek, None, form.start, queue=False, **private)
     view = [stage, form.notice, form.run]

@@ -45,8 +45,9 @@ KIND_TEXTS: dict[Kind, str] = {
 """The text for the stage "following", for each kind of job."""
 
 RULE_TEXTS: dict[Rule, str] = {"fused": "fusion", "language": "language", "tracker": "tracker"}
+"""The labels of the rules in the tool “What if”."""
 RECTANGLE_TEXTS: dict[Rectangle, str] = {"enclosing": "upright", "rotated": "rotated"}
-"""The labels of the choices in the tool “What if”."""
+"""The labels of the rectangles in the tool “What if”."""
 SLIDERS = {
     "start": "Found at a confidence of at least",
     "lost": "Lost below a confidence of",

@@ -58,17 +58,10 @@ FILE_NOTES = {
     "got10k.txt": "boxes for GOT-10k's toolkit",
 }
 """The note beside each download; the order is that of the list on the page."""
-TARGET_FIELDS: tuple[str, ...] = (
-    "id",
-    "name",
-    "compared",
-    "colour",
-    "expression",
-    "edits",
-    "can_undo",
-    "stale",
+TARGET_FIELDS = (
+    *("id", "name", "compared", "colour", "expression", "edits", "can_undo", "stale"),
+    *("verdicts", "settings", "recorded", "what_if", "changed", "notes"),
 )
-TARGET_FIELDS += ("verdicts", "settings", "recorded", "what_if", "changed", "notes")
 """Names of the entries of a target's state that the page gets, beside its columns."""
 
 OUTCOME_FIELDS = ("id", "expression", "found", "sure", "differ", "same", "coincidences")

@@ -159,12 +159,12 @@ class PreviewEvents:
             return Before(
                 OFF, notice=gr.skip() if before is None else notice("error", without_paths(str(error)))
             )
-        kept = preview.take_over(box or "", before)
+        box_now = preview.take_over(box or "", before)
         if session.busy:  # a run has begun meanwhile
             return Before()
         run = session.workspace is not None
         value = {**preview.value(run=run), "picture": served(preview.picture)}
-        return Before(value, gr.skip() if kept == (box or "") else kept)
+        return Before(value, gr.skip() if box_now == (box or "") else box_now)
 
     def _session(self, request: gr.Request) -> Session:
         return self.service.sessions.get(request.session_hash)

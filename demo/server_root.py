@@ -20,9 +20,9 @@ from filelock import FileLock
 PREFIX = "langtrack-"
 """Beginning of the name of every server's folder, by which the next server finds it."""
 LOCK = "server.lock"
+"""Name of the lock. It is beside the folder of files and not in it: Gradio serves everything in there."""
 FILES = "files"
-"""Names of the lock and of the folder for visitors' files. The lock is beside that folder and not in it,
-because Gradio serves everything in there."""
+"""Name of the folder for visitors' files."""
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def remove_stale() -> None:
 def _remove(folder: Path, lock: FileLock) -> None:
     """Remove a server's folder, its lock last: the next server can then remove what a thread still writes."""
     shutil.rmtree(folder / FILES, ignore_errors=True)
-    removed = not (folder / FILES).exists()
+    is_empty = not (folder / FILES).exists()
     lock.release()  # before its file goes: Windows does not remove an open file
-    if removed:
+    if is_empty:
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,9 +6,10 @@ import gradio as gr
 from gradio.themes.utils import colors, sizes
 
 AMBER_SHADES = "fff8e6 ffedc0 ffdf8f ffcf5c ffbf33 f8ad0d d98f00 a96c00 7c4f00 553600 3a2500"
+"""Hexadecimal colours of what can be pressed, from the lightest shade, 50, to the darkest, 950, in the steps
+of Gradio's palettes."""
 INK_SHADES = "faf9f6 f2f0ea e4e1d8 cdc9bd a29e93 6b6860 4d4b45 34332f 232321 191917 111110"
-"""Hexadecimal colours from the lightest shade, 50, to the darkest, 950, in the steps of Gradio's palettes:
-amber for what can be pressed, and a warm grey, so that paper and ink match it."""
+"""The same of paper and ink: a warm grey that matches the amber."""
 
 
 def _hue(name: str, shades: str) -> colors.Color:
@@ -16,8 +17,9 @@ def _hue(name: str, shades: str) -> colors.Color:
 
 
 SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
-MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 """Fonts of the operating systems, in the order of preference: none has to be fetched."""
+MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+"""The same of letters that are all as wide."""
 
 
 def theme() -> gr.themes.Base:

@@ -156,8 +156,8 @@ class TrackJob(Job):
         return list(map(SegmentResult, targets, segments, edits, geometry, [one.maps for one in maps]))
 
     def _rows(self, request: TrackRequest) -> Rows:
-        held = all(query.hold for query in request.queries)  # not a comparison: each is another thing
-        identities = Identities(len(request.queries)) if held and len(request.queries) > 1 else None
+        several = len(request.queries) > 1 and all(query.hold for query in request.queries)  # no comparison
+        identities = Identities(len(request.queries)) if several else None
         with closing(self._source(request)) as rows:
             for row in rows:
                 if not isinstance(row, str) and request.ends_before(row[0].frame.index):

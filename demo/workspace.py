@@ -103,9 +103,9 @@ class Workspace:
                 self._discard(target.id)
             if len(self.project.targets) + len(names) > MAX_TARGETS:
                 raise LangTrackError(f"A video has at most {MAX_TARGETS} targets; remove some first.")
-            added = [self.project.add(name) for name in names]
-            self._compared |= {target.id for target in added if compared}
-            return added
+            targets = [self.project.add(name) for name in names]
+            self._compared |= {target.id for target in targets if compared}
+            return targets
 
     def kept_targets(self) -> list[Target]:
         """The targets with a track that are not those of a comparison."""

@@ -31,3 +31,4 @@ COMMANDS = {
     ("calibrate", "language"): Command("langtrack_lab.calibrate", "the language branch's confidence"),
     ("calibrate", "tracker"): Command("langtrack_lab.calibrate", "the tracker's confidence"),
 }
+"""The commands of the laboratory, beside those of the core."""

@@ -67,11 +67,11 @@ def without_modifiers(classes: np.ndarray, names: list[str], rows: dict[str, np.
         classes: ``(1000, D)`` rows of length 1, as the result has.
         rows: vector by word.
     """
-    changed = classes.copy()
-    for vector, name in zip(changed, names, strict=True):
+    new_classes = classes.copy()
+    for vector, name in zip(new_classes, names, strict=True):
         for word in re.findall("[a-z]+", name.split(", ")[0].lower())[:-1]:
             vector -= MODIFIER_SHARE * rows.get(word, 0.0)
-    return changed / np.linalg.norm(changed, axis=1, keepdims=True)
+    return new_classes / np.linalg.norm(new_classes, axis=1, keepdims=True)
 
 
 def collect_words(texts: list[str]) -> list[str]:

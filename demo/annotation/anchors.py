@@ -17,8 +17,8 @@ from langtrack_lab.runs import Run
 
 def anchor_of(run: Run) -> int | None:
     """The frame on which the box was drawn that a run started on; None for words, and for a chosen region."""
-    drawn = run.manifest.get("box_xyxy") is not None and run.manifest.get("exact", True)
-    return run.manifest.get("start", 0) if drawn else None
+    is_drawn = run.manifest.get("box_xyxy") is not None and run.manifest.get("exact", True)
+    return run.manifest.get("start", 0) if is_drawn else None
 
 
 def is_backward(run: Run) -> bool:

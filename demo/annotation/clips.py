@@ -31,7 +31,9 @@ ClipFilter = Literal["all", "open", "disagreeing", "lost"]
 """Which clips next and previous go to; "open" are those without a verdict."""
 
 SIDES: tuple[ClipSide, ...] = get_args(ClipSide)
+"""All verdicts on a clip, in the order of their keys."""
 FILTERS: tuple[ClipFilter, ...] = get_args(ClipFilter)
+"""All filters of the list."""
 FORMAT = "langtrack-clips"
 """Name of the file format, in ``format`` of a result, so that another JSON is refused by name."""
 FORMAT_VERSION = 1
@@ -40,8 +42,10 @@ RESULT_NAME = "langtrack-clips.json"
 """Name of the result in a folder of clips, where it is found again."""
 RUN_FILES = {"manifest.json", "boxes.csv", "masks.json"}
 """Names of the files by which a folder is a run."""
-VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".ts"}
-VIDEO_SUFFIXES |= {".mpg", ".mpeg", ".ogv", ".gif", ".wmv", ".flv"}
+VIDEO_SUFFIXES = {
+    *(".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".ts"),
+    *(".mpg", ".mpeg", ".ogv", ".gif", ".wmv", ".flv"),
+}
 """Endings of files that are taken for clips."""
 MAX_CLIPS = 5_000
 """Largest number of clips in a list: the page shows all of them."""
@@ -321,18 +325,18 @@ def clips_in(folder: Path, *, trusted: bool = False) -> Iterator[Clip]:
     free = [path for path in files if not runs.intersection(path.parents)]
     videos = {path.name: path for path in free if path.suffix.lower() in VIDEO_SUFFIXES}
     elsewhere = _indexed_videos([path for path in free if path.name == "index.csv"]) if trusted else {}
-    clips, used = [], set()
+    clips, run_videos = [], set()
     for run_folder in runs:
         run = read_run(run_folder)
         name = str(run.manifest.get("video", {}).get("name", ""))
         video = videos.get(name) or elsewhere.get(run_folder)
-        used.add(video)
+        run_videos.add(video)
         clip = Clip(run_folder.relative_to(folder).as_posix(), video, run_folder)
         clip.note_run(run)
         clips.append(clip)
     frames = {path.parent for path in free if is_picture(path) and path.suffix.lower() not in VIDEO_SUFFIXES}
     for path in [*frames, *(path for path in free if path.suffix.lower() in VIDEO_SUFFIXES)]:
-        if path not in used:
+        if path not in run_videos:
             clips.append(Clip(path.relative_to(folder).as_posix(), path))
     yield from sorted(clips, key=lambda clip: _natural(clip.name))
 

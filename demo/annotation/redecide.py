@@ -290,8 +290,8 @@ def corners_of(run: Run, rows: Sequence[Row]) -> list[list[float] | None]:
         if box is None:
             rectangles.append(None)
             continue
-        drawn = row.decision.reason is Reason.USER_BOX
-        corners = None if drawn else rotated_rectangle(run, row.frame, row.decision.source or "fused")
+        is_drawn = row.decision.reason is Reason.USER_BOX
+        corners = None if is_drawn else rotated_rectangle(run, row.frame, row.decision.source or "fused")
         if corners is None:
             x1, y1, x2, y2 = box.tolist()
             corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])

@@ -17,6 +17,7 @@ Side = Literal["language", "tracker", "both", "neither", "absent"]
 """Which branch was right on a frame; "absent" means that the target cannot be seen at all."""
 
 SIDES: tuple[Side, ...] = get_args(Side)
+"""All verdicts on a frame."""
 FORMAT = "langtrack-verdicts"
 """Name of the file format, in ``format`` of a JSON file, so that another JSON is refused by name."""
 FORMAT_VERSION = 1

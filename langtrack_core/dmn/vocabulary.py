@@ -16,8 +16,10 @@ from typing import Literal, NamedTuple, get_args
 
 from ..types import LangTrackError, UnreadableText, normalised_text, shorten
 
-UNKNOWN, PADDING = "<unk>", "<pad>"
-"""The published vocabularies' words for one that they do not have, and for none."""
+UNKNOWN = "<unk>"
+"""The published vocabularies' word for one that they do not have."""
+PADDING = "<pad>"
+"""The published vocabularies' word for none."""
 
 MAX_FILE_BYTES = 8 * 2**20
 """Largest vocabulary file; the published ones, of about ten thousand words, stay below 1 MB."""

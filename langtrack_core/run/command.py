@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..video import VideoInfo
 
 PROG = "langtrack"
+"""Name of the program in its messages."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +145,7 @@ def _report(info: VideoInfo, query: Query, summary: RunSummary, tracker_info: di
     ]
     if summary.unknown_words:
         parts.append(f"Unknown words: {', '.join(summary.unknown_words)}.")
-    used = [f"{w['branch']} {w['name']} ({', '.join(w['files'])})" for w in tracker_info["weights"]]
-    parts.append(f"Weights: {'; '.join(used)}.")
+    weights = [f"{w['branch']} {w['name']} ({', '.join(w['files'])})" for w in tracker_info["weights"]]
+    parts.append(f"Weights: {'; '.join(weights)}.")
     parts.append(f"The run is in {summary.folder}.")
     return " ".join(parts)

@@ -19,13 +19,16 @@ from __future__ import annotations
 from ..geometry import FloatArray, xyxy_to_xywh
 from ..types import BRANCHES, Estimate, Step
 
-FORMAT, FORMAT_VERSION = "langtrack-run", 2
-"""A folder is read as a run only when its manifest names this format and this version."""
+FORMAT = "langtrack-run"
+"""Name of the format in a manifest: a folder without it is not read as a run."""
+FORMAT_VERSION = 2
+"""Version of the format; it rises when an older program could not read a run any more."""
 
 TRACKS = ("language", "tracker", "fused")
 """What has a mask in ``masks.json``: both branches, and the fused track."""
 
 BOX_COLUMNS = ("x1", "y1", "x2", "y2", "confidence")
+"""Columns of a box in ``boxes.csv``; a branch's have its name before them."""
 COLUMNS = (
     *("frame", "time_s", "state", "source", "agree", "reanchor", "reason"),
     *BOX_COLUMNS,

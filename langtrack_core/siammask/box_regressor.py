@@ -55,9 +55,12 @@ RATIO_SHARE = 0.3
 """How much the box regressor counts for the ratio of the sides, against its part in place and area: it knows
 only the ratio of the first frame. In full, a car that turns loses 0.05 of its clip's AUC."""
 
-STRANGE, KNOWN = 0.5, 0.9
-"""Cosine between the window and the nearest one that was learnt: up to the first the regressor is not
-trusted, from the second on fully. Persons who turn fall below 0.7, rigid things stay over 0.85."""
+STRANGE = 0.5
+"""Up to this cosine between the window and the nearest one that was learnt the regressor is not trusted.
+Persons who turn fall below 0.7, rigid things stay over 0.85."""
+
+KNOWN = 0.9
+"""From this cosine on it is trusted fully; in between, in proportion."""
 
 _SIDE = TEMPLATE_SIZE / 2.0
 """The usual side of a target in the search crop, in pixels: the context doubles it to the template's."""

@@ -21,15 +21,18 @@ from torch import Tensor, nn
 
 from ..geometry import FloatArray
 
-TEMPLATE_SIZE, SEARCH_SIZE = 127, 255
-"""Sides of the template crop and of the search crop, in pixels."""
-
-STRIDE, GRID = 8, 25
-"""The grid has this many cells a side, and its cells are this many pixels of the search crop apart."""
-
-COARSE_SIZE, REFINED_SIZE = 63, 127
-"""Sides of the mask that the mask head gives as one vector, and of the mask after refinement, which has one
-value for each pixel of the template's window."""
+TEMPLATE_SIZE = 127
+"""Side of the template crop, in pixels."""
+SEARCH_SIZE = 255
+"""Side of the search crop, in pixels."""
+STRIDE = 8
+"""Distance of the grid's cells, in pixels of the search crop."""
+GRID = 25
+"""Number of cells on a side of the grid."""
+COARSE_SIZE = 63
+"""Side of the mask that the mask head gives as one vector."""
+REFINED_SIZE = 127
+"""Side of the mask after refinement: one value for each pixel of the template's window."""
 
 ANCHORS_WH = np.array([(104, 32), (88, 40), (64, 64), (40, 80), (32, 96)], dtype=np.float64)
 """Anchor widths and heights in search pixels (64x64 at ratios 1/3 to 3, truncated as published)."""

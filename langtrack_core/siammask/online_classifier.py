@@ -58,9 +58,11 @@ LEARN_EVERY_WITH_DISTRACTOR = 3
 LEAST_SCORE = 0.4
 """Nothing is learnt from a frame on which the target scores less: it may not be the target."""
 
-DISTRACTOR_SHARE, DISTRACTOR_DISTANCE = 0.5, 0.7
-"""What scores over the first share of the target's score is a distractor, if it is farther from the target
-than the second share of the target's side: nearer, it is a part of the target."""
+DISTRACTOR_SHARE = 0.5
+"""What scores over this share of the target's score may be a distractor."""
+
+DISTRACTOR_DISTANCE = 0.7
+"""A distractor is farther from the target than this share of the target's side: nearer, it is a part."""
 
 Float32Array = NDArray[np.float32]
 

@@ -28,9 +28,9 @@ if TYPE_CHECKING:  # torch takes seconds to import, and choosing weights needs n
     from ..siammask.network import SiamMask
     from ..siammask.tracker import SiamMaskTracker
 
-INSTALLED, IN_REPOSITORY = Path(__file__).parent / "lite", Path(__file__).parents[2] / "assets" / "weights"
-SHIPPED = INSTALLED if INSTALLED.is_dir() else IN_REPOSITORY
-"""Folder of the weights that come with LangTrack."""
+_INSTALLED = Path(__file__).parent / "lite"
+SHIPPED = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "assets" / "weights"
+"""Folder of the weights that come with LangTrack: in the installed package, or in the repository."""
 
 _LITE_FILES = {
     "dmn-lite": (
@@ -98,9 +98,9 @@ def choose(name: str) -> dict[Branch, Entry]:
     Raises:
         LangTrackError: nothing has this name, or the user's weights of this name are damaged.
     """
-    lite, added = shipped(), user_entries()
+    lite, user_paths = shipped(), user_entries()
     entries = [entry for entry in lite if entry.name == name]
-    entries += [read_entry(path) for path in added if path.parts[-3] == name]
+    entries += [read_entry(path) for path in user_paths if path.parts[-3] == name]
     if not entries and Path(name).is_file():
         entries = [choose_file(Path(name))]
     if not entries and name == "paper":
@@ -109,7 +109,7 @@ def choose(name: str) -> dict[Branch, Entry]:
             "python -m langtrack_core weights add SiamMask_DAVIS.pth"
         )
     if not entries:
-        names = ", ".join(dict.fromkeys(["lite", *(path.parts[-3] for path in added)]))
+        names = ", ".join(dict.fromkeys(["lite", *(path.parts[-3] for path in user_paths)]))
         raise LangTrackError(f"There are no weights {name!r}; give one of {names}, or a file that exists.")
     return {entry.branch: entry for entry in lite + entries}
 

@@ -99,14 +99,14 @@ def run_batch(args: argparse.Namespace, task: Task) -> int:
         finally:
             exporters.write_index(out / "index.csv", items, ledger.entries)
             remove_leftovers(task.runs)
-        done = [item for item in items if ledger.entries[item.id].status == "done"]
+        done_items = [item for item in items if ledger.entries[item.id].status == "done"]
         if args.coco:
-            exporters.write_coco_video(out / "coco_video.json", done, task.runs)
+            exporters.write_coco_video(out / "coco_video.json", done_items, task.runs)
         if args.yolo:
-            exporters.write_yolo(out / "yolo", done, task.runs)
+            exporters.write_yolo(out / "yolo", done_items, task.runs)
         if not args.quiet:
             print(_summary(items, ledger, out))
-        return 0 if len(done) == len(items) else 1
+        return 0 if len(done_items) == len(items) else 1
 
 
 def _is_to_do(entry: Entry | None, folder: Path, retry_failed: bool) -> bool:

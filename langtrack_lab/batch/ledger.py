@@ -115,10 +115,10 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LangTrackError(f"{path} cannot be read: {error}; choose another --out.") from error
-    changed = sorted(k for k in {*before, *settings} if before.get(k) != settings.get(k))
-    if changed:
+    differences = sorted(k for k in {*before, *settings} if before.get(k) != settings.get(k))
+    if differences:
         raise LangTrackError(
-            f"{folder} holds results made with other {', '.join(changed)}; choose another --out, "
+            f"{folder} holds results made with other {', '.join(differences)}; choose another --out, "
             "or ask with the same settings as before."
         )
 

@@ -82,6 +82,7 @@ KINDS: dict[str, Layout] = {
         for splitter in splitters
     },
 }
+"""The layouts that are read, by the name of the kind of data set."""
 
 
 def open_dataset(kind: str, folder: Path, split: str | None = None) -> Dataset:

@@ -152,8 +152,8 @@ def absence(tracker: LangTracker, folder: Path, frames: int = ABSENT_FRAMES) -> 
     for _, record in run_items(tracker.track, items):
         language = record.predictions["language"]
         sure = ~np.isnan(language.boxes_xyxy[:, 0]) & (language.confidence >= tracker.fusion.start)
-        lost = sum(state != "tracking" for state in record.states)
-        new = (len(sure), lost, int(np.count_nonzero(~sure)))
+        lost_frames = sum(state != "tracking" for state in record.states)
+        new = (len(sure), lost_frames, int(np.count_nonzero(~sure)))
         counts[record.name] = Absence(*np.add(counts.get(record.name, (0, 0, 0)), new).tolist())
     return counts
 

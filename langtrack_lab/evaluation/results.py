@@ -31,8 +31,11 @@ from ..runs import check_rle
 from .protocol import Item, Protocol
 from .runner import Predictions, Record
 
-FORMAT, FORMAT_VERSION = "langtrack-results", 2
-"""Name and version of the files of a result folder; a reader refuses any other."""
+FORMAT = "langtrack-results"
+"""Name of the format of a result folder's files; a reader refuses any other."""
+
+FORMAT_VERSION = 2
+"""Version of the format; it rises when older results cannot be compared any more."""
 
 RUN = "run.json"
 """File of a result folder that says what was measured, and lists the file of every sequence."""

@@ -65,6 +65,7 @@ MEASURES: dict[str, Measure] = {
         "VOT", "VOT referral: overlap, 1 where target and prediction are both absent, 0 where one is", True
     ),
 }
+"""All figures of merit, by the key that results and tables have for them."""
 
 
 class Value(NamedTuple):

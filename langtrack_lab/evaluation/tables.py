@@ -18,11 +18,13 @@ from .runner import Record
 from .scores import BRANCHES, MEASURES, ORACLE, Scores, mean_curve, overall, scores_of
 
 BOX_COLUMNS = ("auc", "precision", "normalised", "normalised_auc", "ao", "sr50", "sr75", "referral")
+"""Keys of `MEASURES` for boxes, in the order of the columns."""
+
 MASK_COLUMNS = (
     *("jf", "j", "j_recall", "j_decay", "f", "f_recall", "f_decay"),
     *("mean_iou", "overall_iou", "p50", "p60", "p70", "p80", "p90"),
 )
-"""Keys of `MEASURES`, in the order of the columns: those of boxes, and those of masks."""
+"""Keys of `MEASURES` for masks, in the order of the columns."""
 SHORT = ("auc", "precision", "normalised", "ao", "jf", "j", "f", "mean_iou", "overall_iou", "p50", "referral")
 """Measures that fit on a line of text."""
 

@@ -26,8 +26,10 @@ COMPARATIVES: dict[Size, tuple[str, ...]] = {"big": ("bigger", "larger"), "small
 """Further words for the size, when there are only two objects to compare."""
 
 SIZES_AS_DEPTH: dict[Size, tuple[str, ...]] = {"big": ("closest",), "small": ("farthest",)}
+"""Further words for the size in pictures with a depth: what is larger is usually nearer."""
+
 PLACES_AS_DEPTH: dict[Place, tuple[str, ...]] = {"bottom": ("in front",)}
-"""Further words for pictures with a depth: what is larger, or lower, is usually nearer."""
+"""Further words for the place in such pictures: what is lower is usually nearer."""
 
 MARGIN_X = 0.1
 """An object is left of another when its centre is this share of the picture's width further left. With less,

@@ -47,10 +47,13 @@ class Convention:
 
 
 PLAIN = Convention("plain")
+"""The convention of all data sets without one of their own."""
 OTB = Convention("OTB", first_is_right=True, repeat_last=True)
+"""The convention of OTB's toolkit."""
 LASOT = Convention("LaSOT", first_is_right=True, repeat_last=True, count_absent=True)
+"""The convention of LaSOT's toolkit, as which TNL2K's counts too."""
 GOT10K = Convention("GOT-10k", clip=True)
-"""The columns of the table above. TNL2K counts as LaSOT does; all other data sets are measured plainly."""
+"""The convention of GOT-10k's toolkit."""
 
 
 @dataclass(frozen=True, eq=False)

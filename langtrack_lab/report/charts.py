@@ -11,7 +11,7 @@ import numpy as np
 
 from langtrack_core.geometry import FloatArray
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 12, 10, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 12, 10, 34  # margins around the axes, in pixels, for their labels
 MOST_POINTS = 600
 """A curve gets at most about this many points, one for each pixel or two of its width; others are skipped."""
 

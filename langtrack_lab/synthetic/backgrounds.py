@@ -281,6 +281,7 @@ BACKGROUNDS: dict[str, BackgroundSpec] = {
     "pond": BackgroundSpec(_under_water, None, (2.0, 4.5), (), ("fish",)),
     "aerial": BackgroundSpec(_from_above, None, (7.0, 12.0), ("car from above",), ()),
 }
+"""All backgrounds of the scenes, by name."""
 
 
 def paint_background(rng: np.random.Generator, name: str, size_hw: tuple[int, int]) -> Background:

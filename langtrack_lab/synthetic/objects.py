@@ -14,11 +14,14 @@ from ..colours import Rgb
 from .canvas import Canvas, darker, lighter
 
 SKIN: tuple[Rgb, ...] = ((236, 188, 156), (206, 150, 112), (150, 100, 70), (96, 62, 44))
+"""Colours of skin, 0 to 255. They and those below stay when an object changes its colour, so that "the red
+car" has no red tyres."""
 HAIR: tuple[Rgb, ...] = ((40, 28, 22), (96, 62, 34), (196, 156, 92), (120, 118, 116))
+"""Colours of hair."""
 GLASS: Rgb = (58, 76, 92)
+"""Colour of window panes."""
 RUBBER: Rgb = (28, 28, 30)
-"""Colours, 0 to 255, of the parts that no sentence names: four tones each of skin and hair, window panes and
-tyres. They stay when an object changes its colour, so that "the red car" has no red tyres."""
+"""Colour of tyres."""
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,11 @@ SUPERSAMPLE = 2.0
 SIZE_STEP = 1.12
 """Ratio of the sizes that an object is drawn in. The warp makes up for the rest, at most 6 %."""
 
-PHASE_STEPS, TURN_STEP_DEG = 16, 15
-"""Phases of its cycle, and steps of its turn towards the light, that an object is drawn in."""
+PHASE_STEPS = 16
+"""Number of phases of its cycle that an object is drawn in."""
+
+TURN_STEP_DEG = 15
+"""Degrees between the turns towards the light that an object is drawn in."""
 
 
 @dataclass(frozen=True)

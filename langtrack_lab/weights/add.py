@@ -117,10 +117,10 @@ def _install(entry: Entry, name: str | None) -> Entry:
         for file, copy in zip(entry.files, copies, strict=True):
             shutil.copyfile(entry.folder / file, copy)
         hashes = {copy.name: sha256_of(copy) for copy in copies}
-        added = replace(entry, name=name or "paper", folder=folder, files=hashes)
-        build = build_tracker if added.branch == "tracker" else build_segmenter
-        build(added, "cpu", "torch")
+        new_entry = replace(entry, name=name or "paper", folder=folder, files=hashes)
+        build = build_tracker if new_entry.branch == "tracker" else build_segmenter
+        build(new_entry, "cpu", "torch")
         names = ("name", "network", "files", "licence", "source", "settings")
-        stored = {name: getattr(added, name) for name in names}
+        stored = {name: getattr(new_entry, name) for name in names}
         write_text(folder / "entry.json", json.dumps(stored, indent=2) + "\n")
-    return replace(added, folder=final, checkpoint=None)
+    return replace(new_entry, folder=final, checkpoint=None)
