@@ -294,7 +294,8 @@ class SiamMaskTracker:
     def _look(self, frame: Frame, before: _Target) -> _View:
         """Searches around where the target was; gives what is seen, and where it is now."""
         learnt = self._learnt
-        scale = TEMPLATE_SIZE / self._context_side(before.size_wh)  # crop pixels per picture pixel
+        context_side = self._context_side(before.size_wh)
+        scale = TEMPLATE_SIZE / context_side  # crop pixels per picture pixel
         side = round(SEARCH_SIZE / scale)
         picture = crop(frame.rgb, before.centre_xy, side, SEARCH_SIZE, learnt.padding)
         with torch.inference_mode():
@@ -324,29 +325,25 @@ class SiamMaskTracker:
         size = before.size_wh * (1 - follow) + boxes[2:, best] / scale * follow
         mask = paste(mask, before.centre_xy - side / 2, side, row, column, frame.size_hw)
         height, width = frame.size_hw
-        sized, weight = None, 0.0
+        sized = None
         if learnt.regressor is not None:
             place, zoom, trust = learnt.regressor.correct(features, boxes[:2, best])
-            first_side = self._context_side(learnt.size_wh)
-            sized_wh = learnt.size_wh * zoom * self._context_side(before.size_wh) / first_side
+            sized_wh = learnt.size_wh * zoom * context_side / self._context_side(learnt.size_wh)
             sized = cxcywh_to_xyxy([*(before.centre_xy + place / scale), *sized_wh])
             larger = float(np.sqrt(sized_wh.prod() / size.prod()))
             size = size * larger ** (self.config.regressor_rate * score)
-            weight = self.config.regressor_weight * trust
         centre = np.clip(centre, 0, (width, height))
         size = np.clip(size, 10, np.maximum((width, height), 10))
         regressed = cxcywh_to_xyxy([*centre, *size])
         estimate, box_wh = self._estimate(frame, mask, regressed, before.box_wh, score)
         if estimate.box_xyxy is not None and sized is not None and learnt.exact:
-            box = clip_box(blend_boxes(estimate.box_xyxy, sized, weight), frame.size_hw)
-            estimate = replace(estimate, box_xyxy=box)
+            box = blend_boxes(estimate.box_xyxy, sized, self.config.regressor_weight * trust)
+            estimate = replace(estimate, box_xyxy=clip_box(box, frame.size_hw))
         return _View(estimate, _Target(centre, size, box_wh), score)
 
     def _measure_correction(self, frame: Frame, target: _Target, box_cxcywh: FloatArray) -> FloatArray:
-        """How far the mask's box is from the given one: shift in its widths and heights, log of the stretch.
-
-        The mean over `CORRECTION_ZOOMS`; masks that are something else altogether do not count.
-        """
+        """How far the mask's box is from the given one, see `_Learnt.correction`: the mean over
+        `CORRECTION_ZOOMS`, without masks that are something else altogether."""
         changes = []
         for zoom in CORRECTION_ZOOMS:
             mask_box = self._look(frame, replace(target, size_wh=target.size_wh * zoom)).estimate.box_xyxy
@@ -374,21 +371,14 @@ class SiamMaskTracker:
         last_box_wh: FloatArray | None,
         score: float,
     ) -> tuple[Estimate, FloatArray | None]:
-        """The mask's own box and rotated rectangle, or the regressed box where the mask is empty.
-
-        Args:
-            last_box_wh: size of the last mask's box.
-
-        Returns:
-            The estimate, and the size of the mask's box.
-        """
+        """The mask's own box and rotated rectangle, or the regressed box where the mask is empty; and the
+        size of the mask's box, or the last one."""
         region = largest_region(mask > self.config.mask_threshold, self.config.min_mask_area)
         if region is None:
             box = clip_box(regressed_xyxy, frame.size_hw)
             corners = None if box is None else box[[[0, 1], [2, 1], [2, 3], [0, 3]]]
         else:
-            enclosing, corners = region
-            corrected = self._corrected(enclosing, last_box_wh)
+            corrected, corners = self._corrected(region[0], last_box_wh), region[1]
             last_box_wh = xyxy_to_cxcywh(corrected)[2:]
             box = clip_box(corrected, frame.size_hw)
         mask = remap_threshold(mask, self.config.mask_threshold)
@@ -399,8 +389,7 @@ class SiamMaskTracker:
 
     def _corrected(self, box_xyxy: FloatArray, last_wh: FloatArray | None) -> FloatArray:
         """The mask's box with the correction, its size smoothed over time."""
-        x, y, w, h = xyxy_to_cxcywh(box_xyxy)
-        centre, size = np.array([x, y]), np.array([w, h])
+        centre, size = np.split(xyxy_to_cxcywh(box_xyxy), 2)
         if self._learnt.correction is not None:
             centre = centre + self._learnt.correction[:2] * size
             size = size * np.exp(self._learnt.correction[2:])
