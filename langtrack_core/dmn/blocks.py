@@ -1,4 +1,4 @@
-"""Parts of the lite language network: learnt colours, two ways for cells to see one another, upsampling."""
+"""Parts of the lite language network: places, learnt colours, cells that see one another, upsampling."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ from torch import Tensor, nn
 
 RGB_GAIN = 3.0
 """Colours are multiplied by this, which sets them so far apart that a small network tells them."""
+
+
+def spatial_channels(H: int, W: int, like: Tensor) -> Tensor:
+    """Where each cell is, ``(1, 8, H, W)``: xmin, ymin, xmax, ymax, xctr, yctr in [-1, 1], then 1/W, 1/H."""
+    x = torch.arange(W, device=like.device, dtype=like.dtype) / W * 2 - 1
+    y = torch.arange(H, device=like.device, dtype=like.dtype) / H * 2 - 1
+    x, y = x.expand(H, W), y[:, None].expand(H, W)
+    ones = torch.ones_like(x)
+    return torch.stack([x, y, x + 2 / W, y + 2 / H, x + 1 / W, y + 1 / H, ones / W, ones / H])[None]
 
 
 class ColourBins(nn.Module):

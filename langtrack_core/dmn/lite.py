@@ -26,8 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import ColourBins, Comparison, ContextBlock, UpStep
-from .network import spatial_channels
+from .blocks import ColourBins, Comparison, ContextBlock, UpStep, spatial_channels
 from .sru import SRU, WordRows
 
 PEAK_SHARE = 0.005

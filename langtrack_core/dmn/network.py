@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..types import LangTrackError
+from .blocks import spatial_channels
 from .sru import SRU
 
 VISUAL_CHANNELS = 2688
@@ -106,15 +107,6 @@ class VisualModule(nn.Module):
             if name in ("conv2_3", "conv3_4", "conv4_20", "conv5_3"):
                 skips.append(x if isinstance(x, Tensor) else torch.cat(x, dim=1))  # a pair in earlier timm
         return x, skips
-
-
-def spatial_channels(H: int, W: int, like: Tensor) -> Tensor:
-    """Where each cell is, ``(1, 8, H, W)``: xmin, ymin, xmax, ymax, xctr, yctr in [-1, 1], then 1/W, 1/H."""
-    x = torch.arange(W, device=like.device, dtype=like.dtype) / W * 2 - 1
-    y = torch.arange(H, device=like.device, dtype=like.dtype) / H * 2 - 1
-    x, y = x.expand(H, W), y[:, None].expand(H, W)
-    ones = torch.ones_like(x)
-    return torch.stack([x, y, x + 2 / W, y + 2 / H, x + 1 / W, y + 1 / H, ones / W, ones / H])[None]
 
 
 # --- language module ---------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from langtrack_core.dmn.blocks import UpStep
+from langtrack_core.dmn.blocks import UpStep, spatial_channels
 from langtrack_core.dmn.lite import (
     MAX_RAISE,
     PEAK_LOGIT,
@@ -13,7 +13,6 @@ from langtrack_core.dmn.lite import (
     LiteDMN,
     raise_peak_logits,
 )
-from langtrack_core.dmn.network import spatial_channels
 from langtrack_core.dmn.sru import SRU
 
 SMALL = LiteConfig(channels=16, hidden=16, filters=3, skip8=8, skip4=8)
