@@ -187,5 +187,5 @@ RLE = dict[str, Any]
 
 def encode_rle(mask: BoolMask) -> RLE:
     """``(H, W)`` bool to COCO run-length encoding."""
-    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    rle = coco_mask.encode(cv2.transpose(mask.view(np.uint8)).T)  # in Fortran's order, as it wants it
     return {"size": [int(n) for n in rle["size"]], "counts": rle["counts"].decode("ascii")}
