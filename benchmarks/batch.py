@@ -108,7 +108,7 @@ def _run(
     """Runs all items: their entries, and the seconds since every worker had loaded its networks."""
     runs = out / "runs"
     options = RunOptions(video=video, overwrite=True)
-    task = Task(functools.partial(load_tracker, "lite", "cpu", "auto"), runs, options=options)
+    task = Task(functools.partial(load_tracker, "lite", "cpu"), runs, options=options)
     start = _CommonStart()
     with Ledger(out) as ledger:
         runs.mkdir()

@@ -17,7 +17,7 @@ from .geometry import clip_box
 from .siammask.tracker import SiamMaskTracker
 from .threads import prefetch
 from .types import Decision, Estimate, Frame, LangTrackError, Query, Reason, Step
-from .weights.load import build_segmenter, build_tracker, choose
+from .weights.load import Example, build_segmenter, build_tracker, choose
 
 
 class LangTracker:
@@ -63,6 +63,7 @@ class LangTracker:
         backend: str = "auto",
         prefetch: int = 2,
         precision: str = "auto",
+        example: Example | None = None,
     ) -> LangTracker:
         """Both branches by the name of their weights, or with one branch's checkpoint file.
 
@@ -73,6 +74,7 @@ class LangTracker:
             backend: "openvino" or "torch"; "auto" takes OpenVINO on a CPU, where it is there and works.
             prefetch: see the class.
             precision: of OpenVINO: "float32" or "bfloat16"; "auto" times both, once a machine.
+            example: what comes first, where it is known: nothing else is made ready then.
 
         Raises:
             LangTrackError: unknown name, device or backend, missing or altered file, another network's file.
@@ -82,7 +84,7 @@ class LangTracker:
         except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
             raise LangTrackError(f"The device {device!r} cannot be used here; try cpu.") from error
         entries = choose(name)
-        segmenter, language_info = build_segmenter(entries["language"], device, backend, precision)
+        segmenter, language_info = build_segmenter(entries["language"], device, backend, precision, example)
         new_tracker, tracker_info = build_tracker(entries["tracker"], device, backend, precision)
         return cls(segmenter, new_tracker, fusion, [language_info, tracker_info], prefetch)
 

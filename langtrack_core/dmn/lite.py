@@ -21,7 +21,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -112,6 +111,8 @@ class Backbone(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        import timm  # which takes 2 s of processor time and 190 MB, with PyTorch's compiler
+
         self.net: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
 
     def forward(self, image: Tensor) -> ImageFeatures:
@@ -155,18 +156,22 @@ class LiteDMN(nn.Module):
     Args:
         words: ``(V, D)`` word table, rows of length 1; not trained, kept in its own file.
         classes: ``(1000, D)`` ImageNet class names in the same space.
+        late_backbone: makes the `Backbone` for the first picture, which a network compiled before never sees.
     """
 
     words: Tensor
     classes: Tensor
 
-    def __init__(self, words: Tensor, classes: Tensor, config: LiteConfig | None = None) -> None:
+    def __init__(
+        self, words: Tensor, classes: Tensor, config: LiteConfig | None = None, late_backbone: Any = None
+    ) -> None:
         super().__init__()
         self.config = c = config or LiteConfig()
         D, C, H, K = words.shape[1], c.channels, c.hidden, c.filters
         self.register_buffer("words", words.float(), persistent=False)
         self.register_buffer("classes", classes.float(), persistent=False)
-        self.backbone = Backbone()
+        self.late_backbone = late_backbone
+        self.backbone: Any = None if late_backbone else Backbone()
         # Language.
         self.lang_model = SRU(D, H, layers=2)
         self.importance = nn.Linear(D + H, 1)
@@ -247,6 +252,9 @@ class LiteDMN(nn.Module):
         return TextFeatures(mixed, filters, class_weights, meaning, place, colour, lengths - 1)
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
+        if self.backbone is None:
+            with torch.inference_mode(False):  # tracing takes no parameters that were made in it
+                self.backbone = self.late_backbone()
         return self.backbone(image)
 
     def segment_batch(self, image: ImageFeatures, text: TextFeatures, picture: Tensor) -> Segmentation:

@@ -121,7 +121,9 @@ def run(args: argparse.Namespace) -> int:
     info = check_video(args.video, query)
     for note in () if args.quiet else info.notes:
         print(f"{PROG}: {info.path.name}: {note}", file=sys.stderr)
-    tracker = load_tracker(args.weights, args.device, args.backend, args.precision)
+    how = {"backend": args.backend, "precision": args.precision}
+    example = (info.height, info.width), query.text
+    tracker = load_tracker(args.weights, args.device, **how, example=example)
     if unknown := () if query.text is None else tracker.read_text(query.text).unknown:
         print(f"{PROG}: unknown words, left out: {', '.join(unknown)}", file=sys.stderr)
     total = info.frames_estimate and max(1, info.frames_estimate - query.start)

@@ -25,11 +25,11 @@ Rows = Generator[tuple[Step, ...] | str]
 """The steps of all targets frame by frame, and a sentence at the end when the video is damaged."""
 
 
-def load_tracker(weights: str, device: str, backend: str, precision: str = "auto") -> LangTracker:
+def load_tracker(weights: str, device: str, **options: Any) -> LangTracker:
     """Import PyTorch, and everything that needs it, as late as this."""
     from ..pipeline import LangTracker
 
-    return LangTracker.from_pretrained(weights, device, backend=backend, precision=precision)
+    return LangTracker.from_pretrained(weights, device, **options)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from ..types import Branch, LangTrackError
 from .checkpoint import NETWORKS, Checkpoint
 
 if TYPE_CHECKING:  # torch takes seconds to import, and choosing weights needs none of it
-    from ..dmn.lite import LiteDMN
+    from ..dmn.lite import Backbone, LiteDMN
     from ..dmn.network import DMN
     from ..dmn.segmenter import DMNSegmenter
     from ..siammask.network import SiamMask
@@ -40,6 +40,9 @@ _LITE_FILES = {
     "siammask-lite": ("siammask-lite.safetensors",),
 }
 """Files in `SHIPPED` of each lite network, the checkpoint first."""
+
+Example = tuple[tuple[int, int], str | None]
+"""What the language network is made ready for at once: a picture's height and width, and an expression."""
 
 
 def home() -> Path:
@@ -205,7 +208,7 @@ def check(entry: Entry) -> dict[str, str]:
 
 
 def build_segmenter(
-    entry: Entry, device: str, backend: str = "auto", precision: str = "auto"
+    entry: Entry, device: str, backend: str = "auto", precision: str = "auto", example: Example | None = None
 ) -> tuple[DMNSegmenter, dict[str, Any]]:
     """The language branch with its vocabulary, and what the manifest says of it.
 
@@ -215,12 +218,14 @@ def build_segmenter(
     from ..dmn.lite import LiteConfig, LiteDMN
     from ..dmn.segmenter import LITE, UNCALIBRATED, DMNSegmenter, Preprocessing, SegmenterConfig
     from ..dmn.vocabulary import Vocabulary
-    from .openvino_backend import CompiledDMN, CompiledLiteDMN, on_backend
+    from .openvino_backend import CompiledDMN, CompiledLiteDMN, on_backend, padded_count
 
     files, settings, checkpoint = check(entry), entry.all_settings, entry.read()
     others = [entry.folder / name for name in list(entry.files)[1:]]
+    size_hw, text = example or ((9, 16), None)
     network: DMN | LiteDMN
     compiled: type[CompiledDMN | CompiledLiteDMN]
+    counts: tuple[int, ...] = ()
     if entry.network == "dmn":
         from ..dmn.network import DMN, config_of, published_name
 
@@ -233,23 +238,31 @@ def build_segmenter(
         vocabulary = Vocabulary.from_file(others[0], "published")
         size, align_corners = settings["input_size"], settings["align_corners"]
         config = SegmenterConfig(Preprocessing(size, align_corners=align_corners))
-        shape_hw, compiled = config.preprocessing.input_hw((9, 16)), CompiledDMN
+        compiled = CompiledDMN
     else:
-        backbone, table, words = others
+        backbone, table, word_list = others
         vectors = Checkpoint.read(table).tensors
         sizes = checkpoint.make(LiteConfig)
-        network = LiteDMN(vectors["words"] / 127, vectors["classes"] / 127, sizes)
-        checkpoint.fill(network, more=Checkpoint.read(backbone).tensors)
-        vocabulary = Vocabulary.from_file(words, "plain")
-        config = LITE
-        shape_hw, compiled = config.preprocessing.shapes_hw[-1], CompiledLiteDMN
+
+        def filled(late: Callable[[], Backbone] | None = None) -> LiteDMN:
+            network = LiteDMN(vectors["words"] / 127, vectors["classes"] / 127, sizes, late)
+            checkpoint.fill(network, more={} if late else Checkpoint.read(backbone).tensors)
+            return network.eval()
+
+        alone = not any(name.startswith("backbone.") for name in checkpoint.tensors)
+        late = alone and backend != "torch" and device == "cpu"  # what OpenVINO compiled before needs none
+        network = filled((lambda: filled().backbone) if late else None)
+        vocabulary = Vocabulary.from_file(word_list, "plain")
+        counts = (padded_count(len(vocabulary.read(text).ids) if text else 1),)
+        config, compiled = LITE, CompiledLiteDMN
     if len(vocabulary) != network.vocabulary_size:
         raise LangTrackError(
             f"The vocabulary does not belong to {entry.path}: it has {len(vocabulary)} words, but the "
             f"network was trained with {network.vocabulary_size}."
         )
     network.eval().to(device)
-    make = partial(compiled, network, files.values(), shape_hw, precision)
+    first = (*counts, *config.preprocessing.input_hw(size_hw))
+    make = partial(compiled, network, files.values(), first, precision)
     running, about = on_backend(backend, device, network, make)
     calibration = checkpoint.calibration or UNCALIBRATED
     segmenter = DMNSegmenter(running, vocabulary, config, calibration, device)

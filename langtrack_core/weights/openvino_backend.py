@@ -20,6 +20,11 @@ WORD_COUNTS = (4, 8, 16, 32)
 """Expressions are filled up to one of these numbers of words; longer ones run in PyTorch."""
 
 
+def padded_count(words: int) -> int:
+    """The least of `WORD_COUNTS` that has room for so many words, or the largest."""
+    return next((count for count in WORD_COUNTS if count >= words), WORD_COUNTS[-1])
+
+
 class Padded(NamedTuple):
     """An expression filled up to ``words`` words, as the network wants it; 0 words: it runs in PyTorch."""
 
@@ -32,7 +37,8 @@ class _CompiledByShape:
 
     Args:
         hashes: the sha256 of the files that the weights are from.
-        input_hw: shape of picture that is made ready at once; others are when they first come.
+        first: the shape that is made ready at once: number of words, where it matters, height and width;
+            others are when they first come.
         precision: see `Compiler`.
 
     Attributes:
@@ -43,17 +49,15 @@ class _CompiledByShape:
     """
 
     shapes_in_memory = 4  # some 110 MB each, and 0.4 s to load
-    _words: tuple[int, ...] = ()  # of the first shape, where their number matters
-    _compile: Callable[..., Any]  # words, where they matter, height and width
+    _compile: Callable[..., Any]  # takes a shape
 
     def __init__(
-        self, network: Any, hashes: Iterable[str], input_hw: tuple[int, int], precision: str = "auto"
+        self, network: Any, hashes: Iterable[str], first: tuple[int, ...], precision: str = "auto"
     ) -> None:
         self.network = network
         self._compiler = Compiler(network, hashes, precision)
         self.backend = self._compiler.backend
         self._lock = threading.Lock()
-        first = (*self._words, *input_hw)
         self._calls: dict[tuple[int, ...], Any] = {first: self._compile(*first)}
 
     def _prepared(self, *shape: int) -> Any:
@@ -73,12 +77,10 @@ class _CompiledByShape:
 class CompiledLiteDMN(_CompiledByShape):
     """`dmn.lite.LiteDMN`, for a shape of picture and a number of words."""
 
-    _words = (WORD_COUNTS[0],)
-
     def encode(self, ids: Tensor) -> Padded:
         """Word ids ``(T,)`` int64."""
-        words = next((words for words in WORD_COUNTS if words >= len(ids)), 0)
-        if not words:
+        words = padded_count(len(ids))
+        if words < len(ids):
             return Padded(0, self.network.encode(ids))
         word_ids = torch.zeros(1, words, dtype=torch.int64)
         word_ids[0, : len(ids)] = ids
@@ -187,7 +189,6 @@ def on_backend(
     Args:
         backend: "auto" compiles on a CPU, and takes PyTorch, with a note, where that fails; "openvino" raises
             instead; "torch" never compiles.
-        network: in PyTorch.
         make: gives the compiled form, which has the same calls.
 
     Returns:

@@ -51,10 +51,8 @@ from PyTorch (root mean square, as a share) before float32 runs instead. On nois
 tests say what masks come to."""
 
 MEASURED_S = 0.4
-"""Seconds for which a network's first call is timed in each precision; a second in all, once a machine."""
-
-LEAST_ROUNDS = 5
-"""Calls in each precision at least, however busy the machine is; the fastest of them counts."""
+"""Seconds of processor time for which a network's first call is timed in each precision, once a machine. The
+fastest call counts."""
 
 LEAST_GAIN = 0.1
 """Less than float32 is taken only where it saves this share of the time: a coarser result needs a reason."""
@@ -245,7 +243,7 @@ class Compiler:
         Args:
             keep: what OpenVINO compiled stays in the folder, each precision's apart: OpenVINO tells them not.
         """
-        self._order = self._order or self._measured(model, example, folder / "precision.json")
+        self._order = self._order or self._measured(model, example, result, folder)
         self.backend.setdefault("precision", self._order[0])
         for precision in self._order[:-1]:
             try:
@@ -256,23 +254,21 @@ class Compiler:
                 _log.warning("%s.", note)
         return self._compared(model, example, result, self._order[-1], folder if keep else None)
 
-    def _measured(self, model: Any, example: Example, path: Path) -> list[str]:
-        """The fastest precision on this machine, then float32; kept in the file with the times."""
-        with contextlib.suppress(OSError, ValueError):
-            record = json.loads(path.read_text("utf-8"))
-            if record["machine"] == self._machine and record["precision"] in self._able:
-                return list(dict.fromkeys((record["precision"], "float32")))
+    def _measured(self, model: Any, example: Example, result: Any, folder: Path) -> list[str]:
+        """The fastest precision on this machine, then float32; kept with the times beside the model, for
+        every model of the network."""
+        for path in folder.parent.glob(f"*-{self._key}/precision.json"):
+            with contextlib.suppress(OSError, ValueError):
+                record = json.loads(path.read_text("utf-8"))
+                if record["machine"] == self._machine and record["precision"] in self._able:
+                    return list(dict.fromkeys((record["precision"], "float32")))
         calls = {}
         for precision in self._able if len(self._able) > 1 else ():
             with contextlib.suppress(CannotCompile):
-                calls[precision] = self._compared(
-                    model, example, [TENSOR] * len(example["output"]), precision
-                )
+                calls[precision] = self._compared(model, example, result, precision)
         times = {precision: float("inf") for precision in calls}
-        end = time.perf_counter() + MEASURED_S * len(calls)
-        rounds = 0
-        while calls and (time.perf_counter() < end or rounds < LEAST_ROUNDS):
-            rounds += 1
+        end = time.process_time() + MEASURED_S * len(calls)
+        while calls and time.process_time() < end:
             for precision, call in calls.items():
                 start = time.process_time()  # by the clock, others' work on the machine would count
                 call(*example["input"])
@@ -282,7 +278,7 @@ class Compiler:
             fastest = "float32"
         record = {"machine": self._machine, "precision": fastest, "seconds": times}
         with contextlib.suppress(OSError):
-            path.write_text(json.dumps(record, indent=1), "utf-8")
+            (folder / "precision.json").write_text(json.dumps(record, indent=1), "utf-8")
         return list(dict.fromkeys((fastest, "float32")))
 
     def _compared(
@@ -335,11 +331,8 @@ def _save(folder: Path, model: Any, example: Example) -> None:
 
 def _read_example(folder: Path) -> Example:
     flat = load_file(folder / "example.safetensors")
-    example: Example = {"input": [], "output": []}
-    for kind, tensors in example.items():
-        while f"{kind}{len(tensors)}" in flat:
-            tensors.append(flat[f"{kind}{len(tensors)}"])
-    return example
+    names = {kind: [f"{kind}{i}" for i in range(len(flat))] for kind in ("input", "output")}
+    return {kind: [flat[name] for name in each if name in flat] for kind, each in names.items()}
 
 
 def _keep_divisions(model: Any) -> None:

@@ -65,7 +65,9 @@ def run(args: argparse.Namespace) -> int:
 
     if args.timeout <= 0:
         raise LangTrackError(f"--timeout must be above 0, got {args.timeout:g}.")
-    load = functools.partial(load_tracker, args.weights, args.device, args.backend, args.precision)
+    load = functools.partial(
+        load_tracker, args.weights, args.device, backend=args.backend, precision=args.precision
+    )
     runs = args.out.expanduser().resolve() / "runs"
     entries = choose(args.weights)
     weights = [check(entries[branch]) for branch in ("language", "tracker")]

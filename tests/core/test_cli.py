@@ -47,7 +47,7 @@ def oracle(clip: Clip, monkeypatch) -> list[tuple[str, str]]:
     """The tracker that knows the truth in place of the networks; the list says how often one was loaded."""
     loaded: list[tuple[str, str]] = []
 
-    def load(weights: str, device: str, backend: str, precision: str) -> LangTracker:
+    def load(weights: str, device: str, **options: object) -> LangTracker:
         loaded.append((weights, device))
         return oracle_tracker(clip.masks)
 
@@ -164,7 +164,7 @@ def test_a_terminal_that_lacks_a_letter(video: Path, tmp_path: Path):
         "from synthetic import moving_object; from fake_branches import oracle_tracker\n"
         "from langtrack_core import cli; from langtrack_core.run import command\n"
         "clip = moving_object(10, (64, 96), absent=(0, 7))\n"
-        "command.load_tracker = lambda *how: oracle_tracker(clip.masks)\n"
+        "command.load_tracker = lambda *how, **options: oracle_tracker(clip.masks)\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
     text = "the red car 🚗 naïve"
@@ -343,7 +343,7 @@ def raising(error: BaseException):
 
 def test_ctrl_c_leaves_nothing(clip: Clip, video: Path, tmp_path: Path, capsys, monkeypatch):
     stop = raising(KeyboardInterrupt())
-    monkeypatch.setattr(command, "load_tracker", lambda *_: stopping(clip.masks, stop))
+    monkeypatch.setattr(command, "load_tracker", lambda *_, **options: stopping(clip.masks, stop))
     assert track(video, tmp_path / "run", "--text", "red", "--png") == 130
     assert "langtrack: stopped" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -354,7 +354,7 @@ def test_sigterm_leaves_nothing(clip: Clip, video: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(
         command,
         "load_tracker",
-        lambda *_: stopping(clip.masks, lambda: os.kill(os.getpid(), signal.SIGTERM)),
+        lambda *_, **options: stopping(clip.masks, lambda: os.kill(os.getpid(), signal.SIGTERM)),
     )
     with pytest.raises(SystemExit) as caught:
         track(video, tmp_path / "run", "--text", "red")
@@ -364,7 +364,7 @@ def test_sigterm_leaves_nothing(clip: Clip, video: Path, tmp_path: Path, monkeyp
 
 def test_a_fault_of_ours_is_one_line_too(clip: Clip, video: Path, tmp_path: Path, capsys, monkeypatch):
     stop = raising(RuntimeError("shapes differ"))
-    monkeypatch.setattr(command, "load_tracker", lambda *_: stopping(clip.masks, stop))
+    monkeypatch.setattr(command, "load_tracker", lambda *_, **options: stopping(clip.masks, stop))
     assert track(video, tmp_path / "run", "--text", "red", "--quiet") == 1
     errors = capsys.readouterr().err
     assert "internal error (RuntimeError: shapes differ)" in errors and errors.count("\n") == 1

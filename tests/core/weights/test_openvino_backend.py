@@ -43,6 +43,7 @@ LARGEST_RAW_SCORE = 0.5  # a logit, of the language branch
 LARGEST_SCORE = 0.05  # a probability, of the tracker
 
 SMALL_HW = (64, 96)
+SMALL = (WORD_COUNTS[0], *SMALL_HW)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +150,7 @@ def tiny(seed: int = 0) -> LiteDMN:
 
 @pytest.fixture(scope="module")
 def grounding() -> CompiledLiteDMN:
-    return CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
+    return CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
 
 
 @pytest.mark.parametrize("count", [1, WORD_COUNTS[0], WORD_COUNTS[0] + 1, WORD_COUNTS[-1] + 1])
@@ -182,7 +183,7 @@ def test_only_the_last_shapes_stay_in_memory(monkeypatch):
 
     monkeypatch.setattr(Compiler, "compile", noted)
     monkeypatch.setattr(CompiledLiteDMN, "shapes_in_memory", 2)
-    tidy = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
+    tidy = CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
     encoded = tidy.encode(torch.tensor([3, 1, 4]))
     with torch.inference_mode():
         for height, width in (SMALL_HW, (64, 128), SMALL_HW, (96, 64), SMALL_HW, (64, 128)):
@@ -192,7 +193,7 @@ def test_only_the_last_shapes_stay_in_memory(monkeypatch):
 
 
 def test_a_shape_that_cannot_be_converted_runs_in_pytorch(monkeypatch, caplog):
-    late = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
+    late = CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
     no_conversion(monkeypatch)
     ids, image = torch.tensor([3, 1, 4]), smooth_noise(64, 64)
     with torch.inference_mode(), caplog.at_level(logging.WARNING):
@@ -215,14 +216,32 @@ def no_conversion(monkeypatch) -> None:
 
 def test_the_second_start_converts_nothing(grounding: CompiledLiteDMN, monkeypatch):
     no_conversion(monkeypatch)
-    again = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
+    again = CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
     image, ids = smooth_noise(*SMALL_HW), torch.tensor([3, 1, 4])
     for mine, theirs in zip(
         again.segment(image, again.encode(ids)), grounding.segment(image, grounding.encode(ids)), strict=True
     ):
         assert torch.equal(mine, theirs)
     with pytest.raises(CannotCompile, match="converted again"):
-        CompiledLiteDMN(tiny(seed=1), ["of another"], SMALL_HW)
+        CompiledLiteDMN(tiny(seed=1), ["of another"], SMALL)
+
+
+def test_the_second_start_makes_what_comes_first_and_no_backbone(ours, monkeypatch):
+    text, frames, _ = example("boats-left-right")
+    mask, score = ours.segmenter.predict(frames[0], ours.segmenter.encode(text))
+    compiled, compile_call = [], Compiler.compile
+
+    def noted(self, name, *rest):
+        compiled.append(name)
+        return compile_call(self, name, *rest)
+
+    monkeypatch.setattr(Compiler, "compile", noted)
+    no_conversion(monkeypatch)
+    again = LangTracker.from_pretrained("lite", backend="openvino", example=(frames[0].size_hw, text))
+    again_mask, again_score = again.segmenter.predict(frames[0], again.segmenter.encode(text))
+    assert np.array_equal(mask, again_mask) and score == again_score
+    assert [name for name in compiled if name.startswith("dmn")] == ["dmn-8-256x448"]
+    assert again.segmenter.network.network.backbone is None
 
 
 def test_without_files_the_result_is_the_same(grounding: CompiledLiteDMN, tmp_path: Path, monkeypatch):
@@ -232,7 +251,7 @@ def test_without_files_the_result_is_the_same(grounding: CompiledLiteDMN, tmp_pa
     """
     (tmp_path / "openvino").write_text("not a folder")
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
-    unsaved = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
+    unsaved = CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
     assert unsaved.backend["name"] == "openvino"
     assert [p.name for p in tmp_path.iterdir()] == ["openvino"]
     image, ids = smooth_noise(*SMALL_HW), torch.tensor([3, 1, 4])
@@ -255,16 +274,16 @@ def test_damaged_files_are_written_anew(suffix: str, copied: Path, monkeypatch):
     (damaged,) = copied.rglob(f"*{suffix}")
     damaged.chmod(0o644)
     damaged.write_bytes(damaged.read_bytes()[:-1000])
-    CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
+    CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
     no_conversion(monkeypatch)
-    CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
+    CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
     assert len(list(copied.iterdir())) == 1
 
 
 def test_models_that_were_not_used_for_longest_are_deleted(copied: Path, monkeypatch):
     monkeypatch.setattr(openvino_compiler, "SAVED_MODELS", 2)
     for shape in ((64, 64), SMALL_HW, (96, 64)):
-        CompiledLiteDMN(tiny(), ["of tiny"], shape)
+        CompiledLiteDMN(tiny(), ["of tiny"], (WORD_COUNTS[0], *shape))
     left = sorted(path.name.rpartition("-")[0] for path in copied.iterdir())
     assert left == ["dmn-4-64x96", "dmn-4-96x64"]
 
@@ -282,7 +301,7 @@ def two_precisions(monkeypatch, tolerance: float) -> None:
 def test_the_fastest_precision_is_kept_with_the_name_of_the_machine(tmp_path: Path, monkeypatch):
     two_precisions(monkeypatch, 1e-3)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
-    network = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
+    network = CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
     (path,) = tmp_path.glob("openvino/*/precision.json")
     record = json.loads(path.read_text(encoding="utf-8"))
     assert record["precision"] == network.backend["precision"] and set(record["seconds"]) == set(
@@ -290,9 +309,9 @@ def test_the_fastest_precision_is_kept_with_the_name_of_the_machine(tmp_path: Pa
     )
     for precision in ("bfloat16", "float32"):
         path.write_text(json.dumps(record | {"precision": precision}), encoding="utf-8")
-        assert CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW).backend["precision"] == precision
+        assert CompiledLiteDMN(tiny(), ["of tiny"], SMALL).backend["precision"] == precision
     path.write_text(json.dumps(record | {"machine": "another"}), encoding="utf-8")
-    CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW)
+    CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
     assert json.loads(path.read_text(encoding="utf-8"))["machine"] == record["machine"]
 
 
@@ -300,7 +319,7 @@ def test_a_precision_that_is_asked_for_is_not_measured(tmp_path: Path, monkeypat
     two_precisions(monkeypatch, 1e-3)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     for precision in ("bfloat16", "float32"):
-        assert CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW, precision).backend["precision"] == precision
+        assert CompiledLiteDMN(tiny(), ["of tiny"], SMALL, precision).backend["precision"] == precision
     assert not list(tmp_path.glob("openvino/*/precision.json"))
 
 
@@ -308,16 +327,16 @@ def test_what_was_compiled_in_one_precision_is_not_read_in_another(tmp_path: Pat
     two_precisions(monkeypatch, 1e-3)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     for precision in ("float32", "bfloat16"):
-        CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW, precision)
+        CompiledLiteDMN(tiny(), ["of tiny"], SMALL, precision)
     assert sorted(path.parent.name for path in tmp_path.rglob("*.blob")) == ["bfloat16", "float32"]
 
 
 def test_outside_its_tolerance_float32_runs_and_never_pytorch(tmp_path: Path, monkeypatch, caplog):
     two_precisions(monkeypatch, -1.0)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
-    assert CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW).backend["precision"] == "float32"
+    assert CompiledLiteDMN(tiny(), ["of tiny"], SMALL).backend["precision"] == "float32"
     with caplog.at_level(logging.WARNING):
-        network = CompiledLiteDMN(tiny(), ["of tiny"], SMALL_HW, "bfloat16")
+        network = CompiledLiteDMN(tiny(), ["of tiny"], SMALL, "bfloat16")
     assert network.backend["name"] == "openvino"
     assert network.backend["note"].startswith("float32 for dmn-4-64x96") and "off by" in caplog.text
     no_conversion(monkeypatch)
@@ -339,7 +358,7 @@ def test_the_manifest_tells(reference, ours):
 
 
 def compiled(network) -> CompiledLiteDMN:
-    return CompiledLiteDMN(network, ["of tiny"], SMALL_HW)
+    return CompiledLiteDMN(network, ["of tiny"], SMALL)
 
 
 def test_without_openvino_pytorch_runs_and_says_so(monkeypatch, caplog):
