@@ -52,6 +52,7 @@ class Api:
         """
         session = self.service.sessions.get(request.session_hash)
         session.claim_upload(video)
+        self.service.queue.check_room()  # before a clip is looked into, or a ZIP is made into one
         video = self._unzipped(video)
         session.claim_upload(video)
         track_request = self.service.check_request(video, text, box, start, every)
@@ -93,6 +94,7 @@ class Api:
             ``run``: the id for the other calls; ``position`` in the queue, 0 when it computes;
             ``unknown_words``: words that are left out.
         """
+        self.service.queue.check_room()
         key = f"run-{secrets.token_hex(16)}"
         upload, video = video, self._unzipped(video)
         request = self.service.check_request(video, text, box, start, every)

@@ -35,14 +35,23 @@ class JobQueue:
         """
         job.check_disk()
         with self._lock:
+            self.check_room()
+            self._jobs.append(job)
+            job.submit_to(self._pool, then=self._forget)
+
+    def check_room(self) -> None:
+        """Check that another job may wait, before anything is done for it.
+
+        Raises:
+            LangTrackError: the queue is full.
+        """
+        with self._lock:
             self._jobs = [other for other in self._jobs if not other.over]
             waiting = max(0, len(self._jobs) - self._places)
             if len(self._jobs) >= self._places + self._size:
                 raise LangTrackError(
                     f"{waiting} others are waiting, more than this server takes. Try again in a minute."
                 )
-            self._jobs.append(job)
-            job.submit_to(self._pool, then=self._forget)
 
     @property
     def has_free_place(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 from app_helpers import FRAMES, ZORP_REPORT, eventually
@@ -31,6 +32,21 @@ def test_submit_progress_cancel_results(service: Service, clip: str) -> None:
     assert api.cancel(slow)["stage"] == "cancelled"
     report, _ = api.results(slow)
     assert report["stage"] == "cancelled" and 2 <= report["frames"] < FRAMES
+
+
+def test_a_full_queue_refuses_before_a_clip_is_looked_into(service: Service, clip: str) -> None:
+    api, request = Api(service), SimpleNamespace(session_hash="caller")
+    with service.tracker.held():  # type: ignore[attr-defined]
+        places = service.settings.concurrency + service.settings.queue_size
+        runs = [api.submit(clip, "the car")["run"] for _ in range(places)]
+        for call in (
+            lambda: api.submit("/nowhere.mp4", "the car"),
+            lambda: next(api.track("/nowhere.mp4", "the car", "", 0, 1, request)),  # type: ignore[arg-type]
+        ):
+            with pytest.raises(LangTrackError, match="others are waiting"):
+                call()
+        for run in runs:
+            service.sessions.find(run).job.cancel(keep=False)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
