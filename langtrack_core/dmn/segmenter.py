@@ -119,7 +119,6 @@ class SegmenterConfig:
 LITE = SegmenterConfig(Preprocessing.lite(), largest_region=True, refine_edges=True)
 """The configuration of the lite network. The published one keeps all positive pixels as they are."""
 
-
 UNCALIBRATED = Calibration()
 """What a network without a calibration is given: the probability of its logit, the sigmoid."""
 

@@ -17,7 +17,6 @@ from .recorder import Recorder, RunOptions
 if TYPE_CHECKING:
     from ..pipeline import LangTracker
 
-
 AHEAD = 2
 """Frames that the tracker may be ahead of the files: drawing and encoding are done on another core."""
 

@@ -40,7 +40,6 @@ ANCHORS_WH = np.array([(104, 32), (88, 40), (64, 64), (40, 80), (32, 96)], dtype
 ANCHORS = len(ANCHORS_WH)
 """Anchors at each cell of the grid."""
 
-
 WINDOW = np.tile(np.outer(np.hanning(GRID), np.hanning(GRID)).ravel(), ANCHORS)
 """Cosine window over the grid, for each anchor: ``(ANCHORS * GRID * GRID,)``."""
 

@@ -50,9 +50,8 @@ PRECISIONS = {"float32": ("f32", "FP32", 1e-3), "bfloat16": ("bf16", "BF16", 0.1
 from PyTorch (root mean square, as a share) before float32 runs instead. On noise bfloat16 comes to 0.02; the
 tests say what masks come to."""
 
-MEASURED_S = 0.4
-"""Seconds of processor time for which a network's first call is timed in each precision, once a machine. The
-fastest call counts."""
+MEASURED_S = 0.2
+"""Seconds of processor time for which each precision of a network is timed; the fastest call counts."""
 
 LEAST_GAIN = 0.1
 """Less than float32 is taken only where it saves this share of the time: a coarser result needs a reason."""
