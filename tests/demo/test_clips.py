@@ -258,6 +258,12 @@ def test_thirty_clips_are_judged_with_thirty_keys(browser: Browser, tmp_path: Pa
         page.locator(".lt-player").focus()
         page.keyboard.press("2")
         assert eventually(lambda: read_result(folder / RESULT_NAME)["clips"][6]["verdict"] == "partly")
+        expect(page.locator(".lt-clips-message")).to_have_text("All clips are judged.")
+        page.locator("#text textarea, #text input").fill("the red red car")
+        expect(page.locator(".lt-before-title")).to_contain_text("“the red red car”")
+        page.locator(".lt-before-seek input").press("j")  # the next clip lies over no frame of the one before
+        expect(current).to_have_text("runs/clip-9 · “the red car”")
+        expect(player).to_be_visible()
         context.close()
         other.context.close()
         assert broken == []
