@@ -151,7 +151,15 @@ class ClipService:
         clips, workspace = session.clips, session.workspace
         if clips is None:
             raise LangTrackError("Open some clips first.")
+        if workspace is None:
+            return clips
         for clip in clips.clips:
-            if workspace is not None and clip.key == workspace.key:
+            if clip.key == workspace.key:
                 note_clip(clip, workspace)
+        if (
+            clips.now is not None
+            and not session.busy
+            and clips.clip(clips.now).key not in ("", workspace.key)
+        ):
+            clips.leave()  # a saved run was opened meanwhile: a verdict would be on a clip that nobody sees
         return clips

@@ -122,6 +122,9 @@ def test_the_words_in_the_form_are_for_the_clip_that_is_shown(tools: ToolEvents,
     tools.events.examples = {"grey": Example(Path(other), "the car", "", b"")}
     assert tools.events.fill_example(example, PAGE).video == other
     assert follow(other, "the car")["now"] is None
+    assert work(tools, "open_clip", index=1).player["clips"]["now"] == 1
+    session.take_up(session.shelf[0].key)  # as a saved run that is opened: the page shows no clip of the list
+    assert tools.events.page_value(session)["clips"]["now"] is None
 
 
 def test_another_person_goes_on_with_frames_and_all(tools: ToolEvents, tmp_path: Path) -> None:
