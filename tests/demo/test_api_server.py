@@ -62,7 +62,7 @@ def test_a_run_by_the_four_calls(client: Client, server: Server, clip: Path) -> 
     assert eventually(lambda: client.predict(submitted["run"], api_name="/progress")["stage"] == "done")
     report, bundle = client.predict(submitted["run"], api_name="/results")
     assert report["frames"] == FRAMES - 3 and Path(bundle).stat().st_size > 1000
-    with pytest.raises(AppError, match="There is no such run"):
+    with pytest.raises(AppError, match="no such run"):
         client.predict("guessed", api_name="/progress")
 
 

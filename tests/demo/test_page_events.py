@@ -249,7 +249,7 @@ def test_the_start_is_held_against_the_frames_that_there_are(
     assert run_of(list(events.watch(page()))[-1])["index"] == [FRAMES - 2, FRAMES - 1]
     events.begin(*filled_form(clip, start=FRAMES), page())
     end = list(events.watch(page()))[-1]
-    assert "Start frame 24 is past the end: grey.mp4 has 24 frames" in end.notice
+    assert "past the end" in end.notice and "24 frames" in end.notice
     assert 'role="alert"' in end.notice and end.player["state"] == "empty" and end.run_button["interactive"]
 
 
@@ -293,7 +293,7 @@ def test_leaving_stops_the_run_and_removes_every_file(events: PageEvents, clip: 
 def test_twenty_clicks_make_one_run(events: PageEvents, clip: str) -> None:
     views = [events.begin(*filled_form(clip, "the slow car"), page()) for _ in range(20)]
     assert ["state" in view.player for view in views] == [True] + [False] * 19
-    assert all("A run is going on" in view.notice for view in views[1:])
+    assert all("run is going on" in view.notice for view in views[1:])
     for _ in range(20):
         list(events.watch(page()))
     assert len(tracker_of(events).started) == 1

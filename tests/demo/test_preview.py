@@ -94,7 +94,7 @@ def test_a_region_goes_with_its_words_and_a_box_of_ones_own_stays(
     events.choose(event(box=LEFT), PAGE)
     gone = events.on_text(clip, "a car", LEFT, 0, PAGE)
     assert gone.box == "" and gone.preview["choice"] == ""
-    assert gone.preview["remark"] == "You had chosen a region with other words. Choose again."
+    assert "Choose again" in gone.preview["remark"]
     again = events.on_text(clip, "a car", "", 0, PAGE)  # Gradio asks again when it draws the form
     assert again.preview["remark"] == gone.preview["remark"]
     own = "1,2,30,40"
@@ -116,9 +116,7 @@ def test_a_region_goes_with_its_words_and_a_box_of_ones_own_stays(
     events.choose(event(box=own), PAGE)
     other = str(counting_clip(tmp_path / "upload" / "other.mp4", falling=True))
     new = events.on_video(other, "the car", own, 0, PAGE)
-    assert (
-        new.box == "" and new.preview["remark"] == "The box in the form was of another clip and is taken out."
-    )
+    assert new.box == "" and "another clip" in new.preview["remark"]
 
 
 def test_follow_all_is_a_target_for_each_region(events: PreviewEvents, clip: str) -> None:
@@ -200,5 +198,5 @@ def test_a_click_on_the_right_thing_or_a_wrong_one_makes_the_track_anew_from_the
         assert (manifest["start"], manifest["hold"], manifest["exact"], manifest["expression"]) == (
             *(6, True, False, "the car"),
         )
-    assert "The words fit nothing there on frame 6. Draw a box" in click(5, 5, True)["reply"]["error"]
+    assert "nothing there on frame 6" in click(5, 5, True)["reply"]["error"]
     assert "finite number" in click(float("nan"), 5, True)["reply"]["error"]

@@ -95,9 +95,7 @@ def test_words_that_mean_something_else_than_the_drawn_box_are_left_out(
     done(follow(service, me, clip, "the red car", ""))
     job = done(service.correct(me, 1, 10, None, "20,10,60,40", "forward"))
     assert job.warning == service.progress(me)["warning"]
-    assert job.warning == (
-        "The words mean something else than your box on frame 10, so the track goes on by the box alone."
-    )
+    assert "something else than your box on frame 10" in str(job.warning)
     state = target(me)
     assert state["expression"] is None and state["edits"][1]["expression"] is None
     run = state["run"]
@@ -212,7 +210,7 @@ def test_comparing_expressions_decodes_once(service: Service, me: Session, clip:
     agreement = me.workspace.judgement.agreement()  # type: ignore[union-attr]
     assert agreement["matrix"] == [[1.0, 1.0], [1.0, 1.0]] and agreement["targets"] == [1, 2]
     for texts in ([], ["one"], ["a", "a"], [f"{k}" for k in range(7)], [None, 3]):
-        with pytest.raises(LangTrackError, match="2 to 6 different expressions"):
+        with pytest.raises(LangTrackError, match="2 to 6"):
             service.compare(me, clip, texts)
 
 
@@ -290,7 +288,7 @@ def test_all_targets_go_into_the_format_of_another_tool(service: Service, me: Se
     workspace.what_if(1, None)
     workspace.remove(2)
     assert workspace.state()["exports"] == {}
-    with pytest.raises(LangTrackError, match="There is no format 'png'"):
+    with pytest.raises(LangTrackError, match="no format 'png'"):
         service.export_format(me, "png")
 
 
@@ -352,7 +350,7 @@ def test_a_run_that_fails_changes_nothing(
     monkeypatch.setattr(MapsWriter, "add", full)
     job = service.correct(me, 1, 5, "the car", "", "both")
     assert job.wait(20) and job.outcome == "failed"
-    assert job.error == "The server could not read or write a file: its disk is full."
+    assert "disk is full" in str(job.error)
     assert target(me) == before and sorted(me.folder.rglob("*")) == files
     monkeypatch.setattr(MapsWriter, "add", lambda *args: 1 / 0)
     job = service.correct(me, 1, 5, "the car", "", "forward")

@@ -113,7 +113,7 @@ def test_an_earlier_run_comes_with_what_became_of_it(tools: ToolEvents) -> None:
     assert shown.player["state"] == "done" and list(tools.events.watch(PAGE)) == [View()]
     assert f'<div data-run="{workspace.key}">' in shown.notice and "Found in" in shown.notice
     refused = tools.show(event("take_up", run="../x"), PAGE)
-    assert refused.player["reply"]["error"] == "That run is not here any more."
+    assert "not here any more" in refused.player["reply"]["error"]
 
 
 def test_only_uploads_are_read(tools: ToolEvents, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_only_uploads_are_read(tools: ToolEvents, tmp_path: Path) -> None:
     ):
         for do in ("truth", "load_verdicts"):
             reply = answer(tools, do, paths=[path if path is None else str(path)])
-            assert reply["error"] == "The file did not arrive. Choose it again."
+            assert "did not arrive" in reply["error"]
     scored = answer(tools, "truth", paths=[str(upload)])
     assert scored["branches"]["fused"]["counted"] == FRAMES
     upload.write_text("".join(f"{k},{n},60,50,30,30\n" for k in range(1, FRAMES + 1) for n in (1, 2)))

@@ -257,7 +257,7 @@ def test_a_run_cancelled_before_its_first_frame_leaves_nothing(source: Path, tmp
 def test_no_frame_at_all_is_an_error(source: Path, tmp_path: Path):
     query = Query(text="red", start=99)
     recorder = Recorder(tmp_path / "run", probe(source), query, INFO)
-    with pytest.raises(LangTrackError, match=r"clip\.mp4 gave no frame from 99 on"), recorder:
+    with pytest.raises(LangTrackError, match=r"clip\.mp4.*no frame.*99"), recorder:
         pass
     assert list(tmp_path.iterdir()) == []
 

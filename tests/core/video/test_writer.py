@@ -225,7 +225,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: p
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "write_bytes", refuse)
-    with pytest.raises(LangTrackError, match="may not be written to"):
+    with pytest.raises(LangTrackError, match="may not be written"):
         VideoWriter(tmp_path / "a.mp4", 25)
     assert listed(tmp_path) == ["file"]
 

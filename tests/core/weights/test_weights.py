@@ -64,7 +64,7 @@ def test_an_altered_file_is_refused(shipped: Path):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(bytes(data))
-    with pytest.raises(LangTrackError, match=r"siammask-lite\.safetensors is not what it was: its sha256"):
+    with pytest.raises(LangTrackError, match=r"siammask-lite\.safetensors.*sha256"):
         LangTracker.from_pretrained("lite")
 
 
@@ -75,7 +75,7 @@ def test_a_missing_file_is_named(shipped: Path):
 
 
 def test_unknown_names_and_devices(shipped: Path):
-    with pytest.raises(LangTrackError, match="no weights 'huge'; give one of lite"):
+    with pytest.raises(LangTrackError, match=r"'huge'.*lite"):
         LangTracker.from_pretrained("huge")
     with pytest.raises(LangTrackError, match="weights add"):
         LangTracker.from_pretrained("paper")
@@ -133,7 +133,7 @@ def test_a_malicious_pickle_is_never_run(shipped: Path, tmp_path: Path):
     plain = tmp_path / "plain.pth"
     plain.write_bytes(pickle.dumps(Evil(trap)))
     for source in (path, plain):
-        with pytest.raises(LangTrackError, match="nothing in it was run") as caught:
+        with pytest.raises(LangTrackError, match=r"refused.*nothing.*run") as caught:
             LangTracker.from_pretrained(str(source))
         assert "\n" not in str(caught.value)
     assert not trap.exists()

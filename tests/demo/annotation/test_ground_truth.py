@@ -191,7 +191,7 @@ def test_palette_masks_with_several_objects(tmp_path: Path) -> None:
         read_truth(paths, run)
     assert caught.value.objects == ("1", "2")
     truth = read_truth(paths, run, "2")
-    assert truth.boxes_xyxy[0].tolist() == [50, 30, 55, 35] and truth.notes[-1] == "The object is value 2."
+    assert truth.boxes_xyxy[0].tolist() == [50, 30, 55, 35] and "value 2" in truth.notes[-1]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_boxes_of_a_run_and_of_annotation_tools(tmp_path: Path) -> None:
     truth = read_truth(tmp_path / "gt.txt", run, "1")
     assert score_run(run, truth)["branches"]["tracker"]["overlap"] == [1.0, 1.0, None]
     (tmp_path / "late.txt").write_text("1,1,8,7,20,15,1,-1,-1\n")
-    with pytest.raises(LangTrackError, match="no box for any of the frames 2 to 4"):
+    with pytest.raises(LangTrackError, match=r"no box.*2 to 4"):
         read_truth(tmp_path / "late.txt", run)
 
 
@@ -255,16 +255,16 @@ def test_wrong_files_are_refused(tmp_path: Path, name: str, text: str, why: str)
 def test_wrong_masks_are_refused(tmp_path: Path) -> None:
     run = run_of(range(5))
     Image.new("L", (10, 10)).save(tmp_path / "small.png")
-    with pytest.raises(LangTrackError, match="is 10x10, but the video is 60x40"):
+    with pytest.raises(LangTrackError, match=r"10x10.*60x40"):
         read_truth([tmp_path / "small.png"] * 5, run)
-    with pytest.raises(LangTrackError, match="has 3 masks, but the run has 5 frames"):
+    with pytest.raises(LangTrackError, match=r"3 masks.*5 frames"):
         read_truth(write_masks(tmp_path / "few", range(0, 3), first=100), run)
     with pytest.raises(LangTrackError, match="Drop a ZIP"):
         read_truth([], run)
     archive = tmp_path / "t.zip"
     with zipfile.ZipFile(archive, "w") as stream:
         stream.writestr("readme.txt", "x")
-    with pytest.raises(LangTrackError, match="holds mask pictures alone, but it holds readme"):
+    with pytest.raises(LangTrackError, match=r"mask pictures.*readme"):
         read_truth(archive, run)
     with zipfile.ZipFile(archive, "w") as stream:
         stream.writestr("a/0.png", "x")

@@ -45,7 +45,7 @@ def test_every_item_ends_with_its_reason_and_lost_workers_are_replaced(clip: Pat
         *("done", "failed", "failed", "done", "failed", "failed", "done", "failed", "failed")
     ]
     assert "RuntimeError: told to" in rows["item1"]["reason"]
-    assert rows["item2"]["reason"] == "The expression is one that is refused."
+    assert "refused" in rows["item2"]["reason"]
     assert rows["item3"]["attempts"] == "2" and rows["item3"]["frames"] == "5"
     assert "SIGKILL" in rows["item4"]["reason"] and rows["item4"]["attempts"] == "2"
     assert "no frame came for 10 s" in rows["item5"]["reason"] and rows["item5"]["attempts"] == "1"
@@ -73,13 +73,13 @@ def test_again_does_only_what_is_left_and_retries_on_request(clip: Path, tmp_pat
 def test_other_settings_do_not_mix(clip: Path, tmp_path: Path):
     path, out = manifest(tmp_path, clip, ["the box"]), tmp_path / "out"
     assert run(path, out, "--no-video") == 0
-    with pytest.raises(LangTrackError, match="made with other video; choose another --out"):
+    with pytest.raises(LangTrackError, match=r"other video.*--out"):
         run(path, out)
 
 
 def test_a_tracker_that_cannot_load_stops_the_batch_and_loses_nothing(clip: Path, tmp_path: Path):
     path, out = manifest(tmp_path, clip, ["the box"]), tmp_path / "out"
-    with pytest.raises(LangTrackError, match="could not load the networks: There are no weights 'nowhere'"):
+    with pytest.raises(LangTrackError, match=r"networks.*'nowhere'"):
         run(path, out, "--no-video", load=batch_helpers.load_fails)
     assert index(out)["item0"]["status"] == "pending"
     assert run(path, out, "--no-video") == 0
@@ -93,7 +93,7 @@ def test_a_full_disk_stops_the_batch_without_blaming_an_item(clip: Path, tmp_pat
         pool = LocalPool(Task(batch_helpers.load, runs), 1)
         policy = scheduler.RetryPolicy(free_bytes=1 << 60)
         try:
-            with pytest.raises(scheduler.BatchAborted, match="1 items are still to do; make room"):
+            with pytest.raises(scheduler.BatchAborted, match=r"1 items.*make room"):
                 scheduler.run_items(items, pool, ledger, runs, policy=policy)
         finally:
             pool.close()
@@ -104,7 +104,7 @@ def test_one_batch_at_a_time_and_a_line_cut_off_by_a_crash(tmp_path: Path):
     with Ledger(tmp_path) as ledger:
         ledger.add(Entry("a", "done"))
         ledger.add(Entry("b", "failed", "why"))
-        with pytest.raises(LangTrackError, match="Another batch is at work"), Ledger(tmp_path):
+        with pytest.raises(LangTrackError, match="Another batch"), Ledger(tmp_path):
             pass
     with (tmp_path / "ledger.jsonl").open("a") as stream:
         stream.write('{"id": "c", "sta')

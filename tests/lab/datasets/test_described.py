@@ -56,7 +56,7 @@ def test_parts_that_are_not_there_are_left_out(tmp_path):
 def test_a_line_without_three_columns_is_named(tmp_path):
     path = tmp_path / "expressions.tsv"
     path.write_text("1.jpg\t1\ta dog\n1.jpg a cat\n")
-    with pytest.raises(LangTrackError, match="line 2: expected file name, id and sentence"):
+    with pytest.raises(LangTrackError, match=r"line 2.*sentence"):
         read_expressions(path)
 
 

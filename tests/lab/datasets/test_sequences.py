@@ -81,7 +81,7 @@ def test_coco_as_published(tmp_path):
         as_json(tmp_path / "annotations" / f"instances_{part}.json", dog())
     assert [p.path.parent.name for p in coco_set(tmp_path)] == ["train2017", "val2017"]
     assert [p.path for p in coco_set(tmp_path, "val")] == [tmp_path / "val2017" / "a.jpg"]
-    with pytest.raises(LangTrackError, match=r'no part "test"; known are train2017, val2017'):
+    with pytest.raises(LangTrackError, match=r'"test".*train2017, val2017'):
         coco_set(tmp_path, "test")
     (tmp_path / "val2017").rename(tmp_path / "val")
     with pytest.raises(LangTrackError, match=r"photos of .*instances_val2017\.json is missing"):
@@ -159,7 +159,7 @@ def test_masks_tell_box_and_absence_and_what_is_not_annotated(tmp_path):
 
 def test_a_coloured_mask_holds_no_object_numbers(tmp_path):
     frames = frames_of(tmp_path / "frames", 1)
-    with pytest.raises(LangTrackError, match=r"0\.png holds no object numbers.*RGB"):
+    with pytest.raises(LangTrackError, match=r"0\.png.*object numbers.*RGB"):
         Sequence("a", frames, (), (picture(tmp_path / "0.png"),), object_id=1).mask(0)
 
 
@@ -249,13 +249,13 @@ def test_plain_folders(tmp_path):
 def test_plain_truth_in_the_files_of_annotation_tools(tmp_path):
     frames_of(tmp_path / "a", 3)
     text(tmp_path / "a" / "groundtruth.csv", "2,1,2,3,4,5,1\n3,2,2,3,4,5,1\n")  # MOT
-    with pytest.raises(LangTrackError, match=r"groundtruth\.csv hold 2 objects: 1, 2"):
+    with pytest.raises(LangTrackError, match=r"groundtruth\.csv.*2 objects: 1, 2"):
         plain_sequences(tmp_path)
     text(tmp_path / "a" / "target.txt", "1\n")
     (clip,) = plain_sequences(tmp_path)
     assert clip.boxes_xyxy[1].tolist() == [1, 2, 5, 7] and clip.absent_frames.tolist() == [True, False, True]
     text(tmp_path / "a" / "groundtruth.csv", "4,1,2,3,4,5,1\n")
-    with pytest.raises(LangTrackError, match="a box on frame 3, but there are 3 frames"):
+    with pytest.raises(LangTrackError, match=r"frame 3.*3 frames"):
         plain_sequences(tmp_path)
 
 
@@ -267,7 +267,7 @@ def test_masks_of_several_objects_need_a_choice(tmp_path):
     Image.fromarray(values).save(tmp_path / "a" / "masks" / "00001.png")
     values[:4, :4], values[4:8, 4:8] = 1, 2
     Image.fromarray(values).save(tmp_path / "a" / "masks" / "00000.png")
-    with pytest.raises(LangTrackError, match="masks of a hold 2 objects: 1, 2"):
+    with pytest.raises(LangTrackError, match="2 objects: 1, 2"):
         plain_sequences(tmp_path)[0].mask(0)
     text(tmp_path / "a" / "target.txt", "2")
     (clip,) = plain_sequences(tmp_path)
@@ -298,13 +298,13 @@ def test_plain_folders_without_what_they_promise(tmp_path):
 
 def test_open_dataset(tmp_path):
     assert [s.name for s in open_sequences("davis", davis(tmp_path))] == ["cow"]
-    with pytest.raises(LangTrackError, match=r'"davos" is not a known kind.*davis.*lasot.*refcocog'):
+    with pytest.raises(LangTrackError, match=r'"davos".*kind.*davis.*lasot.*refcocog'):
         open_dataset("davos", tmp_path)
     with pytest.raises(LangTrackError, match=r"nowhere.*JPEGImages"):
         open_dataset("davis", tmp_path / "nowhere")
     with pytest.raises(LangTrackError, match='has no part "val"'):
         open_dataset("davis", tmp_path, "val")
-    with pytest.raises(LangTrackError, match='kind "coco" holds single pictures'):
+    with pytest.raises(LangTrackError, match=r'"coco".*single pictures'):
         open_sequences("coco", coco(tmp_path / "coco"))
 
 

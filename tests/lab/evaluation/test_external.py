@@ -138,12 +138,12 @@ def test_malformed_files_name_themselves(ours: Results, tmp_path: Path, text: st
 def test_impossible_masks_are_refused(ours: Results, tmp_path: Path, mask: str):
     (tmp_path / "alpha").mkdir()
     (tmp_path / "alpha" / "alpha_001.txt").write_text("1\n" + f"{mask}\n" * (FRAMES - 1))
-    with pytest.raises(LangTrackError, match=r"Line 2 of .* is not a region in vot form"):
+    with pytest.raises(LangTrackError, match=r"Line 2.*region in vot"):
         read_external("theirs", tmp_path, ours, "box")
 
 
 def test_no_files_at_all(ours: Results, tmp_path: Path):
-    with pytest.raises(LangTrackError, match=r"in no known form; expected alpha\.txt"):
+    with pytest.raises(LangTrackError, match=r"no known form.*alpha\.txt"):
         read_external("theirs", tmp_path, ours, "box")
     with pytest.raises(LangTrackError, match="no folder"):
         read_external("theirs", tmp_path / "nowhere", ours, "box")

@@ -65,7 +65,7 @@ def test_what_cannot_be(exported: Exported, tmp_path: Path) -> None:
     ):
         with pytest.raises(LangTrackError, match=message):
             export(clip, name, tmp_path / out)
-    with pytest.raises(LangTrackError, match=r"leave .json out of out.json"):
+    with pytest.raises(LangTrackError, match=r"leave .json out"):
         export(exported.clip(video=exported.video), "coco", tmp_path / "out.json")
     assert listed(tmp_path) == []
     (tmp_path / "mine").mkdir()
@@ -81,7 +81,7 @@ def test_runs_and_video_must_belong_together(exported: Exported, tmp_path: Path)
     manifest = {**first.run.manifest, "video": {**first.run.manifest["video"], "sha256": "0" * 64}}
     with pytest.raises(LangTrackError, match="different videos"):
         Clip([first, Track(Run(manifest, first.run.rows, first.run.masks))])
-    with pytest.raises(LangTrackError, match=r"frames is not the video of these runs, which is clip\.mp4"):
+    with pytest.raises(LangTrackError, match=r"not the video.*clip\.mp4"):
         Clip([first], save(tmp_path / "frames", 1, 2))
     with pytest.raises(LangTrackError, match="no track"):
         Clip([])
@@ -143,6 +143,6 @@ def test_boxes_are_cut_to_the_picture_and_a_box_needs_no_mask(exported: Exported
 def test_a_mask_of_another_size_is_refused(exported: Exported, tmp_path: Path) -> None:
     clip = exported.clip()
     clip.tracks[0].run.masks[0]["fused"] = {"size": [2, 2], "counts": "4"}
-    with pytest.raises(LangTrackError, match="The mask of frame 0 cannot be read: "):
+    with pytest.raises(LangTrackError, match=r"mask of frame 0.*: "):
         export(clip, "davis", tmp_path / "out")
     assert listed(tmp_path) == []

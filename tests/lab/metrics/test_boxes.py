@@ -117,7 +117,7 @@ def test_absent_frames_weigh_in_lasot_alone():
 
 
 def test_wrong_lengths_and_nothing_to_compare_are_errors():
-    with pytest.raises(ValueError, match="no frame has a truth"):
+    with pytest.raises(ValueError, match=r"no frame.*truth"):
         success_curve([np.nan, np.nan])
     with pytest.raises(ValueError, match="1 predicted boxes for 2 true"):
         box_ious(stack_boxes([None]), np.zeros((2, 4)))

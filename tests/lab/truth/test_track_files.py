@@ -44,7 +44,7 @@ def test_cvat_for_images(tmp_path: Path) -> None:
     track = read_tracks(written(tmp_path / "a.xml", f"<annotations>{images}</annotations>")).of()
     assert sorted(track) == [0, 5] and track[0].tolist() == [1, 2, 9, 8] and np.isnan(track[5]).all()
     twice = f'<annotations><image id="0" name="a.jpg">{box}{box}</image></annotations>'
-    with pytest.raises(LangTrackError, match="two objects of one label on frame 0"):
+    with pytest.raises(LangTrackError, match=r"two objects.*frame 0"):
         read_tracks(written(tmp_path / "a.xml", twice))
 
 

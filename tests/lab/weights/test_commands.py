@@ -41,7 +41,7 @@ def test_a_malicious_pickle_is_never_run(shipped: Path, tmp_path: Path):
     plain = tmp_path / "plain.pth"
     plain.write_bytes(pickle.dumps(Evil(trap)))
     for source in (path, plain):
-        with pytest.raises(LangTrackError, match="nothing in it was run"):
+        with pytest.raises(LangTrackError, match=r"nothing.*run"):
             add(str(source))
     assert not trap.exists() and not (tmp_path / "home").exists()
 
@@ -90,7 +90,7 @@ def test_add_published_dmn_with_its_vocabulary(shipped: Path, tmp_path: Path):
     config = branches.segmenter.network.config
     assert config.align_corners and config.batch_statistics
     words.write_text("too\nfew\n")
-    with pytest.raises(LangTrackError, match=r"has 4 words, but the network was trained with 16"):
+    with pytest.raises(LangTrackError, match=r"4 words.*16"):
         add(str(source), vocabulary=words)
 
 
