@@ -147,7 +147,7 @@ class PreviewEvents:
         box: str | None,
         start: float | None,
     ) -> Before:
-        before = session.preview
+        before, job = session.preview, session.job
         if not video:
             return Before(OFF)
         if session.busy:
@@ -160,7 +160,7 @@ class PreviewEvents:
                 OFF, notice=gr.skip() if before is None else notice("error", without_paths(str(error)))
             )
         box_now = preview.take_over(box or "", before)
-        if session.busy:  # a run has begun meanwhile
+        if session.job is not job:  # a run has begun meanwhile, and is perhaps over
             return Before()
         run = session.workspace is not None
         value = {**preview.value(run=run), "picture": served(preview.picture)}

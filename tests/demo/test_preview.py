@@ -16,7 +16,7 @@ from two_things import LEFT, RIGHT, two_things
 from demo.examples import Example
 from demo.page_events import PageEvents
 from demo.preview import LOOK_SIDE, selection
-from demo.preview_events import OFF, PreviewEvents
+from demo.preview_events import OFF, Before, PreviewEvents
 from demo.service import Service
 from demo.tool_events import ToolEvents
 from langtrack_core.types import Estimate, Frame
@@ -117,6 +117,21 @@ def test_a_region_goes_with_its_words_and_a_box_of_ones_own_stays(
     other = str(counting_clip(tmp_path / "upload" / "other.mp4", falling=True))
     new = events.on_video(other, "the car", own, 0, PAGE)
     assert new.box == "" and "another clip" in new.preview["remark"]
+
+
+def test_a_look_that_comes_after_a_whole_run_shows_nothing(
+    events: PreviewEvents, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would lie over the run: with an example the look and the run begin at the same time."""
+    look = events.service.frames.look
+
+    def slow_look(*arguments: Any) -> Any:
+        events.events.begin(clip, "the car", "", 0, 1, PAGE)
+        finished(events)
+        return look(*arguments)
+
+    monkeypatch.setattr(events.service.frames, "look", slow_look)
+    assert events.on_text(clip, "the car", "", 0, PAGE) == Before()
 
 
 def test_follow_all_is_a_target_for_each_region(events: PreviewEvents, clip: str) -> None:
