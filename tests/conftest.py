@@ -35,6 +35,17 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+@pytest.fixture(autouse=True)
+def same_scheduling() -> Iterator[None]:
+    """A test that leaves its process with realtime scheduling would slow down or stop all others."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    before = os.sched_getscheduler(0)
+    yield
+    assert os.sched_getscheduler(0) == before
+
+
 @pytest.fixture(scope="session", autouse=True)
 def langtrack_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An empty home in place of the user's own. What one test compiles, the next one finds."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -47,6 +49,23 @@ def scene(index: int) -> np.ndarray:
     return rgb
 
 
+@contextmanager
+def own_scheduling() -> Iterator[None]:
+    """This thread keeps its scheduling.
+
+    SVT-AV1, when root runs it, makes the thread that calls it a realtime one (SCHED_FIFO 99). All that it
+    starts later, a browser for instance, would inherit that, and hold the processor's cores until it ends.
+    """
+    if not hasattr(os, "sched_setscheduler"):  # Linux alone has it
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def encode(
     path: Path,
     pictures: Iterable[np.ndarray | av.VideoFrame],
@@ -61,7 +80,7 @@ def encode(
     preset: str = "veryfast",
 ) -> Path:
     options = {"movflags": "+faststart"} if index_first and path.suffix == ".mp4" else {}
-    with av.open(str(path), "w", options=options) as container:
+    with own_scheduling(), av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(
             codec, rate=rate, options={"crf": "4", "preset": preset} if codec == "libx264" else {}
         )
