@@ -69,7 +69,7 @@ class FusionConfig:
             on the frame on which it was started.
     """
 
-    start: float = 0.3
+    start: float = 0.42
     lost: float = 0.1
     lost_after: int = 6
     margin: float = 0.15
