@@ -24,7 +24,7 @@ from langtrack_lab.evaluation.protocol import Protocol, items_of
 from langtrack_lab.evaluation.scores import scores_of
 from langtrack_lab.evaluation.single_branch import tracker_records
 from langtrack_lab.metrics import PLAIN
-from langtrack_lab.training import Settings, fit, language, tracker, tune_malloc
+from langtrack_lab.training import Settings, fit, language, language_network, tracker, tune_malloc
 
 TIMED_STEPS = 4
 """Steps that are timed first, to know how many fit into the time; what they learn is thrown away."""
@@ -38,9 +38,9 @@ class Language(language.LanguageTrainer):
 
     def __init__(self, args: argparse.Namespace, recipe: language.LanguageRecipe, settings: Settings) -> None:
         torch.manual_seed(0)
-        network, vocabulary = language.untrained()
-        teacher = language.imagenet_backbone()
-        names = language.classifier_names(teacher, args.data)
+        network, vocabulary = language_network.untrained()
+        teacher = language_network.imagenet_backbone()
+        names = language_network.classifier_names(teacher, args.data)
         super().__init__(network, vocabulary, teacher, names, recipe, settings, args.data, args.dev)
 
     def measure(self) -> dict[str, float]:

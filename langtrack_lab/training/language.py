@@ -11,9 +11,7 @@ Hinton et al., arXiv:1503.02531), since the class evidence has to know things th
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +19,6 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
-from timm.data import ImageNetInfo
 from torch import Tensor
 
 from langtrack_core.dmn.lite import Backbone, ImageFeatures, LiteDMN, Segmentation, raise_peak_logits
@@ -31,12 +27,9 @@ from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.masks import BoolMask
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import read_picture
-from langtrack_core.weights.checkpoint import Checkpoint
-from langtrack_core.weights.load import SHIPPED
 
 from ..colours import COLOURS
 from ..datasets import davis_sequences
-from ..datasets.files import read_json
 from ..expressions.words import NOUNS
 from ..metrics.masks import mask_iou
 from . import (
@@ -46,36 +39,33 @@ from . import (
     Trainer,
     adamw,
     fit,
-    imagenet_weights,
     init_distributed,
     paper,
-    save_weights,
     settings_of,
     side_by_side,
     tune_malloc,
 )
 from . import add_arguments as add_common_arguments
-from .annotated_images import NameOf, Rgb
+from .annotated_images import NameOf
 from .augment import jitter_mildly
 from .image_cache import ImageCache, bytes_per_worker
+from .language_network import (
+    BRANCH_FILES,
+    classifier_names,
+    imagenet_backbone,
+    load_branch,
+    save_branch,
+    untrained,
+)
 from .language_samples import SampleStream
 from .losses import box_agreement, cross_entropy, dice_loss, distillation_loss, projection_loss
-from .words import SynonymSwap, init_word_heads, word_ids, word_similarity
-
-BRANCH_FILES = ("dmn-lite.safetensors", "dmn-lite-backbone.safetensors")
-"""Names of the files that a training writes: the network, and its backbone by itself."""
+from .words import SynonymSwap, word_ids, word_similarity
 
 SHAPE_SHARES = (0.06, 0.14, 0.12, 0.4, 0.28)
 """How often a step takes each of `LITE_SHAPES_HW`: photos are mostly 4:3, and videos 4:3 or 16:9."""
 
 MASK_STRIDE = 4
 """Pixels of the picture for one of a training mask, as in the network's own mask."""
-
-NAMES = "names.json"
-"""Beside the training folders: what the classifier called each crop, so that it need not look again."""
-
-MIN_NAME_PROBABILITY = 0.35
-"""Least probability of ImageNet's classifier at which its name for a thing is used."""
 
 
 @dataclass(frozen=True)
@@ -159,77 +149,6 @@ def run(args: argparse.Namespace) -> int:
         if fit(trainer, settings, context) and context.is_main:
             print(f"{settings.out / BRANCH_FILES[0]}: {recipe.steps} steps")
     return 0
-
-
-# --- the network, ready to be trained ----------------------------------------------------------------------
-
-
-def untrained() -> tuple[LiteDMN, Vocabulary]:
-    """The network with ImageNet's backbone, its heads set for words of place and colour; and its words."""
-    table = load_file(SHIPPED / "words-lite.safetensors")
-    network = LiteDMN(table["words"] / 127, table["classes"] / 127)
-    network.backbone = imagenet_backbone()
-    vocabulary = Vocabulary.from_file(SHIPPED / "words-lite.txt", "plain")
-    init_word_heads(network, vocabulary)
-    return network, vocabulary
-
-
-def imagenet_backbone() -> Backbone:
-    """The package's entries come in timm's order."""
-    backbone = Backbone()
-    target = backbone.net.state_dict()
-    tensors = dict(zip(target, imagenet_weights().values(), strict=True))
-    if any(tensors[k].shape != v.shape for k, v in target.items()):
-        raise LangTrackError("The installed EfficientNet-Lite0 weights do not have timm's shapes.")
-    backbone.net.load_state_dict(tensors)
-    return backbone
-
-
-def classifier_names(backbone: Backbone, data: Path) -> NameOf:
-    """What ImageNet calls the one thing in a picture, () when the classifier is not sure.
-
-    Names stored in ``data/names.json``, as `pack` leaves them, are taken from there.
-    """
-    stored = read_json(data / NAMES, "names") if (data / NAMES).exists() else {}
-    info = ImageNetInfo()
-    names = [info.index_to_description(i, detailed=False).split(", ") for i in range(info.num_classes())]
-    preprocessing = Preprocessing.lite((224, 224))
-    device = backbone.eval().net.classifier.weight.device
-
-    @torch.inference_mode()
-    def name_of(key: str, crop: Callable[[], Rgb]) -> tuple[str, ...]:
-        if key in stored:
-            return tuple(stored[key])
-        prob = backbone.net(preprocessing(crop(), device)).softmax(1)[0]
-        best = int(prob.argmax())
-        return tuple(n.lower() for n in names[best][:2]) if prob[best] > MIN_NAME_PROBABILITY else ()
-
-    return name_of
-
-
-def load_branch(network: LiteDMN, folder: Path) -> None:
-    """Load what `save_branch` wrote.
-
-    Raises:
-        LangTrackError: a file is missing or does not fit.
-    """
-    state: dict[str, Tensor] = {}
-    for name in BRANCH_FILES:
-        state |= Checkpoint.read(folder / name).tensors
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise LangTrackError(f"{folder} holds no weights of the lite language branch: {error}") from error
-
-
-def save_branch(network: LiteDMN, out: Path) -> None:
-    """Write the files to ship, the backbone apart from what was trained so that each stays small."""
-    state = network.state_dict()
-    metadata = {"network": "dmn-lite", "arguments": json.dumps(asdict(network.config))}
-    backbone = {name: value for name, value in state.items() if name.startswith("backbone.")}
-    trained = {name: value for name, value in state.items() if name not in backbone}
-    for name, part in zip(BRANCH_FILES, (trained, backbone), strict=True):
-        save_weights(out / name, part, metadata)
 
 
 # --- training ----------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from ..files import replacing
 from ..truth.mask_files import read_mask
 from .annotated_images import DESCRIBED_SHARES, PhotoSource, SalientSource
 from .image_cache import ImageCache, Rgb, bytes_per_worker
-from .language import NAMES, classifier_names, imagenet_backbone
+from .language_network import NAMES, classifier_names, imagenet_backbone
 
 PARTS = frozenset(DESCRIBED_SHARES)
 """Folders of photos that a training reads; the clips of ``davis`` come beside them."""

@@ -21,8 +21,7 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.video import read_picture
 from langtrack_lab.datasets import held_out_clips
 from langtrack_lab.expressions.photos import AnnotatedObject
-from langtrack_lab.training import fit, pack
-from langtrack_lab.training import language as training
+from langtrack_lab.training import fit, language_network, pack
 from langtrack_lab.training.annotated_images import UNNAMED, AnnotatedImage, training_clips
 from langtrack_lab.training.augment import paste_object, random_crop, shift_hue
 from langtrack_lab.training.image_cache import ImageCache
@@ -213,7 +212,7 @@ def test_a_packed_folder_trains_as_the_original_and_is_smaller(described, tmp_pa
 
 def test_stored_names_need_no_look_at_the_picture(tmp_path):
     (tmp_path / "names.json").write_text(json.dumps({"coco/1.jpg#0": ["tabby", "cat"]}))
-    name_of = training.classifier_names(Backbone(), tmp_path)
+    name_of = language_network.classifier_names(Backbone(), tmp_path)
 
     def crop():
         raise AssertionError("looked at")
@@ -419,17 +418,17 @@ def test_without_a_rate_the_backbone_stays(data, tmp_path):
 
 def test_a_run_starts_from_given_weights_or_says_what_is_wrong(data, tmp_path):
     trainer, _ = language_trainer(data, tmp_path)
-    training.save_branch(trainer.network, tmp_path / "kept")
+    language_network.save_branch(trainer.network, tmp_path / "kept")
     other, _ = language_trainer(data, tmp_path)
     with torch.no_grad():
         other.network.out_low.weight.zero_()
-    training.load_branch(other.network, tmp_path / "kept")
+    language_network.load_branch(other.network, tmp_path / "kept")
     expected = trainer.network.out_low.weight.half().float()
     assert torch.equal(other.network.out_low.weight, expected)
     with pytest.raises(LangTrackError, match=r"dmn-lite\.safetensors"):
-        training.load_branch(other.network, tmp_path / "nowhere")
+        language_network.load_branch(other.network, tmp_path / "nowhere")
     with pytest.raises(LangTrackError, match="no weights of the lite language branch"):
-        training.load_branch(training.untrained()[0], tmp_path / "kept")
+        language_network.load_branch(language_network.untrained()[0], tmp_path / "kept")
 
 
 def test_the_preset_lite_asks_for_its_data(tmp_path, capsys):
