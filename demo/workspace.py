@@ -249,12 +249,12 @@ class Workspace:
         """
         with self.lock:
             target = self.project.target(number)
-            expression = target.newest.run.manifest.get("expression")
+            state = self._view(number).state(target)
             return {
                 "id": target.id,
                 "compared": number in self._compared,
-                **self._view(number).state(target),
-                "stem": file_stem(str(self.project.video["name"]), number, expression),
+                **state,
+                "stem": file_stem(str(self.project.video["name"]), number, state["expression"]),
                 "stale": self.files_of(number) is None,
             }
 
