@@ -8,10 +8,10 @@ from pathlib import Path
 
 from langtrack_core.types import LangTrackError
 
-from .annotation.clips import RESULT_NAME, Clip, ClipList, clips_in, read_result
+from .annotation.clips import RESULT_NAME, Clip, ClipList, read_result
+from .annotation.clips_folder import clips_in
 from .annotation.project import Project, Segment, checked_video
 from .annotation.project_zip import check_run
-from .annotation.reviews import Verdicts
 from .annotation.safe_zip import Limits, unpack
 from .job import Job, Kind, RateMeter
 from .open_job import OpenJob
@@ -90,7 +90,8 @@ class OpenRunJob(OpenJob):
     """
 
     def __init__(self, session: Session, clip: Clip, settings: Settings, *, ahead: bool = False) -> None:
-        super().__init__(session.new_folder(), settings, clip.name, clip.frames)
+        frames = clip.targets[0].frames if clip.targets else None
+        super().__init__(session.new_folder(), settings, clip.name, frames)
         self.session = session
         self.clip = clip
         self.workspace: Workspace | None = None
@@ -146,7 +147,7 @@ def show_clip(clip: Clip, workspace: Workspace, *, again: bool = False) -> None:
     """
     clip.key, clip.waiting = workspace.key, True
     if again:
-        clip.run, clip.verdict, clip.verdicts = None, None, Verdicts()
+        clip.run, clip.verdict, clip.targets, clip.others = None, None, [], []
 
 
 def note_clip(clip: Clip, workspace: Workspace) -> None:
@@ -155,8 +156,8 @@ def note_clip(clip: Clip, workspace: Workspace) -> None:
         targets = workspace.kept_targets()
         if not targets:
             return
-        clip.note_run(targets[0].run())
         if clip.waiting:
-            targets[0].verdicts, clip.waiting = clip.verdicts.copy(), False
-        else:
-            clip.verdicts = targets[0].verdicts.copy()
+            for target, judged in zip(targets, clip.targets, strict=False):
+                target.verdicts = judged.verdicts.copy()
+            clip.waiting, clip.others = False, clip.targets[len(targets) :]
+        clip.note_runs([(target.run(), target.verdicts.copy()) for target in targets])

@@ -1,8 +1,7 @@
-"""Many clips in a row: a folder of them as a list, one verdict for each, and one file with the result.
+"""Many clips in a row: a list of them, one verdict for each, and one file with the result.
 
-A clip is a video file, a folder of frames, or a run that is there already, as `batch` leaves it; the video of
-a run lies anywhere in the same folder, or where the index of the batch says. The result names clip, words and
-hash, so that another person goes on where the first one stopped.
+A clip is a video file, a folder of frames, or a run that is there already; `clips_folder` finds them. The
+result names clip, words and hash, so that another person goes on where the first one stopped.
 """
 
 from __future__ import annotations
@@ -10,20 +9,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from langtrack_core.types import LangTrackError
-from langtrack_core.video.pictures import is_picture
 from langtrack_lab.files import write_text
-from langtrack_lab.runs import Run, read_run
+from langtrack_lab.runs import Run
 
+from .checks import whole_number
 from .episodes import episodes
 from .reviews import Verdicts
-from .safe_zip import is_clutter
 
 ClipSide = Literal["right", "partly", "wrong", "absent", "unclear"]
 """What a person says of the track in a clip; "absent" means that the words fit nothing in it."""
@@ -36,21 +33,38 @@ FILTERS: tuple[ClipFilter, ...] = get_args(ClipFilter)
 """All filters of the list."""
 FORMAT = "langtrack-clips"
 """Name of the file format, in ``format`` of a result, so that another JSON is refused by name."""
-FORMAT_VERSION = 1
-"""Version of the file format; it rises when an older program could not read the file any more."""
+FORMAT_VERSION = 2
+"""Version of the file format; it rises when an older program could not read the file any more. Version 1 held
+the first target of a clip alone."""
 RESULT_NAME = "langtrack-clips.json"
 """Name of the result in a folder of clips, where it is found again."""
-RUN_FILES = {"manifest.json", "boxes.csv", "masks.json"}
-"""Names of the files by which a folder is a run."""
-VIDEO_SUFFIXES = {
-    *(".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".ts"),
-    *(".mpg", ".mpeg", ".ogv", ".gif", ".wmv", ".flv"),
-}
-"""Endings of files that are taken for clips."""
 MAX_CLIPS = 5_000
 """Largest number of clips in a list: the page shows all of them."""
-COLUMNS = ("clip", "expression", "verdict", "frames", "disagreements", "frames_lost", "sha256")
-"""Names of the columns of the result as CSV, in their order."""
+FIGURES = ("frames", "disagreements", "frames_lost")
+"""Names of the figures of a target, each a whole number or None: frames of its track, episodes in which the
+branches disagree, frames on which it is lost."""
+COLUMNS = ("clip", "target", "expression", "verdict", *FIGURES, "sha256")
+"""Names of the columns of the result as CSV, in their order. A line is a target, the verdict its clip's."""
+
+
+@dataclass
+class ClipTarget:
+    """What the result says of one target of a clip: its words (None for a box), the `FIGURES`, and the
+    verdicts on its frames."""
+
+    expression: str | None = None
+    frames: int | None = None
+    disagreements: int | None = None
+    frames_lost: int | None = None
+    verdicts: Verdicts = field(default_factory=Verdicts)
+
+    @classmethod
+    def of_run(cls, run: Run, verdicts: Verdicts) -> ClipTarget:
+        lost = sum(row.decision.state == "lost" for row in run.rows)
+        return cls(run.manifest.get("expression"), len(run.rows), len(episodes(run)), lost, verdicts)
+
+    def figures(self) -> tuple[int | None, ...]:
+        return self.frames, self.disagreements, self.frames_lost
 
 
 @dataclass
@@ -61,12 +75,13 @@ class Clip:
         name: its place in the folder; unique with the expression.
         video: None when it is not there.
         run: folder of the run that is there already.
+        expression: the words that are followed in it first.
         sha256: of the video; "" before anybody has looked.
         verdict: on the whole clip.
-        frames, disagreements, frames_lost: of the track; None before there is one.
-        verdicts: on single frames.
+        targets: all that are followed in it, in the order of their numbers; none before somebody has.
+        others: further targets of somebody else's result, which nobody has followed here.
         key: of the `Workspace` that it was opened in.
-        waiting: whether ``verdicts`` wait there for a track.
+        waiting: whether the verdicts on frames wait there for tracks.
     """
 
     name: str
@@ -75,27 +90,39 @@ class Clip:
     expression: str | None = None
     sha256: str = ""
     verdict: ClipSide | None = None
-    frames: int | None = None
-    disagreements: int | None = None
-    frames_lost: int | None = None
-    verdicts: Verdicts = field(default_factory=Verdicts)
+    targets: list[ClipTarget] = field(default_factory=list)
+    others: list[ClipTarget] = field(default_factory=list)
     key: str = ""
     waiting: bool = False
 
-    def note_run(self, run: Run) -> None:
-        """Note what the filters ask of a track."""
-        self.expression = run.manifest.get("expression") or self.expression
-        self.sha256 = str(run.manifest.get("video", {}).get("sha256", "") or self.sha256)
-        self.frames = len(run.rows)
-        self.disagreements = len(episodes(run))
-        self.frames_lost = sum(row.decision.state == "lost" for row in run.rows)
+    def note_runs(self, runs: Sequence[tuple[Run, Verdicts]]) -> None:
+        """Note what the result says of the tracks in it, in the order of the targets."""
+        manifest = runs[0][0].manifest
+        self.expression = manifest.get("expression") or self.expression
+        self.sha256 = str(manifest.get("video", {}).get("sha256", "") or self.sha256)
+        self.targets = [ClipTarget.of_run(run, verdicts) for run, verdicts in runs]
+
+    def take_verdicts(self, targets: Sequence[ClipTarget]) -> None:
+        """Take over what somebody else has said of the targets, in their order."""
+        for own, other in zip(self.targets, targets, strict=False):
+            own.verdicts = other.verdicts
+        self.targets += targets[len(self.targets) :]
+        self.waiting = bool(targets)
+
+    @property
+    def disagreements(self) -> int:
+        return sum(target.disagreements or 0 for target in self.targets)
+
+    @property
+    def frames_lost(self) -> int:
+        return sum(target.frames_lost or 0 for target in self.targets)
 
     def matches(self, filter_name: ClipFilter) -> bool:
         return {
             "all": True,
             "open": self.verdict is None,
-            "disagreeing": bool(self.disagreements),
-            "lost": bool(self.frames_lost),
+            "disagreeing": self.disagreements > 0,
+            "lost": self.frames_lost > 0,
         }[filter_name]
 
     def about(self) -> dict[str, Any]:
@@ -104,6 +131,7 @@ class Clip:
             "name": self.name,
             "expression": self.expression,
             "verdict": self.verdict,
+            "targets": len(self.targets),
             "disagreements": self.disagreements,
             "frames_lost": self.frames_lost,
         }
@@ -209,8 +237,18 @@ class ClipList:
     def to_json(self) -> dict[str, Any]:
         entries = [
             {
-                **{column: value for column, value in zip(COLUMNS, _cells(clip), strict=True)},
-                "frame_verdicts": clip.verdicts.to_json(),
+                "clip": clip.name,
+                "expression": clip.expression,
+                "verdict": clip.verdict,
+                "sha256": clip.sha256,
+                "targets": [
+                    {
+                        "expression": target.expression,
+                        **dict(zip(FIGURES, target.figures(), strict=True)),
+                        "frame_verdicts": target.verdicts.to_json(),
+                    }
+                    for target in clip.targets + clip.others
+                ],
             }
             for clip in self.clips
         ]
@@ -220,11 +258,17 @@ class ClipList:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows(["" if cell is None else cell for cell in _cells(clip)] for clip in self.clips)
+        for clip in self.clips:
+            for number, target in enumerate(clip.targets + clip.others or [ClipTarget(clip.expression)], 1):
+                cells = clip.name, number, target.expression, clip.verdict, *target.figures(), clip.sha256
+                writer.writerow("" if cell is None else cell for cell in cells)
         return out.getvalue()
 
-    def take(self, document: Any) -> int:
+    def take(self, document: Any, *, opened: bool = True) -> int:
         """Take over the verdicts of a result on clips that have none here; how many that were.
+
+        Args:
+            opened: also those on frames of clips that have been opened here.
 
         Raises:
             LangTrackError: it is no result, or is of other clips.
@@ -239,12 +283,12 @@ class ClipList:
             raise LangTrackError("This result is of other clips. Nothing was changed.")
         count = 0
         touched = [self.clips[index] for index in self._touched]
-        for clip, side, verdicts in fitting:
+        for clip, side, targets in fitting:
             if clip.verdict is None and side is not None and not any(clip is one for one in touched):
                 clip.verdict = side
                 count += 1
-            if len(clip.verdicts) == 0:
-                clip.verdicts = verdicts
+            if (opened or not clip.key) and not any(target.verdicts for target in clip.targets):
+                clip.take_verdicts(targets)
         return count
 
     def save(self) -> None:
@@ -257,7 +301,7 @@ class ClipList:
             return
         try:
             if self.result.exists():
-                self.take(read_result(self.result))
+                self.take(read_result(self.result), opened=False)
             write_text(self.result, json.dumps(self.to_json(), indent=1, ensure_ascii=False))
         except OSError as error:
             raise LangTrackError(
@@ -277,11 +321,6 @@ def read_result(path: Path) -> Any:
         raise LangTrackError(f"{path.name} is not a result of LangTrack: it is not valid JSON.") from error
 
 
-def _cells(clip: Clip) -> tuple[Any, ...]:
-    numbers = clip.frames, clip.disagreements, clip.frames_lost
-    return clip.name, clip.expression, clip.verdict, *numbers, clip.sha256
-
-
 def _entries(document: Any) -> list[Any]:
     if not isinstance(document, Mapping) or document.get("format") != FORMAT:
         raise LangTrackError("This is not a result of LangTrack: the JSON says another format, or none.")
@@ -293,69 +332,24 @@ def _entries(document: Any) -> list[Any]:
     return entries
 
 
-def _checked(entry: Any) -> tuple[ClipSide | None, Verdicts]:
+def _checked(entry: Any) -> tuple[ClipSide | None, list[ClipTarget]]:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("clip"), str):
         raise LangTrackError("A clip of the result has no name.")
-    side = entry.get("verdict")
+    side, targets = entry.get("verdict"), entry.get("targets", [])
     if side is not None and side not in SIDES:
         raise LangTrackError(f"The verdict on {entry['clip'][:60]!r} is none of {', '.join(SIDES)}.")
-    return side, Verdicts.from_json(entry["frame_verdicts"]) if "frame_verdicts" in entry else Verdicts()
+    if not isinstance(targets, list) or not all(isinstance(target, Mapping) for target in targets):
+        raise LangTrackError(f"The targets of {entry['clip'][:60]!r} are not a list of objects.")
+    return side, [_checked_target(target) for target in targets]
+
+
+def _checked_target(entry: Mapping[str, Any]) -> ClipTarget:
+    expression = entry.get("expression")
+    if expression is not None and not isinstance(expression, str):
+        raise LangTrackError("The words of a target are a text.")
+    figures = {n: None if entry.get(n) is None else whole_number(entry[n], f"“{n}”") for n in FIGURES}
+    return ClipTarget(expression, **figures, verdicts=Verdicts.from_json(entry.get("frame_verdicts")))
 
 
 def _same_video(clip: Clip, entry: Mapping[str, Any]) -> bool:
     return not (clip.sha256 and entry.get("sha256")) or clip.sha256 == entry["sha256"]
-
-
-# --- what is in a folder -----------------------------------------------------------------------------------
-
-
-def clips_in(folder: Path, *, trusted: bool = False) -> Iterator[Clip]:
-    """The clips of a folder by their names, runs with what the filters ask of them.
-
-    Args:
-        trusted: the videos may lie elsewhere, where the index of the batch says.
-    """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    names = {path: PurePosixPath(path.relative_to(folder).as_posix()) for path in files}
-    files = [path for path in files if not is_clutter(names[path])]
-    inside: dict[Path, set[str]] = {}
-    for path in files:
-        inside.setdefault(path.parent, set()).add(path.name)
-    runs = {parent for parent, content in inside.items() if content >= RUN_FILES}
-    free = [path for path in files if not runs.intersection(path.parents)]
-    videos = {path.name: path for path in free if path.suffix.lower() in VIDEO_SUFFIXES}
-    elsewhere = _indexed_videos([path for path in free if path.name == "index.csv"]) if trusted else {}
-    clips, run_videos = [], set()
-    for run_folder in runs:
-        run = read_run(run_folder)
-        name = str(run.manifest.get("video", {}).get("name", ""))
-        video = videos.get(name) or elsewhere.get(run_folder)
-        run_videos.add(video)
-        clip = Clip(run_folder.relative_to(folder).as_posix(), video, run_folder)
-        clip.note_run(run)
-        clips.append(clip)
-    frames = {path.parent for path in free if is_picture(path) and path.suffix.lower() not in VIDEO_SUFFIXES}
-    for path in [*frames, *(path for path in free if path.suffix.lower() in VIDEO_SUFFIXES)]:
-        if path not in run_videos:
-            clips.append(Clip(path.relative_to(folder).as_posix(), path))
-    yield from sorted(clips, key=lambda clip: _natural(clip.name))
-
-
-def _indexed_videos(indexes: Sequence[Path]) -> dict[Path, Path]:
-    """The videos of runs, as the indexes of batches name them."""
-    videos = {}
-    for index in indexes:
-        with index.open(encoding="utf-8", newline="") as stream:
-            for line in csv.DictReader(stream):
-                video = Path(line.get("video") or "")
-                if line.get("run") and video.is_absolute() and video.exists():
-                    videos[index.parent / line["run"]] = video
-    return videos
-
-
-def _natural(name: str) -> list[Any]:
-    """An order in which clip 2 comes before clip 10."""
-    return [
-        (0, int(part), "") if part.isdecimal() else (1, 0, part)
-        for part in re.split(r"(\d+)", name.casefold())
-    ]

@@ -1,6 +1,6 @@
 // Many clips in a row: the list, the verdict on each, and going from one to the next. The list stands beside the
 // player, in the column of the form; see clips.html.
-import { make, NARROW, save } from "./dom.js";
+import { LOW, make, NARROW, save } from "./dom.js";
 
 const KEYS = { 1: "right", 2: "partly", 3: "wrong", 4: "absent", 5: "unclear", 6: null };
 const MARKS = { right: "✓", partly: "~", wrong: "✗", absent: "∅", unclear: "?" };
@@ -40,12 +40,19 @@ export function clipsTool(player, server) {
     if (verdict !== null) open({ step: 1, unjudged: true });
   }
 
+  // The folder that all of them lie in is said by none.
+  function shared() {
+    const [first, ...others] = list.clips.map((clip) => clip.name.slice(0, clip.name.lastIndexOf("/") + 1));
+    return others.every((folder) => folder === first) ? first : "";
+  }
+
   const fits = (clip) => ({ all: true, open: !clip.verdict, disagreeing: clip.disagreements > 0, lost: clip.frames_lost > 0 })[filter.value];
 
-  function lineOf(clip, index) {
-    const about = [clip.disagreements ? clip.disagreements + (clip.disagreements === 1 ? " disagreement" : " disagreements") : "", clip.frames_lost ? "lost on " + clip.frames_lost : ""].filter(Boolean).join(", ");
-    const line = make("button", "", { type: "button", title: clip.name, "aria-current": index === list.now, "data-verdict-of-clip": clip.verdict || "" });
-    line.append(make("b", MARKS[clip.verdict] || "·"), make("span", clip.name + (clip.expression ? " · “" + clip.expression + "”" : "")), make("i", about));
+  function lineOf(clip, index, folder) {
+    const about = [clip.targets > 1 ? clip.targets + " targets" : "", clip.disagreements ? "disagree " + clip.disagreements + "×" : "", clip.frames_lost ? "lost on " + clip.frames_lost : ""].filter(Boolean).join(", ");
+    const words = clip.expression ? " · “" + clip.expression + "”" : "";
+    const line = make("button", "", { type: "button", title: clip.name + words, "aria-current": index === list.now, "data-verdict-of-clip": clip.verdict || "" });
+    line.append(make("b", MARKS[clip.verdict] || "·"), make("span", clip.name.slice(folder.length) + words), make("i", about));
     line.addEventListener("click", () => !notOn() && open({ index }));
     const item = make("li");
     item.append(line);
@@ -61,7 +68,8 @@ export function clipsTool(player, server) {
     find(".lt-clips-progress").textContent = list.judged + " of " + list.clips.length + " judged";
     find("progress").max = list.clips.length;
     find("progress").value = list.judged;
-    lines.replaceChildren(...list.clips.map((clip, index) => (fits(clip) || index === list.now ? lineOf(clip, index) : null)).filter(Boolean));
+    const folder = shared();
+    lines.replaceChildren(...list.clips.map((clip, index) => (fits(clip) || index === list.now ? lineOf(clip, index, folder) : null)).filter(Boolean));
     const current = find("[aria-current=true]");
     if (current) lines.scrollTop = current.offsetTop - lines.offsetTop - (lines.clientHeight - current.offsetHeight) / 2;
     const verdict = list.now === null ? undefined : list.clips[list.now].verdict;
@@ -92,6 +100,7 @@ export function clipsTool(player, server) {
     const reply = paths && (await server.question("act", { do: "load_clips", paths }));
     if (!reply) return say(player.message);
     show(reply.clips);
+    if (list.now !== null) await open({ index: list.now }); // verdicts on its frames came along
     say(reply.taken + (reply.taken === 1 ? " verdict" : " verdicts") + " taken over.");
   }
 
@@ -118,7 +127,7 @@ export function clipsTool(player, server) {
   all("[data-clip-file]").forEach((button) => button.addEventListener("click", () => download(button.dataset.clipFile)));
   player.all(".lt-many [type=file]").forEach((input) => input.addEventListener("change", () => send(input)));
   find("[type=file]").addEventListener("change", (event) => continueFrom(event.target));
-  find(".lt-clips-result").open = !window.matchMedia(NARROW).matches;
+  find(".lt-clips-result").open = !window.matchMedia(NARROW + ", " + LOW).matches;
   player.on("message", () => (player.find(".lt-many-message").textContent = root.dataset.state === "done" ? "" : player.message));
   player.parts.push(panel);
 

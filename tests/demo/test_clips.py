@@ -45,9 +45,9 @@ def ask(tools: ToolEvents, kind: str, do: str, **fields: Any) -> Any:
     return getattr(tools, kind)(SimpleNamespace(_data={"do": do, "n": 7, **fields}), PAGE)
 
 
-def work(tools: ToolEvents, do: str, **fields: Any) -> View:
+def work(tools: ToolEvents, do: str, kind: str = "show", **fields: Any) -> View:
     """The page when the job of a question is over."""
-    started = ask(tools, "show", do, **fields)
+    started = ask(tools, kind, do, **fields)
     if "reply" in started.player:
         return started
     view = list(tools.events.watch(PAGE))[-1]
@@ -84,7 +84,8 @@ def test_a_zip_of_clips_is_followed_judged_and_gone_through(tools: ToolEvents, t
     saved = ask(tools, "act", "clips_file", form="json")["reply"]["download"]
     document = read_result(Path(saved["file"]["path"]))
     assert [entry["verdict"] for entry in document["clips"]] == ["right"] * 3
-    assert len(document["clips"][0]["frame_verdicts"]["verdicts"]) == 3 and document["clips"][0]["sha256"]
+    assert document["clips"][0]["sha256"]
+    assert len(document["clips"][0]["targets"][0]["frame_verdicts"]["verdicts"]) == 3
 
 
 def test_the_words_in_the_form_are_for_the_clip_that_is_shown(tools: ToolEvents, tmp_path: Path) -> None:
@@ -133,18 +134,28 @@ def test_another_person_goes_on_with_frames_and_all(tools: ToolEvents, tmp_path:
     names = [path.relative_to(tmp_path).as_posix() for path in files]
     work(tools, "open_clips", paths=[uploaded(tools, path) for path in files], names=names)
     work(tools, "open_clip", index=1)
-    ask(
-        tools, "act", "verdicts", target=1, changes=[{"first": 0, "last": 2, "verdict": "both", "note": None}]
-    )
+    change = {"first": 0, "last": 2, "verdict": "both", "note": None}
+    ask(tools, "act", "verdicts", target=1, changes=[change])
     ask(tools, "act", "clip_verdict", index=1, verdict="partly")
+    work(tools, "open_clip", index=0)
+    key = tools.service.sessions.get("page").workspace.key  # type: ignore[union-attr]
+    work(tools, "add", "work", key=key, frame=0, box="60,50,90,80", text="")
+    ask(tools, "act", "verdicts", target=2, changes=[change])
     saved = ask(tools, "act", "clips_file", form="json")["reply"]["download"]["file"]["path"]
     assert ask(tools, "act", "clips_file", form="csv")["reply"]["download"]["name"].endswith(".csv")
     shutil.copy(saved, tmp_path / "result.json")
     tools.service.sessions.drop("page")
 
     work(tools, "open_clips", paths=[uploaded(tools, path) for path in files], names=names)
+    work(tools, "open_clip", index=0)  # as the page does at once: its one target gets no verdict of the box
     reply = ask(tools, "act", "load_clips", paths=[uploaded(tools, tmp_path / "result.json")])["reply"]
     assert reply["taken"] == 1 and [one["verdict"] for one in reply["clips"]["clips"]] == [None, "partly"]
+    again = ask(tools, "act", "clips_file", form="json")["reply"]["download"]["file"]["path"]
+    judged = [
+        [len(target["frame_verdicts"]["verdicts"]) for target in entry["targets"]]
+        for entry in read_result(Path(again))["clips"]
+    ]
+    assert judged == [[0, 3], [3]]
     view = work(tools, "open_clip", index=1)
     assert view.player["state"] == "done"
     workspace = tools.service.sessions.get("page").workspace
@@ -223,23 +234,27 @@ def test_thirty_clips_are_judged_with_thirty_keys(browser: Browser, tmp_path: Pa
         page.goto(server.url)
         current = page.locator(".lt-clips-list [aria-current=true] span")
         player = page.locator('.lt-player[data-state="done"][data-frame]')
-        pressed = 0
+        judging = 0
         for number in range(1, 31):
-            expect(current).to_have_text(f"runs/clip-{number} · “the red car”")
-            expect(player).to_be_visible()
+            expect(current).to_have_text(f"clip-{number} · “the red car”")
+            expect(page.locator(".lt-player[data-frame='0']")).to_be_visible()  # of another clip than before
+            page.keyboard.press("End")
+            expect(page.locator(".lt-player[data-frame='1']")).to_be_visible()
             page.keyboard.press("3" if number in (7, 9) else "1")
-            pressed += 1
+            judging += 1
             expect(page.locator(".lt-clips-progress")).to_have_text(f"{number} of 30 judged")
-        assert pressed == 30
+        assert judging == 30  # the other thirty looked at the clip's end
         assert pale(page) == []
         assert_in_sight(page)
+        page.set_viewport_size({"width": 1024, "height": 768})
+        assert_in_sight(page)
         page.keyboard.press("k")
-        expect(current).to_have_text("runs/clip-29 · “the red car”")
+        expect(current).to_have_text("clip-29 · “the red car”")
         page.locator(".lt-clips-filter").select_option("lost")
         expect(page.locator(".lt-clips-list button")).to_have_count(3)  # and the one that is shown
         page.locator(".lt-player").focus()
         page.keyboard.press("j")
-        expect(current).to_have_text("runs/clip-7 · “the red car”")
+        expect(current).to_have_text("clip-7 · “the red car”")
         verdicts = [clip["verdict"] for clip in read_result(folder / RESULT_NAME)["clips"]]
         assert [k for k, verdict in enumerate(verdicts, 1) if verdict == "wrong"] == [7, 9]
         assert verdicts.count("right") == 28
@@ -249,7 +264,7 @@ def test_thirty_clips_are_judged_with_thirty_keys(browser: Browser, tmp_path: Pa
         expect(other.locator(".lt-clips-progress")).to_have_text("30 of 30 judged")
         other.locator(".lt-clips-list button").first.tap()
         expect(other.locator('.lt-player[data-state="done"][data-frame]')).to_be_visible()
-        expect(other.locator(".lt-clips-list [aria-current=true] span")).to_contain_text("runs/clip-1 ")
+        expect(other.locator(".lt-clips-list [aria-current=true] span")).to_contain_text("clip-1 ")
         assert_in_sight(other)
         assert other.locator("#video").bounding_box()["y"] > 844  # type: ignore[index]
         page.keyboard.press("6")
@@ -265,7 +280,7 @@ def test_thirty_clips_are_judged_with_thirty_keys(browser: Browser, tmp_path: Pa
         page.locator("#text textarea, #text input").fill("the red red car")
         expect(page.locator(".lt-before-title")).to_contain_text("“the red red car”")
         page.locator(".lt-before-seek input").press("j")  # the next clip lies over no frame of the one before
-        expect(current).to_have_text("runs/clip-9 · “the red car”")
+        expect(current).to_have_text("clip-9 · “the red car”")
         expect(player).to_be_visible()
         context.close()
         other.context.close()

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from clip_folders import clip_folder
 
-from demo.annotation.clips import RESULT_NAME, Clip, ClipList, clips_in, read_result
+from demo.annotation.clips import RESULT_NAME, Clip, ClipList, ClipTarget, read_result
+from demo.annotation.clips_folder import clips_in
 from langtrack_core.types import LangTrackError
 
 
@@ -19,7 +20,8 @@ def some(count: int = 4, result: Path | None = None) -> ClipList:
         Clip(f"clip-{k}.mp4", Path(f"clip-{k}.mp4"), expression="the car", sha256="a" * 64)
         for k in range(count)
     ]
-    clips[1].disagreements, clips[2].frames_lost = 2, 5
+    clips[1].targets = [ClipTarget("the car", 9, 2, 0)]
+    clips[2].targets = [ClipTarget("the car", 9, 0, 0), ClipTarget(None, 9, 0, 5)]  # and a box
     return ClipList("some", clips, result)
 
 
@@ -74,15 +76,20 @@ def test_another_person_goes_on_from_the_result() -> None:
     first, second = some(), some()
     first.judge(0, "right")
     first.judge(2, "absent")
-    first.clips[2].verdicts.give(3, 5, "tracker")
+    for number, target in enumerate(first.clips[2].targets):
+        target.verdicts.give(3 + number, 5, "tracker")
     second.judge(0, "wrong")
     document = json.loads(json.dumps(first.to_json()))
     assert second.take(document) == 1
     assert [clip.verdict for clip in second.clips] == ["wrong", None, "absent", None]
-    assert list(second.clips[2].verdicts) == [3, 4, 5]
+    assert [list(target.verdicts) for target in second.clips[2].targets] == [[3, 4, 5], [4, 5]]
     lines = first.to_csv().splitlines()
-    assert lines[0] == "clip,expression,verdict,frames,disagreements,frames_lost,sha256"
-    assert lines[3] == f"clip-2.mp4,the car,absent,,,5,{'a' * 64}"
+    assert lines[0] == "clip,target,expression,verdict,frames,disagreements,frames_lost,sha256"
+    assert lines[3:5] == [
+        f"clip-2.mp4,1,the car,absent,9,0,0,{'a' * 64}",
+        f"clip-2.mp4,2,,absent,9,0,5,{'a' * 64}",
+    ]
+    assert lines[5] == f"clip-3.mp4,1,the car,,,,,{'a' * 64}"
     nobody = some()
     nobody.clips[0].sha256 = "b" * 64  # the clip has changed since
     nobody.take(document)
@@ -102,20 +109,24 @@ def test_two_people_at_one_folder_do_not_undo_each_other(tmp_path: Path) -> None
 
 
 def result(**changes: Any) -> dict[str, Any]:
-    return {"format": "langtrack-clips", "format_version": 1, "clips": [{"clip": "clip-0.mp4", **changes}]}
+    return {"format": "langtrack-clips", "format_version": 2, "clips": [{"clip": "clip-0.mp4", **changes}]}
 
 
 @pytest.mark.parametrize(
     ("document", "why"),
     [
         ([], "not a result"),
-        ({**result(), "format_version": 2}, "version 1"),
+        ({**result(), "format_version": 1}, "version 2"),
         ({**result(), "clips": {}}, "list"),
         ({**result(), "clips": [3]}, "no name"),
         (result(clip=5), "no name"),
         (result(expression="the car", verdict="yes"), "none of right"),
         (result(expression="the car", verdict=[]), "none of right"),
-        (result(expression="the car", frame_verdicts=3), "not verdicts"),
+        (result(expression="the car", targets=3), "not a list"),
+        (result(expression="the car", targets=[3]), "not a list"),
+        (result(expression="the car", targets=[{"expression": 3}]), "words"),
+        (result(expression="the car", targets=[{"frames": "3"}]), "frames"),
+        (result(expression="the car", targets=[{"frame_verdicts": 3}]), "not verdicts"),
         (result(clip="of another list"), "of other clips"),
     ],
 )
