@@ -1,5 +1,5 @@
 // Texts about a frame: beside the panels, below the strip, and in a tip for the frame under the mouse.
-import { isNumber, isUsers, lastRead, percent } from "./dom.js";
+import { isNumber, isUsers, lastRead, NO_BREAK, percent } from "./dom.js";
 import { verdictText } from "./verdicts.js";
 
 function why(player, frame) {
@@ -28,7 +28,7 @@ export function describer(player) {
     notes.fused = isNumber(fused) ? percent(fused) : state === "tracking" ? "absent" : state || "";
     player.panels.forEach((panel) => (panel.querySelector(".lt-note").textContent = notes[panel.dataset.panel]));
     find(".lt-who").textContent = (isUsers(player) ? "you" : player.value("source")) || "";
-    const text = "frame " + frame + " (0 to " + last + ") · " + player.run.time_s[frame].toFixed(2) + " s";
+    const text = "frame " + frame + " (0 to " + last + ") · " + player.run.time_s[frame].toFixed(2) + NO_BREAK + "s";
     find(".lt-clock").textContent = text;
     find(".lt-reason").textContent = why(player, frame);
     slider.value = player.here;

@@ -9,6 +9,9 @@ export function make(tag, text = "", attributes = {}) {
 // A page as narrow as a phone's, as in style.css: list and player share its first screen.
 export const NARROW = "(max-width: 640px)";
 
+// A window so low that the player takes all of it, as in style.css.
+export const LOW = "(max-height: 840px)";
+
 // Between a number and its unit; `unbroken` in page_events.py puts it into the server's sentences.
 export const NO_BREAK = "\u00a0";
 

@@ -87,14 +87,15 @@ export function mount(component) {
     if (!typing && !root.contains(at)) root.focus({ preventScroll: true });
   }
 
-  // The same clip as before: the page stays at its frame and with its target, and the video is not loaded anew.
+  // The same run as before: the page stays at its frame and with its target. Another one begins at its beginning.
   function open(value) {
-    const same = player.run !== null && player.run.src === value.player_video.url;
-    const [frame, id] = player.run === null ? [0, null] : [Math.max(0, player.here), player.target.id];
+    const same = player.run !== null && player.run.src === value.player_video.url; // so the video is not loaded anew
+    const left = player.run && { key: player.run.key, frame: Math.max(0, player.here), id: player.target.id };
     if (!same) closeRun();
     const run = runOf(value, cache, () => player.notify("The masks of these frames could not be fetched; boxes and numbers are complete."));
+    const { frame, id } = left?.key === run.key ? left : { frame: 0, id: null };
     const before = run.targets.findIndex((target) => target.id === id);
-    player.active = value.newest || before < 0 ? run.targets.length - 1 : before;
+    player.active = before < 0 ? 0 : value.newest ? run.targets.length - 1 : before;
     root.dataset.painted = "yes";
     root.dataset.run = run.key;
     root.dataset.shape = run.size[1] > run.size[0] ? "tall" : "wide";
