@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from langtrack_core.types import LangTrackError
-from langtrack_lab.truth.mask_files import SeveralObjectsError, clip_target, read_mask
+from langtrack_lab.truth.mask_files import MaskReading, SeveralObjectsError, clip_target, read_mask
 
 SIZE_HW = (20, 30)
 OBJECT = np.zeros(SIZE_HW, bool)
@@ -75,6 +76,26 @@ def test_one_of_several_objects_is_chosen_by_its_number(tmp_path: Path, write) -
     assert np.array_equal(every.mask, OBJECT | OTHER) and every.objects == ("1", "2")
 
 
+@pytest.mark.parametrize("write", [grey, palette])
+def test_larger_numbers_are_several_objects_where_each_is_an_area(tmp_path: Path, write) -> None:
+    picture = read_mask(write(tmp_path / "a.png", numbers(v85=OBJECT, v255=OTHER)))
+    assert np.array_equal(picture.mask, OBJECT | OTHER) and picture.objects == ("85", "255")
+    chosen = read_mask(tmp_path / "a.png", "85")
+    assert np.array_equal(chosen.mask, OBJECT) and not chosen.void.any()
+    ring = read_mask(write(tmp_path / "b.png", numbers(v40=OBJECT, v255=RING)))  # one pixel wide
+    assert np.array_equal(ring.mask, OBJECT) and np.array_equal(ring.void, RING) and ring.objects == ("40",)
+
+
+@pytest.mark.parametrize("value", [255, 100])
+def test_the_shades_of_a_smooth_edge_are_no_objects(tmp_path: Path, value: int) -> None:
+    smooth = cv2.GaussianBlur(OBJECT * np.uint8(value), (3, 3), 0)
+    picture = read_mask(grey(tmp_path / "a.png", smooth))
+    assert np.array_equal(picture.mask, smooth > (128 if value == 255 else 50)) and picture.objects == ()
+    reading = MaskReading()
+    reading.add(picture)
+    assert "bright" in str(reading)
+
+
 def test_shades_of_grey_are_positive_over_128(tmp_path: Path) -> None:
     ramp = np.tile(np.linspace(0, 255, SIZE_HW[1]).astype(np.uint8), (SIZE_HW[0], 1))
     assert np.array_equal(read_mask(grey(tmp_path / "a.png", ramp)).mask, ramp > 128)
@@ -89,6 +110,11 @@ def test_masks_of_16_bits(tmp_path: Path, value: int) -> None:
     assert np.array_equal(read_mask(path, value).mask, OBJECT)
     several = np.where(OBJECT, np.uint16(value), np.where(OTHER, np.uint16(1001), np.uint16(0)))
     assert read_mask(grey(tmp_path / "b.png", several)).mask[OBJECT].all()
+
+
+def test_void_of_8_bits_in_masks_of_16(tmp_path: Path) -> None:
+    picture = read_mask(grey(tmp_path / "a.png", numbers(v1=OBJECT, v255=RING).astype(np.uint16)))
+    assert np.array_equal(picture.mask, OBJECT) and np.array_equal(picture.void, RING)
 
 
 def test_masks_of_1_bit(tmp_path: Path) -> None:
@@ -110,12 +136,31 @@ def test_several_colours_are_several_objects(tmp_path: Path) -> None:
     assert np.array_equal(read_mask(path, "#800000").mask, OBJECT)
 
 
+def test_numbers_in_three_equal_channels(tmp_path: Path) -> None:
+    path = coloured(tmp_path / "a.png", (1, 1, 1))
+    assert clip_target([path]) == "1" and np.array_equal(read_mask(path, "1").mask, OBJECT)
+
+
+def test_a_grey_object_among_coloured_ones(tmp_path: Path) -> None:
+    both = coloured(tmp_path / "1.png", (128, 128, 128), (0, 128, 0))
+    alone = coloured(tmp_path / "2.png", (128, 128, 128))
+    with pytest.raises(SeveralObjectsError, match="hold 2 objects: #008000, #808080"):
+        clip_target([both, alone])
+    for path in (both, alone):
+        assert np.array_equal(read_mask(path, clip_target([both, alone], "#808080")).mask, OBJECT)
+    with pytest.raises(LangTrackError, match=r"n\.png holds numbers.*#808080 is one of colours"):
+        read_mask(grey(tmp_path / "n.png", numbers(v1=OBJECT)), "#808080")
+
+
 def test_the_colour_of_voc_for_void_is_not_judged(tmp_path: Path) -> None:
     rgb = np.zeros((*SIZE_HW, 3), np.uint8)
     rgb[OBJECT], rgb[RING] = (128, 0, 0), (224, 224, 192)
     Image.fromarray(rgb).save(tmp_path / "a.png")
     picture = read_mask(tmp_path / "a.png")
     assert np.array_equal(picture.mask, OBJECT) and np.array_equal(picture.void, RING)
+    rgb[OBJECT] = 224, 224, 192  # hidden behind something else
+    Image.fromarray(rgb).save(tmp_path / "b.png")
+    assert clip_target([tmp_path / "a.png", tmp_path / "b.png"]) == "#800000"
 
 
 @pytest.mark.parametrize("write", [grey, palette])
@@ -169,8 +214,8 @@ def test_what_is_no_mask_names_itself(tmp_path: Path) -> None:
     path = coloured(tmp_path / "a.png", (128, 0, 0))
     with pytest.raises(LangTrackError, match=r"a\.png.* 30x20, .*10x10"):
         read_mask(path, size_hw=(10, 10))
-    with pytest.raises(LangTrackError, match=r"a\.png.*object numbers"):
+    with pytest.raises(LangTrackError, match=r"a\.png holds colours.*1 is one of numbers"):
         read_mask(path, 1)
     path.write_bytes(b"not a picture")
-    with pytest.raises(LangTrackError, match=r"a\.png.*not a picture"):
+    with pytest.raises(LangTrackError, match=r"a\.png.*no picture"):
         read_mask(path)
