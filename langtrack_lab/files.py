@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import re
@@ -41,6 +42,28 @@ def text_file(path: Path) -> Iterator[IO[str]]:
 def write_text(path: Path, text: str) -> None:
     with text_file(path) as stream:
         stream.write(text)
+
+
+def read_text(path: Path) -> tuple[str, bool]:
+    """A text file as people's programs write them.
+
+    Returns:
+        The text, and whether its encoding was guessed: Windows-1252, in which old programs of Western Europe
+        write. Others tell themselves: UTF-16 by its first bytes, UTF-8 by fitting.
+
+    Raises:
+        OSError: the file cannot be read.
+        UnicodeDecodeError: none of these.
+    """
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16"), False
+    if b"\0" in data[:2]:  # UTF-16 without a mark: one byte of the first letter is zero
+        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le"), False
+    try:
+        return data.decode("utf-8-sig"), False
+    except UnicodeDecodeError:
+        return data.decode("cp1252"), True
 
 
 def plain_name(text: str, default: str, *, longest: int = 60) -> str:

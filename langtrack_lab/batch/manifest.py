@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import difflib
 import hashlib
@@ -25,7 +24,7 @@ from typing import Any
 
 from langtrack_core.types import LangTrackError, Query
 
-from ..files import plain_name
+from ..files import plain_name, read_text
 
 FIELDS = ("video", "expression", "box", "start", "id")
 """The columns of a CSV manifest, and the keys of a line of JSON."""
@@ -79,9 +78,11 @@ def read_manifest(path: Path, on_note: Callable[[str], None] = lambda sentence: 
             "A spreadsheet program saves a table as CSV."
         )
     try:
-        text = _decoded(path, on_note)
+        text, guessed = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise LangTrackError(f"{path} cannot be read: {error}. Save it as UTF-8.") from error
+    if guessed:
+        on_note(f"{path.name} is not UTF-8; it was read as Windows-1252 (Western European).")
     lines = _json_lines(text, path) if path.suffix.lower() == ".jsonl" else _table_lines(text, path)
     items: list[Item] = []
     line_of_id: dict[str, int] = {}
@@ -106,21 +107,6 @@ def read_manifest(path: Path, on_note: Callable[[str], None] = lambda sentence: 
     if not items:
         raise LangTrackError(f"{path} lists nothing: expected a line for each video.")
     return items
-
-
-def _decoded(path: Path, on_note: Callable[[str], None]) -> str:
-    """The text in the encoding that its first bytes tell, else in UTF-8, else as old spreadsheets write."""
-    data = path.read_bytes()
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16")
-    if b"\0" in data[:2]:  # UTF-16 without a mark: one byte of each letter of the header is zero
-        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252")
-    on_note(f"{path.name} is not UTF-8; it was read as Windows-1252 (Western European).")
-    return text
 
 
 def _table_lines(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -3,7 +3,7 @@
 A line stands for a frame and holds ``x,y,w,h``: the top left corner and the size in pixels; or eight numbers,
 the corners of a quadrilateral as in VOT, of which the enclosing box is taken. Between numbers stand commas,
 semicolons, tabs or blanks; OTB mixes them, once within a file. nan, or a box without an area, means that the
-target is absent.
+target is absent. A first line that names the columns x, y, w and h is passed over.
 """
 
 from __future__ import annotations
@@ -18,10 +18,16 @@ from numpy.typing import ArrayLike
 from langtrack_core.geometry import FloatArray
 from langtrack_core.types import LangTrackError, shorten
 
+from ..files import read_text
+
 MAX_LINES = 1_000_000
 """Longest file that is read, in lines: eleven hours of video at 25 frames a second."""
 
 _SEPARATOR = re.compile(r"[,;\s]+")
+_HEADERS = ("x,y,w,h", "x,y,width,height", "left,top,width,height")
+"""Names of the columns, as tables have them in their first line, in small letters."""
+_PAIRS = re.compile(r"\d+,\d+([;\s]+\d+,\d+){3}")
+"""Four pairs of whole numbers: a quadrilateral, or four numbers of a country that writes 1,5."""
 
 
 def xywh_to_xyxy(box_xywh: ArrayLike) -> FloatArray:
@@ -44,6 +50,13 @@ def read_boxes(path: Path, *, first_pixel: int = 0) -> FloatArray:
     """
     rows = []
     for number, line in enumerate(read_lines(path), 1):
+        if number == 1 and ",".join(_SEPARATOR.split(line.strip().lower())) in _HEADERS:
+            continue
+        if _PAIRS.fullmatch(line.strip()):
+            raise LangTrackError(
+                f"Line {number} of {path} may be four numbers or the eight of a quadrilateral: "
+                f"{shorten(line)!r}; write 1.5 for 1,5, or commas alone."
+            )
         try:
             numbers = numbers_in(line)
             if len(numbers) == 8:
@@ -73,11 +86,14 @@ def read_lines(path: Path) -> list[str]:
         LangTrackError: no text file, or more than `MAX_LINES`.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+        text = read_text(path)[0]
     except FileNotFoundError:
         raise LangTrackError(f"{path} is missing; it needs to hold boxes, x,y,w,h a line.") from None
-    except (UnicodeDecodeError, OSError) as error:
-        raise LangTrackError(f"{path} is not a readable text file; boxes are x,y,w,h a line.") from error
+    except (UnicodeDecodeError, OSError):
+        text = "\0"
+    if "\0" in text:
+        raise LangTrackError(f"{path} is not a readable text file; boxes are x,y,w,h a line.")
+    lines = text.rstrip().splitlines()
     if len(lines) > MAX_LINES:
         raise LangTrackError(f"{path} has {len(lines)} lines; at most {MAX_LINES} are read.")
     return lines

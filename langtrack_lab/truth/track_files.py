@@ -5,6 +5,7 @@
 | ``boxes.csv`` of a run | the column ``frame`` | the fused ones |
 | CVAT XML (for video, for images) | from 0 | boxes; what encloses polygons, points, ellipses and masks |
 | COCO JSON | ``frame_id`` of an image, else in order of names | ``bbox``, else what encloses the polygons |
+| YouTube-VIS JSON | the numbers that are the pictures' names, else their order | ``bboxes`` |
 | MOT text: frame,id,x,y,w,h,… | from 1 | from 1; those whose seventh number is 0 do not count |
 | ``x,y,w,h`` a line, or corners as in VOT | a line each | from 0 or from 1, see `first_pixel` |
 
@@ -28,6 +29,7 @@ from langtrack_core.geometry import FloatArray
 from langtrack_core.types import LangTrackError, shorten
 from langtrack_core.video.pictures import natural_key
 
+from ..files import read_text
 from .box_files import numbers_in, read_boxes, read_lines, xywh_to_xyxy
 from .mask_files import SeveralObjectsError
 
@@ -206,7 +208,9 @@ def _cvat_box(shape: ElementTree.Element) -> FloatArray:
 
 
 def _coco(path: Path) -> TrackFile:
-    data = json.loads(path.read_text(encoding="utf-8-sig"))
+    data = json.loads(read_text(path)[0])
+    if "videos" in data:
+        return _youtube_vis(data, path)
     images = sorted(data["images"], key=lambda image: natural_key(image["file_name"]))
     frames = {image["id"]: int(image.get("frame_id", order)) for order, image in enumerate(images)}
     labels = {category["id"]: str(category["name"]) for category in data.get("categories", [])}
@@ -218,6 +222,23 @@ def _coco(path: Path) -> TrackFile:
         name = name if track is None else f"{name} {track}"
         _add_once(tracks[name], frames[entry["image_id"]], _coco_box(entry), path)
     return TrackFile("COCO JSON", _filled(tracks, set(frames.values())))
+
+
+def _youtube_vis(data: Mapping[str, Any], path: Path) -> TrackFile:
+    if len(data["videos"]) != 1:
+        raise LangTrackError(
+            f"{path} is of {len(data['videos'])} videos; a file of this one alone is needed."
+        )
+    stems = [Path(name).stem for name in data["videos"][0]["file_names"]]
+    numbered = all(stem.isdecimal() for stem in stems)
+    frames = [int(stem) for stem in stems] if numbered else list(range(len(stems)))
+    labels = {category["id"]: str(category["name"]) for category in data.get("categories", [])}
+    tracks = {}
+    for entry in data["annotations"]:
+        name = f"{labels.get(entry.get('category_id'), 'object')} {entry['id']}"
+        boxes = zip(frames, entry["bboxes"], strict=True)
+        tracks[name] = {frame: xywh_to_xyxy(np.array(box, float)) for frame, box in boxes if box}
+    return TrackFile("YouTube-VIS JSON", _filled(tracks, set(frames)))
 
 
 def _coco_box(entry: Mapping[str, Any]) -> FloatArray:

@@ -240,7 +240,7 @@ def test_boxes_of_a_run_and_of_annotation_tools(tmp_path: Path) -> None:
         ("a.txt", "1,2,3,inf\n", r"Line 1 of .*a\.txt"),
         ("a.txt", "1,2,3,4\n" * 3, "has 3 lines, but the run has 5 frames, 0 to 4"),
         ("a.pdf", "1,2,3,4\n", "Ground truth is mask pictures"),
-        ("a.png", "no picture", r"a\.png.*not a picture"),
+        ("a.png", "no picture", r"a\.png.*no picture"),
         ("a.zip", "no archive", "not a ZIP"),
     ],
 )
@@ -275,6 +275,6 @@ def test_wrong_masks_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_text_that_is_none(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00\x01")
+    (tmp_path / "a.txt").write_bytes(b"\x89PNG\r\n\0\0\r")
     with pytest.raises(LangTrackError, match="text file"):
         read_truth(tmp_path / "a.txt", run_of(range(2)))

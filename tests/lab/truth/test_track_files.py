@@ -66,6 +66,21 @@ def test_coco(tmp_path: Path) -> None:
         read_tracks(written(tmp_path / "a.json", coco(box, box)))
 
 
+@pytest.mark.parametrize("names", [["4.jpg", "6.jpg", "9.jpg"], ["a.jpg", "b.jpg", "c.jpg"]])
+def test_youtube_vis(tmp_path: Path, names: list[str]) -> None:
+    video = {"id": 1, "file_names": [f"clip/{name}" for name in names]}
+    track = {"id": 3, "video_id": 1, "category_id": 1, "bboxes": [[1, 2, 3, 4], None, [2, 2, 3, 4]]}
+    document = {"videos": [video], "categories": [{"id": 1, "name": "car"}], "annotations": [track]}
+    file = read_tracks(written(tmp_path / "a.json", json.dumps(document)))
+    first, second, third = (4, 6, 9) if names[0] == "4.jpg" else (0, 1, 2)
+    boxes = file.of("car 3")
+    assert file.form == "YouTube-VIS JSON" and boxes[first].tolist() == [1, 2, 4, 6]
+    assert np.isnan(boxes[second]).all() and boxes[third].tolist() == [2, 2, 5, 6]
+    document["videos"].append(video)
+    with pytest.raises(LangTrackError, match=r"a\.json is of 2 videos"):
+        read_tracks(written(tmp_path / "a.json", json.dumps(document)))
+
+
 def test_mot(tmp_path: Path) -> None:
     lines = "1,3,11,21,5,6,1,1,0.5\n3,3,12,21,5,6,1,1,1\n2,3,11,21,5,6,0,1,1\n"
     file = read_tracks(written(tmp_path / "gt.txt", lines))
