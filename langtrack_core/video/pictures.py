@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,8 +64,8 @@ def pictures_in(folder: Path) -> list[Path]:
     Files whose name starts with a dot are no pictures: some archives bring a "._0001.jpg" beside each.
 
     Raises:
-        LangTrackError: no folder, one without pictures, or one with two pictures of one name, which are a
-            frame and its mask or the like.
+        LangTrackError: no folder, one without pictures, or one with two kinds of files, which are frames and
+            their masks or the like.
     """
     if not folder.is_dir():
         raise LangTrackError(f"The folder of pictures {folder} is missing.")
@@ -76,11 +75,10 @@ def pictures_in(folder: Path) -> list[Path]:
         hint = f"take its folder {inner}." if inner else "JPEG or PNG frames are needed."
         raise LangTrackError(f"The folder {folder} holds no pictures; {hint}")
     pictures.sort(key=lambda file: natural_key(file.name))
-    for one, other in pairwise(sorted(pictures, key=lambda file: file.stem)):
-        if one.stem == other.stem:
-            raise LangTrackError(
-                f"The folder {folder} holds both {one.name} and {other.name}; move one kind elsewhere."
-            )
+    of_each_kind = {file.suffix.lower(): file.name for file in pictures}
+    if len(of_each_kind) > 1:
+        names = " and ".join(of_each_kind.values())
+        raise LangTrackError(f"The folder {folder} holds several kinds: {names}; move one kind elsewhere.")
     return pictures
 
 
@@ -164,7 +162,9 @@ def opened_pictures(path: Path) -> Iterator[PictureFile]:
     except LangTrackError:
         raise
     except Exception as error:  # damaged files make decoders raise nearly anything
-        raise LangTrackError(f"{path} is damaged or not a picture; replace it or leave it out.") from error
+        raise LangTrackError(
+            f"{path} is damaged or no picture that can be read; save it anew as PNG or leave it out."
+        ) from error
 
 
 def read_picture(path: Path, levels: Levels | None = None) -> RGB:

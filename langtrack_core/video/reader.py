@@ -35,6 +35,9 @@ that a file holds sound only; those that open other files or hosts (playlists, s
 TITLES: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 """How titles in other encodings than UTF-8, as old files have them, are read; PyAV 19 does so by itself."""
 
+COVER_CODECS = ("mjpeg", "png", "webp", "bmp", "gif")
+"""Encodings of still pictures, by their FFmpeg names: a stream in one beside another is mostly a cover."""
+
 JUMP_S = 10
 """Seconds by which a clock that may jump has to be ahead of the expected time: FFmpeg's own threshold."""
 
@@ -159,7 +162,8 @@ def existing(path: str | os.PathLike[str]) -> Path:
     """
     path = Path(path)
     if not path.exists() and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", path.as_posix()):
-        raise LangTrackError(f"{path} is an address; download the video and give the file.")
+        address = path.as_posix().replace(":/", "://", 1)
+        raise LangTrackError(f"{address} is an address; download the video and give the file.")
     if not path.exists():
         raise LangTrackError(f"There is no file or folder {path}; check the path.")
     if path.is_file() and path.stat().st_size == 0:
@@ -200,10 +204,10 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
             raise LangTrackError(f"{path.name} holds sound but no pictures; a video is needed.")
         if not streams:
             raise LangTrackError(f"{path.name} holds no video.")
-        best = container.streams.best("video")  # by FFmpeg: the default one of several
-        stream = best if isinstance(best, av.VideoStream) and best in streams else streams[0]
-        if stream.codec_context is None:
+        known = [stream for stream in streams if stream.codec_context is not None]
+        if not known:
             raise LangTrackError(f"No decoder knows the format of {path.name}; export it as H.264.")
+        stream = max(known, key=_preference)
         check_size(path, stream.codec_context.width, stream.codec_context.height)
         stream.thread_type = "AUTO"
         # FFmpeg's made-up time stamps may come out of order (AVI); _Clock does it better.
@@ -216,11 +220,17 @@ def video_streams(container: av.container.InputContainer) -> list[av.VideoStream
     return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic.value]
 
 
+def _preference(stream: av.VideoStream) -> tuple[int, ...]:
+    """FFmpeg's: the default stream, else the largest; but no cover that is not marked as one."""
+    codec, default = stream.codec_context, stream.disposition & Disposition.default.value
+    return stream.frames != 1, bool(default), codec.name not in COVER_CODECS, codec.width * codec.height
+
+
 def _why_unreadable(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(12)
     if is_picture(path):
-        return f"{path} is damaged or not a picture; replace it or leave it out."
+        return f"{path} is damaged or no picture that can be read; save it anew as PNG or leave it out."
     if head[4:8] == b"ftyp" or head[:4] in (b"RIFF", b"\x1aE\xdf\xa3"):  # MP4 or MOV; AVI; WebM or MKV
         return f"{path.name} is damaged or cut short and cannot be opened; copy or export it again."
     return f"{path.name} is not a video that can be read; MP4, MOV, WebM, MKV, AVI or GIF are."
@@ -350,8 +360,7 @@ class _Clock:
         time = self._next
         if picture.pts is not None and picture.time_base is not None:
             stamp = picture.pts * picture.time_base
-            self.jumped = self._jumps and self._origin is not None and is_jump(stamp - self._origin - time)
-            if self._origin is None or self.jumped:
+            if self._origin is None or (self._jumps and is_jump(stamp - self._origin - time)):
                 self._origin = stamp - time
             if self._last is None or stamp - self._origin > self._last:
                 time = stamp - self._origin

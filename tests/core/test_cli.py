@@ -218,7 +218,7 @@ def test_bad_queries_are_refused_before_anything_is_loaded(
         ("missing.mp4", None, "There is no file or folder"),
         ("empty.mp4", b"", "is empty"),
         ("text.mp4", b"not a video at all" * 50, "text.mp4"),
-        ("text.jpg", b"not a video at all" * 50, "text.jpg is damaged or not a picture"),
+        ("text.jpg", b"not a video at all" * 50, "text.jpg is damaged or no picture"),
     ],
 )
 def test_bad_videos_are_refused(name: str, content, message: str, tmp_path: Path, capsys, oracle):

@@ -100,7 +100,7 @@ def test_what_is_no_clip_is_told(events: PageEvents, tmp_path: Path) -> None:
     for name, content, why in (
         ("a.zip", b"PK", "not a ZIP"),
         ("a.txt", b"hello", "a.txt is not a video"),
-        ("a.jpg", b"hello", "a.jpg is damaged or not a picture"),
+        ("a.jpg", b"hello", "a.jpg is damaged or no picture"),
     ):
         (tmp_path / name).write_bytes(content)
         _, message = events.take_file(str(tmp_path / name), page())

@@ -64,8 +64,8 @@ def bad_inputs(folder: Path) -> dict[str, tuple[Path, str]]:
         "unknown codec": (folder / "unknown.mp4", "No decoder"),
         "sound": (folder / "sound.m4a", "sound but no pictures"),
         "folder without pictures": (folder / "nothing", "no pictures"),
-        "another program's picture": (folder / "postscript.png", "not a picture"),
-        "broken picture": (folder / "broken.png", "damaged or not a picture"),
+        "another program's picture": (folder / "postscript.png", "no picture"),
+        "broken picture": (folder / "broken.png", "damaged or no picture"),
         "8000x8000 video": (folder / "huge.y4m", "8000x8000"),
         "8000x8000 picture": (folder / "huge.png", "8000x8000"),
     }
@@ -107,9 +107,12 @@ def test_folder_with_a_broken_or_odd_picture_names_it(tmp_path: Path) -> None:
 def test_a_folder_of_frames_and_masks_is_refused(tmp_path: Path) -> None:
     folder = save(tmp_path / "frames", 1, 2)
     assert len(list(read_frames(folder))) == 2
-    Image.fromarray(numbered(1)).save(folder / "2.jpg")
-    with pytest.raises(LangTrackError, match=r"2\.jpg.*2\.png"):
-        probe(folder)
+    for name in ("2.jpg", "2_mask.jpg"):
+        Image.fromarray(numbered(1)).save(folder / name)
+        with pytest.raises(LangTrackError, match=r"several kinds.*2\.png") as error:
+            probe(folder)
+        assert name in str(error.value)
+        (folder / name).unlink()
 
 
 def test_the_folder_inside_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 from av.stream import Disposition
-from clips import broadcast, encode, noise, numbered, quarters, times
+from clips import broadcast, count_frames, encode, noise, numbered, quarters, times
 
 from langtrack_core.types import LangTrackError
 from langtrack_core.video import probe, read_frames
@@ -59,17 +59,41 @@ def short_groups(stream: av.VideoStream) -> None:
 # --- which stream, which pixels ----------------------------------------------------------------------------
 
 
-def test_the_stream_that_is_read_is_named(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "a.mkv"), "w") as container:
-        streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
-        for stream, size, is_default in zip(streams, ((32, 24), (64, 48)), (False, True), strict=True):
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.ts"])
+@pytest.mark.parametrize("default", [0, 1, None])
+def test_the_stream_that_is_read_is_named(tmp_path: Path, name: str, default: int | None) -> None:
+    """The default one; the largest where all are, or none is. MPEG-TS marks none."""
+    sizes = ((32, 24), (64, 48))
+    with av.open(str(tmp_path / name), "w") as container:
+        streams = [container.add_stream("libx264", rate=25) for _ in sizes]
+        for number, (stream, size) in enumerate(zip(streams, sizes, strict=True)):
             stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-            stream.disposition = Disposition.default if is_default else Disposition(0)
-        for stream in streams:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(0, stream.height, stream.width))))
+            stream.disposition = Disposition.default if default in (number, None) else Disposition(0)
+        for index in range(4):
+            for stream in streams:
+                picture = av.VideoFrame.from_ndarray(numbered(index, stream.height, stream.width))
+                container.mux(stream.encode(picture))
         for stream in streams:
             container.mux(stream.encode(None))
-    assert probe(tmp_path / "a.mkv").notes == ("Of its 2 video streams number 1 is read, 64x48.",)
+    number = 0 if default == 0 and name != "a.ts" else 1
+    width, height = sizes[number]
+    note = f"Of its 2 video streams number {number} is read, {width}x{height}."
+    assert probe(tmp_path / name).notes == (note,) and count_frames(tmp_path / name) == 4
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.mov"])
+def test_a_cover_that_is_not_marked_as_one_is_left_out(tmp_path: Path, name: str) -> None:
+    with av.open(str(tmp_path / name), "w") as container:
+        streams = [container.add_stream(codec, rate=25) for codec in ("mjpeg", "libx264")]
+        for stream, side, pix_fmt in zip(streams, (96, 64), ("yuvj420p", "yuv420p"), strict=True):
+            stream.width, stream.height, stream.pix_fmt = side, side, pix_fmt
+        for stream, frames in zip(streams, (1, 5), strict=True):
+            for index in range(frames):
+                picture = av.VideoFrame.from_ndarray(numbered(index, stream.height, stream.width))
+                container.mux(stream.encode(picture.reformat(format=stream.pix_fmt)))
+            container.mux(stream.encode(None))
+    assert "number 1 is read, 64x64" in probe(tmp_path / name).notes[0]
+    assert count_frames(tmp_path / name) == 5
 
 
 @pytest.mark.parametrize("turned", [False, True])
