@@ -18,6 +18,7 @@ over 150 channels they were not learnt in a thousand (docs/NOTEBOOK.md, L6).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -161,9 +162,14 @@ class LiteDMN(nn.Module):
 
     words: Tensor
     classes: Tensor
+    backbone: Backbone
 
     def __init__(
-        self, words: Tensor, classes: Tensor, config: LiteConfig | None = None, late_backbone: Any = None
+        self,
+        words: Tensor,
+        classes: Tensor,
+        config: LiteConfig | None = None,
+        late_backbone: Callable[[], Backbone] | None = None,
     ) -> None:
         super().__init__()
         self.config = c = config or LiteConfig()
@@ -171,7 +177,8 @@ class LiteDMN(nn.Module):
         self.register_buffer("words", words.float(), persistent=False)
         self.register_buffer("classes", classes.float(), persistent=False)
         self.late_backbone = late_backbone
-        self.backbone: Any = None if late_backbone else Backbone()
+        if late_backbone is None:
+            self.backbone = Backbone()
         # Language.
         self.lang_model = SRU(D, H, layers=2)
         self.importance = nn.Linear(D + H, 1)
@@ -252,9 +259,9 @@ class LiteDMN(nn.Module):
         return TextFeatures(mixed, filters, class_weights, meaning, place, colour, lengths - 1)
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
-        if self.backbone is None:
+        if self.late_backbone is not None:
             with torch.inference_mode(False):  # tracing takes no parameters that were made in it
-                self.backbone = self.late_backbone()
+                self.backbone, self.late_backbone = self.late_backbone(), None
         return self.backbone(image)
 
     def segment_batch(self, image: ImageFeatures, text: TextFeatures, picture: Tensor) -> Segmentation:

@@ -146,15 +146,10 @@ class Checkpoint:
             raise LangTrackError(f"{self.path} has damaged metadata: {error}.") from error
         return Calibration(slope, intercept)
 
-    def fill(
-        self,
-        network: nn.Module,
-        name_in_file: Callable[[str], str] = lambda name: name,
-        more: Mapping[str, Any] | None = None,
-    ) -> None:
-        """As `fill`, from this file, and from ``more`` tensors that belong to its own."""
+    def fill(self, network: nn.Module, name_in_file: Callable[[str], str] = lambda name: name) -> None:
+        """As `fill`, from this file."""
         try:
-            fill(network, {**(more or {}), **self.tensors}, name_in_file)
+            fill(network, self.tensors, name_in_file)
         except LangTrackError as error:
             title = NETWORKS[self.network].title
             raise LangTrackError(f"{self.path} does not fit the {title}: {error}") from error

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..files import sha256_of
 from ..types import Branch, LangTrackError
-from .checkpoint import NETWORKS, Checkpoint
+from .checkpoint import NETWORKS, Checkpoint, fill
 
 if TYPE_CHECKING:  # torch takes seconds to import, and choosing weights needs none of it
-    from ..dmn.lite import Backbone, LiteDMN
+    from ..dmn.lite import LiteDMN
     from ..dmn.network import DMN
     from ..dmn.segmenter import DMNSegmenter
     from ..siammask.network import SiamMask
@@ -84,12 +84,12 @@ class Entry:
         return self.folder / next(iter(self.files))
 
     @property
-    def all_settings(self) -> dict[str, Any]:
-        return {**NETWORKS[self.network].settings, **self.settings}
-
-    @property
     def missing(self) -> list[str]:
         return [name for name in self.files if not (self.folder / name).is_file()]
+
+    @property
+    def all_settings(self) -> dict[str, Any]:
+        return {**NETWORKS[self.network].settings, **self.settings}
 
     def read(self) -> Checkpoint:
         return self.checkpoint or Checkpoint.read(self.path)
@@ -215,7 +215,7 @@ def build_segmenter(
     Raises:
         LangTrackError: a file is missing or altered, or does not belong to the others.
     """
-    from ..dmn.lite import LiteConfig, LiteDMN
+    from ..dmn.lite import Backbone, LiteConfig, LiteDMN
     from ..dmn.segmenter import LITE, UNCALIBRATED, DMNSegmenter, Preprocessing, SegmenterConfig
     from ..dmn.vocabulary import Vocabulary
     from .openvino_backend import CompiledDMN, CompiledLiteDMN, on_backend, padded_count
@@ -240,18 +240,18 @@ def build_segmenter(
         config = SegmenterConfig(Preprocessing(size, align_corners=align_corners))
         compiled = CompiledDMN
     else:
-        backbone, table, word_list = others
-        vectors = Checkpoint.read(table).tensors
-        sizes = checkpoint.make(LiteConfig)
+        backbone_file, table, word_list = others
 
-        def filled(late: Callable[[], Backbone] | None = None) -> LiteDMN:
-            network = LiteDMN(vectors["words"] / 127, vectors["classes"] / 127, sizes, late)
-            checkpoint.fill(network, more={} if late else Checkpoint.read(backbone).tensors)
-            return network.eval()
+        def backbone() -> Backbone:
+            made = Backbone()
+            fill(made, Checkpoint.read(backbone_file).tensors, "backbone.{}".format)
+            return made.eval().to(device)
 
-        alone = not any(name.startswith("backbone.") for name in checkpoint.tensors)
-        late = alone and backend != "torch" and device == "cpu"  # what OpenVINO compiled before needs none
-        network = filled((lambda: filled().backbone) if late else None)
+        has_backbone = any(name.startswith("backbone.") for name in checkpoint.tensors)
+        vectors, sizes = Checkpoint.read(table).tensors, checkpoint.make(LiteConfig)
+        words, classes = vectors["words"] / 127, vectors["classes"] / 127
+        network = LiteDMN(words, classes, sizes, late_backbone=None if has_backbone else backbone)
+        checkpoint.fill(network)
         vocabulary = Vocabulary.from_file(word_list, "plain")
         counts = (padded_count(len(vocabulary.read(text).ids) if text else 1),)
         config, compiled = LITE, CompiledLiteDMN

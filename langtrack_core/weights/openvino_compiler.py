@@ -59,7 +59,7 @@ LEAST_GAIN = 0.1
 TENSOR: Any = ...
 """Stands for a tensor where the nesting of (named) tuples is described."""
 
-Example = dict[str, list[Tensor]]
+SavedExample = dict[str, list[Tensor]]
 """The tensors of one call: those of its "input", and those of PyTorch's "output"."""
 
 
@@ -235,7 +235,7 @@ class Compiler:
             return None
 
     def _fastest(
-        self, model: Any, example: Example, result: Any, folder: Path, *, keep: bool = False
+        self, model: Any, example: SavedExample, result: Any, folder: Path, *, keep: bool = False
     ) -> Call:
         """Compiled in the network's precision, or in float32 where that is too far from PyTorch.
 
@@ -253,7 +253,7 @@ class Compiler:
                 _log.warning("%s.", note)
         return self._compared(model, example, result, self._order[-1], folder if keep else None)
 
-    def _measured(self, model: Any, example: Example, result: Any, folder: Path) -> list[str]:
+    def _measured(self, model: Any, example: SavedExample, result: Any, folder: Path) -> list[str]:
         """The fastest precision on this machine, then float32; kept with the times beside the model, for
         every model of the network."""
         for path in folder.parent.glob(f"*-{self._key}/precision.json"):
@@ -281,7 +281,7 @@ class Compiler:
         return list(dict.fromkeys((fastest, "float32")))
 
     def _compared(
-        self, model: Any, example: Example, result: Any, precision: str, folder: Path | None = None
+        self, model: Any, example: SavedExample, result: Any, precision: str, folder: Path | None = None
     ) -> Call:
         """The compiled model, after it has given what PyTorch gave."""
         hint, _, tolerance = PRECISIONS[precision]
@@ -314,7 +314,7 @@ class Compiler:
         return model
 
 
-def _save(folder: Path, model: Any, example: Example) -> None:
+def _save(folder: Path, model: Any, example: SavedExample) -> None:
     """Whole or not at all; files that cannot be written are no error. Deletes those unused for longest."""
     import openvino
 
@@ -328,7 +328,7 @@ def _save(folder: Path, model: Any, example: Example) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _read_example(folder: Path) -> Example:
+def _read_example(folder: Path) -> SavedExample:
     flat = load_file(folder / "example.safetensors")
     names = {kind: [f"{kind}{i}" for i in range(len(flat))] for kind in ("input", "output")}
     return {kind: [flat[name] for name in each if name in flat] for kind, each in names.items()}

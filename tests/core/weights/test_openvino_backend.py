@@ -241,7 +241,7 @@ def test_the_second_start_makes_what_comes_first_and_no_backbone(ours, monkeypat
     again_mask, again_score = again.segmenter.predict(frames[0], again.segmenter.encode(text))
     assert np.array_equal(mask, again_mask) and score == again_score
     assert [name for name in compiled if name.startswith("dmn")] == ["dmn-8-256x448"]
-    assert again.segmenter.network.network.backbone is None
+    assert again.segmenter.network.network.late_backbone is not None
 
 
 def test_without_files_the_result_is_the_same(grounding: CompiledLiteDMN, tmp_path: Path, monkeypatch):
