@@ -26,7 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     from demo.hosting import check_address
     from demo.server_root import server_root
-    from langtrack_core.cli import PROG, replace_unprintable
+    from langtrack_core import PROG
+    from langtrack_core.cli import replace_unprintable
     from langtrack_core.types import LangTrackError
 
     replace_unprintable()

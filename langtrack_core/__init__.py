@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .video import read_frames as read_frames
 
 __version__ = "0.1.0"
+PROG = "langtrack"
+"""Name of the program in its messages, as pyproject.toml installs it."""
 
 # The module of each public name.
 _HOME = {

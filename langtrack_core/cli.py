@@ -20,10 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
+from . import PROG
 from .types import LangTrackError
-
-PROG = "langtrack"
-"""Name of the program in its messages, as pyproject.toml installs it."""
 
 
 class Command(NamedTuple):

@@ -1,8 +1,9 @@
-"""Folders that are either whole or not there, and hashes of files."""
+"""Folders that are either whole or not there, hashes of files, and why a file cannot be written."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import secrets
 import shutil
@@ -38,6 +39,18 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                 parent.rmdir()
         raise
     shutil.rmtree(older, ignore_errors=True)
+
+
+def why(error: Exception) -> str:
+    """Why a file could not be written, in a few words for people."""
+    code = getattr(error, "errno", None)
+    if code in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full"
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "the folder may not be written to"
+    if code in (errno.ENOENT, errno.ENOTDIR):
+        return "the folder does not exist"
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 def sha256_of(path: Path) -> str:

@@ -173,10 +173,7 @@ def _around(there: NDArray[np.bool_], margin: int) -> tuple[slice, slice] | None
     x, y, width, height = cv2.boundingRect(there.view(np.uint8))
     if not width:
         return None
-    return (
-        slice(max(0, y - margin), y + height + margin),
-        slice(max(0, x - margin), x + width + margin),
-    )
+    return slice(max(0, y - margin), y + height + margin), slice(max(0, x - margin), x + width + margin)
 
 
 # --- COCO run-length encoding ------------------------------------------------------------------------------

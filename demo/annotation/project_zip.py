@@ -12,7 +12,6 @@ A bundle comes from strangers: everything in it is checked, and a bad one leaves
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import re
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from langtrack_core.files import why
 from langtrack_core.run.recorder import video_sha256
 from langtrack_core.types import LangTrackError, shorten
 from langtrack_lab.files import plain_name, replacing
@@ -71,8 +71,7 @@ def write_bundle(
                 name = plain_name(video.stem, "video") + suffix
                 archive.write(video, f"video/{name}", zipfile.ZIP_STORED)
     except OSError as error:
-        why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or "a file is missing"
-        raise LangTrackError(f"The project could not be saved: {why}.") from error
+        raise LangTrackError(f"The project could not be saved: {why(error)}.") from error
     return path
 
 

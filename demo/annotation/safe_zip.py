@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from langtrack_core.files import replacing_folder
+from langtrack_core.files import replacing_folder, why
 from langtrack_core.types import LangTrackError, shorten
 
 BLOCK_BYTES = 1 << 20
@@ -82,8 +82,7 @@ def unpack(archive: Path | str, into: Path | str, limits: Limits | None = None) 
     except OSError as error:
         if error.errno == errno.EINVAL:  # zipfile seeks where the damaged directory points
             raise LangTrackError("The ZIP is damaged; copy or export it again.") from error
-        why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or "it cannot be read"
-        raise LangTrackError(f"The ZIP could not be unpacked: {why}.") from error
+        raise LangTrackError(f"The ZIP could not be unpacked: {why(error)}.") from error
     return [PurePosixPath(name) for name, _ in entries]
 
 

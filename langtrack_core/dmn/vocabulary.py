@@ -154,8 +154,6 @@ class Vocabulary:
         except OSError as error:
             raise LangTrackError(f"Cannot read the vocabulary {path}: {error.strerror}.") from error
         except UnicodeDecodeError as error:
-            raise LangTrackError(
-                f"The vocabulary {path} is not UTF-8 text; expected one word a line."
-            ) from error
+            raise LangTrackError(f"The vocabulary {path} is not UTF-8 text, one word a line.") from error
         except LangTrackError as error:
             raise LangTrackError(f"The vocabulary {path} cannot be used: {error}") from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .. import PROG
 from ..types import Query
 from .recorder import RunOptions, check_out_dir
 from .render import Style
@@ -19,9 +20,6 @@ from .track_video import RunSummary, check_video, load_tracker, track_video
 
 if TYPE_CHECKING:
     from ..video import VideoInfo
-
-PROG = "langtrack"
-"""Name of the program in its messages."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import errno
 import hashlib
 import importlib.metadata
 import json
@@ -22,7 +21,7 @@ import cv2
 import numpy as np
 
 from .. import __version__
-from ..files import replacing_folder, sha256_of
+from ..files import replacing_folder, sha256_of, why
 from ..masks import encode_rle
 from ..types import LangTrackError, Query, Step
 from ..video import VideoInfo, VideoWriter
@@ -274,8 +273,7 @@ class Recorder:
         try:
             yield
         except OSError as error:
-            why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
-            raise LangTrackError(f"The run could not be written to {self.out_dir}: {why}.") from error
+            raise LangTrackError(f"The run could not be written to {self.out_dir}: {why(error)}.") from error
         except LangTrackError as error:  # of a video writer, which knows the temporary name only
             raise LangTrackError(str(error).replace(str(self._folder), str(self.out_dir))) from error
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..geometry import FloatArray, cxcywh_to_xyxy, xyxy_to_cxcywh
 from .network import SEARCH_SIZE, TEMPLATE_SIZE
-from .online_classifier import CELL, Float32Array
+from .online_classifier import CELL, Float32Array, interpolated
 
 ZOOMS = (0.7, 0.8, 0.9, 1.0, 1.12, 1.25, 1.4)
 """The first frame is seen at these sizes of the target. From one frame to the next it changes by far less."""
@@ -126,17 +126,6 @@ def blend_boxes(box_xyxy: FloatArray, other_xyxy: FloatArray, weight: float) -> 
 def _window(features: Float32Array, place_xy: FloatArray) -> FloatArray:
     """The features ``(C, 16, 16)`` on a grid around a place, bilinear, scaled to unit power."""
     column, row = (np.asarray(place_xy) + (SEARCH_SIZE - 1) / 2 - CELL / 4) / CELL
-    rows = _between(features, row + WINDOW, axis=1)
-    window = _between(rows, column + WINDOW, axis=2).astype(np.float64)
+    rows = interpolated(features, row + WINDOW, axis=1)
+    window = interpolated(rows, column + WINDOW, axis=2).astype(np.float64)
     return (window / np.sqrt(np.square(window).sum(0).mean() + 1e-6)).ravel()
-
-
-def _between(values: Float32Array, places: FloatArray, axis: int) -> Float32Array:
-    """Linear interpolation along an axis; outside, the outermost value."""
-    last = values.shape[axis] - 1
-    places = np.clip(places, 0, last)
-    low = np.minimum(places.astype(int), last - 1)
-    shape = [1] * values.ndim
-    shape[axis] = len(places)
-    share = (places - low).astype(np.float32).reshape(shape)
-    return values.take(low, axis) * (1 - share) + values.take(low + 1, axis) * share

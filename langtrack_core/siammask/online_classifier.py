@@ -198,8 +198,16 @@ def correlate_transposed(values: Float32Array, samples: Float32Array) -> Float32
 
 def _to_grid(response: Float32Array) -> FloatArray:
     """Bilinear, at the pixels that the grid's cells look at."""
-    place = ((SEARCH_SIZE - 1) / 2 + STRIDE * (np.arange(GRID) - GRID // 2) - CELL / 4) / CELL
-    low = np.floor(place).astype(int)
-    share = place - low
-    rows = response[low] * (1 - share)[:, None] + response[low + 1] * share[:, None]
-    return (rows[:, low] * (1 - share) + rows[:, low + 1] * share).astype(np.float64)
+    places = ((SEARCH_SIZE - 1) / 2 + STRIDE * (np.arange(GRID) - GRID // 2) - CELL / 4) / CELL
+    return interpolated(interpolated(response.astype(np.float64), places, axis=0), places, axis=1)
+
+
+def interpolated(values: FloatArray, places: FloatArray, axis: int) -> FloatArray:
+    """Linear interpolation along an axis, in the precision of the values; outside, the outermost value."""
+    last = values.shape[axis] - 1
+    places = np.clip(places, 0, last)
+    low = np.minimum(places.astype(int), last - 1)
+    shape = [1] * values.ndim
+    shape[axis] = len(places)
+    share = (places - low).astype(values.dtype).reshape(shape)
+    return values.take(low, axis) * (1 - share) + values.take(low + 1, axis) * share

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,7 +20,7 @@ from av.video.reformatter import (
     VideoReformatter,
 )
 
-from ..files import hidden_sibling
+from ..files import hidden_sibling, why
 from ..types import LangTrackError
 from .pictures import RGB
 from .reader import VideoInfo, opened
@@ -224,21 +223,10 @@ class VideoWriter:
             yield
         except (av.FFmpegError, OSError) as error:
             self.discard()
-            raise LangTrackError(f"{self.path} cannot be written: {_reason(error)}.") from error
+            raise LangTrackError(f"{self.path} cannot be written: {why(error)}.") from error
         except BaseException:
             self.discard()
             raise
-
-
-def _reason(error: Exception) -> str:
-    code = getattr(error, "errno", None)
-    if code in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full"
-    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "the folder may not be written to"
-    if code in (errno.ENOENT, errno.ENOTDIR):
-        return "the folder does not exist"
-    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 # --- sound -------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from langtrack_core.cli import PROG
+from langtrack_core import PROG
 from langtrack_core.run.command import add_run_arguments, run_options
 from langtrack_core.run.track_video import load_tracker
 from langtrack_core.types import LangTrackError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from langtrack_core.files import replacing_folder
+from langtrack_core.files import replacing_folder, why
 from langtrack_core.types import LangTrackError
 
 from ..files import replacing
@@ -134,5 +133,4 @@ def _explained(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or error
-        raise LangTrackError(f"The export could not be written to {out}: {why}.") from error
+        raise LangTrackError(f"The export could not be written to {out}: {why(error)}.") from error
