@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from app_helpers import chromium
+from page_helpers import opened_events
 from playwright.sync_api import Browser
 from service_helpers import opened_service, upload
 
+from demo.page_events import PageEvents
 from demo.service import Service
 from demo.sessions import Session
 
@@ -34,3 +36,9 @@ def clip(tmp_path: Path) -> str:
 def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Iterator[PageEvents]:
+    with opened_events(tmp_path / "root") as events:
+        yield events

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,26 +14,14 @@ import numpy as np
 import pytest
 from app_helpers import SETTINGS, VERY_SLOW, Server, counting_clip, eventually, serving
 from contrast import pale
-from fake_branches import decided, fake_tracker
+from long_clips import long_workspace
 from playwright.sync_api import Browser, Page, expect
+from tools_visit import ASSETS, DONE, FRAMES, at, finished, go, keys, scripted_tracker, visit
 
-from demo.annotation.project import Project, Segment
-from demo.player_video import MapsWriter, PlayerVideoWriter
-from demo.target_view import SegmentResult
-from demo.timeline import FrameGeometry
-from demo.workspace import Workspace
 from langtrack_core import probe, read_frames
-from langtrack_core.pipeline import LangTracker
-from langtrack_core.types import Estimate, Frame
 from langtrack_core.video import VideoWriter
-from langtrack_lab.runs import BranchBox, Row, Run
 
 pytestmark = pytest.mark.browser
-ASSETS = Path(__file__).parents[2] / "assets" / "examples"
-FRAMES = 48
-GONE, ASTRAY = range(18, 24), range(30, 40)
-"""Frames on which nobody sees the car, and on which the tracker is somewhere else."""
-DONE = '.lt-player[data-state="done"][data-frame]'
 PIXELS = """(panel) => { const canvas = document.querySelector(`[data-panel="${panel}"] canvas`);
   const bytes = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
   let [white, sum] = [0, 0];
@@ -50,32 +36,6 @@ INKS = """(branches) => branches.map((branch) => {
   context.fillRect(0, 0, 1, 1);
   return context.getImageData(0, 0, 1, 1).data.slice(0, 3).join() })"""
 """The colours of the branches on the page."""
-
-
-def scripted_tracker(boxes_xywh: np.ndarray) -> LangTracker:
-    """The truth of a shipped example, but for `GONE` and `ASTRAY`; "left" in a sentence shifts its mask."""
-
-    def square(frame: Frame, shift: int) -> np.ndarray:
-        x, y, width, height = boxes_xywh[frame.index].astype(int)
-        mask = np.zeros(frame.size_hw, np.float32)
-        mask[y : y + height, max(0, x + shift) : max(1, x + shift + width)] = 0.9
-        return mask
-
-    def language(frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
-        time.sleep(0.1 * text.count("slow"))
-        if frame.index in GONE:
-            return Estimate.absent(frame.size_hw, 0.1)
-        mask = square(frame, -120 if "left" in text or "red" not in text else 0)
-        return Estimate.from_mask(np.maximum(mask, square(frame, 300)) if every_region else mask, 0.7)
-
-    def drawn(frame: Frame, shift: int = 0) -> Estimate:
-        return Estimate.from_mask(square(frame, shift), 0.05 if frame.index in GONE else 0.9)
-
-    def tracker(frame: Frame) -> Estimate:
-        return drawn(frame, 150 if frame.index in ASTRAY else 0)
-
-    words = ["the", "red", "car", "on", "left", "slow"]
-    return fake_tracker(language, tracker, on_user_box=drawn, vocabulary=words)
 
 
 @pytest.fixture(scope="module")
@@ -106,33 +66,6 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     yield page
     page.close()
     assert broken == []
-
-
-def visit(browser: Browser, server: Server, broken: list[str]) -> Page:
-    page = browser.new_page(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
-    page.on("pageerror", lambda error: broken.append(str(error)))
-    page.goto(server.url)
-    expect(page.locator('.lt-player[data-state="empty"]')).to_be_visible()
-    return page
-
-
-def finished(page: Page) -> None:
-    expect(page.locator(DONE)).to_be_visible()
-
-
-def at(page: Page, frame: int) -> None:
-    expect(page.locator(f'.lt-player[data-frame="{frame}"]')).to_be_visible()
-
-
-def keys(page: Page, *names: str) -> None:
-    page.locator(".lt-player").focus()
-    for name in names:
-        page.keyboard.press(name)
-
-
-def go(page: Page, frame: int) -> None:
-    page.locator(".lt-range").fill(str(frame))
-    at(page, frame)
 
 
 def test_the_timeline_tells_gaps_and_jumps_to_a_click(page: Page) -> None:
@@ -402,32 +335,6 @@ def test_a_reload_finds_the_run_and_cancel_keeps_what_is_done(page: Page) -> Non
     finished(page)
     expect(page.locator("#notice")).to_contain_text(re.compile(r"Cancelled after \d+ frames?"))
     assert int(page.locator(".lt-range").get_attribute("max") or 0) < FRAMES - 1
-
-
-def long_workspace(folder: Path, clip: Path, frames: int, lost: int, targets: int = 1) -> Workspace:
-    """Made-up tracks of so many frames, one of them without the object."""
-    video = {"name": "tiny.mp4", "sha256": "0" * 64, "width": 32, "height": 32, "fps": 12.0}
-    workspace = Workspace(folder, None, None, Project(video))
-    there, absent = BranchBox(np.array([4.0, 4.0, 20.0, 20.0]), 0.9), BranchBox(None, 0.1)
-    rows = [
-        Row(k, k / 12, decided(None, "lost"), absent, absent, absent)
-        if k == lost
-        else Row(k, k / 12, decided("tracker"), there, replace(there, confidence=0.5 + k % 2 * 0.4), there)
-        for k in range(frames)
-    ]
-    segment = Segment(folder / "run", Run({"video": video, "expression": "the red car"}, rows, {}))
-    with MapsWriter(folder / "maps.gz", 32, 32) as maps:
-        for _ in range(frames):
-            maps.add_maps(np.zeros((2, 32, 32), np.uint8))
-    with PlayerVideoWriter(folder / "tiny.mp4", probe(clip), 32) as video_writer:
-        for k in range(frames):
-            video_writer.add(Frame(k, k / 12, np.full((32, 32, 3), 128, np.uint8)))
-    geometry = FrameGeometry.of_run(segment.run)
-    for number, target in enumerate(workspace.add_targets(["Long"] * targets)):
-        own = replace(maps.maps, path=Path(shutil.copy(maps.path, folder / f"maps-{number}.gz")))
-        workspace.add_segments([SegmentResult(target.id, segment, 0, geometry, own)])
-    workspace.player_video = video_writer.finished(whole=True)
-    return workspace
 
 
 def test_ten_thousand_frames_are_drawn_by_the_column(page: Page, server: Server, tmp_path: Path) -> None:

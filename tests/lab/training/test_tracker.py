@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_training import recorded, tensorboard_content, tracker_trainer, write_data
+from tiny_training import recorded, tensorboard_content, tracker_trainer
 
 from langtrack_core.cli import main
 from langtrack_core.geometry import xyxy_to_cxcywh
@@ -21,11 +21,6 @@ from langtrack_lab.training.losses import anchor_box_loss, anchor_class_loss
 from langtrack_lab.training.tracker import WEIGHTS, trained_network
 from langtrack_lab.training.tracker_crops import anchor_iou, anchor_labels, mask_windows
 from langtrack_lab.training.tracker_pairs import PairRecipe, PairSampler
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 def sampler(data, seed, recipe=None, max_bytes=10**8):

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_training import TRAINERS, in_two_processes, recorded, steepest, write_data
+from tiny_training import TRAINERS, in_two_processes, recorded, steepest
 from torch import nn
 
 from langtrack_core.types import LangTrackError
@@ -28,11 +28,6 @@ from langtrack_lab.training import (
 from langtrack_lab.training.checkpoints import WeightAverage
 from langtrack_lab.training.distributed import SyncBatchNorm, synchronise_batch_norms
 from langtrack_lab.training.losses import dice_loss
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 class Line(Trainer):
