@@ -109,6 +109,8 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=10_000)
     flags = parser.parse_args()
     tracker = LangTracker.from_pretrained()
+    for weights in tracker.info["weights"]:  # the time of a frame is that of the precision chosen
+        print(f"{weights['branch']:13} {weights['backend']['name']}, {weights['backend']['precision']}")
     with tempfile.TemporaryDirectory(prefix="langtrack-length-") as temporary:
         folder = Path(temporary)
         clip = folder / "long.mp4"
