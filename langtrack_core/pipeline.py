@@ -109,10 +109,9 @@ class LangTracker:
             LangTrackError: with the first step, for an expression that cannot be read, or a box outside the
                 picture.
         """
-        target = self._new_target(query)
-        with closing(self._read_and_segment(frames, [target], every)) as segmented:
-            for frame, [language] in segmented:
-                yield target.step(frame, language)
+        with closing(self.track_all(frames, [query], every=every)) as steps:
+            for [step] in steps:
+                yield step
 
     def track_all(
         self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1
@@ -122,32 +121,26 @@ class LangTracker:
         Raises:
             LangTrackError: as `track`; no query, or queries that start on different frames.
         """
-        if len({query.start for query in queries}) != 1:
-            raise LangTrackError("Targets that are followed together have to share one start frame.")
-        targets = [self._new_target(query) for query in queries]
-        with closing(self._read_and_segment(frames, targets, every)) as segmented:
-            for frame, languages in segmented:
-                yield tuple(target.step(frame, e) for target, e in zip(targets, languages, strict=True))
-
-    def _new_target(self, query: Query) -> _Target:
-        encoded = None if query.text is None else self.segmenter.encode(query.text)
-        return _Target(query, encoded, self.new_tracker(), self.fusion)
-
-    def _read_and_segment(
-        self, frames: Iterable[Frame], targets: Sequence[_Target], every: int
-    ) -> Generator[tuple[Frame, list[Estimate | None]]]:
-        """What needs nothing from the frame before, a few frames early: decoding, and the language branch."""
         if every < 1:
             raise LangTrackError(f"The language branch runs on every K-th frame, K from 1 on; got {every}.")
-        start = targets[0].query.start
+        if len({query.start for query in queries}) != 1:
+            raise LangTrackError("Targets that are followed together have to share one start frame.")
+        targets, start = [self._new_target(query) for query in queries], queries[0].start
 
         def segmented() -> Generator[tuple[Frame, list[Estimate | None]]]:
+            """What needs nothing from the frame before: decoding, and the language branch."""
             for count, frame in enumerate(dropwhile(lambda frame: frame.index < start, frames)):
                 texts = {t.encoded.text: t.encoded for t in targets if t.encoded and count % every == 0}
                 estimates = {text: self.segmenter.segment(frame, e) for text, e in texts.items()}
                 yield frame, [estimates.get(t.query.text or "") for t in targets]
 
-        return prefetch(segmented(), self.prefetch)
+        with closing(prefetch(segmented(), self.prefetch)) as ahead:
+            for frame, languages in ahead:
+                yield tuple(target.step(frame, e) for target, e in zip(targets, languages, strict=True))
+
+    def _new_target(self, query: Query) -> _Target:
+        encoded = None if query.text is None else self.segmenter.encode(query.text)
+        return _Target(query, encoded, self.new_tracker(), self.fusion)
 
 
 @dataclass
