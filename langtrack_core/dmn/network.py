@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Literal, NamedTuple
 
 import timm
@@ -31,8 +30,8 @@ from .sru import SRU
 VISUAL_CHANNELS = 2688
 """Channels of I_5, what DPN-92 gives of a cell of the picture."""
 
-SPATIAL_CHANNELS = 8
-"""Channels that say where a cell is; see `spatial_channels`."""
+CELL_CHANNELS = VISUAL_CHANNELS + 8
+"""Channels of a cell, with those that say where it is; see `spatial_channels`."""
 
 SKIP_CHANNELS = (64, 336, 704, 1552, 2688)
 """Channels of DPN-92's skip features at strides 2, 4, 8, 16 and 32."""
@@ -119,15 +118,14 @@ class LanguageModule(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(config.vocabulary_size, config.embedding)
         self.recurrence = SRU(config.embedding, config.hidden, config.language_layers)
-        filter_size = VISUAL_CHANNELS + SPATIAL_CHANNELS
-        self.filters = nn.Linear(config.embedding + config.hidden, config.filters * filter_size)
+        self.filters = nn.Linear(config.embedding + config.hidden, config.filters * CELL_CHANNELS)
 
     def forward(self, ids: Tensor) -> WordFeatures:
         T = len(ids)
         embedded = self.embedding(ids)  # (T, embedding)
         hidden = self.recurrence(embedded[:, None])[:, 0]  # (T, hidden)
         filters = torch.sigmoid(self.filters(torch.cat([embedded, hidden], dim=1)))
-        return WordFeatures(embedded, hidden, filters.view(T, -1, VISUAL_CHANNELS + SPATIAL_CHANNELS))
+        return WordFeatures(embedded, hidden, filters.view(T, -1, CELL_CHANNELS))
 
 
 # --- upsampling module -------------------------------------------------------------------------------------
@@ -156,11 +154,14 @@ class UpsamplingModule(nn.Module):
     def _doubled(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """The 3x3 convolution of the picture doubled: the sum over the kernel's places of 1x1 convolutions,
         which go before the doubling, where they have a quarter of the cells (a third of the time)."""
-        size_hw = 2 * x.shape[-2], 2 * x.shape[-1]
+        H, W = x.shape[-2:]
         total = bias[:, None, None]
-        for i, j in product(range(3), repeat=2):
-            part = self._resize(F.conv2d(x, weight[:, :, i : i + 1, j : j + 1]), size_hw)
-            total = total + F.pad(part, (1 - j, j - 1, 1 - i, i - 1))
+        for j in range(3):
+            column = bias.new_zeros(())
+            for i in range(3):  # doubled downward, and their sum across
+                part = self._resize(F.conv2d(x, weight[:, :, i : i + 1, j : j + 1]), (2 * H, W))
+                column = column + F.pad(part, (0, 0, 1 - i, i - 1))
+            total = total + F.pad(self._resize(column, (2 * H, 2 * W)), (1 - j, j - 1, 0, 0))
         return total
 
     def _resize(self, x: Tensor, size_hw: tuple[int, int] | torch.Size) -> Tensor:
@@ -178,9 +179,7 @@ class DMN(nn.Module):
         self.config = config
         self.visual = VisualModule()
         self.language = LanguageModule(config)
-        mixing_channels = (
-            VISUAL_CHANNELS + SPATIAL_CHANNELS + config.embedding + config.hidden + config.filters
-        )
+        mixing_channels = CELL_CHANNELS + config.embedding + config.hidden + config.filters
         self.mixing = nn.Conv2d(mixing_channels, config.mixed, kernel_size=1)
         self.multimodal = SRU(config.mixed, config.mixed_hidden, config.mixed_layers)
         if config.resolution == "high":
@@ -203,7 +202,7 @@ class DMN(nn.Module):
         if image.ndim != 4 or image.shape[:2] != (1, 3):
             raise ValueError(f"image must be (1, 3, h, w), got {tuple(image.shape)}")
         visual, skips = self.visual(image)
-        return self.finish(self.recur(self.mix(visual, language)), skips), None
+        return self.finish(self.fuse(visual, language), skips), None
 
     def finish(self, fused: Tensor, skips: Sequence[Tensor]) -> Tensor:
         """``(1, mixed_hidden, H, W)`` and the skip features, finest first, to mask logits."""
@@ -213,38 +212,32 @@ class DMN(nn.Module):
         """Picture ``(1, 3, h, w)`` and word ids ``(T,)`` to mask logits ``(1, 1, h', w')``, for training."""
         return self.segment(image, self.encode(ids))[0]
 
-    def mix(self, visual: Tensor, language: WordFeatures) -> Tensor:
-        """I_5 ``(1, 2688, H, W)`` and the language to ``(T, mixed, H, W)``, one joint picture per word.
+    def fuse(self, visual: Tensor, language: WordFeatures) -> Tensor:
+        """I_5 ``(1, 2688, H, W)`` and the language to ``(1, mixed_hidden, H, W)``, the published way.
 
-        The published mixing convolves, for each word, the concatenation of [visual, coordinates, embedding,
-        hidden state, filter responses]. A 1x1 convolution of a concatenation is the sum of convolutions of
-        its parts, so the visual part, by far the largest, is worked out once and not once a word.
+        One sequence of H * W * T steps, all words of the first pixel, then all of the second; the last H * W
+        hidden states are kept, whichever pixel or word they belong to. (The paper describes a sequence of T
+        words for each pixel.) Each step is the mixing of the concatenation of [visual, coordinates,
+        embedding, hidden state, filter responses]; the first cell projects it. Both are linear, so both are
+        done part by part: by far the largest, the visual one, once for all words.
         """
         _, _, H, W = visual.shape
         visual = torch.cat([visual, spatial_channels(H, W, like=visual)], dim=1)
         T, K, C = language.filters.shape
-        responses = F.conv2d(visual, language.filters.reshape(T * K, C, 1, 1)).view(T, K, H, W)
-
-        words = torch.cat([language.embedded, language.hidden], dim=1)[:, :, None, None]
-        of_visual, of_words, of_responses = self.mixing.weight.split([C, words.shape[1], K], dim=1)
-        return (
-            F.conv2d(visual, of_visual, self.mixing.bias)
-            + F.conv2d(words, of_words)
-            + F.conv2d(responses, of_responses)
-        )
-
-    def recur(self, mixed: Tensor) -> Tensor:
-        """``(T, mixed, H, W)`` to ``(1, mixed_hidden, H, W)``, as the released weights were trained.
-
-        One sequence of H * W * T steps, all words of the first pixel, then all of the second; the last H * W
-        hidden states are kept, whichever pixel or word they belong to. (The paper describes a sequence of T
-        words for each pixel.)
-        """
-        T, M, H, W = mixed.shape
-        sequence = mixed.permute(2, 3, 0, 1).reshape(H * W * T, 1, M)
-        last = torch.arange(H * W * (T - 1), H * W * T, device=mixed.device)
-        hidden = self.multimodal(sequence, rows=last)[:, 0]
-        return hidden.T.reshape(1, -1, H, W)
+        cells = visual.flatten(2)[0].T  # (H W, C)
+        responses = cells @ language.filters.reshape(T * K, C).T  # (H W, T K)
+        words = torch.cat([language.embedded, language.hidden], dim=1)
+        of_cells, of_words, of_responses = self.mixing.weight[:, :, 0, 0].T.split([C, words.shape[1], K])
+        bias = self.mixing.get_parameter("bias")
+        parts = torch.addmm(bias, cells, of_cells), words @ of_words, of_responses
+        first: Any = self.multimodal.rnn_lst[0]
+        projected = []
+        for projection in first.project(torch.cat(parts)):
+            of_cell, of_word, of_response = projection.split([H * W, T, K])
+            steps = of_cell[:, None] + of_word + responses.view(H * W, T, K) @ of_response
+            projected.append(steps.view(H * W * T, 1, -1))
+        last = torch.arange(H * W * (T - 1), H * W * T, device=visual.device)
+        return self.multimodal(projected, rows=last)[:, 0].T.reshape(1, -1, H, W)
 
     def train(self, mode: bool = True) -> DMN:
         """As for every module; in evaluation, honours ``DMNConfig.batch_statistics`` without side effects."""
@@ -305,7 +298,7 @@ def config_of(state: Mapping[str, Any], **switches: Any) -> DMNConfig:
             vocabulary_size=vocabulary_size,
             embedding=embedding,
             hidden=len(state["langvis.lang_model.rnn_lst.0.bias"]) // 2,
-            filters=len(state["langvis.adaptative_filter.bias"]) // (VISUAL_CHANNELS + SPATIAL_CHANNELS),
+            filters=len(state["langvis.adaptative_filter.bias"]) // CELL_CHANNELS,
             mixed=mixed,
             mixed_hidden=len(state["langvis.mrnn.rnn_lst.0.bias"]) // 2,
             language_layers=layers("lang_model"),

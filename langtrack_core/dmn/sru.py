@@ -32,20 +32,32 @@ class SRUCell(nn.Module):
         # Uniform with the variance 1/n_in (the paper's section on initialisation).
         nn.init.uniform_(self.weight, -((3.0 / n_in) ** 0.5), (3.0 / n_in) ** 0.5)
 
-    def forward(self, x: Tensor, counts: list[int] | None = None, rows: Tensor | None = None) -> Tensor:
-        """``(T, N, n_in)`` to hidden states ``(T, N, n_out)``, starting from a zero cell.
+    def project(self, x: Tensor, rows: Tensor | None = None) -> list[Tensor]:
+        """``(..., n_in)`` to W x, W_f x, W_r x, x', each ``(..., n_out)``; the last two of ``rows`` alone."""
+        # A product for each projection: one for all would have to be cut apart, at a fifth of its time.
+        weights = self.weight.view(-1, self.n_out, self.projections).unbind(-1)
+        late = x if rows is None else x[rows]
+        highway = late @ weights[3] if self.projections == 4 else late
+        return [x @ weights[0], x @ weights[1], late @ weights[2], highway]
+
+    def forward(
+        self, x: Tensor | list[Tensor], counts: list[int] | None = None, rows: Tensor | None = None
+    ) -> Tensor:
+        """``(T, N, n_in)``, or its projections, to hidden states ``(T, N, n_out)``, from a zero cell on.
 
         Args:
             counts: sequences of several lengths, in the order of `WordRows`: x is ``(sum(counts), N, n_in)``,
                 the first step of all, then the second of those ``counts[1]`` that have one, and so on.
             rows: of the hidden states, only these along the first axis are worked out.
         """
-        # A product for each projection: one for all would have to be cut apart, at a fifth of its time.
-        weights = self.weight.view(-1, self.n_out, self.projections).unbind(-1)
+        if isinstance(x, Tensor):
+            x = self.project(x, rows)
+        elif rows is not None:
+            x = [*x[:2], x[2][rows], x[3][rows]]
+        candidate, forget, reset, highway = x
         bias_f, bias_r = self.bias.chunk(2)
-        candidate = x @ weights[0]
-        forget = torch.sigmoid(x @ weights[1] + bias_f)
-        counts = counts or [1] * len(x)
+        forget = torch.sigmoid(forget + bias_f)
+        counts = counts or [1] * len(candidate)
         cell = torch.zeros_like(candidate[: counts[0]])
         cells = []
         # Split rather than indexed: the gradient of x[t] would fill a whole tensor with zeros at every step.
@@ -53,10 +65,8 @@ class SRUCell(nn.Module):
             cell = x_t + f * (cell[: len(x_t)] - x_t)
             cells.append(cell)
         states = torch.cat(cells)
-        if rows is not None:
-            x, states = x[rows], states[rows]
-        reset = torch.sigmoid(x @ weights[2] + bias_r)
-        highway = x @ weights[3] if self.projections == 4 else x
+        states = states if rows is None else states[rows]
+        reset = torch.sigmoid(reset + bias_r)
         return highway + reset * (torch.tanh(states) - highway)
 
 
@@ -67,7 +77,9 @@ class SRU(nn.Module):
         super().__init__()
         self.rnn_lst = nn.ModuleList(SRUCell(n_in if i == 0 else n_hidden, n_hidden) for i in range(layers))
 
-    def forward(self, x: Tensor, counts: list[int] | None = None, rows: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor | list[Tensor], counts: list[int] | None = None, rows: Tensor | None = None
+    ) -> Tensor:
         """``(T, N, n_in)`` to the last layer's hidden states ``(T, N, n_hidden)``; the rest as the cell."""
         for cell in self.rnn_lst[:-1]:
             x = cell(x, counts)

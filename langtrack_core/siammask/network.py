@@ -195,10 +195,8 @@ class SiamMask(nn.Module):
         """``(B, 3, 127, 127)`` to what is to be found."""
         _, feature = self.embed(pictures)
         feature = feature[:, :, 4:-4, 4:-4]  # the rim saw mostly padding and background
-        kernels = (
-            self.cls.conv_kernel(feature), self.loc.conv_kernel(feature), self.mask.conv_kernel(feature)
-        )  # fmt: skip
-        return Template(feature, kernels)
+        cls, loc, mask = (head.conv_kernel(feature) for head in (self.cls, self.loc, self.mask))
+        return Template(feature, (cls, loc, mask))
 
     def search(self, template: Template, pictures: Tensor) -> Response:
         """``(B, 3, 255, 255)`` to scores, boxes and what masks are made from."""

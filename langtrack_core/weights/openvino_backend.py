@@ -117,7 +117,7 @@ class CompiledDMN(_CompiledByShape):
             return self.network.segment(image, language)
         see, finish = calls
         visual, skips = see(image)
-        return finish(self.network.recur(self.network.mix(visual, language)), skips), None
+        return finish(self.network.fuse(visual, language), skips), None
 
     def _compile(self, height: int, width: int) -> tuple[Call, Call]:
         net, compiled, hw = self.network, self._compiler.compile, f"{height}x{width}"
@@ -125,7 +125,7 @@ class CompiledDMN(_CompiledByShape):
 
         def to_finish() -> tuple[Any, ...]:
             visual, skips = net.visual(picture)
-            return net.recur(net.mix(visual, net.encode(torch.tensor([0])))), skips
+            return net.fuse(visual, net.encode(torch.tensor([0]))), skips
 
         see = compiled(f"dmn-visual-{hw}", net.visual, lambda: (picture,), (TENSOR, (TENSOR,) * 5))
         return see, compiled(f"dmn-finish-{hw}", net.finish, to_finish, TENSOR)

@@ -80,7 +80,7 @@ def test_small_network_gives_the_golden_values_at_every_depth(small, small_low):
     i5, skips = small.visual(golden_picture())
     assert_golden(skips[0][0, ::8, ::4, ::4], "feat1")
     assert_golden(skips[-1][0, ::64], "feat5")
-    assert_golden(small.recur(small.mix(i5, small.encode(WORD_IDS)))[0], "small_mrnn")
+    assert_golden(small.fuse(i5, small.encode(WORD_IDS))[0], "small_mrnn")
     assert_golden(small(golden_picture(), WORD_IDS)[0][:, ::2, ::2], "small_high")
     assert_golden(small_low(golden_picture(), WORD_IDS)[0], "small_low")
 
@@ -135,27 +135,24 @@ def test_spatial_channels_are_the_cells_edges_and_centres():
 
 
 @torch.inference_mode()
-def test_mixing_equals_the_convolution_of_the_concatenation(small):
+@pytest.mark.parametrize(("layers", "hidden"), [(3, 21), (2, 28), (1, 21), (1, 28)])
+def test_fusing_is_one_pixel_major_sequence_of_convolved_concatenations(layers, hidden):
     torch.manual_seed(0)
-    i5 = torch.randn(1, 2688, 2, 3)
-    language = small.encode(WORD_IDS)
-    place = torch.cat([i5, spatial_channels(2, 3, like=i5)], dim=1)
-    mixed = small.mix(i5, language)
-    for t in range(len(WORD_IDS)):
-        word = torch.cat([language.embedded[t], language.hidden[t]]).view(1, -1, 1, 1).expand(-1, -1, 2, 3)
-        response = F.conv2d(place, language.filters[t, :, :, None, None])
-        joined = torch.cat([place, word, response], dim=1)
-        torch.testing.assert_close(mixed[t : t + 1], small.mixing(joined), rtol=1e-4, atol=1e-5)
-
-
-def test_published_recurrence_is_one_pixel_major_sequence(small):
-    torch.manual_seed(0)
-    T, M, H, W = 3, 28, 2, 2
-    mixed = torch.randn(T, M, H, W)
-    steps = [mixed[t, :, i, j] for i in range(H) for j in range(W) for t in range(T)]
-    hidden = small.multimodal(torch.stack(steps)[:, None])[:, 0]
-    last_states = hidden[-H * W :].T.view(1, -1, H, W)
-    torch.testing.assert_close(small.recur(mixed), last_states)
+    sizes = {"embedding": 24, "hidden": 20, "filters": 3, "mixed": 28}
+    network = DMN(DMNConfig(20, **sizes, mixed_hidden=hidden, mixed_layers=layers)).eval()
+    H, W = 2, 3
+    i5 = torch.randn(1, 2688, H, W)
+    language = network.encode(WORD_IDS)
+    place = torch.cat([i5, spatial_channels(H, W, like=i5)], dim=1)
+    mixed = []
+    for embedded, state, filters in zip(*language, strict=True):
+        word = torch.cat([embedded, state]).view(1, -1, 1, 1).expand(-1, -1, H, W)
+        response = F.conv2d(place, filters[:, :, None, None])
+        mixed.append(network.mixing(torch.cat([place, word, response], dim=1))[0])
+    steps = [picture[:, i, j] for i in range(H) for j in range(W) for picture in mixed]
+    states = network.multimodal(torch.stack(steps)[:, None])[:, 0]
+    last_states = states[-H * W :].T.view(1, -1, H, W)
+    torch.testing.assert_close(network.fuse(i5, language), last_states, rtol=1e-4, atol=1e-5)
 
 
 # --- switches ----------------------------------------------------------------------------------------------
