@@ -28,6 +28,7 @@ from langtrack_lab.synthetic import (
     random_style,
     render,
 )
+from langtrack_lab.synthetic.film import Film, focused
 from langtrack_lab.synthetic.renderer import Camera, MovingObject
 
 SIZE_HW = (360, 640)
@@ -55,6 +56,8 @@ class Example:
         background: a key of `backgrounds.BACKGROUNDS`.
         make_objects: makes the objects, far ones first, for a generator and a number of frames.
         target: index of the one the expression means.
+        focus_row: row of the picture whose ground is in focus.
+        film: the look of its camera.
     """
 
     name: str
@@ -66,6 +69,8 @@ class Example:
     background: str
     make_objects: Callable[[np.random.Generator, int], list[MovingObject]]
     target: int
+    focus_row: float
+    film: Film
 
     @property
     def n_frames(self) -> int:
@@ -92,11 +97,13 @@ def _object(
     colour: str,
     keys: Keys,
     variant: float,
+    defocus_px: float = 0.0,
 ) -> MovingObject:
     """An object on the ground, on a path along the keys."""
     foot, height = _path(keys, n)
-    style = replace(random_style(rng, colour), variant=variant)
-    return moving_object(category, colour, style, foot, height)
+    style = replace(random_style(rng, colour), variant=variant, texture=1.0)
+    item = moving_object(category, colour, style, foot, height)
+    return replace(item, defocus_px=defocus_px)
 
 
 def _crossing_cars(rng: np.random.Generator, n: int) -> list[MovingObject]:
@@ -113,7 +120,7 @@ def _dog_comes_back(rng: np.random.Generator, n: int) -> list[MovingObject]:
         (3.6, 560, 322, 102), (5.6, 150, 330, 106),
     ]  # fmt: skip
     return [
-        _object(rng, n, "woman", "red", [(0, 470, 266, 142), (5.6, 380, 266, 142)], variant=0.6),
+        _object(rng, n, "man", "grey", [(0, 470, 266, 142), (5.6, 380, 266, 142)], variant=0.6),
         _object(rng, n, "dog", "brown", away_and_back, variant=0.2),
     ]
 
@@ -138,6 +145,8 @@ EXAMPLES = (
         background="road",
         make_objects=_crossing_cars,
         target=1,
+        focus_row=280,
+        film=Film(exposure=1.15),
     ),
     Example(
         name="dog-comes-back",
@@ -149,6 +158,8 @@ EXAMPLES = (
         background="park",
         make_objects=_dog_comes_back,
         target=1,
+        focus_row=310,
+        film=Film(exposure=1.1),
     ),
     Example(
         name="boats-left-right",
@@ -160,6 +171,8 @@ EXAMPLES = (
         background="lake",
         make_objects=_three_boats,
         target=2,
+        focus_row=280,
+        film=Film(exposure=1.1),
     ),
 )
 
@@ -168,12 +181,26 @@ def render_example(example: Example, n_frames: int | None = None) -> Scene:
     """The clip, or its first frames; the same on every machine up to rounding of the drawing library."""
     rng = np.random.default_rng(example.seed)
     background = paint_background(rng, example.background, SIZE_HW)
+    background = focused(background, example.focus_row, blur_px=2.6)
     objects = example.make_objects(rng, example.n_frames)
     camera = random_camera(rng, example.n_frames, background.pad)
+    camera = replace(camera, shift_xy=camera.shift_xy + _shake(example))
     if n_frames is not None:
         camera = _first_frames(camera, n_frames)
-    camera = replace(camera, exposure=1.02, noise_std=1.6, blur_px=0.4, shadow=0.4)
+    camera = replace(camera, exposure=1.0, noise_std=0.0, blur_px=0.7, shadow=0.55, film=example.film)
     return render(rng, background, objects, camera, SIZE_HW)
+
+
+def _shake(example: Example) -> NDArray[np.floating]:
+    """``(n_frames, 2)`` pixels by which a hand trembles: slow sways and quick small ones."""
+    rng = np.random.default_rng(example.seed)
+    shake = np.zeros((example.n_frames, 2))
+    for std_px, width in ((3.0, 15), (1.1, 4)):
+        steps = rng.standard_normal((example.n_frames + 6 * width, 2))
+        kernel = np.hanning(6 * width + 1)
+        smooth = np.stack([np.convolve(column, kernel, mode="valid") for column in steps.T], axis=1)
+        shake += std_px * smooth / smooth.std()
+    return shake
 
 
 def _first_frames(camera: Camera, n: int) -> Camera:

@@ -14,8 +14,7 @@ from ..colours import Rgb
 from .canvas import Canvas, darker, lighter
 
 SKIN: tuple[Rgb, ...] = ((236, 188, 156), (206, 150, 112), (150, 100, 70), (96, 62, 44))
-"""Colours of skin, 0 to 255. They and those below stay when an object changes its colour, so that "the red
-car" has no red tyres."""
+"""Colours of skin, 0 to 255. They and those below stay when an object changes its colour: no red tyres."""
 HAIR: tuple[Rgb, ...] = ((40, 28, 22), (96, 62, 34), (196, 156, 92), (120, 118, 116))
 """Colours of hair."""
 GLASS: Rgb = (58, 76, 92)
@@ -32,6 +31,7 @@ class Style:
         colour, skin, hair: sRGB, 0 to 255.
         variant: in [0, 1), chooses between variants of the drawing.
         phase: of the walking or flapping cycle, in radians.
+        texture: strength of the grain of cloth, coat or dust on it; 0 is plain paint.
     """
 
     colour: Rgb
@@ -39,6 +39,7 @@ class Style:
     hair: Rgb
     variant: float
     phase: float = 0.0
+    texture: float = 0.0
 
 
 # fmt: off
@@ -395,5 +396,4 @@ OBJECTS: dict[str, ObjectSpec] = {
     "cup": ObjectSpec(_cup, 1.02, 0.8, 0.4, 0.7),
     "tree": ObjectSpec(_tree, 0.80, 3.6, 0.0, 0.8, None, ("green", "yellow", "orange", "red")),
 }
-"""The objects of the scenes by the word that sentences call them: things that data sets show often, with the
-proportions and sizes of real ones."""
+"""The objects by the word that sentences call them, with the proportions and sizes of real ones."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from langtrack_core.masks import BoolMask
 
 from .backgrounds import Background
+from .film import Film, develop
 from .objects import OBJECTS, Style
 from .sprites import draw_sprite, sprite_foot
 
@@ -68,6 +69,7 @@ class MovingObject:
         turn_deg: ``(n_frames,)`` rotation about its middle.
         phase: ``(n_frames,)`` radians of its walking, flapping or rolling cycle.
         on_ground: casts a shadow (or a reflection) at its foot.
+        defocus_px: standard deviation of its blur when it is out of focus.
     """
 
     category: str
@@ -79,6 +81,7 @@ class MovingObject:
     turn_deg: NDArray[np.floating]
     phase: NDArray[np.floating]
     on_ground: bool = True
+    defocus_px: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class Camera:
         blur_px: standard deviation of the lens blur.
         noise_std: standard deviation of the sensor's noise, in grey levels.
         shadow: how much of the light a shadow takes, 0 to 1.
+        film: makes the picture look filmed; None leaves it as it is rendered.
     """
 
     shift_xy: NDArray[np.floating]
@@ -106,6 +110,7 @@ class Camera:
     blur_px: float = 0.5
     noise_std: float = 3.0
     shadow: float = 0.4
+    film: Film | None = None
 
 
 @dataclass
@@ -254,6 +259,8 @@ def _paste(
     if length > 1.2:
         streak = cv2.filter2D(patch, -1, _streak(motion_xy), borderType=cv2.BORDER_CONSTANT)
         patch = streak.astype(np.uint8, copy=False)
+    if sprite.item.defocus_px:
+        patch = cv2.GaussianBlur(patch, (0, 0), sprite.item.defocus_px).astype(np.uint8, copy=False)
     below = picture[y1:y2, x1:x2]
     keep = cv2.merge([255 - patch[..., 3]] * 3)
     below[:] = cv2.add(patch[..., :3], cv2.multiply(below, keep, scale=1 / 255))
@@ -281,6 +288,8 @@ def _ground_contact(
     """A reflection on water, a soft shadow elsewhere, in place."""
     rgba, drawn_px = sprite.at(t)
     height = float(sprite.item.height_px[t])
+    if camera.film is not None:
+        _contact_shade(picture, sprite, t, view, background.name == "lake")
     if background.name == "lake":
         placed = _patch(picture, rgba, view @ _sprite_matrix(sprite, t, drawn_px, squash=-0.7), 2)
         strength = 0.35
@@ -307,10 +316,26 @@ def _ground_contact(
         below[:] = below * (1 - cover)
 
 
+def _contact_shade(
+    picture: Pixels, sprite: _Sprites, t: int, view: NDArray[np.floating], on_water: bool
+) -> None:
+    """The dark below an object, where the sky's light does not reach, in place."""
+    item = sprite.item
+    x, y = (view @ [*item.foot_xy[t], 1.0])[:2]
+    width = OBJECTS[item.category].width * float(item.height_px[t])
+    reach = max(2.0, 0.035 * width)
+    shade = np.zeros(picture.shape[:2], np.float32)
+    centre = (round(x), round(y + (0 if on_water else -0.3 * reach)))
+    cv2.ellipse(shade, centre, (round(0.44 * width), max(1, round(reach))), 0, 0, 360, 1.0, -1)
+    soft = cv2.GaussianBlur(shade, (0, 0), reach * 0.8)
+    picture[:] = picture * (1 - 0.6 * soft[..., None])
+
+
 def _expose(rng: np.random.Generator, picture: Pixels, camera: Camera) -> Pixels:
     """Lens blur, exposure, white balance and sensor noise."""
     if camera.blur_px > 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), camera.blur_px).astype(np.uint8, copy=False)
     grain = rng.standard_normal(picture.shape[:2], dtype=np.float32)[..., None] * camera.noise_std
     light = picture * np.float32(np.multiply(camera.tint, camera.exposure))
-    return np.clip(light + grain, 0, 255).astype(np.uint8)
+    exposed = np.clip(light + grain, 0, 255).astype(np.uint8)
+    return exposed if camera.film is None else develop(rng, exposed, camera.film)
