@@ -55,7 +55,7 @@ class ClipEvents:
         )
 
     def _open(self, session: Session, question: Question) -> Job | None:
-        clips, text = self.service.list_of(session), question.get("text")
+        clips, text = self.service.refresh_list(session), question.get("text")
         if "index" in question:
             index = whole_number(question["index"], "The clip")
         else:
@@ -66,12 +66,12 @@ class ClipEvents:
         return self.service.show(session, index, text if isinstance(text, str) else "")
 
     def _verdict(self, session: Session, question: Question) -> dict[str, Any]:
-        clips = self.service.list_of(session)
+        clips = self.service.refresh_list(session)
         clips.judge(whole_number(question.get("index"), "The clip"), question.get("verdict"))
         return {"clips": clips.state()}
 
     def _file(self, session: Session, question: Question) -> dict[str, Any]:
-        clips, form = self.service.list_of(session), question.get("form")
+        clips, form = self.service.refresh_list(session), question.get("form")
         if form not in ("json", "csv"):
             raise LangTrackError(f"A result is saved as json or csv, not as {form!r:.20}.")
         path = session.folder / f"langtrack-clips-{plain_name(clips.name, 'list')}.{form}"
@@ -80,7 +80,7 @@ class ClipEvents:
         return {"download": player.download(path)}
 
     def _load(self, session: Session, question: Question) -> dict[str, Any]:
-        clips, (path, *_) = self.service.list_of(session), self._uploads(session, question)
+        clips, (path, *_) = self.service.refresh_list(session), self._uploads(session, question)
         if path.stat().st_size > MAX_RESULT_BYTES:
             raise LangTrackError("The file is too large for a result; at most 100 MB are read.")
         count = clips.take(read_result(path))

@@ -57,7 +57,7 @@ class ClipService:
         Args:
             text: the words for a clip that nobody has followed yet.
         """
-        clips = self.list_of(session)
+        clips = self.refresh_list(session)
         clip = clips.clip(index)
         clips.video = session.form_video
         if session.busy and session.job is not None:  # somebody has gone on before the last clip was there
@@ -146,8 +146,14 @@ class ClipService:
             session.job = ahead
         return ahead
 
-    def list_of(self, session: Session) -> ClipList:
-        """The session's list, with what the shown clip has become."""
+    def refresh_list(self, session: Session) -> ClipList:
+        """Note in the session's list what the shown clip has become, and give the list.
+
+        The clip is left when the session shows a saved run that was opened meanwhile.
+
+        Raises:
+            LangTrackError: the session has no list.
+        """
         clips, workspace = session.clips, session.workspace
         if clips is None:
             raise LangTrackError("Open some clips first.")
@@ -161,5 +167,5 @@ class ClipService:
             and not session.busy
             and clips.clip(clips.now).key not in ("", workspace.key)
         ):
-            clips.leave()  # a saved run was opened meanwhile: a verdict would be on a clip that nobody sees
+            clips.leave()  # a verdict would be on a clip that nobody sees
         return clips

@@ -243,7 +243,7 @@ class PageEvents:
 
     def page_value(self, session: Session, *, newest: bool = False) -> dict[str, Any]:
         """The player's value: the workspace, or nothing. ``newest`` shows the target that came last."""
-        clips = {} if session.clips is None else {"clips": self.service.clips.list_of(session).state()}
+        clips = {} if session.clips is None else {"clips": self.service.clips.refresh_list(session).state()}
         shelf = [one.about() for one in reversed(session.shelf) if one.frames]
         workspace = session.workspace
         if workspace is not None:
