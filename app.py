@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 EXAMPLES = Path(__file__).parent / "assets" / "examples"
+"""Folder of the clips that the page offers to begin with."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -45,6 +45,8 @@ from langtrack_lab.truth.box_files import xywh_to_xyxy
 
 CLIP = Path(__file__).resolve().parent.parent / "assets" / "examples" / "crossing-cars.mp4"
 TEXT = "the red car"
+"""What is followed: a sentence that fits one thing of the example clip."""
+
 MARKS = "<!-- bench -->", "<!-- /bench -->"
 """What stands before and after the table in a document."""
 

@@ -34,6 +34,7 @@ LONGEST_S = 30.0
 """Seconds that one damaged file may take; a whole one takes a tenth of one."""
 
 FRAMES = 12
+"""Frames of each file: few, so that thousands of files take minutes."""
 CODECS = {
     "a.mp4": ("libx264", "aac"),
     "a.mov": ("mpeg4", "aac"),
@@ -44,7 +45,10 @@ CODECS = {
     "a.mpg": ("mpeg2video", "mp2"),
     "a.flv": ("flv", "aac"),
 }
+"""FFmpeg's encoders of pictures and sound for each container."""
+
 PICTURES = {"a.gif": "GIF", "a.png": "PNG", "a.webp": "WEBP", "a.tif": "TIFF"}
+"""Pillow's names of the formats of animated pictures."""
 
 
 class Fault(NamedTuple):

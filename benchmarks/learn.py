@@ -66,6 +66,7 @@ BRANCHES = {
     "language": (Language, language.PRESETS["lite"]),
     "tracker": (Tracker, tracker.PRESETS["lite"]["all"]),
 }
+"""What trains and measures each branch here, and its recipe."""
 
 
 def main() -> None:

@@ -28,6 +28,8 @@ from langtrack_lab.memory import memory_mb
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 TEXT = "the red car"
+"""What is followed: a sentence that fits one thing of the example clip."""
+
 SLOWER = 1.15
 """Ratio of processor times that is no growth: parts of a clip differ by as much."""
 GROWTH_KB = 10.0

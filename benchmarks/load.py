@@ -50,6 +50,7 @@ LEFT_S = 20.0
 SIZES_WH = ((320, 240), (426, 240), (240, 426), (288, 288), (256, 320))
 """Sizes of the clips: each of the shapes that the language branch has."""
 COLOURS = ("red", "green", "blue", "white", "yellow", "black")
+"""Words that make the sentences of the visitors differ."""
 
 
 class Clip(NamedTuple):

@@ -126,6 +126,7 @@ def caller(service: Service, me: Session, clip: Path) -> None:
 
 
 VISITS: tuple[Callable[[Service, Session, Path], None], ...] = (annotator, impatient, comparer, caller)
+"""The kinds of visitors, in turn."""
 
 
 def main() -> int:

@@ -30,6 +30,8 @@ from gradio_client import Client, handle_file
 from .app_server import REPOSITORY, app_server
 
 TEXT = "the red car"
+"""What is followed: a sentence that fits one thing of the example clip."""
+
 FIRST_FRAME = re.compile(rb"\b[1-9]\d*/\d+ \[")
 """The progress bar of ``langtrack track`` when at least one frame is done."""
 

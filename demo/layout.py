@@ -39,6 +39,7 @@ HEADER = """
   frame by frame</b>.</p></div>
 </div>
 """
+"""The head of the page: a viewfinder around lines of text, the name, and what LangTrack does."""
 
 
 def _with_gradio_errors(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,6 +23,8 @@ LOADER = """
 // Gradio gives this component an event for each name in quotes here: 'choose', 'seek', 'follow', 'all'.
 import(props.page.program.url).then(({ mountPreview }) => mountPreview({ element, props, trigger, watch }));
 """
+"""What Gradio runs for the component: it loads the module that draws it."""
+
 OFF: dict[str, Any] = {"state": "off"}
 """Value of the component while there is nothing to choose from."""
 

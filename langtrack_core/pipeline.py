@@ -49,10 +49,7 @@ class LangTracker:
         self.new_tracker = new_tracker
         self.fusion = fusion or FusionConfig()
         self.prefetch = prefetch
-        self.info: dict[str, Any] = {
-            "weights": list(weights),
-            "settings": {"fusion": asdict(self.fusion)},
-        }
+        self.info: dict[str, Any] = {"weights": list(weights), "settings": {"fusion": asdict(self.fusion)}}
 
     @classmethod
     def from_pretrained(

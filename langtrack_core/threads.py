@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _END: Any = object()
+"""Stands behind the last item, since an item may be anything else."""
 
 
 def prefetch(items: Iterable[T], depth: int) -> Generator[T]:

@@ -69,4 +69,7 @@ def _rgb_to_lab(rgb: NDArray[np.generic]) -> NDArray[np.float32]:
 
 
 _SHADES_LAB = _rgb_to_lab(np.array([shade for colour in COLOURS.values() for shade in colour.shades]))
+"""Each shade of each colour in CIE Lab, in the order of `COLOURS`."""
+
 _SHADE_COLOUR = np.repeat(np.arange(len(COLOURS)), [len(colour.shades) for colour in COLOURS.values()])
+"""The place in `COLOURS` of the colour that each of these shades belongs to."""

@@ -95,6 +95,7 @@ def read_truth(
 
 
 _NOT_ANNOTATED = np.full(4, np.nan)
+"""The box of a frame that the files say nothing of."""
 
 
 class _Clip(NamedTuple):

@@ -44,6 +44,7 @@ WINDOW = np.tile(np.outer(np.hanning(GRID), np.hanning(GRID)).ravel(), ANCHORS)
 """Cosine window over the grid, for each anchor: ``(ANCHORS * GRID * GRID,)``."""
 
 _OFFSETS = (np.arange(GRID) - GRID // 2) * float(STRIDE)
+"""Pixels of the search crop from its middle to the centre of each column, or row, of the grid."""
 ANCHORS_CXCYWH = np.stack(
     [
         np.tile(np.tile(_OFFSETS, GRID), ANCHORS),

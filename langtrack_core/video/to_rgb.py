@@ -105,6 +105,8 @@ def _hlg_light(signal: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 _SIGNAL = np.arange(256) / 255
+"""The 256 values that a channel can have, in [0, 1]."""
+
 _TO_SRGB = {
     int(ColorTrc.SMPTE2084): _curve_to_srgb(_pq_light(_SIGNAL)),
     int(ColorTrc.ARIB_STD_B67): _curve_to_srgb(_hlg_light(_SIGNAL)),

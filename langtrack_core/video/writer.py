@@ -104,10 +104,7 @@ class VideoWriter:
             # Found full here, a disk costs nobody a run; and PyAV leaks the file if its header does not fit.
             self._part.write_bytes(bytes(RESERVED_BYTES))
             self._container = av.open(
-                str(self._part.absolute()),
-                "w",
-                format=self.container,
-                options=dict(self.container_options),
+                str(self._part.absolute()), "w", format=self.container, options=dict(self.container_options)
             )
 
     def write(self, rgb: RGB, time_s: float | None = None) -> None:

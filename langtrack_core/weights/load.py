@@ -29,8 +29,10 @@ if TYPE_CHECKING:  # torch takes seconds to import, and choosing weights needs n
     from ..siammask.tracker import SiamMaskTracker
 
 _INSTALLED = Path(__file__).parent / "lite"
+"""Where pyproject.toml puts the weights in an installed package."""
+
 SHIPPED = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "assets" / "weights"
-"""Folder of the weights that come with LangTrack: in the installed package, or in the repository."""
+"""Folder of the weights that come with LangTrack: in the package, or in the repository where it has none."""
 
 _LITE_FILES = {
     "dmn-lite": (

@@ -202,10 +202,7 @@ class Compiler:
             return saved
         with torch.inference_mode():
             inputs = arguments()
-            example = {
-                "input": list(_leaves(inputs)),
-                "output": list(_leaves(function(*inputs))),
-            }
+            example = {"input": list(_leaves(inputs)), "output": list(_leaves(function(*inputs)))}
         try:
             model = self._convert(function, inputs)
         except Exception as error:  # the front end raises what its dozens of translators raise

@@ -31,9 +31,8 @@ FIELDS = ("video", "expression", "box", "start", "id")
 TABLES = (".csv", ".tsv", ".txt")
 """Endings of tables. Excel calls its "Unicode text", in UTF-16 with tabs, .txt."""
 
-_ID = re.compile(  # fit for a folder's name on every file system
-    r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"
-)
+_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+"""Names that fit for a folder on every file system."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ RUN = "run.json"
 """File of a result folder that says what was measured, and lists the file of every sequence."""
 
 _CORE = Path(langtrack_core.__file__).resolve().parent
+"""Folder of the core, whose code decides whether older results still hold."""
 
 
 @dataclass(frozen=True)
@@ -218,10 +219,11 @@ def _as_json(record: Record) -> dict[str, Any]:
     }
 
 
-_PLAIN = (  # the fields of a `Record` that JSON keeps as they are
+_PLAIN = (
     *("key", "name", "sentence", "init", "attributes", "start", "size_hw", "states"),
     *("sources", "seconds", "peak_mb", "note"),
 )
+"""Fields of a `Record` that JSON keeps as they are."""
 
 
 def _from_json(data: dict[str, Any]) -> Record:

@@ -106,6 +106,7 @@ _CATEGORY_OF_WORD = {
     **{category: category for category in KINDS},
     **dict.fromkeys(PERSON_WORDS, "person"),
 }
+"""The category that each known noun names; of several the first of `NOUNS`, and persons before all others."""
 
 
 def category_of(sentence: str) -> str | None:

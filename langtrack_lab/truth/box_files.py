@@ -24,8 +24,11 @@ MAX_LINES = 1_000_000
 """Longest file that is read, in lines: eleven hours of video at 25 frames a second."""
 
 _SEPARATOR = re.compile(r"[,;\s]+")
+"""What may stand between two numbers of a line."""
+
 _HEADERS = ("x,y,w,h", "x,y,width,height", "left,top,width,height")
 """Names of the columns, as tables have them in their first line, in small letters."""
+
 _PAIRS = re.compile(r"\d+,\d+([;\s]+\d+,\d+){3}")
 """Four pairs of whole numbers: a quadrilateral, or four numbers of a country that writes 1,5."""
 
