@@ -11,6 +11,11 @@ one of the second, or when the memory grows by more than `CACHES_MB` and `GROWTH
 
 from __future__ import annotations
 
+import os
+
+if __name__ == "__main__":  # before NumPy is imported, as the command line and the page do
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import argparse
 import sys
 import tempfile
