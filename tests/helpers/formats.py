@@ -76,7 +76,7 @@ FORMATS = (
     Format("MP4, AV1", "c.mp4", coded("libsvtav1")),
     Format("MOV, ProRes", "a.mov", coded("prores_ks", "yuv422p10le")),
     Format("3GP", "a.3gp", coded("libx264")),
-    Format("MKV", "a.mkv", coded("ffv1"), "of several video streams the default one"),
+    Format("MKV", "a.mkv", coded("ffv1"), "of several video streams the default, else the largest"),
     Format("WebM, VP9", "a.webm", coded("libvpx-vp9"), "transparency in a side stream is not decoded"),
     Format("AVI, MPEG-4", "a.avi", coded("mpeg4"), "titles in any encoding"),
     Format("AVI, Motion JPEG", "b.avi", coded("mjpeg", "yuvj420p")),
@@ -105,8 +105,16 @@ FORMATS = (
         "each picture has its own duration",
         True,
     ),
-    Format("TIFF of several pages", "a.tif", animated("TIFF"), "25 frames a second", True),
-    Format("folder of PNG", "png", folder_of(".png"), "natural order, 25 frames a second, one size", True),
+    Format(
+        "TIFF of several pages", "a.tif", animated("TIFF"), "25 frames a second; floats in grey alone", True
+    ),
+    Format(
+        "folder of PNG",
+        "png",
+        folder_of(".png"),
+        "one kind of file, natural order, 25 frames a second, one size",
+        True,
+    ),
     Format("folder of JPEG", "jpg", folder_of(".jpg", quality=95), "EXIF orientation is applied"),
     Format("folder of BMP", "bmp", folder_of(".bmp"), exact=True),
     Format("folder of WebP", "webp", folder_of(".webp", lossless=True), exact=True),
