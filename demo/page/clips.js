@@ -50,9 +50,9 @@ export function clipsTool(player, server) {
 
   function lineOf(clip, index, folder) {
     const about = [clip.targets > 1 ? clip.targets + " targets" : "", clip.disagreements ? "disagree " + clip.disagreements + "×" : "", clip.frames_lost ? "lost on " + clip.frames_lost : ""].filter(Boolean).join(", ");
-    const words = clip.expression ? " · “" + clip.expression + "”" : "";
-    const line = make("button", "", { type: "button", title: clip.name + words, "aria-current": index === list.now, "data-verdict-of-clip": clip.verdict || "" });
-    line.append(make("b", MARKS[clip.verdict] || "·"), make("span", clip.name.slice(folder.length) + words), make("i", about));
+    const quoted = clip.expression ? " · “" + clip.expression + "”" : "";
+    const line = make("button", "", { type: "button", title: clip.name + quoted, "aria-current": index === list.now, "data-verdict-of-clip": clip.verdict || "" });
+    line.append(make("b", MARKS[clip.verdict] || "·"), make("span", clip.name.slice(folder.length) + quoted), make("i", about));
     line.addEventListener("click", () => !notOn() && open({ index }));
     const item = make("li");
     item.append(line);
