@@ -259,9 +259,9 @@ class LiteDMN(nn.Module):
         return TextFeatures(mixed, filters, class_weights, meaning, place, colour, lengths - 1)
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
-        if self.late_backbone is not None:
+        if (new_backbone := self.late_backbone) is not None:
             with torch.inference_mode(False):  # tracing takes no parameters that were made in it
-                self.backbone, self.late_backbone = self.late_backbone(), None
+                self.backbone, self.late_backbone = new_backbone(), None
         return self.backbone(image)
 
     def segment_batch(self, image: ImageFeatures, text: TextFeatures, picture: Tensor) -> Segmentation:

@@ -244,15 +244,15 @@ def build_segmenter(
     else:
         backbone_file, table, word_list = others
 
-        def backbone() -> Backbone:
-            made = Backbone()
-            fill(made, Checkpoint.read(backbone_file).tensors, "backbone.{}".format)
-            return made.eval().to(device)
+        def new_backbone() -> Backbone:
+            backbone = Backbone()
+            fill(backbone, Checkpoint.read(backbone_file).tensors, "backbone.{}".format)
+            return backbone.eval().to(device)
 
         has_backbone = any(name.startswith("backbone.") for name in checkpoint.tensors)
         vectors, sizes = Checkpoint.read(table).tensors, checkpoint.make(LiteConfig)
         words, classes = vectors["words"] / 127, vectors["classes"] / 127
-        network = LiteDMN(words, classes, sizes, late_backbone=None if has_backbone else backbone)
+        network = LiteDMN(words, classes, sizes, late_backbone=None if has_backbone else new_backbone)
         checkpoint.fill(network)
         vocabulary = Vocabulary.from_file(word_list, "plain")
         counts = (padded_count(len(vocabulary.read(text).ids) if text else 1),)

@@ -118,8 +118,8 @@ def read_mask(
     if not re.fullmatch(r"[0-9]+|#[0-9a-fA-F]{6}", str(target)):
         raise LangTrackError(f"Objects in masks are called 1 or #800000, but the target is {target}.")
     if coloured != (names == _COLOUR) and values.any():
-        found, wanted = ("numbers", "colours") if coloured else ("colours", "numbers")
-        raise LangTrackError(f"{path} holds {found}, but the target {target} is one of {wanted}.")
+        content, other = ("numbers", "colours") if coloured else ("colours", "numbers")
+        raise LangTrackError(f"{path} holds {content}, but the target {target} is one of {other}.")
     number = int(str(target).replace("#", "0x"), 0)
     mask = values == number
     void = (values == highest) & ~mask & (coloured or number <= MAX_LABEL)
