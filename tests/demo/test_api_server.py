@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def client(server: Server, tmp_path: Path) -> Client:
+def client(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the client leaves an empty folder a file
     return Client(server.url, verbose=False, download_files=str(tmp_path / "downloads"))
 
 
