@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from av.stream import Disposition
 from clips import NTSC, count_frames, encode, flat, numbered, open_files, quarters, save, scene, times
 from PIL import Image
 
@@ -165,23 +164,6 @@ def test_odd_sizes(tmp_path: Path, size_hw: tuple[int, int]) -> None:
     rgb = np.random.default_rng(0).integers(0, 255, (*size_hw, 3), dtype=np.uint8)
     path = encode(tmp_path / "a.mkv", [rgb], codec="ffv1", pix_fmt="bgr0")
     assert np.array_equal(next(read_frames(path)).rgb, rgb)
-
-
-@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
-def test_of_several_pictures_streams_the_default_is_read(tmp_path: Path, name: str) -> None:
-    with av.open(str(tmp_path / name), "w") as container:
-        streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
-        for stream, size, is_default in zip(streams, ((32, 24), (64, 48)), (False, True), strict=True):
-            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-            stream.disposition = Disposition.default if is_default else Disposition(0)
-        for index in range(5):
-            for stream in streams:
-                picture = av.VideoFrame.from_ndarray(numbered(index, stream.height, stream.width))
-                container.mux(stream.encode(picture))
-        for stream in streams:
-            container.mux(stream.encode(None))
-    info = probe(tmp_path / name)
-    assert (info.width, info.height) == (64, 48) and count_frames(tmp_path / name) == 5
 
 
 def test_a_title_that_is_not_utf_8(tmp_path: Path) -> None:
