@@ -170,7 +170,8 @@ def _summary(items: list[Item], ledger: Ledger, out: Path) -> str:
     entries = [ledger.entries[item.id] for item in items]
     count = Counter(entry.status for entry in entries)
     frames = sum(entry.frames for entry in entries)
-    lines = [f"{len(items)} items: {count['done']} done, {count['failed']} failed; {frames} frames."]
+    what = "1 item" if len(items) == 1 else f"{len(items)} items"
+    lines = [f"{what}: {count['done']} done, {count['failed']} failed; {frames} frames."]
     if count["failed"]:
         lines.append("Why, and which, is in index.csv; --retry-failed tries them again.")
     lines.append(f"The batch is in {out}.")

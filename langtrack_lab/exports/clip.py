@@ -49,7 +49,8 @@ class Track:
 
     def __post_init__(self) -> None:
         label = " ".join((self.label or self.run.manifest.get("expression") or DEFAULT_LABEL).split())
-        object.__setattr__(self, "label", label)
+        # An argument may hold bytes that are no text, which no file of an export takes.
+        object.__setattr__(self, "label", label.encode("utf-8", "replace").decode())
 
     @cached_property
     def rows(self) -> dict[int, Row]:

@@ -31,6 +31,7 @@ def test_command_with_two_runs(exported: Exported, tmp_path: Path, capsys: pytes
 def test_a_target_is_called_what_it_was_described_as(exported: Exported) -> None:
     track = Track(exported.clip().tracks[0].run)
     assert track.label == "the red ellipse"
+    assert Track(track.run, "caf\udce9").label == "caf?"  # an argument in another encoding than the files
     assert (
         Track(Run({**track.run.manifest, "expression": None}, track.run.rows, track.run.masks)).label
         == "object"
