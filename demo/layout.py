@@ -15,14 +15,14 @@ from langtrack_core.types import MAX_CHARACTERS, LangTrackError
 from .api import Api
 from .examples import CARDS_JS, Example, cards, load_examples
 from .page_data import page_style, program_route
-from .page_events import PageEvents
+from .page_events import PageEvents, notice
 from .player import clips_panel, player
 from .preview_events import PreviewEvents, preview_panel
 from .service import Service
 from .settings import Settings
 from .theme import theme
 from .tool_events import ToolEvents
-from .track_request import MAX_EVERY
+from .track_request import MAX_EVERY, limits_text
 
 if TYPE_CHECKING:
     from langtrack_core.pipeline import LangTracker
@@ -147,7 +147,7 @@ def build_app(
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=300, elem_id="ask"):
                 clips_panel()
-                form = _form(examples)
+                form = _form(examples, notice("facts", limits_text(settings)))
             with gr.Column(scale=3, min_width=320, elem_id="result"):
                 before = preview_panel()
                 stage = player()
@@ -160,14 +160,14 @@ def build_app(
     return page, service
 
 
-def _form(examples: dict[str, Example]) -> FormParts:
+def _form(examples: dict[str, Example], limits: str) -> FormParts:
     # Without Gradio's label, which lies over the picture.
     video = gr.Video(label="Video", show_label=False, sources=["upload"], height=230, elem_id="video")
     _refuse_addresses(video)
     other = gr.UploadButton(
         "Pictures, a ZIP of frames, another video", size="sm", variant="secondary", elem_id="other"
     )
-    about = gr.HTML(elem_id="about", apply_default_css=False)
+    about = gr.HTML(limits, elem_id="about", apply_default_css=False)
     text = gr.Textbox(
         label="What to follow",
         info=f"In English, up to {MAX_CHARACTERS} characters.",

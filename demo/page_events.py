@@ -25,7 +25,7 @@ from .job import Job
 from .service import Service
 from .sessions import Session, is_copy
 from .track_job import TrackJob
-from .track_request import TrackRequest, open_video, without_paths
+from .track_request import TrackRequest, limits_text, open_video, without_paths
 from .uploads import playable
 
 MIN_SURE = 0.5
@@ -66,9 +66,9 @@ class PageEvents:
     # --- the form -------------------------------------------------------------------------------------------
 
     def inspect(self, path: str | None, request: gr.Request) -> str:
-        """A line of facts about the chosen video, or the error that it has."""
+        """A line of facts about the chosen video, or the error that it has; without one, the limits."""
         if not path:
-            return ""
+            return notice("facts", limits_text(self.service.settings))
         self.claim_upload(path, request)
         try:
             info = open_video(path, self.service.settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,9 +80,9 @@ class TrackRequest:
     @property
     def title(self) -> str:
         """Names of all targets, for people."""
-        return ", ".join(
-            f"“{query.text}”" if query.text else "The object in your box" for query in self.queries
-        )
+        names = [f"“{query.text}”" if query.text else "The object in your box" for query in self.queries]
+        counts = Counter(names)
+        return ", ".join(name if count == 1 else f"{name} ({count} times)" for name, count in counts.items())
 
 
 def open_video(path: str | Path | None, settings: Settings) -> VideoInfo:
@@ -140,6 +141,13 @@ def check_limits(info: VideoInfo, settings: Settings) -> None:
             f"The clip lasts {info.duration_s:.0f} seconds; this server takes up to "
             f"{settings.max_seconds:g}. Cut it and try again."
         )
+
+
+def limits_text(settings: Settings) -> str:
+    """The limits of `check_file` and `check_limits` in a line, for a page without a clip."""
+    seconds = settings.max_seconds
+    length = f"{seconds:g} seconds" if seconds < 120 else f"{seconds / 60:.4g} minutes"
+    return f"Up to {settings.max_file_mb} MB, {length}, {settings.max_side} pixels a side."
 
 
 def check_request(

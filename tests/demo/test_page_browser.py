@@ -55,6 +55,7 @@ def open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]
         page.on("pageerror", lambda error: broken.append(str(error)))
         page.goto(server.url)
         expect(page.locator('.lt-player[data-state="empty"]')).to_be_visible()
+        expect(page.locator("#about")).to_have_text("Up to 500 MB, 60 seconds, 3840 pixels a side.")
         return page
 
     yield visit

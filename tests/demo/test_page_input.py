@@ -105,6 +105,10 @@ def test_a_text_file_named_mp4_is_refused_without_telling_where_it_lies(
 def test_limits_are_told(tmp_path: Path, clip: str, limits: dict[str, Any], why: str) -> None:
     with opened_events(tmp_path / "root", Settings(), **limits) as events:
         assert why in events.inspect(clip, page())
+        before = events.inspect(None, page()).replace("\u00a0", " ")
+        assert f"Up to {limits.get('max_file_mb', 500)} MB" in before
+        assert f"{limits.get('max_side', 3840)} pixels a side" in before
+        assert ("1 seconds" if "max_seconds" in limits else "10 minutes") in before
 
 
 def test_an_error_while_computing_is_one_sentence(
