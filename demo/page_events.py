@@ -31,6 +31,9 @@ from .uploads import playable
 MIN_SURE = 0.5
 """Mean confidence below which the sentence about a run is a warning: the track is then more likely wrong than
 right."""
+MIN_FOUND = 0.5
+"""Share of the frames on which a target is found below which the sentence about a run is a warning: it may be
+out of sight for half of a clip, or the track has failed."""
 MAX_DIFFER = 0.25
 """Largest share of the found frames on which the branches may differ before the sentence about a run is a
 warning. One frame in four is more than an object that turns or is half hidden explains, so a person should
@@ -386,5 +389,5 @@ def _track_outcome(outcome: dict[str, Any], doubtful_words: bool, several: bool,
         for entry in outcome["coincidences"]
     ]
     doubtful = bool(doubtful_words or same or outcome["coincidences"])
-    doubtful = doubtful or sure < MIN_SURE or differ > MAX_DIFFER * visible
+    doubtful = doubtful or visible < MIN_FOUND * frames or sure < MIN_SURE or differ > MAX_DIFFER * visible
     return notice("warning" if doubtful else "good", *sentences, outcome=outcome_key(outcome))

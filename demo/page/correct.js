@@ -78,6 +78,7 @@ export function correctTool(player, server) {
       if (!box || box[2] - box[0] < MIN_SIDE || box[3] - box[1] < MIN_SIDE) return setBox(null);
       player.notify("");
       player.openTool("correct");
+      player.root.focus({ preventScroll: true }); // for Enter, which would press the button that began it
       setTimeout(() => setMode("")); // the click that ends the drag must not start the video
     });
   }
@@ -115,10 +116,19 @@ export function correctTool(player, server) {
     setBox(null);
     sentence.value = "";
   });
+  const rerun = () => server.question("work", { do: "correct", direction: direction(), ...request() });
+  const undo = () => server.question("show", { do: "undo" });
   for (const mode of Object.keys(MODES)) player.onAsk(mode, () => toggle(mode));
-  player.onAsk("correct", () => server.question("work", { do: "correct", direction: direction(), ...request() }));
+  player.onAsk("correct", rerun);
   player.onAsk("add", () => server.question("work", { do: "add", ...request() }));
-  player.onAsk("undo", () => server.question("show", { do: "undo" }));
+  player.onAsk("undo", undo);
+  for (const field of [boxField, sentence]) field.addEventListener("keydown", (event) => event.key === "Enter" && player.run && rerun());
 
-  return { stopDrawing: () => setMode("") };
+  const correctionKeys = {
+    r: () => toggle("draw"),
+    u: () => player.target.can_undo && undo(),
+    Enter: () => request().box && rerun(),
+    Escape: () => setMode(""),
+  };
+  return { correctionKeys };
 }

@@ -16,6 +16,8 @@ const KEY_TEXTS = [
   [["A"], "the object is absent"],
   [["X"], "clear the verdict"],
   [["D"], "next disagreement"],
+  [["R", "Enter"], "draw a box; run again from it"],
+  [["U"], "undo the last correction"],
   [["J", "K"], "next and previous clip of a list"],
   [["1", "2", "3"], "clip right, partly, wrong"],
   [["4", "5", "6"], "clip absent, unclear, no verdict"],
@@ -23,7 +25,7 @@ const KEY_TEXTS = [
   [["?"], "these keys"],
 ];
 
-export function controls(player, { judge, nextDisagreement, stopDrawing, closer }) {
+export function controls(player, { judge, nextDisagreement, correctionKeys, closer }) {
   const { all, find, panels, parts, root, video } = player;
   const slider = find(".lt-range");
 
@@ -117,7 +119,7 @@ export function controls(player, { judge, nextDisagreement, stopDrawing, closer 
     a: () => judge("absent"),
     x: () => judge(null),
     d: () => nextDisagreement(),
-    Escape: () => stopDrawing(),
+    ...correctionKeys,
     "?": () => help.open || help.showModal(),
   };
 
@@ -130,7 +132,7 @@ export function controls(player, { judge, nextDisagreement, stopDrawing, closer 
     const steering = event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End";
     if (typing && !(ours && event.key.length === 1 && event.key !== " " && at.matches("[type=radio], [type=checkbox]"))) return;
     if (!ours && at !== document.body) return; // other controls keep their keys
-    if (event.key === " " && ours && at.matches("button, a")) return;
+    if ((event.key === " " || event.key === "Enter") && ours && at.matches("button, a, summary")) return;
     if (steering && ours && at.matches("[role=tab]")) return;
     const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!action) return;

@@ -5,6 +5,7 @@ import { closerLook } from "./closer.js";
 import { correctTool } from "./correct.js";
 import { describer } from "./describe.js";
 import { make, NARROW, titleOf } from "./dom.js";
+import { videoField } from "./field.js";
 import { filesTool } from "./files.js";
 import { judgeTool } from "./judge.js";
 import { controls } from "./keys.js";
@@ -54,6 +55,7 @@ export function mount(component) {
   const cache = new ChunkCache();
 
   // The order of these calls is the order in which they hear of an event: pictures first.
+  videoField();
   const server = connect(player, component);
   const pictures = painter(player);
   const { zoom } = closerLook(player, server, pictures);
@@ -61,13 +63,13 @@ export function mount(component) {
   describer(player);
   filesTool(player, server);
   const { judge, nextDisagreement } = judgeTool(player, server, autosave(player, server));
-  const { stopDrawing } = correctTool(player, server);
+  const { correctionKeys } = correctTool(player, server);
   whatIfTool(player, server);
   const { askRegions } = wordsTool(player, server, pictures);
   truthTool(player, server);
   const { list: listRuns } = shelf(player, server);
   const clips = clipsTool(player, server);
-  controls(player, { judge, nextDisagreement, stopDrawing, closer: zoom });
+  controls(player, { judge, nextDisagreement, correctionKeys, closer: zoom });
 
   function closeRun() {
     player.close();

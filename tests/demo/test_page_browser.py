@@ -22,6 +22,7 @@ from app_helpers import (
     grey_of,
     serving,
 )
+from formats import coded
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 
@@ -179,6 +180,13 @@ def test_wrong_input_is_told_beside_it(open_page: Callable[..., Page], clip: Pat
     expect(page.locator("#about [role=alert]")).to_contain_text("holiday.mp4")
     page.locator("#video button[aria-label=Clear]").last.click()
     expect(page.locator("#about [role=alert]")).to_have_count(0)
+    coded("mpeg4")(tmp_path / "no browser plays this.avi")
+    page.locator("#video input[type=file]").set_input_files(tmp_path / "no browser plays this.avi")
+    expect(page.locator(".lt-before-title")).to_contain_text("Frame 0: say what to follow")
+    expect(page.locator("#video video[data-unplayable]")).to_have_count(1)
+    expect(page.get_by_text("not playable")).to_have_count(0)
+    page.locator("#video button[aria-label=Clear]").last.click()
+    expect(page.locator("#about")).to_contain_text("Up to 500 MB")
     upload(page, clip)
     page.locator("#run").click()
     expect(page.locator("#notice [role=alert]")).to_contain_text("Say what to follow")

@@ -75,6 +75,7 @@ def test_the_outcome_says_how_sure_and_where_the_branches_differ(events: PageEve
             "lt-warning",
         ),
         ({"sure": 0.3}, "on average 30\u00a0% sure.", "lt-warning"),
+        ({"found": FRAMES // 2 - 1}, f"Found in {FRAMES // 2 - 1} of {FRAMES} frames", "lt-warning"),
         ({"found": 0, "sure": None}, "Not found in any frame.", "lt-warning"),
     ):
         value["outcomes"] = [{**outcome, **changes}]

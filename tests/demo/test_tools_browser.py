@@ -175,7 +175,8 @@ def test_a_box_drawn_on_a_frame_corrects_from_there_and_is_undone(page: Page) ->
     page.locator("#lt-tab-correct").click()
     page.locator('[data-ask="correct"]').click()
     expect(page.locator(".lt-message")).to_contain_text("Draw a box")
-    page.locator('[data-ask="draw"]').click()
+    page.keyboard.press("r")
+    expect(page.locator('[data-ask="draw"]')).to_have_attribute("aria-pressed", "true")
     screen = page.locator('[data-panel="fused"] canvas').bounding_box()
     assert screen
     page.mouse.move(screen["x"] + screen["width"] * 0.3, screen["y"] + screen["height"] * 0.5)
@@ -185,7 +186,7 @@ def test_a_box_drawn_on_a_frame_corrects_from_there_and_is_undone(page: Page) ->
     expect(page.locator(".lt-box")).to_have_value(re.compile(r"\d+,\d+,\d+,\d+"))
     x1, y1, x2, y2 = map(int, page.locator(".lt-box").input_value().split(","))
     assert 100 < x1 < x2 < 500 and 150 < y1 < y2 < 320
-    page.locator('[data-ask="correct"]').click()
+    page.keyboard.press("Enter")
     expect(page.locator(".lt-edits li")).to_have_count(2)
     at(page, 30)  # where the work goes on
     expect(page.locator(".lt-reason")).to_have_text(re.compile("^your box"))
@@ -196,7 +197,7 @@ def test_a_box_drawn_on_a_frame_corrects_from_there_and_is_undone(page: Page) ->
         const at = [((frame + 0.5) / 48) * strip.width, 17 * ratio];
         return strip.getContext('2d').getImageData(...at, 1, 1).data.slice(0, 3).join() }"""
     assert eventually(lambda: page.evaluate(amber, 30) == "248,173,13" != page.evaluate(amber, 29))
-    page.locator('[data-ask="undo"]').click()
+    page.keyboard.press("u")
     expect(page.locator(".lt-edits li")).to_have_count(1)
     expect(page.locator(".lt-reason")).to_contain_text("branches differ")
     expect(page.locator("#notice")).not_to_contain_text("your box on frame 30")
