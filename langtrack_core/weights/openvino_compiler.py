@@ -45,10 +45,10 @@ SAVED_MODELS = 16
 tracker has three, the language branch one for each picture shape and length of expression that came up: five
 shapes and two lengths make 13 in all."""
 
-PRECISIONS = {"float32": ("f32", "FP32", 1e-3), "bfloat16": ("bf16", "BF16", 0.1)}
+PRECISIONS = {"float32": ("f32", "FP32", 1e-3), "bfloat16": ("bf16", "BF16", 0.2)}
 """The precisions: OpenVINO's names of the setting and of the processor's ability, and how far a call may be
-from PyTorch (root mean square, as a share) before float32 runs instead. On noise bfloat16 comes to 0.02; the
-tests say what masks come to."""
+from PyTorch on noise (root mean square, as a share) before float32 runs instead: a guard against a damaged
+network. Bfloat16 comes to 0.03 to 0.14, most at 448x256, where masks of clips agree best."""
 
 MEASURED_S = 0.2
 """Seconds of processor time for which each precision of a network is timed; the fastest call counts."""
