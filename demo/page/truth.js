@@ -34,6 +34,7 @@ export function truthTool(player, server) {
       player.notify("The truth holds several objects; choose one.", "tip");
       return;
     }
+    player.notify(""); // that an object has to be chosen
     truth = { ...reply, target: player.target };
     show();
   }

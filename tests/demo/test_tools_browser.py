@@ -267,8 +267,10 @@ def test_ground_truth_gives_figures_and_curves(page: Page, tmp_path: Path) -> No
     )
     page.locator('[data-upload="truth"]').set_input_files(tmp_path / "mot.txt")
     expect(page.locator(".lt-truth-object option")).to_have_text(["", "1", "2"])
+    expect(page.locator(".lt-message")).to_contain_text("choose one")
     page.locator(".lt-truth-object").select_option("2")
     expect(page.locator("#lt-truth p.lt-hint").last).to_contain_text("MOT text")
+    expect(page.locator(".lt-message")).to_have_text("")
 
 
 def test_texts_and_icons_stand_out_in_light_and_dark(page: Page) -> None:
