@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,15 +77,104 @@ def run_items(
     Raises:
         BatchAborted: no worker can load the networks, or the disk is full; other items are not done.
     """
-    policy = policy or RetryPolicy()
-    waiting = deque((item, 1) for item in items)
-    busy: dict[int, tuple[Item, int]] = {}
-    ready: set[int] = set()
-    frames = failed_starts = 0
+    batch = _Batch(deque((item, 1) for item in items), pool, ledger, runs, policy or RetryPolicy(), progress)
+    while batch.waiting or batch.busy:
+        batch.hand_out()
+        for event in pool.poll(timeout_s=1.0):
+            if event.kind == "ready":
+                on_ready(event.payload)
+            batch.take(event)
+        batch.stop_the_silent()
+        progress(None, batch.frames + sum(pool.frames(slot) for slot in batch.busy))
 
-    def end(slot: int, result: Result) -> None:
-        nonlocal frames
-        item, attempts = busy.pop(slot)
+
+@dataclass
+class _Batch:
+    """What is still to do, and who does what.
+
+    Attributes:
+        waiting: items, each with the number of the attempt that comes next.
+        busy: the item of each worker that has one, and which attempt it is.
+        ready: workers that have loaded the networks.
+        frames: computed for the items that have ended.
+        failed_starts: workers in a row that were lost before they were ready.
+    """
+
+    waiting: deque[tuple[Item, int]]
+    pool: Pool
+    ledger: Ledger
+    runs: Path
+    policy: RetryPolicy
+    progress: Progress
+    busy: dict[int, tuple[Item, int]] = field(default_factory=dict)
+    ready: set[int] = field(default_factory=set)
+    frames: int = 0
+    failed_starts: int = 0
+
+    def hand_out(self) -> None:
+        """Give an item to each worker that is ready and has none."""
+        for slot in sorted(self.ready - self.busy.keys()):
+            if not self.waiting:
+                return
+            if (free := shutil.disk_usage(self.runs).free) < self.policy.free_bytes:
+                if self.busy:
+                    return
+                raise BatchAborted(
+                    f"Only {free / 1e6:.0f} MB are free where {self.runs} is, and {len(self.waiting)} items "
+                    "are still to do; make room and give the same command again."
+                )
+            self.busy[slot] = self.waiting.popleft()
+            self.pool.submit(slot, self.busy[slot][0])
+
+    def take(self, event: Event) -> None:
+        """Note what a worker reports."""
+        slot = event.slot
+        if event.kind == "ready":
+            self.ready.add(slot)
+            self.failed_starts = 0
+        elif event.kind == "broken":
+            raise BatchAborted(f"A worker could not load the networks: {event.payload}")
+        elif event.kind == "died":
+            if slot not in self.ready:
+                self.failed_starts += 1
+                if self.failed_starts > self.policy.starts:
+                    raise BatchAborted(f"Workers cannot be started: {event.payload}.")
+            self._replace_worker(slot, event.payload)
+        elif event.payload.status == "full":
+            raise BatchAborted(f"{event.payload.reason} Make room and give the same command again.")
+        else:
+            self._end(slot, event.payload)
+
+    def stop_the_silent(self) -> None:
+        """Stop workers that hang at an item, which fails; give up when one cannot load the networks."""
+        for slot in range(len(self.pool)):
+            silence_s = self.pool.silence_s(slot)
+            if slot in self.busy and silence_s > self.policy.frame_s:
+                how = (
+                    f"no frame came for {self.policy.frame_s:g} s after frame {self.pool.frames(slot)}: "
+                    "its worker was stopped"
+                )
+                self._replace_worker(slot, how, again=False)  # what hangs once hangs again
+            elif slot not in self.ready and silence_s > self.policy.load_s:
+                raise BatchAborted(f"A worker has not loaded the networks within {self.policy.load_s:g} s.")
+
+    def _replace_worker(self, slot: int, how: str, *, again: bool = True) -> None:
+        """Start another worker; the item of the lost one is tried again, if ``again``, or fails."""
+        item, attempts = self.busy.get(slot, (None, 0))
+        self.pool.restart(slot)
+        self.ready.discard(slot)
+        if item is None:
+            return
+        remove_leftovers(self.runs, item.id)
+        if again and attempts < self.policy.attempts:
+            del self.busy[slot]
+            self.waiting.append((item, attempts + 1))
+        else:
+            times = "" if attempts == 1 else f", {attempts} times"
+            self._end(slot, Result("failed", f"{how} while at it{times}"))
+
+    def _end(self, slot: int, result: Result) -> None:
+        item, attempts = self.busy.pop(slot)
         entry = Entry(
             item.id,
             "done" if result.status == "done" else "failed",
@@ -95,63 +184,6 @@ def run_items(
             round(result.seconds, 3),
             result.states,
         )
-        frames += result.frames
-        ledger.add(entry)
-        progress(entry, frames)
-
-    def handle_lost_worker(slot: int, how: str, *, again: bool = True) -> None:
-        """Starts another worker; the item of the lost one is tried again, if ``again``, or fails."""
-        item, attempts = busy.get(slot, (None, 0))
-        pool.restart(slot)
-        ready.discard(slot)
-        if item is None:
-            return
-        remove_leftovers(runs, item.id)
-        if again and attempts < policy.attempts:
-            del busy[slot]
-            waiting.append((item, attempts + 1))
-        else:
-            times = "" if attempts == 1 else f", {attempts} times"
-            end(slot, Result("failed", f"{how} while at it{times}"))
-
-    while waiting or busy:
-        for slot in sorted(ready - busy.keys()):
-            if not waiting:
-                break
-            if (free := shutil.disk_usage(runs).free) < policy.free_bytes:
-                if not busy:
-                    raise BatchAborted(
-                        f"Only {free / 1e6:.0f} MB are free where {runs} is, and {len(waiting)} items are "
-                        "still to do; make room and give the same command again."
-                    )
-                break
-            busy[slot] = waiting.popleft()
-            pool.submit(slot, busy[slot][0])
-        for event in pool.poll(timeout_s=1.0):
-            slot = event.slot
-            if event.kind == "ready":
-                on_ready(event.payload)
-                ready.add(slot)
-                failed_starts = 0
-            elif event.kind == "broken":
-                raise BatchAborted(f"A worker could not load the networks: {event.payload}")
-            elif event.kind == "died":
-                if slot not in ready:
-                    failed_starts += 1
-                    if failed_starts > policy.starts:
-                        raise BatchAborted(f"Workers cannot be started: {event.payload}.")
-                handle_lost_worker(slot, event.payload)
-            elif event.payload.status == "full":
-                raise BatchAborted(f"{event.payload.reason} Make room and give the same command again.")
-            else:
-                end(slot, event.payload)
-        for slot in range(len(pool)):
-            if slot in busy and pool.silence_s(slot) > policy.frame_s:
-                how = (
-                    f"no frame came for {policy.frame_s:g} s after frame {pool.frames(slot)}: "
-                    "its worker was stopped"
-                )
-                handle_lost_worker(slot, how, again=False)  # what hangs once hangs again
-            elif slot not in ready and pool.silence_s(slot) > policy.load_s:
-                raise BatchAborted(f"A worker has not loaded the networks within {policy.load_s:g} s.")
-        progress(None, frames + sum(pool.frames(slot) for slot in busy))
+        self.frames += result.frames
+        self.ledger.add(entry)
+        self.progress(entry, self.frames)
