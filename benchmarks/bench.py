@@ -10,7 +10,7 @@ Every variant runs in a process of its own. Each stage is timed alone over the w
 wall time, and the processor time of all threads, which other work on the machine disturbs less. Then the
 whole tracker, without and with a run folder. The share of the peak is by processor time: the networks'
 multiplications and additions, counted in PyTorch, against the fastest matrix product of this machine in the
-same precision.
+same precision. That of the big layers alone is from OpenVINO's counters (`benchmarks.layers`).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.layers import big_layers_share
 from langtrack_core import LangTracker
 from langtrack_core.run.recorder import Recorder
 from langtrack_core.siammask.network import SEARCH_SIZE, TEMPLATE_SIZE
@@ -169,6 +170,10 @@ def bench(arguments: argparse.Namespace, backend: str, precision: str) -> dict[s
         with Recorder(out, probe(CLIP), query, tracker.info) as recorder:
             steps = tracker.track(read_frames(CLIP), query, every=every)
             stages["track and files"] = figures(timed(map(recorder.add, steps)))
+    if backend == "openvino" and arguments.weights == "lite":
+        saved_models = {"language": "dmn-4-256x448", "tracker": "siammask-search"}
+        for stage, model in saved_models.items():
+            stages[stage]["big_layers"] = big_layers_share(model, used["precision"], peak)
     return {
         **{name: used[name] for name in ("name", "version", "precision")},
         "loaded_s": loaded,
@@ -191,7 +196,8 @@ def peak_memory_mb() -> float:
 def in_child(arguments: list[str], variant: str, tree: Path) -> dict[str, Any]:
     """The figures of a variant from a fresh process, with the packages of a checkout."""
     command = [sys.executable, "-P", str(Path(__file__).resolve()), *arguments, "--variant", variant]
-    environment = os.environ | {"PYTHONPATH": str(tree)}
+    here = Path(__file__).resolve().parents[1]  # for what is imported of the benchmarks
+    environment = os.environ | {"PYTHONPATH": f"{tree}{os.pathsep}{here}"}
     child = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, check=True, text=True)
     return dict(json.loads(child.stdout.splitlines()[-1]))
 
@@ -240,6 +246,10 @@ def table(document: dict[str, Any]) -> str:
         wall, cpu = (here[key] / without[key] - 1 for key in ("wall_ms", "cpu_ms"))
         return f"{wall:+.0%}, {cpu:+.0%} of processor time"
 
+    def big_layers(run: dict[str, Any]) -> str:
+        shares = [run["stages"][name].get("big_layers") for name in ("language", "tracker")]
+        return " and ".join(f"{share:.0%}" for share in shares if share is not None)
+
     lines = [
         document["machine"],
         "",
@@ -248,6 +258,7 @@ def table(document: dict[str, Any]) -> str:
         row("decode", stage("decode")),
         row("language branch", stage("language")),
         row("tracker branch", stage("tracker")),
+        row("big layers of both networks, of the peak", big_layers),
         row("fusion, and what else `track` does", rest),
         row("`track`: decoding, both branches, fusion", stage("track")),
         row("the same with the four videos and all files", stage("track and files")),

@@ -8,7 +8,8 @@ from benchmarks.bench import MARKS, median, put, table
 def run(precision: str, scale: float) -> dict:
     cpu = {"decode": 4, "language": 40, "tracker": 20, "track": 70, "track and files": 84}
     stages = {name: {"wall_ms": ms * scale, "cpu_ms": ms * scale} for name, ms in cpu.items()}
-    stages["language"]["share"] = 0.5
+    stages["language"] |= {"share": 0.5, "big_layers": 0.95}
+    stages["tracker"]["big_layers"] = 0.9
     return {
         "name": "openvino",
         "precision": precision,
@@ -25,6 +26,8 @@ def test_a_column_for_each_precision_beside_float32():
     language = next(line for line in lines if "language" in line)
     assert "40 ms" in language and "20 ms" in language and "0.50 of float32's" in language
     assert "50% of the peak" in language
+    (big,) = (line for line in lines if "big layers" in line)
+    assert big.count("95% and 90%") == 2
     (rest,) = (line for line in lines if "fusion, and" in line)
     assert "6 of processor time" in rest and "3 of processor time" in rest
     (extra,) = (line for line in lines if "extra" in line)
