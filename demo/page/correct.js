@@ -17,6 +17,8 @@ export function correctTool(player, server) {
   const boxField = find(".lt-box");
   const sentence = find(".lt-sentence");
 
+  let typed = false; // whether the box was typed: it is then of the frame that is shown, whichever that is
+
   // `mode` is what the next click or drag in a view means: a key of MODES, or "" for nothing.
   function setMode(mode) {
     draft.on = mode;
@@ -31,6 +33,7 @@ export function correctTool(player, server) {
   }
 
   function setBox(box) {
+    typed = false;
     boxField.value = box ? box.map((value) => Math.round(value)).join(",") : "";
     setDraft(box);
   }
@@ -84,14 +87,17 @@ export function correctTool(player, server) {
   }
 
   boxField.addEventListener("input", () => {
+    video.pause();
     const numbers = boxField.value.split(/[\s,;]+/).filter(Boolean).map(Number);
     const fits = numbers.length === 4 && numbers.every(Number.isFinite) && numbers[2] > numbers[0] && numbers[3] > numbers[1];
+    typed = fits;
     setDraft(fits ? numbers : null);
   });
 
-  function request() {
-    const box = draft.box && draft.frame === player.here ? boxField.value : "";
-    return { frame: player.here, text: sentence.value.trim(), box };
+  // Ask for a run with the box and the sentence; a drawn box is of its own frame alone.
+  function run(work) {
+    if (draft.box && !typed && draft.frame !== player.here) return player.notify("The box was drawn on frame " + draft.frame + ". Go back to it, or draw one on this frame.");
+    server.question("work", { ...work, frame: player.here, text: sentence.value.trim(), box: boxField.value });
   }
 
   function describe() {
@@ -110,24 +116,25 @@ export function correctTool(player, server) {
 
   sentence.maxLength = player.page.max_characters;
   player.on("frame target", describe);
+  player.on("frame", () => typed && draft.frame !== player.frame && setDraft(draft.box));
   player.on("target", list);
   player.on("run", () => {
     setMode("");
     setBox(null);
     sentence.value = "";
   });
-  const rerun = () => server.question("work", { do: "correct", direction: direction(), ...request() });
+  const rerun = () => run({ do: "correct", direction: direction() });
   const undo = () => server.question("show", { do: "undo" });
   for (const mode of Object.keys(MODES)) player.onAsk(mode, () => toggle(mode));
   player.onAsk("correct", rerun);
-  player.onAsk("add", () => server.question("work", { do: "add", ...request() }));
+  player.onAsk("add", () => run({ do: "add" }));
   player.onAsk("undo", undo);
   for (const field of [boxField, sentence]) field.addEventListener("keydown", (event) => event.key === "Enter" && player.run && rerun());
 
   const correctionKeys = {
     r: () => toggle("draw"),
     u: () => player.target.can_undo && undo(),
-    Enter: () => request().box && rerun(),
+    Enter: () => draft.box && rerun(),
     Escape: () => setMode(""),
   };
   return { correctionKeys };

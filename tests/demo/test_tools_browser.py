@@ -186,6 +186,12 @@ def test_a_box_drawn_on_a_frame_corrects_from_there_and_is_undone(page: Page) ->
     expect(page.locator(".lt-box")).to_have_value(re.compile(r"\d+,\d+,\d+,\d+"))
     x1, y1, x2, y2 = map(int, page.locator(".lt-box").input_value().split(","))
     assert 100 < x1 < x2 < 500 and 150 < y1 < y2 < 320
+    page.keyboard.press("ArrowRight")
+    at(page, 31)
+    page.keyboard.press("Enter")
+    expect(page.locator(".lt-message")).to_contain_text("The box was drawn on frame 30.")
+    page.keyboard.press("ArrowLeft")
+    at(page, 30)
     page.keyboard.press("Enter")
     expect(page.locator(".lt-edits li")).to_have_count(2)
     at(page, 30)  # where the work goes on
