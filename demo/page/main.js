@@ -109,7 +109,7 @@ export function mount(component) {
     video.src = run.src;
     video.addEventListener("loadedmetadata", () => (video.currentTime = player.middleOf(begin)), { once: true });
     video.load();
-    if (!reducedMotion.matches && !frame && player.last > 0) video.addEventListener("canplay", () => root.dataset.state === "done" && video.play().catch(() => {}), { once: true });
+    if (!reducedMotion.matches && !frame && player.last > 0) video.addEventListener("canplay", () => root.dataset.state === "done" && !player.steered && video.play().catch(() => {}), { once: true });
   }
 
   function listTargets() {

@@ -20,6 +20,7 @@ export class Player {
   look = { view: "mask", threshold: 128, rotated: false }; // rotated rectangles: also a what-if setting
   draft = { on: "", frame: -1, box: null }; // what the next click means, and a box that is drawn, in pixels of the clip
   hints = { frame: -1, boxes: [] }; // regions that the words could mean: {box, label}
+  steered = false; // a person has chosen a frame, or played, since the run was opened
   tool = "files"; // whose tab is open
   message = ""; // what was said last, also while no tool is open
   #listeners = {};
@@ -102,6 +103,7 @@ export class Player {
 
   open(run) {
     this.run = run;
+    this.steered = false;
     this.setRange(null, null);
     this.emit("run");
   }
@@ -176,6 +178,7 @@ export class Player {
 
   seek(frame) {
     if (!this.run) return;
+    this.steered = true;
     this.video.pause();
     this.goal = Math.max(0, Math.min(this.last, frame));
     if (this.goal === this.frame) this.goal = null;
@@ -185,6 +188,7 @@ export class Player {
   playOrPause() {
     const { video, frame, range, run } = this;
     if (!run || this.last === 0) return; // one frame plays to nothing, and its loop would never stand still
+    this.steered = true;
     if (!video.paused) return void video.pause();
     if (range.to !== null && (frame < range.from || frame >= range.to)) video.currentTime = this.middleOf(range.from);
     else if (frame >= this.last) video.currentTime = 0;

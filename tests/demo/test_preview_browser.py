@@ -185,6 +185,7 @@ def test_a_frame_at_rest_has_the_pixels_of_the_clip(
     expect(page.locator(".lt-before-title")).to_contain_text("fit")
     page.locator(TEXT).press("Enter")
     expect(page.locator("#notice")).to_contain_text("of 2 frames")
+    expect(page.locator(".lt-range")).to_have_attribute("max", "1")  # the player has the run, which may play
     page.locator(".lt-player").focus()
     page.keyboard.press("Home")
     page.keyboard.press("z")
@@ -213,6 +214,7 @@ def test_words_that_are_read_on_every_fourth_frame_hold_their_mask_paler(page: P
     page.locator("#every input[type=number]").press("Tab")
     page.locator(TEXT).press("Enter")
     expect(page.locator("#notice")).to_contain_text(f"of {FRAMES} frames")
+    expect(page.locator(".lt-range")).to_have_attribute("max", str(FRAMES - 1))
     page.locator(".lt-player").focus()
     page.keyboard.press("Home")
     reds = []
