@@ -135,10 +135,12 @@ export function mount(component) {
     find(".lt-own-notice").textContent = Object.entries(others).map(([name, own]) => `#notice [data-${name}]:not([data-${name}="${own}"]) { display: none; }`).join(" ");
   }
 
-  // On a phone a run comes first on the page; on a narrow window it may be below the form.
-  function comeIntoSight() {
+  // On a phone a run comes first on the page; on a narrow window it may be below the form, or above the example that
+  // was clicked. Corrections and exports leave the page where their tool is.
+  function comeIntoSight(kind) {
+    const { top } = root.getBoundingClientRect();
     if (window.matchMedia(NARROW).matches) window.scrollTo(0, 0);
-    else if (root.getBoundingClientRect().top > window.innerHeight * 0.6) root.scrollIntoView({ behavior: reducedMotion.matches ? "auto" : "smooth" });
+    else if (top > window.innerHeight * 0.6 || (top < 0 && (kind === "follow" || kind === "open"))) root.scrollIntoView({ behavior: reducedMotion.matches ? "auto" : "smooth" });
   }
 
   function update() {
@@ -153,7 +155,7 @@ export function mount(component) {
       fieldBefore = isField(field) ? { field, text: field.value } : null;
     }
     root.dataset.state = value.state;
-    if (begins) comeIntoSight();
+    if (begins) comeIntoSight(value.kind);
     listRuns(value);
     if (value.state === "empty") find(".lt-title").textContent = EMPTY_TITLE;
     if (value.state === "running") {

@@ -261,6 +261,12 @@ def test_an_example_is_one_click_on_a_phone(open_page: Callable[..., Page]) -> N
     page.locator('[data-do="last"]').tap()
     at_frame(page, FRAMES - 1)
     assert page.evaluate(fits)
+    page.set_viewport_size({"width": 1024, "height": 500})  # where the example lies below the views
+    page.locator(".lt-card").evaluate("card => card.scrollIntoView({ block: 'start' })")
+    assert page.locator(".lt-player").bounding_box()["y"] < 0  # type: ignore[index]
+    page.locator(".lt-card").tap()
+    expect(page.locator(".lt-player[data-frame='0']")).to_be_visible()  # another run
+    assert page.locator(".lt-player").bounding_box()["y"] >= -1  # type: ignore[index]
 
 
 def test_every_module_of_the_page_stands_alone(browser: Browser, server: Server) -> None:
