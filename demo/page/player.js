@@ -178,11 +178,14 @@ export class Player {
 
   seek(frame) {
     if (!this.run) return;
+    const { video } = this;
+    // A film that plays or seeks is mostly past the frame that is painted, and would go on to its next picture.
+    const atRest = video.paused && !video.seeking && this.#frameAt(this.#pictureTime) === this.frame;
     this.steered = true;
-    this.video.pause();
+    video.pause();
     this.goal = Math.max(0, Math.min(this.last, frame));
-    if (this.goal === this.frame) this.goal = null;
-    else if (!this.video.seeking) this.video.currentTime = this.middleOf(this.goal); // else it follows the seek on its way
+    if (atRest && this.goal === this.frame) this.goal = null;
+    else if (!video.seeking) video.currentTime = this.middleOf(this.goal); // else it follows the seek on its way
   }
 
   playOrPause() {

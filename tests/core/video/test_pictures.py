@@ -74,7 +74,7 @@ def test_an_animation_that_ends_early_gives_its_pictures_and_a_warning(tmp_path:
 
 
 def test_an_animation_among_the_pictures_of_a_folder_is_refused(tmp_path: Path) -> None:
-    Image.fromarray(SCENES[0]).save(tmp_path / "1.png")
+    Image.fromarray(SCENES[0]).save(tmp_path / "1.webp")
     animation(tmp_path / "2.webp", "WEBP")
     assert probe(tmp_path).kind == "folder"
     with pytest.raises(LangTrackError, match=r"2\.webp holds several pictures"):

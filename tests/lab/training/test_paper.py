@@ -48,6 +48,7 @@ class TinyVisual(nn.Module):
 def tiny(monkeypatch):
     monkeypatch.setattr(dmn_network, "VisualModule", TinyVisual)
     monkeypatch.setattr(dmn_network, "VISUAL_CHANNELS", 8)
+    monkeypatch.setattr(dmn_network, "CELL_CHANNELS", 16)
     monkeypatch.setattr(dmn_network, "SKIP_CHANNELS", (3, 4, 4, 4, 8))
     monkeypatch.setattr(dmn_network, "UPSAMPLING_CHANNELS", (8, 8, 4, 4, 4))
     monkeypatch.setattr(paper, "RECIPE", TINY)
