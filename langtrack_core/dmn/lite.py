@@ -258,10 +258,14 @@ class LiteDMN(nn.Module):
         mixed = self.comb_language(states)
         return TextFeatures(mixed, filters, class_weights, meaning, place, colour, lengths - 1)
 
-    def encode_image(self, image: Tensor) -> ImageFeatures:
+    def load_backbone(self) -> None:
+        """Make the late backbone, unless it is there."""
         if (new_backbone := self.late_backbone) is not None:
             with torch.inference_mode(False):  # tracing takes no parameters that were made in it
                 self.backbone, self.late_backbone = new_backbone(), None
+
+    def encode_image(self, image: Tensor) -> ImageFeatures:
+        self.load_backbone()
         return self.backbone(image)
 
     def segment_batch(self, image: ImageFeatures, text: TextFeatures, picture: Tensor) -> Segmentation:

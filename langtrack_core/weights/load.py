@@ -266,6 +266,8 @@ def build_segmenter(
     first = (*counts, *config.preprocessing.input_hw(size_hw))
     make = partial(compiled, network, files.values(), first, precision)
     running, about = on_backend(backend, device, network, make)
+    if running is network and isinstance(network, LiteDMN):
+        network.load_backbone()  # PyTorch needs it on the first frame, a borrowed GPU in each loan anew
     calibration = checkpoint.calibration or UNCALIBRATED
     segmenter = DMNSegmenter(running, vocabulary, config, calibration, device)
     return segmenter, _info(entry, files, asdict(config), about)

@@ -244,6 +244,10 @@ def test_the_second_start_makes_what_comes_first_and_no_backbone(ours, monkeypat
     assert again.segmenter.network.network.late_backbone is not None
 
 
+def test_where_pytorch_runs_the_backbone_is_there_before_the_first_frame():
+    assert LangTracker.from_pretrained("lite", backend="torch").segmenter.network.late_backbone is None
+
+
 def test_without_files_the_result_is_the_same(grounding: CompiledLiteDMN, tmp_path: Path, monkeypatch):
     """A file where the folder should be: nothing can be saved, and what was converted runs at once.
 
