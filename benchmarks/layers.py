@@ -12,15 +12,13 @@ from typing import Any
 import numpy as np
 
 from langtrack_core.weights.load import home
+from langtrack_core.weights.openvino_compiler import PRECISIONS
 
 BIG = 0.01
 """Share of a network's multiplications from which on a layer is a big one."""
 
 CALLS = 40
 """Number of calls of a network, of which the shortest time of each layer counts."""
-
-HINTS = {"float32": "f32", "bfloat16": "bf16"}
-"""OpenVINO's names of the precisions."""
 
 
 def big_layers_share(model: str, precision: str, peak: float) -> float:
@@ -35,7 +33,11 @@ def big_layers_share(model: str, precision: str, peak: float) -> float:
     folders = (home() / "openvino").glob(f"{model}-*")
     folder = max(folders, key=lambda path: path.stat().st_mtime)
     core = openvino.Core()
-    settings = {"INFERENCE_PRECISION_HINT": HINTS[precision], "INFERENCE_NUM_THREADS": 1, "PERF_COUNT": True}
+    settings = {
+        "INFERENCE_PRECISION_HINT": PRECISIONS[precision][0],
+        "INFERENCE_NUM_THREADS": 1,
+        "PERF_COUNT": True,
+    }
     compiled = core.compile_model(core.read_model(folder / "model.xml"), "CPU", settings)
     operations = {node.friendly_name: _operations(node) for node in compiled.get_runtime_model().get_ops()}
 

@@ -6,12 +6,10 @@ The video of a run lies anywhere in the same folder, or where the index of the b
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from langtrack_core.video.pictures import is_picture
+from langtrack_core.video.pictures import is_picture, natural_key
 from langtrack_lab.runs import read_run
 
 from .clips import Clip
@@ -56,7 +54,7 @@ def clips_in(folder: Path, *, trusted: bool = False) -> Iterator[Clip]:
     for path in [*frames, *(path for path in free if path.suffix.lower() in VIDEO_SUFFIXES)]:
         if path not in run_videos:
             clips.append(Clip(path.relative_to(folder).as_posix(), path))
-    yield from sorted(clips, key=lambda clip: _natural(clip.name))
+    yield from sorted(clips, key=lambda clip: natural_key(clip.name))
 
 
 def _indexed_videos(indexes: Sequence[Path]) -> dict[Path, Path]:
@@ -69,11 +67,3 @@ def _indexed_videos(indexes: Sequence[Path]) -> dict[Path, Path]:
                 if line.get("run") and video.is_absolute() and video.exists():
                     videos[index.parent / line["run"]] = video
     return videos
-
-
-def _natural(name: str) -> list[Any]:
-    """An order in which clip 2 comes before clip 10."""
-    return [
-        (0, int(part), "") if part.isdecimal() else (1, 0, part)
-        for part in re.split(r"(\d+)", name.casefold())
-    ]
