@@ -90,12 +90,12 @@ def read_lines(path: Path) -> list[str]:
     """
     try:
         text = read_text(path)[0]
+        if "\0" in text:
+            raise ValueError("these bytes are no text")
     except FileNotFoundError:
         raise LangTrackError(f"{path} is missing; it needs to hold boxes, x,y,w,h a line.") from None
-    except (UnicodeDecodeError, OSError):
-        text = "\0"
-    if "\0" in text:
-        raise LangTrackError(f"{path} is not a readable text file; boxes are x,y,w,h a line.")
+    except (ValueError, OSError) as error:  # of which UnicodeDecodeError is one
+        raise LangTrackError(f"{path} is not a readable text file; boxes are x,y,w,h a line.") from error
     lines = text.rstrip().splitlines()
     if len(lines) > MAX_LINES:
         raise LangTrackError(f"{path} has {len(lines)} lines; at most {MAX_LINES} are read.")

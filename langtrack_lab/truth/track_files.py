@@ -213,7 +213,7 @@ def _coco(path: Path) -> TrackFile:
         return _youtube_vis(data, path)
     images = sorted(data["images"], key=lambda image: natural_key(image["file_name"]))
     frames = {image["id"]: int(image.get("frame_id", order)) for order, image in enumerate(images)}
-    labels = {category["id"]: str(category["name"]) for category in data.get("categories", [])}
+    labels = _labels(data)
     tracks: dict[str, dict[int, FloatArray]] = defaultdict(dict)
     for entry in data["annotations"]:
         name = labels.get(entry.get("category_id"), "object")
@@ -232,13 +232,18 @@ def _youtube_vis(data: Mapping[str, Any], path: Path) -> TrackFile:
     stems = [Path(name).stem for name in data["videos"][0]["file_names"]]
     numbered = all(stem.isdecimal() for stem in stems)
     frames = [int(stem) for stem in stems] if numbered else list(range(len(stems)))
-    labels = {category["id"]: str(category["name"]) for category in data.get("categories", [])}
+    labels = _labels(data)
     tracks = {}
     for entry in data["annotations"]:
         name = f"{labels.get(entry.get('category_id'), 'object')} {entry['id']}"
         boxes = zip(frames, entry["bboxes"], strict=True)
         tracks[name] = {frame: xywh_to_xyxy(np.array(box, float)) for frame, box in boxes if box}
     return TrackFile("YouTube-VIS JSON", _filled(tracks, set(frames)))
+
+
+def _labels(data: Mapping[str, Any]) -> dict[Any, str]:
+    """Names of the categories by their numbers."""
+    return {category["id"]: str(category["name"]) for category in data.get("categories", [])}
 
 
 def _coco_box(entry: Mapping[str, Any]) -> FloatArray:
