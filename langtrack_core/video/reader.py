@@ -111,10 +111,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
 
 
 def read_frames(
-    path: str | os.PathLike[str],
-    *,
-    start: int = 0,
-    on_damage: Callable[[str], None] = log_damage,
+    path: str | os.PathLike[str], *, start: int = 0, on_damage: Callable[[str], None] = log_damage
 ) -> Generator[Frame]:
     """Decode a video lazily, a frame at a time.
 

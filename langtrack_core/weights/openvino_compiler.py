@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -137,6 +138,16 @@ def _core() -> Any:
     return openvino.Core()
 
 
+@contextlib.contextmanager
+def _one_process_at_a_time() -> Iterator[None]:
+    """OpenVINO maps its files: one that another process writes anew meanwhile ends in a bus error."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, NotImplementedError):  # nobody writes there, or locks
+            (home() / "openvino").mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(home() / "openvino.lock"))
+        yield
+
+
 class Compiler:
     """Compiles calls of one network.
 
@@ -179,12 +190,9 @@ class Compiler:
         parts = [openvino.get_version(), torch.__version__, *hashes, *(p.read_text("utf-8") for p in sources)]
         self._key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
+    @_one_process_at_a_time()
     def compile(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        arguments: Callable[[], tuple[Any, ...]],
-        result: Any,
+        self, name: str, function: Callable[..., Any], arguments: Callable[[], tuple[Any, ...]], result: Any
     ) -> Call:
         """A method of the network, or a part of it, called as ``function(*arguments())``, for these shapes.
 
@@ -197,8 +205,7 @@ class Compiler:
             CannotCompile: the conversion fails, or gives something else than PyTorch.
         """
         folder = home() / "openvino" / f"{name}-{self._key}"
-        saved = self._load(folder, result)
-        if saved is not None:
+        if (saved := self._load(folder, result)) is not None:
             return saved
         with torch.inference_mode():
             inputs = arguments()
@@ -211,8 +218,7 @@ class Compiler:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
             for place in (folder, Path(temporary) / "model"):  # where the home cannot be written, the other
                 _save(place, model, example)
-                saved = self._load(place, result)
-                if saved is not None:
+                if (saved := self._load(place, result)) is not None:
                     return saved
         return self._fastest(model, example, result, folder)
 

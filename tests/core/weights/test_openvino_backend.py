@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock, Timeout
 
 from langtrack_core.dmn.lite import LiteConfig, LiteDMN
 from langtrack_core.dmn.network import DMN, DMNConfig
@@ -22,6 +23,7 @@ from langtrack_core.siammask.paper import PaperNetwork
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_frames
 from langtrack_core.weights import openvino_compiler
+from langtrack_core.weights.load import home
 from langtrack_core.weights.openvino_backend import (
     WORD_COUNTS,
     CompiledDMN,
@@ -242,6 +244,22 @@ def test_the_second_start_makes_what_comes_first_and_no_backbone(ours, monkeypat
     assert np.array_equal(mask, again_mask) and score == again_score
     assert [name for name in compiled if name.startswith("dmn")] == ["dmn-8-256x448"]
     assert again.segmenter.network.network.late_backbone is not None
+
+
+def test_one_process_at_a_time_works_on_the_saved_models(grounding: CompiledLiteDMN, monkeypatch):
+    locked, read = [], openvino_compiler.load_file
+
+    def noted(path):
+        with pytest.raises(Timeout), FileLock(home() / "openvino.lock", blocking=False):
+            pass
+        locked.append(path)
+        return read(path)
+
+    monkeypatch.setattr(openvino_compiler, "load_file", noted)
+    CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
+    assert len(locked) == 1
+    with FileLock(home() / "openvino.lock", blocking=False):
+        pass  # free again
 
 
 def test_where_pytorch_runs_the_backbone_is_there_before_the_first_frame():
