@@ -68,6 +68,8 @@ class Job:
         error: one sentence when it failed.
         warning: one sentence when the clip is damaged or ends early.
         delivered: whether the page that watched the job has received the result.
+        superseded: whether the page shows other tracks since, or changed ones, so that what the job reports
+            is no longer of them.
     """
 
     kind: Kind = "follow"
@@ -80,6 +82,7 @@ class Job:
         self.error: str | None = None
         self.warning: str | None = None
         self.delivered = False
+        self.superseded = False
         self._outcome: Outcome | None = None
         self._cancelled = False
         self._aborted = False

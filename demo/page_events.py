@@ -191,8 +191,9 @@ class PageEvents:
         form, job = _form_of(session), session.job
         if job is None:
             return (*form, *View())
-        view = self.finished_view(session, job) if job.over else self.started_view(session, job)
-        return (*form, *view)
+        if not job.over:
+            return (*form, *self.started_view(session, job))
+        return (*form, *(self.shown_view(session) if job.superseded else self.finished_view(session, job)))
 
     def fill_opened(self, request: gr.Request) -> Form:
         """Fill the form with the clip and the words of a saved run that was opened."""
@@ -240,7 +241,9 @@ class PageEvents:
         return _ready(value, _of_shown(session, text))
 
     def shown_view(self, session: Session) -> View:
-        """The page with a run that was there already."""
+        """The page with a run that was there already, or was changed; the last job's report is not of it."""
+        if session.job is not None and session.job.over:
+            session.job.superseded = True
         value = self.page_value(session)
         return View(value, _of_shown(session, tracks_notice(value)))
 

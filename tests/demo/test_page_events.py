@@ -188,6 +188,20 @@ def test_a_reloaded_page_finds_its_run_and_its_form_again(events: PageEvents, cl
     assert events.on_load("a wrong token", page("stranger")) == (*Form(), *View())
 
 
+def test_a_reloaded_page_says_nothing_of_a_run_that_was_changed_since(events: PageEvents, clip: str) -> None:
+    token = follow(events, clip)[-1].player["token"]
+    session = events.service.sessions.get("page")
+    assert session.job is not None
+    session.job.warning = "It ends early."
+
+    def notice_after_reload() -> str:
+        return View(*events.on_load(token, page())[5:]).notice
+
+    assert "Found in" in notice_after_reload() and "It ends early." in notice_after_reload()
+    changed = events.shown_view(session)  # as after an undone correction
+    assert "Found in" in changed.notice and notice_after_reload() == changed.notice
+
+
 def test_leaving_stops_the_run_and_removes_every_file(events: PageEvents, clip: str) -> None:
     events.inspect(clip, page())
     events.begin(*filled_form(clip, "the slow car"), page())
