@@ -142,9 +142,9 @@ def _core() -> Any:
 def _one_process_at_a_time() -> Iterator[None]:
     """OpenVINO maps its files: one that another process writes anew meanwhile ends in a bus error."""
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError, NotImplementedError):  # nobody writes there, or locks
+        with contextlib.suppress(OSError, NotImplementedError):  # nobody writes there, locks, or lets go
             (home() / "openvino").mkdir(parents=True, exist_ok=True)
-            stack.enter_context(FileLock(home() / "openvino.lock"))
+            stack.enter_context(FileLock(home() / "openvino.lock", timeout=120))  # s, one call takes 30
         yield
 
 

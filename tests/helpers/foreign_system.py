@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def environ(folder: Path) -> dict[str, str]:
     """
     Args:
-        folder: for the file that Python runs at its start; temporary files go there too.
+        folder: for the file that Python runs at its start; temporary files and the home go there too, since
+            without ``fcntl`` a lock is the file itself, and one that this system left would never be free.
     """
     (folder / "sitecustomize.py").write_text(HIDDEN, encoding="utf-8")
     search = os.pathsep.join(map(str, (folder, ROOT, ROOT / "tests" / "helpers")))
@@ -34,4 +35,5 @@ def environ(folder: Path) -> dict[str, str]:
         "PYTHONIOENCODING": "cp1252",
         "PYTHONWARNDEFAULTENCODING": "1",
         "TMPDIR": str(folder),
+        "LANGTRACK_HOME": str(folder / "home"),
     }

@@ -262,6 +262,19 @@ def test_one_process_at_a_time_works_on_the_saved_models(grounding: CompiledLite
         pass  # free again
 
 
+def test_a_process_that_holds_the_lock_for_ever_stops_nobody(grounding: CompiledLiteDMN, monkeypatch):
+    waited = []
+
+    def lock(path: Path, timeout: float) -> FileLock:
+        waited.append(timeout)
+        return FileLock(path, timeout=0)
+
+    monkeypatch.setattr(openvino_compiler, "FileLock", lock)
+    with FileLock(home() / "openvino.lock"):
+        CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
+    assert waited == [120]
+
+
 def test_where_pytorch_runs_the_backbone_is_there_before_the_first_frame():
     assert LangTracker.from_pretrained("lite", backend="torch").segmenter.network.late_backbone is None
 
