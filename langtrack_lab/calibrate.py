@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +29,6 @@ from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.masks import binarise, enclosing_box, prob_to_u8
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import LangTrackError
-from langtrack_core.weights.checkpoint import Checkpoint
 from langtrack_core.weights.load import build_segmenter, build_tracker, choose
 
 from .datasets import Sequence, davis_sequences, guess_kind, held_out_clips, open_sequences
@@ -41,7 +39,7 @@ from .files import write_text
 from .metrics.masks import mask_iou
 from .report.charts import Line, legend, line_chart
 from .report.page import page_style
-from .training import save_weights
+from .training.checkpoints import store_metadata
 
 LANGUAGE_STRIDE = 8
 """The language branch gets every eighth frame of a clip: neighbouring frames are nearly the same."""
@@ -89,9 +87,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fits ``args.target``, "language" or "tracker"."""
     entry = choose(args.weights)[args.target]
-    read = _held_out if args.held_out else _clips
+    read = _held_out if args.held_out else clips_of
     sequences = [sequence for folder in args.data for sequence in read(folder)]
-    unseen = [sequence for folder in args.check for sequence in _clips(folder)]
+    unseen = [sequence for folder in args.check for sequence in clips_of(folder)]
     if args.target == "language":
         segmenter, _ = build_segmenter(entry, args.device)
         clips, others = language_scores(segmenter, sequences), language_scores(segmenter, unseen)
@@ -124,12 +122,12 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.plot, reliability_page(args.target, raw, fitted, right, errors))
         print(f"reliability drawn in {args.plot}")
     if args.write:
-        store(entry.path, calibration)
+        store_metadata(entry.path, "calibration", [calibration.slope, calibration.intercept])
         print(f"stored in {entry.path}; now seal: python -m langtrack_core weights seal")
     return 0
 
 
-def _clips(folder: Path) -> list[Sequence]:
+def clips_of(folder: Path) -> list[Sequence]:
     """The clips of a folder like dev, or of any data set whose kind can be told."""
     kind = guess_kind(folder)
     return dev_sequences(folder) if kind is None else open_sequences(kind, folder)
@@ -300,12 +298,3 @@ def reliability_page(
         f"<h1>{title}</h1><p>Of the boxes with each probability, the share whose IoU with the truth is over "
         f"0.5; {len(right)} boxes, in tenths.</p>{chart}{legend(lines, notes)}</body></html>\n"
     )
-
-
-def store(checkpoint: Path, calibration: Calibration) -> None:
-    """Write the calibration into a safetensors file's metadata; float16 tensors stay as they are."""
-    if checkpoint.suffix != ".safetensors":
-        raise LangTrackError(f"A calibration can be stored in .safetensors only, not in {checkpoint}.")
-    stored = Checkpoint.read(checkpoint)
-    fitted = {"calibration": json.dumps([calibration.slope, calibration.intercept])}
-    save_weights(checkpoint, stored.tensors, {**stored.metadata, **fitted})

@@ -30,5 +30,7 @@ COMMANDS = {
     ("weights", "seal"): Command("langtrack_lab.weights.seal", "store the hashes of the shipped weights"),
     ("calibrate", "language"): Command("langtrack_lab.calibrate", "the language branch's confidence"),
     ("calibrate", "tracker"): Command("langtrack_lab.calibrate", "the tracker's confidence"),
+    ("quantise", "language"): Command("langtrack_lab.quantise", "ranges for int8 of the language branch"),
+    ("quantise", "tracker"): Command("langtrack_lab.quantise", "ranges for int8 of the tracker"),
 }
 """The commands of the laboratory, beside those of the core."""

@@ -52,6 +52,17 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="run the language branch on every K-th frame",
     )
+    add_network_arguments(parser)
+    parser.add_argument("--png", action="store_true", help="write every mask as a PNG too")
+    parser.add_argument("--no-video", action="store_true", help="do not write the four videos")
+    parser.add_argument("--rotated", action="store_true", help="draw the rotated rectangles too")
+    parser.add_argument(
+        "--keep-damaged", action="store_true", help="keep what can be decoded of a video that ends early"
+    )
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that choose the networks and say how they run, see `LangTracker.from_pretrained`."""
     parser.add_argument(
         "--weights", default="lite", metavar="NAME|FILE", help="lite (default), paper, or a checkpoint"
     )
@@ -64,15 +75,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=("auto", "float32", "bfloat16"),
+        choices=("auto", "float32", "bfloat16", "int8"),
         default="auto",
         help="of the networks in OpenVINO; auto: the fastest on this machine, timed once",
-    )
-    parser.add_argument("--png", action="store_true", help="write every mask as a PNG too")
-    parser.add_argument("--no-video", action="store_true", help="do not write the four videos")
-    parser.add_argument("--rotated", action="store_true", help="draw the rotated rectangles too")
-    parser.add_argument(
-        "--keep-damaged", action="store_true", help="keep what can be decoded of a video that ends early"
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..fusion import Calibration
 from ..types import Branch, LangTrackError
+from .int8 import Ranges
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a list of weights needs none of it
     from torch import nn
@@ -63,8 +64,8 @@ class Checkpoint:
     Attributes:
         path: where the file is.
         tensors: by name; a training may have stored other plain values among them.
-        metadata: what a ``.safetensors`` file says beside: ``arguments`` of the network and ``calibration``,
-            in JSON.
+        metadata: what a ``.safetensors`` file says beside: ``arguments`` of the network, ``calibration`` and
+            ``ranges``, in JSON.
     """
 
     path: Path
@@ -145,6 +146,22 @@ class Checkpoint:
         except (TypeError, ValueError) as error:
             raise LangTrackError(f"{self.path} has damaged metadata: {error}.") from error
         return Calibration(slope, intercept)
+
+    @property
+    def ranges(self) -> Ranges:
+        """What int8 needs, see `int8`; empty where the metadata have none.
+
+        Raises:
+            LangTrackError: the metadata are damaged.
+        """
+        try:
+            stored = json.loads(self.metadata.get("ranges", "{}"))
+            return {
+                name: [span and (float(span[0]), float(span[1])) for span in spans]
+                for name, spans in stored.items()
+            }
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise LangTrackError(f"{self.path} has damaged metadata: {error}.") from error
 
     def fill(self, network: nn.Module, name_in_file: Callable[[str], str] = lambda name: name) -> None:
         """As `fill`, from this file."""

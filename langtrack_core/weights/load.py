@@ -221,6 +221,7 @@ def build_segmenter(
     from ..dmn.segmenter import LITE, UNCALIBRATED, DMNSegmenter, Preprocessing, SegmenterConfig
     from ..dmn.vocabulary import Vocabulary
     from .openvino_backend import CompiledDMN, CompiledLiteDMN, on_backend, padded_count
+    from .openvino_compiler import Compiler
 
     files, settings, checkpoint = check(entry), entry.all_settings, entry.read()
     others = [entry.folder / name for name in list(entry.files)[1:]]
@@ -264,7 +265,10 @@ def build_segmenter(
         )
     network.eval().to(device)
     first = (*counts, *config.preprocessing.input_hw(size_hw))
-    make = partial(compiled, network, files.values(), first, precision)
+
+    def make() -> CompiledDMN | CompiledLiteDMN:
+        return compiled(network, Compiler(network, files.values(), precision, checkpoint.ranges), first)
+
     running, about = on_backend(backend, device, network, make)
     if running is network and isinstance(network, LiteDMN):
         network.load_backbone()  # PyTorch needs it on the first frame, a borrowed GPU in each loan anew
@@ -285,6 +289,7 @@ def build_tracker(
     from ..siammask.paper import PaperNetwork, published_name
     from ..siammask.tracker import CONFIGS, SiamMaskTracker
     from .openvino_backend import CompiledSiamMask, on_backend
+    from .openvino_compiler import Compiler
 
     files, checkpoint = check(entry), entry.read()
     network: SiamMask
@@ -294,8 +299,11 @@ def build_tracker(
     else:
         network = checkpoint.make(LiteNetwork)
         checkpoint.fill(network)
-    make = partial(CompiledSiamMask, network, files.values(), precision)
     network.eval().to(device)
+
+    def make() -> CompiledSiamMask:
+        return CompiledSiamMask(network, Compiler(network, files.values(), precision, checkpoint.ranges))
+
     running, about = on_backend(backend, device, network, make)
     config = CONFIGS[entry.all_settings["tracker"]]
     new_tracker = partial(SiamMaskTracker, running, config, checkpoint.calibration, device)

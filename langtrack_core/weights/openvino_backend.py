@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -36,27 +36,23 @@ class _CompiledByShape:
     """A language network for `DMNSegmenter`: the expression is read in PyTorch, once; frames are not.
 
     Args:
-        hashes: the sha256 of the files that the weights are from.
+        compiler: compiles the network's calls.
         first: the shape that is made ready at once: number of words, where it matters, height and width;
             others are when they first come.
-        precision: see `Compiler`.
 
     Attributes:
         shapes_in_memory: the last compiled shapes stay; one that is asked for again is loaded from disk.
 
     Raises:
-        CannotCompile: see `Compiler`.
+        CannotCompile: see `Compiler.compile`.
     """
 
     shapes_in_memory = 4  # some 110 MB each, and 0.4 s to load
     _compile: Callable[..., Any]  # takes a shape
 
-    def __init__(
-        self, network: Any, hashes: Iterable[str], first: tuple[int, ...], precision: str = "auto"
-    ) -> None:
-        self.network = network
-        self._compiler = Compiler(network, hashes, precision)
-        self.backend = self._compiler.backend
+    def __init__(self, network: Any, compiler: Compiler, first: tuple[int, ...]) -> None:
+        self.network, self._compiler = network, compiler
+        self.backend = compiler.backend
         self._lock = threading.Lock()
         self._calls: dict[tuple[int, ...], Any] = {first: self._compile(*first)}
 
@@ -135,17 +131,15 @@ class CompiledSiamMask:
     """`siammask.network.SiamMask`, either of the two, for `SiamMaskTracker`, one crop at a time.
 
     Args:
-        hashes: the sha256 of the files that the weights are from.
-        precision: see `Compiler`.
+        compiler: compiles the network's calls.
 
     Raises:
-        CannotCompile: see `Compiler`.
+        CannotCompile: see `Compiler.compile`.
     """
 
-    def __init__(self, network: Any, hashes: Iterable[str], precision: str = "auto") -> None:
+    def __init__(self, network: Any, compiler: Compiler) -> None:
         self.network = network
         self.preprocess = network.preprocess
-        compiler = Compiler(network, hashes, precision)
         self.backend = compiler.backend
 
         def crop(side: int) -> Tensor:

@@ -37,6 +37,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..files import replacing_folder
+from .int8 import Ranges, quantised
 from .load import home
 
 _log = logging.getLogger(__name__)
@@ -46,10 +47,14 @@ SAVED_MODELS = 16
 tracker has three, the language branch one for each picture shape and length of expression that came up: five
 shapes and two lengths make 13 in all."""
 
-PRECISIONS = {"float32": ("f32", "FP32", 1e-3), "bfloat16": ("bf16", "BF16", 0.2)}
+PRECISIONS = {
+    "float32": ("f32", "FP32", 1e-3),
+    "bfloat16": ("bf16", "BF16", 0.2),
+    "int8": ("", "INT8", 0.3),  # all else in bfloat16, where the processor has it
+}
 """The precisions: OpenVINO's names of the setting and of the processor's ability, and how far a call may be
 from PyTorch on noise (root mean square, as a share) before float32 runs instead: a guard against a damaged
-network. Bfloat16 comes to 0.03 to 0.14, most at 448x256, where masks of clips agree best."""
+network. Bfloat16 comes to 0.03 to 0.14, int8 to 0.06 to 0.17; both most at 448x256."""
 
 MEASURED_S = 0.2
 """Seconds of processor time for which each precision of a network is timed; the fastest call counts."""
@@ -127,7 +132,7 @@ def _nested(example: Any, tensors: Iterator[Tensor]) -> Any:
 
 
 @functools.cache
-def _core() -> Any:
+def openvino_core() -> Any:
     """The one `openvino.Core` of the process, never freed.
 
     Its CPU plugin gives the thread that made it another signal stack, for the registers of AMX. Freed in
@@ -156,6 +161,7 @@ class Compiler:
         hashes: the sha256 of the files that its weights are from.
         precision: a key of `PRECISIONS`; "auto" times the network's first call, and takes the fastest. Where
             it is too far from PyTorch, float32 runs.
+        ranges: of the layers that int8 rounds; without them there is no int8.
 
     Attributes:
         backend: for the manifest: name, version and, from the first call on, precision; with a note when a
@@ -165,14 +171,17 @@ class Compiler:
         CannotCompile: OpenVINO is not there.
     """
 
-    def __init__(self, network: nn.Module, hashes: Iterable[str], precision: str = "auto") -> None:
+    def __init__(
+        self, network: nn.Module, hashes: Iterable[str], precision: str = "auto", ranges: Ranges | None = None
+    ) -> None:
         try:
             import openvino
         except ImportError as error:
             raise CannotCompile("OpenVINO is not installed") from error
-        self._network = network
-        self._core = _core()
+        self._network, self._ranges = network, ranges or {}
+        self._core = openvino_core()
         able = {"FP32", *self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
+        able -= set() if ranges else {"INT8"}
         self._able = [name for name, (_, capability, _) in PRECISIONS.items() if capability in able]
         precisions = () if precision == "auto" else (precision, "float32")
         self._order = [name for name in dict.fromkeys(precisions) if name in self._able]
@@ -211,7 +220,7 @@ class Compiler:
             inputs = arguments()
             example = {"input": list(_leaves(inputs)), "output": list(_leaves(function(*inputs)))}
         try:
-            model = self._convert(function, inputs)
+            model = self.convert(function, inputs)
         except Exception as error:  # the front end raises what its dozens of translators raise
             reason = str(error).strip().splitlines()[-1][:200] if str(error).strip() else ""
             raise CannotCompile(f"OpenVINO cannot convert {name}: {type(error).__name__} {reason}") from error
@@ -288,6 +297,12 @@ class Compiler:
     ) -> Call:
         """The compiled model, after it has given what PyTorch gave."""
         hint, _, tolerance = PRECISIONS[precision]
+        if precision == "int8":
+            try:
+                model = quantised(model, self._ranges)
+            except LookupError as missing:
+                raise CannotCompile(str(missing)) from missing
+            hint = PRECISIONS["bfloat16" if "bfloat16" in self._able else "float32"][0]
         settings = self._settings | {"INFERENCE_PRECISION_HINT": hint}
         if folder is not None:
             settings["CACHE_DIR"] = str(folder / precision)
@@ -299,7 +314,8 @@ class Compiler:
                 raise CannotCompile(f"OpenVINO is off by {float(error):.2f} in {precision}")
         return Call(compiled, result)
 
-    def _convert(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    def convert(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        """OpenVINO's model of a call, for the arguments' shapes."""
         from openvino import PartialShape
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 from langtrack_core.pipeline import LangTracker
-from langtrack_core.run.command import whole_argument
+from langtrack_core.run.command import add_network_arguments, whole_argument
+from langtrack_core.run.track_video import load_tracker
 from langtrack_core.types import LangTrackError
 
 from ..datasets import KINDS, Sequence, guess_kind
@@ -58,8 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="run the language branch on every K-th frame",
     )
-    parser.add_argument("--weights", default="lite", metavar="NAME|FILE", help="lite, paper, or a checkpoint")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
+    add_network_arguments(parser)
     parser.add_argument(
         "--workers",
         type=whole_argument(1),
@@ -75,7 +75,9 @@ def run(args: argparse.Namespace) -> int:
     kind = args.kind or _guessed(args.data)
     protocol = Protocol(kind, args.split, args.init, args.sentences, args.frames, args.every)
     items = items_of(protocol, args.data)
-    tracker = load_tracker(args.weights, args.device)
+    load = partial(load_tracker, args.weights, args.device, backend=args.backend, precision=args.precision)
+    load = partial(load, prefetch=0)  # in turn, to be timed
+    tracker = load()
     label = args.label or Path(args.weights).stem
     info = {**tracker.info, "device": args.device}
     folder = ResultFolder(args.out, protocol, info, items, data=args.data, label=label)
@@ -85,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         print(line)
     workers = min(args.workers or usual_workers(args.device), len(missing))
     if workers > 1:
-        make = partial(_follow, args.weights, args.device, args.every)
+        make = partial(_follow, load, args.every)
         records = run_items_at_once(make, missing, workers)
     else:
         records = run_items(partial(tracker.track, every=args.every), missing)
@@ -98,12 +100,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def load_tracker(weights: str, device: str) -> LangTracker:
-    return LangTracker.from_pretrained(weights, device, prefetch=0)  # in turn, to be timed
-
-
-def _follow(weights: str, device: str, every: int) -> Follow:
-    return partial(load_tracker(weights, device).track, every=every)
+def _follow(load: Callable[[], LangTracker], every: int) -> Follow:
+    return partial(load().track, every=every)
 
 
 def mask_readings(sequences: Iterable[Sequence]) -> list[str]:

@@ -26,6 +26,8 @@ from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask
 from langtrack_core.pipeline import LangTracker
+from langtrack_core.run.command import add_network_arguments
+from langtrack_core.run.track_video import load_tracker
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_picture
 from langtrack_core.weights.load import build_segmenter, choose
@@ -67,19 +69,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"absent: of each clip the first N frames; default {ABSENT_FRAMES}",
     )
-    parser.add_argument("--weights", default="lite", help="a name from `weights list`, or a file")
-    parser.add_argument("--device", default="cpu")
+    add_network_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the test ``args.target`` and prints its figures."""
     if args.target == "absent":
-        tracker = LangTracker.from_pretrained(args.weights, args.device)
+        tracker = load_tracker(args.weights, args.device, backend=args.backend, precision=args.precision)
         print(absence_table(absence(tracker, args.data, args.frames)))
         return 0
     if args.target == "contrast" and args.pairs is None:
         raise LangTrackError("Say with --pairs which file lists the contrasting sentences.")
-    segmenter, _ = build_segmenter(choose(args.weights)["language"], args.device)
+    entry = choose(args.weights)["language"]
+    segmenter, _ = build_segmenter(entry, args.device, args.backend, args.precision)
     if args.target == "refer":
         folder = args.data / ("refcoco" if args.held_out else "refer")
         ious = referral_ious(segmenter, folder, held_out_photos(folder) if args.held_out else None)

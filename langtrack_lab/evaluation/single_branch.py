@@ -17,6 +17,7 @@ import numpy as np
 
 from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.geometry import FloatArray
+from langtrack_core.run.command import add_network_arguments
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import Branch, Decision, Estimate, Frame, Query, Reason, State, Step
 from langtrack_core.weights.load import build_segmenter, build_tracker, choose
@@ -30,18 +31,17 @@ from .tables import aligned, as_decimal
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with davis and boxes in it")
-    parser.add_argument("--weights", default="lite", help="a name from `weights list`, or a file")
-    parser.add_argument("--device", default="cpu")
+    add_network_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the table of ``args.target``, "tracker" or "language"."""
     entry = choose(args.weights)[args.target]
     if args.target == "tracker":
-        new_tracker, _ = build_tracker(entry, args.device)
+        new_tracker, _ = build_tracker(entry, args.device, args.backend, args.precision)
         print(tracker_table(tracker_records(new_tracker(), items_of(Protocol(DEV, init="box"), args.data))))
     else:
-        segmenter, _ = build_segmenter(entry, args.device)
+        segmenter, _ = build_segmenter(entry, args.device, args.backend, args.precision)
         items = items_of(Protocol("davis", sentences="all"), args.data / "davis")
         print(language_table(language_records(segmenter, items)))
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from langtrack_core.types import LangTrackError
+from langtrack_core.weights.checkpoint import Checkpoint
 
 from ..files import replacing
 
@@ -87,7 +89,7 @@ def save_weights(
     """Write safetensors; the file is there whole or not at all.
 
     Args:
-        metadata: what the tensors do not hold: ``arguments`` of the network, ``calibration``.
+        metadata: what the tensors do not hold, see `Checkpoint`.
         dtype: of every floating point tensor.
     """
     stored = {
@@ -98,3 +100,15 @@ def save_weights(
     with replacing(path) as temporary:
         save_file(stored, temporary, metadata)
         temporary.chmod(0o644)  # safetensors makes it private
+
+
+def store_metadata(path: Path, name: str, value: Any) -> None:
+    """Write a value, as JSON, into a safetensors file's metadata; float16 tensors stay as they are.
+
+    Raises:
+        LangTrackError: it is a file of another kind, or no weights file.
+    """
+    if path.suffix != ".safetensors":
+        raise LangTrackError(f"Metadata can be stored in .safetensors only, not in {path}.")
+    stored = Checkpoint.read(path)
+    save_weights(path, stored.tensors, {**stored.metadata, name: json.dumps(value)})

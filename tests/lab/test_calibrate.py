@@ -22,8 +22,8 @@ from langtrack_lab.calibrate import (
     left_out_probabilities,
     reliability,
     reliability_page,
-    store,
 )
+from langtrack_lab.training.checkpoints import store_metadata
 
 
 def test_the_fit_finds_the_curve_that_made_the_data():
@@ -57,7 +57,7 @@ def test_fitting_lowers_the_error_of_over_confident_scores():
 def test_storing_keeps_tensors_and_other_metadata(tmp_path):
     path = tmp_path / "a.safetensors"
     save_file({"x": torch.arange(3)}, path, {"network": "siammask-lite", "arguments": "{}"})
-    store(path, Calibration(2.0, -1.0))
+    store_metadata(path, "calibration", [2.0, -1.0])
     with safe_open(path, "pt") as stream:
         assert stream.metadata() == {
             "network": "siammask-lite", "arguments": "{}", "calibration": "[2.0, -1.0]"
@@ -85,7 +85,7 @@ def test_the_command_fits_and_stores(tmp_path, monkeypatch, capsys):
 
 def test_only_safetensors_can_hold_a_calibration(tmp_path):
     with pytest.raises(LangTrackError, match=r"\.safetensors only"):
-        store(tmp_path / "a.pth", Calibration())
+        store_metadata(tmp_path / "a.pth", "calibration", [1.0, 0.0])
 
 
 def test_reliability_by_hand_and_drawn():

@@ -107,13 +107,13 @@ def test_the_tracker_is_the_same(reference, ours):
 def test_the_published_siammask_is_the_same():
     torch.manual_seed(0)
     network = PaperNetwork().eval()
-    compiled = CompiledSiamMask(network, ["of the published form"], "float32")
-    assert compiled.backend["precision"] == "float32" and "note" not in compiled.backend
+    ours = CompiledSiamMask(network, Compiler(network, ["of the published form"], "float32"))
+    assert ours.backend["precision"] == "float32" and "note" not in ours.backend
     crops = [network.preprocess(np.full((side, side, 3), 90, np.uint8)) for side in (127, 255)]
     cells = torch.tensor([[0, 12, 7]])
     with torch.inference_mode():
         expected, result = (
-            one.refine(one.search(one.template(crops[0]), crops[1]), cells) for one in (network, compiled)
+            one.refine(one.search(one.template(crops[0]), crops[1]), cells) for one in (network, ours)
         )
     assert torch.allclose(expected, result, atol=1e-3 * float(expected.abs().max()))
 
@@ -124,7 +124,7 @@ def test_the_published_dmn_is_the_same(langtrack_home: Path, resolution):
     sizes = {"embedding": 6, "hidden": 6, "filters": 2, "mixed": 8, "mixed_hidden": 8}
     switches = {"align_corners": True, "batch_statistics": True, "resolution": resolution}
     network = DMN(DMNConfig(20, **sizes, **switches)).eval()
-    ours = CompiledDMN(network, [resolution], SMALL_HW, "float32")
+    ours = CompiledDMN(network, Compiler(network, [resolution], "float32"), SMALL_HW)
     assert ours.backend["precision"] == "float32" and "note" not in ours.backend
     image = smooth_noise(*SMALL_HW)
     with torch.inference_mode():
@@ -150,9 +150,19 @@ def tiny(seed: int = 0) -> LiteDMN:
     return LiteDMN(words, classes, LiteConfig(channels=16, hidden=16, filters=2, skip8=8, skip4=8)).eval()
 
 
+def compiled(
+    network: LiteDMN | None = None,
+    shape: tuple[int, ...] = SMALL,
+    precision: str = "auto",
+    name: str = "of tiny",
+) -> CompiledLiteDMN:
+    network = network or tiny()
+    return CompiledLiteDMN(network, Compiler(network, [name], precision), shape)
+
+
 @pytest.fixture(scope="module")
 def grounding() -> CompiledLiteDMN:
-    return CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
+    return compiled()
 
 
 @pytest.mark.parametrize("count", [1, WORD_COUNTS[0], WORD_COUNTS[0] + 1, WORD_COUNTS[-1] + 1])
@@ -177,25 +187,25 @@ def test_a_picture_of_another_shape_is_compiled_when_it_comes(grounding: Compile
 
 
 def test_only_the_last_shapes_stay_in_memory(monkeypatch):
-    compiled, compile_call = [], Compiler.compile
+    names, compile_call = [], Compiler.compile
 
     def noted(self, name, *rest):
-        compiled.append(name)
+        names.append(name)
         return compile_call(self, name, *rest)
 
     monkeypatch.setattr(Compiler, "compile", noted)
     monkeypatch.setattr(CompiledLiteDMN, "shapes_in_memory", 2)
-    tidy = CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
+    tidy = compiled()
     encoded = tidy.encode(torch.tensor([3, 1, 4]))
     with torch.inference_mode():
         for height, width in (SMALL_HW, (64, 128), SMALL_HW, (96, 64), SMALL_HW, (64, 128)):
             mask_logits, _ = tidy.segment(smooth_noise(height, width), encoded)
             assert mask_logits.shape[2:] == (height // 4, width // 4)
-    assert compiled == ["dmn-4-64x96", "dmn-4-64x128", "dmn-4-96x64", "dmn-4-64x128"]
+    assert names == ["dmn-4-64x96", "dmn-4-64x128", "dmn-4-96x64", "dmn-4-64x128"]
 
 
 def test_a_shape_that_cannot_be_converted_runs_in_pytorch(monkeypatch, caplog):
-    late = CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
+    late = compiled()
     no_conversion(monkeypatch)
     ids, image = torch.tensor([3, 1, 4]), smooth_noise(64, 64)
     with torch.inference_mode(), caplog.at_level(logging.WARNING):
@@ -218,23 +228,23 @@ def no_conversion(monkeypatch) -> None:
 
 def test_the_second_start_converts_nothing(grounding: CompiledLiteDMN, monkeypatch):
     no_conversion(monkeypatch)
-    again = CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
+    again = compiled()
     image, ids = smooth_noise(*SMALL_HW), torch.tensor([3, 1, 4])
     for mine, theirs in zip(
         again.segment(image, again.encode(ids)), grounding.segment(image, grounding.encode(ids)), strict=True
     ):
         assert torch.equal(mine, theirs)
     with pytest.raises(CannotCompile, match="converted again"):
-        CompiledLiteDMN(tiny(seed=1), ["of another"], SMALL)
+        compiled(tiny(seed=1), name="of another")
 
 
 def test_the_second_start_makes_what_comes_first_and_no_backbone(ours, monkeypatch):
     text, frames, _ = example("boats-left-right")
     mask, score = ours.segmenter.predict(frames[0], ours.segmenter.encode(text))
-    compiled, compile_call = [], Compiler.compile
+    names, compile_call = [], Compiler.compile
 
     def noted(self, name, *rest):
-        compiled.append(name)
+        names.append(name)
         return compile_call(self, name, *rest)
 
     monkeypatch.setattr(Compiler, "compile", noted)
@@ -242,7 +252,7 @@ def test_the_second_start_makes_what_comes_first_and_no_backbone(ours, monkeypat
     again = LangTracker.from_pretrained("lite", backend="openvino", example=(frames[0].size_hw, text))
     again_mask, again_score = again.segmenter.predict(frames[0], again.segmenter.encode(text))
     assert np.array_equal(mask, again_mask) and score == again_score
-    assert [name for name in compiled if name.startswith("dmn")] == ["dmn-8-256x448"]
+    assert [name for name in names if name.startswith("dmn")] == ["dmn-8-256x448"]
     assert again.segmenter.network.network.late_backbone is not None
 
 
@@ -256,7 +266,7 @@ def test_one_process_at_a_time_works_on_the_saved_models(grounding: CompiledLite
         return read(path)
 
     monkeypatch.setattr(openvino_compiler, "load_file", noted)
-    CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
+    compiled()
     assert len(locked) == 1
     with FileLock(home() / "openvino.lock", blocking=False):
         pass  # free again
@@ -271,7 +281,7 @@ def test_a_process_that_holds_the_lock_for_ever_stops_nobody(grounding: Compiled
 
     monkeypatch.setattr(openvino_compiler, "FileLock", lock)
     with FileLock(home() / "openvino.lock"):
-        CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
+        compiled()
     assert waited == [120]
 
 
@@ -286,7 +296,7 @@ def test_without_files_the_result_is_the_same(grounding: CompiledLiteDMN, tmp_pa
     """
     (tmp_path / "openvino").write_text("not a folder")
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
-    unsaved = CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
+    unsaved = compiled()
     assert unsaved.backend["name"] == "openvino"
     assert [p.name for p in tmp_path.iterdir()] == ["openvino"]
     image, ids = smooth_noise(*SMALL_HW), torch.tensor([3, 1, 4])
@@ -309,16 +319,16 @@ def test_damaged_files_are_written_anew(suffix: str, copied: Path, monkeypatch):
     (damaged,) = copied.rglob(f"*{suffix}")
     damaged.chmod(0o644)
     damaged.write_bytes(damaged.read_bytes()[:-1000])
-    CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
+    compiled()
     no_conversion(monkeypatch)
-    CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
+    compiled()
     assert len(list(copied.iterdir())) == 1
 
 
 def test_models_that_were_not_used_for_longest_are_deleted(copied: Path, monkeypatch):
     monkeypatch.setattr(openvino_compiler, "SAVED_MODELS", 2)
     for shape in ((64, 64), SMALL_HW, (96, 64)):
-        CompiledLiteDMN(tiny(), ["of tiny"], (WORD_COUNTS[0], *shape))
+        compiled(shape=(WORD_COUNTS[0], *shape))
     left = sorted(path.name.rpartition("-")[0] for path in copied.iterdir())
     assert left == ["dmn-4-64x96", "dmn-4-96x64"]
 
@@ -336,7 +346,7 @@ def two_precisions(monkeypatch, tolerance: float) -> None:
 def test_the_fastest_precision_is_kept_with_the_name_of_the_machine(tmp_path: Path, monkeypatch):
     two_precisions(monkeypatch, 1e-3)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
-    network = CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
+    network = compiled()
     (path,) = tmp_path.glob("openvino/*/precision.json")
     record = json.loads(path.read_text(encoding="utf-8"))
     assert record["precision"] == network.backend["precision"] and set(record["seconds"]) == set(
@@ -344,9 +354,9 @@ def test_the_fastest_precision_is_kept_with_the_name_of_the_machine(tmp_path: Pa
     )
     for precision in ("bfloat16", "float32"):
         path.write_text(json.dumps(record | {"precision": precision}), encoding="utf-8")
-        assert CompiledLiteDMN(tiny(), ["of tiny"], SMALL).backend["precision"] == precision
+        assert compiled().backend["precision"] == precision
     path.write_text(json.dumps(record | {"machine": "another"}), encoding="utf-8")
-    CompiledLiteDMN(tiny(), ["of tiny"], SMALL)
+    compiled()
     assert json.loads(path.read_text(encoding="utf-8"))["machine"] == record["machine"]
 
 
@@ -354,7 +364,7 @@ def test_a_precision_that_is_asked_for_is_not_measured(tmp_path: Path, monkeypat
     two_precisions(monkeypatch, 1e-3)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     for precision in ("bfloat16", "float32"):
-        assert CompiledLiteDMN(tiny(), ["of tiny"], SMALL, precision).backend["precision"] == precision
+        assert compiled(precision=precision).backend["precision"] == precision
     assert not list(tmp_path.glob("openvino/*/precision.json"))
 
 
@@ -362,16 +372,16 @@ def test_what_was_compiled_in_one_precision_is_not_read_in_another(tmp_path: Pat
     two_precisions(monkeypatch, 1e-3)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     for precision in ("float32", "bfloat16"):
-        CompiledLiteDMN(tiny(), ["of tiny"], SMALL, precision)
+        compiled(precision=precision)
     assert sorted(path.parent.name for path in tmp_path.rglob("*.blob")) == ["bfloat16", "float32"]
 
 
 def test_outside_its_tolerance_float32_runs_and_never_pytorch(tmp_path: Path, monkeypatch, caplog):
     two_precisions(monkeypatch, -1.0)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
-    assert CompiledLiteDMN(tiny(), ["of tiny"], SMALL).backend["precision"] == "float32"
+    assert compiled().backend["precision"] == "float32"
     with caplog.at_level(logging.WARNING):
-        network = CompiledLiteDMN(tiny(), ["of tiny"], SMALL, "bfloat16")
+        network = compiled(precision="bfloat16")
     assert network.backend["name"] == "openvino"
     assert network.backend["note"].startswith("float32 for dmn-4-64x96") and "off by" in caplog.text
     no_conversion(monkeypatch)
@@ -387,13 +397,9 @@ def test_outside_its_tolerance_float32_runs_and_never_pytorch(tmp_path: Path, mo
 def test_the_manifest_tells(reference, ours):
     for info in ours.info["weights"]:
         assert info["backend"]["name"] == "openvino" and info["backend"]["version"]
-        assert info["backend"]["precision"] in ("bfloat16", "float32")
+        assert info["backend"]["precision"] in openvino_compiler.PRECISIONS
     assert all(info["backend"]["name"] == "torch" for info in reference.info["weights"])
     json.dumps(ours.info["weights"])
-
-
-def compiled(network) -> CompiledLiteDMN:
-    return CompiledLiteDMN(network, ["of tiny"], SMALL)
 
 
 def test_without_openvino_pytorch_runs_and_says_so(monkeypatch, caplog):

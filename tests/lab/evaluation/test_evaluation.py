@@ -287,7 +287,7 @@ def test_one_table_holds_one_protocol_on_one_set(dev: Path, tmp_path: Path):
 
 def test_the_command(dev: Path, tmp_path: Path, monkeypatch, capsys):
     tracker = colour_tracker()
-    monkeypatch.setattr(command, "load_tracker", lambda weights, device: tracker)
+    monkeypatch.setattr(command, "load_tracker", lambda *_, **options: tracker)
     arguments = ["evaluate", "--data", str(dev), "--out", str(tmp_path / "out"), "--workers", "1"]
     assert cli.main([*arguments, "--frames", "4"]) == 0  # the kind is guessed
     output = capsys.readouterr().out

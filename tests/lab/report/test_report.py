@@ -33,7 +33,7 @@ def measured(tmp_path_factory) -> Path:
     ]
     patch = pytest.MonkeyPatch()
     for init, tracker, label in runs:
-        patch.setattr(command, "load_tracker", lambda *_, tracker=tracker: tracker)
+        patch.setattr(command, "load_tracker", lambda *_, tracker=tracker, **options: tracker)
         arguments = ["--data", str(dev), "--init", init, "--out", str(root / "out"), "--label", label]
         arguments += ["--workers", "1"]
         assert cli.main(["evaluate", *arguments]) == 0

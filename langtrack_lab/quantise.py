@@ -1,0 +1,175 @@
+"""What the inputs of a network's big layers span, for int8: measured on clips, stored in the checkpoint.
+
+python -m langtrack_core quantise language --data DATA/train/davis [--write]
+python -m langtrack_core quantise tracker --data DATA/train/davis [--write]
+
+The network runs as it does in the product, in float32, with an eye on each layer that has at least a
+thousandth of the multiplications, but for the first convolution, which sees the pixels, and depth-wise ones,
+which integers do not make faster. ``evaluate --precision int8`` says what the result is worth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from langtrack_core.dmn.segmenter import DMNSegmenter
+from langtrack_core.siammask.tracker import SiamMaskTracker
+from langtrack_core.weights.load import build_segmenter, build_tracker, choose
+from langtrack_core.weights.openvino_backend import CompiledLiteDMN, CompiledSiamMask
+from langtrack_core.weights.openvino_compiler import TENSOR, Call, Compiler, openvino_core
+
+from .calibrate import clips_of
+from .datasets import Sequence
+from .training.checkpoints import store_metadata
+
+LEAST = 0.001
+"""Share of a model's multiplications from which on a layer is rounded."""
+
+FRAMES = 5
+"""Number of frames of a clip that the language branch sees, spread over its length."""
+
+FOLLOWED = 12
+"""Number of frames of a clip, its first ones, that the tracker sees."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="any data set of clips, whose ranges are taken",
+    )
+    parser.add_argument("--weights", default="lite", help="a name from `weights list`, or a file")
+    parser.add_argument("--write", action="store_true", help="store the ranges in the checkpoint")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures the ranges of ``args.target``, "language" or "tracker"."""
+    entry = choose(args.weights)[args.target]
+    finder: RangeFinder
+    if args.target == "language":
+        segmenter, _ = build_segmenter(entry, "cpu", "torch")
+        finder = RangeFinder(segmenter.network)
+        shape = 4, *segmenter.config.preprocessing.input_hw((9, 16))
+        segmenter.network = CompiledLiteDMN(segmenter.network, finder, shape)
+        for _ in language_answers(segmenter, clips_of(args.data)):
+            pass
+    else:
+        new_tracker, _ = build_tracker(entry, "cpu", "torch")
+        in_torch = new_tracker()
+        finder = RangeFinder(in_torch.network)
+        compiled: Any = CompiledSiamMask(in_torch.network, finder)
+        tracker = SiamMaskTracker(compiled, in_torch.config)
+        for _ in tracker_answers(tracker, clips_of(args.data)):
+            pass
+    ranges = finder.ranges()
+    print(f"{len(ranges)} layers")
+    if args.write:
+        store_metadata(entry.path, "ranges", ranges)
+        print(f"stored in {entry.path}; now seal: python -m langtrack_core weights seal")
+    return 0
+
+
+class RangeFinder(Compiler):
+    """Compiles the calls in float32, and notes what comes to their big layers."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__(network, [], "float32")
+        self._spans: dict[str, list[tuple[float, float] | None]] = {}
+
+    def compile(
+        self, name: str, function: Callable[..., Any], arguments: Callable[[], tuple[Any, ...]], result: Any
+    ) -> Call:
+        """See `Compiler.compile`; nothing is kept on disk."""
+        import openvino
+        from openvino import opset13
+
+        model = self.convert(function, arguments())
+        layers = big_layers(model)
+        spots = [
+            (layer.get_friendly_name(), index)
+            for layer in layers
+            for index in range(2)
+            if not _is_weights(layer, index)
+        ]
+        for layer in layers:
+            self._spans.setdefault(layer.get_friendly_name(), [None, None])
+        named = {layer.get_friendly_name(): layer for layer in layers}
+        watched = [opset13.result(named[name].input_value(index)) for name, index in spots]
+        both = openvino.Model([*model.get_results(), *watched], model.get_parameters())
+        compiled = openvino_core().compile_model(both, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        return _WatchedCall(compiled, result, spots, self._spans)
+
+    def ranges(self) -> dict[str, list[tuple[float, float] | None]]:
+        """Of all calls so far, see `langtrack_core.weights.int8.Ranges`."""
+        return self._spans
+
+
+class _WatchedCall(Call):
+    """Widens the spans of layers' inputs, each a name and an index, by what comes."""
+
+    def __init__(
+        self,
+        compiled: Any,
+        result: Any,
+        spots: list[tuple[str, int]],
+        spans: dict[str, list[tuple[float, float] | None]],
+    ) -> None:
+        super().__init__(compiled, (result, (TENSOR,) * len(spots)))
+        self._spots, self._spans = spots, spans
+
+    def __call__(self, *arguments: Any) -> Any:
+        result, values = super().__call__(*arguments)
+        for (name, index), value in zip(self._spots, values, strict=True):
+            low, high = self._spans[name][index] or (math.inf, -math.inf)
+            self._spans[name][index] = min(low, float(value.min())), max(high, float(value.max()))
+        return result
+
+
+def big_layers(model: Any) -> list[Any]:
+    """The convolutions and matrix products of a model that are worth it, see the top of this file."""
+    counted = [(layer, _multiplications(layer)) for layer in model.get_ordered_ops()]
+    least = LEAST * sum(count for _, count in counted)
+    big = [layer for layer, count in counted if count >= least]
+    convolutions = [layer for layer in big if layer.get_type_name() == "Convolution"]
+    return [layer for layer in big if layer is not convolutions[0]]
+
+
+def _multiplications(layer: Any) -> int:
+    """Of a convolution that is not depth-wise, or a matrix product; 0 for any other layer."""
+    kind, outputs = layer.get_type_name(), math.prod(layer.output(0).get_shape())
+    if kind == "Convolution":
+        return outputs * math.prod(list(layer.input_value(1).get_shape())[1:])
+    if kind == "MatMul":
+        return outputs * layer.input_value(0).get_shape()[-2 if layer.get_attributes()["transpose_a"] else -1]
+    return 0
+
+
+def _is_weights(layer: Any, index: int) -> bool:
+    return layer.input_value(index).get_node().get_type_name() == "Constant"
+
+
+def language_answers(segmenter: DMNSegmenter, clips: list[Sequence]) -> Iterator[tuple[Any, float]]:
+    """Mask and score of each sentence on `FRAMES` frames of each clip."""
+    for clip in clips:
+        wanted = set(np.linspace(0, len(clip.frames) - 1, FRAMES).round().astype(int))
+        encoded = [segmenter.encode(text) for text in clip.expressions]
+        for frame in clip.read_frames():
+            if frame.index in wanted:
+                yield from (segmenter.predict(frame, text) for text in encoded)
+
+
+def tracker_answers(tracker: SiamMaskTracker, clips: list[Sequence]) -> Iterator[Any]:
+    """What the tracker sees on the first frames of each clip, from the true box."""
+    for clip in clips:
+        frames = itertools.islice(clip.read_frames(), FOLLOWED)
+        tracker.reanchor(next(frames), clip.boxes_xyxy[0], exact=True)
+        yield from map(tracker.update, frames)
