@@ -41,6 +41,9 @@ from langtrack_core.run.recorder import Recorder
 from langtrack_core.siammask.network import SEARCH_SIZE, TEMPLATE_SIZE
 from langtrack_core.types import Query
 from langtrack_core.video import probe, read_frames
+from langtrack_core.weights.int8 import quantised
+from langtrack_core.weights.load import choose
+from langtrack_core.weights.openvino_compiler import PRECISIONS, openvino_core
 from langtrack_lab.memory import memory_mb
 from langtrack_lab.truth.box_files import xywh_to_xyxy
 
@@ -91,8 +94,10 @@ def figures(times: Times, flops: float = 0.0, peak: float = 0.0) -> dict[str, fl
 
 def matmul_peak(precision: str, device: str, backend: str, size: int = 1536, repeats: int = 8) -> float:
     """Operations in a second of processor time of the fastest square matrix product; on a GPU in a second."""
-    a, b = (torch.randn(size, size).to(device, getattr(torch, precision)) for _ in range(2))
-    products: list[Callable[[], object]] = [lambda: (a @ b)[0, 0].item()]  # which waits for a GPU
+    products: list[Callable[[], object]] = []
+    if precision != "int8":  # which PyTorch multiplies many times slower
+        a, b = (torch.randn(size, size).to(device, getattr(torch, precision)) for _ in range(2))
+        products.append(lambda: (a @ b)[0, 0].item())  # which waits for a GPU
     if backend == "openvino":
         products.append(_openvino_product(precision, size))
     clock = time.process_time if device == "cpu" else time.perf_counter
@@ -111,9 +116,13 @@ def _openvino_product(precision: str, size: int) -> Callable[[], object]:
 
     left = opset13.parameter([size, size], np.float32)
     right = opset13.constant(np.random.default_rng(0).random((size, size), np.float32))
-    hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
+    product = opset13.matmul(left, right, False, False)
+    product.set_friendly_name("product")
+    model = openvino.Model([product], [left])
+    if precision == "int8":
+        model = quantised(model, {"product": [(0.0, 1.0), None]})
+    hint = "bf16" if precision == "bfloat16" else "f32"
     settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": 1}
-    model = openvino.Model([opset13.matmul(left, right, False, False)], [left])
     request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
     picture = np.ones((size, size), np.float32)
     return lambda: request.infer([picture], share_inputs=True, share_outputs=True)
@@ -172,8 +181,9 @@ def bench(arguments: argparse.Namespace, backend: str, precision: str) -> dict[s
             stages["track and files"] = figures(timed(map(recorder.add, steps)))
     if backend == "openvino" and arguments.weights == "lite":
         saved_models = {"language": "dmn-4-256x448", "tracker": "siammask-search"}
-        for stage, model in saved_models.items():
-            stages[stage]["big_layers"] = big_layers_share(model, used["precision"], peak)
+        for branch, entry in choose("lite").items():
+            share = big_layers_share(saved_models[branch], used["precision"], entry.read().ranges, peak)
+            stages[branch]["big_layers"] = share
     return {
         **{name: used[name] for name in ("name", "version", "precision")},
         "loaded_s": loaded,
@@ -293,7 +303,7 @@ def main() -> None:
     parser.add_argument("--backend", choices=("openvino", "torch", "both"), default="both")
     parser.add_argument(
         "--precision",
-        choices=("auto", "float32", "bfloat16"),
+        choices=("auto", *PRECISIONS),
         action="append",
         help="of OpenVINO, may be given several times; all that this machine offers unless told otherwise",
     )
@@ -364,11 +374,10 @@ def label(run: dict[str, Any]) -> str:
 def able_precisions() -> list[str]:
     """Those of OpenVINO that this processor calculates in."""
     try:
-        import openvino
+        able = {"FP32", *openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
     except ImportError:
         return []
-    able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return ["float32", *(["bfloat16"] if "BF16" in able else [])]
+    return [name for name, (_, capability, _) in PRECISIONS.items() if capability in able]
 
 
 def processor() -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from langtrack_core.weights.int8 import Ranges, quantised
 from langtrack_core.weights.load import home
 from langtrack_core.weights.openvino_compiler import PRECISIONS
 
@@ -21,11 +22,12 @@ CALLS = 40
 """Number of calls of a network, of which the shortest time of each layer counts."""
 
 
-def big_layers_share(model: str, precision: str, peak: float) -> float:
+def big_layers_share(model: str, precision: str, ranges: Ranges, peak: float) -> float:
     """Operations in a second of the big layers of a network, as a share of the peak.
 
     Args:
         model: what the names of the saved models begin with; the last used of them counts.
+        ranges: of the network, for int8.
         peak: operations in a second.
     """
     import openvino
@@ -33,12 +35,14 @@ def big_layers_share(model: str, precision: str, peak: float) -> float:
     folders = (home() / "openvino").glob(f"{model}-*")
     folder = max(folders, key=lambda path: path.stat().st_mtime)
     core = openvino.Core()
-    settings = {
-        "INFERENCE_PRECISION_HINT": PRECISIONS[precision][0],
-        "INFERENCE_NUM_THREADS": 1,
-        "PERF_COUNT": True,
-    }
-    compiled = core.compile_model(core.read_model(folder / "model.xml"), "CPU", settings)
+    network = core.read_model(folder / "model.xml")
+    hint = PRECISIONS[precision][0]
+    if precision == "int8":
+        network = quantised(network, ranges)
+        able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        hint = "bf16" if "BF16" in able else "f32"
+    settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": 1, "PERF_COUNT": True}
+    compiled = core.compile_model(network, "CPU", settings)
     operations = {node.friendly_name: _operations(node) for node in compiled.get_runtime_model().get_ops()}
 
     random = np.random.default_rng(0)

@@ -21,6 +21,7 @@ import numpy as np
 
 from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.siammask.tracker import SiamMaskTracker
+from langtrack_core.types import LangTrackError
 from langtrack_core.weights.load import build_segmenter, build_tracker, choose
 from langtrack_core.weights.openvino_backend import CompiledLiteDMN, CompiledSiamMask
 from langtrack_core.weights.openvino_compiler import TENSOR, Call, Compiler, openvino_core
@@ -28,6 +29,9 @@ from langtrack_core.weights.openvino_compiler import TENSOR, Call, Compiler, ope
 from .calibrate import clips_of
 from .datasets import Sequence
 from .training.checkpoints import store_metadata
+
+LITE = ("dmn-lite", "siammask-lite")
+"""The networks that have int8: the published ones come as pickles, which nothing can be stored in."""
 
 LEAST = 0.001
 """Share of a model's multiplications from which on a layer is rounded."""
@@ -54,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measures the ranges of ``args.target``, "language" or "tracker"."""
     entry = choose(args.weights)[args.target]
+    if entry.network not in LITE:
+        raise LangTrackError(f"int8 is for the lite networks; {entry.path.name} is a {entry.network}.")
     finder: RangeFinder
     if args.target == "language":
         segmenter, _ = build_segmenter(entry, "cpu", "torch")

@@ -122,45 +122,28 @@ class Checkpoint:
         raise LangTrackError(f"{self.path} is for none of the networks known here ({titles}).")
 
     def make(self, make: Callable[..., T]) -> T:
-        """Call ``make``, a network or its configuration, with the sizes that stand in the metadata.
-
-        Raises:
-            LangTrackError: the metadata are damaged.
-        """
-        try:
-            return make(**json.loads(self.metadata.get("arguments", "{}")))
-        except (TypeError, ValueError, RuntimeError) as error:  # PyTorch refuses a size with a RuntimeError
-            raise LangTrackError(f"{self.path} has damaged metadata: {error}.") from error
+        """Call ``make``, a network or its configuration, with the sizes that stand in the metadata."""
+        return self._stated("arguments", lambda sizes: make(**sizes))
 
     @property
     def calibration(self) -> Calibration | None:
-        """The one in the metadata, None where there is none.
-
-        Raises:
-            LangTrackError: the metadata are damaged.
-        """
-        if "calibration" not in self.metadata:
-            return None
-        try:
-            slope, intercept = map(float, json.loads(self.metadata["calibration"]))
-        except (TypeError, ValueError) as error:
-            raise LangTrackError(f"{self.path} has damaged metadata: {error}.") from error
-        return Calibration(slope, intercept)
+        """The one in the metadata, None where there is none."""
+        return self._stated("calibration", lambda pair: Calibration(*map(float, pair)) if pair else None)
 
     @property
     def ranges(self) -> Ranges:
-        """What int8 needs, see `int8`; empty where the metadata have none.
+        """What int8 needs, see `int8`; empty where the metadata have none."""
+        return self._stated("ranges", dict)
+
+    def _stated(self, name: str, convert: Callable[[Any], T]) -> T:
+        """What the metadata say under a name, or an empty object, as ``convert`` gives it.
 
         Raises:
             LangTrackError: the metadata are damaged.
         """
         try:
-            stored = json.loads(self.metadata.get("ranges", "{}"))
-            return {
-                name: [span and (float(span[0]), float(span[1])) for span in spans]
-                for name, spans in stored.items()
-            }
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            return convert(json.loads(self.metadata.get(name, "{}")))
+        except (TypeError, ValueError, RuntimeError) as error:  # PyTorch refuses a size with a RuntimeError
             raise LangTrackError(f"{self.path} has damaged metadata: {error}.") from error
 
     def fill(self, network: nn.Module, name_in_file: Callable[[str], str] = lambda name: name) -> None:

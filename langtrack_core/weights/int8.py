@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-Ranges = Mapping[str, Sequence[tuple[float, float] | None]]
+Ranges = Mapping[str, Sequence[Sequence[float] | None]]
 """Layers by their names in the converted model; of each input the least and the largest value that came, or
 None for weights, whose range is seen from themselves."""
 
@@ -35,7 +35,7 @@ def quantised(model: Any, ranges: Ranges) -> Any:
     return copy
 
 
-def _round(layer: Any, index: int, span: tuple[float, float] | None) -> None:
+def _round(layer: Any, index: int, span: Sequence[float] | None) -> None:
     """Let a layer take one of its inputs rounded. What is never negative uses all 256 levels above zero."""
     from openvino import opset13
 
@@ -48,7 +48,7 @@ def _round(layer: Any, index: int, span: tuple[float, float] | None) -> None:
         high = np.abs(weights).max(summed, keepdims=True).clip(1e-8)
         low, levels = -high, 255
     else:
-        largest = np.float32(max(-span[0], span[1]))
+        largest = np.float32(max(-span[0], span[1], 1e-8))
         low, high, levels = np.float32(0 if span[0] >= 0 else -largest * 128 / 127), largest, 256
     limits = [opset13.constant(np.asarray(value, np.float32)) for value in (low, high)]
     rounded = opset13.fake_quantize(source, *limits, *limits, levels)

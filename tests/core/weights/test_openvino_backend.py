@@ -38,7 +38,7 @@ from langtrack_lab.truth.box_files import xywh_to_xyxy
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "assets" / "examples"
 
-# The tolerance of bfloat16, on the shipped weights and the shipped examples. Float32 stays far inside it.
+# The tolerance of bfloat16 and int8, on the shipped weights and examples. Float32 stays far inside it.
 LEAST_IOU, MEAN_IOU = 0.93, 0.97
 LARGEST_SHARE_FLIPPED = 0.01  # of a frame's pixels
 LARGEST_RAW_SCORE = 0.5  # a logit, of the language branch
@@ -58,6 +58,11 @@ def ours():
     return LangTracker.from_pretrained("lite", backend="openvino")
 
 
+@pytest.fixture(scope="module")
+def in_int8():
+    return LangTracker.from_pretrained("lite", backend="openvino", precision="int8")
+
+
 def example(name: str) -> tuple[str, list[Frame], np.ndarray]:
     """Expression, every 20th frame, and their true boxes."""
     text = json.loads((EXAMPLES / f"{name}.json").read_text(encoding="utf-8"))["expression"]
@@ -70,7 +75,9 @@ def example(name: str) -> tuple[str, list[Frame], np.ndarray]:
 # --- the same results --------------------------------------------------------------------------------------
 
 
-def test_the_language_branch_is_the_same(reference, ours):
+@pytest.mark.parametrize("precision", ["ours", "in_int8"])
+def test_the_language_branch_is_the_same(reference, precision, request):
+    ours = request.getfixturevalue(precision)
     ious = []
     for name in ("crossing-cars", "boats-left-right"):
         text, frames, _ = example(name)
@@ -85,8 +92,10 @@ def test_the_language_branch_is_the_same(reference, ours):
     assert min(ious) >= LEAST_IOU and np.mean(ious) >= MEAN_IOU
 
 
-def test_the_tracker_is_the_same(reference, ours):
+@pytest.mark.parametrize("precision", ["ours", "in_int8"])
+def test_the_tracker_is_the_same(reference, precision, request):
     """One step from the same state: further on, each follows its own mask."""
+    ours = request.getfixturevalue(precision)
     ious = []
     for name in ("crossing-cars", "boats-left-right"):
         _, frames, boxes = example(name)

@@ -1,0 +1,50 @@
+"""The ranges for int8: found on clips, stored in the checkpoint, and used."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from evaluation_helpers import write_dev
+
+from langtrack_core import cli
+from langtrack_core.weights.checkpoint import Checkpoint
+from langtrack_core.weights.load import build_segmenter, build_tracker, choose
+from langtrack_core.weights.openvino_compiler import openvino_core
+
+pytest.importorskip("openvino")
+
+
+@pytest.fixture
+def weights(lite_files: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(lite_files, tmp_path / "weights"))
+
+
+@pytest.mark.parametrize(
+    ("branch", "file", "first", "others"),
+    [
+        ("language", "dmn-lite.safetensors", "conv_stem", ("blocks.3.0.conv_pw", "blocks.1.0.conv_pw")),
+        ("tracker", "siammask-lite.safetensors", "stem", ("cls.head.0", "stages.1.0.expand")),
+    ],
+)
+def test_big_layers_are_found_stored_and_used(branch, file, first, others, weights: Path, tmp_path, capsys):
+    data = write_dev(tmp_path / "dev", absent=(), frames=3)
+    path = weights / file
+    before = Checkpoint.read(path)
+    assert cli.main(["quantise", branch, "--data", str(data), "--weights", str(path), "--write"]) == 0
+    assert "layers" in capsys.readouterr().out
+    after = Checkpoint.read(path)
+    assert dict(before.metadata).items() <= dict(after.metadata).items()
+    ranges = after.ranges
+    assert not any(first in name for name in ranges)
+    for part in others:
+        ((low, high), weights_span) = next(spans for name, spans in ranges.items() if part in name)
+        assert weights_span is None and low <= 0 < high
+
+    entry = choose(str(path))[branch]
+    build = build_segmenter if branch == "language" else build_tracker
+    _, info = build(entry, "cpu", "openvino", "int8")
+    able = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert info["backend"]["precision"] == ("int8" if "INT8" in able else "float32")
+    assert "note" not in info["backend"]
