@@ -15,8 +15,7 @@ their content) are videos as well. Pictures deeper than 8 bits are scaled by the
 Interlaced video is read as it is. `VideoInfo.notes` say which of this matters.
 """
 
-from .pictures import read_picture
 from .reader import VideoInfo, probe, read_frames
 from .writer import VideoWriter
 
-__all__ = ["VideoInfo", "VideoWriter", "probe", "read_frames", "read_picture"]
+__all__ = ["VideoInfo", "VideoWriter", "probe", "read_frames"]

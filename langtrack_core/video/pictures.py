@@ -167,19 +167,6 @@ def opened_pictures(path: Path) -> Iterator[PictureFile]:
         ) from error
 
 
-def read_picture(path: Path, levels: Levels | None = None) -> RGB:
-    """One picture, upright by EXIF, alpha over black; the first where there are several.
-
-    Args:
-        levels: those of its clip, for a picture deeper than 8 bits; its own without.
-
-    Raises:
-        LangTrackError: as `opened_pictures`.
-    """
-    with opened_pictures(path) as file:
-        return _as_rgb(file.pixels(), levels)
-
-
 def _colours(info: Mapping[str, Any]) -> str | None:
     if info["mode"][0] in "IF":
         return None
@@ -197,7 +184,8 @@ def _is_deep(path: Path, info: Mapping[str, Any]) -> bool:
     return 16 in (bits if isinstance(bits, bytes | tuple) else (bits,))
 
 
-def _as_rgb(pixels: NDArray[Any], levels: Levels | None) -> RGB:
+def as_rgb(pixels: NDArray[Any], levels: Levels | None) -> RGB:
+    """Pixels of a `PictureFile` as RGB, alpha over black; without levels, deep ones by their own."""
     if pixels.dtype != np.uint8:
         levels = levels or Levels.of([pixels])
         assert levels is not None
@@ -287,7 +275,7 @@ class Pictures:
     def first(self) -> tuple[RGB, Fraction]:
         """The first picture, and how many there are in a second."""
         with opened_pictures(self.paths[0]) as file:
-            rgb = _as_rgb(file.pixels(), self.levels)
+            rgb = as_rgb(file.pixels(), self.levels)
             return rgb, 1 / file.duration_s(0) if self.animated else FOLDER_FPS
 
     @property
@@ -309,7 +297,7 @@ class Pictures:
         shape = self.first()[0].shape
         pictures = self._animation(indices, on_damage) if self.animated else self._stills(indices)
         for index, time_s, pixels in pictures:
-            rgb = _as_rgb(pixels, self.levels)
+            rgb = as_rgb(pixels, self.levels)
             if rgb.shape != shape:
                 name = self.paths[0 if self.animated else index].name
                 raise LangTrackError(

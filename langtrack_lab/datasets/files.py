@@ -1,4 +1,4 @@
-"""Reading what lies on disk: folders, texts, JSON. Every complaint names its file."""
+"""Reading what lies on disk: pictures, folders, texts, JSON. Every complaint names its file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langtrack_core.types import LangTrackError
-from langtrack_core.video.pictures import natural_key
+from langtrack_core.video.pictures import RGB, Levels, as_rgb, natural_key, opened_pictures
+
+
+def read_picture(path: Path, levels: Levels | None = None) -> RGB:
+    """One picture, upright by EXIF, alpha over black; the first where there are several.
+
+    Args:
+        levels: those of its clip, for a picture deeper than 8 bits; its own without.
+
+    Raises:
+        LangTrackError: as `opened_pictures`.
+    """
+    with opened_pictures(path) as file:
+        return as_rgb(file.pixels(), levels)
 
 
 def masks_for(frames: list[Path], folder: Path) -> tuple[Path | None, ...]:

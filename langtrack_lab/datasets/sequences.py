@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask, enclosing_box
 from langtrack_core.types import Frame, LangTrackError
-from langtrack_core.video.pictures import FOLDER_FPS, Pictures, is_picture, pictures_in, read_picture
+from langtrack_core.video.pictures import FOLDER_FPS, Pictures, is_picture, pictures_in
 
 from ..truth.box_files import read_boxes
 from ..truth.mask_files import MaskPicture, MaskReading, SeveralObjectsError, clip_target, read_mask
@@ -24,6 +24,7 @@ from .files import (
     masks_for,
     read_json,
     read_lines,
+    read_picture,
 )
 
 

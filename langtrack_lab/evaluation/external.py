@@ -27,9 +27,9 @@ import numpy as np
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask, enclosing_box
 from langtrack_core.types import LangTrackError, shorten
-from langtrack_core.video import read_picture
 
 from ..datasets import ONE_BASED
+from ..datasets.files import read_picture
 from ..datasets.pictures import box_to_mask
 from ..truth.box_files import numbers_in, read_boxes, read_lines
 from .protocol import Init, Item, items_of

@@ -29,11 +29,10 @@ from langtrack_core.pipeline import LangTracker
 from langtrack_core.run.command import add_network_arguments
 from langtrack_core.run.track_video import load_tracker
 from langtrack_core.types import Frame, LangTrackError
-from langtrack_core.video import read_picture
 from langtrack_core.weights.load import build_segmenter, choose
 
 from ..datasets import Referral, Sequence, held_out_photos, open_dataset
-from ..datasets.files import read_json
+from ..datasets.files import read_json, read_picture
 from ..datasets.pictures import box_to_mask
 from ..metrics.boxes import box_ious
 from ..metrics.masks import mask_iou

@@ -16,8 +16,8 @@ from PIL import Image
 from langtrack_core.masks import BoolMask
 from langtrack_core.run.render import draw, line_width
 from langtrack_core.types import Branch, Decision, Estimate, Frame, LangTrackError, Reason, State, Step
-from langtrack_core.video import read_picture
 
+from ..datasets.files import read_picture
 from ..evaluation.protocol import Item, items_of
 from ..evaluation.results import file_name
 from ..evaluation.runner import Record

@@ -11,8 +11,8 @@ import psutil
 from numpy.typing import NDArray
 
 from langtrack_core.masks import BoolMask
-from langtrack_core.video import read_picture
 
+from ..datasets.files import read_picture
 from ..truth.mask_files import read_mask
 
 Rgb = NDArray[np.uint8]

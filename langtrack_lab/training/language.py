@@ -26,10 +26,10 @@ from langtrack_core.dmn.segmenter import LITE_SHAPES_HW, Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.masks import BoolMask
 from langtrack_core.types import LangTrackError
-from langtrack_core.video import read_picture
 
 from ..colours import COLOURS
 from ..datasets import davis_sequences
+from ..datasets.files import read_picture
 from ..expressions.words import NOUNS
 from ..metrics.masks import mask_iou
 from . import (

@@ -21,9 +21,9 @@ from langtrack_core.dmn.segmenter import Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary, published_tokens
 from langtrack_core.geometry import FloatArray
 from langtrack_core.types import LangTrackError
-from langtrack_core.video import read_picture
 
 from ..datasets import Instance, Referral, Sequence, open_dataset, open_sequences
+from ..datasets.files import read_picture
 from ..datasets.pictures import box_to_mask
 
 VALIDATION_STRIDE = 50

@@ -11,8 +11,9 @@ from clips import count_frames, encode, numbered, quarters, scene, times
 from PIL import Image
 
 from langtrack_core.types import LangTrackError
-from langtrack_core.video import probe, read_frames, read_picture
+from langtrack_core.video import probe, read_frames
 from langtrack_core.video.pictures import Pictures
+from langtrack_lab.datasets.files import read_picture
 
 SCENES = [scene(i) for i in range(6)]
 

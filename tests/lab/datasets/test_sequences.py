@@ -6,7 +6,6 @@ from dataset_trees import SIZE_HW, as_json, mask, palette, picture, pictures, te
 from PIL import Image
 
 from langtrack_core.types import LangTrackError
-from langtrack_core.video import read_picture
 from langtrack_lab.datasets import (
     KINDS,
     ONE_BASED,
@@ -22,6 +21,7 @@ from langtrack_lab.datasets import (
     plain_sequences,
     saliency_pictures,
 )
+from langtrack_lab.datasets.files import read_picture
 
 
 def dog(**image):

@@ -12,8 +12,8 @@ import pytest
 from langtrack_core.cli import main
 from langtrack_core.dmn.lite import Backbone
 from langtrack_core.dmn.segmenter import LITE_SHAPES_HW
-from langtrack_core.video import read_picture
 from langtrack_lab.datasets import held_out_clips
+from langtrack_lab.datasets.files import read_picture
 from langtrack_lab.expressions.photos import AnnotatedObject
 from langtrack_lab.training import language_network, pack
 from langtrack_lab.training.annotated_images import UNNAMED, AnnotatedImage, training_clips
