@@ -99,8 +99,10 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
             notes.append("It is interlaced and read as it is; deinterlace it where moving edges matter.")
         broadcast = is_broadcast(container)
     if broadcast:
-        with opened(path) as (container, stream):
-            pieces = pieces_of(container, stream)
+        pieces = _Pieces(1 / fps)
+        with opened(path) as (container, stream), suppress(av.FFmpegError, OSError):
+            for packet in container.demux(stream):  # the whole recording, without decoding
+                pieces.add(packet)
         frames, length_s = pieces.count, float(pieces.count / fps)
         if pieces.joints:
             notes.append(f"Its clock jumps ({len(pieces.joints)}x); a jump counts as one frame.")
@@ -245,31 +247,26 @@ def decoded(
     count = 0
     damaged = encrypted = False
     pieces = _Pieces(1 / frame_rate(stream))
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            break
-        except (av.FFmpegError, OSError):
-            damaged = True
-            break
-        pieces.add(packet)
-        encrypted |= any(data.data_type == "encryption_info" for data in packet.iter_sidedata())
-        try:
-            pictures = packet.decode()
-        except av.FFmpegError:
-            damaged |= count > 0 or not broadcast
-            continue
-        for picture in pictures:
-            damaged |= picture.is_corrupt and not broadcast
-            count += 1
-            yield clock(picture), picture
+    try:
+        for packet in container.demux(stream):
+            pieces.add(packet)
+            encrypted |= any(data.data_type == "encryption_info" for data in packet.iter_sidedata())
+            try:
+                pictures = packet.decode()
+            except av.FFmpegError:
+                damaged |= count > 0 or not broadcast
+                continue
+            for picture in pictures:
+                damaged |= picture.is_corrupt and not broadcast
+                count += 1
+                yield clock(picture), picture
+    except (av.FFmpegError, OSError):  # no packet can be read any more
+        damaged = True
     if count == 0 and encrypted:
         raise LangTrackError(f"{path.name} is encrypted; a copy without protection is needed.")
     if count == 0:
         raise LangTrackError(f"{path.name} holds no picture that can be decoded; copy or export it again.")
-    end_s = clock.end_s
+    end_s = float(clock.end_s)
     length_s = duration_s(container, stream) or 0.0
     # A long last frame is no damage, so the claimed number of frames has its say.
     short = length_s - end_s > max(0.5, 0.02 * length_s) and not 0 < stream.frames <= count
@@ -330,15 +327,6 @@ class _Pieces:
         return any(all(abs(at - joint) > 2 for joint in (0, *self.joints)) for at in self.corrupt)
 
 
-def pieces_of(container: av.container.InputContainer, stream: av.VideoStream) -> _Pieces:
-    """The pieces of a whole recording, without decoding."""
-    pieces = _Pieces(1 / frame_rate(stream))
-    with suppress(av.FFmpegError, OSError):
-        for packet in container.demux(stream):
-            pieces.add(packet)
-    return pieces
-
-
 class _Clock:
     """Seconds from the first frame, always rising. A frame without a usable time follows by one period.
 
@@ -350,20 +338,16 @@ class _Clock:
         self._period = period
         self._jumps = jumps
         self._origin: Fraction | None = None
-        self._next = Fraction(0)
+        self.end_s = Fraction(0)  # where the last frame ends
         self._last: Fraction | None = None
 
     def __call__(self, picture: av.VideoFrame) -> float:
-        time = self._next
+        time = self.end_s
         if picture.pts is not None and picture.time_base is not None:
             stamp = picture.pts * picture.time_base
             if self._origin is None or (self._jumps and is_jump(stamp - self._origin - time)):
                 self._origin = stamp - time
             if self._last is None or stamp - self._origin > self._last:
                 time = stamp - self._origin
-        self._last, self._next = time, time + self._period
+        self._last, self.end_s = time, time + self._period
         return float(time)
-
-    @property
-    def end_s(self) -> float:
-        return float(self._next)
