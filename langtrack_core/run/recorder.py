@@ -132,22 +132,17 @@ class Recorder:
         self._sources: Counter[str] = Counter()
 
     def __enter__(self) -> Recorder:
-        try:
-            with self._explained():
-                self._sha256 = video_sha256(self._info.path)
-                self._folder = self._open.enter_context(replacing_folder(self.out_dir))
-                for name in ("boxes.csv", "masks.json", *TOOLKIT_DECIMALS):
-                    stream = (self._folder / name).open("w", encoding="utf-8", newline="", errors="replace")
-                    self._texts[name] = self._open.enter_context(stream)
-                csv.writer(self._texts["boxes.csv"], lineterminator="\n").writerow(COLUMNS)
-                self._texts["masks.json"].write("{")
-                if self.options.video:
-                    for panel in PANELS:
-                        writer = VideoWriter(self._folder / f"{panel}.mp4", self._info.fps, source=self._info)
-                        self._writers[panel] = self._open.enter_context(writer)
-        except BaseException:
-            self._discard()
-            raise
+        with self._explained():
+            self._sha256 = video_sha256(self._info.path)
+            self._folder = self._open.enter_context(replacing_folder(self.out_dir))
+            for name in ("boxes.csv", "masks.json", *TOOLKIT_DECIMALS):
+                stream = (self._folder / name).open("w", encoding="utf-8", newline="", errors="replace")
+                self._texts[name] = self._open.enter_context(stream)
+            csv.writer(self._texts["boxes.csv"], lineterminator="\n").writerow(COLUMNS)
+            self._texts["masks.json"].write("{")
+            for panel in PANELS if self.options.video else ():
+                writer = VideoWriter(self._folder / f"{panel}.mp4", self._info.fps, source=self._info)
+                self._writers[panel] = self._open.enter_context(writer)
         return self
 
     def __exit__(
@@ -185,26 +180,20 @@ class Recorder:
         """
         if not self._texts:
             raise RuntimeError("Recorder.finish needs an open Recorder, and only once")
-        try:
-            if not self.states and partial:
-                self._discard()
-                return None
+        if not self.states and partial:
+            self._discard()
+            return None
+        with self._explained():
             if not self.states:
                 raise LangTrackError(f"{self._info.path.name} gave no frame from {self._query.start} on.")
-            with self._explained():
-                self._texts["masks.json"].write("\n}\n")
-                text = json.dumps(self._manifest(complete=not partial), indent=2, ensure_ascii=False)
-                (self._folder / "manifest.json").write_text(text + "\n", encoding="utf-8", errors="replace")
-                # Again, since another run may have taken the name meanwhile.
-                check_out_dir(self.out_dir, overwrite=self.options.overwrite)
-                self._open.close()
-        except BaseException:
-            self._discard()
-            raise
+            self._texts["masks.json"].write("\n}\n")
+            text = json.dumps(self._manifest(complete=not partial), indent=2, ensure_ascii=False)
+            (self._folder / "manifest.json").write_text(text + "\n", encoding="utf-8", errors="replace")
+            # Again, since another run may have taken the name meanwhile.
+            check_out_dir(self.out_dir, overwrite=self.options.overwrite)
+            self._open.close()
         self._texts = {}
         return self.out_dir
-
-    # --- what a frame adds ---------------------------------------------------------------------------------
 
     def _add_boxes(self, step: Step) -> None:
         csv.writer(self._texts["boxes.csv"], lineterminator="\n").writerow(csv_row(step))
@@ -270,12 +259,17 @@ class Recorder:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
+        """On any exception nothing is left; those that a user can mend become one sentence."""
         try:
             yield
-        except OSError as error:
-            raise LangTrackError(f"The run could not be written to {self.out_dir}: {why(error)}.") from error
-        except LangTrackError as error:  # of a video writer, which knows the temporary name only
-            raise LangTrackError(str(error).replace(str(self._folder), str(self.out_dir))) from error
+        except BaseException as error:
+            self._discard()
+            if isinstance(error, OSError):
+                sentence = f"The run could not be written to {self.out_dir}: {why(error)}."
+                raise LangTrackError(sentence) from error
+            if isinstance(error, LangTrackError):  # of a video writer, which knows the temporary name only
+                raise LangTrackError(str(error).replace(str(self._folder), str(self.out_dir))) from error
+            raise
 
 
 def _versions() -> dict[str, str]:
