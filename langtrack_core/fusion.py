@@ -151,8 +151,11 @@ def decide(
             reason = Reason.FOUND if state.state == "searching" else Reason.FOUND_AGAIN
             return Decision("language", "tracking", p_language, False, True, reason), on_language
         if tracker is None or p_tracker < config.start:
-            reason = _why_absent(state.state, language_ran=language is not None)
-            return _absent(state.state, reason), replace(state, language_streak=0)
+            if state.state == "lost":
+                reason = Reason.TRACKER_IMPROBABLE if language is None else Reason.IMPROBABLE
+            else:
+                reason = Reason.LANGUAGE_NOT_ASKED if language is None else Reason.LANGUAGE_UNSURE
+            return Decision(None, state.state, 0.0, False, False, reason), replace(state, language_streak=0)
 
     if language_sees and tracker is not None:
         change = config.distrust_rate * max(0.0, _log_odds(p_language))
@@ -172,7 +175,8 @@ def decide(
     improbable = max(believed_tracker, p_language) < config.lost
     streak = state.improbable_streak + 1 if improbable else 0
     if result is None or result.box_xyxy is None or streak >= config.lost_after:
-        return _absent("lost", Reason.IMPROBABLE), FusionState("lost", hold=state.hold)
+        decision = Decision(None, "lost", 0.0, False, False, Reason.IMPROBABLE)
+        return decision, FusionState("lost", hold=state.hold)
     if agree:
         reason, confidence = Reason.AGREE, max(p_tracker, p_language)
     elif source == "language":
@@ -205,16 +209,6 @@ def fuse(
         mean = (tracker.mask_prob + language.mask_prob) / np.float32(2)
         return replace(estimate, mask_prob=mean, confidence=decision.confidence)
     return estimate
-
-
-def _absent(state: State, reason: Reason) -> Decision:
-    return Decision(None, state, 0.0, False, False, reason)
-
-
-def _why_absent(state: State, *, language_ran: bool) -> Reason:
-    if state == "lost":
-        return Reason.IMPROBABLE if language_ran else Reason.TRACKER_IMPROBABLE
-    return Reason.LANGUAGE_UNSURE if language_ran else Reason.LANGUAGE_NOT_ASKED
 
 
 def _probability(result: BranchResult | None) -> float:
