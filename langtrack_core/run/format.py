@@ -17,7 +17,7 @@ always the index in the video.
 from __future__ import annotations
 
 from ..geometry import FloatArray, xyxy_to_xywh
-from ..types import BRANCHES, Estimate, Step
+from ..types import BRANCHES, Step
 
 FORMAT = "langtrack-run"
 """Name of the format in a manifest: a folder without it is not read as a run."""
@@ -41,25 +41,16 @@ TOOLKIT_DECIMALS = {"otb.txt": 3, "lasot.txt": 3, "got10k.txt": 4}
 """Files for other toolkits, with the number of decimals that each of them writes itself."""
 
 
-# --- one frame as text -------------------------------------------------------------------------------------
-
-
 def csv_row(step: Step) -> list[str]:
-    """The cells of `COLUMNS` for one step."""
+    """The cells of `COLUMNS` for one step; boxes to a thousandth of a pixel."""
     decision = step.decision
     row = [str(step.frame.index), f"{step.frame.time_s:.6f}", decision.state, decision.source or ""]
     row += [str(int(decision.agree)), str(int(decision.reanchor)), decision.reason]
     for estimate in (step.fused, step.language, step.tracker):
-        row += _box_cells(estimate)
+        box = None if estimate is None else estimate.box_xyxy
+        row += [""] * 4 if box is None else [f"{value:.3f}" for value in box]
+        row.append("" if estimate is None else f"{estimate.confidence:.4f}")
     return row
-
-
-def _box_cells(estimate: Estimate | None) -> list[str]:
-    """x1, y1, x2, y2 to a thousandth of a pixel and the confidence; empty where there is none."""
-    if estimate is None:
-        return [""] * len(BOX_COLUMNS)
-    box = [""] * 4 if estimate.box_xyxy is None else [f"{value:.3f}" for value in estimate.box_xyxy]
-    return [*box, f"{estimate.confidence:.4f}"]
 
 
 def toolkit_line(box_xyxy: FloatArray | None, decimals: int) -> str:
