@@ -129,14 +129,10 @@ class EncodedText:
 
     Attributes:
         text: the expression itself.
-        words: its words.
-        unknown: those that the vocabulary does not have; the run goes on without them.
         language: the network's tensors.
     """
 
     text: str
-    words: tuple[str, ...]
-    unknown: tuple[str, ...]
     language: Any
 
 
@@ -172,9 +168,8 @@ class DMNSegmenter:
         Raises:
             UnreadableText: when it is empty, all punctuation or unknown words, or over 500 characters.
         """
-        ids, words, unknown = self.vocabulary.read(text)
-        language = self.network.encode(torch.tensor(ids, dtype=torch.int64, device=self.device))
-        return EncodedText(text, words, unknown, language)
+        ids = torch.tensor(self.vocabulary.read(text).ids, dtype=torch.int64, device=self.device)
+        return EncodedText(text, self.network.encode(ids))
 
     @torch.inference_mode()
     def predict(
@@ -210,14 +205,7 @@ class DMNSegmenter:
         return mask_prob, _mask_logit(mask_prob) if score_logit is None else float(score_logit)
 
     def segment(self, frame: Frame, encoded: EncodedText, *, every_region: bool = False) -> Estimate:
-        """The estimate of one frame; absent when no pixel is positive.
-
-        Args:
-            every_region: as for `predict`.
-
-        Raises:
-            LangTrackError: when the network's output is not finite.
-        """
+        """The estimate of one frame, absent when no pixel is positive; arguments and errors as `predict`."""
         mask_prob, raw_score = self.predict(frame, encoded, every_region=every_region)
         return Estimate.from_mask(mask_prob, self.calibration(raw_score))
 

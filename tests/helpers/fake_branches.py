@@ -44,8 +44,8 @@ class FakeSegmenter:
         return WordIds((0,) * len(words), words, unknown)
 
     def encode(self, text: str) -> EncodedText:
-        _, words, unknown = self._read(text)
-        return EncodedText(text, words, unknown, None)
+        self._read(text)
+        return EncodedText(text, None)
 
     def segment(self, frame: Frame, encoded: EncodedText, *, every_region: bool = False) -> Estimate:
         self.frames.append(frame.index)
