@@ -48,9 +48,6 @@ def largest_component(mask: BoolMask) -> BoolMask:
     return largest
 
 
-# --- minimum enclosing rectangles --------------------------------------------------------------------------
-
-
 def enclosing_box(mask: BoolMask) -> FloatArray | None:
     """Axis-aligned minimum enclosing rectangle of the positive pixels.
 

@@ -77,9 +77,6 @@ class WordFeatures(NamedTuple):
     filters: Tensor
 
 
-# --- visual module -----------------------------------------------------------------------------------------
-
-
 class VisualModule(nn.Module):
     """DPN-92 without its classifier."""
 
@@ -108,9 +105,6 @@ class VisualModule(nn.Module):
         return x, skips
 
 
-# --- language module ---------------------------------------------------------------------------------------
-
-
 class LanguageModule(nn.Module):
     """Embedding, recurrence over the words, and K dynamic filters for each word."""
 
@@ -126,9 +120,6 @@ class LanguageModule(nn.Module):
         hidden = self.recurrence(embedded[:, None])[:, 0]  # (T, hidden)
         filters = torch.sigmoid(self.filters(torch.cat([embedded, hidden], dim=1)))
         return WordFeatures(embedded, hidden, filters.view(T, -1, CELL_CHANNELS))
-
-
-# --- upsampling module -------------------------------------------------------------------------------------
 
 
 class UpsamplingModule(nn.Module):
@@ -166,9 +157,6 @@ class UpsamplingModule(nn.Module):
 
     def _resize(self, x: Tensor, size_hw: tuple[int, int] | torch.Size) -> Tensor:
         return F.interpolate(x, tuple(size_hw), mode="bilinear", align_corners=self.align_corners)
-
-
-# --- the whole ---------------------------------------------------------------------------------------------
 
 
 class DMN(nn.Module):
@@ -250,8 +238,6 @@ class DMN(nn.Module):
                 module.track_running_stats = not own
         return self
 
-
-# --- published checkpoints ---------------------------------------------------------------------------------
 
 _PARTS = (
     ("langvis.base.", "visual.backbone."),

@@ -205,7 +205,7 @@ class DMNSegmenter:
         return mask_prob, _mask_logit(mask_prob) if score_logit is None else float(score_logit)
 
     def segment(self, frame: Frame, encoded: EncodedText, *, every_region: bool = False) -> Estimate:
-        """The estimate of one frame, absent when no pixel is positive; arguments and errors as `predict`."""
+        """The estimate of a frame, absent when no pixel is positive; arguments and errors: see `predict`."""
         mask_prob, raw_score = self.predict(frame, encoded, every_region=every_region)
         return Estimate.from_mask(mask_prob, self.calibration(raw_score))
 

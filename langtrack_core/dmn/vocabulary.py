@@ -27,9 +27,6 @@ MAX_FILE_BYTES = 8 * 2**20
 Style = Literal["published", "plain"]
 
 
-# --- tokenisers --------------------------------------------------------------------------------------------
-
-
 def published_tokens(text: str) -> list[str]:
     """DMN's tokens: split at runs of non-word characters, **which stay as tokens**, lower case, no final ".".
 
@@ -52,9 +49,6 @@ def plain_tokens(text: str) -> list[str]:
     # Combining marks (M) belong to the letter before them; a regular expression's \w leaves most of them out.
     spaced = "".join(c if c == "'" or unicodedata.category(c)[0] in "LNM" else " " for c in text)
     return [word for word in (part.strip("'") for part in spaced.split()) if word]
-
-
-# --- vocabulary --------------------------------------------------------------------------------------------
 
 
 class WordIds(NamedTuple):

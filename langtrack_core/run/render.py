@@ -96,7 +96,7 @@ def _draw_fused(picture: Picture, step: Step, style: Style) -> str:
     return f"{decision.state} · {source} {fused.confidence:.2f} · {frame}"
 
 
-# --- strokes -----------------------------------------------------------------------------------------------
+# --- strokes and labels ------------------------------------------------------------------------------------
 
 
 def line_width(size_hw: tuple[int, int]) -> int:
@@ -158,9 +158,6 @@ def _box(
     ):
         if strip.size:
             strip[:] = cv2.LUT(strip, _mixture(colour, opacity))
-
-
-# --- label -------------------------------------------------------------------------------------------------
 
 
 _font = lru_cache(maxsize=16)(ImageFont.load_default)

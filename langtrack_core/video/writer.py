@@ -226,9 +226,6 @@ class VideoWriter:
             raise
 
 
-# --- sound -------------------------------------------------------------------------------------------------
-
-
 class _Sound:
     """The default sound of a video from a time on, added to an MP4; nothing where it has none that fits.
 
