@@ -208,10 +208,6 @@ class SiamMask(nn.Module):
         )
         return Response(self.cls.head(cls), self.loc.head(loc), mask, pyramid, feature)
 
-    def coarse_mask(self, response: Response, cells: Tensor) -> Tensor:
-        """Logits ``(N, 63, 63)`` of the mask head at ``cells`` (N, 3: sample, row, column)."""
-        return self.mask.head(_columns(response.correlation, cells)).reshape(-1, COARSE_SIZE, COARSE_SIZE)
-
     def refine(self, response: Response, cells: Tensor) -> Tensor:
         """Refined logits ``(N, 127, 127)`` at ``cells`` (N, 3: sample, row, column)."""
         return self.refinement(*self.refinement_inputs(response, cells))
@@ -220,10 +216,11 @@ class SiamMask(nn.Module):
         self, response: Response, cells: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """All that the refinement needs of a response at ``cells``: small, and the same shape for each."""
-        return _columns(response.correlation, cells), self.refinement.views(response.pyramid, cells)
+        return columns(response.correlation, cells), self.refinement.views(response.pyramid, cells)
 
 
-def _columns(correlation: Tensor, cells: Tensor) -> Tensor:
+def columns(correlation: Tensor, cells: Tensor) -> Tensor:
+    """``(N, C, 1, 1)``: the correlation ``(B, C, 25, 25)`` at ``cells`` (N, 3: sample, row, column)."""
     sample, row, column = cells.unbind(1)
     return correlation[sample, :, row, column][:, :, None, None]
 

@@ -44,7 +44,7 @@ from . import (
 from . import add_arguments as add_common_arguments
 from .image_cache import ImageCache, bytes_per_worker
 from .losses import anchor_box_loss, anchor_class_loss, cross_entropy, dice_loss
-from .tracker_crops import CELLS, mask_windows, valid_cells
+from .tracker_crops import CELLS, coarse_mask, mask_windows, valid_cells
 from .tracker_pairs import PairSampler, TrackerPair
 
 WEIGHTS = "siammask-lite.safetensors"
@@ -184,7 +184,7 @@ class TrackerTrainer(Trainer):
             coarse = truth
             # Among processes even one without a cell takes part in the statistics of the mask head.
             if len(cells) or dist.is_initialized():
-                small = network.coarse_mask(response, cells).float()[:, None]
+                small = coarse_mask(network, response, cells).float()[:, None]
                 coarse = F.interpolate(small, REFINED_SIZE, mode="bilinear")[:, 0]
             terms["coarse"] = LossTerm.mean(cross_entropy(coarse, truth), recipe.coarse_weight)
         if len(cells):

@@ -1,5 +1,5 @@
 """The crops of a pair and what the tracker's network should say of the search crop: labels of anchors, and
-cells that learn a mask.
+cells that learn a mask, the coarse one of the mask head too.
 
 Boxes are centre and size in pixels from the middle of the search crop, like the anchors.
 """
@@ -18,11 +18,15 @@ from langtrack_core.masks import BoolMask
 from langtrack_core.siammask.network import (
     ANCHORS_CXCYWH,
     ANCHORS_WH,
+    COARSE_SIZE,
     GRID,
     REFINED_SIZE,
     SEARCH_SIZE,
     STRIDE,
     TEMPLATE_SIZE,
+    Response,
+    SiamMask,
+    columns,
 )
 
 from .augment import Rgb
@@ -135,6 +139,11 @@ def valid_cells(cells: Tensor) -> Tensor:
     sample = torch.arange(len(cells), device=cells.device)[:, None].expand(-1, CELLS)
     flat = torch.cat([sample[..., None], cells], dim=2).view(-1, 3)
     return flat[flat[:, 1] >= 0]
+
+
+def coarse_mask(network: SiamMask, response: Response, cells: Tensor) -> Tensor:
+    """Logits ``(N, 63, 63)`` of the mask head at ``cells`` (N, 3: sample, row, column)."""
+    return network.mask.head(columns(response.correlation, cells)).reshape(-1, COARSE_SIZE, COARSE_SIZE)
 
 
 def mask_windows(pictures: Tensor, cells: Tensor) -> Tensor:

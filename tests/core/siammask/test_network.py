@@ -16,6 +16,7 @@ from langtrack_core.siammask.network import GRID, REFINED_SIZE, correlate
 from langtrack_core.siammask.paper import PaperNetwork, published_name
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import Checkpoint, fill
+from langtrack_lab.training.tracker_crops import coarse_mask
 
 
 def filled_state():
@@ -45,7 +46,7 @@ def test_published_network_gives_the_golden_values(paper):
             "zf": template.feature[0, ::16],
             "cls": response.cls[0],
             "loc": response.loc[0],
-            "mask_12_7": paper.coarse_mask(response, cell).flatten(),
+            "mask_12_7": coarse_mask(paper, response, cell).flatten(),
             "refine_12_7": paper.refine(response, cell)[0, ::3, ::3],
         }
     assert set(values) == set(golden.files)
@@ -109,7 +110,7 @@ def test_lite_has_the_published_grid(lite):
         response = lite.search(template, torch.randn(2, 3, 255, 255))
         cells = torch.tensor([[0, 0, 0], [1, 24, 24], [1, 12, 7]])
         assert response.cls.shape == (2, 10, GRID, GRID) and response.loc.shape == (2, 20, GRID, GRID)
-        assert lite.coarse_mask(response, cells).shape == (3, 63, 63)
+        assert coarse_mask(lite, response, cells).shape == (3, 63, 63)
         assert lite.refine(response, cells).shape == (3, REFINED_SIZE, REFINED_SIZE)
 
 
