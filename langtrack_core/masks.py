@@ -57,11 +57,8 @@ def enclosing_box(mask: BoolMask) -> FloatArray | None:
     Returns:
         ``[x1, y1, x2, y2]`` half-open in pixels, or None for an empty mask.
     """
-    rows = np.flatnonzero(mask.any(axis=1))
-    if rows.size == 0:
-        return None
-    columns = np.flatnonzero(mask.any(axis=0))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return np.array([x, y, x + width, y + height], dtype=np.float64) if width else None
 
 
 def enclosing_rectangle(mask: BoolMask) -> FloatArray | None:
