@@ -224,17 +224,31 @@ class SiamMaskTracker:
         self._target = target = _Target(centre, size)
         self._out_of_sight = 0
         self._learnt = learnt = _Learnt(template, padding, size, exact)
+
+        def view(
+            zoom: float, blur: float, shift_xy: ArrayLike = (0.0, 0.0), mirrored: bool = False
+        ) -> Float32Array:
+            """`averaged` features of this frame with the target in another size, sharpness or place."""
+            side = round(self._search_side(size) / zoom)
+            shifted = centre - np.multiply(shift_xy, side / SEARCH_SIZE)
+            picture = crop(frame.rgb, shifted, side, SEARCH_SIZE, padding)
+            if mirrored:
+                picture = np.ascontiguousarray(picture[:, ::-1])
+            if blur:
+                picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), blur), np.uint8)
+            with torch.inference_mode():
+                response = self.network.search(template, self._to_input(picture))
+            return averaged(response.feature)
+
         if self.config.classifier_weight:
-            views = [self._first_view(frame, target, *view) for view in FIRST_VIEWS]
+            views = [view(zoom, blur, mirrored=mirrored) for zoom, blur, mirrored in FIRST_VIEWS]
             side = float(np.sqrt(size.prod())) * SEARCH_SIZE / self._search_side(size)
             learnt.classifier = OnlineClassifier(views, side)
         if self.config.box_correction and exact:
             correction = self._measure_correction(frame, target, box_cxcywh)
             learnt.correction = self.config.box_correction * correction
         if self.config.regressor_rate or self.config.regressor_weight:
-            learnt.regressor = BoxRegressor(
-                lambda zoom, blur, shift_xy: self._first_view(frame, target, zoom, blur, shift_xy=shift_xy)
-            )
+            learnt.regressor = BoxRegressor(view)
 
     def update(self, frame: Frame) -> Estimate:
         """Finds the target in the next frame.
@@ -263,27 +277,6 @@ class SiamMaskTracker:
         row, column = divmod(self._out_of_sight % (rows * columns), columns)
         centre = np.array([(column + 0.5) * width / columns, (row + 0.5) * height / rows])
         return replace(target, centre_xy=centre)
-
-    def _first_view(
-        self,
-        frame: Frame,
-        target: _Target,
-        zoom: float,
-        blur: float,
-        mirrored: bool = False,
-        shift_xy: ArrayLike = (0.0, 0.0),
-    ) -> Float32Array:
-        """`averaged` features of the first frame with the target in another size, sharpness or place."""
-        side = round(self._search_side(target.size_wh) / zoom)
-        centre = target.centre_xy - np.multiply(shift_xy, side / SEARCH_SIZE)
-        picture = crop(frame.rgb, centre, side, SEARCH_SIZE, self._learnt.padding)
-        if mirrored:
-            picture = np.ascontiguousarray(picture[:, ::-1])
-        if blur:
-            picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), blur), np.uint8)
-        with torch.inference_mode():
-            response = self.network.search(self._learnt.template, self._to_input(picture))
-        return averaged(response.feature)
 
     def _look(self, frame: Frame, before: _Target) -> _View:
         """Searches around where the target was; gives what is seen, and where it is now."""
