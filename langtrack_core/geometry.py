@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.floating]
+Float32Array = NDArray[np.float32]
 
 
 def _four(box: ArrayLike, name: str) -> FloatArray:

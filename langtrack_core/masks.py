@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from .geometry import FloatArray
+from .geometry import Float32Array, FloatArray
 
 BoolMask = NDArray[np.bool_]
 
@@ -20,7 +20,7 @@ POSITIVE_ABOVE = 128
 """A pixel of a ``mask_u8`` (0 to 255) is positive when its value is **over** this."""
 
 
-def prob_to_u8(mask_prob: NDArray[np.float32]) -> NDArray[np.uint8]:
+def prob_to_u8(mask_prob: Float32Array) -> NDArray[np.uint8]:
     """``mask_prob`` in [0, 1] to ``mask_u8`` in 0 to 255, rounded to nearest."""
     if not mask_prob.size:  # OpenCV wants pixels
         return np.zeros(mask_prob.shape, np.uint8)
@@ -102,7 +102,7 @@ FAINT = 0.25
 """Where the mask is at most this probable, and far from anything more probable, it is left as it is."""
 
 
-def refine_edges(prob: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+def refine_edges(prob: Float32Array, rgb: NDArray[np.uint8]) -> Float32Array:
     """Move the borders of a mask to those of the colours.
 
     Args:
@@ -134,13 +134,13 @@ def refine_edges(prob: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[n
     return refined
 
 
-def _fit(colour: NDArray[np.float32], prob: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+def _fit(colour: Float32Array, prob: Float32Array, side: int) -> Float32Array:
     """The linear function at each pixel, ``(h, w, 4)``: factors of red, green and blue, and a constant.
 
     Least squares in each window of ``side`` pixels, then the mean over the windows that a pixel is in.
     """
 
-    def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def mean(values: Float32Array) -> Float32Array:
         return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
 
     values = [*(np.ascontiguousarray(colour[..., channel]) for channel in range(3)), prob]

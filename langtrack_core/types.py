@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .geometry import FloatArray, clip_box
+from .geometry import Float32Array, FloatArray, clip_box
 from .masks import BoolMask, binarise, enclosing_box, enclosing_rectangle, prob_to_u8
 
 Branch = Literal["language", "tracker"]
@@ -194,7 +194,7 @@ class Estimate:
         corners_xy: ``(4, 2)`` rotated rectangle of minimum area; None when the target is not there.
     """
 
-    mask_prob: NDArray[np.float32]
+    mask_prob: Float32Array
     confidence: float
     box_xyxy: FloatArray | None
     corners_xy: FloatArray | None = None
@@ -215,7 +215,7 @@ class Estimate:
         return cls(np.zeros(size_hw, np.float32), confidence, None)
 
     @classmethod
-    def from_mask(cls, mask_prob: NDArray[np.float32], confidence: float) -> Estimate:
+    def from_mask(cls, mask_prob: Float32Array, confidence: float) -> Estimate:
         """The minimum enclosing rectangles of the positive pixels; absent when there are none."""
         mask_u8 = prob_to_u8(mask_prob)
         mask = binarise(mask_u8)

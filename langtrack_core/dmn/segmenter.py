@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..fusion import Calibration
+from ..geometry import Float32Array
 from ..masks import POSITIVE_ABOVE, binarise, largest_component, prob_to_u8, refine_edges
 from ..types import Estimate, Frame, LangTrackError
 from .vocabulary import Vocabulary
@@ -174,7 +175,7 @@ class DMNSegmenter:
     @torch.inference_mode()
     def predict(
         self, frame: Frame, encoded: EncodedText, *, every_region: bool = False
-    ) -> tuple[NDArray[np.float32], float]:
+    ) -> tuple[Float32Array, float]:
         """The mask and the raw score, before calibration.
 
         Args:
@@ -210,7 +211,7 @@ class DMNSegmenter:
         return Estimate.from_mask(mask_prob, self.calibration(raw_score))
 
 
-def _enlarged(logits: Tensor, size_hw: tuple[int, int], align_corners: bool) -> NDArray[np.float32]:
+def _enlarged(logits: Tensor, size_hw: tuple[int, int], align_corners: bool) -> Float32Array:
     """Bilinear, ``(h, w)`` to ``(H, W)``."""
     if align_corners:
         return F.interpolate(logits[None, None], size_hw, mode="bilinear", align_corners=True)[0, 0].numpy()
@@ -218,7 +219,7 @@ def _enlarged(logits: Tensor, size_hw: tuple[int, int], align_corners: bool) -> 
     return np.asarray(cv2.resize(logits.numpy(), size_hw[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _sigmoid_of(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def _sigmoid_of(logits: Float32Array) -> Float32Array:
     """In place."""
     np.negative(logits, out=logits)
     with np.errstate(over="ignore"):  # infinity is what makes the 0
@@ -227,7 +228,7 @@ def _sigmoid_of(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.reciprocal(logits, out=logits)
 
 
-def _largest_region(mask_prob: NDArray[np.float32]) -> NDArray[np.float32]:
+def _largest_region(mask_prob: Float32Array) -> Float32Array:
     """Every other region comes down to the threshold: no longer positive, but still to be seen as a guess.
 
     Regions nearer than `MAX_GAP` are one.
@@ -241,7 +242,7 @@ def _largest_region(mask_prob: NDArray[np.float32]) -> NDArray[np.float32]:
     return mask_prob
 
 
-def _mask_logit(mask_prob: NDArray[np.float32]) -> float:
+def _mask_logit(mask_prob: Float32Array) -> float:
     """Logit of the mean probability over the positive pixels, as of probability 0 when there are none."""
     positive = mask_prob[binarise(prob_to_u8(mask_prob))]
     mean = float(positive.mean(dtype=np.float64)) if positive.size else 0.0

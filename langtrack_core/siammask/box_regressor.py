@@ -15,9 +15,9 @@ from itertools import product
 
 import numpy as np
 
-from ..geometry import FloatArray, cxcywh_to_xyxy, xyxy_to_cxcywh
+from ..geometry import Float32Array, FloatArray, cxcywh_to_xyxy, xyxy_to_cxcywh
 from .network import SEARCH_SIZE, TEMPLATE_SIZE
-from .online_classifier import CELL, Float32Array, interpolated
+from .online_classifier import CELL, interpolated
 
 ZOOMS = (0.7, 0.8, 0.9, 1.0, 1.12, 1.25, 1.4)
 """The first frame is seen at these sizes of the target. From one frame to the next it changes by far less."""

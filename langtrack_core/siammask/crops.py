@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..geometry import FloatArray
+from ..geometry import Float32Array, FloatArray
 from ..masks import POSITIVE_ABOVE
 from .network import REFINED_SIZE, SEARCH_SIZE, STRIDE, TEMPLATE_SIZE
 
@@ -36,13 +36,8 @@ def crop(
 
 
 def paste(
-    mask: NDArray[np.float32],
-    corner_xy: FloatArray,
-    side: float,
-    row: int,
-    column: int,
-    size_hw: tuple[int, int],
-) -> NDArray[np.float32]:
+    mask: Float32Array, corner_xy: FloatArray, side: float, row: int, column: int, size_hw: tuple[int, int]
+) -> Float32Array:
     """The mask seen from one grid cell, laid over the whole picture.
 
     Args:
@@ -64,7 +59,7 @@ def paste(
     return np.maximum(picture_mask, 0.0)
 
 
-def remap_threshold(mask: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+def remap_threshold(mask: Float32Array, threshold: float) -> Float32Array:
     """Move ``threshold`` to the value above which a pixel is positive, linearly on both sides of it."""
     positive_over = (POSITIVE_ABOVE + 0.5) / 255.0
     steep_above = (1 - positive_over) / max(1 - threshold, 1e-6)

@@ -14,10 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..geometry import FloatArray
+from ..geometry import Float32Array, FloatArray
 from .network import GRID, SEARCH_SIZE, STRIDE
 
 CELL = 2 * STRIDE
@@ -63,8 +62,6 @@ DISTRACTOR_SHARE = 0.5
 
 DISTRACTOR_DISTANCE = 0.7
 """A distractor is farther from the target than this share of the target's side: nearer, it is a part."""
-
-Float32Array = NDArray[np.float32]
 
 
 class OnlineClassifier:

@@ -25,13 +25,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..geometry import FloatArray, box_iou, clip_box, cxcywh_to_xyxy, xyxy_to_cxcywh
+from ..geometry import Float32Array, FloatArray, box_iou, clip_box, cxcywh_to_xyxy, xyxy_to_cxcywh
 from ..masks import refine_edges
 from ..types import Estimate, Frame, LangTrackError, check_box
 from .box_regressor import BoxRegressor, blend_boxes
 from .crops import crop, largest_region, paste, remap_threshold
 from .network import GRID, SEARCH_SIZE, TEMPLATE_SIZE, WINDOW, SiamMask, Template, change_penalty, decode
-from .online_classifier import Float32Array, OnlineClassifier, averaged
+from .online_classifier import OnlineClassifier, averaged
 
 
 @dataclass(frozen=True)
@@ -351,28 +351,23 @@ class SiamMaskTracker:
         return self.network.preprocess(picture).to(self.device)
 
     def _estimate(
-        self,
-        frame: Frame,
-        mask: NDArray[np.float32],
-        regressed_xyxy: FloatArray,
-        last_box_wh: FloatArray | None,
-        score: float,
+        self, frame: Frame, mask: Float32Array, box_xyxy: FloatArray, last_wh: FloatArray | None, score: float
     ) -> tuple[Estimate, FloatArray | None]:
-        """The mask's own box and rotated rectangle, or the regressed box where the mask is empty; and the
-        size of the mask's box, or the last one."""
+        """The mask's own box and rotated rectangle, or ``box_xyxy``, the regressed one, where the mask is
+        empty; and the size of the mask's box, or the last one."""
         region = largest_region(mask > self.config.mask_threshold, self.config.min_mask_area)
         if region is None:
-            box = clip_box(regressed_xyxy, frame.size_hw)
+            box = clip_box(box_xyxy, frame.size_hw)
             corners = None if box is None else box[[[0, 1], [2, 1], [2, 3], [0, 3]]]
         else:
-            corrected, corners = self._corrected(region[0], last_box_wh), region[1]
-            last_box_wh = xyxy_to_cxcywh(corrected)[2:]
+            corrected, corners = self._corrected(region[0], last_wh), region[1]
+            last_wh = xyxy_to_cxcywh(corrected)[2:]
             box = clip_box(corrected, frame.size_hw)
         mask = remap_threshold(mask, self.config.mask_threshold)
         if self.config.refine_edges:
             mask = refine_edges(mask, frame.rgb)
         confidence = score if self.calibration is None else self.calibration(score)
-        return Estimate(mask, confidence, box, corners), last_box_wh
+        return Estimate(mask, confidence, box, corners), last_wh
 
     def _corrected(self, box_xyxy: FloatArray, last_wh: FloatArray | None) -> FloatArray:
         """The mask's box with the correction, its size smoothed over time."""
