@@ -111,9 +111,8 @@ def line_width(size_hw: tuple[int, int]) -> int:
 def _mixture(colour: Colour, opacity: float) -> Picture:
     """``(1, 256, 3)``: what each value of each channel becomes under a colour."""
     ramp = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(1, 256, 3)
-    return np.asarray(
-        cv2.addWeighted(ramp, 1.0 - opacity, np.full_like(ramp, colour), opacity, 0.0), np.uint8
-    )
+    mixed = cv2.addWeighted(ramp, 1.0 - opacity, np.full_like(ramp, colour), opacity, 0.0)
+    return np.asarray(mixed, np.uint8)
 
 
 def _tint(picture: Picture, mask: BoolMask, colour: Colour, opacity: float) -> None:

@@ -98,8 +98,6 @@ class BoxRegressor:
             Its centre in crop pixels from the middle; how many times larger it is in the crop than the search
             takes it to be; and in [0, 1], how far the window looks like one that was learnt.
         """
-        window: FloatArray = np.empty(0)
-        log_zoom = 0.0
         for _ in range(STEPS):
             window = _window(features, place_xy)
             dx, dy, log_zoom = (window - self._input_mean) @ self._map + self._output_mean

@@ -177,7 +177,7 @@ def correlate(w: Float32Array, samples: Float32Array) -> Float32Array:
     n, channels, height, width = samples.shape
     parts = (w @ samples.reshape(n, channels, -1)).reshape(n, FILTER_SIZE, FILTER_SIZE, height, width)
     h, v = height - FILTER_SIZE + 1, width - FILTER_SIZE + 1
-    cells = [(i, j) for i in range(FILTER_SIZE) for j in range(FILTER_SIZE)]
+    cells = np.ndindex(FILTER_SIZE, FILTER_SIZE)
     return np.sum([parts[:, i, j, i : i + h, j : j + v] for i, j in cells], axis=0)
 
 
@@ -186,9 +186,8 @@ def correlate_transposed(values: Float32Array, samples: Float32Array) -> Float32
     n, channels, height, width = samples.shape
     h, v = values.shape[1:]
     spread = np.zeros((n, FILTER_SIZE, FILTER_SIZE, height, width), np.float32)
-    for i in range(FILTER_SIZE):
-        for j in range(FILTER_SIZE):
-            spread[:, i, j, i : i + h, j : j + v] = values
+    for i, j in np.ndindex(FILTER_SIZE, FILTER_SIZE):
+        spread[:, i, j, i : i + h, j : j + v] = values
     flat = samples.reshape(n, channels, -1).transpose(0, 2, 1)
     return np.matmul(spread.reshape(n, FILTER_SIZE * FILTER_SIZE, -1), flat).sum(0)
 

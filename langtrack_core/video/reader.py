@@ -141,13 +141,11 @@ def read_frames(
 def _video_frames(path: Path, start: int, on_damage: Callable[[str], None]) -> Generator[Frame]:
     with opened(path) as (container, stream):
         to_rgb: RGBConverter | None = None
-        count = 0
         for index, (time_s, picture) in enumerate(decoded(path, container, stream, on_damage)):
             to_rgb = to_rgb or RGBConverter(picture)
-            count = index + 1
             if index >= start:
                 yield Frame(index, time_s, to_rgb(picture))
-        check_start(path, start, count)
+        check_start(path, start, index + 1)  # there is a first picture, else `decoded` raises
 
 
 # --- containers to decoded pictures, each with its time ----------------------------------------------------
