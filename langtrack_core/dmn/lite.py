@@ -277,9 +277,7 @@ class LiteDMN(nn.Module):
             picture: ``(N,)`` int64 in [0, B).
         """
         f16 = self.from16(image.f16)
-        f16 = f16 + F.interpolate(
-            self.from32(image.f32), scale_factor=2, mode="bilinear", align_corners=False
-        )
+        f16 = f16 + F.interpolate(self.from32(image.f32), scale_factor=2, mode="bilinear")
         colours = self.colour_bins(image.rgb4)
         features = F.relu(self.visual_norm(f16 + self.colour_bins.project(colours)))
         B, _, h, w = features.shape
