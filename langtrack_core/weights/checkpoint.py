@@ -128,7 +128,12 @@ class Checkpoint:
     @property
     def calibration(self) -> Calibration | None:
         """The one in the metadata, None where there is none."""
-        return self._stated("calibration", lambda pair: Calibration(*map(float, pair)) if pair else None)
+
+        def of_two(numbers: Any) -> Calibration:
+            slope, intercept = map(float, numbers)
+            return Calibration(slope, intercept)
+
+        return self._stated("calibration", of_two) if "calibration" in self.metadata else None
 
     @property
     def ranges(self) -> Ranges:

@@ -17,6 +17,7 @@ import functools
 import hashlib
 import importlib.metadata
 import inspect
+import itertools
 import json
 import logging
 import os
@@ -160,7 +161,7 @@ class Compiler:
         network: in evaluation mode, on the CPU.
         hashes: the sha256 of the files that its weights are from.
         precision: a key of `PRECISIONS`; "auto" times the network's first call, and takes the fastest. Where
-            it is too far from PyTorch, float32 runs.
+            it is too far from PyTorch, the next finer one runs.
         ranges: of the layers that int8 rounds; without them there is no int8.
 
     Attributes:
@@ -183,8 +184,7 @@ class Compiler:
         able = {"FP32", *self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
         able -= set() if ranges else {"INT8"}
         self._able = [name for name, (_, capability, _) in PRECISIONS.items() if capability in able]
-        precisions = () if precision == "auto" else (precision, "float32")
-        self._order = [name for name in dict.fromkeys(precisions) if name in self._able]
+        self._order = [] if precision == "auto" else self._down_from(precision)
         self._settings = {
             "PERFORMANCE_HINT": "LATENCY",
             # Both branches run at once; and two threads of one call spend a third more in waiting.
@@ -249,34 +249,37 @@ class Compiler:
     def _fastest(
         self, model: Any, example: SavedExample, result: Any, folder: Path, *, keep: bool = False
     ) -> Call:
-        """Compiled in the network's precision, or in float32 where that is too far from PyTorch.
+        """Compiled in the network's precision, or in the next finer one where that is too far from PyTorch.
 
         Args:
             keep: what OpenVINO compiled stays in the folder, each precision's apart: OpenVINO tells them not.
         """
-        self._order = self._order or self._measured(model, example, result, folder)
+        kept = folder if keep else None
+        self._order = self._order or self._down_from(self._measured(model, example, result, folder, kept))
         self.backend.setdefault("precision", self._order[0])
-        for precision in self._order[:-1]:
+        for precision, finer in itertools.pairwise(self._order):
             try:
-                return self._compared(model, example, result, precision, folder if keep else None)
+                return self._compared(model, example, result, precision, kept)
             except CannotCompile as error:
-                note = f"float32 for {folder.name.rpartition('-')[0]}: {error}"
+                note = f"{finer} for {folder.name.rpartition('-')[0]}: {error}"
                 self.backend["note"] = note
                 _log.warning("%s.", note)
-        return self._compared(model, example, result, self._order[-1], folder if keep else None)
+        return self._compared(model, example, result, self._order[-1], kept)
 
-    def _measured(self, model: Any, example: SavedExample, result: Any, folder: Path) -> list[str]:
-        """The fastest precision on this machine, then float32; kept with the times beside the model, for
-        every model of the network."""
+    def _measured(
+        self, model: Any, example: SavedExample, result: Any, folder: Path, kept: Path | None
+    ) -> str:
+        """The fastest precision on this machine; stored with the times beside the model, for every model of
+        the network."""
         for path in folder.parent.glob(f"*-{self._key}/precision.json"):
             with contextlib.suppress(OSError, ValueError):
                 record = json.loads(path.read_text("utf-8"))
                 if record["machine"] == self._machine and record["precision"] in self._able:
-                    return list(dict.fromkeys((record["precision"], "float32")))
+                    return str(record["precision"])
         calls = {}
         for precision in self._able if len(self._able) > 1 else ():
             with contextlib.suppress(CannotCompile):
-                calls[precision] = self._compared(model, example, result, precision)
+                calls[precision] = self._compared(model, example, result, precision, kept)
         times = {precision: float("inf") for precision in calls}
         end = time.process_time() + MEASURED_S * len(calls)
         while calls and time.process_time() < end:
@@ -286,12 +289,19 @@ class Compiler:
                 times[precision] = min(times[precision], time.process_time() - start)
         fastest = "float32"
         for precision, seconds in times.items():  # from fine to coarse
-            if seconds <= (1 - LEAST_GAIN) * times[fastest]:
+            if seconds <= (1 - LEAST_GAIN) * times.get(fastest, float("inf")):
                 fastest = precision
+        for precision in times.keys() - {fastest}:
+            shutil.rmtree(folder / precision, ignore_errors=True)
         record = {"machine": self._machine, "precision": fastest, "seconds": times}
         with contextlib.suppress(OSError):
             (folder / "precision.json").write_text(json.dumps(record, indent=1), "utf-8")
-        return list(dict.fromkeys((fastest, "float32")))
+        return fastest
+
+    def _down_from(self, precision: str) -> list[str]:
+        """The precision, where the processor has it, and the finer ones down to float32."""
+        names = list(PRECISIONS)
+        return [name for name in names[names.index(precision) :: -1] if name in self._able]
 
     def _compared(
         self, model: Any, example: SavedExample, result: Any, precision: str, folder: Path | None = None
