@@ -35,6 +35,25 @@ def quantised(model: Any, ranges: Ranges) -> Any:
     return copy
 
 
+def is_exact(core: Any) -> bool:
+    """Whether this processor adds up products of eight bits rightly: those without VNNI add two of them in
+    sixteen bits, where large ones overflow without a word.
+
+    Args:
+        core: the `openvino.Core`.
+    """
+    import openvino
+    from openvino import opset13
+
+    picture = opset13.parameter([1, 64, 8, 8], np.float32)
+    ones = opset13.constant(np.ones((64, 64, 1, 1), np.float32))
+    layer = opset13.convolution(picture, ones, [1, 1], [0, 0], [0, 0], [1, 1])
+    layer.set_friendly_name("sums")
+    model = quantised(openvino.Model([layer], [picture]), {"sums": [(0.0, 1.0), None]})
+    [sums] = core.compile_model(model, "CPU")([np.ones((1, 64, 8, 8), np.float32)]).to_tuple()
+    return bool(np.allclose(sums, 64, rtol=0.01))
+
+
 def _round(layer: Any, index: int, span: Sequence[float] | None) -> None:
     """Let a layer take one of its inputs rounded. What is never negative uses all 256 levels above zero."""
     from openvino import opset13

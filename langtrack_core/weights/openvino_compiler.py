@@ -38,7 +38,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..files import replacing_folder
-from .int8 import Ranges, quantised
+from .int8 import Ranges, is_exact, quantised
 from .load import home
 
 _log = logging.getLogger(__name__)
@@ -182,7 +182,8 @@ class Compiler:
         self._network, self._ranges = network, ranges or {}
         self._core = openvino_core()
         able = {"FP32", *self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
-        able -= set() if ranges else {"INT8"}
+        if not ranges or not is_exact(self._core):
+            able.discard("INT8")
         self._able = [name for name, (_, capability, _) in PRECISIONS.items() if capability in able]
         self._order = [] if precision == "auto" else self._down_from(precision)
         self._settings = {

@@ -9,7 +9,9 @@ import pytest
 from evaluation_helpers import write_dev
 
 from langtrack_core import cli
+from langtrack_core.weights import openvino_compiler
 from langtrack_core.weights.checkpoint import Checkpoint
+from langtrack_core.weights.int8 import is_exact
 from langtrack_core.weights.load import build_segmenter, build_tracker, choose
 from langtrack_core.weights.openvino_compiler import openvino_core
 
@@ -28,7 +30,9 @@ def weights(lite_files: Path, tmp_path: Path) -> Path:
         ("tracker", "siammask-lite.safetensors", "stem", ("cls.head.0", "stages.1.0.expand")),
     ],
 )
-def test_big_layers_are_found_stored_and_used(branch, file, first, others, weights: Path, tmp_path, capsys):
+def test_big_layers_are_found_stored_and_used(
+    branch, file, first, others, weights: Path, tmp_path, capsys, monkeypatch
+):
     data = write_dev(tmp_path / "dev", absent=(), frames=3)
     path = weights / file
     before = Checkpoint.read(path)
@@ -46,5 +50,9 @@ def test_big_layers_are_found_stored_and_used(branch, file, first, others, weigh
     build = build_segmenter if branch == "language" else build_tracker
     _, info = build(entry, "cpu", "openvino", "int8")
     able = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    assert info["backend"]["precision"] == ("int8" if "INT8" in able else "float32")
+    assert (info["backend"]["precision"] == "int8") == ("INT8" in able and is_exact(openvino_core()))
     assert "note" not in info["backend"]
+
+    monkeypatch.setattr(openvino_compiler, "is_exact", lambda core: False)
+    _, info = build(entry, "cpu", "openvino", "int8")
+    assert info["backend"]["precision"] != "int8"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from safetensors.torch import save_file
 
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import Checkpoint
-from langtrack_core.weights.int8 import quantised
+from langtrack_core.weights.int8 import is_exact, quantised
 
 openvino = pytest.importorskip("openvino")
 
@@ -82,3 +84,15 @@ def test_the_ranges_stand_in_the_checkpoint(tmp_path):
     save_file({"comb_visual.weight": torch.zeros(1)}, path, {"ranges": "[1"})
     with pytest.raises(LangTrackError, match="damaged metadata"):
         _ = Checkpoint.read(path).ranges
+
+
+class Overflowing:
+    """A core whose compiled models give half of the right sums, as sixteen bits do."""
+
+    def compile_model(self, model, device):
+        compiled = openvino.Core().compile_model(model, device)
+        return lambda inputs: SimpleNamespace(to_tuple=lambda: [compiled(inputs)[0] / 2])
+
+
+def test_sums_that_overflow_are_noticed():
+    assert not is_exact(Overflowing())
