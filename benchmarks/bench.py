@@ -21,6 +21,7 @@ if __name__ == "__main__":  # before NumPy is imported, as the command line does
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
+import importlib.util
 import json
 import platform
 import subprocess
@@ -41,9 +42,8 @@ from langtrack_core.run.recorder import Recorder
 from langtrack_core.siammask.network import SEARCH_SIZE, TEMPLATE_SIZE
 from langtrack_core.types import Query
 from langtrack_core.video import probe, read_frames
-from langtrack_core.weights.int8 import quantised
 from langtrack_core.weights.load import choose
-from langtrack_core.weights.openvino_compiler import PRECISIONS, openvino_core
+from langtrack_core.weights.openvino_compiler import PRECISIONS, able_precisions, in_precision
 from langtrack_lab.memory import memory_mb
 from langtrack_lab.truth.box_files import xywh_to_xyxy
 
@@ -118,10 +118,8 @@ def _openvino_product(precision: str, size: int) -> Callable[[], object]:
     right = opset13.constant(np.random.default_rng(0).random((size, size), np.float32))
     product = opset13.matmul(left, right, False, False)
     product.set_friendly_name("product")
-    model = openvino.Model([product], [left])
-    if precision == "int8":
-        model = quantised(model, {"product": [(0.0, 1.0), None]})
-    hint = "bf16" if precision == "bfloat16" else "f32"
+    ranges = {"product": [(0.0, 1.0), None]}
+    model, hint = in_precision(openvino.Model([product], [left]), precision, ranges)
     settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": 1}
     request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
     picture = np.ones((size, size), np.float32)
@@ -329,7 +327,8 @@ def main() -> None:
     backends = ("openvino", "torch") if arguments.backend == "both" else (arguments.backend,)
     if arguments.device != "cpu":
         backends = ("torch",)
-    precisions = arguments.precision or able_precisions()
+    has_openvino = importlib.util.find_spec("openvino") is not None
+    precisions = arguments.precision or (able_precisions() if has_openvino else [])
     variants = [f"openvino:{precision}" for precision in precisions if "openvino" in backends]
     variants += ["torch:auto"] * ("torch" in backends)
     passed = [f"--{name}={getattr(arguments, name)}" for name in ("weights", "device", "every")]
@@ -369,15 +368,6 @@ def put(text: str, path: Path | None) -> None:
 
 def label(run: dict[str, Any]) -> str:
     return f"{run['name']}, {run['precision']}"
-
-
-def able_precisions() -> list[str]:
-    """Those of OpenVINO that this processor calculates in."""
-    try:
-        able = {"FP32", *openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
-    except ImportError:
-        return []
-    return [name for name, (_, capability, _) in PRECISIONS.items() if capability in able]
 
 
 def processor() -> str:

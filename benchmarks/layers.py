@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from langtrack_core.weights.int8 import Ranges, quantised
+from langtrack_core.weights.int8 import Ranges
 from langtrack_core.weights.load import home
-from langtrack_core.weights.openvino_compiler import PRECISIONS
+from langtrack_core.weights.openvino_compiler import in_precision
 
 BIG = 0.01
 """Share of a network's multiplications from which on a layer is a big one."""
@@ -35,12 +35,7 @@ def big_layers_share(model: str, precision: str, ranges: Ranges, peak: float) ->
     folders = (home() / "openvino").glob(f"{model}-*")
     folder = max(folders, key=lambda path: path.stat().st_mtime)
     core = openvino.Core()
-    network = core.read_model(folder / "model.xml")
-    hint = PRECISIONS[precision][0]
-    if precision == "int8":
-        network = quantised(network, ranges)
-        able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        hint = "bf16" if "BF16" in able else "f32"
+    network, hint = in_precision(core.read_model(folder / "model.xml"), precision, ranges)
     settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": 1, "PERF_COUNT": True}
     compiled = core.compile_model(network, "CPU", settings)
     operations = {node.friendly_name: _operations(node) for node in compiled.get_runtime_model().get_ops()}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,36 +60,40 @@ def run(args: argparse.Namespace) -> int:
     entry = choose(args.weights)[args.target]
     if entry.network not in LITE:
         raise LangTrackError(f"int8 is for the lite networks; {entry.path.name} is a {entry.network}.")
-    finder: RangeFinder
+    clips = clips_of(args.data)
     if args.target == "language":
         segmenter, _ = build_segmenter(entry, "cpu", "torch")
         finder = RangeFinder(segmenter.network)
         shape = 4, *segmenter.config.preprocessing.input_hw((9, 16))
         segmenter.network = CompiledLiteDMN(segmenter.network, finder, shape)
-        for _ in language_answers(segmenter, clips_of(args.data)):
-            pass
+        run_segmenter(segmenter, clips)
     else:
         new_tracker, _ = build_tracker(entry, "cpu", "torch")
         in_torch = new_tracker()
         finder = RangeFinder(in_torch.network)
         compiled: Any = CompiledSiamMask(in_torch.network, finder)
-        tracker = SiamMaskTracker(compiled, in_torch.config)
-        for _ in tracker_answers(tracker, clips_of(args.data)):
-            pass
-    ranges = finder.ranges()
-    print(f"{len(ranges)} layers")
+        run_tracker(SiamMaskTracker(compiled, in_torch.config), clips)
+    print(f"{len(finder.ranges)} layers")
     if args.write:
-        store_metadata(entry.path, "ranges", ranges)
+        store_metadata(entry.path, "ranges", finder.ranges)
         print(f"stored in {entry.path}; now seal: python -m langtrack_core weights seal")
     return 0
 
 
+MeasuredRanges = dict[str, list[tuple[float, float] | None]]
+"""`langtrack_core.weights.int8.Ranges` while they are widened."""
+
+
 class RangeFinder(Compiler):
-    """Compiles the calls in float32, and notes what comes to their big layers."""
+    """Compiles the calls in float32, and notes what comes to their big layers.
+
+    Attributes:
+        ranges: what came in all calls so far.
+    """
 
     def __init__(self, network: Any) -> None:
         super().__init__(network, [], "float32")
-        self._spans: dict[str, list[tuple[float, float] | None]] = {}
+        self.ranges: MeasuredRanges = {}
 
     def compile(
         self, name: str, function: Callable[..., Any], arguments: Callable[[], tuple[Any, ...]], result: Any
@@ -100,43 +104,30 @@ class RangeFinder(Compiler):
 
         model = self.convert(function, arguments())
         layers = big_layers(model)
-        spots = [
-            (layer.get_friendly_name(), index)
-            for layer in layers
-            for index in range(2)
-            if not _is_weights(layer, index)
-        ]
         for layer in layers:
-            self._spans.setdefault(layer.get_friendly_name(), [None, None])
-        named = {layer.get_friendly_name(): layer for layer in layers}
-        watched = [opset13.result(named[name].input_value(index)) for name, index in spots]
+            self.ranges.setdefault(layer.get_friendly_name(), [None, None])
+        inputs = [(layer, index) for layer in layers for index in range(2) if not _is_weights(layer, index)]
+        watched = [opset13.result(layer.input_value(index)) for layer, index in inputs]
         both = openvino.Model([*model.get_results(), *watched], model.get_parameters())
         compiled = openvino_core().compile_model(both, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        return _WatchedCall(compiled, result, spots, self._spans)
-
-    def ranges(self) -> dict[str, list[tuple[float, float] | None]]:
-        """Of all calls so far, see `langtrack_core.weights.int8.Ranges`."""
-        return self._spans
+        names = [(layer.get_friendly_name(), index) for layer, index in inputs]
+        return _WatchedCall(compiled, result, names, self.ranges)
 
 
 class _WatchedCall(Call):
-    """Widens the spans of layers' inputs, each a name and an index, by what comes."""
+    """Widens the ranges of layers' inputs, each a name and an index, by what comes."""
 
     def __init__(
-        self,
-        compiled: Any,
-        result: Any,
-        spots: list[tuple[str, int]],
-        spans: dict[str, list[tuple[float, float] | None]],
+        self, compiled: Any, result: Any, inputs: list[tuple[str, int]], ranges: MeasuredRanges
     ) -> None:
-        super().__init__(compiled, (result, (TENSOR,) * len(spots)))
-        self._spots, self._spans = spots, spans
+        super().__init__(compiled, (result, (TENSOR,) * len(inputs)))
+        self._inputs, self._ranges = inputs, ranges
 
     def __call__(self, *arguments: Any) -> Any:
         result, values = super().__call__(*arguments)
-        for (name, index), value in zip(self._spots, values, strict=True):
-            low, high = self._spans[name][index] or (math.inf, -math.inf)
-            self._spans[name][index] = min(low, float(value.min())), max(high, float(value.max()))
+        for (name, index), value in zip(self._inputs, values, strict=True):
+            low, high = self._ranges[name][index] or (math.inf, -math.inf)
+            self._ranges[name][index] = min(low, float(value.min())), max(high, float(value.max()))
         return result
 
 
@@ -150,7 +141,7 @@ def big_layers(model: Any) -> list[Any]:
 
 
 def _multiplications(layer: Any) -> int:
-    """Of a convolution that is not depth-wise, or a matrix product; 0 for any other layer."""
+    """Multiplications of a convolution that is not depth-wise, or of a matrix product; 0 for other layers."""
     kind, outputs = layer.get_type_name(), math.prod(layer.output(0).get_shape())
     if kind == "Convolution":
         return outputs * math.prod(list(layer.input_value(1).get_shape())[1:])
@@ -163,19 +154,20 @@ def _is_weights(layer: Any, index: int) -> bool:
     return layer.input_value(index).get_node().get_type_name() == "Constant"
 
 
-def language_answers(segmenter: DMNSegmenter, clips: list[Sequence]) -> Iterator[tuple[Any, float]]:
-    """Mask and score of each sentence on `FRAMES` frames of each clip."""
+def run_segmenter(segmenter: DMNSegmenter, clips: list[Sequence]) -> None:
+    """Ask each sentence of a clip on `FRAMES` of its frames."""
     for clip in clips:
         wanted = set(np.linspace(0, len(clip.frames) - 1, FRAMES).round().astype(int))
         encoded = [segmenter.encode(text) for text in clip.expressions]
         for frame in clip.read_frames():
-            if frame.index in wanted:
-                yield from (segmenter.predict(frame, text) for text in encoded)
+            for text in encoded if frame.index in wanted else ():
+                segmenter.predict(frame, text)
 
 
-def tracker_answers(tracker: SiamMaskTracker, clips: list[Sequence]) -> Iterator[Any]:
-    """What the tracker sees on the first frames of each clip, from the true box."""
+def run_tracker(tracker: SiamMaskTracker, clips: list[Sequence]) -> None:
+    """Follow from the true box through the first frames of each clip."""
     for clip in clips:
         frames = itertools.islice(clip.read_frames(), FOLLOWED)
         tracker.reanchor(next(frames), clip.boxes_xyxy[0], exact=True)
-        yield from map(tracker.update, frames)
+        for frame in frames:
+            tracker.update(frame)

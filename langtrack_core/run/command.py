@@ -81,6 +81,11 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def network_options(args: argparse.Namespace) -> dict[str, str]:
+    """The arguments of `load_tracker` that the flags of `add_network_arguments` say."""
+    return {name: getattr(args, name) for name in ("weights", "device", "backend", "precision")}
+
+
 def run_options(args: argparse.Namespace) -> RunOptions:
     """The options that the flags of `add_run_arguments` say."""
     return RunOptions(
@@ -124,9 +129,8 @@ def run(args: argparse.Namespace) -> int:
     info = check_video(args.video, query)
     for note in () if args.quiet else info.notes:
         print(f"{PROG}: {info.path.name}: {note}", file=sys.stderr)
-    how = {"backend": args.backend, "precision": args.precision}
     example = (info.height, info.width), query.text
-    tracker = load_tracker(args.weights, args.device, **how, example=example)
+    tracker = load_tracker(**network_options(args), example=example)
     if unknown := () if query.text is None else tracker.read_text(query.text).unknown:
         print(f"{PROG}: unknown words, left out: {', '.join(unknown)}", file=sys.stderr)
     total = info.frames_estimate and max(1, info.frames_estimate - query.start)

@@ -8,6 +8,7 @@ units of a logit.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,13 +36,10 @@ def quantised(model: Any, ranges: Ranges) -> Any:
     return copy
 
 
+@functools.cache
 def is_exact(core: Any) -> bool:
-    """Whether this processor adds up products of eight bits rightly: those without VNNI add two of them in
-    sixteen bits, where large ones overflow without a word.
-
-    Args:
-        core: the `openvino.Core`.
-    """
+    """Whether the processor of an `openvino.Core` adds up products of eight bits rightly: without VNNI it
+    adds two of them in sixteen bits, where large ones overflow without a word."""
     import openvino
     from openvino import opset13
 

@@ -38,6 +38,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..files import replacing_folder
+from ..types import LangTrackError
 from .int8 import Ranges, is_exact, quantised
 from .load import home
 
@@ -144,6 +145,22 @@ def openvino_core() -> Any:
     return openvino.Core()
 
 
+def able_precisions() -> list[str]:
+    """Those of `PRECISIONS` that this processor has, from fine to coarse; ImportError without OpenVINO."""
+    core = openvino_core()
+    able = {"FP32", *core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
+    names = [name for name, (_, capability, _) in PRECISIONS.items() if capability in able]
+    return [name for name in names if name != "int8" or is_exact(core)]
+
+
+def in_precision(model: Any, precision: str, ranges: Ranges) -> tuple[Any, str]:
+    """The model to compile for a precision, and OpenVINO's setting; LookupError as `quantised`."""
+    if precision != "int8":
+        return model, PRECISIONS[precision][0]
+    finer = "bfloat16" if "bfloat16" in able_precisions() else "float32"
+    return quantised(model, ranges), PRECISIONS[finer][0]
+
+
 @contextlib.contextmanager
 def _one_process_at_a_time() -> Iterator[None]:
     """OpenVINO maps its files: one that another process writes anew meanwhile ends in a bus error."""
@@ -170,21 +187,21 @@ class Compiler:
 
     Raises:
         CannotCompile: OpenVINO is not there.
+        LangTrackError: an unknown precision.
     """
 
     def __init__(
         self, network: nn.Module, hashes: Iterable[str], precision: str = "auto", ranges: Ranges | None = None
     ) -> None:
+        if precision not in ("auto", *PRECISIONS):
+            raise LangTrackError(f"The precision is auto, {', '.join(PRECISIONS)}; got {precision!r}.")
         try:
             import openvino
         except ImportError as error:
             raise CannotCompile("OpenVINO is not installed") from error
         self._network, self._ranges = network, ranges or {}
         self._core = openvino_core()
-        able = {"FP32", *self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
-        if not ranges or not is_exact(self._core):
-            able.discard("INT8")
-        self._able = [name for name, (_, capability, _) in PRECISIONS.items() if capability in able]
+        self._able = [name for name in able_precisions() if ranges or name != "int8"]
         self._order = [] if precision == "auto" else self._down_from(precision)
         self._settings = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -256,22 +273,20 @@ class Compiler:
             keep: what OpenVINO compiled stays in the folder, each precision's apart: OpenVINO tells them not.
         """
         kept = folder if keep else None
-        self._order = self._order or self._down_from(self._measured(model, example, result, folder, kept))
+        self._order = self._order or self._down_from(self._measured(model, example, result, folder, keep))
         self.backend.setdefault("precision", self._order[0])
         for precision, finer in itertools.pairwise(self._order):
             try:
                 return self._compared(model, example, result, precision, kept)
-            except CannotCompile as error:
+            except (CannotCompile, LookupError) as error:
                 note = f"{finer} for {folder.name.rpartition('-')[0]}: {error}"
                 self.backend["note"] = note
                 _log.warning("%s.", note)
         return self._compared(model, example, result, self._order[-1], kept)
 
-    def _measured(
-        self, model: Any, example: SavedExample, result: Any, folder: Path, kept: Path | None
-    ) -> str:
-        """The fastest precision on this machine; stored with the times beside the model, for every model of
-        the network."""
+    def _measured(self, model: Any, example: SavedExample, result: Any, folder: Path, keep: bool) -> str:
+        """The fastest precision here; stored with the times beside the model, for all of the network."""
+        kept = folder if keep else None
         for path in folder.parent.glob(f"*-{self._key}/precision.json"):
             with contextlib.suppress(OSError, ValueError):
                 record = json.loads(path.read_text("utf-8"))
@@ -279,7 +294,7 @@ class Compiler:
                     return str(record["precision"])
         calls = {}
         for precision in self._able if len(self._able) > 1 else ():
-            with contextlib.suppress(CannotCompile):
+            with contextlib.suppress(CannotCompile, LookupError):
                 calls[precision] = self._compared(model, example, result, precision, kept)
         times = {precision: float("inf") for precision in calls}
         end = time.process_time() + MEASURED_S * len(calls)
@@ -307,14 +322,9 @@ class Compiler:
     def _compared(
         self, model: Any, example: SavedExample, result: Any, precision: str, folder: Path | None = None
     ) -> Call:
-        """The compiled model, after it has given what PyTorch gave."""
-        hint, _, tolerance = PRECISIONS[precision]
-        if precision == "int8":
-            try:
-                model = quantised(model, self._ranges)
-            except LookupError as missing:
-                raise CannotCompile(str(missing)) from missing
-            hint = PRECISIONS["bfloat16" if "bfloat16" in self._able else "float32"][0]
+        """The compiled model, after it has given what PyTorch gave; else CannotCompile, or LookupError."""
+        tolerance = PRECISIONS[precision][2]
+        model, hint = in_precision(model, precision, self._ranges)
         settings = self._settings | {"INFERENCE_PRECISION_HINT": hint}
         if folder is not None:
             settings["CACHE_DIR"] = str(folder / precision)

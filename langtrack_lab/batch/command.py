@@ -20,7 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from langtrack_core import PROG
-from langtrack_core.run.command import add_run_arguments, run_options
+from langtrack_core.run.command import add_run_arguments, network_options, run_options
 from langtrack_core.run.track_video import load_tracker
 from langtrack_core.types import LangTrackError
 
@@ -65,9 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.timeout <= 0:
         raise LangTrackError(f"--timeout must be above 0, got {args.timeout:g}.")
-    load = functools.partial(
-        load_tracker, args.weights, args.device, backend=args.backend, precision=args.precision
-    )
+    load = functools.partial(load_tracker, **network_options(args))
     runs = args.out.expanduser().resolve() / "runs"
     entries = choose(args.weights)
     weights = [check(entries[branch]) for branch in ("language", "tracker")]

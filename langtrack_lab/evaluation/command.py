@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from langtrack_core.pipeline import LangTracker
-from langtrack_core.run.command import add_network_arguments, whole_argument
+from langtrack_core.run.command import add_network_arguments, network_options, whole_argument
 from langtrack_core.run.track_video import load_tracker
 from langtrack_core.types import LangTrackError
 
@@ -75,8 +75,7 @@ def run(args: argparse.Namespace) -> int:
     kind = args.kind or _guessed(args.data)
     protocol = Protocol(kind, args.split, args.init, args.sentences, args.frames, args.every)
     items = items_of(protocol, args.data)
-    load = partial(load_tracker, args.weights, args.device, backend=args.backend, precision=args.precision)
-    load = partial(load, prefetch=0)  # in turn, to be timed
+    load = partial(load_tracker, **network_options(args), prefetch=0)  # in turn, to be timed
     tracker = load()
     label = args.label or Path(args.weights).stem
     info = {**tracker.info, "device": args.device}

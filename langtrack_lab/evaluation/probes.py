@@ -26,7 +26,7 @@ from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask
 from langtrack_core.pipeline import LangTracker
-from langtrack_core.run.command import add_network_arguments
+from langtrack_core.run.command import add_network_arguments, network_options
 from langtrack_core.run.track_video import load_tracker
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.weights.load import build_segmenter, choose
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the test ``args.target`` and prints its figures."""
     if args.target == "absent":
-        tracker = load_tracker(args.weights, args.device, backend=args.backend, precision=args.precision)
+        tracker = load_tracker(**network_options(args))
         print(absence_table(absence(tracker, args.data, args.frames)))
         return 0
     if args.target == "contrast" and args.pairs is None:

@@ -377,6 +377,11 @@ def test_a_precision_that_is_asked_for_is_not_measured(tmp_path: Path, monkeypat
     assert not list(tmp_path.glob("openvino/*/precision.json"))
 
 
+def test_an_unknown_precision_is_one_sentence():
+    with pytest.raises(LangTrackError, match=r"auto, float32, bfloat16, int8; got 'half'"):
+        LangTracker.from_pretrained("lite", precision="half")
+
+
 def test_what_was_compiled_in_one_precision_is_not_read_in_another(tmp_path: Path, monkeypatch):
     two_precisions(monkeypatch, 1e-3)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
