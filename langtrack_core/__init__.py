@@ -16,40 +16,26 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .fusion import FusionConfig as FusionConfig
-    from .pipeline import LangTracker as LangTracker
-    from .run.recorder import RunOptions as RunOptions
-    from .run.track_video import track_video as track_video
-    from .types import Estimate as Estimate
-    from .types import Frame as Frame
-    from .types import LangTrackError as LangTrackError
-    from .types import Query as Query
-    from .types import Step as Step
-    from .video import probe as probe
-    from .video import read_frames as read_frames
+    from .fusion import FusionConfig
+    from .pipeline import LangTracker
+    from .run.recorder import RunOptions
+    from .run.track_video import track_video
+    from .types import Estimate, Frame, LangTrackError, Query, Step
+    from .video import probe, read_frames
 
 __version__ = "0.1.0"
 PROG = "langtrack"
 """Name of the program in its messages, as pyproject.toml installs it."""
 
-# The module of each public name.
-_HOME = {
-    "Frame": "types",
-    "Query": "types",
-    "Estimate": "types",
-    "Step": "types",
-    "LangTrackError": "types",
-    "probe": "video",
-    "read_frames": "video",
-    "LangTracker": "pipeline",
-    "FusionConfig": "fusion",
-    "track_video": "run.track_video",
-    "RunOptions": "run.recorder",
-}
-__all__ = list(_HOME)
+__all__ = ["Frame", "Query", "Estimate", "Step", "LangTrackError", "probe", "read_frames"]
+__all__ += ["LangTracker", "FusionConfig", "track_video", "RunOptions"]
+
+# The module of each public name; of the others it is `types`.
+_HOME = {"probe": "video", "read_frames": "video", "LangTracker": "pipeline", "FusionConfig": "fusion"}
+_HOME |= {"track_video": "run.track_video", "RunOptions": "run.recorder"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    return getattr(importlib.import_module(f".{_HOME.get(name, 'types')}", __name__), name)

@@ -45,22 +45,19 @@ WINDOW = np.tile(np.outer(np.hanning(GRID), np.hanning(GRID)).ravel(), ANCHORS)
 
 _OFFSETS = (np.arange(GRID) - GRID // 2) * float(STRIDE)
 """Pixels of the search crop from its middle to the centre of each column, or row, of the grid."""
-ANCHORS_CXCYWH = np.stack(
-    [
-        np.tile(np.tile(_OFFSETS, GRID), ANCHORS),
-        np.tile(np.repeat(_OFFSETS, GRID), ANCHORS),
-        np.repeat(ANCHORS_WH[:, 0], GRID * GRID),
-        np.repeat(ANCHORS_WH[:, 1], GRID * GRID),
-    ]
-)
+ANCHORS_CXCYWH = np.array([(x, y, w, h) for w, h in ANCHORS_WH for y in _OFFSETS for x in _OFFSETS]).T
 """``(4, ANCHORS * GRID * GRID)``: centre from the middle of the search crop, and size, in crop pixels."""
+
+Triple = tuple[Tensor, Tensor, Tensor]
+Sizes = tuple[int, int, int]
+"""For the search features of strides 2, 4, 8, or for the heads cls, loc, mask."""
 
 
 class Template(NamedTuple):
     """What the network remembers of a target: the cropped feature and the kernels the heads make of it."""
 
     feature: Tensor  # (B, C, h, w), the middle of the template's feature map
-    kernels: tuple[Tensor, Tensor, Tensor]  # for cls, loc and mask
+    kernels: Triple  # for cls, loc and mask
 
 
 class Response(NamedTuple):
@@ -75,7 +72,7 @@ class Response(NamedTuple):
     cls: Tensor
     loc: Tensor
     correlation: Tensor
-    pyramid: tuple[Tensor, Tensor, Tensor]
+    pyramid: Triple
     feature: Tensor
 
 
@@ -91,19 +88,15 @@ class CorrelationHead(nn.Module):
 
     def __init__(self, n_in: int, width: int, n_out: int) -> None:
         super().__init__()
-        self.conv_kernel = self._adjust(n_in, width)
-        self.conv_search = self._adjust(n_in, width)
+        self.conv_kernel, self.conv_search = (
+            nn.Sequential(nn.Conv2d(n_in, width, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+            for _ in range(2)
+        )
         self.head = nn.Sequential(
             nn.Conv2d(width, width, 1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
             nn.Conv2d(width, n_out, 1),
-        )
-
-    @staticmethod
-    def _adjust(n_in: int, width: int) -> nn.Sequential:
-        return nn.Sequential(
-            nn.Conv2d(n_in, width, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
         )
 
     def correlation(self, kernel: Tensor, search: Tensor) -> Tensor:
@@ -122,12 +115,7 @@ class Refinement(nn.Module):
     """
 
     def __init__(
-        self,
-        n_correlation: int,
-        n_pyramid: tuple[int, int, int],
-        n_vertical: tuple[int, int, int],
-        widths: tuple[int, int, int],
-        windows: tuple[int, int, int],
+        self, n_correlation: int, n_pyramid: Sizes, n_vertical: Sizes, widths: Sizes, windows: Sizes
     ) -> None:
         super().__init__()
         self.windows = windows
@@ -144,7 +132,7 @@ class Refinement(nn.Module):
         self.post1 = nn.Conv2d(widths[1], widths[0], 3, padding=1)
         self.post2 = nn.Conv2d(widths[0], 1, 3, padding=1)
 
-    def views(self, pyramid: tuple[Tensor, Tensor, Tensor], cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def views(self, pyramid: Triple, cells: Tensor) -> Triple:
         """What ``cells`` (N, 3: sample, row, column) see of the search features of strides 2, 4, 8."""
         p0, p1, p2 = (
             self._windows(feature, cells, STRIDE // stride, size)
@@ -152,7 +140,7 @@ class Refinement(nn.Module):
         )
         return p0, p1, p2
 
-    def forward(self, column: Tensor, views: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def forward(self, column: Tensor, views: Triple) -> Tensor:
         """Logits ``(N, 127, 127)`` from N columns of the correlation and the `views` of their cells."""
         p0, p1, p2 = views
         # Nearest neighbour between the stages, as published (the default of F.upsample).
@@ -188,7 +176,7 @@ class SiamMask(nn.Module):
         """One ``(S, S, 3)`` uint8 RGB crop to ``(1, 3, S, S)`` float32 in the units of this network."""
         raise NotImplementedError
 
-    def embed(self, pictures: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+    def embed(self, pictures: Tensor) -> tuple[Triple, Tensor]:
         """Features of strides 2, 4, 8, and the stride-8 feature that is correlated."""
         raise NotImplementedError
 
@@ -212,9 +200,7 @@ class SiamMask(nn.Module):
         """Refined logits ``(N, 127, 127)`` at ``cells`` (N, 3: sample, row, column)."""
         return self.refinement(*self.refinement_inputs(response, cells))
 
-    def refinement_inputs(
-        self, response: Response, cells: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    def refinement_inputs(self, response: Response, cells: Tensor) -> tuple[Tensor, Triple]:
         """All that the refinement needs of a response at ``cells``: small, and the same shape for each."""
         return columns(response.correlation, cells), self.refinement.views(response.pyramid, cells)
 
