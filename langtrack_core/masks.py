@@ -36,16 +36,23 @@ def binarise(mask_u8: NDArray[np.uint8]) -> BoolMask:
 
 def largest_component(mask: BoolMask) -> BoolMask:
     """Only the largest 8-connected region of a mask; among equals one of them, always the same."""
-    if not mask.any():  # OpenCV crashes the process on a picture without pixels
+    window = bounding_slices(mask)
+    if window is None:  # OpenCV crashes the process on a picture without pixels
         return mask
-    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
-    window = slice(y, y + height), slice(x, x + width)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask[window].view(np.uint8), connectivity=8)
     if count == 2:  # the background and one region: nothing to choose from
         return mask
     largest = np.zeros_like(mask)
     largest[window] = labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     return largest
+
+
+def bounding_slices(mask: BoolMask, margin: int = 0) -> tuple[slice, slice] | None:
+    """The part of the picture that encloses all true pixels, with a margin; None when there are none."""
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    if not width:
+        return None
+    return slice(max(0, y - margin), y + height + margin), slice(max(0, x - margin), x + width + margin)
 
 
 def enclosing_box(mask: BoolMask) -> FloatArray | None:
@@ -114,7 +121,7 @@ def refine_edges(prob: Float32Array, rgb: NDArray[np.uint8]) -> Float32Array:
     """
     size = float(np.count_nonzero(prob > 0.5)) ** 0.5
     radius = max(1, round(min(WINDOW_SHARE * size, MAX_WINDOW_SHARE * max(prob.shape)) / SHRINK))
-    part = _around(prob > FAINT, 4 * SHRINK * radius)
+    part = bounding_slices(prob > FAINT, 4 * SHRINK * radius)
     if part is None:
         return prob.copy()
     colour = rgb[part].astype(np.float32) / np.float32(255)
@@ -154,20 +161,9 @@ def _fit(colour: Float32Array, prob: Float32Array, side: int) -> Float32Array:
     c_rr, c_rg, c_rb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
     c_gg, c_gb, c_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
     scale = 1 / np.maximum(rr * c_rr + rg * c_rg + rb * c_rb, np.float32(SMOOTHNESS**3))
-    planes = np.empty((*prob.shape, 4), np.float32)
-    planes[..., 0] = (c_rr * rp + c_rg * gp + c_rb * bp) * scale
-    planes[..., 1] = (c_rg * rp + c_gg * gp + c_gb * bp) * scale
-    planes[..., 2] = (c_rb * rp + c_gb * gp + c_bb * bp) * scale
-    planes[..., 3] = mean_p - planes[..., 0] * mean_r - planes[..., 1] * mean_g - planes[..., 2] * mean_b
-    return mean(planes)
-
-
-def _around(there: NDArray[np.bool_], margin: int) -> tuple[slice, slice] | None:
-    """The part of the picture that encloses all true pixels, with a margin; None when there are none."""
-    x, y, width, height = cv2.boundingRect(there.view(np.uint8))
-    if not width:
-        return None
-    return slice(max(0, y - margin), y + height + margin), slice(max(0, x - margin), x + width + margin)
+    rows = (c_rr, c_rg, c_rb), (c_rg, c_gg, c_gb), (c_rb, c_gb, c_bb)
+    red, green, blue = ((r * rp + g * gp + b * bp) * scale for r, g, b in rows)
+    return mean(np.dstack([red, green, blue, mean_p - red * mean_r - green * mean_g - blue * mean_b]))
 
 
 # --- COCO run-length encoding ------------------------------------------------------------------------------

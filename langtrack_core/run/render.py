@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..geometry import FloatArray
-from ..masks import BoolMask
+from ..masks import BoolMask, bounding_slices
 from ..types import Branch, Estimate, Reason, Step
 
 Panel = Literal["mask", "rectangle", "tracker", "fused"]
@@ -116,11 +116,10 @@ def _mixture(colour: Colour, opacity: float) -> Picture:
 
 
 def _tint(picture: Picture, mask: BoolMask, colour: Colour, opacity: float) -> None:
-    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
-    region = picture[y : y + height, x : x + width]
-    if region.size:
-        mixed = cv2.LUT(region, _mixture(colour, opacity))
-        cv2.copyTo(mixed, mask[y : y + height, x : x + width].view(np.uint8), region)
+    part = bounding_slices(mask)
+    if part is not None:
+        mixed = cv2.LUT(picture[part], _mixture(colour, opacity))
+        cv2.copyTo(mixed, mask[part].view(np.uint8), picture[part])
 
 
 def _contour(picture: Picture, mask: BoolMask, colour: Colour) -> None:
@@ -149,12 +148,8 @@ def _box(
     grown = np.rint(box_xyxy) + np.array([-outside, -outside, outside, outside])
     x1, y1, x2, y2 = np.clip(grown, 0, [total_width, height, total_width, height]).astype(int).tolist()
     region = picture[y1:y2, x1:x2]
-    for strip in (
-        region[:width],
-        region[width:][-width:],
-        region[width:-width, :width],
-        region[width:-width, width:][:, -width:],
-    ):
+    rows = region[width:-width]
+    for strip in (region[:width], region[width:][-width:], rows[:, :width], rows[:, width:][:, -width:]):
         if strip.size:
             strip[:] = cv2.LUT(strip, _mixture(colour, opacity))
 
