@@ -23,29 +23,27 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     parser.description = "Follow what --text describes, what --box encloses on the first frame, or both."
-    parser.add_argument(
-        "video", metavar="VIDEO", type=Path, help="a video file, an animated picture, or a folder of frames"
-    )
-    parser.add_argument(
-        "--text", metavar="TEXT", help='what to follow, for example "the white car on the left"'
-    )
-    parser.add_argument(
+    add("video", metavar="VIDEO", type=Path, help="a video file, an animated picture, or a folder of frames")
+    add("--text", metavar="TEXT", help='what to follow, for example "the white car on the left"')
+    add(
         "--box",
         type=_box,
         metavar="x1,y1,x2,y2",
         help="box on the first frame, in pixels, x2 and y2 exclusive; with --text it says which one is meant",
     )
-    parser.add_argument("--start", type=whole_argument(0), default=0, metavar="N", help="first frame, from 0")
+    add("--start", type=whole_argument(0), default=0, metavar="N", help="first frame, from 0")
     add_run_arguments(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run, made new")
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")
-    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder of the run, made new")
+    add("--overwrite", action="store_true", help="replace an earlier run in that folder")
+    add("--quiet", action="store_true", help="no progress, no summary")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `RunOptions` and of the networks, for every command that runs videos."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--every",
         type=whole_argument(1),
         default=1,
@@ -53,27 +51,24 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="run the language branch on every K-th frame",
     )
     add_network_arguments(parser)
-    parser.add_argument("--png", action="store_true", help="write every mask as a PNG too")
-    parser.add_argument("--no-video", action="store_true", help="do not write the four videos")
-    parser.add_argument("--rotated", action="store_true", help="draw the rotated rectangles too")
-    parser.add_argument(
-        "--keep-damaged", action="store_true", help="keep what can be decoded of a video that ends early"
-    )
+    add("--png", action="store_true", help="write every mask as a PNG too")
+    add("--no-video", action="store_true", help="do not write the four videos")
+    add("--rotated", action="store_true", help="draw the rotated rectangles too")
+    add("--keep-damaged", action="store_true", help="keep what can be decoded of a video that ends early")
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that choose the networks and say how they run, see `LangTracker.from_pretrained`."""
-    parser.add_argument(
-        "--weights", default="lite", metavar="NAME|FILE", help="lite (default), paper, or a checkpoint"
-    )
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--weights", default="lite", metavar="NAME|FILE", help="lite (default), paper, or a checkpoint")
+    add("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
+    add(
         "--backend",
         choices=("auto", "openvino", "torch"),
         default="auto",
         help="what runs the networks; auto: OpenVINO on a CPU where it works, else PyTorch",
     )
-    parser.add_argument(
+    add(
         "--precision",
         choices=("auto", "float32", "bfloat16", "int8"),
         default="auto",

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
 import cv2
@@ -27,7 +26,7 @@ from ..types import LangTrackError, Query, Step
 from ..video import VideoInfo, VideoWriter
 from ..video.pictures import pictures_in
 from .format import COLUMNS, FORMAT, FORMAT_VERSION, TOOLKIT_DECIMALS, TRACKS, csv_row, toolkit_line
-from .render import PANELS, Style, draw
+from .render import PANELS, Panel, Style, draw
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ class Recorder:
         self._open = contextlib.ExitStack()
         self._folder = self.out_dir  # the hidden one while the run is written
         self._texts: dict[str, TextIO] = {}  # by name, while the run is written
-        self._writers: dict[str, VideoWriter] = {}
+        self._writers: dict[Panel, VideoWriter] = {}
         self._first_frame = self._last_frame = -1
         self.states: Counter[str] = Counter()
         self._sources: Counter[str] = Counter()
@@ -145,9 +144,7 @@ class Recorder:
                 self._writers[panel] = self._open.enter_context(writer)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self._discard()
         elif self._texts:
@@ -162,9 +159,8 @@ class Recorder:
         with self._explained():
             self._add_boxes(step)
             self._add_masks(step)
-            for panel in PANELS if self.options.video else ():
-                picture = draw(step, panel, self.options.style)
-                self._writers[panel].write(picture, step.frame.time_s)
+            for panel, writer in self._writers.items():
+                writer.write(draw(step, panel, self.options.style), step.frame.time_s)
         self._last_frame = step.frame.index
         self.states[step.decision.state] += 1
         self._sources[step.decision.source or "none"] += 1

@@ -186,16 +186,12 @@ def _is_deep(path: Path, info: Mapping[str, Any]) -> bool:
 
 def as_rgb(pixels: NDArray[Any], levels: Levels | None) -> RGB:
     """Pixels of a `PictureFile` as RGB, alpha over black; without levels, deep ones by their own."""
+    pixels = np.atleast_3d(pixels)
     if pixels.dtype != np.uint8:
         levels = levels or Levels.of([pixels])
         assert levels is not None
-        deep = pixels
-        pixels = levels(deep[..., :3] if deep.ndim == 3 else deep)
-        if deep.ndim == 3:
-            pixels = np.dstack([pixels, (deep[..., 3:] >> 8).astype(np.uint8)])
-    if pixels.ndim == 2:
-        return np.repeat(pixels[..., None], 3, axis=2)
-    return over_black(pixels.astype(np.uint8)) if pixels.shape[2] == 4 else pixels
+        pixels = np.dstack([levels(pixels[..., :3]), (pixels[..., 3:] // 256).astype(np.uint8)])
+    return over_black(pixels) if pixels.shape[2] == 4 else pixels.repeat(3 // pixels.shape[2], axis=2)
 
 
 class Levels(NamedTuple):
