@@ -74,17 +74,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = None  # a reader such as `head` has gone; at the end Python would flush it once more
         return 141
     except LangTrackError as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        return 1
+        sentence, code = str(error), 1
     except KeyboardInterrupt:
-        print(f"{PROG}: stopped; nothing half-written is left.", file=sys.stderr)
-        return 130
+        sentence, code = "stopped; nothing half-written is left.", 130
     except Exception as error:  # a fault of ours: still one line, and the traceback for whoever wants it
         if os.environ.get("LANGTRACK_DEBUG"):
             raise
-        sentence = f"internal error ({type(error).__name__}: {error})"
-        print(f"{PROG}: {sentence}; LANGTRACK_DEBUG=1 shows where.", file=sys.stderr)
-        return 1
+        kind = type(error).__name__
+        sentence, code = f"internal error ({kind}: {error}); LANGTRACK_DEBUG=1 shows where.", 1
+    print(f"{PROG}: {sentence}", file=sys.stderr)
+    return code
 
 
 def joined_values(arguments: Sequence[str]) -> list[str]:

@@ -56,9 +56,7 @@ def draw(step: Step, panel: Panel, style: Style | None = None) -> Picture:
     picture = step.frame.rgb.copy()
     if panel not in PANELS:
         raise ValueError(f"panel must be one of {', '.join(PANELS)}, got {panel!r}")
-    text = (
-        _draw_fused(picture, step, style) if panel == "fused" else _draw_branch(picture, step, panel, style)
-    )
+    text = _fused(picture, step, style) if panel == "fused" else _branch(picture, step, panel, style)
     if text and style.labels:
         _label(picture, text)
     return picture
@@ -67,7 +65,7 @@ def draw(step: Step, panel: Panel, style: Style | None = None) -> Picture:
 # --- panels: each draws in place and returns its label, "" for none ----------------------------------------
 
 
-def _draw_branch(picture: Picture, step: Step, panel: Panel, style: Style) -> str:
+def _branch(picture: Picture, step: Step, panel: Panel, style: Style) -> str:
     branch: Branch = "tracker" if panel == "tracker" else "language"
     estimate = step.tracker if branch == "tracker" else step.language
     if estimate is None:
@@ -84,7 +82,7 @@ def _draw_branch(picture: Picture, step: Step, panel: Panel, style: Style) -> st
     return ""
 
 
-def _draw_fused(picture: Picture, step: Step, style: Style) -> str:
+def _fused(picture: Picture, step: Step, style: Style) -> str:
     fused, decision = step.fused, step.decision
     frame = f"frame {step.frame.index}"
     if decision.source is None:

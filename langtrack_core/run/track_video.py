@@ -123,7 +123,7 @@ def track_targets(
     options = options or RunOptions()
     info = video if isinstance(video, VideoInfo) else probe(video)
     words = [() if q.text is None else tuple(tracker.read_text(q.text).unknown) for q in queries.values()]
-    damage: list[str] = []
+    damage: str | None = None
     stopped = False
     with ExitStack() as files:
         recorders = []
@@ -134,7 +134,7 @@ def track_targets(
         files.enter_context(closing(rows))
         for row in files.enter_context(closing(prefetch(rows, AHEAD))):
             if isinstance(row, str):
-                damage.append(row)
+                damage = damage or row
                 continue
             for step, recorder in zip(row, recorders, strict=True):
                 recorder.add(step)
@@ -143,11 +143,10 @@ def track_targets(
                 break
         if damage and not options.keep_damaged:
             frames = recorders[0].states.total()
-            raise LangTrackError(f"{damage[0]} Use --keep-damaged to keep the {frames} frames before.")
+            raise LangTrackError(f"{damage} Use --keep-damaged to keep the {frames} frames before.")
         folders = [recorder.finish(partial=stopped or bool(damage)) for recorder in recorders]
-    reason = damage[0] if damage else None
     return [
-        RunSummary(folder, recorder.states, unknown, reason, stopped)
+        RunSummary(folder, recorder.states, unknown, damage, stopped)
         for folder, recorder, unknown in zip(folders, recorders, words, strict=True)
         if folder is not None
     ]
