@@ -128,11 +128,10 @@ class UpsamplingModule(nn.Module):
     def __init__(self, channels: int, align_corners: bool) -> None:
         super().__init__()
         self.align_corners = align_corners
-        self.steps = nn.ModuleList()
-        for skip, out in zip(reversed(SKIP_CHANNELS), UPSAMPLING_CHANNELS, strict=True):
-            self.steps.append(nn.Conv2d(channels + skip, out, kernel_size=3, padding=1))
-            channels = out
-        self.out = nn.Conv2d(channels, 1, kernel_size=1)
+        before = channels, *UPSAMPLING_CHANNELS[:-1]
+        sizes = zip(before, reversed(SKIP_CHANNELS), UPSAMPLING_CHANNELS, strict=True)
+        self.steps = nn.ModuleList(nn.Conv2d(n + skip, out, 3, padding=1) for n, skip, out in sizes)
+        self.out = nn.Conv2d(UPSAMPLING_CHANNELS[-1], 1, kernel_size=1)
 
     def forward(self, x: Tensor, skips: Sequence[Tensor]) -> Tensor:
         """``(1, C, H, W)`` and the skips, finest first, to logits ``(1, 1, 32 H, 32 W)`` or a little less."""

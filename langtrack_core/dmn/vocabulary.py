@@ -110,17 +110,14 @@ class Vocabulary:
                 f"None of the words is known ({shorten(', '.join(unknown))}); "
                 "describe the object with common English words."
             )
-        substitute = self.ids.get(UNKNOWN)
-        lookups = (self._lookup(token) for token in tokens)
-        ids = (substitute if i is None else i for i in lookups)
+        ids = (self._lookup(token, self.ids.get(UNKNOWN)) for token in tokens)
         return WordIds(tuple(i for i in ids if i is not None), words, unknown)
 
-    def _lookup(self, token: str) -> int | None:
-        word_id = self.ids.get(token)
-        if word_id is None and self.style == "plain":
-            # "dog's" is at least about a dog, "leftmost" about the left.
-            word_id = self.ids.get(token.removesuffix("'s"), self.ids.get(token.removesuffix("most")))
-        return word_id
+    def _lookup(self, token: str, substitute: int | None = None) -> int | None:
+        # "dog's" is at least about a dog, "leftmost" about the left.
+        words = (token, token.removesuffix("'s"), token.removesuffix("most"))
+        known = words if self.style == "plain" else words[:1]
+        return next((self.ids[word] for word in known if word in self.ids), substitute)
 
     @classmethod
     def from_lines(cls, lines: Iterable[str], style: Style) -> Vocabulary:

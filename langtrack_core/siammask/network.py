@@ -229,13 +229,10 @@ def change_penalty(boxes: FloatArray, size_wh: FloatArray, strength: float) -> F
         size_wh: the last size, in the same pixels.
         strength: ``TrackerConfig.penalty_k``.
     """
-    scale_change = _change(_side(*boxes[2:]) / _side(*size_wh))
-    ratio_change = _change((size_wh[0] / size_wh[1]) / (boxes[2] / boxes[3]))
-    return np.exp(-(scale_change * ratio_change - 1) * strength)
-
-
-def _change(ratio: FloatArray) -> FloatArray:
-    return np.maximum(ratio, 1.0 / ratio)
+    scale = _side(*boxes[2:]) / _side(*size_wh)
+    ratio = (size_wh[0] / size_wh[1]) / (boxes[2] / boxes[3])
+    change = np.maximum(scale, 1.0 / scale) * np.maximum(ratio, 1.0 / ratio)
+    return np.exp(-(change - 1) * strength)
 
 
 def _side(w: FloatArray, h: FloatArray) -> FloatArray:

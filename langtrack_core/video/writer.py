@@ -207,10 +207,8 @@ class VideoWriter:
             self._first_s = time_s
         seconds = time_s - self._first_s
         frames = round(seconds * self.fps)
-        if abs(seconds - frames / self.fps) <= self._SNAP_S:
-            ticks = frames * self._period
-        else:
-            ticks = round(seconds / self._time_base)
+        on_time = abs(seconds - frames / self.fps) <= self._SNAP_S
+        ticks = frames * self._period if on_time else round(seconds / self._time_base)
         return ticks if self._ticks is None else max(ticks, self._ticks + 1)
 
     @contextmanager

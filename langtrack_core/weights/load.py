@@ -274,7 +274,7 @@ def build_segmenter(
         network.load_backbone()  # PyTorch needs it on the first frame, a borrowed GPU in each loan anew
     calibration = checkpoint.calibration or UNCALIBRATED
     segmenter = DMNSegmenter(running, vocabulary, config, calibration, device)
-    return segmenter, _info(entry, files, asdict(config), about)
+    return segmenter, _info(entry, files, config, about)
 
 
 def build_tracker(
@@ -307,17 +307,15 @@ def build_tracker(
     running, about = on_backend(backend, device, network, make)
     config = CONFIGS[entry.all_settings["tracker"]]
     new_tracker = partial(SiamMaskTracker, running, config, checkpoint.calibration, device)
-    return new_tracker, _info(entry, files, asdict(config), about)
+    return new_tracker, _info(entry, files, config, about)
 
 
-def _info(
-    entry: Entry, files: dict[str, str], config: dict[str, Any], backend: dict[str, str]
-) -> dict[str, Any]:
+def _info(entry: Entry, files: dict[str, str], config: Any, backend: dict[str, str]) -> dict[str, Any]:
     return {
         "branch": entry.branch,
         "name": entry.name,
         "network": entry.network,
         "files": files,
-        "settings": entry.all_settings | config,
+        "settings": entry.all_settings | asdict(config),
         "backend": backend,
     }

@@ -272,21 +272,20 @@ class Compiler:
         Args:
             keep: what OpenVINO compiled stays in the folder, each precision's apart: OpenVINO tells them not.
         """
-        kept = folder if keep else None
-        self._order = self._order or self._down_from(self._measured(model, example, result, folder, keep))
+        compiled = functools.partial(self._compared, model, example, result, folder if keep else None)
+        self._order = self._order or self._down_from(self._measured(compiled, example, folder))
         self.backend.setdefault("precision", self._order[0])
         for precision, finer in itertools.pairwise(self._order):
             try:
-                return self._compared(model, example, result, precision, kept)
+                return compiled(precision)
             except (CannotCompile, LookupError) as error:
                 note = f"{finer} for {folder.name.rpartition('-')[0]}: {error}"
                 self.backend["note"] = note
                 _log.warning("%s.", note)
-        return self._compared(model, example, result, self._order[-1], kept)
+        return compiled(self._order[-1])
 
-    def _measured(self, model: Any, example: SavedExample, result: Any, folder: Path, keep: bool) -> str:
+    def _measured(self, compiled: Callable[[str], Call], example: SavedExample, folder: Path) -> str:
         """The fastest precision here; stored with the times beside the model, for all of the network."""
-        kept = folder if keep else None
         for path in folder.parent.glob(f"*-{self._key}/precision.json"):
             with contextlib.suppress(OSError, ValueError):
                 record = json.loads(path.read_text("utf-8"))
@@ -295,7 +294,7 @@ class Compiler:
         calls = {}
         for precision in self._able if len(self._able) > 1 else ():
             with contextlib.suppress(CannotCompile, LookupError):
-                calls[precision] = self._compared(model, example, result, precision, kept)
+                calls[precision] = compiled(precision)
         times = {precision: float("inf") for precision in calls}
         end = time.process_time() + MEASURED_S * len(calls)
         while calls and time.process_time() < end:
@@ -320,7 +319,7 @@ class Compiler:
         return [name for name in names[names.index(precision) :: -1] if name in self._able]
 
     def _compared(
-        self, model: Any, example: SavedExample, result: Any, precision: str, folder: Path | None = None
+        self, model: Any, example: SavedExample, result: Any, folder: Path | None, precision: str
     ) -> Call:
         """The compiled model, after it has given what PyTorch gave; else CannotCompile, or LookupError."""
         tolerance = PRECISIONS[precision][2]
