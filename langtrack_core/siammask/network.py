@@ -167,10 +167,12 @@ class Refinement(nn.Module):
 class SiamMask(nn.Module):
     """What both networks do with the features their ``embed`` gives."""
 
-    cls: CorrelationHead
-    loc: CorrelationHead
-    mask: CorrelationHead
-    refinement: Refinement
+    def add_heads(self, channels: int, mask_rank: int, *sizes: Sizes) -> None:
+        """For features of ``channels``; ``mask_rank``: the mask head's width; ``sizes``: see `Refinement`."""
+        self.cls = CorrelationHead(channels, channels, 2 * ANCHORS)
+        self.loc = CorrelationHead(channels, channels, 4 * ANCHORS)
+        self.mask = CorrelationHead(channels, mask_rank, COARSE_SIZE**2)
+        self.refinement = Refinement(mask_rank, *sizes)
 
     def preprocess(self, crop_rgb: NDArray[np.uint8]) -> Tensor:
         """One ``(S, S, 3)`` uint8 RGB crop to ``(1, 3, S, S)`` float32 in the units of this network."""

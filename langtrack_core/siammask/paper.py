@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .network import ANCHORS, COARSE_SIZE, CorrelationHead, Refinement, SiamMask
+from .network import SiamMask
 
 
 class Bottleneck(nn.Module):
@@ -70,10 +70,7 @@ class PaperNetwork(SiamMask):
         super().__init__()
         self.backbone = ResNet50()
         self.neck = nn.Sequential(nn.Conv2d(1024, 256, 1, bias=False), nn.BatchNorm2d(256))
-        self.cls = CorrelationHead(256, 256, 2 * ANCHORS)
-        self.loc = CorrelationHead(256, 256, 4 * ANCHORS)
-        self.mask = CorrelationHead(256, 256, COARSE_SIZE**2)
-        self.refinement = Refinement(256, (64, 256, 512), (16, 64, 128), (4, 16, 32), (61, 31, 15))
+        self.add_heads(256, 256, (64, 256, 512), (16, 64, 128), (4, 16, 32), (61, 31, 15))
 
     def preprocess(self, crop_rgb: NDArray[np.uint8]) -> Tensor:
         bgr = np.ascontiguousarray(crop_rgb[:, :, ::-1].transpose(2, 0, 1))
