@@ -131,8 +131,7 @@ class PictureFile:
         info = self._pages.metadata(index=page)
         pixels = self._pages.read(index=page, mode=(mode or _colours)(info))
         if mode is None and pixels.ndim == 3 and _is_deep(self.path, info):  # of which Pillow keeps 8 bits
-            with iio.imopen(self.path, "r", plugin="opencv") as deep:
-                pixels = deep.read(index=page, flags=cv2.IMREAD_UNCHANGED)  # type: ignore[call-arg]
+            pixels = iio.imread(self.path, index=page, plugin="opencv", flags=cv2.IMREAD_UNCHANGED)
         # Only now, since Pillow turns TIFFs by itself when it decodes them.
         orientation = self._pages.metadata(index=page, exclude_applied=False).get("Orientation", 1)
         if orientation in (5, 6, 7, 8):

@@ -25,14 +25,10 @@ class RGBConverter:
         self._reformatter = VideoReformatter()
         a, b, c, d = _display_matrix(first)
         self._transpose = abs(b) + abs(c) > abs(a) + abs(d)
+        self.size_wh = self._coded_wh[::-1] if self._transpose else self._coded_wh
         self._mirror_x, self._mirror_y = (c < 0, b < 0) if self._transpose else (a < 0, d < 0)
         self.rotation_deg = round(-first.rotation / 90) % 4 * 90
         """Clockwise: 0, 90, 180 or 270. A mirrored picture counts as the rotation that comes with it."""
-
-    @property
-    def size_wh(self) -> tuple[int, int]:
-        width, height = self._coded_wh
-        return (height, width) if self._transpose else (width, height)
 
     def __call__(self, picture: av.VideoFrame) -> RGB:
         alpha = any(component.is_alpha for component in picture.format.components)
@@ -46,16 +42,14 @@ class RGBConverter:
         return np.ascontiguousarray(pixels[:: -1 if self._mirror_y else 1, :: -1 if self._mirror_x else 1])
 
     def _convert(self, picture: av.VideoFrame, pixel_format: str) -> NDArray[np.uint8]:
-        width, height = self._coded_wh
-        same_size = (width, height) == (picture.width, picture.height)
+        same_size = self._coded_wh == (picture.width, picture.height)
         scaling = Interpolation.BILINEAR if same_size else Interpolation.AREA
         large = picture.width >= 1280 or picture.height > 576
         untagged = Colorspace.ITU709 if large else Colorspace.ITU601
         try:
             converted = self._reformatter.reformat(
                 picture,
-                width,
-                height,
+                *self._coded_wh,
                 pixel_format,
                 src_colorspace=untagged if picture.colorspace in _UNTAGGED else None,
                 interpolation=scaling | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,

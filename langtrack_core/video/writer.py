@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
@@ -235,32 +235,29 @@ class _Sound:
 
     def __init__(self, source: Path, target: av.container.OutputContainer, start_s: float) -> None:
         self._target = target
-        self._files = ExitStack()
-        self._packets: Iterator[tuple[float, av.Packet]] = iter(())
+        self._packets = self._read(source, start_s)
         self._waiting: tuple[float, av.Packet] | None = None
-        try:
-            container, video = self._files.enter_context(opened(source))
-            audio = container.streams.best("audio")
-            context = None if audio is None else audio.codec_context  # which unknown kinds lack
-            if context is not None and context.codec.canonical_name in COPIED:
-                self._packets = self._read(container, video, audio, start_s)
-                self._waiting = next(self._packets, None)
-        except (LangTrackError, av.FFmpegError, OSError, ValueError):
-            self.close()
+        with suppress(LangTrackError, av.FFmpegError, OSError, ValueError):
+            self._waiting = next(self._packets, None)
 
-    def _read(
-        self, container: av.container.InputContainer, video: av.VideoStream, audio: Any, start_s: float
-    ) -> Iterator[tuple[float, av.Packet]]:
-        stream = self._target.add_stream_from_template(audio)
-        begin_s = (video.start_time or 0) * (video.time_base or 0) + Fraction(start_s)
-        origin = round(begin_s / audio.time_base)
-        last = -1
-        for packet in container.demux(audio):
-            if packet.pts is None or packet.dts is None or packet.dts - origin <= last or packet.pts < origin:
-                continue
-            packet.pts, packet.dts, last = packet.pts - origin, packet.dts - origin, packet.dts - origin
-            packet.stream = stream
-            yield float(packet.pts * audio.time_base), packet
+    def _read(self, source: Path, start_s: float) -> Generator[tuple[float, av.Packet]]:
+        with opened(source) as (container, video):
+            audio: Any = container.streams.best("audio")
+            context = None if audio is None else audio.codec_context  # which unknown kinds lack
+            if context is None or context.codec.canonical_name not in COPIED:
+                return
+            stream = self._target.add_stream_from_template(audio)
+            begin_s = (video.start_time or 0) * (video.time_base or 0) + Fraction(start_s)
+            origin = round(begin_s / audio.time_base)
+            last = -1
+            for packet in container.demux(audio):
+                if packet.pts is None or packet.dts is None:
+                    continue
+                if packet.dts - origin <= last or packet.pts < origin:
+                    continue
+                packet.pts, packet.dts, last = packet.pts - origin, packet.dts - origin, packet.dts - origin
+                packet.stream = stream
+                yield float(packet.pts * audio.time_base), packet
 
     def write(self, until_s: float) -> None:
         """Add what is heard up to a time of the target; sound that is damaged ends there."""
@@ -273,4 +270,4 @@ class _Sound:
 
     def close(self) -> None:
         self._waiting = None
-        self._files.close()
+        self._packets.close()
