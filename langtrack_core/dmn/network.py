@@ -163,7 +163,7 @@ class DMN(nn.Module):
 
     def __init__(self, config: DMNConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.vocabulary_size = config, config.vocabulary_size
         self.visual = VisualModule()
         self.language = LanguageModule(config)
         mixing_channels = CELL_CHANNELS + config.embedding + config.hidden + config.filters
@@ -173,10 +173,6 @@ class DMN(nn.Module):
             self.upsampling = UpsamplingModule(config.mixed_hidden, config.align_corners)
         else:
             self.collapse = nn.Conv2d(config.mixed_hidden, 1, kernel_size=1)
-
-    @property
-    def vocabulary_size(self) -> int:
-        return self.config.vocabulary_size
 
     def encode(self, ids: Tensor) -> WordFeatures:
         """Word ids ``(T,)`` int64, T >= 1, to the language tensors."""

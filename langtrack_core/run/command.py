@@ -106,12 +106,10 @@ def whole_argument(low: int, high: float = math.inf) -> Callable[[str], int]:
 
 def _box(text: str) -> np.ndarray:
     try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 4:
-        raise argparse.ArgumentTypeError(f"expected four numbers x1,y1,x2,y2, got {text!r}")
-    return np.array(numbers)
+        x1, y1, x2, y2 = map(float, text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected four numbers x1,y1,x2,y2, got {text!r}") from error
+    return np.array([x1, y1, x2, y2])
 
 
 def run(args: argparse.Namespace) -> int:

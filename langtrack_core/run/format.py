@@ -16,6 +16,8 @@ always the index in the video.
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..geometry import FloatArray, xyxy_to_xywh
 from ..types import BRANCHES, Step
 
@@ -63,9 +65,5 @@ def toolkit_line(box_xyxy: FloatArray | None, decimals: int) -> str:
     last box"; its Python descendants refuse NaN; in the GOT-10k toolkit NaN spoils the mean, and a box of
     zeros overlaps by 0.
     """
-    if box_xyxy is None:
-        numbers = [0.0] * 4
-    else:
-        x, y, w, h = xyxy_to_xywh(box_xyxy).tolist()
-        numbers = [x + 1, y + 1, w, h]
+    numbers = [0.0] * 4 if box_xyxy is None else np.add(xyxy_to_xywh(box_xyxy), (1, 1, 0, 0)).tolist()
     return ",".join(f"{number:.{decimals}f}" for number in numbers)

@@ -209,8 +209,7 @@ class Compiler:
             "INFERENCE_NUM_THREADS": max(1, torch.get_num_threads() // 2),
             "ENABLE_CPU_PINNING": False,  # both branches' threads would be pinned to the same core
         }
-        name = self._core.get_property("CPU", "FULL_DEVICE_NAME")
-        self._machine = f"{name}, {', '.join(self._able)}"
+        self._machine = ", ".join([self._core.get_property("CPU", "FULL_DEVICE_NAME"), *self._able])
         self.backend = {"name": "openvino", "version": importlib.metadata.version("openvino")}
         # With the network's own source: who edits it and keeps the weights must not run what it was before.
         sources = sorted(Path(inspect.getfile(type(network))).parent.glob("*.py"))
