@@ -151,7 +151,7 @@ class Checkpoint:
         except (TypeError, ValueError, RuntimeError) as error:  # PyTorch refuses a size with a RuntimeError
             raise LangTrackError(f"{self.path} has damaged metadata: {error}.") from error
 
-    def fill(self, network: nn.Module, name_in_file: Callable[[str], str] = lambda name: name) -> None:
+    def fill(self, network: nn.Module, name_in_file: Callable[[str], str] = str) -> None:
         """As `fill`, from this file."""
         try:
             fill(network, self.tensors, name_in_file)
@@ -160,9 +160,7 @@ class Checkpoint:
             raise LangTrackError(f"{self.path} does not fit the {title}: {error}") from error
 
 
-def fill(
-    network: nn.Module, tensors: Mapping[str, Any], name_in_file: Callable[[str], str] = lambda name: name
-) -> None:
+def fill(network: nn.Module, tensors: Mapping[str, Any], name_in_file: Callable[[str], str] = str) -> None:
     """Fill a network strictly: every key, no other, every shape; float16 becomes its float32.
 
     Only ``num_batches_tracked`` may be missing: PyTorch before 0.4.1 did not write it, nothing here reads it.

@@ -27,7 +27,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -89,18 +88,18 @@ class Call:
 
     def __init__(self, compiled: Any, result: Any) -> None:
         self._compiled, self._structure = compiled, tree_structure(result)
-        self._idle: SimpleQueue[Any] = SimpleQueue()
+        self._idle: list[Any] = []
 
     def __call__(self, *arguments: Any) -> Any:
         """Tensors, in tuples nested as the function takes them; the same way out."""
         try:
-            request = self._idle.get_nowait()
-        except Empty:
+            request = self._idle.pop()
+        except IndexError:  # all are at work in other threads, or there is none yet
             request = self._compiled.create_infer_request()
         # NumPy copies where PyTorch's threads would meet: beside the other branch they wait, and spin.
         inputs = [np.ascontiguousarray(tensor.detach().numpy()) for tensor in tree_leaves(arguments)]
         outputs = request.infer(inputs, share_inputs=True)  # the outputs are copies
-        self._idle.put(request)
+        self._idle.append(request)
         return tree_unflatten([torch.from_numpy(value) for value in outputs.to_tuple()], self._structure)
 
 
