@@ -200,10 +200,9 @@ class Estimate:
     corners_xy: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        if self.mask_prob.ndim != 2 or self.mask_prob.dtype != np.float32:
-            raise ValueError(
-                f"mask_prob must be (H, W) float32, got {self.mask_prob.shape} {self.mask_prob.dtype}"
-            )
+        mask = self.mask_prob
+        if mask.ndim != 2 or mask.dtype != np.float32:
+            raise ValueError(f"mask_prob must be (H, W) float32, got {mask.shape} {mask.dtype}")
         if not 0.0 <= self.confidence <= 1.0:
             raise ValueError(f"confidence must be in [0, 1], got {self.confidence}")
         if self.box_xyxy is not None and self.box_xyxy.shape != (4,):

@@ -64,13 +64,11 @@ def check_out_dir(out_dir: Path | str, *, overwrite: bool = False) -> Path:
             raise LangTrackError(f"The output folder cannot be {path}: {existing} is a file; choose another.")
     if not os.access(parent, os.W_OK | os.X_OK):  # the run is written beside its final name
         raise LangTrackError(f"The output folder cannot be {path}: no permission to write in {parent}.")
-    if path.exists() and any(path.iterdir()):
-        if not overwrite:
-            raise LangTrackError(
-                f"The output folder {path} already holds files; choose another or overwrite it."
-            )
-        if not _is_run(path):
-            raise LangTrackError(f"The output folder {path} holds files that are not a run; choose another.")
+    used = path.exists() and any(path.iterdir())
+    if used and not overwrite:
+        raise LangTrackError(f"The output folder {path} already holds files; choose another or overwrite it.")
+    if used and not _is_run(path):
+        raise LangTrackError(f"The output folder {path} holds files that are not a run; choose another.")
     return path
 
 

@@ -89,10 +89,9 @@ def track_video(
         >>> print(run.folder, run.states)
     """
     query = Query(text=query) if isinstance(query, str) else query
-    (summary,) = track_targets(
-        tracker, video, {Path(out): query}, options, on_steps=lambda steps: on_step(*steps)
-    )
-    return summary
+    return track_targets(tracker, video, {Path(out): query}, options, on_steps=lambda steps: on_step(*steps))[
+        0
+    ]
 
 
 def track_targets(

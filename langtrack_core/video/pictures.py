@@ -320,17 +320,15 @@ class Pictures:
     def _animation(
         self, indices: range, on_damage: Callable[[str], None]
     ) -> Iterator[tuple[int, float, NDArray[Any]]]:
-        time_s = Fraction(0)
-        with opened_pictures(self.paths[0]) as file:
+        path, time_s = self.paths[0], Fraction(0)
+        with opened_pictures(path) as file:
             for index in range(indices.stop):
                 try:
                     pixels = file.pixels(index)
                 except Exception:  # damaged files make decoders raise nearly anything
                     if index <= indices.start:
                         raise
-                    on_damage(
-                        f"{self.paths[0].name} ends early: {index} of {self.count} pictures could be read."
-                    )
+                    on_damage(f"{path.name} ends early: {index} of {self.count} pictures could be read.")
                     return
                 if index in indices:
                     yield index, float(time_s), pixels

@@ -106,10 +106,9 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         frames, length_s = pieces.count, float(pieces.count / fps)
         if pieces.joints:
             notes.append(f"Its clock jumps ({len(pieces.joints)}x); a jump counts as one frame.")
-    turned = 1 / aspect if to_rgb.rotation_deg % 180 else aspect
-    return VideoInfo(
-        path, *to_rgb.size_wh, fps, frames, length_s, to_rgb.rotation_deg, "video", turned, tuple(notes)
-    )
+    rotation = to_rgb.rotation_deg
+    turned = 1 / aspect if rotation % 180 else aspect
+    return VideoInfo(path, *to_rgb.size_wh, fps, frames, length_s, rotation, "video", turned, tuple(notes))
 
 
 def read_frames(

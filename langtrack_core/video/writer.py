@@ -11,14 +11,7 @@ from typing import Any, ClassVar
 
 import av
 import numpy as np
-from av.video.reformatter import (
-    ColorPrimaries,
-    ColorRange,
-    Colorspace,
-    ColorTrc,
-    Interpolation,
-    VideoReformatter,
-)
+from av.video import reformatter
 
 from ..files import hidden_sibling, why
 from ..types import LangTrackError
@@ -98,7 +91,7 @@ class VideoWriter:
         self._ticks: int | None = None
         self._stream: av.VideoStream | None = None
         self._container: av.container.OutputContainer | None = None
-        self._reformatter = VideoReformatter()
+        self._reformatter = reformatter.VideoReformatter()
         self._part = hidden_sibling(self.path)
         with self._explained():
             # Found full here, a disk costs nobody a run; and PyAV leaks the file if its header does not fit.
@@ -134,9 +127,9 @@ class VideoWriter:
             picture = self._reformatter.reformat(
                 av.VideoFrame.from_ndarray(padded, format="rgb24" if channels == 3 else "rgba"),
                 format=self.pixels,
-                dst_colorspace=Colorspace.ITU709,
-                dst_color_range=ColorRange.MPEG,
-                interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND,
+                dst_colorspace=reformatter.Colorspace.ITU709,
+                dst_color_range=reformatter.ColorRange.MPEG,
+                interpolation=reformatter.Interpolation.AREA | reformatter.Interpolation.ACCURATE_RND,
                 threads=1,
             )
             picture.pts = self._ticks = self._next_ticks(time_s)
@@ -150,10 +143,9 @@ class VideoWriter:
         """Finish the file under its name. Does nothing when closed or discarded already."""
         if self._container is None:
             return
-        if self._stream is None:
-            self.discard()
-            raise LangTrackError(f"{self.path.name} was not written: there was no frame to write.")
         with self._explained():
+            if self._stream is None:
+                raise LangTrackError(f"{self.path.name} was not written: there was no frame to write.")
             self._container.mux(self._stream.encode(None))
             self._container.close()
             self._part.replace(self.path)
@@ -192,10 +184,10 @@ class VideoWriter:
         context.time_base = self._time_base
         context.gop_size = max(1, round(self.fps))  # a key frame a second: quick to seek in
         context.max_b_frames = 0  # time stamps then start at 0 without an edit list
-        context.colorspace = Colorspace.ITU709
-        context.color_range = ColorRange.MPEG
-        context.color_primaries = ColorPrimaries.BT709
-        context.color_trc = ColorTrc.BT709
+        context.colorspace = reformatter.Colorspace.ITU709
+        context.color_range = reformatter.ColorRange.MPEG
+        context.color_primaries = reformatter.ColorPrimaries.BT709
+        context.color_trc = reformatter.ColorTrc.BT709
         if self._source is not None and self._source.pixel_aspect != 1:
             context.sample_aspect_ratio = self._source.pixel_aspect
         return stream
