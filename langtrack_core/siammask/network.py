@@ -107,27 +107,23 @@ class Refinement(nn.Module):
     """From one column of the correlation to a 127x127 mask, with search features of strides 8, 4 and 2.
 
     Args:
-        n_correlation: channels of the correlation.
+        n_in: channels of the correlation.
         n_pyramid: channels of the search features of strides 2, 4, 8.
         n_vertical: inner channels of the branches that read them.
         widths: channels of the mask at strides 2, 4, 8.
         windows: side of a template-sized window in cells of strides 2, 4, 8.
     """
 
-    def __init__(
-        self, n_correlation: int, n_pyramid: Sizes, n_vertical: Sizes, widths: Sizes, windows: Sizes
-    ) -> None:
+    def __init__(self, n_in: int, n_pyramid: Sizes, n_vertical: Sizes, widths: Sizes, windows: Sizes) -> None:
         super().__init__()
         self.windows = windows
 
         def pair(a: int, b: int, c: int) -> nn.Sequential:
-            return nn.Sequential(
-                nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.Conv2d(b, c, 3, padding=1), nn.ReLU()
-            )
+            return nn.Sequential(nn.Conv2d(a, b, 3, 1, 1), nn.ReLU(), nn.Conv2d(b, c, 3, 1, 1), nn.ReLU())
 
         self.v0, self.v1, self.v2 = (pair(*n) for n in zip(n_pyramid, n_vertical, widths, strict=True))
         self.h2, self.h1, self.h0 = (pair(n, n, n) for n in reversed(widths))
-        self.deconv = nn.ConvTranspose2d(n_correlation, widths[2], windows[2], windows[2])
+        self.deconv = nn.ConvTranspose2d(n_in, widths[2], windows[2], windows[2])
         self.post0 = nn.Conv2d(widths[2], widths[1], 3, padding=1)
         self.post1 = nn.Conv2d(widths[1], widths[0], 3, padding=1)
         self.post2 = nn.Conv2d(widths[0], 1, 3, padding=1)
