@@ -148,6 +148,4 @@ def _report(info: VideoInfo, query: Query, summary: RunSummary, tracker_info: di
     if summary.unknown_words:
         parts.append(f"Unknown words: {', '.join(summary.unknown_words)}.")
     weights = [f"{w['branch']} {w['name']} ({', '.join(w['files'])})" for w in tracker_info["weights"]]
-    parts.append(f"Weights: {'; '.join(weights)}.")
-    parts.append(f"The run is in {summary.folder}.")
-    return " ".join(parts)
+    return " ".join([*parts, f"Weights: {'; '.join(weights)}.", f"The run is in {summary.folder}."])

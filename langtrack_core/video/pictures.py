@@ -41,12 +41,12 @@ write. Other files there are notes, annotations or videos."""
 _FRAME_FOLDERS = ("img", "imgs", "frames", "images", "JPEGImages")
 """Where data sets keep the frames of a clip, whose own folder is easily taken for theirs."""
 
-log_damage: Callable[[str], None] = logging.getLogger(__name__).warning
+OnDamage = Callable[[str], None]
+"""Called with a sentence on damage."""
+log_damage: OnDamage = logging.getLogger(__name__).warning
 """What happens to a sentence on damage where the caller does not say anything else."""
 
-_SIGNATURE = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|BM|GIF8|II[*+]\0|MM\0[*+]|P[1-6]\s|RIFF....WEBP", re.DOTALL
-)
+_BEGIN = re.compile(rb"(?s)\xff\xd8\xff|\x89PNG\r\n\x1a\n|BM|GIF8|II[*+]\0|MM\0[*+]|P[1-6]\s|RIFF....WEBP")
 """How the files of pictures begin: JPEG, PNG, BMP, GIF, TIFF, PNM, WebP. Pillow knows more, such as
 PostScript, which it hands to another program; nothing of a stranger's is to get there."""
 
@@ -55,7 +55,7 @@ PostScript, which it hands to another program; nothing of a stranger's is to get
 
 def begins_like_a_picture(path: Path) -> bool:
     with path.open("rb") as stream:
-        return _SIGNATURE.match(stream.read(12)) is not None
+        return _BEGIN.match(stream.read(12)) is not None
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -280,7 +280,7 @@ class Pictures:
         low, span = self.levels
         return (f"Its pictures have over 8 bits: values {low:g} to {low + span:g} become black to white.",)
 
-    def frames(self, indices: range, on_damage: Callable[[str], None] = log_damage) -> Generator[Frame]:
+    def frames(self, indices: range, on_damage: OnDamage = log_damage) -> Generator[Frame]:
         """The pictures at ``indices``, in that order: forward or backward, of an animation forward only.
 
         Args:
@@ -317,9 +317,7 @@ class Pictures:
                 raise LangTrackError(f"{path} holds several pictures; give it alone, as the video.")
             yield index, float(index / FOLDER_FPS), pixels
 
-    def _animation(
-        self, indices: range, on_damage: Callable[[str], None]
-    ) -> Iterator[tuple[int, float, NDArray[Any]]]:
+    def _animation(self, indices: range, on_damage: OnDamage) -> Iterator[tuple[int, float, NDArray[Any]]]:
         path, time_s = self.paths[0], Fraction(0)
         with opened_pictures(path) as file:
             for index in range(indices.stop):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,7 +21,7 @@ from av.format import Flags as FormatFlags
 from av.stream import Disposition
 
 from ..types import Frame, LangTrackError
-from .pictures import FOLDER_FPS, check_size, find_pictures, is_picture, log_damage
+from .pictures import FOLDER_FPS, OnDamage, check_size, find_pictures, is_picture, log_damage
 from .to_rgb import RGBConverter
 
 DEMUXERS = (
@@ -112,7 +112,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
 
 
 def read_frames(
-    path: str | os.PathLike[str], *, start: int = 0, on_damage: Callable[[str], None] = log_damage
+    path: str | os.PathLike[str], *, start: int = 0, on_damage: OnDamage = log_damage
 ) -> Generator[Frame]:
     """Decode a video lazily, a frame at a time.
 
@@ -137,7 +137,7 @@ def read_frames(
     return _video_frames(path, start, on_damage)
 
 
-def _video_frames(path: Path, start: int, on_damage: Callable[[str], None]) -> Generator[Frame]:
+def _video_frames(path: Path, start: int, on_damage: OnDamage) -> Generator[Frame]:
     with opened(path) as (container, stream):
         to_rgb: RGBConverter | None = None
         for index, (time_s, picture) in enumerate(decoded(path, container, stream, on_damage)):
@@ -236,7 +236,7 @@ def decoded(
     path: Path,
     container: av.container.InputContainer,
     stream: av.VideoStream,
-    on_damage: Callable[[str], None] = log_damage,
+    on_damage: OnDamage = log_damage,
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     """All pictures that decode, each with its time in seconds; what does not is reported at the end."""
     broadcast = is_broadcast(container)
@@ -336,7 +336,6 @@ class _Clock:
         self._jumps = jumps
         self._origin: Fraction | None = None
         self.end_s = Fraction(0)  # where the last frame ends
-        self._last: Fraction | None = None
 
     def __call__(self, picture: av.VideoFrame) -> float:
         time = self.end_s
@@ -344,7 +343,7 @@ class _Clock:
             stamp = picture.pts * picture.time_base
             if self._origin is None or (self._jumps and is_jump(stamp - self._origin - time)):
                 self._origin = stamp - time
-            if self._last is None or stamp - self._origin > self._last:
+            if stamp - self._origin > self.end_s - self._period:  # after the last frame
                 time = stamp - self._origin
-        self._last, self.end_s = time, time + self._period
+        self.end_s = time + self._period
         return float(time)
