@@ -35,7 +35,6 @@ from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_structure, tree_unflatten  # what torch.export uses too
 
 from ..files import replacing_folder
 from ..types import LangTrackError
@@ -87,7 +86,7 @@ class Call:
     """
 
     def __init__(self, compiled: Any, result: Any) -> None:
-        self._compiled, self._structure = compiled, tree_structure(result)
+        self._compiled, self._result = compiled, result
         self._idle: list[Any] = []
 
     def __call__(self, *arguments: Any) -> Any:
@@ -97,10 +96,10 @@ class Call:
         except IndexError:  # all are at work in other threads, or there is none yet
             request = self._compiled.create_infer_request()
         # NumPy copies where PyTorch's threads would meet: beside the other branch they wait, and spin.
-        inputs = [np.ascontiguousarray(tensor.detach().numpy()) for tensor in tree_leaves(arguments)]
+        inputs = [np.ascontiguousarray(tensor.detach().numpy()) for tensor in _leaves(arguments)]
         outputs = request.infer(inputs, share_inputs=True)  # the outputs are copies
         self._idle.append(request)
-        return tree_unflatten([torch.from_numpy(value) for value in outputs.to_tuple()], self._structure)
+        return _nested(self._result, iter([torch.from_numpy(value) for value in outputs.to_tuple()]))
 
 
 class _Traced(nn.Module):
@@ -108,10 +107,26 @@ class _Traced(nn.Module):
 
     def __init__(self, network: nn.Module, function: Callable[..., Any], example: Any) -> None:
         super().__init__()
-        self.network, self.function, self.structure = network, function, tree_structure(example)
+        self.network, self.function, self.example = network, function, example
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return tuple(tree_leaves(self.function(*tree_unflatten(inputs, self.structure))))
+        return tuple(_leaves(self.function(*_nested(self.example, iter(inputs)))))
+
+
+def _leaves(tree: Any) -> Iterator[Tensor]:
+    if isinstance(tree, Tensor):
+        yield tree
+    else:
+        for branch in tree:
+            yield from _leaves(branch)
+
+
+def _nested(example: Any, tensors: Iterator[Tensor]) -> Any:
+    """The next tensors, nested as those of the example are."""
+    if example is TENSOR or isinstance(example, Tensor):
+        return next(tensors)
+    branches = [_nested(branch, tensors) for branch in example]
+    return type(example)(*branches) if hasattr(example, "_fields") else tuple(branches)
 
 
 # --- converting, and what is kept --------------------------------------------------------------------------
@@ -219,7 +234,7 @@ class Compiler:
             return saved
         with torch.inference_mode():
             inputs = arguments()
-            example = {"input": tree_leaves(inputs), "output": tree_leaves(function(*inputs))}
+            example = {"input": list(_leaves(inputs)), "output": list(_leaves(function(*inputs)))}
         try:
             model = self.convert(function, inputs)
         except Exception as error:  # the front end raises what its dozens of translators raise
@@ -326,7 +341,7 @@ class Compiler:
 
         with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of shapes that become constants, as they are meant to
-            inputs = tuple(tensor.clone() for tensor in tree_leaves(arguments))  # no inference tensors
+            inputs = tuple(tensor.clone() for tensor in _leaves(arguments))  # no inference tensors
             traced = torch.jit.trace(_Traced(self._network, function, arguments), inputs, check_trace=False)
             decoder = TorchScriptPythonDecoder(traced, example_input=inputs)
             frontend = FrontEndManager().load_by_framework("pytorch")
