@@ -21,6 +21,21 @@ def spatial_channels(H: int, W: int, like: Tensor) -> Tensor:
     return torch.stack([x, y, x + 2 / W, y + 2 / H, x + 1 / W, y + 1 / H, ones / W, ones / H])[None]
 
 
+def seen_in(channels: Tensor, view: Tensor) -> Tensor:
+    """Spatial channels of parts of a picture, in the picture's own coordinates: "left" stays left of all.
+
+    Args:
+        channels: ``(1, 8, H, W)``, as of a whole picture.
+        view: ``(B, 4)`` x1, y1, x2, y2 of each part, as shares of the picture's sides.
+
+    Returns:
+        ``(B, 8, H, W)``.
+    """
+    size, middle = view[:, 2:] - view[:, :2], view[:, 2:] + view[:, :2] - 1
+    offset = torch.cat([middle, middle, middle, torch.zeros_like(middle)], dim=1)
+    return channels * size.repeat(1, 4)[:, :, None, None] + offset[:, :, None, None]
+
+
 class ColourBins(nn.Module):
     """How much of each of a few learnt colours a cell of stride 16 shows; ImageNet's features forget it."""
 
@@ -68,7 +83,7 @@ class Comparison(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor, place: Tensor) -> Tensor:
-        """``(N, C, h, w)`` and its spatial channels ``(1, 8, h, w)``."""
+        """``(N, C, h, w)`` and its spatial channels, ``(1, 8, h, w)`` or ``(N, 8, h, w)``."""
         N, C, h, w = x.shape
         cells = self.norm(x).flatten(2).transpose(1, 2) + self.place(place.flatten(2).transpose(1, 2))
         q, k, v = self.qkv(cells).view(N, h * w, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4)

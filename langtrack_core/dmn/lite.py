@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .blocks import ColourBins, Comparison, ContextBlock, UpStep, spatial_channels
+from .blocks import ColourBins, Comparison, ContextBlock, UpStep, seen_in, spatial_channels
 from .sru import SRU, WordRows
 
 PEAK_SHARE = 0.005
@@ -221,10 +221,10 @@ class LiteDMN(nn.Module):
         """One expression, word ids ``(T,)``."""
         return self.encode_text(ids[None], torch.tensor([len(ids)], device=ids.device))
 
-    def segment(self, image: Tensor, text: TextFeatures) -> tuple[Tensor, Tensor]:
+    def segment(self, image: Tensor, text: TextFeatures, view: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One picture ``(1, 3, H, W)``, one expression: raised mask logits ``(1, 1, H/4, W/4)``, score."""
         picture = torch.zeros(1, dtype=torch.int64, device=image.device)
-        out = self.segment_batch(self.encode_image(image), text, picture)
+        out = self.segment_batch(self.encode_image(image), text, picture, view)
         return raise_peak_logits(out.mask_logits), out.score_logit[0]
 
     # --- batches --------------------------------------------------------------------------------------------
@@ -268,21 +268,29 @@ class LiteDMN(nn.Module):
         self.load_backbone()
         return self.backbone(image)
 
-    def segment_batch(self, image: ImageFeatures, text: TextFeatures, picture: Tensor) -> Segmentation:
+    def segment_batch(
+        self, image: ImageFeatures, text: TextFeatures, picture: Tensor, view: Tensor | None = None
+    ) -> Segmentation:
         """Segment expression n in picture ``picture[n]``.
 
         Args:
             image: features of B pictures.
             text: features of N expressions.
             picture: ``(N,)`` int64 in [0, B).
+            view: ``(B, 4)`` where each picture lies in the one that its expressions speak of, see `seen_in`.
         """
         f16 = self.from16(image.f16)
         f16 = f16 + F.interpolate(self.from32(image.f32), scale_factor=2, mode="bilinear")
         colours = self.colour_bins(image.rgb4)
         features = F.relu(self.visual_norm(f16 + self.colour_bins.project(colours)))
         B, _, h, w = features.shape
-        place = spatial_channels(h, w, like=self.log_sharpness).to(features)
+        place = spatial_channels(h, w, like=self.log_sharpness)
+        if view is not None:
+            place = seen_in(place, view)
+        place = place.to(features)
         features = torch.cat([features, place.expand(B, -1, -1, -1)], dim=1)  # (B, C + 8, h, w)
+        if view is not None:
+            place = place[picture]
 
         evidence = self.class_evidence(image.class_log_prob, text.class_weights, picture, (h, w))
         attributes = self.attribute_maps(place, colours, text, picture).to(evidence)

@@ -20,6 +20,10 @@ WORD_COUNTS = (4, 8, 16, 32)
 """Expressions are filled up to one of these numbers of words; longer ones run in PyTorch."""
 
 
+WHOLE = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+"""The view of a whole picture, see `dmn.blocks.seen_in`."""
+
+
 def padded_count(words: int) -> int:
     """The least of `WORD_COUNTS` that has room for so many words, or the largest."""
     return next((count for count in WORD_COUNTS if count >= words), WORD_COUNTS[-1])
@@ -82,15 +86,17 @@ class CompiledLiteDMN(_CompiledByShape):
         word_ids[0, : len(ids)] = ids
         return Padded(words, self.network.encode_text(word_ids, torch.tensor([len(ids)])))
 
-    def segment(self, image: Tensor, text: Padded) -> tuple[Tensor, Tensor | None]:
+    def segment(
+        self, image: Tensor, text: Padded, view: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """See `dmn.segmenter.GroundingNetwork.segment`."""
         call = self._prepared(text.words, *image.shape[2:]) if text.words else None
-        return (call or self.network.segment)(image, text.language)
+        return (call or self.network.segment)(image, text.language, WHOLE if view is None else view)
 
     def _compile(self, words: int, height: int, width: int) -> Call:
         def arguments() -> tuple[Any, ...]:
             text = self.encode(torch.zeros(words, dtype=torch.int64))
-            return smooth_noise(height, width), text.language
+            return smooth_noise(height, width), text.language, WHOLE
 
         name = f"dmn-{words}-{height}x{width}"
         return self._compiler.compile(name, self.network.segment, arguments, (TENSOR, TENSOR))

@@ -92,10 +92,26 @@ def motion_blur(rgb: Rgb, rng: np.random.Generator) -> Rgb:
 
 
 def lower_resolution(rgb: Rgb, factor: float) -> Rgb:
-    """The square picture as if it had ``factor`` times fewer pixels a side, as a small target has."""
-    size = max(8, round(rgb.shape[0] / factor))
-    small = cv2.resize(rgb, (size, size), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(small, rgb.shape[:2], interpolation=cv2.INTER_LINEAR), np.uint8)
+    """The picture as if it had ``factor`` times fewer pixels a side, as a small target has."""
+    h, w = rgb.shape[:2]
+    small = cv2.resize(
+        rgb, (max(8, round(w / factor)), max(8, round(h / factor))), interpolation=cv2.INTER_AREA
+    )
+    return np.asarray(cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def old_video(rgb: Rgb, rng: np.random.Generator) -> Rgb:
+    """Fewer pixels, compressed, and now and then pale or grey, as small and old video is."""
+    height, width = rgb.shape[:2]
+    factor = float(np.exp(rng.uniform(np.log(1.3), np.log(4))))
+    small_wh = max(16, round(width / factor)), max(16, round(height / factor))
+    small = np.asarray(cv2.resize(rgb, small_wh, interpolation=cv2.INTER_AREA), np.uint8)
+    if rng.random() < 0.3:
+        luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)[:, :, None]
+        small = blend(small, luma.repeat(3, 2), np.full(small.shape[:2], rng.uniform(0.3, 0.8), np.float32))
+    if rng.random() < 0.6:
+        small = jpeg(small, rng, 15, 60)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def jpeg(rgb: Rgb, rng: np.random.Generator, lowest: int, highest: int) -> Rgb:

@@ -47,7 +47,7 @@ from . import (
 )
 from . import add_arguments as add_common_arguments
 from .annotated_images import NameOf
-from .augment import jitter_mildly
+from .augment import jitter_mildly, old_video
 from .image_cache import ImageCache, bytes_per_worker
 from .language_network import (
     BRANCH_FILES,
@@ -80,6 +80,8 @@ class LanguageRecipe(LiteRecipe):
         described: share of pictures with sentences that people wrote; the rest have made ones.
         scenes: share of rendered pictures among those with made sentences.
         mosaics: share of the others that are two or four pictures in one.
+        views: share of pictures of which a part is shown, the words being of the whole.
+        old_video: share of pictures that look like small or old video.
         weak_names: share of salient things that a word at random names.
         low_weight: of the mask at stride 16; that at stride 4 has 1.
         cross_weight, score_weight: of the cross-entropy (Dice has 1), and of the score's.
@@ -96,6 +98,8 @@ class LanguageRecipe(LiteRecipe):
     described: float = 0.6
     scenes: float = 0.06
     mosaics: float = 0.2
+    views: float = 0.4
+    old_video: float = 0.2
     weak_names: float = 0.25
     low_weight: float = 0.4
     cross_weight: float = 2.0
@@ -165,6 +169,7 @@ class LanguageSample(NamedTuple):
         ids, lengths: ``(Q, MAX_WORDS)`` and ``(Q,)`` words of the sentences.
         noise: ``(Q, MAX_WORDS, D)`` to add to the word vectors.
         dropped: ``(Q, MAX_WORDS)`` bool, words whose vector becomes zero.
+        view: ``(4,)``, collated ``(B, 4)``: where the picture lies in the one that the sentences are of.
     """
 
     image: Tensor
@@ -175,6 +180,7 @@ class LanguageSample(NamedTuple):
     lengths: Tensor
     noise: Tensor
     dropped: Tensor
+    view: Tensor
 
     def network_image(self) -> Tensor:
         """``(B, 3, H, W)`` float32 in the network's range."""
@@ -218,6 +224,7 @@ class LanguageTrainer(Trainer):
             described=recipe.described,
             scenes=recipe.scenes,
             mosaics=recipe.mosaics,
+            views=recipe.views,
             words=tuple(word for word in vocabulary.words if len(word) > 3),
             weak_names=recipe.weak_names,
         )
@@ -245,8 +252,10 @@ class LanguageTrainer(Trainer):
         step = index // self.recipe.batch
         shape = np.random.default_rng((self.seed, step, 1)).choice(len(LITE_SHAPES_HW), p=SHAPE_SHARES)
         rng = np.random.default_rng((self.seed, index))
-        rgb, queries = self.stream.draw(rng, LITE_SHAPES_HW[shape])
+        rgb, queries, view = self.stream.draw(rng, LITE_SHAPES_HW[shape])
         rgb = jitter_mildly(rgb, rng)
+        if rng.random() < self.recipe.old_video:
+            rgb = old_video(rgb, rng)
         sentences, targets = zip(*queries, strict=True)
         ids, lengths = word_ids(self.vocabulary, sentences)
         noise = rng.standard_normal((*ids.shape, self.network.words.shape[1]), np.float32)
@@ -260,6 +269,7 @@ class LanguageTrainer(Trainer):
             lengths,
             self.recipe.word_noise * torch.from_numpy(noise),
             dropped,
+            torch.from_numpy(view)[None],
         )
 
     def collate(self, samples: list[LanguageSample]) -> LanguageSample:
@@ -275,7 +285,9 @@ class LanguageTrainer(Trainer):
         vectors = vectors.masked_fill(batch.dropped[..., None], 0.0)[:, :longest]
         picture = torch.arange(len(batch.image), device=batch.image.device)
         language = network.encode_vectors(vectors, batch.lengths)
-        return network.segment_batch(visual, language, picture.repeat_interleave(self.recipe.queries))
+        return network.segment_batch(
+            visual, language, picture.repeat_interleave(self.recipe.queries), batch.view
+        )
 
     def losses(self, batch: LanguageSample) -> dict[str, LossTerm]:
         image = batch.network_image()

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask, enclosing_box
 
 from ..datasets import coco_pictures, held_out_photos
@@ -34,6 +34,7 @@ from .annotated_images import (
 )
 from .augment import paste_object, random_crop, share_of, without_places
 from .image_cache import ImageCache
+from .views import OVERSIZE, WHOLE, Query, cut_view
 
 SOURCE_SHARES = (0.44, 0.17, 0.17, 0.22)
 """How often a picture is one of the photos, the people, the clips and the salient objects."""
@@ -65,13 +66,6 @@ MAX_RELATED_WORDS = 7
 """Longest sentence that becomes part of one on two things."""
 
 
-class Query(NamedTuple):
-    """A sentence and the object that it means; an object with an empty mask is not in the picture."""
-
-    sentence: str
-    target: AnnotatedObject
-
-
 class SampleStream:
     """Samples without end.
 
@@ -82,6 +76,7 @@ class SampleStream:
         described: share of pictures with sentences that people wrote, where there are some.
         scenes: share of rendered pictures.
         mosaics: share of photographs that are two or four in one.
+        views: share of pictures of which a part is shown.
         words, weak_names: words at random, and how often one names a salient thing.
     """
 
@@ -96,6 +91,7 @@ class SampleStream:
         described: float = 0.0,
         scenes: float = 0.06,
         mosaics: float = 0.2,
+        views: float = 0.0,
         words: Sequence[str] = (),
         weak_names: float = 0.25,
     ) -> None:
@@ -107,20 +103,25 @@ class SampleStream:
         self.clips = ClipSource(data / "davis", cache)
         self.salient = SalientSource(data / "saliency", name_of, cache, words, weak_names)
         self.described = DescribedSource(data, self.clips, frozenset(self.photos.categories), cache)
-        self.queries, self.scenes, self.mosaics = queries, scenes, mosaics
+        self.queries, self.scenes, self.mosaics, self.views = queries, scenes, mosaics, views
         self.described_share = described if self.described.parts else 0.0
 
-    def draw(self, rng: np.random.Generator, size_hw: tuple[int, int]) -> tuple[Rgb, list[Query]]:
-        """A picture of this size, and as many queries as asked for; some may be the same.
+    def draw(self, rng: np.random.Generator, size_hw: tuple[int, int]) -> tuple[Rgb, list[Query], FloatArray]:
+        """A picture of this size, as many queries as asked for, where some may be the same, and the view.
 
         Args:
             size_hw: multiples of 8.
         """
+        closer = rng.random() < self.views
+        whole_hw = (OVERSIZE * size_hw[0], OVERSIZE * size_hw[1]) if closer else size_hw
         queries: list[Query] = []
         while not queries:
             described = self.described_share > 0 and rng.random() < self.described_share
-            rgb, queries = self._described(rng, size_hw) if described else self._templated(rng, size_hw)
-        return rgb, [queries[i % len(queries)] for i in range(self.queries)]
+            rgb, queries = self._described(rng, whole_hw) if described else self._templated(rng, whole_hw)
+        view: FloatArray = WHOLE
+        if closer:
+            rgb, queries, view = cut_view(rgb, queries, rng, size_hw)
+        return rgb, [queries[i % len(queries)] for i in range(self.queries)], view
 
     def _described(self, rng: np.random.Generator, size_hw: tuple[int, int]) -> tuple[Rgb, list[Query]]:
         """Photos as they are, one or several side by side, and sentences that people wrote."""

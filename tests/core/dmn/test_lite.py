@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from langtrack_core.dmn.blocks import UpStep, spatial_channels
+from langtrack_core.dmn.blocks import UpStep, seen_in, spatial_channels
 from langtrack_core.dmn.lite import (
     MAX_RAISE,
     PEAK_LOGIT,
@@ -37,6 +37,32 @@ def test_spatial_channels_are_the_eight_of_dmn():
     first, last = channels[:, 0, 0], channels[:, 1, 3]
     assert first.tolist() == pytest.approx([-1, -1, -0.5, 0, -0.75, -0.5, 1 / 4, 1 / 2])
     assert last.tolist() == pytest.approx([0.5, 0, 1, 1, 0.75, 0.5, 1 / 4, 1 / 2])
+
+
+def test_a_part_of_a_picture_keeps_the_places_of_the_whole():
+    whole, part = spatial_channels(4, 8, like=torch.zeros(1)), spatial_channels(2, 4, like=torch.zeros(1))
+    views = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.5, 0.0, 1.0, 0.5], [0.25, 0.5, 0.75, 1.0]])
+    seen = seen_in(part, views)
+    torch.testing.assert_close(seen[:1], part)
+    torch.testing.assert_close(seen[1], whole[0, :, :2, 4:])
+    torch.testing.assert_close(seen[2], whole[0, :, 2:, 2:6])
+
+
+@torch.inference_mode()
+def test_a_view_moves_the_places_and_each_picture_has_its_own(network, image):
+    ids, lengths, pictures = (
+        torch.tensor([[1, 2], [3, 4], [3, 4]]),
+        torch.tensor([2, 2, 2]),
+        torch.tensor([0, 0, 1]),
+    )
+    features, text = network.encode_image(image), network.encode_text(ids, lengths)
+    views = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.5, 0.5]])
+    plain, seen = (
+        network.segment_batch(features, text, pictures),
+        network.segment_batch(features, text, pictures, views),
+    )
+    torch.testing.assert_close(seen.mask_logits[:2], plain.mask_logits[:2], atol=1e-4, rtol=1e-4)
+    assert (seen.mask_logits[2] - plain.mask_logits[2]).abs().max() > 1e-4
 
 
 @torch.inference_mode()

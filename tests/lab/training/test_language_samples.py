@@ -85,14 +85,16 @@ def test_another_hue_is_clearly_another():
 
 
 def test_samples_are_seeded_and_have_the_promised_form(data):
-    stream = SampleStream(data, lambda key, crop: ("disc",), lambda a, b: 0.0, ImageCache(10**8))
+    stream = SampleStream(data, lambda key, crop: ("disc",), lambda a, b: 0.0, ImageCache(10**8), views=0.3)
     first = [stream.draw(np.random.default_rng((5, i)), WIDE) for i in range(12)]
     again = [stream.draw(np.random.default_rng((5, i)), WIDE) for i in range(12)]
-    for (rgb, queries), (same_rgb, same_queries) in zip(first, again, strict=True):
+    for (rgb, queries, view), (same_rgb, same_queries, same_view) in zip(first, again, strict=True):
+        np.testing.assert_array_equal(view, same_view)
         np.testing.assert_array_equal(rgb, same_rgb)
         assert [q.sentence for q in queries] == [q.sentence for q in same_queries]
         assert rgb.shape == (*WIDE, 3) and rgb.dtype == np.uint8 and len(queries) == 4
-    masks = [q.target.mask for _, queries in first for q in queries]
+    assert 0 < sum(view.tolist() != [0, 0, 1, 1] for _, _, view in first) < 8
+    masks = [q.target.mask for _, queries, _ in first for q in queries]
     assert {mask.shape for mask in masks} == {WIDE} and np.mean([mask.any() for mask in masks]) > 0.4
 
 
@@ -115,10 +117,10 @@ def test_described_pictures_are_asked_by_what_people_wrote(described):
     tree = described
     stream = described_stream(tree, mosaics=0.0)
     draws = [stream.draw(np.random.default_rng((7, i)), WIDE) for i in range(16)]
-    queries = [query for _, some in draws for query in some]
+    queries = [query for _, some, _ in draws for query in some]
     clips = set(stream.clips.sequences[0].expressions)
     assert {q.sentence for q in queries} <= {"the round one", "a red frisbee"} | clips
-    assert all(len(some) == 4 for _, some in draws) and all(q.target.mask.any() for q in queries)
+    assert all(len(some) == 4 for _, some, _ in draws) and all(q.target.mask.any() for q in queries)
     assert {True, False} == {q.target.box_only for q in queries}
 
 
@@ -130,7 +132,7 @@ def test_in_mosaics_of_described_things_long_sentences_stay(described):
             lines.write("\n".join(texts) + "\n")
     stream = described_stream(described, mosaics=1.0)
     for seed in range(8):
-        rgb, queries = stream.draw(np.random.default_rng(seed), WIDE)
+        rgb, queries, _ = stream.draw(np.random.default_rng(seed), WIDE)
         assert rgb.shape == (*WIDE, 3)
         for sentence, target in queries:
             assert len(sentence.split()) >= 5
