@@ -19,6 +19,13 @@ from .threads import prefetch
 from .types import Decision, Estimate, Frame, LangTrackError, Query, Reason, Step
 from .weights.load import Example, build_segmenter, build_tracker, choose
 
+SURE_CLOSER = 0.6
+"""Confidence from which what a closer view shows may start the tracker: there are several views, and the
+surest is taken."""
+
+LOOK_EVERY = 3
+"""What is around a small target is looked at on one frame out of so many: it takes as long as the whole."""
+
 
 class LangTracker:
     """Follows what a query describes. Holds the shared, read-only networks; any number of runs at a time.
@@ -137,7 +144,7 @@ class LangTracker:
 
     def _new_target(self, query: Query) -> _Target:
         encoded = None if query.text is None else self.segmenter.encode(query.text)
-        return _Target(query, encoded, self.new_tracker(), self.fusion)
+        return _Target(query, encoded, self.segmenter, self.new_tracker(), self.fusion)
 
 
 @dataclass
@@ -146,6 +153,7 @@ class _Target:
 
     query: Query
     encoded: EncodedText | None
+    segmenter: DMNSegmenter
     tracker: SiamMaskTracker
     fusion: FusionConfig
     state: FusionState = field(default_factory=FusionState)
@@ -160,6 +168,8 @@ class _Target:
         elif self.query.box_xyxy is not None:
             tracker = self.tracker.init(frame, self.query.box_xyxy, exact=self.query.exact)
             self.started, self.state = True, FusionState("tracking", hold=self.query.hold)
+        if language is not None:
+            language = self._closer(frame, language, tracker)
         decision, self.state = decide(language, tracker, self.state, self.fusion)
         fused = fuse(language, tracker, decision, frame.size_hw)
         if user_box is not None and tracker is not None:  # what a person drew is not decided
@@ -172,3 +182,16 @@ class _Target:
                 tracker = self.tracker.init(frame, fused.box_xyxy, exact=False)
                 self.started = True
         return Step(frame, language, tracker, fused, decision)
+
+    def _closer(self, frame: Frame, language: Estimate, tracker: Estimate | None) -> Estimate:
+        """What closer views show, where they are surer than the whole frame: of what is around a small
+        target, or, while nothing is followed and the whole leaves the language branch unsure, everywhere.
+        """
+        assert self.encoded is not None
+        closer, least = None, language.confidence
+        if self.state.state != "tracking":
+            if language.box_xyxy is None or language.confidence < self.fusion.start:
+                closer, least = self.segmenter.search(frame, self.encoded), SURE_CLOSER
+        elif tracker is not None and tracker.box_xyxy is not None and frame.index % LOOK_EVERY == 0:
+            closer = self.segmenter.look_around(frame, self.encoded, tracker.box_xyxy)
+        return closer if closer is not None and closer.confidence >= least else language

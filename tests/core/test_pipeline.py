@@ -1,5 +1,7 @@
 """The loop, with branches that a test scripts, and with real networks of random weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,25 @@ def test_lost_and_found_again():
     assert [s.decision.state for s in steps] == ["tracking"] * 5 + ["lost"] * 3 + ["tracking"] * 4
     assert [s.fused.box_xyxy is not None for s in steps] == [True] * 5 + [False] * 3 + [True] * 4
     assert [index for index, _ in tracker.starts] == [0, 8]
+
+
+def test_closer_views_are_asked_while_nothing_is_followed_and_the_whole_is_unsure():
+    tracker = scripted(lambda t: 0.1 if t < 6 else 0.9, lambda t: 0.8)
+    sure = Estimate.from_mask(CLIP.masks[4].astype(np.float32), 0.9)
+    tracker.segmenter.closer = lambda frame, text: {2: replace(sure, confidence=0.5), 4: sure}.get(
+        frame.index
+    )
+    steps = list(tracker.track(CLIP.frames, Query(text="it")))
+    assert tracker.segmenter.searched == [0, 1, 2, 3, 4]
+    assert [s.decision.state for s in steps[:5]] == ["searching"] * 4 + ["tracking"]
+    assert steps[2].language.confidence == 0.1 and steps[4].language is sure
+    assert tracker.starts == [(4, tuple(CLIP.boxes_xyxy[4]))]
+
+
+def test_a_sure_whole_needs_no_closer_view():
+    tracker = scripted()
+    list(tracker.track(CLIP.frames, Query(text="it")))
+    assert tracker.segmenter.searched == []
 
 
 def test_a_cadence_below_one_is_refused_before_any_frame():

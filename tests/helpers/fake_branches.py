@@ -35,6 +35,8 @@ class FakeSegmenter:
         self.words = vocabulary
         self.vocabulary = SimpleNamespace(read=self._read)
         self.frames: list[int] = []
+        self.closer: Callable[[Frame, str], Estimate | None] | None = None
+        self.searched: list[int] = []
 
     def _read(self, text: str) -> WordIds:
         words = tuple(text.lower().split())
@@ -52,6 +54,14 @@ class FakeSegmenter:
         if every_region:
             return self.answer(frame, encoded.text, every_region=True)  # type: ignore[call-arg]
         return self.answer(frame, encoded.text)
+
+    def search(self, frame: Frame, encoded: EncodedText) -> Estimate | None:
+        """What a closer look finds; the frames are noted as ``searched``."""
+        self.searched.append(frame.index)
+        return None if self.closer is None else self.closer(frame, encoded.text)
+
+    def look_around(self, frame: Frame, encoded: EncodedText, box_xyxy: ArrayLike) -> Estimate | None:
+        return None
 
 
 class FakeSiamese:

@@ -27,13 +27,15 @@ class ColourNetwork(nn.Module):
         self.scale = nn.Parameter(torch.tensor(40.0))
         self.score = score
         self.encoded = 0
+        self.views = []
 
     def encode(self, ids):
         self.encoded += 1
         return ids[-1] - 1
 
-    def segment(self, image, channel):
+    def segment(self, image, channel, *view):
         assert torch.is_inference_mode_enabled()
+        self.views += view
         logits = self.scale * (image[:, channel.item()][:, None] - 0.5)
         return F.avg_pool2d(logits, 2), None if self.score is None else torch.tensor(self.score)
 
@@ -225,3 +227,67 @@ def test_of_several_regions_the_largest_is_kept_where_the_configuration_says_so(
     assert one.mask_u8[18, 57] == 128  # a guess still to be seen, no longer positive
     assert one.box_xyxy[2] < 45 < both.box_xyxy[2]
     np.testing.assert_array_equal(one.mask[:, :45], both.mask[:, :45])
+
+
+# --- closer views ------------------------------------------------------------------------------------------
+
+
+class SizedNetwork(ColourNetwork):
+    """Is as sure of a mask as it is large."""
+
+    def segment(self, image, channel, *view):
+        logits, _ = super().segment(image, channel, *view)
+        return logits, 100 * (logits > 0).float().mean() - 3
+
+
+WITH_VIEWS = SegmenterConfig(SQUARE, views=True)
+
+
+def test_a_view_is_segmented_where_it_lies_and_the_network_knows_where():
+    segmenter = DMNSegmenter(ColourNetwork(), VOCABULARY, WITH_VIEWS)
+    frame = frame_with((255, 0, 0), (24, 16, 60, 40))
+    view = slice(8, 48), slice(0, 72)
+    mask_prob, _ = segmenter.predict(frame, segmenter.encode("red"), view=view)
+    assert segmenter.network.views[0].tolist() == [pytest.approx([0, 8 / 64, 72 / 96, 48 / 64])]
+    assert mask_prob.shape == (64, 96) and not mask_prob[48:].any() and not mask_prob[:, 72:].any()
+    estimate = segmenter.segment(frame, segmenter.encode("red"), view=view)
+    np.testing.assert_allclose(estimate.box_xyxy, (24, 16, 60, 40), atol=2)
+
+
+def test_a_search_takes_the_surest_view_that_shows_the_thing_whole():
+    segmenter = DMNSegmenter(SizedNetwork(), VOCABULARY, WITH_VIEWS)
+    frame = frame_with((255, 0, 0), (62, 30, 70, 36), size_hw=(100, 150))  # small, in both upper views
+    frame.rgb[90:100, 0:50, 0] = 255  # at the border of the frame, which cuts nothing
+    found = segmenter.search(frame, segmenter.encode("red"))
+    np.testing.assert_allclose(found.box_xyxy, (0, 90, 50, 100), atol=4)
+    assert len(segmenter.network.views) == 4
+    assert segmenter.search(frame_with((255, 0, 0), (40, 28, 56, 36)), segmenter.encode("green")) is None
+
+
+def test_what_every_view_cuts_is_not_found():
+    segmenter = DMNSegmenter(SizedNetwork(), VOCABULARY, WITH_VIEWS)
+    frame = frame_with((255, 0, 0), (10, 30, 90, 36))
+    assert segmenter.search(frame, segmenter.encode("red")) is None
+
+
+def test_a_network_without_views_is_not_asked_for_them():
+    segmenter = DMNSegmenter(ColourNetwork(), VOCABULARY, PLAIN)
+    assert segmenter.search(frame_with((255, 0, 0), (24, 16, 60, 40)), segmenter.encode("red")) is None
+    assert segmenter.network.views == []
+
+
+def test_around_a_small_target_the_view_is_four_times_as_long_and_stays_in_the_frame():
+    segmenter = DMNSegmenter(SizedNetwork(), VOCABULARY, WITH_VIEWS)
+    encoded = segmenter.encode("red")
+    frame = frame_with((255, 0, 0), (90, 10, 102, 16), size_hw=(100, 120))
+    found = segmenter.look_around(frame, encoded, np.array([92.0, 8.0, 104.0, 18.0]))
+    np.testing.assert_allclose(found.box_xyxy, (90, 10, 102, 16), atol=2)
+    x1, y1, x2, y2 = segmenter.network.views[0][0].tolist()
+    assert (x1, y1, x2, y2) == (pytest.approx(0.6, abs=0.02), 0, 1, pytest.approx(0.4, abs=0.02))
+
+
+def test_a_large_target_needs_no_closer_view():
+    segmenter = DMNSegmenter(SizedNetwork(), VOCABULARY, WITH_VIEWS)
+    frame = frame_with((255, 0, 0), (20, 10, 60, 40))
+    assert segmenter.look_around(frame, segmenter.encode("red"), np.array([20.0, 10.0, 60.0, 40.0])) is None
+    assert segmenter.network.views == []
