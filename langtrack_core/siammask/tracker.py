@@ -6,10 +6,10 @@ not tell a pixel's centre from its corner, which leaves the crops up to a pixel 
 runs through the centres of the outermost pixels, given as indices. Everything in an `Estimate` follows the
 product's half-open convention instead.
 
-The lite tracker adds six things, which the published presets leave off: an `OnlineClassifier`, trained while
-tracking; a `BoxRegressor`, fitted to the first frame; masks refined to the edges of the picture; a box that
+The lite tracker adds seven things, which the published presets leave off: an `OnlineClassifier`, trained as
+it tracks; a `BoxRegressor`, fitted to the first frame; masks refined to the edges of the picture; a box that
 is corrected, so that it encloses the same parts of the target as the given one did; a box whose size changes
-slowly; and a look at the rest of the picture when the target is out of sight.
+slowly; and when it is unsure, a look with the target as it last was, and at the rest of the picture.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class TrackerConfig:
         regressor_weight: in [0, 1], weight of the box regressor's box against the mask's, times its trust;
             only where a person drew the first one.
         regressor_rate: in [0, 1], how far the size of the search follows the box regressor's, times score.
-        search_everywhere: look for a target that is out of sight in the rest of the picture too.
+        look_again: where the tracker is unsure, look with the target as it last was for sure, too; and when
+            it is out of sight, in the rest of the picture.
         refine_edges: move the mask's border to the edges of the picture. The box stays that of the mask
             before: on dev the boxes' mean AUC fell from 0.813 to 0.808 with the refined one.
     """
@@ -68,7 +69,7 @@ class TrackerConfig:
     box_rate: float = 1.0
     regressor_weight: float = 0.0
     regressor_rate: float = 0.0
-    search_everywhere: bool = False
+    look_again: bool = False
     refine_edges: bool = False
 
     def __post_init__(self) -> None:
@@ -87,7 +88,7 @@ CONFIGS = {
     "lite": TrackerConfig(
         penalty_k=0.08, window_influence=0.4, lr=0.25, mask_threshold=0.45,
         classifier_weight=0.7, box_correction=1.0, box_rate=0.5,
-        regressor_weight=0.75, regressor_rate=0.5, search_everywhere=True, refine_edges=True,
+        regressor_weight=0.75, regressor_rate=0.5, look_again=True, refine_edges=True,
     ),
 }  # fmt: skip
 """The settings of each set of weights, by the name that their `Network` or their file gives."""
@@ -107,8 +108,11 @@ proportion. On dev 95 % of the right masks have 0.42 or more, a look-alike behin
 LEAST_SCORE_TO_LEARN = 0.5
 """The online classifier learns from frames on which the network's score is above this probability."""
 
+SURE_SCORE, RENEWED_EVERY = 0.8, 5
+"""The recent template is taken from every fifth frame, if its raw score is above this."""
+
 OUT_OF_SIGHT_SCORE = 0.2
-"""Below this raw score, a probability, the target is not seen on a frame."""
+"""Below this raw score, a probability, the target is not seen on a frame, with the first template."""
 
 OUT_OF_SIGHT_FRAMES = 5
 """After so many frames in a row without it the target counts as out of sight, and one other part of the
@@ -138,6 +142,7 @@ class _Learnt:
     """What is known of the target from the frame on which it was learnt.
 
     Attributes:
+        recent: template of a later frame on which the tracker was sure.
         padding: the mean colour of that frame, which fills crops outside the picture.
         size_wh: of the target there, in pixels.
         exact: a person drew the box.
@@ -148,6 +153,7 @@ class _Learnt:
     padding: NDArray[np.uint8]
     size_wh: FloatArray
     exact: bool
+    recent: Template | None = None
     classifier: OnlineClassifier | None = None
     regressor: BoxRegressor | None = None
     correction: FloatArray | None = None
@@ -188,7 +194,7 @@ class SiamMaskTracker:
         self.device = torch.device(device)
         self._learnt: _Learnt
         self._target: _Target | None = None
-        self._out_of_sight = 0  # frames in a row
+        self._frames = self._out_of_sight = 0  # since the target was learnt; in a row
 
     def init(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool = True) -> Estimate:
         """Learns the target from one frame, and gives what the tracker sees on that very frame.
@@ -218,11 +224,9 @@ class SiamMaskTracker:
         box_cxcywh = xyxy_to_cxcywh(inside)
         centre, size = box_cxcywh[:2], np.maximum(box_cxcywh[2:], 2.0)
         padding = np.asarray(cv2.mean(frame.rgb)[:3]).astype(np.uint8)  # cut off, as published
-        picture = crop(frame.rgb, centre, round(self._context_side(size)), TEMPLATE_SIZE, padding)
-        with torch.inference_mode():
-            template = self.network.template(self._to_input(picture))
         self._target = target = _Target(centre, size)
-        self._out_of_sight = 0
+        self._frames = self._out_of_sight = 0
+        template = self._template(frame, target, padding)
         self._learnt = learnt = _Learnt(template, padding, size, exact)
 
         def view(
@@ -260,14 +264,25 @@ class SiamMaskTracker:
         """
         if self._target is None:
             raise LangTrackError("The tracker has no target yet: call init(frame, box_xyxy) before update.")
-        view = self._look(frame, self._target)
+        learnt, view = self._learnt, self._look(frame, self._target)
+        if view.score < OUT_OF_SIGHT_SCORE and learnt.recent is not None:
+            view = max(view, self._look(frame, self._target, learnt.recent), key=lambda look: look.score)
         self._out_of_sight = self._out_of_sight + 1 if view.score < OUT_OF_SIGHT_SCORE else 0
-        if self.config.search_everywhere and self._out_of_sight >= OUT_OF_SIGHT_FRAMES:
+        if self.config.look_again and self._out_of_sight >= OUT_OF_SIGHT_FRAMES:
             elsewhere = self._look(frame, self._next_part(frame, self._target))
             if elsewhere.score >= FOUND_SCORE:
                 view, self._out_of_sight = elsewhere, 0
         self._target = view.target
+        self._frames += 1
+        if self.config.look_again and view.score > SURE_SCORE and self._frames % RENEWED_EVERY == 0:
+            learnt.recent = self._template(frame, self._target, learnt.padding)
         return view.estimate
+
+    def _template(self, frame: Frame, target: _Target, padding: NDArray[np.uint8]) -> Template:
+        side = round(self._context_side(target.size_wh))
+        picture = crop(frame.rgb, target.centre_xy, side, TEMPLATE_SIZE, padding)
+        with torch.inference_mode():
+            return self.network.template(self._to_input(picture))
 
     def _next_part(self, frame: Frame, target: _Target) -> _Target:
         """A target of the last size in the next part of the picture, row by row and again from the first."""
@@ -278,7 +293,7 @@ class SiamMaskTracker:
         centre = np.array([(column + 0.5) * width / columns, (row + 0.5) * height / rows])
         return replace(target, centre_xy=centre)
 
-    def _look(self, frame: Frame, before: _Target) -> _View:
+    def _look(self, frame: Frame, before: _Target, template: Template | None = None) -> _View:
         """Searches around where the target was; gives what is seen, and where it is now."""
         learnt = self._learnt
         context_side = self._context_side(before.size_wh)
@@ -286,7 +301,8 @@ class SiamMaskTracker:
         side = round(SEARCH_SIZE / scale)
         picture = crop(frame.rgb, before.centre_xy, side, SEARCH_SIZE, learnt.padding)
         with torch.inference_mode():
-            response = self.network.search(learnt.template, self._to_input(picture))
+            template = learnt.template if template is None else template
+            response = self.network.search(template, self._to_input(picture))
             background, foreground = response.cls[0].reshape(2, -1).double().cpu().numpy()
             scores = 1 / (1 + np.exp(background - foreground))
             boxes = decode(response.loc[0].double().cpu().numpy())

@@ -304,7 +304,7 @@ def bright_at(index, centre_xy):
 
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_a_target_that_comes_back_far_away_is_found_again(everywhere):
-    config = replace(CONFIGS["davis"], search_everywhere=everywhere)
+    config = replace(CONFIGS["davis"], look_again=everywhere)
     tracker = SiamMaskTracker(SeesBright(), config)
     tracker.init(bright_at(0, (80, 80)), [65, 65, 95, 95])
     assert tracker.update(bright_at(1, (82, 80))).confidence > 0.9
@@ -313,3 +313,31 @@ def test_a_target_that_comes_back_far_away_is_found_again(everywhere):
     sure = [tracker.update(bright_at(index, (560, 290))).confidence > 0.9 for index in range(60, 200)]
     assert any(sure) == everywhere
     assert (sum(sure) > 3) == everywhere  # and is followed from there
+
+
+class SeesColour(SeesBright):
+    """Finds what has the colour of the template's middle, surely where it nearly has."""
+
+    def template(self, pictures):
+        side = pictures.shape[0]
+        return pictures[side // 2 - 3 : side // 2 + 4, side // 2 - 3 : side // 2 + 4].float().mean((0, 1))
+
+    def search(self, template, pictures):
+        likeness = 255 - (pictures.float() - template).abs().amax(-1)
+        return super().search(template, (likeness * (likeness > 200))[..., None])
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_target_that_changes_its_look_is_followed_by_how_it_last_looked(again):
+    tracker = SiamMaskTracker(SeesColour(), replace(CONFIGS["davis"], look_again=again))
+    confidences = []
+    for index in range(45):
+        rgb = np.full((360, 640, 3), 30, np.uint8)
+        cv2.circle(rgb, (80 + index, 80), 15, (250, 250 - 4 * index, 250 - 4 * index), -1)
+        frame = Frame(index, index / 25, rgb)
+        if index == 0:
+            tracker.init(frame, [65, 65, 95, 95])
+        else:
+            confidences.append(tracker.update(frame).confidence)
+    assert min(confidences[:10]) > 0.9
+    assert (confidences[-1] > 0.9) == again
