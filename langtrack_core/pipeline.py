@@ -24,7 +24,8 @@ SURE_CLOSER = 0.6
 surest is taken."""
 
 LOOK_EVERY = 3
-"""What is around a small target is looked at on one frame out of so many: it takes as long as the whole."""
+"""What is around a small target is looked at on one of so many language frames: it takes as long as the
+whole."""
 
 
 class LangTracker:
@@ -158,6 +159,7 @@ class _Target:
     fusion: FusionConfig
     state: FusionState = field(default_factory=FusionState)
     started: bool = False
+    language_frames: int = 0
 
     def step(self, frame: Frame, language: Estimate | None) -> Step:
         """Update the tracker, decide, and start the tracker anew where the decision says so."""
@@ -192,6 +194,7 @@ class _Target:
         if self.state.state != "tracking":
             if language.box_xyxy is None or language.confidence < self.fusion.start:
                 closer, least = self.segmenter.search(frame, self.encoded), SURE_CLOSER
-        elif tracker is not None and tracker.box_xyxy is not None and frame.index % LOOK_EVERY == 0:
+        elif tracker is not None and tracker.box_xyxy is not None and self.language_frames % LOOK_EVERY == 0:
             closer = self.segmenter.look_around(frame, self.encoded, tracker.box_xyxy)
+        self.language_frames += 1
         return closer if closer is not None and closer.confidence >= least else language

@@ -101,6 +101,22 @@ def test_a_sure_whole_needs_no_closer_view():
     assert tracker.segmenter.searched == []
 
 
+def test_around_the_target_every_third_language_frame_is_looked_at_and_the_surer_answer_counts():
+    tracker, looks = scripted(lambda t: 0.6, lambda t: 0.8), []
+    sure = Estimate.from_mask(CLIP.masks[6].astype(np.float32), 0.9)
+
+    def look_around(frame, encoded, box_xyxy):
+        looks.append((frame.index, tuple(box_xyxy)))
+        return replace(sure, confidence=0.9 if frame.index == 7 else 0.5)
+
+    tracker.segmenter.look_around = look_around
+    steps = {
+        s.frame.index: s for s in tracker.track(CLIP.frames, Query(text="it", box_xyxy=BOX, start=1), every=2)
+    }
+    assert looks == [(index, tuple(steps[index].tracker.box_xyxy)) for index in (1, 7)]
+    assert steps[7].language.confidence == 0.9 and steps[1].language.confidence == 0.6
+
+
 def test_a_cadence_below_one_is_refused_before_any_frame():
     tracker = scripted()
     with pytest.raises(LangTrackError, match="got 0"):
