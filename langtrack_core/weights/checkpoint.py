@@ -87,8 +87,7 @@ class Checkpoint:
                 with safe_open(path, framework="pt") as stream:
                     tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
                     return cls(path, tensors, stream.metadata() or {})
-            with warnings.catch_warnings():  # PyTorch warns of an odd pickle before it refuses it
-                warnings.simplefilter("ignore")
+            with warnings.catch_warnings(action="ignore"):  # of an odd pickle, before PyTorch refuses it
                 loaded = torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError as error:
             raise LangTrackError(f"There is no weights file {path}.") from error
@@ -172,12 +171,13 @@ def fill(network: nn.Module, tensors: Mapping[str, Any], name_in_file: Callable[
     Raises:
         LangTrackError: naming what is missing, unexpected or of the wrong shape; the network is as before.
     """
-    own = {name_in_file(name): (name, tensor.shape) for name, tensor in network.state_dict().items()}
-    wrong = [name for name in own if name in tensors and _shape(tensors[name]) != own[name][1]]
+    own = {name_in_file(name): (name, tuple(t.shape)) for name, t in network.state_dict().items()}
+    shapes = {name: tuple(t.shape) if hasattr(t, "shape") else None for name, t in tensors.items()}
+    wrong = [n for n in own if n in tensors and shapes[n] != own[n][1]]
     problems = {
         "missing": [n for n in own if n not in tensors and not n.endswith("num_batches_tracked")],
         "unexpected": [str(name) for name in tensors if name not in own],
-        "of the wrong shape": [f"{n} ({_shape(tensors[n])}, expected {tuple(own[n][1])})" for n in wrong],
+        "of the wrong shape": [f"{n} ({shapes[n]}, expected {own[n][1]})" for n in wrong],
     }
     complaints = [
         f"{len(keys)} {kind}: {', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}"
@@ -187,10 +187,6 @@ def fill(network: nn.Module, tensors: Mapping[str, Any], name_in_file: Callable[
     if complaints:
         raise LangTrackError("; ".join(complaints) + ".")
     network.load_state_dict({own[name][0]: tensor for name, tensor in tensors.items()}, strict=False)
-
-
-def _shape(value: Any) -> tuple[int, ...] | None:
-    return tuple(value.shape) if hasattr(value, "shape") else None
 
 
 def _unwrapped(state: Mapping[str, Any]) -> Mapping[str, Any]:

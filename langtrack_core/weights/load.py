@@ -265,11 +265,8 @@ def build_segmenter(
         )
     network.eval().to(device)
     first = (*counts, *config.preprocessing.input_hw(size_hw))
-
-    def make() -> CompiledDMN | CompiledLiteDMN:
-        return compiled(network, Compiler(network, files.values(), precision, checkpoint.ranges), first)
-
-    running, about = on_backend(backend, device, network, make)
+    new_compiler = partial(Compiler, network, files.values(), precision, checkpoint.ranges)
+    running, about = on_backend(backend, device, network, lambda: compiled(network, new_compiler(), first))
     if running is network and isinstance(network, LiteDMN):
         network.load_backbone()  # PyTorch needs it on the first frame, a borrowed GPU in each loan anew
     calibration = checkpoint.calibration or UNCALIBRATED
@@ -292,19 +289,12 @@ def build_tracker(
     from .openvino_compiler import Compiler
 
     files, checkpoint = check(entry), entry.read()
-    network: SiamMask
-    if entry.network == "siammask":
-        network = PaperNetwork()
-        checkpoint.fill(network, published_name)
-    else:
-        network = checkpoint.make(LiteNetwork)
-        checkpoint.fill(network)
+    published = entry.network == "siammask"
+    network: SiamMask = PaperNetwork() if published else checkpoint.make(LiteNetwork)
+    checkpoint.fill(network, published_name if published else str)
     network.eval().to(device)
-
-    def make() -> CompiledSiamMask:
-        return CompiledSiamMask(network, Compiler(network, files.values(), precision, checkpoint.ranges))
-
-    running, about = on_backend(backend, device, network, make)
+    new_compiler = partial(Compiler, network, files.values(), precision, checkpoint.ranges)
+    running, about = on_backend(backend, device, network, lambda: CompiledSiamMask(network, new_compiler()))
     config = CONFIGS[entry.all_settings["tracker"]]
     new_tracker = partial(SiamMaskTracker, running, config, checkpoint.calibration, device)
     return new_tracker, _info(entry, files, config, about)
