@@ -149,9 +149,7 @@ class VideoWriter:
             self._container.mux(self._stream.encode(None))
             self._container.close()
             self._part.replace(self.path)
-            if self._sound is not None:
-                self._sound.close()
-        self._container = self._stream = None
+        self.discard()  # all but the file, which has its name now
 
     def discard(self) -> None:
         """Stop and leave nothing behind."""
@@ -208,11 +206,10 @@ class VideoWriter:
         """On any exception removes the unfinished file; those that a user can mend become one sentence."""
         try:
             yield
-        except (av.FFmpegError, OSError) as error:
+        except BaseException as error:
             self.discard()
-            raise LangTrackError(f"{self.path} cannot be written: {why(error)}.") from error
-        except BaseException:
-            self.discard()
+            if isinstance(error, av.FFmpegError | OSError):
+                raise LangTrackError(f"{self.path} cannot be written: {why(error)}.") from error
             raise
 
 
