@@ -16,7 +16,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
@@ -39,7 +39,8 @@ class Command(NamedTuple):
     own_signals: bool = False
 
 
-COMMANDS: dict[tuple[str, ...], Command] = {
+Commands = dict[tuple[str, ...], Command]
+COMMANDS: Commands = {
     ("track",): Command("langtrack_core.run.command", "follow an object and write a run folder"),
 }
 """Commands by their one or two words."""
@@ -104,7 +105,7 @@ def replace_unprintable() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def all_commands() -> dict[tuple[str, ...], Command]:
+def all_commands() -> Commands:
     """The core's commands, and those of `OPTIONAL_COMMANDS` where it is installed."""
     package = OPTIONAL_COMMANDS.partition(".")[0]
     if importlib.util.find_spec(package) is None:
@@ -112,14 +113,12 @@ def all_commands() -> dict[tuple[str, ...], Command]:
     return COMMANDS | importlib.import_module(OPTIONAL_COMMANDS).COMMANDS
 
 
-def command_name(
-    arguments: Sequence[str], commands: Mapping[tuple[str, ...], Command]
-) -> tuple[str, ...] | None:
+def command_name(arguments: Sequence[str], commands: Commands) -> tuple[str, ...] | None:
     """The longest command that the arguments begin with; None when there is none."""
     return next((n for n in (tuple(arguments[:2]), tuple(arguments[:1])) if n in commands), None)
 
 
-def parser_of(name: tuple[str, ...], commands: Mapping[tuple[str, ...], Command]) -> Parser:
+def parser_of(name: tuple[str, ...], commands: Commands) -> Parser:
     """The parser of one command; the parsed arguments have ``run``."""
     command = commands[name]
     module = importlib.import_module(command.module)
@@ -134,7 +133,7 @@ def parser_of(name: tuple[str, ...], commands: Mapping[tuple[str, ...], Command]
     return parser
 
 
-def overview(commands: Mapping[tuple[str, ...], Command]) -> Parser:
+def overview(commands: Commands) -> Parser:
     """Lists the commands; each has a ``--help`` of its own."""
     parser = Parser(PROG, description="Follow an object through a video by describing it.")
     listing = parser.add_subparsers(required=True, metavar="command")

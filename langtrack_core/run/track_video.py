@@ -89,9 +89,8 @@ def track_video(
         >>> print(run.folder, run.states)
     """
     query = Query(text=query) if isinstance(query, str) else query
-    return track_targets(tracker, video, {Path(out): query}, options, on_steps=lambda steps: on_step(*steps))[
-        0
-    ]
+    queries = {Path(out): query}
+    return track_targets(tracker, video, queries, options, on_steps=lambda steps: on_step(*steps))[0]
 
 
 def track_targets(
@@ -137,8 +136,7 @@ def track_targets(
                 continue
             for step, recorder in zip(row, recorders, strict=True):
                 recorder.add(step)
-            if on_steps(row) is False:
-                stopped = True
+            if stopped := on_steps(row) is False:
                 break
         if damage and not options.keep_damaged:
             frames = recorders[0].states.total()
