@@ -430,7 +430,7 @@ def test_without_openvino_pytorch_runs_and_says_so(monkeypatch, caplog):
 def test_what_cannot_be_converted_runs_in_pytorch(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     network = tiny()
-    network.segment = lambda image, language: (torch.linalg.pinv(image[0, 0])[None, None], image.sum())
+    network.segment = lambda image, language, view: (torch.linalg.pinv(image[0, 0])[None, None], image.sum())
     running, about = on_backend("auto", "cpu", network, lambda: compiled(network))
     assert running is network and "cannot convert" in about["note"]
 
