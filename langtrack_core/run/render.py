@@ -115,9 +115,9 @@ def _mixture(colour: Colour, opacity: float) -> Picture:
 
 def _tint(picture: Picture, mask: BoolMask, colour: Colour, opacity: float) -> None:
     part = bounding_slices(mask)
-    if part is not None:
-        mixed = cv2.LUT(picture[part], _mixture(colour, opacity))
-        cv2.copyTo(mixed, mask[part].view(np.uint8), picture[part])
+    if part is not None and (region := picture[part]).size:
+        mixed = cv2.LUT(region, _mixture(colour, opacity))
+        cv2.copyTo(mixed, mask[part].view(np.uint8), region)
 
 
 def _contour(picture: Picture, mask: BoolMask, colour: Colour) -> None:
