@@ -84,6 +84,10 @@ class FusionConfig:
                 raise LangTrackError(f"{name} must be in [{limit.low:g}, {limit.high:g}], got {value}.")
 
 
+SURE_CLOSER = 0.6
+"""Confidence from which what a closer view shows may start the tracker: there are several views, and the
+surest is taken."""
+
 MAX_LOG_ODDS = 4.0
 """Log-odds of 0.98: the belief in a box that a person drew, and the most that the language branch can bring
 about. A larger bound would take more frames of contradiction to overcome."""

@@ -12,16 +12,12 @@ import torch
 
 from .dmn.segmenter import DMNSegmenter, EncodedText
 from .dmn.vocabulary import WordIds
-from .fusion import FusionConfig, FusionState, decide, fuse
+from .fusion import SURE_CLOSER, FusionConfig, FusionState, decide, fuse
 from .geometry import clip_box
 from .siammask.tracker import SiamMaskTracker
 from .threads import prefetch
 from .types import Decision, Estimate, Frame, LangTrackError, Query, Reason, Step
 from .weights.load import Example, build_segmenter, build_tracker, choose
-
-SURE_CLOSER = 0.6
-"""Confidence from which what a closer view shows may start the tracker: there are several views, and the
-surest is taken."""
 
 LOOK_EVERY = 3
 """What is around a small target is looked at on one of so many language frames: it takes as long as the

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from langtrack_core.fusion import SURE_CLOSER
 from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.masks import BoolMask, binarise, enclosing_box, encode_rle, prob_to_u8
 from langtrack_core.types import Estimate, Frame, LangTrackError
@@ -50,13 +51,21 @@ class FrameSegmenter:
         return self._tracker.read_text(text)
 
     def segment(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
-        """What the branch says of a frame: what is meant, or with ``every_region`` all that is positive.
+        """What the branch says of a frame: what is meant, or with ``every_region`` all that is positive, and
+        what a run would start on in a closer view.
 
         Raises:
             LangTrackError: for an expression that cannot be read.
         """
         segmenter = self._tracker.segmenter
-        return segmenter.segment(frame, segmenter.encode(text), every_region=every_region)
+        encoded = segmenter.encode(text)
+        whole = segmenter.segment(frame, encoded, every_region=every_region)
+        if not every_region or (whole.mask.any() and whole.confidence >= self._tracker.fusion.start):
+            return whole
+        closer = segmenter.search(frame, encoded)
+        if closer is None or closer.confidence < SURE_CLOSER:
+            return whole
+        return Estimate.from_mask(np.maximum(whole.mask_prob, closer.mask_prob), closer.confidence)
 
 
 # --- agreement of runs -------------------------------------------------------------------------------------

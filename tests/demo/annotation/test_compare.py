@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_branches import decided
+from fake_branches import decided, fake_tracker
 
 from demo.annotation.compare import (
     MAX_WORDS,
+    FrameSegmenter,
     agreement,
     attribute,
     check_completions,
@@ -98,6 +99,25 @@ class ScriptedSegmenter:
             which = -1 if "right" in text else 1 if "red" in text else 0
             mask = blob(self.places[which])
         return Estimate.from_mask(mask.astype(np.float32) * 0.9, 0.8 if "car" in text else 0.3)
+
+
+def test_all_regions_hold_what_a_run_would_start_on_in_a_closer_view() -> None:
+    confidence = {"whole": 0.2, "closer": 0.7}
+
+    def language(frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
+        return Estimate.from_mask(blob(5).astype(np.float32), confidence["whole"])
+
+    tracker = fake_tracker(language, lambda frame: Estimate.absent(frame.size_hw))
+    tracker.segmenter.closer = lambda frame, text: Estimate.from_mask(
+        blob(40).astype(np.float32), confidence["closer"]
+    )
+    look = FrameSegmenter(tracker)
+    both = look.segment(FRAME, "the car", every_region=True)
+    assert (both.mask == (blob(5) | blob(40))).all() and both.confidence == 0.7
+    assert (look.segment(FRAME, "the car").mask == blob(5)).all()
+    for unsure in ({"closer": 0.5}, {"closer": 0.7, "whole": 0.8}):
+        confidence.update(unsure)
+        assert (look.segment(FRAME, "the car", every_region=True).mask == blob(5)).all()
 
 
 def test_the_word_that_moves_the_mask_is_found() -> None:
