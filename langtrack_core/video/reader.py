@@ -26,8 +26,7 @@ from .to_rgb import RGBConverter
 
 DEMUXERS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,nut,ivf,dv,rm,m4v,h264,hevc,mjpeg,"
-    "yuv4mpegpipe,"
-    "mp3,aac,wav,flac,aiff,ac3,amr"
+    "yuv4mpegpipe,mp3,aac,wav,flac,aiff,ac3,amr"
 )
 """FFmpeg's readers of containers that may open a file. Those of sound are there so that a message can say
 that a file holds sound only; those that open other files or hosts (playlists, scripts) are left out."""
@@ -242,12 +241,16 @@ def decoded(
     broadcast = is_broadcast(container)
     clock = _Clock(1 / frame_rate(stream), jumps=broadcast)
     count = 0
-    damaged = encrypted = False
+    damaged = False
     pieces = _Pieces(1 / frame_rate(stream))
     try:
         for packet in container.demux(stream):
             pieces.add(packet)
-            encrypted |= any(data.data_type == "encryption_info" for data in packet.iter_sidedata())
+            if any(data.data_type == "encryption_info" for data in packet.iter_sidedata()):
+                if count == 0:
+                    raise LangTrackError(f"{path.name} is encrypted; a copy without protection is needed.")
+                damaged = True  # now and then it decodes, to noise
+                continue
             try:
                 pictures = packet.decode()
             except av.FFmpegError:
@@ -259,8 +262,6 @@ def decoded(
                 yield clock(picture), picture
     except (av.FFmpegError, OSError):  # no packet can be read any more
         damaged = True
-    if count == 0 and encrypted:
-        raise LangTrackError(f"{path.name} is encrypted; a copy without protection is needed.")
     if count == 0:
         raise LangTrackError(f"{path.name} holds no picture that can be decoded; copy or export it again.")
     end_s = float(clock.end_s)
