@@ -93,6 +93,14 @@ class LangTracker:
         """Read an expression without any network, see `Vocabulary.read`."""
         return self.segmenter.vocabulary.read(text)
 
+    def look_closer(self, frame: Frame, encoded: EncodedText, whole: Estimate) -> Estimate:
+        """What a run may start on: what is meant in the whole frame, or, where that leaves the language
+        branch unsure, what a closer view shows for sure."""
+        if whole.box_xyxy is not None and whole.confidence >= self.fusion.start:
+            return whole
+        closer = self.segmenter.search(frame, encoded)
+        return whole if closer is None or closer.confidence < SURE_CLOSER else closer
+
     def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Generator[Step]:
         """Follow the target, one `Step` a frame from frame ``query.start`` on.
 
@@ -141,18 +149,17 @@ class LangTracker:
 
     def _new_target(self, query: Query) -> _Target:
         encoded = None if query.text is None else self.segmenter.encode(query.text)
-        return _Target(query, encoded, self.segmenter, self.new_tracker(), self.fusion)
+        return _Target(self, query, encoded, self.new_tracker())
 
 
 @dataclass
 class _Target:
     """What is followed in one run, and what a frame hands to the next."""
 
+    branches: LangTracker
     query: Query
     encoded: EncodedText | None
-    segmenter: DMNSegmenter
     tracker: SiamMaskTracker
-    fusion: FusionConfig
     state: FusionState = field(default_factory=FusionState)
     started: bool = False
     language_frames: int = 0
@@ -168,7 +175,7 @@ class _Target:
             self.started, self.state = True, FusionState("tracking", hold=self.query.hold)
         if language is not None:
             language = self._closer(frame, language, tracker)
-        decision, self.state = decide(language, tracker, self.state, self.fusion)
+        decision, self.state = decide(language, tracker, self.state, self.branches.fusion)
         fused = fuse(language, tracker, decision, frame.size_hw)
         if user_box is not None and tracker is not None:  # what a person drew is not decided
             fused = Estimate(tracker.mask_prob, 1.0, clip_box(user_box, frame.size_hw))
@@ -182,15 +189,12 @@ class _Target:
         return Step(frame, language, tracker, fused, decision)
 
     def _closer(self, frame: Frame, language: Estimate, tracker: Estimate | None) -> Estimate:
-        """What closer views show, where they are surer than the whole frame: of what is around a small
-        target, or, while nothing is followed and the whole leaves the language branch unsure, everywhere.
-        """
+        """What a run may start on; or, around a small target that is followed, the surer answer."""
         assert self.encoded is not None
-        closer, least = None, language.confidence
         if self.state.state != "tracking":
-            if language.box_xyxy is None or language.confidence < self.fusion.start:
-                closer, least = self.segmenter.search(frame, self.encoded), SURE_CLOSER
-        elif tracker is not None and tracker.box_xyxy is not None and self.language_frames % LOOK_EVERY == 0:
-            closer = self.segmenter.look_around(frame, self.encoded, tracker.box_xyxy)
+            return self.branches.look_closer(frame, self.encoded, language)
+        closer = None
+        if tracker is not None and tracker.box_xyxy is not None and self.language_frames % LOOK_EVERY == 0:
+            closer = self.branches.segmenter.look_around(frame, self.encoded, tracker.box_xyxy)
         self.language_frames += 1
-        return closer if closer is not None and closer.confidence >= least else language
+        return closer if closer is not None and closer.confidence >= language.confidence else language

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from langtrack_core.fusion import SURE_CLOSER
 from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.masks import BoolMask, binarise, enclosing_box, encode_rle, prob_to_u8
 from langtrack_core.types import Estimate, Frame, LangTrackError
@@ -60,10 +59,10 @@ class FrameSegmenter:
         segmenter = self._tracker.segmenter
         encoded = segmenter.encode(text)
         whole = segmenter.segment(frame, encoded, every_region=every_region)
-        if not every_region or (whole.mask.any() and whole.confidence >= self._tracker.fusion.start):
+        if not every_region:
             return whole
-        closer = segmenter.search(frame, encoded)
-        if closer is None or closer.confidence < SURE_CLOSER:
+        closer = self._tracker.look_closer(frame, encoded, whole)
+        if closer is whole:
             return whole
         return Estimate.from_mask(np.maximum(whole.mask_prob, closer.mask_prob), closer.confidence)
 

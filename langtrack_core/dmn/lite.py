@@ -285,12 +285,9 @@ class LiteDMN(nn.Module):
         features = F.relu(self.visual_norm(f16 + self.colour_bins.project(colours)))
         B, _, h, w = features.shape
         place = spatial_channels(h, w, like=self.log_sharpness)
-        if view is not None:
-            place = seen_in(place, view)
-        place = place.to(features)
-        features = torch.cat([features, place.expand(B, -1, -1, -1)], dim=1)  # (B, C + 8, h, w)
-        if view is not None:
-            place = place[picture]
+        place = (place if view is None else seen_in(place, view)).to(features).expand(B, -1, -1, -1)
+        features = torch.cat([features, place], dim=1)  # (B, C + 8, h, w)
+        place = place[picture]
 
         evidence = self.class_evidence(image.class_log_prob, text.class_weights, picture, (h, w))
         attributes = self.attribute_maps(place, colours, text, picture).to(evidence)

@@ -32,7 +32,6 @@ MAX_GAP = 0.02
 """Regions of a mask that are closer than this share of the picture's longest side are joined before the
 largest is kept: a pole in front of a man must not halve him. With 0.03 the hand above a can joins the can."""
 
-
 View = tuple[slice, slice]
 """Rows and columns of a frame, a part of it that is looked at closer."""
 
