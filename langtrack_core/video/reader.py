@@ -49,7 +49,7 @@ class VideoInfo:
         path: the file or folder.
         width, height: pixels of the upright picture.
         fps: exact frame rate, the average one when it varies; ``FOLDER_FPS`` for pictures.
-        frames_estimate: the container's claim, often wrong; None where it makes none.
+        frames_estimate: the container's claim, often wrong; counted where it makes none.
         duration_s: length in seconds; None if unknown.
         rotation_deg: clockwise turn that was applied to make the picture upright: 0, 90, 180 or 270.
         kind: "folder" also for a single picture; "animation": several pictures in a file of pictures.
@@ -84,8 +84,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     with opened(path) as (container, stream):
         _, first = next(decoded(path, container, stream))
         to_rgb = RGBConverter(first)
-        fps, length_s = frame_rate(stream), duration_s(container, stream)
-        frames = stream.frames or (round(length_s * fps) if length_s else None)
+        fps, frames, length_s = frame_rate(stream), stream.frames, duration_s(container, stream)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         notes = []
         if len(streams := video_streams(container)) > 1:
@@ -97,13 +96,13 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         if first.interlaced_frame:
             notes.append("It is interlaced and read as it is; deinterlace it where moving edges matter.")
         broadcast = is_broadcast(container)
-    if broadcast:
+    if broadcast or not frames:
         pieces = _Pieces(1 / fps)
         with opened(path) as (container, stream), suppress(av.FFmpegError, OSError):
             for packet in container.demux(stream):  # the whole recording, without decoding
                 pieces.add(packet)
-        frames, length_s = pieces.count, float(pieces.count / fps)
-        if pieces.joints:
+        frames, length_s = pieces.count, float((not broadcast and pieces.length) or pieces.count / fps)
+        if broadcast and pieces.joints:
             notes.append(f"Its clock jumps ({len(pieces.joints)}x); a jump counts as one frame.")
     rotation = to_rgb.rotation_deg
     turned = 1 / aspect if rotation % 180 else aspect
@@ -240,8 +239,7 @@ def decoded(
     """All pictures that decode, each with its time in seconds; what does not is reported at the end."""
     broadcast = is_broadcast(container)
     clock = _Clock(1 / frame_rate(stream), jumps=broadcast)
-    count = 0
-    damaged = False
+    count, damaged = 0, False
     pieces = _Pieces(1 / frame_rate(stream))
     try:
         for packet in container.demux(stream):
@@ -267,7 +265,10 @@ def decoded(
     end_s = float(clock.end_s)
     length_s = duration_s(container, stream) or 0.0
     # A long last frame is no damage, so the claimed number of frames has its say.
-    short = length_s - end_s > max(0.5, 0.02 * length_s) and not 0 < stream.frames <= count
+    tolerance = max(0.5, 0.02 * length_s)
+    short = length_s - end_s > tolerance and not 0 < stream.frames <= count
+    if short and not stream.frames:  # the claim is the longest stream's, which may be the sound
+        short = length_s - _last_packet_s(path) > tolerance
     if short and not broadcast:
         on_damage(f"{path.name} ends early: {count} frames could be read, {end_s:.1f} of {length_s:.1f} s.")
     elif damaged or (pieces.corrupt_inside() if broadcast else pieces.corrupt):
@@ -289,6 +290,16 @@ def duration_s(container: av.container.InputContainer, stream: av.VideoStream) -
     return container.duration / av.time_base if container.duration else None
 
 
+def _last_packet_s(path: Path) -> float:
+    """The time at which the last packet of any stream ends."""
+    end = Fraction(0)
+    with suppress(av.FFmpegError, OSError), opened(path) as (container, _):
+        for packet in container.demux():
+            if packet.pts is not None and packet.time_base is not None:
+                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+    return float(end)
+
+
 def is_broadcast(container: av.container.InputContainer) -> bool:
     """Whether the clock may jump, and the file begin and end anywhere, since it claims no length: MPEG-TS,
     MPEG-PS, Ogg."""
@@ -306,15 +317,17 @@ class _Pieces:
     def __init__(self, period: Fraction) -> None:
         self._period = period
         self._expected: Fraction | None = None
-        self.count = 0
+        self.count, self.length = 0, Fraction(0)
         self.joints: list[int] = []
         self.corrupt: list[int] = []
 
     def add(self, packet: av.Packet) -> None:
         if packet.dts is not None and packet.time_base is not None:
             time = packet.dts * packet.time_base
-            if self._expected is not None and is_jump(time - self._expected):
+            expected = time if self._expected is None else self._expected
+            if is_jump(time - expected):
                 self.joints.append(self.count)
+            self.length += time + self._period - expected
             self._expected = time + self._period
         if packet.is_corrupt:
             self.corrupt.append(self.count)
@@ -340,8 +353,9 @@ class _Clock:
 
     def __call__(self, picture: av.VideoFrame) -> float:
         time = self.end_s
-        if picture.pts is not None and picture.time_base is not None:
-            stamp = picture.pts * picture.time_base
+        ticks = picture.dts if picture.pts is None else picture.pts  # AVI's H.264 has the former alone
+        if ticks is not None and picture.time_base is not None:
+            stamp = ticks * picture.time_base
             if self._origin is None or (self._jumps and is_jump(stamp - self._origin - time)):
                 self._origin = stamp - time
             if stamp - self._origin > self.end_s - self._period:  # after the last frame

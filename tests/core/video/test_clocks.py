@@ -52,6 +52,75 @@ def test_a_broadcast_that_begins_in_the_middle_is_not_damaged(tmp_path: Path, na
     assert all(later.time_s > frame.time_s for frame, later in itertools.pairwise(frames))
 
 
+@pytest.mark.parametrize("suffix", ["mkv", "webm", "flv", "asf", "nut", "mp4"])
+@pytest.mark.parametrize("late_s", [0, 2])
+def test_sound_that_is_longer_than_the_pictures_is_no_damage(
+    tmp_path: Path, suffix: str, late_s: int
+) -> None:
+    path = with_long_sound(tmp_path / f"a.{suffix}", late_s)
+    sentences: list[str] = []
+    assert len(list(read_frames(path, on_damage=sentences.append))) == 50 and sentences == []
+    info = probe(path)
+    assert info.frames_estimate == 50 and info.duration_s == pytest.approx(2, abs=0.1)
+
+
+def test_a_file_with_sound_that_is_cut_is_damaged(tmp_path: Path) -> None:
+    path = with_long_sound(tmp_path / "a.mkv")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    sentences: list[str] = []
+    frames = list(read_frames(path, on_damage=sentences.append))
+    assert len(frames) < 50 and len(sentences) == 1
+
+
+def with_long_sound(path: Path, late_s: int = 0) -> Path:
+    """Two seconds of pictures, from ``late_s`` on, and four of sound."""
+    codecs = {".webm": ("libvpx", "libopus", "s16"), ".asf": ("msmpeg4", "mp2", "s16")}
+    picture_codec, sound_codec, samples = codecs.get(path.suffix, ("libx264", "aac", "fltp"))
+    with av.open(str(path), "w") as container:
+        video, sound = (
+            container.add_stream(picture_codec, rate=25),
+            container.add_stream(sound_codec, rate=48000),
+        )
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        packets = []
+        for index in range(50):
+            picture = av.VideoFrame.from_ndarray(numbered(index))
+            picture.pts, picture.time_base = index + 25 * late_s, Fraction(1, 25)
+            packets += video.encode(picture)
+        for begin in range(0, 4 * 48000, 960):
+            block = av.AudioFrame(samples, "mono", 960)
+            for plane in block.planes:
+                plane.update(bytes(plane.buffer_size))
+            block.sample_rate, block.pts, block.time_base = 48000, begin, Fraction(1, 48000)
+            packets += sound.encode(block)
+        packets += [*video.encode(None), *sound.encode(None)]
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mjpeg"])
+def test_pictures_that_an_avi_skips_keep_the_others_in_time(tmp_path: Path, codec: str) -> None:
+    ticks = [index + index // 4 for index in range(60)]
+
+    def no_b_frames(stream: av.VideoStream) -> None:
+        stream.codec_context.max_b_frames = 0
+
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = encode(
+        tmp_path / "a.avi",
+        map(numbered, range(60)),
+        codec=codec,
+        pix_fmt=pixels,
+        ticks=ticks,
+        prepare=no_b_frames,
+    )
+    sentences: list[str] = []
+    frames = list(read_frames(path, on_damage=sentences.append))
+    assert [frame.time_s for frame in frames] == pytest.approx([tick / 25 for tick in ticks], abs=1e-3)
+    assert sentences == []
+
+
 def short_groups(stream: av.VideoStream) -> None:
     stream.codec_context.gop_size = 8
 
