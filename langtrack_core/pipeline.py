@@ -191,7 +191,7 @@ class _Target:
     def _closer(self, frame: Frame, language: Estimate, tracker: Estimate | None) -> Estimate:
         """What a run may start on; or, around a small target that is followed, the surer answer."""
         assert self.encoded is not None
-        if self.state.state != "tracking":
+        if self.state.state != "tracking" and not self.state.hold:  # held, language finds nothing again
             return self.branches.look_closer(frame, self.encoded, language)
         closer = None
         if tracker is not None and tracker.box_xyxy is not None and self.language_frames % LOOK_EVERY == 0:

@@ -101,6 +101,12 @@ def test_a_sure_whole_needs_no_closer_view():
     assert tracker.segmenter.searched == []
 
 
+def test_a_target_that_is_held_to_is_not_searched_for():
+    tracker = scripted(lambda t: 0.05, lambda t: 0.8 if t < 3 else 0.05, fusion=FusionConfig(lost_after=2))
+    steps = list(tracker.track(CLIP.frames, Query(text="it", box_xyxy=BOX, hold=True)))
+    assert steps[-1].decision.state == "lost" and tracker.segmenter.searched == []
+
+
 def test_around_the_target_every_third_language_frame_is_looked_at_and_the_surer_answer_counts():
     tracker, looks = scripted(lambda t: 0.6, lambda t: 0.8), []
     sure = Estimate.from_mask(CLIP.masks[6].astype(np.float32), 0.9)
