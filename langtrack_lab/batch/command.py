@@ -35,7 +35,9 @@ from .worker import Task
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST", help="CSV or JSON Lines; see docs/batch.md")
+    parser.add_argument(
+        "manifest", type=Path, metavar="MANIFEST", help="CSV or JSON Lines; see docs/batch.md"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the batch")
     parser.add_argument(
         "--workers",

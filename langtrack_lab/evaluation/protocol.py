@@ -112,7 +112,7 @@ class Item:
 
     def query(self) -> Query:
         box = None if self.init == "sentence" else self.sequence.boxes_xyxy[self.start]
-        return Query(self.sentence, box, self.start)
+        return Query(self.sentence, box, self.start, hold=self.init == "both")  # as commands and page do
 
     @cached_property
     def digest(self) -> str:
@@ -122,6 +122,7 @@ class Item:
         facts: dict[str, Any] = {
             "key": self.key,
             "sentence": self.sentence,
+            **({"hold": True} if self.init == "both" else {}),  # others' records stay good
             "frames": _listing(s.frames),
             "masks": _listing(s.masks),
             "object": s.object_id,

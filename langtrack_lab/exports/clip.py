@@ -16,7 +16,7 @@ from langtrack_core.geometry import FloatArray, clip_box
 from langtrack_core.masks import RLE, BoolMask
 from langtrack_core.run.recorder import video_sha256
 from langtrack_core.types import Frame, LangTrackError
-from langtrack_core.video import probe, read_frames
+from langtrack_core.video import VideoInfo, probe, read_frames
 
 from ..files import plain_name
 from ..runs import Row, Run, check_rle, decode_rle
@@ -108,11 +108,16 @@ class Clip:
         if len(hashes) > 1:
             raise LangTrackError("These runs are of different videos; export those of one video together.")
         if self.video is not None:
-            probe(self.video)
+            _ = self.info  # no video, or a broken one, is told as such
             if video_sha256(self.video) not in hashes:
                 raise LangTrackError(
                     f"{self.video.name} is not the video of these runs, which is {self._about['name']}."
                 )
+
+    @cached_property
+    def info(self) -> VideoInfo | None:
+        """What the video says of itself; None without one."""
+        return None if self.video is None else probe(self.video)
 
     @property
     def _about(self) -> dict:

@@ -55,7 +55,7 @@ def write_webm(clip: Clip, path: Path) -> None:
 
 
 def write_prores(clip: Clip, path: Path) -> None:
-    _write_video(clip, ProResWriter(path, clip.fps))
+    _write_video(clip, ProResWriter(path, clip.fps, source=clip.info))
 
 
 def _write_video(clip: Clip, video: VideoWriter) -> None:

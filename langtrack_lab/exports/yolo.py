@@ -47,7 +47,9 @@ def _write(clip: Clip, folder: Path, pairs_of: Callable[[Object], FloatArray | N
                 lines.append(" ".join([str(one.category), *(f"{v:.6f}" for v in (pairs / size_wh).ravel())]))
         text = "".join(f"{line}\n" for line in lines)
         (labels / f"{frame:06d}.txt").write_text(text, encoding="ascii")
-    names = "".join(f"  {number}: {json.dumps(name)}\n" for number, name in enumerate(clip.labels))
+    names = "".join(
+        f"  {number}: {json.dumps(name, ensure_ascii=False)}\n" for number, name in enumerate(clip.labels)
+    )
     # A trainer asks for pictures to validate on; which those are is for the user to say.
     text = f"path: .\ntrain: images/train\nval: images/train\nnames:\n{names}"
     (folder / "data.yaml").write_text(text, encoding="utf-8")

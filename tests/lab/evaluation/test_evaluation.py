@@ -33,7 +33,7 @@ from langtrack_lab.datasets import davis_sequences
 from langtrack_lab.evaluation import command
 from langtrack_lab.evaluation import results as folder
 from langtrack_lab.evaluation.command import mask_readings
-from langtrack_lab.evaluation.protocol import Protocol, items_of
+from langtrack_lab.evaluation.protocol import INITS, Protocol, items_of
 from langtrack_lab.evaluation.results import ResultFolder, read_results
 from langtrack_lab.evaluation.runner import compared, run_items, run_items_at_once, run_sequence
 from langtrack_lab.evaluation.tables import (
@@ -272,6 +272,11 @@ def test_tables_say_what_was_measured(dev: Path, tmp_path: Path):
         and len(document["branches"]["tracker"]["curves"]["success"]) == 21
     )
     assert document["branches"]["fused"]["attributes"].keys() == {"boxes", "davis"}
+
+
+def test_a_box_with_a_sentence_holds_the_track_as_in_use(dev: Path):
+    held = {init: {i.query().hold for i in items_of(Protocol("dev", init=init), dev)} for init in INITS}
+    assert held == {"sentence": {False}, "box": {False}, "both": {True}}
 
 
 def test_one_table_holds_one_protocol_on_one_set(dev: Path, tmp_path: Path):

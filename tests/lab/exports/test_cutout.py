@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,8 @@ from clips import decoded_rgba, listed
 from export_clips import FRAMES, Exported
 from PIL import Image
 
-from langtrack_core.video import VideoWriter, read_frames
-from langtrack_lab.exports import export
+from langtrack_core.video import VideoWriter, probe, read_frames
+from langtrack_lab.exports import clip, export
 from langtrack_lab.exports.cutout import ProResWriter, VP9AlphaWriter
 
 
@@ -39,7 +41,9 @@ def test_png(exported: Exported, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name, suffix, decoder", [("cutout-webm", "webm", "libvpx-vp9"), ("cutout-prores", "mov", "prores")]
 )
-def test_video(exported: Exported, name: str, suffix: str, decoder: str, tmp_path: Path) -> None:
+def test_video(
+    exported: Exported, name: str, suffix: str, decoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / f"red.{suffix}"
     export(exported.clip(video=exported.video), name, path)
     back = decoded_rgba(path, decoder)
@@ -47,7 +51,10 @@ def test_video(exported: Exported, name: str, suffix: str, decoder: str, tmp_pat
         check(exported, frame, rgba, 8)
     expected = [frame.time_s for frame in read_frames(exported.video)]
     assert [time for time, _ in back] == pytest.approx(expected, abs=0.0006)
+    monkeypatch.setattr(clip, "probe", lambda video: replace(probe(video), pixel_aspect=Fraction(4, 3)))
     export(exported.clip(video=exported.video), name, tmp_path / "folder")
+    if suffix == "mov":  # PyAV cannot write it to WebM
+        assert probe(tmp_path / "folder" / "cutout.mov").pixel_aspect == Fraction(4, 3)
     assert [p.name for p in (tmp_path / "folder").iterdir()] == [f"cutout.{suffix}"]
 
 
