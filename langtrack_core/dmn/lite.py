@@ -229,9 +229,6 @@ class LiteDMN(nn.Module):
 
     # --- batches --------------------------------------------------------------------------------------------
 
-    def forward(self, image: Tensor, word_ids: Tensor, lengths: Tensor, picture: Tensor) -> Segmentation:
-        return self.segment_batch(self.encode_image(image), self.encode_text(word_ids, lengths), picture)
-
     def encode_text(self, word_ids: Tensor, lengths: Tensor) -> TextFeatures:
         """Expressions to what the network needs of them.
 

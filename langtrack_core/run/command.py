@@ -43,13 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `RunOptions` and of the networks, for every command that runs videos."""
     add = parser.add_argument
-    add(
-        "--every",
-        type=whole_argument(1),
-        default=1,
-        metavar="K",
-        help="run the language branch on every K-th frame",
-    )
+    add("--every", type=whole_argument(1), default=1, metavar="K", help="ask language on every K-th frame")
     add_network_arguments(parser)
     add("--png", action="store_true", help="write every mask as a PNG too")
     add("--no-video", action="store_true", help="do not write the four videos")
@@ -83,13 +77,8 @@ def network_options(args: argparse.Namespace) -> dict[str, str]:
 
 def run_options(args: argparse.Namespace) -> RunOptions:
     """The options that the flags of `add_run_arguments` say."""
-    return RunOptions(
-        every=args.every,
-        png=args.png,
-        video=not args.no_video,
-        keep_damaged=args.keep_damaged,
-        style=Style(rotated=args.rotated),
-    )
+    style = Style(rotated=args.rotated)
+    return RunOptions(args.every, args.png, not args.no_video, keep_damaged=args.keep_damaged, style=style)
 
 
 def whole_argument(low: int, high: float = math.inf) -> Callable[[str], int]:

@@ -19,7 +19,6 @@ _log = logging.getLogger(__name__)
 WORD_COUNTS = (4, 8, 16, 32)
 """Expressions are filled up to one of these numbers of words; longer ones run in PyTorch."""
 
-
 WHOLE = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
 """The view of a whole picture, see `dmn.blocks.seen_in`."""
 

@@ -65,10 +65,14 @@ def test_a_view_moves_the_places_and_each_picture_has_its_own(network, image):
     assert (seen.mask_logits[2] - plain.mask_logits[2]).abs().max() > 1e-4
 
 
+def segmented(network, image, ids, lengths, pictures):
+    return network.segment_batch(network.encode_image(image), network.encode_text(ids, lengths), pictures)
+
+
 @torch.inference_mode()
 def test_masks_come_at_strides_4_and_16_of_the_input(network, image):
     ids, lengths = torch.tensor([[1, 2, 3], [4, 5, 0], [6, 0, 0]]), torch.tensor([3, 2, 1])
-    out = network(image, ids, lengths, torch.tensor([0, 1, 1]))
+    out = segmented(network, image, ids, lengths, torch.tensor([0, 1, 1]))
     assert out.mask_logits.shape == (3, 1, 24, 32)
     assert out.low_logits.shape == (3, 1, 6, 8)
     assert out.score_logit.shape == (3,)
@@ -79,7 +83,7 @@ def test_a_batch_of_padded_expressions_gives_what_each_gives_alone(network, imag
     expressions = [[1, 2, 3, 4], [5, 6], [7]]
     ids = torch.tensor([row + [9] * (4 - len(row)) for row in expressions])
     pictures = torch.tensor([0, 1, 0])
-    together = network(image, ids, torch.tensor([4, 2, 1]), pictures)
+    together = segmented(network, image, ids, torch.tensor([4, 2, 1]), pictures)
     raised = raise_peak_logits(together.mask_logits)
     for i, row in enumerate(expressions):
         mask_logits, score = network.segment(image[pictures[i]][None], network.encode(torch.tensor(row)))
@@ -110,7 +114,7 @@ def test_class_evidence_points_at_the_class_that_the_expression_names(network):
 def test_every_trained_parameter_gets_a_gradient_and_the_backbone_none(network, image):
     network.backbone.requires_grad_(False)
     ids, lengths = torch.tensor([[1, 2, 3]]), torch.tensor([3])
-    out = network(image, ids, lengths, torch.tensor([1]))
+    out = segmented(network, image, ids, lengths, torch.tensor([1]))
     (out.mask_logits.mean() + out.low_logits.mean() + out.score_logit.mean()).backward()
     for name, parameter in network.named_parameters():
         assert (parameter.grad is None) == name.startswith("backbone."), name
