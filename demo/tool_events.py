@@ -199,7 +199,8 @@ class ToolEvents:
         """Give the page the session of a page that was closed, see `Sessions`."""
         session = self.service.sessions.resume(request.session_hash, _text(question, "token"))
         value = player.EMPTY if session is None else self.events.page_value(session)
-        if value["state"] != "done":
+        # The newest run may have been stopped before it had a track: the work is then in the earlier ones.
+        if not (value["state"] == "done" or value.get("shelf") or "clips" in value):
             raise LangTrackError("The server does not keep that work any more.")
         return gr.update(value=value)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from app_helpers import FRAMES, SETTINGS, counting_clip, paced_tracker
+from app_helpers import FRAMES, SETTINGS, VERY_SLOW, counting_clip, eventually, paced_tracker
 
 from demo.page_events import PageEvents, View
 from demo.service import Service
@@ -157,3 +158,20 @@ def test_a_page_without_a_run_is_told_so(tools: ToolEvents) -> None:
     for do in ("verdicts", "save", "truth"):
         assert tools.act(event(do), stranger)["reply"]["error"] == "Follow something first."
     assert "Follow something first" in tools.work(event("export"), stranger).player["reply"]["error"]
+
+
+def test_work_comes_back_also_when_the_newest_run_was_stopped(tmp_path: Path) -> None:
+    service = Service(paced_tracker(), replace(SETTINGS, reload_grace_s=0.1), tmp_path / "root")
+    tools = ToolEvents(PageEvents(service, {}))
+    clip = str(counting_clip(tmp_path / "grey.mp4"))
+    tools.events.begin(clip, "the red car", "", 0, 1, PAGE)
+    list(tools.events.watch(PAGE))
+    answer(tools, "verdicts", changes=[{"first": 0, "last": 5, "verdict": "both", "note": None}])
+    session = service.sessions.get(PAGE.session_hash)
+    tools.events.begin(clip, VERY_SLOW, "", 0, 1, PAGE)
+    tools.events.on_unload(PAGE)
+    assert eventually(lambda: session.job is not None and session.job.over)
+    other: Any = SimpleNamespace(session_hash="other")
+    value = tools.act(event("resume", token=session.token), other)["value"]
+    assert value["state"] == "empty" and [run["judged"] for run in value["shelf"]] == [6]
+    service.close()
