@@ -251,15 +251,17 @@ class PageEvents:
         """The player's value: the workspace, or nothing. ``newest`` shows the target that came last."""
         clips = {} if session.clips is None else {"clips": self.service.clips.refresh_list(session).state()}
         shelf = [one.about() for one in reversed(session.shelf) if one.frames]
+        work = {"work": session.work()}
         workspace = session.workspace
         if workspace is not None:
             with workspace.lock:
                 state = workspace.state()
                 if state["targets"] and state["player_video"]:
-                    return {**player.done(state, session.token, newest=newest, shelf=shelf), **clips}
+                    return {**player.done(state, session.token, newest=newest, shelf=shelf), **clips, **work}
         return {
             **player.EMPTY,
             **clips,
+            **work,
             **({"shelf": shelf, "token": session.token} if shelf or clips else {}),
         }
 

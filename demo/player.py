@@ -9,7 +9,8 @@ Its value is one JSON object, its ``state`` one of:
              ``outcomes``: of each target ``id``, ``expression``, ``frames`` of its track,
              ``found``, ``sure``, ``differ``, ``same``, ``coincidences``; ``shelf``: the earlier
              videos of this page, each as in `Workspace.about`
-Without a job it may have ``clips``, see `ClipList.state`; ``fresh_clips`` when they have just been opened.
+Without a job it has ``work``, see `Session.work`, as the answer to a quick question has; and it may have
+``clips``, see `ClipList.state`, with ``fresh_clips`` when they have just been opened.
 The page keeps ``token`` to find its session again after a reload.
 
 Its property ``reply`` answers one question of the page, see `tool_events`; ``page`` is that of `page_data`.

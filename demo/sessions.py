@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langtrack_core.types import LangTrackError
 
@@ -164,10 +164,23 @@ class Session:
     @property
     def has_work(self) -> bool:
         """Whether a person has judged or corrected anything here."""
+        return self.work() is not None
+
+    def work(self) -> dict[str, Any] | None:
+        """What a person has judged or corrected in all runs and clips; None when there is nothing.
+
+        Returns:
+            ``clip``: the name of the newest video with work, or of the list of clips; ``judged``: the number
+            of frames and of clips with a verdict.
+        """
         with self.lock:
             spaces = [*self.shelf, *([] if self.workspace is None else [self.workspace])]
-        judged = self.clips is not None and self.clips.judged > 0
-        return judged or any(space.has_work for space in spaces)
+        worked = [space.about() for space in spaces if space.has_work]
+        clips = self.clips.judged if self.clips is not None else 0
+        if not worked and not clips:
+            return None
+        name = worked[-1]["clip"] if worked else self.clips.name if self.clips is not None else ""
+        return {"clip": name, "judged": clips + sum(about["judged"] for about in worked)}
 
     def stop(self) -> None:
         """Stop computing; what is done already stays."""

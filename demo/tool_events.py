@@ -91,13 +91,13 @@ class ToolEvents:
         session = self._session(question, request)
         try:
             if question["do"] in self._clips.acts:
-                return _reply(question, self._clips.acts[question["do"]](session, question))
+                return _done(session, question, self._clips.acts[question["do"]](session, question))
             if question["do"] == "resume":
                 return self._resume(question, request)
             workspace = _workspace(session, question)
             if question["do"] in ("load_verdicts", "truth"):
                 question = {**question, "paths": self._uploads(session, question)}
-            return _reply(question, _entry(self._acts, question)(workspace, question))
+            return _done(session, question, _entry(self._acts, question)(workspace, question))
         except LangTrackError as error:
             return _refusal(question, error)
 
@@ -264,6 +264,11 @@ def _entry(table: Mapping[str, Any], question: Question) -> Any:
     if question["do"] not in table:
         raise LangTrackError("The page asked for something that this server does not do. Reload it.")
     return table[question["do"]]
+
+
+def _done(session: Session, question: Question, answer: Mapping[str, Any]) -> Any:
+    """The answer to a question that may have changed what a person has judged."""
+    return _reply(question, {**answer, "work": session.work()})
 
 
 def _reply(question: Question, answer: Mapping[str, Any]) -> Any:

@@ -146,6 +146,7 @@ export function mount(component) {
   function update() {
     const value = props.value || { state: "empty" };
     if (value.token) sessionStorage.setItem("langtrack", value.token);
+    notePage(value.token, value.work);
     if (value.state === "empty") closeRun();
     video.pause();
     if (value.state === "empty" || (value.stage === "waiting" && !player.run)) delete root.dataset.painted;
@@ -169,8 +170,8 @@ export function mount(component) {
   }
 
   player.on("target", listTargets);
-  player.on("track", () => notePage(props.value.token, player.run));
   find(".lt-cancel").addEventListener("click", () => trigger("stop"));
   watch("value", update);
+  watch("reply", () => notePage(props.value?.token, props.reply?.work));
   update();
 }

@@ -20,12 +20,11 @@ function keepPages(list) {
   }
 }
 
-// Notes that a page has work that may wait on the server.
-export function notePage(token, { clip, targets }) {
-  const judged = targets.reduce((sum, target) => sum + Object.keys(target.verdicts.frames).length, 0);
+// Notes the work of a page, which may wait on the server; `work` is that of `Session.work`, in all runs of the page.
+export function notePage(token, work) {
+  if (!token || work === undefined) return; // nothing was said of it
   const others = pages().filter((page) => page.token !== token);
-  const corrected = targets.some((target) => target.edits.length > 1);
-  keepPages(judged || corrected ? [{ token, time: Date.now(), clip: clip.name, judged }, ...others] : others);
+  keepPages(work ? [{ token, time: Date.now(), ...work }, ...others] : others);
 }
 
 const judgedText = (judged) => (judged ? " · " + judged + " judged" : "");

@@ -73,6 +73,7 @@ def test_a_zip_of_clips_is_followed_judged_and_gone_through(tools: ToolEvents, t
             change = {"first": 0, "last": 2, "verdict": "both", "note": None}
             ask(tools, "act", "verdicts", target=1, changes=[change])
         reply = ask(tools, "act", "clip_verdict", index=number, verdict="right")["reply"]
+        assert reply["work"] == {"clip": "clip-0.mp4", "judged": 3 + number + 1}  # three frames and the clips
         assert reply["clips"]["judged"] == number + 1
     over = ask(tools, "show", "open_clip", step=1, filter="open", text="the red car")
     assert over.player["reply"]["error"] == "All clips are judged."

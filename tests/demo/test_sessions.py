@@ -53,6 +53,7 @@ def test_work_of_a_closed_page_waits_for_it_and_nothing_else_does(tmp_path: Path
         assert eventually(lambda: len(sessions) == 1 and job.over)  # the visitor has judged nothing
         assert sessions.resume("back", worker.token) is worker
         assert [one.frames for one in worker.shelf] == [FRAMES, FRAMES] and worker.workspace is not None
+        assert worker.work() == {"clip": "grey.mp4", "judged": 4} and visitor.work() is None
         worker.take_up(key)
         assert target(worker)["verdicts"]["counts"]["both"] == 4
         with pytest.raises(LangTrackError, match="not here any more"):

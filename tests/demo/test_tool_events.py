@@ -168,10 +168,12 @@ def test_work_comes_back_also_when_the_newest_run_was_stopped(tmp_path: Path) ->
     list(tools.events.watch(PAGE))
     answer(tools, "verdicts", changes=[{"first": 0, "last": 5, "verdict": "both", "note": None}])
     session = service.sessions.get(PAGE.session_hash)
+    assert answer(tools, "episodes")["work"] == {"clip": "grey.mp4", "judged": 6}
     tools.events.begin(clip, VERY_SLOW, "", 0, 1, PAGE)
     tools.events.on_unload(PAGE)
     assert eventually(lambda: session.job is not None and session.job.over)
     other: Any = SimpleNamespace(session_hash="other")
     value = tools.act(event("resume", token=session.token), other)["value"]
+    assert value["work"] == {"clip": "grey.mp4", "judged": 6}  # of a run that is not shown
     assert value["state"] == "empty" and [run["judged"] for run in value["shelf"]] == [6]
     service.close()
