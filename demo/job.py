@@ -68,6 +68,7 @@ class Job:
         error: one sentence when it failed.
         warning: one sentence when the clip is damaged or ends early.
         delivered: whether the page that watched the job has received the result.
+        aborted: whether it was cancelled and nothing of it was kept.
         superseded: whether the page shows other tracks since, or changed ones, so that what the job reports
             is no longer of them.
     """
@@ -82,6 +83,7 @@ class Job:
         self.error: str | None = None
         self.warning: str | None = None
         self.delivered = False
+        self.aborted = False
         self.superseded = False
         self._outcome: Outcome | None = None
         self._cancelled = False
@@ -174,7 +176,7 @@ class Job:
             self._outcome = "cancelled" if self._cancelled else "done"
         except JobAborted:
             log.info("a job was aborted: its page has gone")
-            self._outcome = "cancelled"
+            self._outcome, self.aborted = "cancelled", True
             shutil.rmtree(self.folder, ignore_errors=True)
         except BaseException as error:
             self.error, self._outcome = _sentence(error), "failed"

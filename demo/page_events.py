@@ -333,7 +333,8 @@ def outcome_notice(job: Job, value: dict[str, Any]) -> str:
     if cancelled and (frames == 0 or job.kind in ("export", "open")):
         return notice("warning", "Cancelled before the first frame." if frames == 0 else "Cancelled.")
     if cancelled:
-        return notice("warning", f"Cancelled after {frames_text(frames)}. What was done until then is below.")
+        rest = "Nothing of it was kept." if job.aborted else "What was done until then is below."
+        return notice("warning", f"Cancelled after {frames_text(frames)}. {rest}")
     if job.kind == "export":
         return notice("good", "The files of the track as it stands now are ready.")
     if isinstance(job, OpenClipsJob):

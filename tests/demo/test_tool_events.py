@@ -170,10 +170,14 @@ def test_work_comes_back_also_when_the_newest_run_was_stopped(tmp_path: Path) ->
     session = service.sessions.get(PAGE.session_hash)
     assert answer(tools, "episodes")["work"] == {"clip": "grey.mp4", "judged": 6}
     tools.events.begin(clip, VERY_SLOW, "", 0, 1, PAGE)
+    job = session.job
+    assert job is not None and eventually(lambda: job.progress.frames > 0)
     tools.events.on_unload(PAGE)
-    assert eventually(lambda: session.job is not None and session.job.over)
+    assert job.wait(60)
     other: Any = SimpleNamespace(session_hash="other")
     value = tools.act(event("resume", token=session.token), other)["value"]
     assert value["work"] == {"clip": "grey.mp4", "judged": 6}  # of a run that is not shown
     assert value["state"] == "empty" and [run["judged"] for run in value["shelf"]] == [6]
+    said = str(tools.events.on_load(session.token, other))
+    assert "Nothing of it was kept." in said and "What was done" not in said
     service.close()
