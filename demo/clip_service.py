@@ -18,6 +18,7 @@ from .job import CANCEL_WAIT_S, Job
 from .job_queue import JobQueue
 from .sessions import Session
 from .settings import Settings
+from .workspace import Workspace
 
 if TYPE_CHECKING:
     from .track_job import TrackJob
@@ -114,6 +115,24 @@ class ClipService:
         if clip is not None and session.workspace is not None:
             show_clip(clip, session.workspace, again=True)
             session.clips.now = next(k for k, one in enumerate(session.clips.clips) if one is clip)
+
+    def note_change(self, session: Session, workspace: Workspace, *, save: bool) -> None:
+        """Note what a person has changed in a run, shown or on the shelf, where it is of a clip of the list.
+
+        Args:
+            save: write the result too.
+
+        Raises:
+            LangTrackError: the result could not be written.
+        """
+        clips = session.clips
+        if clips is None:
+            return
+        for clip in clips.clips:
+            if clip.key == workspace.key:
+                note_clip(clip, workspace)
+                if save:
+                    clips.save()
 
     def prepare_next(self, session: Session) -> None:
         """Open the run of the clip that is probably shown next, while nobody else waits for the place."""

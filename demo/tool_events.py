@@ -97,7 +97,10 @@ class ToolEvents:
             workspace = _workspace(session, question)
             if question["do"] in ("load_verdicts", "truth"):
                 question = {**question, "paths": self._uploads(session, question)}
-            return _done(session, question, _entry(self._acts, question)(workspace, question))
+            answer = _entry(self._acts, question)(workspace, question)
+            if question["do"] in ("verdicts", "load_verdicts", "what_if"):
+                self.service.clips.note_change(session, workspace, save=question["do"] != "what_if")
+            return _done(session, question, answer)
         except LangTrackError as error:
             return _refusal(question, error)
 

@@ -129,6 +129,34 @@ def test_the_words_in_the_form_are_for_the_clip_that_is_shown(tools: ToolEvents,
     assert tools.events.page_value(session)["clips"]["now"] is None
 
 
+def test_verdicts_on_frames_are_in_the_result_at_any_time(tools: ToolEvents, tmp_path: Path) -> None:
+    other = uploaded(tools, counting_clip(tmp_path / "other.mp4", frames=6))
+    tools.events.begin(other, "the red car", "", 0, 1, PAGE)
+    list(tools.events.watch(PAGE))
+    session = tools.service.sessions.get("page")
+    assert session.workspace is not None
+    key = session.workspace.key
+    path = counting_clip(tmp_path / "clip.mp4", frames=5)
+    work(tools, "open_clips", paths=[uploaded(tools, path)], names=[path.name])
+    work(tools, "open_clip", index=0, text="the red car")
+    assert session.clips is not None
+    session.clips.result = result = tmp_path / RESULT_NAME
+    shown = session.workspace.key
+
+    def judged(document: Any) -> int:
+        return len(document["clips"][0]["targets"][0]["frame_verdicts"]["verdicts"])
+
+    change = {"first": 0, "last": 2, "verdict": "both", "note": None}
+    ask(tools, "act", "verdicts", run=shown, target=1, changes=[change])
+    assert judged(read_result(result)) == 3
+    view = work(tools, "take_up", run=key)
+    assert view.player["clips"]["now"] is None
+    ask(tools, "act", "verdicts", run=shown, target=1, changes=[{**change, "last": 3}])  # was on its way
+    assert judged(read_result(result)) == 4
+    saved = ask(tools, "act", "clips_file", form="json")["reply"]["download"]
+    assert judged(read_result(Path(saved["file"]["path"]))) == 4
+
+
 def test_another_person_goes_on_with_frames_and_all(tools: ToolEvents, tmp_path: Path) -> None:
     folder = clip_folder(tmp_path / "batch", 2)
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
