@@ -77,9 +77,10 @@ class ToolEvents:
                 session, _text(question, "format")
             ),
         }
+        opens: Works = {**self._clips.works, "take_up": self._take_up}
+        self._opens = opens.keys()  # questions that are not about the run on the page
         self._shows: Works = {
-            **self._clips.works,
-            "take_up": self._take_up,
+            **opens,
             **dict.fromkeys(("undo", "remove", "restore", "keep", "end_comparison"), self._change),
         }
 
@@ -109,6 +110,7 @@ class ToolEvents:
         question = _question(event)
         session = self._session(question, request)
         try:
+            _check_shown(session, question)
             answer = _entry(self._looks, question)
             return _reply(question, answer(session, _number(question, "target"), _number(question, "frame")))
         except LangTrackError as error:
@@ -126,6 +128,8 @@ class ToolEvents:
         question = _question(event)
         session = self._session(question, request)
         try:
+            if question["do"] not in self._opens:
+                _check_shown(session, question)
             job = _entry(works, question)(session, question)
             if job is None:
                 self.service.clips.prepare_next(session)
@@ -257,10 +261,26 @@ def _question(event: gr.EventData) -> dict[str, Any]:
 
 
 def _workspace(session: Session, question: Question) -> Workspace:
-    workspace = session.workspace_of(_text(question, "run"))
+    key = _text(question, "run")
+    workspace = session.workspace_of(key)
     if workspace is None:
         raise LangTrackError("Follow something first.")
+    if key not in ("", workspace.key):
+        raise LangTrackError("That run is not here any more.")
     return workspace
+
+
+def _check_shown(session: Session, question: Question) -> None:
+    """Check that the page shows the run that the session does: a duplicated tab may have gone on to another.
+
+    Raises:
+        LangTrackError: it shows another one.
+    """
+    workspace, key = session.workspace, _text(question, "run")
+    if workspace is not None and key not in ("", workspace.key):
+        raise LangTrackError(
+            "Another tab shows another run now. Reload this page, then open this run under “Earlier runs”."
+        )
 
 
 def _entry(table: Mapping[str, Any], question: Question) -> Any:

@@ -117,6 +117,33 @@ def test_an_earlier_run_comes_with_what_became_of_it(tools: ToolEvents) -> None:
     assert "not here any more" in refused.player["reply"]["error"]
 
 
+def test_a_tab_that_shows_another_run_changes_nothing(tmp_path: Path) -> None:
+    service = Service(paced_tracker(), SETTINGS, tmp_path / "root")
+    tools = ToolEvents(PageEvents(service, {}))
+    session, second = service.sessions.get(PAGE.session_hash), SimpleNamespace(session_hash="second")
+    keys = []
+    for page in (PAGE, second):
+        tools.events.on_load(session.token, page)  # a duplicated tab has the token too
+        clip = str(counting_clip(tmp_path / page.session_hash / "grey.mp4"))
+        tools.events.begin(clip, "the red car", "", 0, 1, page)
+        list(tools.events.watch(page))
+        assert session.workspace is not None
+        keys.append(session.workspace.key)
+    first, shown = keys
+    for kind, do in (("work", "correct"), ("work", "export"), ("show", "remove"), ("look", "words")):
+        asked = getattr(tools, kind)(
+            event(do, run=first, frame=6, box="10,10,60,60", direction="forward"), PAGE
+        )
+        reply = asked["reply"] if kind == "look" else asked.player["reply"]
+        assert "Another tab shows another run now." in reply["error"]
+    assert [len(session.workspace_of(key).target_state(1)["edits"]) for key in keys] == [1, 1]  # type: ignore[union-attr]
+    assert answer(tools, "episodes", run=first)["episodes"] == []  # of the run on the shelf
+    assert "not here any more" in answer(tools, "episodes", run="gone")["error"]
+    assert tools.look(event("words", run=shown, frame=6), second)["reply"]["words"]
+    assert tools.show(event("take_up", run=first), PAGE).player["state"] == "done"
+    service.close()
+
+
 def test_only_uploads_are_read(tools: ToolEvents, tmp_path: Path) -> None:
     root = tools.service.sessions.root
     others = root / "session-other" / "boxes.csv"
