@@ -63,7 +63,11 @@ export function autosave(player, server) {
 
   // --- this browser's storage -----------------------------------------------------------------------------
 
-  const nameOf = (target) => PREFIX + player.run.clip.sha256 + ":" + (target.expression || "box");
+  // Several targets of a clip may have the same words, or none: the box and the frame that each began with tell them apart.
+  function nameOf(target) {
+    const { start, box_xyxy: box } = target.edits[0];
+    return PREFIX + player.run.clip.sha256 + ":" + (target.expression || "box") + (start || box ? ":" + start + ":" + (box || "") : "");
+  }
 
   function copies() {
     const names = Object.keys(localStorage).filter((name) => name.startsWith(PREFIX));

@@ -50,3 +50,47 @@ def test_the_token_stays_while_any_run_of_the_page_has_work() -> None:
     one = {"token": "one", "clip": "a.mp4", "judged": 12}
     two = {"token": "two", "clip": "b.mp4", "judged": 0}
     assert noted == [[one], [one], [one], [two, one], [two]]
+
+
+def test_targets_of_the_same_words_have_a_copy_each() -> None:
+    seen = printed("""
+    globalThis.window = { addEventListener() {} };
+    const node = () => ({ setAttribute() {}, addEventListener() {}, replaceChildren() {} });
+    globalThis.document = { createElement: node };
+    const [line, saved, listeners] = [node(), node(), {}];
+    const target = (id, start, box_xyxy) => ({
+      ...{ id, expression: "the red car", edits: [{ start, box_xyxy }] },
+      ...{ verdicts: { frames: {} }, rows: Array.from({ length: 20 }, (_, k) => k) },
+    });
+    const [first, second, words, later] = [
+      ...[target(1, 8, [1, 2, 3, 4]), target(2, 8, [5, 6, 7, 8])],
+      ...[target(3, 0, null), target(4, 8, null)],
+    ];
+    const player = {
+      find: (selector) => (selector === ".lt-restore" ? line : saved),
+      on: (name, listener) => (listeners[name] = listener),
+      ...{ emit() {}, run: { key: "k", clip: { sha256: "s" } } },
+    };
+    const { autosave } = await import("PAGE/autosave.js");
+    const { change } = autosave(player, { question: () => new Promise(() => {}) });
+    function judge(target, frames) {
+      for (let frame = 0; frame < frames; frame++)
+        target.verdicts.frames[frame] = { verdict: "both", note: "", stale: false };
+      change(target, [{ first: 0, last: frames - 1, verdict: "both", note: null }]);
+    }
+    function offered(target) {
+      player.target = target;
+      listeners.target();
+      return !line.hidden;
+    }
+    judge(first, 8);
+    judge(words, 2);
+    const before = offered(second);
+    judge(second, 1);
+    first.verdicts.frames = {}; // as in the same run made anew
+    const names = Object.keys(localStorage);
+    console.log(JSON.stringify({ before, again: offered(first), later: offered(later), names }));
+    process.exit(0);
+    """)
+    assert not seen["before"] and seen["again"] and not seen["later"]
+    assert "langtrack-verdicts:s:the red car" in seen["names"] and len(seen["names"]) == 3
