@@ -13,7 +13,7 @@ from .annotation.clips_folder import clips_in
 from .annotation.project import Project, Segment, checked_video
 from .annotation.project_zip import check_run
 from .annotation.safe_zip import Limits, unpack
-from .job import Job, Kind, RateMeter
+from .job import Job, JobAborted, Kind, RateMeter
 from .open_job import OpenJob
 from .sessions import Session
 from .settings import Settings
@@ -52,7 +52,8 @@ class OpenClipsJob(Job):
         meter = RateMeter(None, self.settings.preview_hz)
         for clip in clips_in(source, trusted=self._source is not None):
             clips.append(clip)
-            self.stopped()
+            if self.stopped():
+                raise JobAborted  # part of a list would look like all of it
             self.report(meter.advance("opening", self.progress, None))
         result = source / RESULT_NAME
         clip_list = ClipList(self.title, clips, None if self._source is None else result)

@@ -232,7 +232,7 @@ class PageEvents:
     def finished_view(self, session: Session, job: Job) -> View:
         """The page when its job is over."""
         value = self.page_value(session, newest=job.kind == "follow")
-        if isinstance(job, OpenClipsJob) and job.error is None:
+        if isinstance(job, OpenClipsJob) and job.outcome == "done":
             value = {**value, "fresh_clips": True}
         if job.error is not None:
             text = notice("error", job.error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +17,8 @@ from clip_folders import clip_folder
 from contrast import pale
 from playwright.sync_api import Browser, Page, expect
 
-from demo.annotation.clips import RESULT_NAME, read_result
+from demo.annotation.clips import RESULT_NAME, Clip, read_result
+from demo.annotation.clips_folder import clips_in
 from demo.examples import Example
 from demo.page_events import PageEvents, View
 from demo.preview_events import PreviewEvents
@@ -155,6 +157,29 @@ def test_verdicts_on_frames_are_in_the_result_at_any_time(tools: ToolEvents, tmp
     assert judged(read_result(result)) == 4
     saved = ask(tools, "act", "clips_file", form="json")["reply"]["download"]
     assert judged(read_result(Path(saved["file"]["path"]))) == 4
+
+
+def test_a_list_whose_opening_was_cancelled_is_not_opened(
+    tools: ToolEvents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+
+    def held(*args: Any, **options: Any) -> Iterator[Clip]:
+        assert gate.wait(60)
+        yield from clips_in(*args, **options)
+
+    monkeypatch.setattr("demo.clips_job.clips_in", held)
+    paths = [counting_clip(tmp_path / f"clip-{number}.mp4", frames=2) for number in range(2)]
+    uploads = [uploaded(tools, path) for path in paths]
+    ask(tools, "show", "open_clips", paths=uploads, names=[path.name for path in paths])
+    session = tools.service.sessions.get("page")
+    assert session.job is not None
+    session.job.cancel(keep=True)
+    gate.set()
+    assert session.job.wait(60)
+    view = list(tools.events.watch(PAGE))[-1]
+    assert "Cancelled" in view.notice and session.clips is None
+    assert "clips" not in view.player and "fresh_clips" not in view.player
 
 
 def test_another_person_goes_on_with_frames_and_all(tools: ToolEvents, tmp_path: Path) -> None:
