@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from typing import Any
 
-import pytest
+from playwright._impl._driver import compute_driver_executable
 
 from demo.page_data import PAGE
 
-NODE = shutil.which("node")
-pytestmark = pytest.mark.skipif(NODE is None, reason="there is no node here; the product needs none")
+NODE = compute_driver_executable()[0]  # Playwright brings one
 STORAGE = """
 globalThis.localStorage = {};
 const hidden = { enumerable: false };
@@ -28,7 +26,7 @@ Object.defineProperties(localStorage, {
 def printed(program: str) -> Any:
     """The JSON that a program prints; `PAGE` in it is the address of the modules."""
     text = (STORAGE + program).replace("PAGE", PAGE.as_uri())
-    command = [str(NODE), "--input-type=module", "--eval", text]
+    command = [NODE, "--input-type=module", "--eval", text]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout)
 
 
