@@ -23,7 +23,7 @@ from .export_job import zip_run
 from .hosting import frames_per_loan, on_gpu
 from .identities import Identities
 from .job import Job, Kind, RateMeter
-from .player_video import MapsWriter, PlayerVideoWriter, preview
+from .player_video import MapsWriter, PlayerVideo, PlayerVideoWriter, preview
 from .settings import Settings
 from .target_view import SegmentResult, file_stem
 from .timeline import FrameGeometry
@@ -150,7 +150,7 @@ class TrackJob(Job):
         if not summaries:
             raise LangTrackError(f"{info.path.name} gave no frame from {request.start} on.")
         if player_video is not None:
-            self._player_video = player_video.finished(whole=not summaries[0].stopped)
+            self._keep_longer(player_video.finished(whole=not summaries[0].stopped))
         self.warning = summaries[0].damage or self.warning
         segments = [Segment.read(summary.folder) for summary in summaries]
         return list(map(SegmentResult, targets, segments, edits, geometry, [one.maps for one in maps]))
@@ -192,6 +192,14 @@ class TrackJob(Job):
         player_video = files.enter_context(self._new_player_video(request))
         self._add_frames(player_video, request, request.start)
         return player_video
+
+    def _keep_longer(self, new: PlayerVideo) -> None:
+        """Take the new player's video, unless the one before shows more of the clip."""
+        before = self._player_video
+        if before is None or new.whole or new.frames > before.frames:
+            self._player_video = new
+        else:
+            new.path.unlink()
 
     def _new_player_video(self, request: TrackRequest) -> PlayerVideoWriter:
         path = self.folder / f"player-{secrets.token_hex(4)}.mp4"

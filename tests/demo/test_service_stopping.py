@@ -51,6 +51,22 @@ def test_cancelling_a_correction_keeps_its_frames(service: Service, me: Session,
     assert last == 20 and 0 < first < 20 and state["run"]["index"] == list(range(FRAMES))
 
 
+def test_a_second_cancelled_pass_does_not_shorten_the_players_video(
+    service: Service, me: Session, clip: str
+) -> None:
+    job = follow(service, me, clip, "the slow car", "")
+    assert eventually(lambda: job.progress.frames >= 10)
+    assert service.cancel(me)
+    frames = len(player_video_greys(me))
+    assert frames >= 10 and target(me)["run"]["index"] == list(range(frames))
+    job = service.correct(me, 1, 2, "the slow slow car", "", "forward")
+    assert eventually(lambda: job.progress.frames >= 2)
+    assert service.cancel(me)
+    assert target(me)["edits"][1]["frames"][1] < frames - 1
+    assert len(player_video_greys(me)) == frames
+    assert len(list(me.folder.rglob("player-*.mp4"))) == 1
+
+
 def test_cancelled_before_its_first_frame_leaves_nothing(service: Service, me: Session, clip: str) -> None:
     others = [service.sessions.get(name) for name in "ab"]
     for other in others:
