@@ -75,18 +75,25 @@ class ExportJob(Job):
         manifest, folder = run.manifest, self.folder / str(number) / plain_name(info.path.stem, "clip")
         folder.parent.mkdir()
         box = manifest.get("box_xyxy")
-        start = run.rows[0].frame
+        query = Query(
+            manifest.get("expression"),
+            None if box is None else np.array(box),
+            manifest.get("start", 0),  # corrections may have added frames before it
+            hold=bool(manifest.get("hold", False)),
+            exact=bool(manifest.get("exact", True)),
+        )
+        first_frame = run.rows[0].frame
         rotated = manifest.get("what_if", {}).get("rectangle") == "rotated"
         recorder = Recorder(
             folder,
             info,
-            Query(manifest.get("expression"), None if box is None else np.array(box), start),
+            query,
             {name: manifest[name] for name in MANIFEST_ENTRIES if name in manifest},
             RunOptions(every=manifest.get("every", 1), style=Style(rotated=rotated)),
         )
         with (
             recorder,
-            closing(read_frames(info.path, start=start, on_damage=lambda sentence: None)) as frames,
+            closing(read_frames(info.path, start=first_frame, on_damage=lambda sentence: None)) as frames,
             closing(steps_from_run(run, frames)) as steps,
         ):
             for step in steps:
@@ -95,6 +102,7 @@ class ExportJob(Job):
                     raise JobAborted
                 picture = preview(step) if self._meter.picture_due() else None
                 self.report(self._meter.advance("writing", self.progress, picture))
+            recorder.finish(partial=not manifest.get("complete", True))
         if rotated:
             _write_corners(folder / "rotated.csv", run)
         name = str(self.workspace.project.video["name"])

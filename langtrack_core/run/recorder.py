@@ -191,11 +191,8 @@ class Recorder:
 
     def _add_boxes(self, step: Step) -> None:
         csv.writer(self._texts["boxes.csv"], lineterminator="\n").writerow(csv_row(step))
-        # In the toolkits' one-pass protocol the first line is the box that the tracker was given.
-        drawn_box = self._query.box_xyxy if not self.states else None
         for name, decimals in TOOLKIT_DECIMALS.items():
-            line = toolkit_line(step.fused.box_xyxy if drawn_box is None else drawn_box, decimals)
-            self._texts[name].write(line + "\n")
+            self._texts[name].write(toolkit_line(step.fused.box_xyxy, decimals) + "\n")
 
     def _add_masks(self, step: Step) -> None:
         encoded = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from app_helpers import (
     FRAMES,
     HEIGHT,
     WIDTH,
+    eventually,
     grey_of,
 )
 from service_helpers import COLUMNS, done, follow, maps_of, player_video_greys, target
@@ -223,6 +225,37 @@ def test_an_export_is_of_the_track_as_it_stands(service: Service, me: Session, c
     assert run.mask(1, "fused").any() == (run.rows[1].decision.source == "language")  # type: ignore[union-attr]
     me.workspace.what_if(1, None)  # type: ignore[union-attr]
     assert target(me)["stale"]
+
+
+def test_an_export_says_what_was_asked_and_what_was_found(service: Service, me: Session, clip: str) -> None:
+    request = service.check_request(clip, "the red car", "76,50,106,80", 8)
+    region = replace(request.queries[0], exact=False)  # offered by the page, not drawn
+    done(service.follow(me, replace(request, queries=(region,))))
+    manifest = me.workspace.project.target(1).run().manifest  # type: ignore[union-attr]
+    done(service.correct(me, 1, 12, None, "84,50,114,80", "both"))
+    done(service.export(me))
+    folder = target(me)["bundle"].parent / "grey"
+    run = read_run(folder)
+    asked = ("expression", "box_xyxy", "start", "hold", "exact", "complete")
+    assert {name: run.manifest[name] for name in asked} == {name: manifest[name] for name in asked}
+    assert (run.manifest["start"], run.manifest["hold"], run.manifest["exact"]) == (8, True, False)
+    assert [row.frame for row in run.rows] == list(range(FRAMES))
+    boxes = np.array([row.fused.box_xyxy for row in run.rows])
+    for name in ("otb.txt", "lasot.txt", "got10k.txt"):
+        lines = np.loadtxt(folder / name, delimiter=",")
+        assert lines[:, :2] == pytest.approx(boxes[:, :2] + 1, abs=0.01)
+        assert lines[:, 2:] == pytest.approx(boxes[:, 2:] - boxes[:, :2], abs=0.01)
+
+
+def test_an_export_of_a_cancelled_track_says_so(service: Service, me: Session, clip: str) -> None:
+    job = follow(service, me, clip, "the slow car", "")
+    assert eventually(lambda: job.progress.frames >= 4)
+    assert service.cancel(me)
+    frames = len(target(me)["run"]["index"])
+    me.workspace.what_if(1, {"rule": "language"})  # type: ignore[union-attr]
+    done(service.export(me))
+    run = read_run(target(me)["bundle"].parent / "grey")
+    assert run.manifest["complete"] is False and len(run.rows) == frames < FRAMES
 
 
 def test_one_zip_has_the_files_of_all_targets_as_they_stand(service: Service, me: Session, clip: str) -> None:

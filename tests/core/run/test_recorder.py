@@ -199,6 +199,9 @@ def test_start_and_given_box(clip: Clip, source: Path, tmp_path: Path):
     assert run.manifest["start"] == 3 and run.manifest["box_xyxy"] == [10, 12, 30, 40]
     assert run.manifest["counts"]["first_frame"] == 3
     assert (out / "got10k.txt").read_text().splitlines()[0] == "11.0000,13.0000,20.0000,28.0000"
+    region = record(clip, source, tmp_path / "region", replace(query, exact=False))  # not drawn: an estimate
+    fused = read_run(region).rows[0].fused.box_xyxy
+    assert (region / "got10k.txt").read_text().splitlines()[0] == toolkit_line(fused, 4)
     assert count_frames(out / "fused.mp4") == 6
     with av.open(str(out / "fused.mp4")) as container:
         assert next(container.decode(video=0)).time == 0.0
