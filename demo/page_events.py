@@ -340,7 +340,8 @@ def outcome_notice(job: Job, value: dict[str, Any]) -> str:
     if isinstance(job, OpenClipsJob):
         return notice("good", f"{len(value['clips']['clips'])} clips are open.")
     if job.kind == "open" and value["state"] != "done":
-        return notice("warning", "The saved run was saved without its video, so there is nothing to show.")
+        sentence = "This run was saved without its video, so the page cannot show it."
+        return notice("warning", sentence, "Its ZIP holds the tracks (“runs”) and the verdicts (“verdicts”).")
     if job.kind == "open" and not isinstance(job, OpenRunJob):
         return notice("good", "The saved run is open.")
     return tracks_notice(value, isinstance(job, TrackJob) and bool(job.unknown_words))

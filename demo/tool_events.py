@@ -18,6 +18,7 @@ from langtrack_core.types import LangTrackError
 
 from . import player
 from .annotation.checks import finite_number, whole_number
+from .annotation.project_zip import why_not_packed
 from .clip_events import ClipEvents
 from .job import Job
 from .page_events import PageEvents, View, notice, unbroken
@@ -229,9 +230,10 @@ class ToolEvents:
         return {"name": _text(question, "name")}
 
     def _save(self, space: Workspace, question: Question) -> dict[str, Any]:
-        with_video = space.video is not None
-        path = space.save_bundle(with_video, self.service.settings.max_bundle_mb)
-        return {"download": player.download(path)}
+        limit_mb = self.service.settings.max_bundle_mb
+        reason = why_not_packed(space.video, limit_mb)
+        path = space.save_bundle(reason is None, limit_mb)
+        return {"download": player.download(path), "without_video": reason}
 
     # --- uploads --------------------------------------------------------------------------------------------
 

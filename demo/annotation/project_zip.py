@@ -210,14 +210,22 @@ def _video(files: list[str], into: Path, project: Project) -> Path | None:
     return videos[0]
 
 
-def _check_video(video: Path, project: Project, max_video_mb: float) -> None:
+def why_not_packed(video: Path | None, max_video_mb: float) -> str | None:
+    """Why a project can only be saved without its video, to end a sentence; None when it can be packed."""
+    if video is None or not video.exists():
+        return "it is not here"
     if not video.is_file():
-        raise LangTrackError("Only a video file can be packed; save the project without its video.")
+        return "it is a folder of pictures, and only a video file is packed"
     size_mb = video.stat().st_size / 1e6
     if size_mb > max_video_mb:
-        raise LangTrackError(
-            f"The video has {size_mb:.0f} MB; up to {max_video_mb:g} MB are packed. Save without the video."
-        )
+        return f"it has {size_mb:.0f} MB, and up to {max_video_mb:g} MB are packed"
+    return None
+
+
+def _check_video(video: Path, project: Project, max_video_mb: float) -> None:
+    reason = why_not_packed(video, max_video_mb)
+    if reason is not None:
+        raise LangTrackError(f"The video cannot be packed: {reason}.")
     if video_sha256(video) != project.video["sha256"]:
         raise LangTrackError("This is not the video of the project.")
 

@@ -40,6 +40,7 @@ export function filesTool(player, server) {
     const reply = await server.question("act", { do: "save" });
     if (!reply) return;
     save(reply.download);
-    player.notify("Saved. “Open a saved run” brings it back, here or on another machine.", "good");
+    if (reply.without_video) player.notify("Saved without its video: " + reply.without_video + ". The ZIP keeps the tracks and verdicts, but the page cannot show them.", "warning");
+    else player.notify("Saved. “Open a saved run” brings it back, here or on another machine.", "good");
   });
 }

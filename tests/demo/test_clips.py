@@ -11,6 +11,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from app_helpers import SETTINGS, counting_clip, eventually, paced_tracker, serving
 from clip_folders import clip_folder
@@ -54,6 +56,27 @@ def work(tools: ToolEvents, do: str, kind: str = "show", **fields: Any) -> View:
         return started
     view = list(tools.events.watch(PAGE))[-1]
     return started if view == View() else view
+
+
+def test_a_run_on_a_folder_of_frames_is_saved_without_it_and_says_so(
+    tools: ToolEvents, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "frames.zip", "w") as archive:
+        for number in range(4):
+            picture = np.full((90, 160, 3), 40 + 8 * number, np.uint8)
+            archive.writestr(f"frames/{number:04d}.png", cv2.imencode(".png", picture)[1].tobytes())
+    work(tools, "open_clips", paths=[uploaded(tools, tmp_path / "frames.zip")], names=["frames.zip"])
+    assert work(tools, "open_clip", index=0, text="the red car").player["state"] == "done"
+    reply = ask(tools, "act", "save", target=1)["reply"]
+    assert "folder of pictures" in reply["without_video"]
+    saved = Path(reply["download"]["file"]["path"])
+    with zipfile.ZipFile(saved) as archive:
+        assert "verdicts/1.csv" in archive.namelist()
+        assert not [name for name in archive.namelist() if name.startswith("video/")]
+    you: Any = SimpleNamespace(session_hash="you")
+    tools.open_saved(uploaded(tools, saved), you)
+    opened = list(tools.events.watch(you))[-1]
+    assert opened.player["state"] == "empty" and "saved without its video" in opened.notice
 
 
 def test_a_zip_of_clips_is_followed_judged_and_gone_through(tools: ToolEvents, tmp_path: Path) -> None:

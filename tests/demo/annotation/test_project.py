@@ -183,7 +183,7 @@ def test_what_cannot_be_saved(project: Project, tmp_path: Path, video: Path) -> 
     other = write_mp4(moving_object(3, (48, 64), seed=9), tmp_path / "other.mp4")
     for options, why in [
         ({"video": other}, "not the video of the project"),
-        ({"video": tmp_path}, "Only a video file"),
+        ({"video": tmp_path}, "folder of pictures"),
         ({"video": video, "max_video_mb": 0.0001}, "up to 0.0001 MB"),
     ]:
         with pytest.raises(LangTrackError, match=why):
