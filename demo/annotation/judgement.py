@@ -44,6 +44,8 @@ class Judgement:
     def judge(self, number: int, changes: Any) -> dict[str, Any]:
         """Change the verdicts on ranges of frames, one after the other; all of the changes or none.
 
+        Frames that the track does not have get no verdict.
+
         Args:
             changes: a list. Each has ``first``, ``last``, and ``verdict`` and ``note`` as in `Verdicts.give`
                 or ``clear``; and, for verdicts that come back, ``run`` as in `Verdict`.
@@ -69,7 +71,7 @@ class Judgement:
                 runs = target.run_keys()
                 if "run" in change:
                     run = check_run_key(change["run"])
-                    runs = dict.fromkeys(range(first, min(last, max(runs)) + 1), run)
+                    runs = dict.fromkeys(runs, run)
                 verdicts.give(first, last, change.get("verdict"), change.get("note"), runs)
             target.verdicts = verdicts
             return verdicts_state(target)

@@ -81,7 +81,8 @@ class Verdicts:
         Args:
             side: None keeps the verdict that is there and changes the note alone.
             note: None keeps the note that is there.
-            runs: frame number -> the key of its run, for a new verdict.
+            runs: frame number -> the key of its run, for a new verdict; frames that are not in it are left as
+                they are. None stands for any frame, and no key.
 
         Raises:
             LangTrackError: no such verdict, a range that ends before it begins, a note that is too long.
@@ -93,6 +94,8 @@ class Verdicts:
             raise LangTrackError(f"A range has at most a million frames, got {last - first + 1}.")
         _check(side, note)
         for frame in range(first, last + 1):
+            if runs is not None and frame not in runs:
+                continue
             before = self._by_frame.get(frame, Verdict(None))
             run = before.run if side is None else (runs or {}).get(frame, "")
             now = Verdict(side or before.side, before.note if note is None else note, run)

@@ -20,6 +20,7 @@ export function judgeTool(player, server, { change }) {
     const [first, last] = player.range.from === null ? [player.here, player.here] : [player.range.from, player.range.to];
     const clear = verdict === null && note === null;
     for (let frame = first; frame <= last; frame++) {
+      if (player.target.rows[frame] < 0) continue; // not of the track, and the server takes no verdict there
       const before = frames()[frame];
       if (clear) delete frames()[frame];
       else frames()[frame] = { verdict: verdict || before?.verdict || null, note: note === null ? before?.note || "" : note, stale: verdict ? false : Boolean(before?.stale) };

@@ -120,6 +120,18 @@ def test_verdicts_on_frames_that_a_correction_ran_again_are_stale(
     assert stale() == [10, 12, 20]  # the same correction again
 
 
+def test_only_frames_of_the_track_are_judged(service: Service, me: Session, clip: str) -> None:
+    done(follow(service, me, clip, "the red car", "", 8))
+    assert me.workspace is not None
+    judgement = me.workspace.judgement
+    verdicts = judgement.judge(1, [verdict(0, 10, "both"), {**verdict(5, 8, "absent"), "run": "x"}])
+    assert list(verdicts["frames"]) == ["8", "9", "10"] and verdicts["frames"]["8"]["run"] == "x"
+    verdicts = judgement.judge(1, [verdict(0, 3, "both", "a note"), verdict(0, 99, "both")])
+    assert verdicts["counts"]["both"] == 16
+    for form in ("json", "csv"):  # what is saved is read again
+        judgement.import_verdicts(1, judgement.verdicts_file(1, form))
+
+
 def test_changes_of_verdicts_count_all_or_none(service: Service, me: Session, clip: str) -> None:
     done(follow(service, me, clip, "the red car", ""))
     space = me.workspace

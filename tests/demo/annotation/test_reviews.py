@@ -14,7 +14,8 @@ NASTY = ['<script>alert("x")</script>', "=1+1, with a comma", "two\nlines", 'a "
 
 def some() -> Verdicts:
     verdicts = Verdicts()
-    verdicts.give(3, 9, "tracker", runs={7: "abc", 8: "abc"})
+    verdicts.give(3, 9, "tracker")
+    verdicts.give(7, 12, "tracker", runs={7: "abc", 8: "abc"})  # the track has no other frames
     verdicts.give(5, 5, "absent", "behind the tree")
     for frame, note in enumerate(NASTY, 20):
         verdicts.give(frame, frame, None, note)
