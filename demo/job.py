@@ -99,16 +99,6 @@ class Job:
         """
         raise NotImplementedError
 
-    def check_disk(self) -> None:
-        """Check that there is room for the job's files.
-
-        Raises:
-            LangTrackError: there is not.
-        """
-        nearest = next(parent for parent in self.folder.parents if parent.exists())
-        if shutil.disk_usage(nearest).free < self.settings.min_free_mb * 1e6:
-            raise LangTrackError("This server's disk is nearly full. Try again later.")
-
     def submit_to(self, pool: Executor, then: Callable[[Job], None]) -> None:
         """Put the job into a pool of threads; ``then`` is called when it is over, however it ended."""
         self._future = pool.submit(self._run)
@@ -230,3 +220,14 @@ def _sentence(error: BaseException) -> str:
         why = "its disk is full" if disk_full else error.strerror or type(error).__name__
         return f"The server could not read or write a file: {why}."
     return "Something went wrong on the server. The operator finds the details in its log."
+
+
+def check_disk(folder: Path, settings: Settings) -> None:
+    """Check that there is room for a job's files.
+
+    Raises:
+        LangTrackError: there is not.
+    """
+    nearest = next(parent for parent in folder.parents if parent.exists())
+    if shutil.disk_usage(nearest).free < settings.min_free_mb * 1e6:
+        raise LangTrackError("This server's disk is nearly full. Try again later.")

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from langtrack_core.types import LangTrackError
 
-from .job import Job
+from .job import Job, check_disk
 
 
 class JobQueue:
@@ -33,7 +33,7 @@ class JobQueue:
         Raises:
             LangTrackError: the queue is full, or the disk nearly.
         """
-        job.check_disk()
+        check_disk(job.folder, job.settings)
         with self._lock:
             self.check_room()
             self._jobs.append(job)

@@ -19,7 +19,7 @@ from .clip_service import ClipService
 from .corrections import DIRECTIONS, CorrectionJob, correction_passes
 from .export_job import ExportJob, FormatJob
 from .frame_service import FrameService, video_of, workspace_of
-from .job import CANCEL_WAIT_S
+from .job import CANCEL_WAIT_S, check_disk
 from .job_queue import JobQueue
 from .open_job import OpenProjectJob
 from .preview import box_text
@@ -277,6 +277,8 @@ class Service:
     ) -> TrackJob:
         """Follow new targets in the session's workspace, or in a new one for another video."""
         session.check_free()
+        self.queue.check_room()
+        check_disk(session.new_folder(), self.settings)  # now: new targets end the comparison on the page
         workspace, video = session.workspace, request.info.path
         if fresh or workspace is None or workspace.video != video:
             workspace = Workspace(session.new_folder(), video, request.info)

@@ -98,11 +98,11 @@ class Workspace:
             LangTrackError: there are too many targets, or a name is not allowed.
         """
         with self.lock:
+            if len(self.kept_targets()) + len(names) > MAX_TARGETS:
+                raise LangTrackError(f"A video has at most {MAX_TARGETS} targets; remove some first.")
             self.end_comparison()
             for target in [t for t in self.project.targets if not t.segments]:
                 self._discard(target.id)
-            if len(self.project.targets) + len(names) > MAX_TARGETS:
-                raise LangTrackError(f"A video has at most {MAX_TARGETS} targets; remove some first.")
             targets = [self.project.add(name) for name in names]
             self._compared |= {target.id for target in targets if compared}
             return targets

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from app_helpers import (
     FRAMES,
     HEIGHT,
+    VERY_SLOW,
     WIDTH,
 )
 from service_helpers import COLUMNS, done, follow, maps_of, player_video_greys, target
@@ -47,6 +49,32 @@ def test_a_comparison_leaves_only_the_targets_that_are_kept(service: Service, me
     done(service.compare(me, clip, ["the car", "the red car"]))
     done(service.follow(me, service.check_request(clip, "the slow car")))
     assert [one["id"] for one in space.state()["targets"]] == [1, 3, 6]
+
+
+@pytest.mark.parametrize("why", ["others are waiting", "disk is nearly full", "at most 20 targets"])
+def test_a_refused_request_leaves_the_comparison_as_it_is(
+    service: Service, me: Session, clip: str, why: str
+) -> None:
+    done(follow(service, me, clip, "the red car", ""))
+    done(service.compare(me, clip, ["the car", "the red"]))
+    space = me.workspace
+    assert space is not None
+    before = space.state()
+    if why.startswith("others"):
+        for number in range(5):
+            follow(service, service.sessions.get(f"other {number}"), clip, VERY_SLOW, "")
+    elif why.startswith("disk"):
+        service.settings = replace(service.settings, min_free_mb=10**9)
+    else:
+        many = service.check_request(clip, "the car")
+        many = replace(many, queries=many.queries * 20)
+        with pytest.raises(LangTrackError, match=why):
+            service.follow(me, many)
+    if not why.startswith("at most"):
+        with pytest.raises(LangTrackError, match=why):
+            service.compare(me, clip, ["the car", "red"])
+    assert space.state() == before
+    assert all(one["maps"]["file"].exists() for one in before["targets"])
 
 
 def test_what_if_verdicts_queue_and_truth(service: Service, me: Session, clip: str, tmp_path: Path) -> None:
