@@ -115,10 +115,11 @@ export function judgeTool(player, server, { change }) {
   player.onAsk("json", () => download("json"));
   player.onAsk("csv", () => download("csv"));
   server.onUpload("verdicts", async (paths) => {
+    const { target } = player;
     const reply = await server.question("act", { do: "load_verdicts", paths });
     if (!reply) return;
-    player.target.verdicts = reply.verdicts;
-    player.emit("track");
+    target.verdicts = reply.verdicts;
+    if (player.run && player.target === target) player.emit("track");
     player.notify("The verdicts are loaded.", "good");
   });
   all("[data-verdict]").forEach((button) => button.addEventListener("click", () => player.run && judge(button.dataset.verdict || null)));

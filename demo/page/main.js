@@ -70,6 +70,7 @@ export function mount(component) {
   const { list: listRuns } = shelf(player, server);
   const clips = clipsTool(player, server);
   controls(player, { judge, nextDisagreement, correctionKeys, closer: zoom });
+  player.on("target track", hideOthers);
 
   function closeRun() {
     player.close();
@@ -130,9 +131,13 @@ export function mount(component) {
     const restore = make("button", "Undo: remove " + (removed || "the box"), { type: "button", class: "lt-chip lt-remove" });
     restore.addEventListener("click", () => server.question("show", { do: "restore" }));
     find(".lt-targets").replaceChildren(...(targets.length > 1 ? [...chips, remove] : []), ...(removed === null ? [] : [restore]));
-    // Of the sentences beside the form those about other runs and targets are hidden.
+  }
+
+  // Of the sentences beside the form those about other runs, other targets and other decisions are hidden.
+  function hideOthers() {
     const others = { outcome: player.target.outcome, run: player.run.key };
-    find(".lt-own-notice").textContent = Object.entries(others).map(([name, own]) => `#notice [data-${name}]:not([data-${name}="${own}"]) { display: none; }`).join(" ");
+    const rules = Object.entries(others).map(([name, own]) => `#notice [data-${name}]:not([data-${name}="${own}"]) { display: none; }`).join(" ");
+    if (find(".lt-own-notice").textContent !== rules) find(".lt-own-notice").textContent = rules;
   }
 
   // On a phone a run comes first on the page; on a narrow window it may be below the form, or above the example that

@@ -18,16 +18,17 @@ function drawLine({ context, x, y }, points, ink) {
 
 export function truthTool(player, server) {
   const { find } = player;
-  let truth = null; // the answer for `truth.target`
-  let lastPaths = []; // of the last question
+  let truth = null; // the answer, and the `asked` that it is for
+  let asked = null; // the last question: target, its column `source` (a new one when it is decided anew), paths, objectName
   const [pixel, object] = [find(".lt-truth-pixel"), find(".lt-truth-object")];
 
   const ink = (name) => getComputedStyle(player.root).getPropertyValue("--lt-" + name).trim();
 
   async function ask(paths, objectName = "") {
-    lastPaths = paths;
+    const { target } = player;
+    const question = (asked = { target, source: target.source, paths, objectName });
     const reply = await server.question("act", { do: "truth", paths, object: objectName, pixel: pixel.value });
-    if (!reply) return;
+    if (!reply || question !== asked) return;
     object.parentElement.hidden = !(reply.objects || objectName);
     if (reply.objects) {
       object.replaceChildren(...["", ...reply.objects].map((name) => make("option", name)));
@@ -35,8 +36,19 @@ export function truthTool(player, server) {
       return;
     }
     player.notify(""); // that an object has to be chosen
-    truth = { ...reply, target: player.target };
+    truth = { ...reply, asked };
     show();
+    askAgain();
+  }
+
+  const isOfTarget = () => truth && player.run && truth.asked.target === player.target;
+  const isCurrent = () => isOfTarget() && truth.asked.source === player.target.source;
+
+  // The figures of a track that was decided anew go, and come again where they are seen.
+  function askAgain() {
+    if (!isOfTarget() || isCurrent()) return;
+    show();
+    if (player.tool === "truth" && asked.source !== player.target.source) ask(asked.paths, asked.objectName);
   }
 
   function tableOf(branches) {
@@ -66,7 +78,7 @@ export function truthTool(player, server) {
   function show() {
     const place = find(".lt-truth-result");
     place.replaceChildren();
-    if (!truth || truth.target !== player.target) return;
+    if (!isCurrent()) return;
     const charts = make("div", "", { class: "lt-charts" });
     for (const [name, text] of [["success", "Share of frames above an overlap of 0 … 1"], ["overlap", "Overlap with the truth by frame"]]) {
       const figure = make("figure");
@@ -98,7 +110,7 @@ export function truthTool(player, server) {
   }
 
   function drawSuccess() {
-    if (!truth || !player.run || truth.target !== player.target) return;
+    if (!isCurrent()) return;
     const drawing = chart("success");
     if (!drawing) return;
     for (const [name, { success }] of Object.entries(truth.branches))
@@ -106,7 +118,7 @@ export function truthTool(player, server) {
   }
 
   function drawOverlaps() {
-    if (!truth || !player.run || truth.target !== player.target) return;
+    if (!isCurrent()) return;
     const drawing = chart("overlap");
     if (!drawing) return;
     const { frames } = truth;
@@ -127,12 +139,13 @@ export function truthTool(player, server) {
   }
 
   player.on("target", show);
+  player.on("track tool", askAgain);
   player.on("tool", drawCharts);
   player.on("frame", drawOverlaps);
   onRedraw(find(".lt-truth-result"), drawCharts);
   server.onUpload("truth", ask);
-  object.addEventListener("change", () => object.value && ask(lastPaths, object.value));
-  pixel.addEventListener("change", () => lastPaths.length && ask(lastPaths, object.parentElement.hidden ? "" : object.value));
+  object.addEventListener("change", () => object.value && ask(asked.paths, object.value));
+  pixel.addEventListener("change", () => asked && ask(asked.paths, object.parentElement.hidden ? "" : object.value));
   const dropZone = find("#lt-truth");
   dropZone.addEventListener("dragover", (event) => event.preventDefault());
   dropZone.addEventListener("drop", async (event) => {

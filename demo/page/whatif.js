@@ -7,35 +7,36 @@ const MAX_WAIT_MS = 4000;
 export function whatIfTool(player, server) {
   const { find } = player;
   const fields = player.page.settings;
-  let nextSettings = null; // those that wait for the server's answer to the ones before
+  const waiting = new Map(); // by target: its run, and settings that wait for the server's answer to the ones before
   let busy = false;
 
   function set(name, value) {
-    nextSettings = { ...player.target.settings, ...nextSettings, [name]: value };
+    const { run, target } = player;
+    waiting.set(target, { run, settings: { ...target.settings, ...waiting.get(target)?.settings, [name]: value } });
     if (!busy) decide();
   }
 
   async function decide() {
     busy = true;
-    while (nextSettings !== null) {
-      const [settings, target] = [nextSettings, player.target];
-      nextSettings = null;
+    while (waiting.size) {
+      const [[target, { run, settings }]] = waiting;
+      waiting.delete(target);
       const timeout = new Promise((resolve) => setTimeout(resolve, MAX_WAIT_MS, null));
-      const reply = await Promise.race([server.question("act", { do: "what_if", settings }), timeout]);
-      if (target === player.target) apply(reply);
+      const reply = await Promise.race([server.question("act", { do: "what_if", run: run.key, target: target.id, settings }), timeout]);
+      apply(run, target, reply);
     }
     busy = false;
   }
 
-  function apply(reply) {
+  function apply(run, target, reply) {
     if (!reply) return;
-    const { target } = player;
-    if (!target.what_if) target.before = { source: target.source };
+    if (!target.what_if) target.before = { source: target.source, outcome: target.outcome };
     const { columns, settings, what_if, changed, notes } = reply;
     Object.assign(target, columns, { settings, what_if, changed, notes, stale: true });
-    Object.assign(player.run, { exports: [], bundle: null }); // they show the tracks before this
+    target.outcome = (!what_if && target.before?.outcome) || null; // the sentence beside the form is of the track as recorded
+    Object.assign(run, { exports: [], bundle: null }); // they show the tracks before this
     if (!what_if) target.before = null;
-    player.emit("track");
+    if (player.run === run) player.emit("track");
   }
 
   function fieldOf({ name, label, choices, low, high, step }) {
@@ -68,7 +69,7 @@ export function whatIfTool(player, server) {
       const value = target.settings[name];
       field.classList.toggle("lt-moved", value !== target.recorded[name]);
       if (choices) field.querySelectorAll("input").forEach((radio) => (radio.checked = radio.value === value));
-      else if (document.activeElement !== field.querySelector("input") || nextSettings === null) {
+      else if (document.activeElement !== field.querySelector("input") || !waiting.has(target)) {
         field.querySelector("input").value = value;
         field.querySelector("output").textContent = value;
       }
@@ -81,7 +82,8 @@ export function whatIfTool(player, server) {
   find(".lt-settings").append(...fields.map(fieldOf));
   player.on("track", describe);
   player.onAsk("reset", () => {
-    nextSettings = null;
-    server.question("act", { do: "what_if", settings: null }).then(apply);
+    const { run, target } = player;
+    waiting.delete(target);
+    server.question("act", { do: "what_if", settings: null }).then((reply) => apply(run, target, reply));
   });
 }

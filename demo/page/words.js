@@ -9,6 +9,7 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
   const { find } = player;
   const answer = find(".lt-answer");
   let grid = []; // {target, canvas, output} of the targets that are compared
+  let sources = []; // their columns `source` when the agreement was asked for: new ones when tracks are decided anew
 
   // --- sentences beside each other ------------------------------------------------------------------------
 
@@ -18,6 +19,7 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
     find('[data-ask="end-comparison"]').hidden = !targets.some((target) => target.compared);
     find(".lt-compared").replaceChildren();
     find(".lt-matrix").replaceChildren();
+    sources = [];
     if (targets.length < 2) return;
     grid = targets.map((target, k) => {
       const [figure, canvas, output] = [make("figure"), make("canvas"), make("output")];
@@ -36,8 +38,17 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
       find(".lt-compared").append(figure);
       return { target, canvas, output };
     });
-    const { run } = player;
-    server.question("act", { do: "agreement" }).then((reply) => reply && player.run === run && showAgreement(reply.agreement));
+    askAgreement();
+  }
+
+  // The agreement of tracks that were decided anew goes, and comes again where it is seen.
+  async function askAgreement() {
+    if (!player.run || grid.length < 2 || grid.every(({ target }, k) => target.source === sources[k])) return;
+    find(".lt-matrix").replaceChildren();
+    if (player.tool !== "words") return;
+    const asked = (sources = grid.map(({ target }) => target.source));
+    const reply = await server.question("act", { do: "agreement" });
+    if (reply && player.run && sources === asked) showAgreement(reply.agreement);
   }
 
   function paintGrid() {
@@ -135,6 +146,7 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
   });
   player.on("target", listGrid);
   player.on("frame track tool", paintGrid);
+  player.on("track tool", askAgreement);
   player.onAsk("words", askWords);
   player.onAsk("end-comparison", () => server.question("show", { do: "end_comparison" }));
   player.onAsk("compare", () => {

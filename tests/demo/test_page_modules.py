@@ -37,3 +37,141 @@ def test_a_verdict_on_a_range_counts_for_the_frames_of_the_track() -> None:
         assert.deepEqual(Object.keys(player.target.verdicts.frames), ["8", "9", "10"]);
         assert.deepEqual(changes, [{ first: 0, last: 10, verdict: "both", note: null }]);
     """)
+
+
+def test_loaded_verdicts_stay_with_the_target_that_they_were_loaded_for() -> None:
+    check("""
+        import { judgeTool } from "PAGE/judge.js";
+        const { player, server, asked, uploads } = page([target(1, 0, 3, 4), target(2, 0, 3, 4)]);
+        judgeTool(player, server, { change() {} });
+        uploads.verdicts(["verdicts.json"]);
+        player.choose(1);
+        const verdicts = { frames: { 2: { verdict: "both", note: "" } } };
+        asked[0].answer({ verdicts });
+        await settled();
+        const [first, second] = player.run.targets;
+        assert.equal(first.verdicts, verdicts);
+        assert.deepEqual(second.verdicts.frames, {});
+    """)
+
+
+TRUTH = """
+    import { truthTool } from "PAGE/truth.js";
+    const { player, server, asked, uploads, find } = page([target(1, 0, 3, 4), target(2, 0, 3, 4)]);
+    truthTool(player, server);
+    player.tool = "truth";
+    const figures = (auc) => ({ branches: { fused: { auc } }, notes: [], thresholds: [], frames: [0] });
+    const shown = () => find(".lt-truth-result").text;
+    uploads.truth(["truth.txt"]);
+"""
+
+
+def test_figures_stay_with_the_target_that_was_scored() -> None:
+    check(
+        TRUTH
+        + """
+        player.choose(1);
+        asked[0].answer(figures(0.952));
+        await settled();
+        assert.equal(shown(), "");
+        player.choose(0);
+        assert.match(shown(), /0\\.952/);
+    """
+    )
+
+
+def test_figures_of_a_track_that_is_decided_anew_are_asked_for_again() -> None:
+    check(
+        TRUTH
+        + """
+        asked[0].answer(figures(0.952));
+        await settled();
+        player.emit("track"); // a verdict: nothing new
+        assert.equal(asked.length, 1);
+        player.tool = "whatif";
+        player.target.source = ["tracker"];
+        player.emit("track");
+        assert.equal(shown(), "");
+        assert.equal(asked.length, 1); // nobody sees them
+        player.tool = "truth";
+        player.emit("tool");
+        player.emit("track");
+        assert.deepEqual(asked.slice(1).map(({ content }) => content.paths), [["truth.txt"]]);
+        asked[1].answer(figures(0.476));
+        await settled();
+        assert.match(shown(), /0\\.476/);
+    """
+    )
+
+
+def test_the_agreement_of_tracks_that_are_decided_anew_is_asked_for_again() -> None:
+    check("""
+        import { wordsTool } from "PAGE/words.js";
+        const { player, server, asked, find } = page([target(1, 0, 3, 4), target(2, 0, 3, 4)]);
+        wordsTool(player, server, { frameCanvas: {}, paintTrack() {} });
+        player.frame = -1; // no picture yet
+        player.tool = "words";
+        player.choose(0);
+        const matrix = (value) => ({ agreement: { matrix: [[1, value], [value, 1]], targets: [1, 2] } });
+        asked[0].answer(matrix(0.91));
+        await settled();
+        assert.match(find(".lt-matrix").text, /0\\.91/);
+        player.emit("track");
+        assert.equal(asked.length, 1);
+        player.tool = "whatif";
+        player.target.source = ["tracker"];
+        player.emit("track");
+        assert.equal(find(".lt-matrix").text, "");
+        player.tool = "words";
+        player.emit("tool");
+        asked[1].answer(matrix(0.12));
+        await settled();
+        assert.match(find(".lt-matrix").text, /0\\.12/);
+    """)
+
+
+def test_other_settings_stay_with_their_target_and_take_its_sentence_away() -> None:
+    check("""
+        import { whatIfTool } from "PAGE/whatif.js";
+        const { player, server, asked, click } = page([target(1, 0, 3, 4), target(2, 0, 3, 4)]);
+        whatIfTool(player, server);
+        const [first, second] = player.run.targets;
+        const [recorded, others] = [first.source, second.source];
+        const numbers = { settings: {}, changed: 4, notes: [] };
+        const answer = (source, what_if) => ({ ...numbers, columns: { source }, what_if });
+        first.what_if = false;
+        first.notes = second.notes = [];
+        click("reset"); // the answers are all alike: only what they say differs
+        player.choose(1);
+        asked[0].answer(answer(["tracker"], true));
+        await settled();
+        assert.deepEqual([first.source, second.source], [["tracker"], others]);
+        assert.deepEqual([first.outcome, second.outcome], [null, "2-found"]);
+        player.choose(0);
+        click("reset");
+        asked[1].answer(answer(recorded, false));
+        await settled();
+        assert.equal(first.outcome, "1-found");
+    """)
+
+
+def test_settings_that_wait_are_sent_for_the_target_that_they_were_chosen_for() -> None:
+    check("""
+        import { whatIfTool } from "PAGE/whatif.js";
+        const targets = [target(1, 0, 3, 4), target(2, 0, 3, 4)];
+        const { player, server, asked, find } = page(targets, [{ name: "lost" }]);
+        whatIfTool(player, server);
+        const [, slider] = find(".lt-settings").children[0].children;
+        for (const value of ["0.2", "0.3"]) {
+          slider.value = value;
+          slider.listeners.input();
+        }
+        player.choose = (active) => (player.active = active); // without the words of the tool
+        player.choose(1);
+        asked[0].answer(null);
+        await settled();
+        const sent = asked.map(({ content }) => [content.run, content.target, content.settings]);
+        assert.deepEqual(sent, [["run", 1, { lost: 0.2 }], ["run", 1, { lost: 0.3 }]]);
+        asked[1].answer(null);
+        process.exit(); // not after the longest wait for an answer
+    """)

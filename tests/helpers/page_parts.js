@@ -41,8 +41,8 @@ export function target(id, first, last, frames) {
   return { id, expression: "car " + id, ink: [0, 0, 0], rows, source, index: [], outcome: id + "-found", settings: {}, recorded: {}, verdicts: { frames: {} } };
 }
 
-export function page(targets) {
-  const player = new Player(new Element(), { settings: [] });
+export function page(targets, settings = []) {
+  const player = new Player(new Element(), { settings });
   player.run = { key: "run", targets, exports: [], bundle: null };
   player.frame = 0;
   const asked = []; // {event, content, answer}: `answer` takes the reply
