@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from playwright._impl._driver import compute_driver_executable
 
 ROOT = Path(__file__).parents[2]
-NODE = shutil.which("node")
+NODE = compute_driver_executable()[0]  # Playwright brings one
 
 
 def check(script: str) -> None:
     """Run a module beside the page's own; it throws where something is wrong."""
-    if NODE is None:
-        pytest.skip("needs node")
     parts = (ROOT / "tests" / "helpers" / "page_parts.js").as_uri()
     page = (ROOT / "demo" / "page").as_uri()
     head = f'import assert from "node:assert/strict";\nimport {{ page, settled, target }} from "{parts}";\n'
