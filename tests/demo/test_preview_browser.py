@@ -183,6 +183,7 @@ def test_a_frame_at_rest_has_the_pixels_of_the_clip(
     page.locator("#video button[aria-label=Clear]").last.click()
     page.locator("#video input[type=file]").set_input_files(large)
     expect(page.locator(".lt-before-title")).to_contain_text("fit")
+    expect(page.locator("#start input[type=number]")).to_have_value("0")  # of the clip before it was another
     page.locator(TEXT).press("Enter")
     expect(page.locator("#notice")).to_contain_text("of 2 frames")
     expect(page.locator(".lt-range")).to_have_attribute("max", "1")  # the player has the run, which may play
