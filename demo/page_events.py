@@ -77,9 +77,11 @@ class PageEvents:
             info = open_video(path, self.service.settings)
         except LangTrackError as error:
             return notice("error", str(error))
-        facts = [f"{info.width}×{info.height}", f"{float(info.fps):.4g} fps"]
-        if info.frames_estimate is not None:
-            facts.append(frames_text(info.frames_estimate))
+        facts = [
+            f"{info.width}×{info.height}",
+            f"{float(info.fps):.4g} fps",
+            frames_text(info.frames_estimate),
+        ]
         if info.duration_s is not None:
             facts.append(f"{info.duration_s:.1f} s")
         return notice("facts", " · ".join(facts)) + "".join(notice("warning", note) for note in info.notes)

@@ -33,11 +33,6 @@ from .workspace import Workspace
 if TYPE_CHECKING:
     from langtrack_core.pipeline import LangTracker
 
-UNKNOWN_LENGTH = 1000
-"""Number of frames for which a GPU is borrowed at a time when the file does not say how many it has: 40
-seconds at 25 frames a second, more than most clips last."""
-
-
 RowSource = Callable[[TrackRequest], Rows]
 """Gives the steps of a pass."""
 
@@ -71,8 +66,7 @@ class TrackJob(Job):
         kind: Kind,
         videos: bool,
     ) -> None:
-        counts = [request.frames_expected for request, _ in passes]
-        total = None if None in counts else sum(n for n in counts if n is not None)
+        total = sum(request.frames_expected for request, _ in passes)
         super().__init__(workspace.new_folder(), settings, passes[0][0].title, total)
         self.kind = kind
         self.workspace = workspace
@@ -233,7 +227,7 @@ def row_source(tracker: LangTracker) -> RowSource:
             yield from steps
 
     def frames_of(request: TrackRequest) -> int:
-        return (request.frames_expected or UNKNOWN_LENGTH) * len(request.queries)
+        return request.frames_expected * len(request.queries)
 
     borrowed = on_gpu(rows, frames_of)
     return rows if borrowed is rows else partial(_in_parts, borrowed)
@@ -244,9 +238,7 @@ def _in_parts(source: RowSource, request: TrackRequest) -> Rows:
 
     A part knows of the part before it the boxes alone: its trackers learn anew on them.
     """
-    length = max(
-        1, (frames_per_loan() if request.frames_expected else UNKNOWN_LENGTH) // len(request.queries)
-    )
+    length = max(1, frames_per_loan() // len(request.queries))
     boxes = [query.box_xyxy for query in request.queries]
     start: int | None = request.start
     while start is not None:

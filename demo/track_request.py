@@ -64,14 +64,13 @@ class TrackRequest:
         return "backward" if self.backward else "forward"
 
     @property
-    def frames_expected(self) -> int | None:
-        """Frames of the pass; None when the file does not say how many it has."""
+    def frames_expected(self) -> int:
+        """Frames of the pass, as far as the file knows how many it has."""
         if self.end is not None:
             return abs(self.end - self.start)
         if self.backward:
             return self.start + 1
-        total = self.info.frames_estimate
-        return None if total is None else max(total - self.start, 1)
+        return max(self.info.frames_estimate - self.start, 1)
 
     def ends_before(self, frame: int) -> bool:
         """Whether the pass has come to its end, so that a frame is not its own any more."""
@@ -131,7 +130,7 @@ def check_limits(info: VideoInfo, settings: Settings) -> None:
             f"The video is {info.width}x{info.height}; this server takes up to {settings.max_side} pixels "
             "on the longest side. Scale it down and try again."
         )
-    if info.frames_estimate is not None and info.frames_estimate > settings.max_frames:
+    if info.frames_estimate > settings.max_frames:
         raise LangTrackError(
             f"The clip has {info.frames_estimate} frames; this server takes up to {settings.max_frames}. "
             "Cut it and try again."

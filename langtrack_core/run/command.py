@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     tracker = load_tracker(**network_options(args), example=example)
     if unknown := () if query.text is None else tracker.read_text(query.text).unknown:
         print(f"{PROG}: unknown words, left out: {', '.join(unknown)}", file=sys.stderr)
-    total = info.frames_estimate and max(1, info.frames_estimate - query.start)
+    total = max(1, info.frames_estimate - query.start)
     with tqdm(total=total, unit="frame", disable=args.quiet, dynamic_ncols=True) as bar:
         summary = track_video(
             tracker, args.video, query, out=args.out, options=options, on_step=lambda step: bar.update()

@@ -61,7 +61,7 @@ class VideoInfo:
     width: int
     height: int
     fps: Fraction
-    frames_estimate: int | None
+    frames_estimate: int
     duration_s: float | None
     rotation_deg: int
     kind: Literal["video", "folder", "animation"]
@@ -70,7 +70,7 @@ class VideoInfo:
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """Look at a video without reading it: the header and the first picture.
+    """Look at a video: the header, the first picture and, of a file that counts no frames, its packets.
 
     Raises:
         LangTrackError: missing, empty, no video, sound only, no picture that decodes, or too large.
