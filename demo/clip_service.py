@@ -65,7 +65,7 @@ class ClipService:
             session.job.cancel(keep=False)
             session.job.wait(CANCEL_WAIT_S)
         before = session.workspace_of(clip.key)
-        if clip.key and before is not None and before.key == clip.key and before.frames:
+        if before is not None and before.frames:
             session.take_up(clip.key)
             clips.now = index
             return None
@@ -144,8 +144,7 @@ class ClipService:
             session.ahead = None
         if clip is None or clip.run is None or session.ahead is not None or session.busy:
             return
-        workspace = session.workspace_of(clip.key)
-        if (workspace is not None and workspace.key == clip.key) or not self.queue.has_free_place:
+        if session.workspace_of(clip.key) is not None or not self.queue.has_free_place:
             return
         ahead = OpenRunJob(session, clip, self.settings, ahead=True)
         with suppress(LangTrackError):

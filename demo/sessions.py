@@ -145,9 +145,13 @@ class Session:
         return dropped
 
     def workspace_of(self, key: str) -> Workspace | None:
-        """The workspace with a key, shown or on the shelf; the shown one when there is none with it."""
+        """The workspace with a key, shown or on the shelf; None when there is none with it."""
+        return next((one for one in self._workspaces() if one.key == key), None)
+
+    def _workspaces(self) -> list[Workspace]:
+        """Those on the shelf, the oldest first, and the shown one."""
         with self.lock:
-            return next((one for one in self.shelf if one.key == key), self.workspace)
+            return [*self.shelf, *([] if self.workspace is None else [self.workspace])]
 
     def take_up(self, key: str) -> None:
         """Show a workspace from the shelf again.
@@ -157,14 +161,15 @@ class Session:
         """
         self.check_free()
         workspace = self.workspace_of(key)
-        if workspace is None or workspace.key != key:
+        if workspace is None:
             raise LangTrackError("That run is not here any more.")
         self.adopt(workspace)
 
     @property
     def has_work(self) -> bool:
         """Whether a person has judged or corrected anything here."""
-        return self.work() is not None
+        judged = self.clips is not None and self.clips.judged > 0
+        return judged or any(space.has_work for space in self._workspaces())
 
     def work(self) -> dict[str, Any] | None:
         """What a person has judged or corrected in all runs and clips; None when there is nothing.
@@ -173,14 +178,12 @@ class Session:
             ``clip``: the name of the newest video with work, or of the list of clips; ``judged``: the number
             of frames and of clips with a verdict.
         """
-        with self.lock:
-            spaces = [*self.shelf, *([] if self.workspace is None else [self.workspace])]
-        worked = [space.about() for space in spaces if space.has_work]
-        clips = self.clips.judged if self.clips is not None else 0
-        if not worked and not clips:
+        if not self.has_work:
             return None
-        name = worked[-1]["clip"] if worked else self.clips.name if self.clips is not None else ""
-        return {"clip": name, "judged": clips + sum(about["judged"] for about in worked)}
+        worked = [space for space in self._workspaces() if space.has_work]
+        clips = self.clips.judged if self.clips is not None else 0
+        name = worked[-1].clip_name if worked else self.clips.name if self.clips is not None else ""
+        return {"clip": name, "judged": clips + sum(space.judged for space in worked)}
 
     def stop(self) -> None:
         """Stop computing; what is done already stays."""

@@ -264,11 +264,10 @@ def _question(event: gr.EventData) -> dict[str, Any]:
 
 def _workspace(session: Session, question: Question) -> Workspace:
     key = _text(question, "run")
-    workspace = session.workspace_of(key)
+    workspace = session.workspace_of(key) if key else session.workspace
     if workspace is None:
-        raise LangTrackError("Follow something first.")
-    if key not in ("", workspace.key):
-        raise LangTrackError("That run is not here any more.")
+        nothing = session.workspace is None
+        raise LangTrackError("Follow something first." if nothing else "That run is not here any more.")
     return workspace
 
 

@@ -196,6 +196,16 @@ class Workspace:
             targets = self.kept_targets()
             return any(t.verdicts or len(t.segments) > 1 or t.overrides is not None for t in targets)
 
+    @property
+    def judged(self) -> int:
+        """Number of frames with a verdict, of all targets."""
+        with self.lock:
+            return sum(sum(target.verdicts.counts().values()) for target in self.kept_targets())
+
+    @property
+    def clip_name(self) -> str:
+        return str(self.project.video.get("name", ""))
+
     def about(self) -> dict[str, Any]:
         """A line for a list of runs: ``key``, ``clip``, ``targets`` (words, None for a box), ``frames`` of
         the longest track, ``judged`` frames."""
@@ -203,10 +213,10 @@ class Workspace:
             targets = self.kept_targets()
             return {
                 "key": self.key,
-                "clip": str(self.project.video.get("name", "")),
+                "clip": self.clip_name,
                 "targets": [target.newest.run.manifest.get("expression") for target in targets],
                 "frames": max((len(target.run().rows) for target in targets), default=0),
-                "judged": sum(sum(target.verdicts.counts().values()) for target in targets),
+                "judged": self.judged,
             }
 
     # --- what the page shows --------------------------------------------------------------------------------
