@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-from playwright._impl._driver import compute_driver_executable
+from page_modules import run_by_node
 
-ROOT = Path(__file__).parents[2]
-NODE = compute_driver_executable()[0]  # Playwright brings one
+PARTS = (Path(__file__).parents[1] / "helpers" / "page_parts.js").as_uri()
 
 
 def check(script: str) -> None:
     """Run a module beside the page's own; it throws where something is wrong."""
-    parts = (ROOT / "tests" / "helpers" / "page_parts.js").as_uri()
-    page = (ROOT / "demo" / "page").as_uri()
-    head = f'import assert from "node:assert/strict";\nimport {{ page, settled, target }} from "{parts}";\n'
-    source = head + script.replace("PAGE", page)
-    result = subprocess.run(
-        [NODE, "--input-type=module", "-"], input=source, capture_output=True, text=True, timeout=60
-    )
-    assert result.returncode == 0, result.stderr
+    head = f'import assert from "node:assert/strict";\nimport {{ page, settled, target }} from "{PARTS}";\n'
+    run_by_node(head + script)
 
 
 def test_a_verdict_on_a_range_counts_for_the_frames_of_the_track() -> None:

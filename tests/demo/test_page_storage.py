@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import Any
 
-from playwright._impl._driver import compute_driver_executable
+from page_modules import run_by_node
 
-from demo.page_data import PAGE
-
-NODE = compute_driver_executable()[0]  # Playwright brings one
 STORAGE = """
 globalThis.localStorage = {};
 const hidden = { enumerable: false };
@@ -24,10 +20,8 @@ Object.defineProperties(localStorage, {
 
 
 def printed(program: str) -> Any:
-    """The JSON that a program prints; `PAGE` in it is the address of the modules."""
-    text = (STORAGE + program).replace("PAGE", PAGE.as_uri())
-    command = [NODE, "--input-type=module", "--eval", text]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout)
+    """The JSON that a program prints, with such a storage; see `run_by_node`."""
+    return json.loads(run_by_node(STORAGE + program))
 
 
 def test_the_token_stays_while_any_run_of_the_page_has_work() -> None:
