@@ -7,6 +7,9 @@ COMMANDS = {
     ("export",): Command("langtrack_lab.exports.command", "runs in the formats of other tools, and cut-outs"),
     ("train", "language"): Command("langtrack_lab.training.language", "train the language branch", True),
     ("train", "tracker"): Command("langtrack_lab.training.tracker", "train the tracker", True),
+    ("train", "phrases"): Command(
+        "langtrack_lab.training.phrases", "make training data of Flickr30k Entities"
+    ),
     ("train", "pack"): Command("langtrack_lab.training.pack", "make training data small enough to send"),
     ("evaluate",): Command("langtrack_lab.evaluation.command", "the whole tracker over a data set"),
     ("evaluate", "language"): Command(
