@@ -10,6 +10,7 @@ COMMANDS = {
     ("train", "phrases"): Command(
         "langtrack_lab.training.phrases", "make training data of Flickr30k Entities"
     ),
+    ("train", "detected"): Command("langtrack_lab.training.detected", "make training data with a detector"),
     ("train", "pack"): Command("langtrack_lab.training.pack", "make training data small enough to send"),
     ("evaluate",): Command("langtrack_lab.evaluation.command", "the whole tracker over a data set"),
     ("evaluate", "language"): Command(

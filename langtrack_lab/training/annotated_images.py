@@ -21,6 +21,7 @@ from ..datasets import (
     saliency_pictures,
 )
 from ..datasets import Sequence as Clip
+from ..datasets.files import read_json
 from ..expressions.photos import AnnotatedObject
 from ..expressions.words import NOUNS, category_of
 from .image_cache import ImageCache, Rgb
@@ -43,6 +44,9 @@ MIN_NAME_SIMILARITY = 0.35
 
 MIN_CLIPS = 16
 """A set with no more clips than this is used whole: four held out would be missed."""
+
+MAX_BOXES = 7
+"""A picture with more boxes than this is left out: crowds are boxed loosely."""
 
 RARELY_WITH_PEOPLE = frozenset(
     ("zebra", "giraffe", "airplane", "train", "bear", "toilet", "microwave", "broccoli")
@@ -152,20 +156,32 @@ class PhotoSource:
         return AnnotatedImage(rgb, objects, categories - {i.category for i in picture.instances})
 
 
-class PeopleSource:
-    """Pictures where every person has a box, and nothing has a mask."""
+class BoxSource:
+    """Pictures whose things have boxes, and nothing has a mask.
 
-    def __init__(self, pictures: list[Picture], cache: ImageCache) -> None:
-        self.cache = cache
-        self.pictures = [p for p in pictures if 1 <= len(p.instances) <= 7]  # crowds are boxed loosely
+    Args:
+        lacking: what a picture surely does not show.
+    """
+
+    def __init__(
+        self, pictures: list[Picture], lacking: Callable[[Picture], frozenset[str]], cache: ImageCache
+    ) -> None:
+        self.cache, self.lacking = cache, lacking
+        self.pictures = [p for p in pictures if 1 <= len(p.instances) <= MAX_BOXES]
 
     def draw(self, rng: np.random.Generator) -> AnnotatedImage:
         picture = self.pictures[rng.integers(len(self.pictures))]
         rgb = self.cache.rgb(picture.path)
         objects = tuple(
-            AnnotatedObject("person", i.mask(rgb.shape[:2]), box_only=True) for i in picture.instances
+            AnnotatedObject(
+                i.category,
+                i.mask(rgb.shape[:2]),
+                box_only=True,
+                category_complete=picture.is_complete(i.category),
+            )
+            for i in picture.instances
         )
-        return AnnotatedImage(rgb, objects, RARELY_WITH_PEOPLE)
+        return AnnotatedImage(rgb, objects, self.lacking(picture))
 
 
 class ClipSource:
@@ -220,8 +236,16 @@ class SalientSource:
         return AnnotatedImage(rgb, (target,), single_object=True)
 
 
+def read_absent(data: Path) -> dict[str, frozenset[str]]:
+    """By "part/file name", categories that a picture surely does not show; {} without ``absent.json``, which
+    `detected` makes."""
+    path = data / "absent.json"
+    found = read_json(path, "absent categories") if path.exists() else {}
+    return {key: frozenset(categories) for key, categories in found.items()}
+
+
 DESCRIBED_SHARES = {
-    "coco": 0.32, "persons": 0.2, "saliency": 0.08, "refcoco": 0.14, "flickr": 0.07, "captioned": 0.12,
+    "coco": 0.27, "persons": 0.1, "saliency": 0.08, "refcoco": 0.06, "flickr": 0.15, "captioned": 0.27,
 }  # fmt: skip
 """How often, against each other and `CLIPS_SHARE`, a described picture is of each part that is there."""
 
@@ -238,6 +262,7 @@ class DescribedSource:
 
     def __init__(self, data: Path, clips: ClipSource, categories: frozenset[str], cache: ImageCache) -> None:
         self.parts, self.clips, self.categories = described_pictures(data), clips, categories
+        self.absent = read_absent(data)
         self.cache = cache
         shares = [DESCRIBED_SHARES[name] for name in self.parts]
         total = sum(shares) + CLIPS_SHARE
@@ -266,8 +291,8 @@ class DescribedSource:
             )
             for i in picture.instances
         )
-        if part in ("refcoco", "flickr", "captioned"):  # nobody looked for what they do not show
-            return AnnotatedImage(rgb, objects)
+        if part in ("refcoco", "flickr", "captioned"):
+            return AnnotatedImage(rgb, objects, self.absent.get(f"{part}/{picture.path.name}", frozenset()))
         if part == "saliency":
             return AnnotatedImage(rgb, objects, single_object=True)
         if part == "persons":

@@ -95,7 +95,7 @@ class LanguageRecipe(LiteRecipe):
     rate: float = 8e-4
     classes_weight: float = 1.0
     queries: int = 4
-    described: float = 0.6
+    described: float = 0.65
     scenes: float = 0.06
     mosaics: float = 0.2
     views: float = 0.4

@@ -15,18 +15,19 @@ import numpy as np
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask, enclosing_box
 
-from ..datasets import coco_pictures, held_out_photos
+from ..datasets import Picture, coco_pictures, held_out_photos
 from ..expressions.photos import AnnotatedObject, describe_in_photo, name_with_noise
 from ..expressions.scenes import describe_in_scene
 from ..expressions.words import KINDS, NOUNS, PERSON_WORDS, category_of
 from ..synthetic import render_random_scene
 from .annotated_images import (
+    RARELY_WITH_PEOPLE,
     UNNAMED,
     AnnotatedImage,
+    BoxSource,
     ClipSource,
     DescribedSource,
     NameOf,
-    PeopleSource,
     PhotoSource,
     Rgb,
     SalientSource,
@@ -36,8 +37,9 @@ from .augment import paste_object, random_crop, share_of, without_places
 from .image_cache import ImageCache
 from .views import OVERSIZE, WHOLE, Query, cut_view
 
-SOURCE_SHARES = (0.44, 0.17, 0.17, 0.22)
-"""How often a picture is one of the photos, the people, the clips and the salient objects."""
+SOURCE_SHARES = (0.42, 0.08, 0.17, 0.2, 0.13)
+"""How often a picture is one of the photos, the people, the clips, the salient objects and, where there are
+some, of those that a detector has boxed."""
 
 MIN_OBJECT_SHARE = 0.0025
 """Share of the picture that an object has to show to be asked for: smaller masks vanish at stride 16."""
@@ -99,7 +101,12 @@ class SampleStream:
         held_out = held_out_photos(data / "refcoco")
         photos = [p for p in coco_pictures(data / "coco") if p.path.name not in held_out]
         self.photos = PhotoSource(photos, name_of, similarity, cache)
-        self.people = PeopleSource(coco_pictures(data / "persons", "boxes.json"), cache)
+        people = coco_pictures(data / "persons", "boxes.json")
+        self.people = BoxSource(people, lambda _: RARELY_WITH_PEOPLE, cache)
+        self.detected = None
+        if (data / "detected").exists():
+            boxed = [p for p in coco_pictures(data / "detected", "boxes.json") if p.path.name not in held_out]
+            self.detected = BoxSource(boxed, self._lacking, cache)
         self.clips = ClipSource(data / "davis", cache)
         self.salient = SalientSource(data / "saliency", name_of, cache, words, weak_names)
         self.described = DescribedSource(data, self.clips, frozenset(self.photos.categories), cache)
@@ -193,9 +200,17 @@ class SampleStream:
         return image.rgb, queries[: self.queries - len(absent)] + absent
 
     def _random_image(self, rng: np.random.Generator) -> AnnotatedImage:
-        sources: tuple[PhotoSource | PeopleSource | ClipSource | SalientSource, ...]
-        sources = (self.photos, self.people, self.clips, self.salient)
-        return sources[rng.choice(4, p=SOURCE_SHARES)].draw(rng)
+        sources: list[PhotoSource | BoxSource | ClipSource | SalientSource]
+        sources = [self.photos, self.people, self.clips, self.salient]
+        if self.detected is not None:
+            sources.append(self.detected)
+        shares = np.array(SOURCE_SHARES[: len(sources)])
+        return sources[rng.choice(len(sources), p=shares / shares.sum())].draw(rng)
+
+    def _lacking(self, picture: Picture) -> frozenset[str]:
+        """Categories that a detector did not find."""
+        known = frozenset(self.photos.categories) if picture.complete is None else picture.complete
+        return known - {i.category for i in picture.instances}
 
     def _companion(self, rng: np.random.Generator, image: AnnotatedImage) -> AnnotatedImage:
         """A picture to go with this one: often of the same kind, so that the name alone says too little."""

@@ -31,7 +31,7 @@ from .annotated_images import DESCRIBED_SHARES, PhotoSource, SalientSource
 from .image_cache import ImageCache, Rgb, bytes_per_worker
 from .language_network import NAMES, classifier_names, imagenet_backbone
 
-PARTS = frozenset(DESCRIBED_SHARES)
+PARTS = frozenset((*DESCRIBED_SHARES, "detected"))
 """Folders of photos that a training reads; the clips of ``davis`` come beside them."""
 
 QUALITY = 50
