@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from langtrack_core.geometry import FloatArray
 from langtrack_core.types import Float32Array, LangTrackError
-from langtrack_core.video.pictures import is_picture
+from langtrack_core.video.pictures import pictures_in
 
-from ..datasets.files import read_json, read_picture
+from ..datasets.files import existing, read_json, read_picture
 from ..files import write_text
 from .image_cache import Rgb
 from .photo_files import read_squeezed, write_photo
@@ -73,6 +73,7 @@ class Detector:
     def __init__(self, path: Path) -> None:
         import openvino
 
+        existing(path, "a detector")
         try:
             self.network = openvino.Core().compile_model(str(path), "CPU")
         except RuntimeError as error:
@@ -134,6 +135,7 @@ def run(args: argparse.Namespace) -> int:
     out, data = args.data / "detected", args.data
     if out.exists():
         raise LangTrackError(f"{out} exists already; remove it first.")
+    photos = pictures_in(args.photos)
     coco = data / "coco" / "instances.json"
     names = [category["name"] for category in read_json(coco, "COCO annotations")["categories"]]
     detector = Detector(args.detector)
@@ -144,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
         for part in parts
         for path in tqdm(_photos(data / part / "images"), part, disable=None)
     }
-    photos = [path for path in _photos(args.photos) if path.name not in known]
+    photos = [path for path in photos if path.name not in known]
     boxes = boxed(detector, photos, names, out / "images")
     write_text(out / "boxes.json", json.dumps(boxes))
     write_text(data / "absent.json", json.dumps(absent))
@@ -153,7 +155,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _photos(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if is_picture(path)] if folder.is_dir() else []
+    return pictures_in(folder) if folder.is_dir() else []
 
 
 def _lacking(detections: Detections, names: list[str]) -> list[str]:

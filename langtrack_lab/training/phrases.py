@@ -23,10 +23,10 @@ from tqdm import tqdm
 
 from langtrack_core.geometry import FloatArray
 from langtrack_core.types import LangTrackError
-from langtrack_core.video.pictures import is_picture
+from langtrack_core.video.pictures import pictures_in
 
 from ..datasets.described import SEVERAL
-from ..datasets.files import folders_in, read_lines
+from ..datasets.files import read_lines
 from ..files import write_text
 from .photo_files import read_squeezed, write_photo
 
@@ -82,12 +82,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes ``flickr`` and ``captioned`` and says how much there is."""
-    folders_in(args.entities, "the annotations of Flickr30k Entities")
     for part in ("flickr", "captioned"):
         if (args.out / part).exists():
             raise LangTrackError(f"{args.out / part} exists already; choose another --out.")
     wanted = frozenset(read_lines(args.split, "the ids of the photos"))
-    photos = [p for p in sorted(args.photos.iterdir()) if is_picture(p) and photo_id(p) in wanted]
+    photos = [path for path in pictures_in(args.photos) if photo_id(path) in wanted]
     if not photos:
         raise LangTrackError(f"{args.photos} has no photo whose name begins with an id of {args.split}.")
     phrases: list[dict[str, Any]] = []

@@ -54,6 +54,8 @@ def test_another_network_is_refused(tmp_path):
     (tmp_path / "a.onnx").write_bytes(b"no network")
     with pytest.raises(LangTrackError, match="no network that OpenVINO reads"):
         Detector(tmp_path / "a.onnx")
+    with pytest.raises(LangTrackError, match="detector"):
+        Detector(tmp_path / "b.onnx")
 
 
 class Answers:
@@ -111,6 +113,12 @@ def test_what_is_found_is_written_and_what_is_unsure_is_not_called_absent(tree, 
     assert read_absent(tree / "data") == {"captioned/7.jpg": {"cat"}}
     assert detect(tree) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_named(tree, capsys):
+    shutil.rmtree(tree / "photos")
+    assert detect(tree) == 1
+    assert "photos" in capsys.readouterr().err and not (tree / "data" / "absent.json").exists()
 
 
 def stream(root, **settings):

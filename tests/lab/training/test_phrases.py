@@ -96,6 +96,10 @@ def test_bad_input_is_named(entities, capsys):
     (entities / "none.txt").write_text("99\n")
     assert convert(entities, "none.txt") == 1
     assert "no photo whose name begins with an id" in capsys.readouterr().err
+    (entities / "split.txt").write_text("13\n")
+    assert convert(entities) == 1
+    assert "13.xml" in capsys.readouterr().err
+    (entities / "split.txt").write_text("12\n")
     annotation = entities / "entities" / "Annotations" / "12.xml"
     annotation.write_text("<annotation><size><width>400</width></size></annotation>")
     assert convert(entities) == 1
