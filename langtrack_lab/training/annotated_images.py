@@ -69,6 +69,12 @@ class AnnotatedImage:
     single_object: bool = False
 
 
+def absent_from(picture: Picture, categories: frozenset[str]) -> frozenset[str]:
+    """Those of the categories that somebody looked for in a picture and did not find."""
+    searched = categories if picture.complete is None else picture.complete
+    return searched - {instance.category for instance in picture.instances}
+
+
 def crop_key(picture: Picture, index: int) -> str:
     """What identifies an object of a training picture, wherever the folder lies."""
     return f"{picture.path.parent.parent.name}/{picture.path.name}#{index}"
@@ -152,8 +158,7 @@ class PhotoSource:
             )
             for index, instance in enumerate(picture.instances)
         )
-        categories = frozenset(self.categories) if picture.complete is None else picture.complete
-        return AnnotatedImage(rgb, objects, categories - {i.category for i in picture.instances})
+        return AnnotatedImage(rgb, objects, absent_from(picture, frozenset(self.categories)))
 
 
 class BoxSource:
@@ -252,6 +257,9 @@ DESCRIBED_SHARES = {
 CLIPS_SHARE = 0.07
 """The same for frames of clips."""
 
+SEARCHED_BY_NOBODY = ("refcoco", "flickr", "captioned")
+"""Described parts whose photos nobody searched for anything but what is described."""
+
 
 class DescribedSource:
     """Pictures whose objects people described, each object with its sentences.
@@ -291,11 +299,10 @@ class DescribedSource:
             )
             for i in picture.instances
         )
-        if part in ("refcoco", "flickr", "captioned"):
+        if part in SEARCHED_BY_NOBODY:
             return AnnotatedImage(rgb, objects, self.absent.get(f"{part}/{picture.path.name}", frozenset()))
         if part == "saliency":
             return AnnotatedImage(rgb, objects, single_object=True)
         if part == "persons":
             return AnnotatedImage(rgb, objects, RARELY_WITH_PEOPLE)
-        categories = self.categories if picture.complete is None else picture.complete
-        return AnnotatedImage(rgb, objects, categories - {i.category for i in picture.instances})
+        return AnnotatedImage(rgb, objects, absent_from(picture, self.categories))

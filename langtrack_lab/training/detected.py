@@ -26,6 +26,7 @@ from langtrack_core.video.pictures import pictures_in
 
 from ..datasets.files import existing, read_json, read_picture
 from ..files import write_text
+from .annotated_images import SEARCHED_BY_NOBODY
 from .image_cache import Rgb
 from .photo_files import read_squeezed, write_photo
 
@@ -33,7 +34,7 @@ SIDE = 416
 """Height and width of the detector's input: photos are squeezed."""
 
 LONGEST_SIDE = 320
-"""Of the photos that are written, in pixels."""
+"""Longest side of the photos that are written, in pixels."""
 
 FOUND, HINT, NOTHING = 0.5, 0.15, 0.08
 """From the first score on a box is taken. A category with one between the first two may have more things than
@@ -46,9 +47,6 @@ MAX_PER_CATEGORY = 7
 """More boxes of a category than this are a crowd, and none of them is taken."""
 
 MEAN, STD = np.array((0.485, 0.456, 0.406), np.float32), np.array((0.229, 0.224, 0.225), np.float32)
-
-DESCRIBED_BLINDLY = ("refcoco", "flickr", "captioned")
-"""Parts whose photos nobody searched for anything else than what is described."""
 
 
 class Detections(NamedTuple):
@@ -139,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     coco = data / "coco" / "instances.json"
     names = [category["name"] for category in read_json(coco, "COCO annotations")["categories"]]
     detector = Detector(args.detector)
-    parts = [part for part in DESCRIBED_BLINDLY if (data / part / "images").is_dir()]
+    parts = [part for part in SEARCHED_BY_NOBODY if (data / part / "images").is_dir()]
     known = {path.name for part in (*parts, "coco", "persons") for path in _photos(data / part / "images")}
     absent = {
         f"{part}/{path.name}": _lacking(detector(read_picture(path)), names)

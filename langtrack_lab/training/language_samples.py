@@ -15,7 +15,7 @@ import numpy as np
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask, enclosing_box
 
-from ..datasets import Picture, coco_pictures, held_out_photos
+from ..datasets import coco_pictures, held_out_photos
 from ..expressions.photos import AnnotatedObject, describe_in_photo, name_with_noise
 from ..expressions.scenes import describe_in_scene
 from ..expressions.words import KINDS, NOUNS, PERSON_WORDS, category_of
@@ -32,6 +32,7 @@ from .annotated_images import (
     Rgb,
     SalientSource,
     Similarity,
+    absent_from,
 )
 from .augment import paste_object, random_crop, share_of, without_places
 from .image_cache import ImageCache
@@ -106,7 +107,8 @@ class SampleStream:
         self.detected = None
         if (data / "detected").exists():
             boxed = [p for p in coco_pictures(data / "detected", "boxes.json") if p.path.name not in held_out]
-            self.detected = BoxSource(boxed, self._lacking, cache)
+            categories = frozenset(self.photos.categories)
+            self.detected = BoxSource(boxed, lambda picture: absent_from(picture, categories), cache)
         self.clips = ClipSource(data / "davis", cache)
         self.salient = SalientSource(data / "saliency", name_of, cache, words, weak_names)
         self.described = DescribedSource(data, self.clips, frozenset(self.photos.categories), cache)
@@ -206,11 +208,6 @@ class SampleStream:
             sources.append(self.detected)
         shares = np.array(SOURCE_SHARES[: len(sources)])
         return sources[rng.choice(len(sources), p=shares / shares.sum())].draw(rng)
-
-    def _lacking(self, picture: Picture) -> frozenset[str]:
-        """Categories that a detector did not find."""
-        known = frozenset(self.photos.categories) if picture.complete is None else picture.complete
-        return known - {i.category for i in picture.instances}
 
     def _companion(self, rng: np.random.Generator, image: AnnotatedImage) -> AnnotatedImage:
         """A picture to go with this one: often of the same kind, so that the name alone says too little."""

@@ -31,7 +31,7 @@ from ..files import write_text
 from .photo_files import read_squeezed, write_photo
 
 LONGEST_SIDE = 300
-"""Of the photos that are written, in pixels; their proportions are those of the annotation."""
+"""Longest side of the photos that are written, in pixels; the annotation has their proportions."""
 
 MIN_BOX = 6
 """Least width and height in these pixels of what is asked for."""
@@ -163,7 +163,7 @@ def _plain(text: str) -> str:
 def sentences_of(
     captions: list[str], chains: frozenset[str]
 ) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
-    """Of the things of these chains, with the chain: noun phrases, and longer sentences."""
+    """Noun phrases and longer sentences that mean a thing of these chains, each with the chain."""
     short: set[tuple[str, str]] = set()
     long: set[tuple[str, str]] = set()
     for caption in captions:
