@@ -56,24 +56,15 @@ def bounding_slices(mask: BoolMask, margin: int = 0) -> tuple[slice, slice] | No
 
 
 def enclosing_box(mask: BoolMask) -> FloatArray | None:
-    """Axis-aligned minimum enclosing rectangle of the positive pixels.
-
-    Args:
-        mask: ``(H, W)`` bool.
-
-    Returns:
-        ``[x1, y1, x2, y2]`` half-open in pixels, or None for an empty mask.
-    """
+    """Axis-aligned minimum enclosing rectangle ``[x1, y1, x2, y2]`` of the positive pixels of ``(H, W)``
+    bool, half-open in pixels; None for an empty mask."""
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     return np.array([x, y, x + width, y + height], dtype=np.float64) if width else None
 
 
 def enclosing_rectangle(mask: BoolMask) -> FloatArray | None:
-    """Rotated rectangle of minimum area around the positive pixels, whole pixel squares included.
-
-    Returns:
-        ``(4, 2)`` corners x, y in pixels, in order around the rectangle, or None for an empty mask.
-    """
+    """Rotated rectangle of minimum area around the positive pixels, whole pixel squares included: ``(4, 2)``
+    corners x, y in pixels, in order around it; None for an empty mask."""
     rows = np.flatnonzero(mask.any(axis=1))
     if rows.size == 0:
         return None
@@ -110,15 +101,7 @@ FAINT = 0.25
 
 
 def refine_edges(prob: Float32Array, rgb: NDArray[np.uint8]) -> Float32Array:
-    """Move the borders of a mask to those of the colours.
-
-    Args:
-        prob: ``(H, W)`` in [0, 1].
-        rgb: ``(H, W, 3)``, the same picture.
-
-    Returns:
-        ``(H, W)`` float32 in [0, 1], a new one.
-    """
+    """Move the borders of a mask ``(H, W)`` in [0, 1] to those of the colours ``(H, W, 3)``; float32."""
     size = float(np.count_nonzero(prob > 0.5)) ** 0.5
     radius = max(1, round(min(WINDOW_SHARE * size, MAX_WINDOW_SHARE * max(prob.shape)) / SHRINK))
     part = bounding_slices(prob > FAINT, 4 * SHRINK * radius)

@@ -22,15 +22,9 @@ def spatial_channels(H: int, W: int, like: Tensor) -> Tensor:
 
 
 def seen_in(channels: Tensor, view: Tensor) -> Tensor:
-    """Spatial channels of parts of a picture, in the picture's own coordinates: "left" stays left of all.
-
-    Args:
-        channels: ``(1, 8, H, W)``, as of a whole picture.
-        view: ``(B, 4)`` x1, y1, x2, y2 of each part, as shares of the picture's sides.
-
-    Returns:
-        ``(B, 8, H, W)``.
-    """
+    """Spatial channels ``(B, 8, H, W)`` of parts of a picture, in the picture's own coordinates: "left" stays
+    left of all. From those of a whole picture ``(1, 8, H, W)``, and x1, y1, x2, y2 of each part ``(B, 4)`` as
+    shares of the picture's sides."""
     size, middle = view[:, 2:] - view[:, :2], view[:, 2:] + view[:, :2] - 1
     offset = torch.cat([middle, middle, middle, torch.zeros_like(middle)], dim=1)
     return channels * size.repeat(1, 4)[:, :, None, None] + offset[:, :, None, None]

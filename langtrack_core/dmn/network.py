@@ -257,16 +257,10 @@ def published_name(name: str) -> str:
 
 
 def config_of(state: Mapping[str, Any], **switches: Any) -> DMNConfig:
-    """The sizes of a published file, read from its shapes.
+    """The sizes of a published file, read from its tensors' shapes; LangTrackError when it is not a DMN.
 
-    A file with ``upsample.*`` is a high resolution network, one without a low resolution one.
-
-    Args:
-        state: the file's tensors by name.
-        switches: what shapes cannot tell: ``align_corners`` and ``batch_statistics``.
-
-    Raises:
-        LangTrackError: when the file is not a DMN.
+    A file with ``upsample.*`` is a high resolution network, one without a low resolution one. ``switches``
+    are what shapes cannot tell: ``align_corners`` and ``batch_statistics``.
     """
 
     def layers(part: str) -> int:

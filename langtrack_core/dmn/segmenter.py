@@ -234,21 +234,15 @@ class DMNSegmenter:
         return Estimate.from_mask(mask_prob, self.calibration(raw_score))
 
     def search(self, frame: Frame, encoded: EncodedText) -> Estimate | None:
-        """The surest estimate of four closer views of a frame, for what is small in the whole.
-
-        Returns:
-            None where no view shows anything whole, or the network takes no views.
-        """
+        """The surest estimate of four closer views of a frame, for what is small in the whole; None where no
+        view shows anything whole, or the network takes no views."""
         sides = [(math.ceil(VIEW_SIDE * length), length) for length in frame.size_hw]
         rows, columns = ((slice(0, side), slice(length - side, length)) for side, length in sides)
         return self._surest(frame, encoded, [(row, column) for row in rows for column in columns])
 
     def look_around(self, frame: Frame, encoded: EncodedText, box_xyxy: FloatArray) -> Estimate | None:
-        """The estimate of a closer view of what is around a small target.
-
-        Returns:
-            None where the target is large, the view does not show one whole, or the network takes no views.
-        """
+        """The estimate of a closer view of what is around a small target; None where the target is large, the
+        view does not show one whole, or the network takes no views."""
         size = np.array(frame.size_hw[::-1])
         target = (box_xyxy[2:] - box_xyxy[:2]) / size
         side = max(LEAST_SIDE, ROOM * float(target.max()))

@@ -166,11 +166,8 @@ class Recorder:
     def finish(self, *, partial: bool = False) -> Path | None:
         """Close everything and bring the folder to its final name.
 
-        Args:
-            partial: the run was stopped; the manifest says ``"complete": false``.
-
-        Returns:
-            The final folder; None when a stopped run had no frame to keep.
+        With ``partial`` the run was stopped: the manifest says ``"complete": false``, and without any frame
+        nothing is kept, which gives None.
         """
         if not self._texts:
             raise RuntimeError("Recorder.finish needs an open Recorder, and only once")

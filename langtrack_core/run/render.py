@@ -46,12 +46,8 @@ class Style:
 
 
 def draw(step: Step, panel: Panel, style: Style | None = None) -> Picture:
-    """One panel of one step.
-
-    Returns:
-        ``(H, W, 3)`` uint8 RGB of the frame's size, a new array. An absent target gets no box, and
-        a label that says so.
-    """
+    """One panel of one step: ``(H, W, 3)`` uint8 RGB of the frame's size, a new array. An absent target gets
+    no box, and a label that says so."""
     style = style or Style()
     picture = step.frame.rgb.copy()
     if panel not in PANELS:

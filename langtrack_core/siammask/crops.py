@@ -38,14 +38,11 @@ def crop(
 def paste(
     mask: Float32Array, corner_xy: FloatArray, side: float, row: int, column: int, size_hw: tuple[int, int]
 ) -> Float32Array:
-    """The mask seen from one grid cell, laid over the whole picture.
+    """The mask seen from one grid cell, laid over the whole picture: ``(H, W)`` float32, zero outside.
 
     Args:
         mask: ``(127, 127)`` probabilities over the cell's template-sized window.
         corner_xy: top-left corner of the search crop, ``side`` its side, in picture pixels.
-
-    Returns:
-        ``(H, W)`` float32 in [0, 1], zero outside the window.
     """
     height, width = size_hw
     pixel = side / SEARCH_SIZE  # picture pixels per crop pixel

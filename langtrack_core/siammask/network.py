@@ -220,13 +220,8 @@ def decode(loc: FloatArray) -> FloatArray:
 
 
 def change_penalty(boxes: FloatArray, size_wh: FloatArray, strength: float) -> FloatArray:
-    """``(N,)`` in (0, 1]: less for boxes whose size and ratio of sides differ more from the last ones.
-
-    Args:
-        boxes: ``(4, N)`` centre and size.
-        size_wh: the last size, in the same pixels.
-        strength: ``TrackerConfig.penalty_k``.
-    """
+    """``(N,)`` in (0, 1]: less for boxes ``(4, N)``, centre and size, whose size and ratio of sides differ
+    more from the last size; ``strength`` is ``TrackerConfig.penalty_k``."""
     scale = _side(*boxes[2:]) / _side(*size_wh)
     ratio = (size_wh[0] / size_wh[1]) / (boxes[2] / boxes[3])
     change = np.maximum(scale, 1.0 / scale) * np.maximum(ratio, 1.0 / ratio)

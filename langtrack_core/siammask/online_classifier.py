@@ -26,8 +26,7 @@ FILTER_SIZE = 5
 """The filter has this many cells a side: 80 pixels, a little more than a target takes of the search crop."""
 
 RIDGE = 0.1
-"""Weight of the squared filter in the regression. Features have unit power, so that this holds for every
-network."""
+"""Weight of the squared filter in the regression; features have unit power, whatever the network."""
 
 LABEL_WIDTH = 0.25
 """Standard deviation of the Gaussian that the filter is fitted to, as a share of the target's side."""
@@ -45,8 +44,7 @@ FIRST_ITERATIONS = 40
 """Steps of conjugate gradients on the first frame, where the filter starts from zero."""
 
 ITERATIONS = 2
-"""Steps of conjugate gradients after each new sample: it starts from the filter before, and 1 ms is
-enough."""
+"""Steps of conjugate gradients after each new sample: from the filter before, 1 ms is enough."""
 
 LEARN_EVERY = 5
 """A sample is taken on one frame out of so many: neighbouring frames show the same."""

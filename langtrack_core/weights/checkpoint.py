@@ -74,11 +74,8 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:
-        """Read a file.
-
-        Raises:
-            LangTrackError: it is missing, damaged, or holds anything but plain values and tensors.
-        """
+        """Read a file; LangTrackError when it is missing, damaged, or holds anything but plain values and
+        tensors."""
         import torch
         from safetensors import SafetensorError, safe_open
 
@@ -105,11 +102,7 @@ class Checkpoint:
 
     @property
     def network(self) -> str:
-        """The key in `NETWORKS` of the network that the names of the tensors belong to.
-
-        Raises:
-            LangTrackError: they belong to none.
-        """
+        """The key in `NETWORKS` of the network that the tensors' names belong to; LangTrackError for none."""
         for key, network in NETWORKS.items():
             if any(str(name).startswith(network.mark) for name in self.tensors):
                 return key
@@ -140,11 +133,8 @@ class Checkpoint:
         return self._stated("ranges", dict)
 
     def _stated(self, name: str, convert: Callable[[Any], T]) -> T:
-        """What the metadata say under a name, or an empty object, as ``convert`` gives it.
-
-        Raises:
-            LangTrackError: the metadata are damaged.
-        """
+        """What the metadata say under a name, or an empty object, as ``convert`` gives it; LangTrackError
+        when they are damaged."""
         try:
             return convert(json.loads(self.metadata.get(name, "{}")))
         except (TypeError, ValueError, RuntimeError) as error:  # PyTorch refuses a size with a RuntimeError

@@ -159,11 +159,7 @@ def user_entries() -> list[Path]:
 
 
 def read_entry(path: Path) -> Entry:
-    """What an ``entry.json`` says.
-
-    Raises:
-        LangTrackError: it is damaged.
-    """
+    """What an ``entry.json`` says; LangTrackError when it is damaged."""
     stored = _read_json(path)
     try:
         entry = Entry(folder=path.parent, **{**stored, "files": dict(stored["files"])})
@@ -185,11 +181,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def check(entry: Entry) -> dict[str, str]:
-    """The files' sha256, after comparing them with what they should be.
-
-    Raises:
-        LangTrackError: a file is missing or its hash is another.
-    """
+    """The files' sha256; LangTrackError when a file is missing, or its hash is not what it should be."""
     if entry.missing:
         raise LangTrackError(
             f"The weights {entry.name} lack {', '.join(entry.missing)} in {entry.folder}; add them again."
