@@ -50,6 +50,7 @@ RECTANGLE_TEXTS: dict[Rectangle, str] = {"enclosing": "upright", "rotated": "rot
 """The labels of the rectangles in the tool “What if”."""
 SLIDERS = {
     "start": "Found at a confidence of at least",
+    "look_ahead": "Found on the surest of so many frames",
     "lost": "Lost below a confidence of",
     "lost_after": "… on this many frames in a row",
     "margin": "Language is clearly better by",

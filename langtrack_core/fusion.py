@@ -11,13 +11,17 @@ decided on.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from .geometry import FloatArray, box_iou
 from .types import Branch, Decision, Estimate, LangTrackError, Reason, State
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def _sigmoid(x: float) -> float:
@@ -45,6 +49,7 @@ class Limit(NamedTuple):
 
 FUSION_LIMITS: dict[str, Limit] = {
     **dict.fromkeys(("start", "lost", "margin", "overlap", "distrust_rate"), Limit(0.0, 1.0, 0.01)),
+    "look_ahead": Limit(1, 100, 1),
     "lost_after": Limit(1, 60, 1),
     "reanchor_after": Limit(1, 30, 1),
 }
@@ -57,6 +62,8 @@ class FusionConfig:
 
     Attributes:
         start: confidence from which the language branch may start the tracker, or find a lost target again.
+        look_ahead: with words alone, language looks at so many frames before it is believed, and what is
+            followed begins on the one where it is surest, from there back, and on; see `frames_ahead`.
         lost: the target counts as lost when both branches are below this confidence
         lost_after: on so many frames in a row. Until then the more probable box is given, with its low
             confidence: a blur or a turn lasts a few frames, and the tracker mostly still has the target.
@@ -70,6 +77,7 @@ class FusionConfig:
     """
 
     start: float = 0.42
+    look_ahead: int = 32
     lost: float = 0.1
     lost_after: int = 6
     margin: float = 0.15
@@ -83,6 +91,17 @@ class FusionConfig:
             if not limit.low <= value <= limit.high:
                 raise LangTrackError(f"{name} must be in [{limit.low:g}, {limit.high:g}], got {value}.")
 
+    def frames_ahead(self, size_hw: tuple[int, int]) -> int:
+        """`look_ahead`, or as many frames as fit into memory: some 20 bytes a pixel are held of each."""
+        return max(1, min(self.look_ahead, PIXELS_AHEAD // (size_hw[0] * size_hw[1])))
+
+
+SURE_AT_ONCE = 0.9
+"""Confidence of a frame from which no further one is looked at: what is plain to see is followed at once."""
+
+PIXELS_AHEAD = 12_000_000
+"""What the frames that are looked at before one is believed may have together; 32 of 640x360 have 7.4
+million."""
 
 SURE_CLOSER = 0.6
 """Confidence from which what a closer view shows may start the tracker: there are several views, and the
@@ -147,7 +166,7 @@ def decide(
     ignored = state.hold and language_sees and not (agree and state.state == "tracking")
     if ignored:
         language, language_sees = None, False
-    p_language, p_tracker = _probability(language), _probability(tracker)
+    p_language, p_tracker = probability(language), probability(tracker)
     on_language = FusionState("tracking", log_odds_same_target=_log_odds(p_language))
 
     if state.state != "tracking":
@@ -195,6 +214,45 @@ def decide(
     return Decision(source, "tracking", confidence, agree, False, reason), state
 
 
+def from_the_surest(
+    frames: Iterable[Item],
+    look: Callable[[Item], tuple[Item, float]],
+    new: Callable[[], Callable[[Item], Result]],
+    start: float,
+    ahead: Callable[[Item], int],
+) -> Generator[Result]:
+    """Go through frames in order, but begin on the surest one of several: back to the first of them, then on.
+
+    Args:
+        frames: with what is known of them.
+        look: for what a run may start on: a frame with what is known of it then, and how sure language is.
+        new: makes what is called for one frame after the other, with a state of its own.
+        start, ahead: `FusionConfig.start` and `FusionConfig.frames_ahead`. While language is not sure on any
+            of the frames ahead, the first of them is given up.
+
+    Returns:
+        What came of each frame, in order.
+    """
+    frames, held, step = iter(frames), list[tuple[Item, float]](), new()
+    for frame in frames:
+        held.append(look(frame))
+        if held[-1][1] >= max(start, SURE_AT_ONCE):
+            break
+        if len(held) >= ahead(frame):
+            if any(sure >= start for _, sure in held):
+                break
+            yield step(held.pop(0)[0])
+    sures = [sure for _, sure in held]
+    surest = sures.index(max(sures)) if sures and max(sures) >= start else 0
+    if surest:
+        back = new()
+        yield from [back(frame) for frame, _ in held[surest::-1]][:0:-1]
+        del back, held[:surest]
+    while held:
+        yield step(held.pop(0)[0])
+    yield from map(step, frames)
+
+
 def fuse(
     language: Estimate | None, tracker: Estimate | None, decision: Decision, size_hw: tuple[int, int]
 ) -> Estimate:
@@ -215,7 +273,8 @@ def fuse(
     return estimate
 
 
-def _probability(result: BranchResult | None) -> float:
+def probability(result: BranchResult | None) -> float:
+    """How probably a branch's box is right; 0 without one."""
     return 0.0 if result is None or result.box_xyxy is None else result.confidence
 
 

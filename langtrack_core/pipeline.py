@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from itertools import dropwhile
+from itertools import dropwhile, tee
 from typing import Any
 
 import torch
 
 from .dmn.segmenter import DMNSegmenter, EncodedText
 from .dmn.vocabulary import WordIds
-from .fusion import SURE_CLOSER, FusionConfig, FusionState, decide, fuse
+from .fusion import SURE_CLOSER, FusionConfig, FusionState, decide, from_the_surest, fuse, probability
 from .geometry import clip_box
 from .siammask.tracker import SiamMaskTracker
 from .threads import prefetch
 from .types import Decision, Estimate, Frame, LangTrackError, Query, Reason, Step
 from .weights.load import Example, build_segmenter, build_tracker, choose
+
+_Seen = tuple[Frame, dict[str, Estimate]]
+"""A frame, and what language says of it for each text."""
+_Asked = tuple[Frame, Estimate | None]
 
 LOOK_EVERY = 3
 """What is around a small target is looked at on one of so many language frames: it takes as long as the
@@ -87,6 +91,8 @@ class LangTracker:
         entries = choose(name)
         segmenter, language_info = build_segmenter(entries["language"], device, backend, precision, example)
         new_tracker, tracker_info = build_tracker(entries["tracker"], device, backend, precision)
+        if fusion is None and entries["language"].network == "dmn":  # which does not say how sure it is
+            fusion = FusionConfig(look_ahead=1)
         return cls(segmenter, new_tracker, fusion, [language_info, tracker_info], prefetch)
 
     def read_text(self, text: str) -> WordIds:
@@ -104,9 +110,10 @@ class LangTracker:
     def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Generator[Step]:
         """Follow the target, one `Step` a frame from frame ``query.start`` on.
 
-        With a text alone, the language box starts the tracker at the first frame where it is confident
-        enough; until then the state is "searching". With a box, the tracker starts on it at once, and on that
-        frame the box is the fused one.
+        With a text alone, the language box starts the tracker on the surest of the next
+        `FusionConfig.look_ahead` frames where it is confident enough, from which it goes back, and on; until
+        then the state is "searching". With a box, the tracker starts on it at once, and on that frame the box
+        is the fused one.
 
         Args:
             frames: in order, where those before ``query.start`` are passed over; or from ``query.start`` on
@@ -134,22 +141,41 @@ class LangTracker:
             raise LangTrackError(f"The language branch runs on every K-th frame, K from 1 on; got {every}.")
         if len({query.start for query in queries}) != 1:
             raise LangTrackError("Targets that are followed together have to share one start frame.")
-        targets, start = [self._new_target(query) for query in queries], queries[0].start
+        encoded = {
+            query.text: self.segmenter.encode(query.text) for query in queries if query.text is not None
+        }
+        start = queries[0].start
 
-        def segmented() -> Generator[tuple[Frame, list[Estimate | None]]]:
+        def segmented() -> Generator[_Seen]:
             """What needs nothing from the frame before: decoding, and the language branch."""
             for count, frame in enumerate(dropwhile(lambda frame: frame.index < start, frames)):
-                texts = {t.encoded.text: t.encoded for t in targets if t.encoded and count % every == 0}
-                estimates = {text: self.segmenter.segment(frame, e) for text, e in texts.items()}
-                yield frame, [estimates.get(t.query.text or "") for t in targets]
+                texts = encoded if count % every == 0 else {}
+                yield frame, {text: self.segmenter.segment(frame, e) for text, e in texts.items()}
 
-        with closing(prefetch(segmented(), self.prefetch)) as ahead:
-            for frame, languages in ahead:
-                yield tuple(target.step(frame, e) for target, e in zip(targets, languages, strict=True))
+        with closing(prefetch(segmented(), self.prefetch)) as seen:
+            copies = tee(seen, len(queries))  # one target may look at frames that another is not at yet
+            tracks = [
+                self._follow(q, encoded.get(q.text or ""), c) for q, c in zip(queries, copies, strict=True)
+            ]
+            yield from zip(*tracks, strict=True)
 
-    def _new_target(self, query: Query) -> _Target:
-        encoded = None if query.text is None else self.segmenter.encode(query.text)
-        return _Target(self, query, encoded, self.new_tracker())
+    def _follow(self, query: Query, encoded: EncodedText | None, seen: Iterator[_Seen]) -> Iterator[Step]:
+        """The steps of one target."""
+
+        def new() -> Callable[[_Asked], Step]:
+            return _Target(self, query, encoded, self.new_tracker()).step
+
+        def look(asked: _Asked) -> tuple[_Asked, float]:
+            frame, language = asked
+            if language is not None and encoded is not None:
+                language = self.look_closer(frame, encoded, language)
+            return (frame, language), probability(language)
+
+        asked = ((frame, estimates.get(query.text or "")) for frame, estimates in seen)
+        if query.box_xyxy is not None:
+            return map(new(), asked)
+        start, ahead = self.fusion.start, lambda asked: self.fusion.frames_ahead(asked[0].size_hw)
+        return from_the_surest(asked, look, new, start, ahead)
 
 
 @dataclass
@@ -164,8 +190,9 @@ class _Target:
     started: bool = False
     language_frames: int = 0
 
-    def step(self, frame: Frame, language: Estimate | None) -> Step:
+    def step(self, asked: _Asked) -> Step:
         """Update the tracker, decide, and start the tracker anew where the decision says so."""
+        frame, language = asked
         user_box = self.query.box_xyxy if self.query.exact and not self.started else None
         tracker = None
         if self.started:
@@ -173,7 +200,7 @@ class _Target:
         elif self.query.box_xyxy is not None:
             tracker = self.tracker.init(frame, self.query.box_xyxy, exact=self.query.exact)
             self.started, self.state = True, FusionState("tracking", hold=self.query.hold)
-        if language is not None:
+        if language is not None and self.started:
             language = self._closer(frame, language, tracker)
         decision, self.state = decide(language, tracker, self.state, self.branches.fusion)
         fused = fuse(language, tracker, decision, frame.size_hw)
@@ -189,7 +216,7 @@ class _Target:
         return Step(frame, language, tracker, fused, decision)
 
     def _closer(self, frame: Frame, language: Estimate, tracker: Estimate | None) -> Estimate:
-        """What a run may start on; or, around a small target that is followed, the surer answer."""
+        """What a lost target may be found on; or, around a small one that is followed, the surer answer."""
         assert self.encoded is not None
         if self.state.state != "tracking" and not self.state.hold:  # held, language finds nothing again
             return self.branches.look_closer(frame, self.encoded, language)

@@ -7,13 +7,13 @@ start, no recording can tell; `Redecided.notes` says so.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from langtrack_core.fusion import FusionConfig, FusionState, decide
+from langtrack_core.fusion import FusionConfig, FusionState, decide, from_the_surest, probability
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import RLE, enclosing_rectangle
 from langtrack_core.types import Branch, Decision, Estimate, Frame, LangTrackError, Reason, State, Step
@@ -32,6 +32,9 @@ Rectangle = Literal["enclosing", "rotated"]
 MAX_EVERY = 1000
 """Largest stride of the language branch, in frames, in a recorded run: that of a command line, where the
 page's own limit does not hold."""
+
+_Numbered = tuple[int, Row]
+"""A row of a run, and its place in it."""
 
 PATH_NOTE = "The tracker's own path stays as recorded; only the choice between the branches is made anew."
 """The first note of every new decision: a user could otherwise expect the tracker to run again."""
@@ -97,7 +100,8 @@ class FusionOverrides:
         """The settings with which a run was made, to which "Reset" returns."""
         fusion = run.manifest.get("settings", {}).get("fusion", {})
         names = {item.name for item in fields(FusionConfig)}
-        settings = {name: value for name, value in fusion.items() if name in names}
+        settings = {"look_ahead": 1} if fusion else {}  # runs of before there was such a setting
+        settings |= {name: value for name, value in fusion.items() if name in names}
         return cls.from_json({**settings, "every": run.manifest.get("every", 1)})
 
 
@@ -122,28 +126,58 @@ def redecide(run: Run, overrides: FusionOverrides) -> Redecided:
 
     With the settings of the run itself the recording comes out again (but for the rounding of its files).
     """
-    started = run.manifest.get("box_xyxy") is not None
-    hold = bool(run.manifest.get("hold"))
-    state = FusionState("tracking" if started else "searching", hold=hold)
-    rows: list[Row] = []
-    for count, row in enumerate(run.rows):
-        language = row.language if count % overrides.every == 0 else None
-        tracker = row.tracker if started or overrides.rule != "fused" else None
+    by_words_alone = run.manifest.get("box_xyxy") is None and overrides.rule == "fused"
+
+    def new() -> Callable[[_Numbered], Row]:
+        return _Decider(run, overrides).decide
+
+    def look(numbered: _Numbered) -> tuple[_Numbered, float]:
+        number, row = numbered
+        return numbered, 0.0 if number % overrides.every else probability(row.language)
+
+    numbered = enumerate(run.rows)
+    if by_words_alone:
+        video = run.manifest.get("video", {})
+        ahead = overrides.fusion.frames_ahead((video.get("height", 1), video.get("width", 1)))
+        rows = list(from_the_surest(numbered, look, new, overrides.fusion.start, lambda _: ahead))
+    else:
+        rows = list(map(new(), numbered))
+    return Redecided(rows, changed_frames(run.rows, rows), _notes(run, overrides))
+
+
+class _Decider:
+    """Decides on one frame of a run after the other.
+
+    Attributes:
+        started: there is a tracker; what the run's own did before counts for nothing.
+        state: after the last frame.
+    """
+
+    def __init__(self, run: Run, overrides: FusionOverrides) -> None:
+        self.overrides = overrides
+        self.started = run.manifest.get("box_xyxy") is not None
+        hold = bool(run.manifest.get("hold"))
+        self.state = FusionState("tracking" if self.started else "searching", hold=hold)
+
+    def decide(self, numbered: _Numbered) -> Row:
+        """The row with what is decided now."""
+        number, row = numbered
+        overrides = self.overrides
+        language = row.language if number % overrides.every == 0 else None
+        tracker = row.tracker if self.started or overrides.rule != "fused" else None
         if overrides.rule == "fused":
-            decision, state = decide(language, tracker, state, overrides.fusion)
+            decision, self.state = decide(language, tracker, self.state, overrides.fusion)
             if decision.reanchor:
-                started = True
+                self.started = True
                 tracker = tracker or row.tracker  # its first look at what it has just learnt
         else:
-            decision = _decide_by_one(overrides, language, tracker, state.state)
-            state = FusionState(decision.state)
+            decision = _decide_by_one(overrides, language, tracker, self.state.state)
+            self.state = FusionState(decision.state)
         if row.decision.reason in (Reason.USER_BOX, Reason.SAME_TARGET):  # not decided by the fusion
-            rows.append(replace(row, language=language))
-            continue
+            return replace(row, language=language)
         result = {"language": language, "tracker": tracker, None: None}[decision.source]
         fused = BranchBox(None, 0.0) if result is None else BranchBox(result.box_xyxy, decision.confidence)
-        rows.append(Row(row.frame, row.time_s, decision, fused, language, tracker))
-    return Redecided(rows, changed_frames(run.rows, rows), _notes(run, overrides))
+        return Row(row.frame, row.time_s, decision, fused, language, tracker)
 
 
 def changed_frames(before: Sequence[Row], after: Sequence[Row]) -> int:

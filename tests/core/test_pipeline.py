@@ -41,6 +41,67 @@ def test_text_alone_searches_until_language_is_sure_and_then_starts_the_tracker_
     assert len(steps) == len(CLIP.frames)
 
 
+def test_of_the_frames_ahead_the_surest_is_begun_on_and_from_there_it_goes_back_and_on():
+    sure = {1: 0.5, 4: 0.8, 6: 0.7, 9: 0.95}
+    tracker = scripted(lambda t: sure.get(t, 0.2), fusion=FusionConfig(look_ahead=7))
+    seen = []
+    steps = tracker.track((seen.append(frame.index) or frame for frame in CLIP.frames), Query(text="it"))
+    first = next(steps)
+    assert max(seen) <= 6 + 2 + 1  # what the second thread may be ahead
+    steps = [first, *steps]
+    assert [s.frame.index for s in steps] == list(range(12))
+    assert {s.decision.state for s in steps} == {"tracking"} and all(s.tracker is not None for s in steps)
+    assert [s.frame.index for s in steps if s.decision.reason == "found"] == [4]
+    start = (4, tuple(CLIP.boxes_xyxy[4]))
+    assert tracker.starts == [start, start]
+    assert tracker.segmenter.frames == list(range(12))
+
+
+def test_frames_are_given_up_one_by_one_until_a_sure_one_comes_in_sight():
+    tracker = scripted(lambda t: 0.9 if t == 7 else 0.2, fusion=FusionConfig(look_ahead=3))
+    steps = list(tracker.track(CLIP.frames, Query(text="it")))
+    assert [s.decision.state for s in steps] == ["searching"] * 5 + ["tracking"] * 7
+    assert tracker.segmenter.searched == list(range(7))  # one after the other, each once
+
+
+def test_what_is_plain_to_see_is_followed_at_once():
+    tracker, seen = scripted(lambda t: 0.95 if t == 2 else 0.5, fusion=FusionConfig()), []
+    steps = tracker.track((seen.append(frame.index) or frame for frame in CLIP.frames), Query(text="it"))
+    next(steps)
+    assert max(seen) <= 2 + 2 + 1
+    assert len(list(steps)) == 11
+    assert tracker.starts == [(2, tuple(CLIP.boxes_xyxy[2]))] * 2
+
+
+def test_a_clip_that_ends_within_the_look_ahead_is_decided_on_what_there_is():
+    sure = scripted(lambda t: 0.2 + t / 20, fusion=FusionConfig(look_ahead=100))
+    steps = list(sure.track(CLIP.frames, Query(text="it")))
+    assert [s.frame.index for s in steps] == list(range(12))
+    assert sure.starts == [(11, tuple(CLIP.boxes_xyxy[11]))] * 2
+    unsure = scripted(lambda t: 0.2, fusion=FusionConfig(look_ahead=100))
+    assert [s.decision.state for s in unsure.track(CLIP.frames, Query(text="it"))] == ["searching"] * 12
+    assert list(unsure.track([], Query(text="it"))) == []
+
+
+def test_large_pictures_are_looked_ahead_at_as_far_as_memory_lasts():
+    config = FusionConfig(look_ahead=32)
+    assert [config.frames_ahead(hw) for hw in ((360, 640), (1080, 1920), (2160, 3840), (9000, 9000))] == [
+        32, 5, 1, 1,
+    ]  # fmt: skip
+
+
+def test_each_target_looks_ahead_for_itself():
+    tracker = scripted(lambda t: {2: 0.8, 5: 0.9}.get(t, 0.2), fusion=FusionConfig(look_ahead=6))
+    queries = [Query(text="it"), Query(text="it", box_xyxy=BOX), Query(text="that")]
+    rows = list(tracker.track_all(CLIP.frames, queries))
+    assert [[step.frame.index for step in row] for row in rows] == [[t] * 3 for t in range(12)]
+    assert tracker.segmenter.frames == [t for t in range(12) for _ in ("it", "that")]
+    founds = [
+        [s.frame.index for s in track if s.decision.reason == "found"] for track in zip(*rows, strict=True)
+    ]
+    assert founds == [[5], [], [5]]
+
+
 def test_a_box_alone_never_asks_the_language_branch():
     tracker = scripted()
     steps = list(tracker.track(CLIP.frames, Query(box_xyxy=BOX)))

@@ -104,6 +104,7 @@ def fake_tracker(
     """A real `LangTracker` around fake branches; ``starts`` lists the frames and boxes it started on.
 
     Args:
+        fusion: by default that of the product, but for a start on the first frame that is sure enough.
         on_user_box: what the tracker sees when it was started on a box that a person drew; ``tracker`` by
             default.
     """
@@ -111,7 +112,7 @@ def fake_tracker(
     result = cls(
         FakeSegmenter(language, vocabulary),  # type: ignore[arg-type]
         lambda: FakeSiamese(tracker, starts, on_user_box),  # type: ignore[arg-type, return-value]
-        fusion,
+        fusion or FusionConfig(look_ahead=1),
         list(weights),
     )
     result.starts = starts  # type: ignore[attr-defined]

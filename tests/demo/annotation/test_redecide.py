@@ -78,10 +78,15 @@ TEXT, BOTH = Query(text="it"), Query(text="it", box_xyxy=CLIP.boxes_xyxy[0])
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("query", [TEXT, BOTH], ids=["text", "both"])
-def test_with_its_own_settings_a_run_comes_out_as_it_was(tmp_path: Path, seed: int, query: Query) -> None:
-    run = recorded(tmp_path, seed, query, every=2)
+@pytest.mark.parametrize(
+    "fusion", [FusionConfig(look_ahead=1), FusionConfig(start=0.6, look_ahead=5), FusionConfig()]
+)
+def test_with_its_own_settings_a_run_comes_out_as_it_was(
+    tmp_path: Path, seed: int, query: Query, fusion: FusionConfig
+) -> None:
+    run = recorded(tmp_path, seed, query, every=2, fusion=fusion)
     overrides = FusionOverrides.of_run(run)
-    assert overrides == FusionOverrides(FusionConfig(), every=2)
+    assert overrides == FusionOverrides(fusion, every=2)
     result = redecide(run, overrides)
     assert result.changed == 0 and result.notes == (PATH_NOTE,)
     same(redecided_run(run, overrides), run)
@@ -116,12 +121,19 @@ def first_anchor(result: Redecided) -> int:
 
 def test_a_later_start_hides_the_tracker_until_then(tmp_path: Path) -> None:
     run = recorded(tmp_path, 1, TEXT)
-    strict = redecide(run, FusionOverrides(FusionConfig(start=0.9)))
+    strict = redecide(run, FusionOverrides(FusionConfig(start=0.9, look_ahead=1)))
     first = first_anchor(strict)
-    assert first > first_anchor(redecide(run, FusionOverrides()))
+    assert first > first_anchor(redecide(run, FusionOverrides(FusionConfig(look_ahead=1))))
     assert all(
         row.tracker is None and row.decision.source is None for row in strict.rows if row.frame < first
     )
+
+
+def test_a_run_from_before_the_look_ahead_is_decided_without_it(tmp_path: Path) -> None:
+    run = recorded(tmp_path, 1, TEXT)
+    del run.manifest["settings"]["fusion"]["look_ahead"]
+    overrides = FusionOverrides.of_run(run)
+    assert overrides.fusion.look_ahead == 1 and redecide(run, overrides).changed == 0
 
 
 @pytest.mark.parametrize(("rule", "source"), [("language", "language"), ("tracker", "tracker")])
