@@ -87,6 +87,7 @@ def test_add_published_dmn_with_its_vocabulary(shipped: Path, tmp_path: Path):
     assert (entry.name, entry.branch, set(entry.files)) == ("paper", "language", {"dmn.pth", "words.txt"})
     branches = LangTracker.from_pretrained("paper")
     assert branches.segmenter.vocabulary.words[:2] == ("word0", "word1")
+    assert branches.fusion.look_ahead == 1  # it has no score by which one frame is surer than another
     config = branches.segmenter.network.config
     assert config.align_corners and config.batch_statistics
     words.write_text("too\nfew\n")
