@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from itertools import dropwhile, tee
+from itertools import count, dropwhile, tee
 from typing import Any
 
 import torch
@@ -24,8 +24,7 @@ _Seen = tuple[Frame, dict[str, Estimate]]
 _Asked = tuple[Frame, Estimate | None]
 
 LOOK_EVERY = 3
-"""What is around a small target is looked at on one of so many language frames: it takes as long as the
-whole."""
+"""Closer views are looked at on one of so many language frames: each takes as long as the whole."""
 
 
 class LangTracker:
@@ -141,33 +140,30 @@ class LangTracker:
             raise LangTrackError(f"The language branch runs on every K-th frame, K from 1 on; got {every}.")
         if len({query.start for query in queries}) != 1:
             raise LangTrackError("Targets that are followed together have to share one start frame.")
-        encoded = {
-            query.text: self.segmenter.encode(query.text) for query in queries if query.text is not None
-        }
+        encoded = {q.text: self.segmenter.encode(q.text) for q in queries if q.text is not None}
         start = queries[0].start
 
         def segmented() -> Generator[_Seen]:
             """What needs nothing from the frame before: decoding, and the language branch."""
-            for count, frame in enumerate(dropwhile(lambda frame: frame.index < start, frames)):
-                texts = encoded if count % every == 0 else {}
-                yield frame, {text: self.segmenter.segment(frame, e) for text, e in texts.items()}
+            for number, frame in enumerate(dropwhile(lambda frame: frame.index < start, frames)):
+                asked = encoded.items() if number % every == 0 else ()
+                yield frame, {text: self.segmenter.segment(frame, e) for text, e in asked}
 
         with closing(prefetch(segmented(), self.prefetch)) as seen:
             copies = tee(seen, len(queries))  # one target may look at frames that another is not at yet
-            tracks = [
-                self._follow(q, encoded.get(q.text or ""), c) for q, c in zip(queries, copies, strict=True)
-            ]
+            tracks = [self._follow(*pair, encoded) for pair in zip(queries, copies, strict=True)]
             yield from zip(*tracks, strict=True)
 
-    def _follow(self, query: Query, encoded: EncodedText | None, seen: Iterator[_Seen]) -> Iterator[Step]:
+    def _follow(self, query: Query, seen: Iterator[_Seen], texts: dict[str, EncodedText]) -> Iterator[Step]:
         """The steps of one target."""
+        encoded, turns = texts.get(query.text or ""), count()
 
         def new() -> Callable[[_Asked], Step]:
             return _Target(self, query, encoded, self.new_tracker()).step
 
         def look(asked: _Asked) -> tuple[_Asked, float]:
             frame, language = asked
-            if language is not None and encoded is not None:
+            if language is not None and encoded is not None and next(turns) % LOOK_EVERY == 0:
                 language = self.look_closer(frame, encoded, language)
             return (frame, language), probability(language)
 
@@ -216,12 +212,14 @@ class _Target:
         return Step(frame, language, tracker, fused, decision)
 
     def _closer(self, frame: Frame, language: Estimate, tracker: Estimate | None) -> Estimate:
-        """What a lost target may be found on; or, around a small one that is followed, the surer answer."""
+        """Now and then, what a lost target may be found on; or, around a small one, the surer answer."""
         assert self.encoded is not None
-        if self.state.state != "tracking" and not self.state.hold:  # held, language finds nothing again
-            return self.branches.look_closer(frame, self.encoded, language)
-        closer = None
-        if tracker is not None and tracker.box_xyxy is not None and self.language_frames % LOOK_EVERY == 0:
-            closer = self.branches.segmenter.look_around(frame, self.encoded, tracker.box_xyxy)
         self.language_frames += 1
+        if (self.language_frames - 1) % LOOK_EVERY:
+            return language
+        if self.state.state != "tracking":  # held, language finds nothing again
+            return language if self.state.hold else self.branches.look_closer(frame, self.encoded, language)
+        if tracker is None or tracker.box_xyxy is None:
+            return language
+        closer = self.branches.segmenter.look_around(frame, self.encoded, tracker.box_xyxy)
         return closer if closer is not None and closer.confidence >= language.confidence else language

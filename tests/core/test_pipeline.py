@@ -61,7 +61,7 @@ def test_frames_are_given_up_one_by_one_until_a_sure_one_comes_in_sight():
     tracker = scripted(lambda t: 0.9 if t == 7 else 0.2, fusion=FusionConfig(look_ahead=3))
     steps = list(tracker.track(CLIP.frames, Query(text="it")))
     assert [s.decision.state for s in steps] == ["searching"] * 5 + ["tracking"] * 7
-    assert tracker.segmenter.searched == list(range(7))  # one after the other, each once
+    assert tracker.segmenter.searched == [0, 3, 6]
 
 
 def test_what_is_plain_to_see_is_followed_at_once():
@@ -143,17 +143,23 @@ def test_lost_and_found_again():
     assert [index for index, _ in tracker.starts] == [0, 8]
 
 
-def test_closer_views_are_asked_while_nothing_is_followed_and_the_whole_is_unsure():
-    tracker = scripted(lambda t: 0.1 if t < 6 else 0.9, lambda t: 0.8)
-    sure = Estimate.from_mask(CLIP.masks[4].astype(np.float32), 0.9)
-    tracker.segmenter.closer = lambda frame, text: {2: replace(sure, confidence=0.5), 4: sure}.get(
-        frame.index
-    )
+def test_closer_views_are_asked_on_every_third_frame_while_nothing_is_followed_and_the_whole_is_unsure():
+    tracker = scripted(lambda t: 0.1 if t < 8 else 0.9, lambda t: 0.8)
+    sure = Estimate.from_mask(CLIP.masks[6].astype(np.float32), 0.9)
+    closer = {3: replace(sure, confidence=0.5), 5: sure, 6: sure}
+    tracker.segmenter.closer = lambda frame, text: closer.get(frame.index)
     steps = list(tracker.track(CLIP.frames, Query(text="it")))
-    assert tracker.segmenter.searched == [0, 1, 2, 3, 4]
-    assert [s.decision.state for s in steps[:5]] == ["searching"] * 4 + ["tracking"]
-    assert steps[2].language.confidence == 0.1 and steps[4].language is sure
-    assert tracker.starts == [(4, tuple(CLIP.boxes_xyxy[4]))]
+    assert tracker.segmenter.searched == [0, 3, 6]
+    assert [s.decision.state for s in steps[:7]] == ["searching"] * 6 + ["tracking"]
+    assert steps[3].language.confidence == 0.1 and steps[6].language is sure
+    assert tracker.starts == [(6, tuple(CLIP.boxes_xyxy[6]))]
+
+
+def test_a_lost_target_is_looked_for_closer_on_every_third_frame():
+    tracker = scripted(lambda t: 0.9 if t == 0 else 0.05, lambda t: 0.05, fusion=FusionConfig(lost_after=1))
+    steps = list(tracker.track(CLIP.frames, Query(text="it")))
+    assert [s.decision.state for s in steps] == ["tracking"] + ["lost"] * 11
+    assert tracker.segmenter.searched == [4, 7, 10]  # on the first frame after the start around the target
 
 
 def test_a_sure_whole_needs_no_closer_view():
