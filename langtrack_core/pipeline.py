@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from itertools import count, dropwhile, tee
+from itertools import count, dropwhile
 from typing import Any
 
 import torch
@@ -132,10 +133,7 @@ class LangTracker:
         self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1
     ) -> Generator[tuple[Step, ...]]:
         """Follow several targets through one decoding: a `Step` of each for every frame, in step.
-
-        Raises:
-            LangTrackError: as `track`; no query, or queries that start on different frames.
-        """
+        LangTrackError as `track`, and for no query, or queries that start on different frames."""
         if every < 1:
             raise LangTrackError(f"The language branch runs on every K-th frame, K from 1 on; got {every}.")
         if len({query.start for query in queries}) != 1:
@@ -150,8 +148,21 @@ class LangTracker:
                 yield frame, {text: self.segmenter.segment(frame, e) for text, e in asked}
 
         with closing(prefetch(segmented(), self.prefetch)) as seen:
-            copies = tee(seen, len(queries))  # one target may look at frames that another is not at yet
-            tracks = [self._follow(*pair, encoded) for pair in zip(queries, copies, strict=True)]
+            waiting = [deque[_Seen]() for _ in queries]
+
+            def frames_of(own: deque[_Seen]) -> Iterator[_Seen]:
+                """What one target asks for; for the others it waits (`itertools.tee` would keep 57)."""
+                while True:
+                    if not own and (new := next(seen, None)) is not None:
+                        for other in waiting:
+                            other.append(new)
+                    if not own:
+                        return
+                    yield own.popleft()
+
+            tracks = [
+                self._follow(q, frames_of(own), encoded) for q, own in zip(queries, waiting, strict=True)
+            ]
             yield from zip(*tracks, strict=True)
 
     def _follow(self, query: Query, seen: Iterator[_Seen], texts: dict[str, EncodedText]) -> Iterator[Step]:

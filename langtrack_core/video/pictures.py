@@ -229,10 +229,7 @@ class Levels(NamedTuple):
 
 def find_pictures(path: Path) -> Pictures | None:
     """The pictures of a folder, or of a file, whatever its suffix; None when the file holds something else.
-
-    Raises:
-        LangTrackError: a folder without pictures, a damaged picture.
-    """
+    LangTrackError for a folder without pictures, or a damaged one."""
     if path.is_dir():
         return Pictures(tuple(pictures_in(path)))
     # JPEGs one behind the other are a video; only the name tells it from a picture.

@@ -98,11 +98,8 @@ class Entry:
 
 
 def choose(name: str) -> dict[Branch, Entry]:
-    """The weights of each branch for a name or a file, lite where it has none.
-
-    Raises:
-        LangTrackError: nothing has this name, or the user's weights of this name are damaged.
-    """
+    """The weights of each branch for a name or a file, lite where it has none; LangTrackError when nothing
+    has this name, or the user's weights of this name are damaged."""
     lite, user_paths = shipped(), user_entries()
     entries = [entry for entry in lite if entry.name == name]
     entries += [read_entry(path) for path in user_paths if path.parts[-3] == name]
@@ -204,11 +201,8 @@ def check(entry: Entry) -> dict[str, str]:
 def build_segmenter(
     entry: Entry, device: str, backend: str = "auto", precision: str = "auto", example: Example | None = None
 ) -> tuple[DMNSegmenter, dict[str, Any]]:
-    """The language branch with its vocabulary, and what the manifest says of it.
-
-    Raises:
-        LangTrackError: a file is missing or altered, or does not belong to the others.
-    """
+    """The language branch with its vocabulary, and what the manifest says of it; LangTrackError when a file
+    is missing or altered, or does not belong to the others."""
     from ..dmn.lite import Backbone, LiteConfig, LiteDMN
     from ..dmn.segmenter import LITE, UNCALIBRATED, DMNSegmenter, Preprocessing, SegmenterConfig
     from ..dmn.vocabulary import Vocabulary

@@ -1,5 +1,6 @@
 """The loop, with branches that a test scripts, and with real networks of random weights."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from langtrack_core.fusion import FusionConfig
 from langtrack_core.pipeline import LangTracker
 from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.tracker import CONFIGS, SiamMaskTracker
-from langtrack_core.types import Estimate, LangTrackError, Query
+from langtrack_core.types import Estimate, Frame, LangTrackError, Query
 
 CLIP = moving_object(12)
 BOX = CLIP.boxes_xyxy[0]
@@ -81,6 +82,24 @@ def test_a_clip_that_ends_within_the_look_ahead_is_decided_on_what_there_is():
     unsure = scripted(lambda t: 0.2, fusion=FusionConfig(look_ahead=100))
     assert [s.decision.state for s in unsure.track(CLIP.frames, Query(text="it"))] == ["searching"] * 12
     assert list(unsure.track([], Query(text="it"))) == []
+
+
+def test_frames_that_are_done_are_let_go():
+    alive: weakref.WeakSet = weakref.WeakSet()
+
+    def frames():
+        for index in range(80):
+            frame = Frame(index, index / 25, CLIP.frames[0].rgb.copy())
+            alive.add(frame)
+            yield frame
+
+    seen = Estimate.from_mask(CLIP.masks[0].astype(np.float32), 0.8)
+    for queries in ([Query(text="it")], [Query(text="it"), Query(text="it", box_xyxy=BOX)]):
+        tracker = fake_tracker(
+            lambda frame, text: seen, lambda frame: seen, fusion=FusionConfig(look_ahead=4)
+        )
+        held = [len(alive) for _ in tracker.track_all(frames(), queries)]
+        assert len(held) == 80 and max(held) <= 4 + 2 + 3  # ahead, in the second thread, in hand
 
 
 def test_large_pictures_are_looked_ahead_at_as_far_as_memory_lasts():
