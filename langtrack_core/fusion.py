@@ -217,35 +217,33 @@ def decide(
 def from_the_surest(
     frames: Iterable[Item],
     look: Callable[[Item], tuple[Item, float]],
-    new: Callable[[], Callable[[Item], Result]],
-    start: float,
+    new: Callable[[FusionConfig], Callable[[Item], Result]],
+    config: FusionConfig,
     ahead: Callable[[Item], int],
 ) -> Generator[Result]:
-    """Go through frames in order, but begin on the surest one of several: back to the first of them, then on.
+    """What comes of each frame, in order, begun on the surest one of several: back to the first, then on.
 
     Args:
         frames: with what is known of them.
         look: for what a run may start on: a frame with what is known of it then, and how sure language is.
-        new: makes what is called for one frame after the other, with a state of its own.
-        start, ahead: `FusionConfig.start` and `FusionConfig.frames_ahead`. While language is not sure on any
-            of the frames ahead, the first of them is given up.
-
-    Returns:
-        What came of each frame, in order.
+        new: makes what is called for one frame after the other, with a state of its own. On the way back the
+            tracker loses no belief where language sees the target elsewhere: it is less sure of that.
+        ahead: number of frames, `FusionConfig.frames_ahead`. While language is not sure on any of them, the
+            first one is given up.
     """
-    frames, held, step = iter(frames), list[tuple[Item, float]](), new()
+    frames, held, step = iter(frames), list[tuple[Item, float]](), new(config)
     for frame in frames:
         held.append(look(frame))
-        if held[-1][1] >= max(start, SURE_AT_ONCE):
+        if held[-1][1] >= max(config.start, SURE_AT_ONCE):
             break
         if len(held) >= ahead(frame):
-            if any(sure >= start for _, sure in held):
+            if any(sure >= config.start for _, sure in held):
                 break
             yield step(held.pop(0)[0])
     sures = [sure for _, sure in held]
-    surest = sures.index(max(sures)) if sures and max(sures) >= start else 0
+    surest = sures.index(max(sures)) if sures and max(sures) >= config.start else 0
     if surest:
-        back = new()
+        back = new(replace(config, distrust_rate=0.0))
         yield from [back(frame) for frame, _ in held[surest::-1]][:0:-1]
         del back, held[:surest]
     while held:

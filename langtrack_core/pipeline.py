@@ -169,8 +169,8 @@ class LangTracker:
         """The steps of one target."""
         encoded, turns = texts.get(query.text or ""), count()
 
-        def new() -> Callable[[_Asked], Step]:
-            return _Target(self, query, encoded, self.new_tracker()).step
+        def new(fusion: FusionConfig) -> Callable[[_Asked], Step]:
+            return _Target(self, fusion, query, encoded, self.new_tracker()).step
 
         def look(asked: _Asked) -> tuple[_Asked, float]:
             frame, language = asked
@@ -180,9 +180,10 @@ class LangTracker:
 
         asked = ((frame, estimates.get(query.text or "")) for frame, estimates in seen)
         if query.box_xyxy is not None:
-            return map(new(), asked)
-        start, ahead = self.fusion.start, lambda asked: self.fusion.frames_ahead(asked[0].size_hw)
-        return from_the_surest(asked, look, new, start, ahead)
+            return map(new(self.fusion), asked)
+        return from_the_surest(
+            asked, look, new, self.fusion, lambda asked: self.fusion.frames_ahead(asked[0].size_hw)
+        )
 
 
 @dataclass
@@ -190,6 +191,7 @@ class _Target:
     """What is followed in one run, and what a frame hands to the next."""
 
     branches: LangTracker
+    fusion: FusionConfig
     query: Query
     encoded: EncodedText | None
     tracker: SiamMaskTracker
@@ -209,7 +211,7 @@ class _Target:
             self.started, self.state = True, FusionState("tracking", hold=self.query.hold)
         if language is not None and self.started:
             language = self._closer(frame, language, tracker)
-        decision, self.state = decide(language, tracker, self.state, self.branches.fusion)
+        decision, self.state = decide(language, tracker, self.state, self.fusion)
         fused = fuse(language, tracker, decision, frame.size_hw)
         if user_box is not None and tracker is not None:  # what a person drew is not decided
             fused = Estimate(tracker.mask_prob, 1.0, clip_box(user_box, frame.size_hw))

@@ -128,8 +128,8 @@ def redecide(run: Run, overrides: FusionOverrides) -> Redecided:
     """
     by_words_alone = run.manifest.get("box_xyxy") is None and overrides.rule == "fused"
 
-    def new() -> Callable[[_Numbered], Row]:
-        return _Decider(run, overrides).decide
+    def new(fusion: FusionConfig) -> Callable[[_Numbered], Row]:
+        return _Decider(run, replace(overrides, fusion=fusion)).decide
 
     def look(numbered: _Numbered) -> tuple[_Numbered, float]:
         number, row = numbered
@@ -139,9 +139,9 @@ def redecide(run: Run, overrides: FusionOverrides) -> Redecided:
     if by_words_alone:
         video = run.manifest.get("video", {})
         ahead = overrides.fusion.frames_ahead((video.get("height", 1), video.get("width", 1)))
-        rows = list(from_the_surest(numbered, look, new, overrides.fusion.start, lambda _: ahead))
+        rows = list(from_the_surest(numbered, look, new, overrides.fusion, lambda _: ahead))
     else:
-        rows = list(map(new(), numbered))
+        rows = list(map(new(overrides.fusion), numbered))
     return Redecided(rows, changed_frames(run.rows, rows), _notes(run, overrides))
 
 

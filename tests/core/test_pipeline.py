@@ -58,6 +58,23 @@ def test_of_the_frames_ahead_the_surest_is_begun_on_and_from_there_it_goes_back_
     assert tracker.segmenter.frames == list(range(12))
 
 
+def test_on_the_way_back_less_sure_words_do_not_wear_the_tracker_down():
+    def language(frame, text):
+        t = frame.index
+        mask = CLIP.masks[t] if t >= 10 else np.roll(CLIP.masks[t], 60, axis=1)
+        return Estimate.from_mask(mask.astype(np.float32), 0.89 if t == 10 else 0.8)
+
+    def tracker(frame):
+        return Estimate.from_mask(CLIP.masks[frame.index].astype(np.float32), 0.94)
+
+    branches = fake_tracker(language, tracker, fusion=FusionConfig())
+    steps = list(branches.track(CLIP.frames, Query(text="it")))
+    assert [s.decision.source for s in steps[:10]] == ["tracker"] * 10
+    forward = fake_tracker(language, tracker, fusion=FusionConfig())
+    last = list(forward.track(CLIP.frames[10::-1], Query(text="it", start=10)))[-1]
+    assert last.frame.index == 0 and last.decision.source == "language"  # as any pass is, which goes on
+
+
 def test_frames_are_given_up_one_by_one_until_a_sure_one_comes_in_sight():
     tracker = scripted(lambda t: 0.9 if t == 7 else 0.2, fusion=FusionConfig(look_ahead=3))
     steps = list(tracker.track(CLIP.frames, Query(text="it")))
