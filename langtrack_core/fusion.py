@@ -240,7 +240,7 @@ def from_the_surest(
             if any(sure >= config.start for _, sure in held):
                 break
             yield step(held.pop(0)[0])
-    sures = [sure for _, sure in held]
+    sures = [round(sure, 4) for _, sure in held]  # as in a run's files, from which it is decided again
     surest = sures.index(max(sures)) if sures and max(sures) >= config.start else 0
     if surest:
         back = new(replace(config, distrust_rate=0.0))

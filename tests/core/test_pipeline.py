@@ -58,6 +58,12 @@ def test_of_the_frames_ahead_the_surest_is_begun_on_and_from_there_it_goes_back_
     assert tracker.segmenter.frames == list(range(12))
 
 
+def test_frames_that_a_runs_files_call_equally_sure_are_taken_in_order():
+    tracker = scripted(lambda t: {3: 0.80001, 6: 0.80004}.get(t, 0.5), fusion=FusionConfig())
+    list(tracker.track(CLIP.frames, Query(text="it")))
+    assert {frame for frame, _ in tracker.starts} == {3}
+
+
 def test_on_the_way_back_less_sure_words_do_not_wear_the_tracker_down():
     def language(frame, text):
         t = frame.index
