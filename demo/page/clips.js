@@ -82,7 +82,7 @@ export function clipsTool(player, server) {
     if (value.state === "running") return;
     opening = false;
     show(value.clips || null);
-    if (list && list.now === null && value.fresh_clips) open({ step: 1, filter: "open" });
+    if (list && list.now === null && value.fresh_clips) open({ step: 1, filter: "open", first: true });
   }
 
   async function send(input) {

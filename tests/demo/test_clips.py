@@ -89,8 +89,11 @@ def test_a_zip_of_clips_is_followed_judged_and_gone_through(tools: ToolEvents, t
     assert view.player["fresh_clips"] and "3 clips are open" in view.notice
     refused = ask(tools, "show", "open_clip", step=1, filter="open", text=" ")
     assert "Say what to follow" in refused.player["reply"]["error"]
+    for _ in range(2):  # a page that got its new list twice asks for its first clip twice
+        first = work(tools, "open_clip", step=1, filter="open", first=True, text="the red car")
+        assert first.player["clips"]["now"] == 0
     for number in range(3):
-        view = work(tools, "open_clip", step=1, filter="open", text="the red car")
+        view = work(tools, "open_clip", step=1, filter="open", first=number == 0, text="the red car")
         clips = view.player["clips"]
         assert clips["now"] == number and view.player["state"] == "done"
         assert clips["clips"][number]["expression"] == "the red car"
