@@ -137,8 +137,9 @@ def redecide(run: Run, overrides: FusionOverrides) -> Redecided:
 
     numbered = enumerate(run.rows)
     if by_words_alone:
-        video = run.manifest.get("video", {})
-        ahead = overrides.fusion.frames_ahead((video.get("height", 1), video.get("width", 1)))
+        # Of the masks, which are checked when a project is opened; the manifest's word of the video is not.
+        height, width = next((rle["size"] for rles in run.masks.values() for rle in rles.values()), (1, 1))
+        ahead = overrides.fusion.frames_ahead((height, width))
         rows = list(from_the_surest(numbered, look, new, overrides.fusion, lambda _: ahead))
     else:
         rows = list(map(new(overrides.fusion), numbered))

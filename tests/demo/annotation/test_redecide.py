@@ -136,6 +136,15 @@ def test_a_run_from_before_the_look_ahead_is_decided_without_it(tmp_path: Path) 
     assert overrides.fusion.look_ahead == 1 and redecide(run, overrides).changed == 0
 
 
+@pytest.mark.parametrize("video", [None, [], {"height": 0, "width": 0}, {"height": "x"}])
+def test_a_manifest_that_says_nothing_of_its_video_is_decided_all_the_same(
+    tmp_path: Path, video: object
+) -> None:
+    run = recorded(tmp_path, 1, TEXT, fusion=FusionConfig())
+    run.manifest["video"] = video
+    assert redecide(run, FusionOverrides.of_run(run)).changed == 0
+
+
 @pytest.mark.parametrize(("rule", "source"), [("language", "language"), ("tracker", "tracker")])
 def test_one_branch_alone(tmp_path: Path, rule: str, source: str) -> None:
     run = recorded(tmp_path, 2, BOTH)
