@@ -58,9 +58,7 @@ class ClipEvents:
         clips, text = self.service.refresh_list(session), question.get("text")
         if "index" in question:
             index = whole_number(question["index"], "The clip")
-        elif (
-            question.get("first") and clips.now is not None
-        ):  # asked twice: a page may get its new list twice
+        elif question.get("first") and clips.now is not None:  # the page got its new list twice
             index = clips.now
         else:
             step: Literal[-1, 1] = -1 if question.get("step") == -1 else 1

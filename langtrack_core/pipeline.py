@@ -197,7 +197,7 @@ class _Target:
     tracker: SiamMaskTracker
     state: FusionState = field(default_factory=FusionState)
     started: bool = False
-    language_frames: int = 0
+    turns: Iterator[int] = field(default_factory=count)
 
     def step(self, asked: _Asked) -> Step:
         """Update the tracker, decide, and start the tracker anew where the decision says so."""
@@ -227,8 +227,7 @@ class _Target:
     def _closer(self, frame: Frame, language: Estimate, tracker: Estimate | None) -> Estimate:
         """Now and then, what a lost target may be found on; or, around a small one, the surer answer."""
         assert self.encoded is not None
-        self.language_frames += 1
-        if (self.language_frames - 1) % LOOK_EVERY:
+        if next(self.turns) % LOOK_EVERY:
             return language
         if self.state.state != "tracking":  # held, language finds nothing again
             return language if self.state.hold else self.branches.look_closer(frame, self.encoded, language)
