@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -66,8 +67,10 @@ def run(args: argparse.Namespace) -> int:
 def pack(data: Path, out: Path) -> None:
     """Write ``out``, a small copy of what trainings read of the folder ``data``."""
     clips = data / "davis"
-    files = [path for path in sorted(data.rglob("*")) if path.is_file() and clips not in path.parents]
-    for path in tqdm(files, "photos", disable=None):
+    # Parts of the data are often links to folders, which rglob does not enter.
+    walk = os.walk(data, followlinks=True)
+    files = sorted(Path(folder, name) for folder, _, names in walk for name in names)
+    for path in tqdm([path for path in files if clips not in path.parents], "photos", disable=None):
         part = path.relative_to(data)
         if len(part.parts) > 1 and part.parts[0] not in PARTS:
             continue
