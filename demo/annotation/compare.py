@@ -9,6 +9,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
@@ -51,20 +52,15 @@ class FrameSegmenter:
 
     def segment(self, frame: Frame, text: str, *, every_region: bool = False) -> Estimate:
         """What the branch says of a frame: what is meant, or with ``every_region`` all that is positive, and
-        what a run would start on in a closer view.
+        what a closer view shows where that is surer.
 
         Raises:
             LangTrackError: for an expression that cannot be read.
         """
         segmenter = self._tracker.segmenter
         encoded = segmenter.encode(text)
-        whole = segmenter.segment(frame, encoded, every_region=every_region)
-        if not every_region:
-            return whole
-        closer = self._tracker.look_closer(frame, encoded, whole)
-        if closer is whole:
-            return whole
-        return Estimate.from_mask(np.maximum(whole.mask_prob, closer.mask_prob), closer.confidence)
+        look = partial(segmenter.look, every_region=True) if every_region else segmenter.segment
+        return look(frame, encoded)
 
 
 # --- agreement of runs -------------------------------------------------------------------------------------

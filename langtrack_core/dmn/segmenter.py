@@ -233,6 +233,15 @@ class DMNSegmenter:
         mask_prob, raw_score = self.predict(frame, encoded, every_region=every_region, view=view)
         return Estimate.from_mask(mask_prob, self.calibration(raw_score))
 
+    def look(self, frame: Frame, encoded: EncodedText, *, every_region: bool = False) -> Estimate:
+        """What is meant in a picture by itself: the surest of the whole and of four closer views; with
+        ``every_region`` beside all that is positive in the whole."""
+        whole, closer = self.segment(frame, encoded, every_region=every_region), self.search(frame, encoded)
+        if closer is None or (whole.box_xyxy is not None and closer.confidence <= whole.confidence):
+            return whole
+        mask_prob = np.maximum(whole.mask_prob, closer.mask_prob) if every_region else closer.mask_prob
+        return Estimate.from_mask(mask_prob, closer.confidence)
+
     def search(self, frame: Frame, encoded: EncodedText) -> Estimate | None:
         """The surest estimate of four closer views of a frame, for what is small in the whole; None where no
         view shows anything whole, or the network takes no views."""
@@ -249,9 +258,7 @@ class DMNSegmenter:
         if side > VIEW_SIDE:
             return None
         corner = np.clip((box_xyxy[2:] + box_xyxy[:2]) / size / 2 - side / 2, 0, 1 - side)
-        (left, top), (right, bottom) = (
-            (size * place).round().astype(int) for place in (corner, corner + side)
-        )
+        (left, top), (right, bottom) = (np.rint(size * at).astype(int) for at in (corner, corner + side))
         return self._surest(frame, encoded, [(slice(top, bottom), slice(left, right))])
 
     def _surest(self, frame: Frame, encoded: EncodedText, views: Iterable[View]) -> Estimate | None:

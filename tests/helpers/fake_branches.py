@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from langtrack_core.dmn.segmenter import EncodedText
+from langtrack_core.dmn.segmenter import DMNSegmenter, EncodedText
 from langtrack_core.dmn.vocabulary import WordIds
 from langtrack_core.fusion import FusionConfig
 from langtrack_core.pipeline import LangTracker
@@ -59,6 +59,8 @@ class FakeSegmenter:
         """What a closer look finds; the frames are noted as ``searched``."""
         self.searched.append(frame.index)
         return None if self.closer is None else self.closer(frame, encoded.text)
+
+    look = DMNSegmenter.look
 
     def look_around(self, frame: Frame, encoded: EncodedText, box_xyxy: ArrayLike) -> Estimate | None:
         return None

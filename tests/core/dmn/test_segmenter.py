@@ -264,6 +264,20 @@ def test_a_search_takes_the_surest_view_that_shows_the_thing_whole():
     assert segmenter.search(frame_with((255, 0, 0), (40, 28, 56, 36)), segmenter.encode("green")) is None
 
 
+def test_of_a_picture_by_itself_the_surest_of_the_whole_and_closer_views_counts():
+    segmenter = DMNSegmenter(SizedNetwork(), VOCABULARY, WITH_VIEWS)
+    encoded = segmenter.encode("red")
+    small = frame_with((255, 0, 0), (10, 6, 30, 16))  # larger in a closer view, so the network is surer
+    large = frame_with((255, 0, 0), (10, 6, 90, 60))  # cut by every closer view
+    closer = segmenter.look(small, encoded)
+    assert closer.confidence > segmenter.segment(small, encoded).confidence
+    np.testing.assert_allclose(closer.box_xyxy, (10, 6, 30, 16), atol=2)
+    assert segmenter.look(large, encoded).confidence == segmenter.segment(large, encoded).confidence
+    small.rgb[50:60, 70:90, 0] = 255
+    small.rgb[50:60, 70:90, 1:] = 0
+    assert segmenter.look(small, encoded, every_region=True).mask[[10, 55], [20, 80]].all()
+
+
 def test_what_every_view_cuts_is_not_found():
     segmenter = DMNSegmenter(SizedNetwork(), VOCABULARY, WITH_VIEWS)
     frame = frame_with((255, 0, 0), (10, 30, 90, 36))

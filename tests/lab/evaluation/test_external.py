@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from evaluation_helpers import FRAMES, colour_tracker, moved, truth_of, write_dev
 
+from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.geometry import xyxy_to_xywh
 from langtrack_core.masks import enclosing_box
 from langtrack_core.types import Estimate, LangTrackError
@@ -153,18 +154,26 @@ def test_no_files_at_all(ours: Results, tmp_path: Path):
 
 
 class ColourSegmenter:
-    """Finds the red object, or nothing when asked for another colour; "beside" is two thirds off."""
+    """Finds the red object, or nothing when asked for another colour; "beside" is two thirds off, but seen in
+    a closer view."""
+
+    look = DMNSegmenter.look
 
     def encode(self, text: str) -> SimpleNamespace:
         return SimpleNamespace(text=text)
 
-    def segment(self, frame, encoded) -> Estimate:
+    def segment(self, frame, encoded, *, every_region=False) -> Estimate:
         mask = truth_of(frame)
         if "beside" in encoded.text:
             mask = np.roll(mask, 10, axis=1)
         if "red" not in encoded.text:
             mask = np.zeros_like(mask)
-        return Estimate.from_mask(mask.astype(np.float32), 0.9 if mask.any() else 0.1)
+        return Estimate.from_mask(mask.astype(np.float32), 0.7 if mask.any() else 0.1)
+
+    def search(self, frame, encoded) -> Estimate | None:
+        return (
+            Estimate.from_mask(truth_of(frame).astype(np.float32), 0.8) if "beside" in encoded.text else None
+        )
 
 
 @pytest.fixture
@@ -183,8 +192,9 @@ def test_refer(photo):
     sentences = ("red one", "red, beside it", "the blue one", "a red thing")
     entries = [{"file_name": "one.png", "expression": text, "box_xyxy": box} for text in sentences]
     (folder / "refer" / "expressions.json").write_text(json.dumps(entries))
-    ious = probes.referral_ious(ColourSegmenter(), folder / "refer")
+    ious = probes.referral_ious(ColourSegmenter(), folder / "refer", closer=False)
     assert ious[[0, 2, 3]].tolist() == [1, 0, 1] and 0 < ious[1] < 0.5
+    assert probes.referral_ious(ColourSegmenter(), folder / "refer").tolist() == [1, 1, 0, 1]
 
 
 def test_refer_on_chosen_photos_alone(photo):
