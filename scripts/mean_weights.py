@@ -1,4 +1,4 @@
-"""The mean of two trainings' language weights: ``python scripts/mean_weights.py ONE OTHER --out DIR``.
+"""The mean of two trainings' weights, either branch's: ``python scripts/mean_weights.py ONE OTHER --out DIR``.
 
 Where the second training went on from the first one's weights, their mean often does better than either
 (Wortsman et al., "Model soups", arXiv:2203.05482). Calibration and ranges for int8 are left out, since
@@ -10,7 +10,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from langtrack_lab.training.language_network import load_branch, save_branch, untrained
+from langtrack_core.types import LangTrackError
+from langtrack_core.weights.checkpoint import Checkpoint
+from langtrack_lab.training.checkpoints import save_weights
+
+OF_ONE_TRAINING = ("calibration", "ranges")
 
 
 def main() -> None:
@@ -19,13 +23,23 @@ def main() -> None:
     parser.add_argument("other", type=Path, help="folder of another one of the same network")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    network, other = untrained()[0], untrained()[0]
-    load_branch(network, args.one)
-    load_branch(other, args.other)
-    for name, mean in network.state_dict().items():
-        if mean.is_floating_point():  # the others count batches
-            mean.add_(other.state_dict()[name]).div_(2)
-    save_branch(network, args.out)
+    paths = sorted(args.one.glob("*.safetensors"))
+    if not paths:
+        raise SystemExit(f"{args.one} has no *.safetensors, which a training leaves in its --out.")
+    for path in paths:
+        try:
+            one, other = Checkpoint.read(path), Checkpoint.read(args.other / path.name)
+        except LangTrackError as error:
+            raise SystemExit(str(error)) from error
+        shapes = [{name: value.shape for name, value in c.tensors.items()} for c in (one, other)]
+        if shapes[0] != shapes[1]:
+            raise SystemExit(f"{other.path} is of another network than {one.path}.")
+        mean = {
+            name: (value.float() + other.tensors[name].float()) / 2 if value.is_floating_point() else value
+            for name, value in one.tensors.items()
+        }
+        metadata = {k: v for k, v in one.metadata.items() if k not in OF_ONE_TRAINING}
+        save_weights(args.out / path.name, mean, metadata)
 
 
 if __name__ == "__main__":
