@@ -1,4 +1,4 @@
-"""The mean of two trainings' weights, either branch's: ``python scripts/mean_weights.py ONE OTHER --out DIR``.
+"""The mean of two trainings' weights: ``python scripts/mean_weights.py ONE OTHER --out DIR``.
 
 Where the second training went on from the first one's weights, their mean often does better than either
 (Wortsman et al., "Model soups", arXiv:2203.05482). Calibration and ranges for int8 are left out, since
