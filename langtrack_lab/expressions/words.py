@@ -98,8 +98,29 @@ GARMENTS = (
 
 # fmt: on
 
-PERSON_WORDS = {*NOUNS["person"], "people", "hiker", "dancer", "skier", "surfer", "windsurfer", "paraglider"}
+PERSON_WORDS = {
+    *NOUNS["person"], "people", "hiker", "dancer", "skier", "surfer", "windsurfer", "paraglider",
+    "snowboarder", "skateboarder", "cyclist", "bicyclist", "motorcyclist", "biker", "jockey",
+}  # fmt: skip
 """Words of a human sentence that say that it is about a person."""
+
+_NEEDED = {
+    **{word: frozenset({word}) for word in (
+        "skis", "snowboard", "surfboard", "skateboard", "bicycle", "motorcycle", "horse", "umbrella", "kite",
+        "frisbee", "suitcase", "dog", "cat", "cow", "sheep", "elephant", "boat", "car", "bus", "truck",
+    )},
+    **dict.fromkeys(("ski", "skier", "skiing"), frozenset({"skis"})),
+    **dict.fromkeys(("snowboarder", "snowboarding"), frozenset({"snowboard"})),
+    **dict.fromkeys(("surfer", "surfing"), frozenset({"surfboard"})),
+    **dict.fromkeys(("skateboarder", "skateboarding"), frozenset({"skateboard"})),
+    **dict.fromkeys(("cyclist", "bicyclist"), frozenset({"bicycle"})),
+    **dict.fromkeys(("motorcyclist", "motorbike", "motocross"), frozenset({"motorcycle"})),
+    **dict.fromkeys(("bike", "bikes", "biker", "biking", "bmx"), frozenset({"bicycle", "motorcycle"})),
+    **dict.fromkeys(("horseback", "jockey"), frozenset({"horse"})),
+    **dict.fromkeys(("racket", "racquet"), frozenset({"tennis racket"})),
+    "puppy": frozenset({"dog"}), "kitten": frozenset({"cat"}),
+}  # fmt: skip
+_NEGATIONS = frozenset({"no", "not", "without", "nobody", "isnt", "isn't", "doesn't", "nothing"})
 
 _CATEGORY_OF_WORD = {
     **{word: category for category, names in reversed(NOUNS.items()) for word in names},
@@ -107,6 +128,13 @@ _CATEGORY_OF_WORD = {
     **dict.fromkeys(PERSON_WORDS, "person"),
 }
 """The category that each known noun names; of several the first of `NOUNS`, and persons before all others."""
+
+
+def needed_things(sentence: str) -> frozenset[frozenset[str]]:
+    """Categories of which each time one at least has to be in a picture for the sentence to be true of
+    something there: none of "the skier" without skis. None for a sentence with a negation."""
+    words = set(sentence.lower().replace(",", " ").replace(".", " ").split())
+    return frozenset() if words & _NEGATIONS else frozenset(_NEEDED[word] for word in words & _NEEDED.keys())
 
 
 def category_of(sentence: str) -> str | None:

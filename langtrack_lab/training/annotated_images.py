@@ -23,7 +23,7 @@ from ..datasets import (
 from ..datasets import Sequence as Clip
 from ..datasets.files import read_json
 from ..expressions.photos import AnnotatedObject
-from ..expressions.words import NOUNS, category_of
+from ..expressions.words import NOUNS, category_of, needed_things
 from .image_cache import ImageCache, Rgb
 
 NameOf = Callable[[str, Callable[[], Rgb]], tuple[str, ...]]
@@ -266,6 +266,7 @@ class DescribedSource:
 
     Attributes:
         sentences: of each described object of a known category, the category and one sentence.
+        needing: sentences about people that need a certain thing to be true, with what they need.
     """
 
     def __init__(self, data: Path, clips: ClipSource, categories: frozenset[str], cache: ImageCache) -> None:
@@ -283,6 +284,9 @@ class DescribedSource:
             for sentence in instance.sentences
             if instance.category in categories
         ]
+        every = (s for ps in self.parts.values() for p in ps for i in p.instances for s in i.sentences)
+        people = (sentence for sentence in every if category_of(sentence) == "person")
+        self.needing = [(sentence, needs) for sentence in people if (needs := needed_things(sentence))]
 
     def draw(self, rng: np.random.Generator) -> AnnotatedImage:
         part = int(np.searchsorted(self.bounds, rng.random(), side="right"))

@@ -54,6 +54,10 @@ ABSENT_IN_DESCRIBED = 0.6
 MAX_FOREIGN_SIMILARITY = 0.42
 """Largest similarity of a name to what a picture shows for which the named thing counts as absent there."""
 
+NEEDING = 0.5
+"""How often the sentence about something else is, where there are people, one that only lacks its thing: "the
+skier" where nobody has skis. Of a foreign category it is easily told."""
+
 MANY_ABSENT = 40
 """A picture that surely lacks more than this many of COCO's 80 categories is known well enough to say that a
 thing unlike all it shows is absent, too."""
@@ -156,6 +160,12 @@ class SampleStream:
 
     def _absent_described(self, rng: np.random.Generator, image: AnnotatedImage) -> str | None:
         """What a person wrote of a thing that the image does not show; or a made sentence of one."""
+        if rng.random() < NEEDING and shows_people(image):
+            needing = self.described.needing
+            for _ in range(4 if needing else 0):
+                sentence, needs = needing[rng.integers(len(needing))]
+                if any(things <= image.absent for things in needs):
+                    return sentence
         foreign = self.described.sentences
         for _ in range(4 if foreign else 0):
             category, sentence = foreign[rng.integers(len(foreign))]
@@ -302,13 +312,22 @@ class SampleStream:
     def _surely_absent(self, image: AnnotatedImage, category: str, name: str) -> bool:
         if category in self.photos.categories and not image.single_object:
             return category in image.absent
-        texts = [" ".join((o.category, *o.names, *o.sentences)) for o in image.objects]
-        if category == "person" and any(PERSON_WORDS & set(text.split()) for text in texts):
+        texts = [_words_of(thing) for thing in image.objects]
+        if category == "person" and shows_people(image):
             return False
         if any("object" in text.split() for text in texts):
             return False
         well_known = image.single_object or len(image.absent) > MANY_ABSENT
         return well_known and all(self.similarity(text, name) < MAX_FOREIGN_SIMILARITY for text in texts)
+
+
+def shows_people(image: AnnotatedImage) -> bool:
+    """Whether something in an image is said to be a person."""
+    return any(PERSON_WORDS & set(_words_of(thing).split()) for thing in image.objects)
+
+
+def _words_of(thing: AnnotatedObject) -> str:
+    return " ".join((thing.category, *thing.names, *thing.sentences))
 
 
 # --- pictures side by side ---------------------------------------------------------------------------------

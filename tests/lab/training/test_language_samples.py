@@ -15,6 +15,7 @@ from langtrack_core.dmn.segmenter import LITE_SHAPES_HW
 from langtrack_lab.datasets import held_out_clips
 from langtrack_lab.datasets.files import read_picture
 from langtrack_lab.expressions.photos import AnnotatedObject
+from langtrack_lab.expressions.words import needed_things
 from langtrack_lab.training import language_network, pack
 from langtrack_lab.training.annotated_images import UNNAMED, AnnotatedImage, training_clips
 from langtrack_lab.training.augment import paste_object, random_crop, shift_hue
@@ -122,6 +123,17 @@ def test_described_pictures_are_asked_by_what_people_wrote(described):
     assert {q.sentence for q in queries} <= {"the round one", "a red frisbee"} | clips
     assert all(len(some) == 4 for _, some, _ in draws) and all(q.target.mask.any() for q in queries)
     assert {True, False} == {q.target.box_only for q in queries}
+
+
+def test_where_people_are_a_foreign_sentence_often_lacks_its_thing_alone(described):
+    stream = described_stream(described)
+    stream.described.needing = [("a man on a horse", needed_things("a man on a horse"))]
+    rider = AnnotatedImage(GREY, (AnnotatedObject("person", block(10, 10, 20, 40)),), frozenset({"horse"}))
+    sentences = [stream._absent_described(np.random.default_rng(seed), rider) for seed in range(200)]
+    assert 70 < sentences.count("a man on a horse") < 130
+    for image in (replace(rider, absent=frozenset({"dog"})), replace(rider, objects=())):
+        absent = [stream._absent_described(np.random.default_rng(seed), image) for seed in range(50)]
+        assert "a man on a horse" not in absent
 
 
 def test_in_mosaics_of_described_things_long_sentences_stay(described):
