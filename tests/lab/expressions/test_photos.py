@@ -10,7 +10,7 @@ from langtrack_lab.expressions.photos import (
     name_with_noise,
     shorten,
 )
-from langtrack_lab.expressions.words import category_of
+from langtrack_lab.expressions.words import category_of, needed_things
 
 GREY = np.full((80, 120, 3), 128, np.uint8)
 
@@ -109,3 +109,16 @@ def test_a_shortened_sentence_keeps_its_head():
 )
 def test_the_first_known_noun_of_a_sentence_counts(sentence, category):
     assert category_of(sentence) == category
+
+
+@pytest.mark.parametrize(
+    ("sentence", "needed"),
+    [
+        ("the skier jumping in the air", [{"skis"}]),
+        ("a biker, next to a dog.", [{"bicycle", "motorcycle"}, {"dog"}]),
+        ("the man without an umbrella", []),
+        ("the tall man", []),
+    ],
+)
+def test_what_a_sentence_needs(sentence, needed):
+    assert needed_things(sentence) == frozenset(map(frozenset, needed))
