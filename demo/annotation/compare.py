@@ -9,7 +9,6 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
@@ -59,8 +58,9 @@ class FrameSegmenter:
         """
         segmenter = self._tracker.segmenter
         encoded = segmenter.encode(text)
-        look = partial(segmenter.look, every_region=True) if every_region else segmenter.segment
-        return look(frame, encoded)
+        if every_region:
+            return segmenter.look(frame, encoded, every_region=True)
+        return segmenter.segment(frame, encoded)
 
 
 # --- agreement of runs -------------------------------------------------------------------------------------

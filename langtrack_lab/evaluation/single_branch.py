@@ -9,13 +9,13 @@ DEV holds ``davis`` (DAVIS layout with sentences) and, for the tracker, ``boxes`
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from langtrack_core.dmn.segmenter import DMNSegmenter, EncodedText
+from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.geometry import FloatArray
 from langtrack_core.run.command import add_network_arguments
 from langtrack_core.siammask.tracker import SiamMaskTracker
@@ -95,19 +95,16 @@ def tracker_table(records: Sequence[Record]) -> str:
 def language_records(segmenter: DMNSegmenter, items: Iterable[Item], *, closer: bool = False) -> list[Record]:
     """Segment every frame of each item for itself; with ``closer`` as a picture of its own, see
     `DMNSegmenter.look`."""
-    alone = partial(segment_frames, segmenter, segmenter.look if closer else segmenter.segment)
+    alone = partial(segment_frames, segmenter, closer=closer)
     return [record for _, record in run_items(alone, items, ["language"])]
 
 
 def segment_frames(
-    segmenter: DMNSegmenter,
-    look: Callable[[Frame, EncodedText], Estimate],
-    frames: Iterable[Frame],
-    query: Query,
+    segmenter: DMNSegmenter, frames: Iterable[Frame], query: Query, *, closer: bool = False
 ) -> Iterator[Step]:
-    """The language branch alone, asked by one of the segmenter's methods."""
+    """The language branch alone."""
     assert query.text is not None
-    encoded = segmenter.encode(query.text)
+    encoded, look = segmenter.encode(query.text), segmenter.look if closer else segmenter.segment
     for frame in frames:
         yield _step(frame, "language", look(frame, encoded))
 

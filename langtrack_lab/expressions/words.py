@@ -132,7 +132,7 @@ _CATEGORY_OF_WORD = {
 
 def needed_things(sentence: str) -> frozenset[frozenset[str]]:
     """Categories of which each time one at least has to be in a picture for the sentence to be true of
-    something there: none of "the skier" without skis. None for a sentence with a negation."""
+    something there: nothing is "the skier" without skis. Empty for a sentence with a negation."""
     words = set(sentence.lower().replace(",", " ").replace(".", " ").split())
     return frozenset() if words & _NEGATIONS else frozenset(_NEEDED[word] for word in words & _NEEDED.keys())
 

@@ -115,6 +115,8 @@ def test_all_regions_hold_what_a_closer_view_shows_where_that_is_surer() -> None
     both = look.segment(FRAME, "the car", every_region=True)
     assert (both.mask == (blob(5) | blob(40))).all() and both.confidence == 0.7
     assert (look.segment(FRAME, "the car").mask == blob(5)).all()
+    confidence.update(closer=0.5)  # too little for a run to start on
+    assert (look.segment(FRAME, "the car", every_region=True).mask == (blob(5) | blob(40))).all()
     confidence.update(whole=0.8)
     assert (look.segment(FRAME, "the car", every_region=True).mask == blob(5)).all()
 
