@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # fmt: off
 # The lists are long, and are read by line rather than by word.
 
@@ -104,7 +106,33 @@ PERSON_WORDS = {
 }  # fmt: skip
 """Words of a human sentence that say that it is about a person."""
 
+_DEEDS = {
+    "running": "run runs running runner runners jog jogs jogging jogger joggers sprint sprints sprinting",
+    "jumping": "jump jumps jumping jumped jumper leap leaps leaping midair",
+    "climbing": "climb climbs climbing climber climbers",
+    "swimming": "swim swims swimming swimmer swimmers",
+    "dancing": "dance dances dancing dancer dancers breakdancer ballerina",
+    "skating": "skate skates skating skater skaters rollerblading rollerblader",
+    "playing ball": "soccer football basketball baseball tennis volleyball rugby ball",
+    "sitting": "sit sits sitting seated sat",
+}
+"""What somebody does, and the words that tell it."""
+
+_RARE_ANIMALS = (
+    "deer", "rhino", "rhinoceros", "hippo", "hippopotamus", "lion", "lioness", "tiger", "leopard", "cheetah",
+    "fox", "wolf", "camel", "kangaroo", "panda", "monkey", "gorilla", "rabbit", "squirrel", "pig", "boar",
+    "goat", "buffalo", "bison", "moose", "elk", "antelope", "llama", "otter", "lizard", "turtle", "frog",
+    "snake", "crocodile",
+)  # fmt: skip
+"""Animals that COCO does not name, so that nobody looked for them."""
+
+_TOLD = {
+    **{word: deed for deed, words in _DEEDS.items() for word in words.split()},
+    **{animal: animal for animal in _RARE_ANIMALS},
+}
+
 _NEEDED = {
+    **{word: frozenset({told}) for word, told in _TOLD.items()},
     **{word: frozenset({word}) for word in (
         "skis", "snowboard", "surfboard", "skateboard", "bicycle", "motorcycle", "horse", "umbrella", "kite",
         "frisbee", "suitcase", "dog", "cat", "cow", "sheep", "elephant", "boat", "car", "bus", "truck",
@@ -131,10 +159,29 @@ _CATEGORY_OF_WORD = {
 
 
 def needed_things(sentence: str) -> frozenset[frozenset[str]]:
-    """Categories of which each time one at least has to be in a picture for the sentence to be true of
-    something there: nothing is "the skier" without skis. Empty for a sentence with a negation."""
-    words = set(sentence.lower().replace(",", " ").replace(".", " ").split())
+    """Categories, deeds and rare animals of which each time one at least has to be in a picture for the
+    sentence to be true of something there: nothing is "the skier" without skis. Empty for a sentence with a
+    negation."""
+    words = _words(sentence)
     return frozenset() if words & _NEGATIONS else frozenset(_NEEDED[word] for word in words & _NEEDED.keys())
+
+
+def being(sentence: str) -> str | None:
+    """What a sentence is about: "person", "animal", or None for anything else."""
+    kind = KINDS.get(category_of(sentence) or "")
+    if kind in ("person", "animal"):
+        return kind
+    return "animal" if _words(sentence).intersection(_RARE_ANIMALS) else None
+
+
+def untold(sentences: Iterable[str]) -> frozenset[str]:
+    """Deeds and rare animals of which no sentence tells."""
+    words = frozenset[str]().union(*map(_words, sentences))
+    return frozenset(_TOLD.values()) - {_TOLD[word] for word in words & _TOLD.keys()}
+
+
+def _words(sentence: str) -> frozenset[str]:
+    return frozenset(sentence.lower().replace(",", " ").replace(".", " ").split())
 
 
 def category_of(sentence: str) -> str | None:

@@ -23,7 +23,7 @@ from ..datasets import (
 from ..datasets import Sequence as Clip
 from ..datasets.files import read_json
 from ..expressions.photos import AnnotatedObject
-from ..expressions.words import NOUNS, category_of, needed_things
+from ..expressions.words import NOUNS, being, category_of, needed_things, untold
 from .image_cache import ImageCache, Rgb
 
 NameOf = Callable[[str, Callable[[], Rgb]], tuple[str, ...]]
@@ -59,7 +59,7 @@ class AnnotatedImage:
     """A picture in memory with what is known of it.
 
     Attributes:
-        absent: COCO categories that it surely does not show.
+        absent: COCO categories that it surely does not show, and what `needed_things` knows beside them.
         single_object: it shows little but its one object, so that anything unlike that is likely not there.
     """
 
@@ -261,12 +261,17 @@ SEARCHED_BY_NOBODY = ("refcoco", "flickr", "captioned")
 """Described parts whose photos nobody searched for anything but what is described."""
 
 
+TOLD_WHOLE = 5
+"""Sentences of whole captions from which what somebody does in the photo, or a rare animal, would be told."""
+
+
 class DescribedSource:
     """Pictures whose objects people described, each object with its sentences.
 
     Attributes:
         sentences: of each described object of a known category, the category and one sentence.
-        needing: sentences about people that need a certain thing to be true, with what they need.
+        needing: sentences about a "person" and an "animal", by what has to be there for them to be true.
+        untold: by file name, what no sentence tells of a photo that is told whole, see `untold`.
     """
 
     def __init__(self, data: Path, clips: ClipSource, categories: frozenset[str], cache: ImageCache) -> None:
@@ -276,17 +281,18 @@ class DescribedSource:
         shares = [DESCRIBED_SHARES[name] for name in self.parts]
         total = sum(shares) + CLIPS_SHARE
         self.bounds = np.cumsum(shares) / total  # what is above the last one are frames of clips
-        self.sentences = [
-            (instance.category, sentence)
-            for pictures in self.parts.values()
-            for picture in pictures
-            for instance in picture.instances
-            for sentence in instance.sentences
-            if instance.category in categories
-        ]
-        every = (s for ps in self.parts.values() for p in ps for i in p.instances for s in i.sentences)
-        people = (sentence for sentence in every if category_of(sentence) == "person")
-        self.needing = [(sentence, needs) for sentence in people if (needs := needed_things(sentence))]
+        instances = [i for pictures in self.parts.values() for p in pictures for i in p.instances]
+        self.sentences = [(i.category, s) for i in instances if i.category in categories for s in i.sentences]
+        self.needing: dict[str, dict[frozenset[str], list[str]]] = {"person": {}, "animal": {}}
+        for sentence in (sentence for instance in instances for sentence in instance.sentences):
+            if kind := being(sentence):
+                for things in needed_things(sentence):
+                    self.needing[kind].setdefault(things, []).append(sentence)
+        self.untold: dict[str, frozenset[str]] = {}
+        for picture in self.parts.get("captioned", ()):
+            told = [sentence for i in picture.instances for sentence in i.sentences]
+            if len(told) >= TOLD_WHOLE:
+                self.untold[picture.path.name] = untold(told)
 
     def draw(self, rng: np.random.Generator) -> AnnotatedImage:
         part = int(np.searchsorted(self.bounds, rng.random(), side="right"))
@@ -304,7 +310,8 @@ class DescribedSource:
             for i in picture.instances
         )
         if part in SEARCHED_BY_NOBODY:
-            return AnnotatedImage(rgb, objects, self.absent.get(f"{part}/{picture.path.name}", frozenset()))
+            absent = self.absent.get(f"{part}/{picture.path.name}", frozenset())
+            return AnnotatedImage(rgb, objects, absent | self.untold.get(picture.path.name, frozenset()))
         if part == "saliency":
             return AnnotatedImage(rgb, objects, single_object=True)
         if part == "persons":

@@ -18,7 +18,7 @@ from langtrack_core.masks import BoolMask, enclosing_box
 from ..datasets import coco_pictures, held_out_photos
 from ..expressions.photos import AnnotatedObject, describe_in_photo, name_with_noise
 from ..expressions.scenes import describe_in_scene
-from ..expressions.words import KINDS, NOUNS, PERSON_WORDS, category_of
+from ..expressions.words import KINDS, NOUNS, PERSON_WORDS, being, category_of
 from ..synthetic import render_random_scene
 from .annotated_images import (
     RARELY_WITH_PEOPLE,
@@ -55,8 +55,9 @@ MAX_FOREIGN_SIMILARITY = 0.42
 """Largest similarity of a name to what a picture shows for which the named thing counts as absent there."""
 
 NEEDING = 0.5
-"""How often the sentence about something else is, where there are people, one that only lacks its thing: "the
-skier" where nobody has skis. Of a foreign category it is easily told."""
+"""How often the sentence about something else is, where there are people or animals, one of their kind that
+lacks its thing: "the skier" where nobody has skis, "the runner" where nobody is said to run, "the deer" where
+dogs are. Of a foreign category it is easily told."""
 
 MANY_ABSENT = 40
 """A picture that surely lacks more than this many of COCO's 80 categories is known well enough to say that a
@@ -160,12 +161,13 @@ class SampleStream:
 
     def _absent_described(self, rng: np.random.Generator, image: AnnotatedImage) -> str | None:
         """What a person wrote of a thing that the image does not show; or a made sentence of one."""
-        if rng.random() < NEEDING and shows_people(image):
-            needing = self.described.needing
-            for _ in range(4 if needing else 0):
-                sentence, needs = needing[rng.integers(len(needing))]
-                if any(things <= image.absent for things in needs):
-                    return sentence
+        if rng.random() < NEEDING and (beings := beings_in(image)):
+            needing = self.described.needing[beings[rng.integers(len(beings))]]
+            lacking = [sentences for things, sentences in needing.items() if things <= image.absent]
+            if lacking:
+                weights = np.sqrt([len(sentences) for sentences in lacking])
+                sentences = lacking[rng.choice(len(lacking), p=weights / weights.sum())]
+                return sentences[rng.integers(len(sentences))]
         foreign = self.described.sentences
         for _ in range(4 if foreign else 0):
             category, sentence = foreign[rng.integers(len(foreign))]
@@ -313,17 +315,20 @@ class SampleStream:
         if category in self.photos.categories and not image.single_object:
             return category in image.absent
         texts = [_words_of(thing) for thing in image.objects]
-        if category == "person" and shows_people(image):
+        if category == "person" and "person" in beings_in(image):
             return False
         if any("object" in text.split() for text in texts):
             return False
-        well_known = image.single_object or len(image.absent) > MANY_ABSENT
+        known_absent = image.absent.intersection(self.photos.categories)
+        well_known = image.single_object or len(known_absent) > MANY_ABSENT
         return well_known and all(self.similarity(text, name) < MAX_FOREIGN_SIMILARITY for text in texts)
 
 
-def shows_people(image: AnnotatedImage) -> bool:
-    """Whether something in an image is said to be a person."""
-    return any(PERSON_WORDS & set(_words_of(thing).split()) for thing in image.objects)
+def beings_in(image: AnnotatedImage) -> list[str]:
+    """ "person" and "animal", as far as something in an image is said to be such."""
+    texts = [_words_of(thing) for thing in image.objects]
+    people = any(PERSON_WORDS & set(text.split()) for text in texts)
+    return ["person"] * people + ["animal"] * any(being(text) == "animal" for text in texts)
 
 
 def _words_of(thing: AnnotatedObject) -> str:

@@ -10,7 +10,7 @@ from langtrack_lab.expressions.photos import (
     name_with_noise,
     shorten,
 )
-from langtrack_lab.expressions.words import category_of, needed_things
+from langtrack_lab.expressions.words import being, category_of, needed_things, untold
 
 GREY = np.full((80, 120, 3), 128, np.uint8)
 
@@ -114,7 +114,8 @@ def test_the_first_known_noun_of_a_sentence_counts(sentence, category):
 @pytest.mark.parametrize(
     ("sentence", "needed"),
     [
-        ("the skier jumping in the air", [{"skis"}]),
+        ("the skier jumping in the air", [{"skis"}, {"jumping"}]),
+        ("the deer in front", [{"deer"}]),
         ("a biker, next to a dog.", [{"bicycle", "motorcycle"}, {"dog"}]),
         ("the man without an umbrella", []),
         ("the tall man", []),
@@ -122,3 +123,21 @@ def test_the_first_known_noun_of_a_sentence_counts(sentence, category):
 )
 def test_what_a_sentence_needs(sentence, needed):
     assert needed_things(sentence) == frozenset(map(frozenset, needed))
+
+
+def test_what_no_sentence_of_a_photo_tells():
+    lacking = untold(["A man jogs, a fox beside him.", "the man in red"])
+    assert {"running", "fox"}.isdisjoint(lacking) and {"jumping", "swimming", "deer"} <= lacking
+
+
+@pytest.mark.parametrize(
+    ("sentence", "kind"),
+    [
+        ("the runner in yellow", "person"),
+        ("a brown dog", "animal"),
+        ("the deer", "animal"),
+        ("a red car", None),
+    ],
+)
+def test_people_and_animals_are_beings(sentence, kind):
+    assert being(sentence) == kind

@@ -15,7 +15,6 @@ from langtrack_core.dmn.segmenter import LITE_SHAPES_HW
 from langtrack_lab.datasets import held_out_clips
 from langtrack_lab.datasets.files import read_picture
 from langtrack_lab.expressions.photos import AnnotatedObject
-from langtrack_lab.expressions.words import needed_things
 from langtrack_lab.training import language_network, pack
 from langtrack_lab.training.annotated_images import UNNAMED, AnnotatedImage, training_clips
 from langtrack_lab.training.augment import paste_object, random_crop, shift_hue
@@ -127,7 +126,7 @@ def test_described_pictures_are_asked_by_what_people_wrote(described):
 
 def test_where_people_are_a_foreign_sentence_often_lacks_its_thing_alone(described):
     stream = described_stream(described)
-    stream.described.needing = [("a man on a horse", needed_things("a man on a horse"))]
+    stream.described.needing = {"person": {frozenset({"horse"}): ["a man on a horse"]}, "animal": {}}
     rider = AnnotatedImage(GREY, (AnnotatedObject("person", block(10, 10, 20, 40)),), frozenset({"horse"}))
     sentences = [stream._absent_described(np.random.default_rng(seed), rider) for seed in range(200)]
     assert 70 < sentences.count("a man on a horse") < 130
