@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import functools
 import json
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -81,9 +82,17 @@ def run_batch(args: argparse.Namespace, task: Task) -> int:
     out = task.runs.parent
     with Ledger(out) as ledger:
         task.runs.mkdir(exist_ok=True)
-        settings = {"weights": task.weights, **asdict(task.options)}
+        networks = {"backend": args.backend, "precision": args.precision}
+        settings = {"weights": task.weights, **networks, **asdict(task.options)}
         check_settings(out, json.loads(json.dumps(settings)))  # as it is read back, with lists for tuples
         remove_leftovers(task.runs)  # we hold the lock, so nobody else is writing there
+        if changed := [i.id for i in items if _was_asked_otherwise(ledger.entries.get(i.id), i)]:
+            print(
+                f"{PROG}: asked otherwise than before, so done again: {', '.join(changed)}.", file=sys.stderr
+            )
+        for name in changed:
+            del ledger.entries[name]
+            shutil.rmtree(task.runs / name, ignore_errors=True)
         todo = [i for i in items if _is_to_do(ledger.entries.get(i.id), task.runs / i.id, args.retry_failed)]
         try:
             if todo:
@@ -109,6 +118,10 @@ def run_batch(args: argparse.Namespace, task: Task) -> int:
         if not args.quiet:
             print(_summary(items, ledger, out))
         return 0 if len(done_items) == len(items) else 1
+
+
+def _was_asked_otherwise(entry: Entry | None, item: Item) -> bool:
+    return entry is not None and bool(entry.asked) and entry.asked != item.asked()
 
 
 def _is_to_do(entry: Entry | None, folder: Path, retry_failed: bool) -> bool:

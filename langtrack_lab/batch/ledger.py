@@ -28,6 +28,7 @@ class Entry:
         frames: number of frames written.
         seconds: time it took, decoding and writing included.
         states: number of frames in each state.
+        asked: `Item.asked`; empty in ledgers of earlier versions.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Entry:
     frames: int = 0
     seconds: float = 0.0
     states: dict[str, int] = field(default_factory=dict)
+    asked: dict[str, Any] = field(default_factory=dict)
 
 
 class Ledger:
@@ -115,7 +117,8 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LangTrackError(f"{path} cannot be read: {error}; choose another --out.") from error
-    differences = sorted(k for k in {*before, *settings} if before.get(k) != settings.get(k))
+    before = {**settings, **before}  # an earlier version may have kept fewer
+    differences = sorted(k for k in before if before[k] != settings.get(k))
     if differences:
         raise LangTrackError(
             f"{folder} holds results made with other {', '.join(differences)}; choose another --out, "

@@ -55,6 +55,11 @@ class Item:
         box = self.box
         return Query(self.expression, box, self.start, hold=box is not None)  # type: ignore[arg-type]
 
+    def asked(self) -> dict[str, Any]:
+        """What was asked for, as JSON gives it back."""
+        box = None if self.box is None else list(self.box)
+        return {"video": self.video, "expression": self.expression, "box": box, "start": self.start}
+
 
 def read_manifest(path: Path, on_note: Callable[[str], None] = lambda sentence: None) -> list[Item]:
     """All items, in order.

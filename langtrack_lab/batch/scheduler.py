@@ -183,6 +183,7 @@ class _Batch:
             result.frames,
             round(result.seconds, 3),
             result.states,
+            item.asked(),
         )
         self.frames += result.frames
         self.ledger.add(entry)

@@ -77,6 +77,27 @@ def test_other_settings_do_not_mix(clip: Path, tmp_path: Path):
         run(path, out)
 
 
+@pytest.mark.parametrize("option", ["--precision", "--backend"])
+def test_other_networks_do_not_mix(option: str, clip: Path, tmp_path: Path):
+    path, out = manifest(tmp_path, clip, ["the box"]), tmp_path / "out"
+    assert run(path, out, "--no-video") == 0
+    with pytest.raises(LangTrackError, match=rf"other {option[2:]};.*--out"):
+        run(path, out, "--no-video", option, {"--precision": "int8", "--backend": "torch"}[option])
+
+
+def test_a_line_that_asks_otherwise_is_done_again(clip: Path, tmp_path: Path, capsys):
+    out = tmp_path / "out"
+    assert run(manifest(tmp_path, clip, ["the box", "the box"]), out, "--no-video") == 0
+    stamp = (out / "runs" / "item0" / "manifest.json").stat().st_mtime_ns
+    assert run(manifest(tmp_path, clip, ["the box", "fault"]), out, "--no-video") == 1
+    assert "done again: item1." in capsys.readouterr().err
+    assert [row["status"] for row in index(out).values()] == ["done", "failed"]
+    assert (out / "runs" / "item0" / "manifest.json").stat().st_mtime_ns == stamp
+    assert not (out / "runs" / "item1").exists()
+    assert run(manifest(tmp_path, clip, ["the box", "absent"]), out, "--no-video") == 0
+    assert read_run(out / "runs" / "item1").manifest["expression"] == "absent"
+
+
 def test_a_tracker_that_cannot_load_stops_the_batch_and_loses_nothing(clip: Path, tmp_path: Path):
     path, out = manifest(tmp_path, clip, ["the box"]), tmp_path / "out"
     with pytest.raises(LangTrackError, match=r"networks.*'nowhere'"):
