@@ -39,7 +39,7 @@ def write_instances(clip: Clip, path: Path) -> None:
                 "file_name": _file_name(frame),
                 "width": width,
                 "height": height,
-                "frame": frame,
+                "frame_id": frame,
                 "time_s": clip.time_s(frame),
             }
         )

@@ -51,5 +51,6 @@ def _write(clip: Clip, folder: Path, pairs_of: Callable[[Object], FloatArray | N
         f"  {number}: {json.dumps(name, ensure_ascii=False)}\n" for number, name in enumerate(clip.labels)
     )
     # A trainer asks for pictures to validate on; which those are is for the user to say.
-    text = f"path: .\ntrain: images/train\nval: images/train\nnames:\n{names}"
+    # Without a "path" the folders are beside this file, wherever the trainer is started.
+    text = f"train: images/train\nval: images/train\nnames:\n{names}"
     (folder / "data.yaml").write_text(text, encoding="utf-8")

@@ -9,8 +9,8 @@
 | MOT text: frame,id,x,y,w,h,… | from 1 | from 1; those whose seventh number is 0 do not count |
 | ``x,y,w,h`` a line, or corners as in VOT | a line each | from 0 or from 1, see `first_pixel` |
 
-Everything is ``xyxy`` in pixels from 0 then, nan where the target is absent; what is not listed is absent in
-CVAT, COCO and MOT up to the last frame that is listed, and not annotated elsewhere.
+Everything is ``xyxy`` in pixels from 0 then, nan where the target is absent or its box has no area; what is
+not listed is absent in CVAT, COCO and MOT up to the last frame that is listed, and not annotated elsewhere.
 """
 
 from __future__ import annotations
@@ -145,9 +145,13 @@ def _is_mot(line: str) -> bool:
 
 
 def _filled(tracks: Mapping[str, dict[int, FloatArray]], listed: range | set[int]) -> dict[str, Boxes]:
-    """Absent where a frame is listed and the target is not in it."""
+    """Absent where a frame is listed and the target is not in it, or its box has no area."""
     absent = np.full(4, np.nan)
-    return {name: dict.fromkeys(listed, absent) | boxes for name, boxes in tracks.items()}
+    return {
+        name: dict.fromkeys(listed, absent)
+        | {frame: box if (box[2:] > box[:2]).all() else absent for frame, box in boxes.items()}
+        for name, boxes in tracks.items()
+    }
 
 
 def _own(path: Path) -> TrackFile:
@@ -212,7 +216,11 @@ def _coco(path: Path) -> TrackFile:
     if "videos" in data:
         return _youtube_vis(data, path)
     images = sorted(data["images"], key=lambda image: natural_key(image["file_name"]))
-    frames = {image["id"]: int(image.get("frame_id", order)) for order, image in enumerate(images)}
+    # Our own exports of before November 2026 say "frame".
+    frames = {
+        image["id"]: int(image.get("frame_id", image.get("frame", order)))
+        for order, image in enumerate(images)
+    }
     labels = _labels(data)
     tracks: dict[str, dict[int, FloatArray]] = defaultdict(dict)
     for entry in data["annotations"]:

@@ -13,6 +13,7 @@ import motmetrics
 import numpy as np
 import pytest
 import supervision
+import yaml
 from export_clips import ABSENT, FRAMES, SIZE_HW, START, Exported
 from PIL import Image
 from pycocotools import mask as coco_mask
@@ -20,8 +21,10 @@ from pycocotools.coco import COCO
 
 from langtrack_core.masks import BoolMask, encode_rle
 from langtrack_core.video import read_frames
-from langtrack_lab.exports import export
+from langtrack_lab.exports import Clip, Track, export
 from langtrack_lab.exports.clip import empty_rle
+from langtrack_lab.runs import read_run
+from langtrack_lab.truth.track_files import read_tracks
 
 HEIGHT, WIDTH = SIZE_HW
 NAMES = ["the red ellipse", "late one"]
@@ -68,7 +71,7 @@ def test_coco_instances(exported: Exported, tmp_path: Path) -> None:
     assert len(coco.imgs) == FRAMES and len(coco.anns) == len(truth)
     for image in coco.imgs.values():
         for annotation in coco.loadAnns(coco.getAnnIds(imgIds=image["id"])):
-            mask, box = truth[image["frame"], annotation["track_id"]]
+            mask, box = truth[image["frame_id"], annotation["track_id"]]
             assert np.array_equal(coco.annToMask(annotation).astype(bool), mask)
             x, y, w, h = annotation["bbox"]
             np.testing.assert_allclose([x, y, x + w, y + h], box, atol=0.002)
@@ -80,6 +83,20 @@ def test_coco_instances(exported: Exported, tmp_path: Path) -> None:
         str(pictures), str(tmp_path / "out" / "annotations" / "instances_default.json"), force_masks=True
     )
     check_boxes(exported, found_by(other), 0.002)
+
+
+@pytest.mark.parametrize("format_name", ["coco", "coco-video", "cvat", "mot"])
+def test_a_run_that_starts_later_comes_back_on_its_own_frames(
+    exported: Exported, tmp_path: Path, format_name: str
+) -> None:
+    late = read_run(exported.runs[1])
+    export(Clip([Track(late)]), format_name, tmp_path / "out")
+    [file] = (p for p in (tmp_path / "out").rglob("*") if p.suffix in (".json", ".xml") or p.name == "gt.txt")
+    track = read_tracks(file).of()
+    there = {row.frame: row.fused.box_xyxy for row in late.rows if row.fused.box_xyxy is not None}
+    assert min(there) == START and there.keys() <= track.keys()
+    for frame, box in track.items():
+        np.testing.assert_allclose(box, there.get(frame, np.full(4, np.nan)), atol=0.01)
 
 
 def test_coco_video(exported: Exported, tmp_path: Path) -> None:
@@ -121,6 +138,8 @@ def test_yolo_detection(exported: Exported, tmp_path: Path) -> None:
     export(exported.clip(video=exported.video), "yolo", tmp_path / "out")
     dataset = yolo(tmp_path / "out")
     assert dataset.classes == NAMES
+    # Ultralytics takes a "path" from where it is started, and without one the folder of this file.
+    assert yaml.safe_load((tmp_path / "out" / "data.yaml").read_text()).keys() == {"train", "val", "names"}
     check_boxes(exported, found_by(dataset), 0.001)
     assert (tmp_path / "out/labels/train/000003.txt").read_text().count("\n") == 1  # the first one is absent
     check_pictures(exported, list((tmp_path / "out" / "images" / "train").iterdir()))

@@ -81,6 +81,26 @@ def test_youtube_vis(tmp_path: Path, names: list[str]) -> None:
         read_tracks(written(tmp_path / "a.json", json.dumps(document)))
 
 
+def test_a_coco_picture_has_its_frame(tmp_path: Path) -> None:
+    document = json.loads(coco({"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4]}))
+    for name in ("frame_id", "frame"):  # the second one was ours until November 2026
+        images = [image | {name: number} for image, number in zip(document["images"], (5, 4), strict=True)]
+        track = read_tracks(written(tmp_path / "a.json", json.dumps(document | {"images": images}))).of()
+        assert track[5].tolist() == [1, 2, 4, 6] and np.isnan(track[4]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", coco({"image_id": 9, "bbox": [1, 2, 3, 4]}, {"image_id": 7, "bbox": [0, 0, 0, 0]})),
+        ("gt.txt", "1,3,2,3,3,4,1,1,1\n2,3,0,0,0,0,1,1,1\n"),
+    ],
+)
+def test_a_box_without_an_area_is_an_absent_target(tmp_path: Path, name: str, text: str) -> None:
+    track = read_tracks(written(tmp_path / name, text)).of()
+    assert track[0].tolist() == [1, 2, 4, 6] and np.isnan(track[1]).all()
+
+
 def test_mot(tmp_path: Path) -> None:
     lines = "1,3,11,21,5,6,1,1,0.5\n3,3,12,21,5,6,1,1,1\n2,3,11,21,5,6,0,1,1\n"
     file = read_tracks(written(tmp_path / "gt.txt", lines))
