@@ -15,27 +15,30 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from langtrack_core.dmn.segmenter import DMNSegmenter
+from langtrack_core.files import sha256_of
 from langtrack_core.fusion import Calibration
 from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.masks import binarise, enclosing_box, prob_to_u8
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import LangTrackError
-from langtrack_core.weights.load import build_segmenter, build_tracker, choose
+from langtrack_core.weights.load import SHIPPED, Entry, build_segmenter, build_tracker, choose
 
 from .datasets import Sequence, davis_sequences, guess_kind, held_out_clips, open_sequences
 from .evaluation.protocol import Item, dev_sequences
 from .evaluation.same_kind import same_kind
 from .evaluation.single_branch import overlaps_after_start, tracker_records
 from .files import write_text
+from .metrics.boxes import has_area
 from .metrics.masks import mask_iou
 from .report.charts import Line, legend, line_chart
 from .report.page import page_style
@@ -122,9 +125,20 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.plot, reliability_page(args.target, raw, fitted, right, errors))
         print(f"reliability drawn in {args.plot}")
     if args.write:
-        store_metadata(entry.path, "calibration", [calibration.slope, calibration.intercept])
-        print(f"stored in {entry.path}; now seal: python -m langtrack_core weights seal")
+        store(entry, "calibration", [calibration.slope, calibration.intercept])
     return 0
+
+
+def store(entry: Entry, name: str, value: Any) -> None:
+    """Write a value into an entry's checkpoint, and the new hash beside weights that were added by name."""
+    store_metadata(entry.path, name, value)
+    note = entry.folder / "entry.json"
+    if note.exists():
+        added = json.loads(note.read_text(encoding="utf-8"))
+        added["files"][entry.path.name] = sha256_of(entry.path)
+        write_text(note, json.dumps(added, indent=2) + "\n")
+    is_shipped = entry.path.resolve().parent == SHIPPED.resolve()
+    print(f"stored in {entry.path}" + is_shipped * "; now seal: python -m langtrack_core weights seal")
 
 
 def clips_of(folder: Path) -> list[Sequence]:
@@ -184,6 +198,9 @@ def language_scores(
             if frame.index % stride:
                 continue
             true_mask = sequence.mask(frame.index)
+            there = has_area(truth[frame.index][None])[0] or sequence.absent_frames[frame.index]
+            if true_mask is None and not there:
+                continue  # nobody annotated it
             before, queries = queries // OWN_PER_FOREIGN, queries + len(own)
             turns = queries // OWN_PER_FOREIGN - before
             for encoded in own + list(itertools.islice(guests, turns)):
@@ -225,9 +242,10 @@ def tracker_scores(tracker: SiamMaskTracker, sequences: list[Sequence]) -> list[
 def foreign_scores(tracker: SiamMaskTracker, sequence: Sequence, others: list[Sequence]) -> FloatArray:
     """Raw scores where the target is gone: started on one clip, the tracker looks at others for a moment."""
     scores = []
-    first = next(sequence.read_frames())
+    start = Item(sequence.name, sequence, None, "box").start
+    first = next(sequence.read_frames(start))
     for other in others:
-        tracker.reanchor(first, sequence.boxes_xyxy[0], exact=True)
+        tracker.reanchor(first, sequence.boxes_xyxy[start], exact=True)
         for frame in itertools.islice(other.read_frames(), FOREIGN_FRAMES):
             scores.append(tracker.update(frame).confidence)
     return np.array(scores)

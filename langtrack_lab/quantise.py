@@ -26,9 +26,9 @@ from langtrack_core.weights.load import build_segmenter, build_tracker, choose
 from langtrack_core.weights.openvino_backend import CompiledLiteDMN, CompiledSiamMask
 from langtrack_core.weights.openvino_compiler import TENSOR, Call, Compiler, openvino_core
 
-from .calibrate import clips_of
+from .calibrate import clips_of, store
 from .datasets import Sequence
-from .training.checkpoints import store_metadata
+from .evaluation.protocol import Item
 
 LITE = ("dmn-lite", "siammask-lite")
 """The networks that have int8: the published ones come as pickles, which nothing can be stored in."""
@@ -75,8 +75,7 @@ def run(args: argparse.Namespace) -> int:
         run_tracker(SiamMaskTracker(compiled, in_torch.config), clips)
     print(f"{len(finder.ranges)} layers")
     if args.write:
-        store_metadata(entry.path, "ranges", finder.ranges)
-        print(f"stored in {entry.path}; now seal: python -m langtrack_core weights seal")
+        store(entry, "ranges", finder.ranges)
     return 0
 
 
@@ -167,7 +166,8 @@ def run_segmenter(segmenter: DMNSegmenter, clips: list[Sequence]) -> None:
 def run_tracker(tracker: SiamMaskTracker, clips: list[Sequence]) -> None:
     """Follow from the true box through the first frames of each clip."""
     for clip in clips:
-        frames = itertools.islice(clip.read_frames(), FOLLOWED)
-        tracker.reanchor(next(frames), clip.boxes_xyxy[0], exact=True)
+        start = Item(clip.name, clip, None, "box").start
+        frames = itertools.islice(clip.read_frames(start), FOLLOWED)
+        tracker.reanchor(next(frames), clip.boxes_xyxy[start], exact=True)
         for frame in frames:
             tracker.update(frame)

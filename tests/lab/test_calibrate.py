@@ -5,12 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import safe_open, save_file
 
 from langtrack_core import cli
 from langtrack_core.fusion import Calibration
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import Checkpoint
+from langtrack_core.weights.load import build_tracker, choose
 from langtrack_lab import calibrate
 from langtrack_lab.calibrate import (
     ClipScores,
@@ -18,12 +20,18 @@ from langtrack_lab.calibrate import (
     calibration_error,
     fit,
     fit_calibration,
+    foreign_scores,
     joined,
+    language_scores,
     left_out_probabilities,
     reliability,
     reliability_page,
+    store,
 )
+from langtrack_lab.datasets import Sequence
+from langtrack_lab.quantise import run_tracker
 from langtrack_lab.training.checkpoints import store_metadata
+from langtrack_lab.weights.add import add
 
 
 def test_the_fit_finds_the_curve_that_made_the_data():
@@ -72,7 +80,9 @@ def test_the_command_fits_and_stores(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(1)
     scores = rng.normal(0, 2, 200)
     clips = [ClipScores(s, (s > 0).astype(float)) for s in np.split(scores, 4)]
-    monkeypatch.setattr(calibrate, "choose", lambda name: {"language": SimpleNamespace(path=path)})
+    monkeypatch.setattr(
+        calibrate, "choose", lambda name: {"language": SimpleNamespace(path=path, folder=tmp_path)}
+    )
     monkeypatch.setattr(calibrate, "build_segmenter", lambda entry, device: (None, {}))
     monkeypatch.setattr(calibrate, "dev_sequences", lambda folder: [folder])
     monkeypatch.setattr(calibrate, "language_scores", lambda segmenter, sequences: clips if sequences else [])
@@ -111,3 +121,43 @@ def test_a_clip_left_out_is_judged_by_the_curve_of_the_others():
     np.testing.assert_allclose(left_out[1200:], apply(fit(clips[:3]), clips[3].scores))
     within = apply(fit(clips), scores)
     assert calibration_error(left_out[1200:], right[1200:]) > calibration_error(within[1200:], right[1200:])
+
+
+@pytest.fixture
+def clip(tmp_path) -> Sequence:
+    """Of five frames the target is annotated on the second and fourth, and said to be absent on the fifth."""
+    frames = tuple(tmp_path / f"{i}.png" for i in range(5))
+    for path in frames:
+        Image.new("RGB", (32, 24)).save(path)
+    boxes = np.full((5, 4), np.nan)
+    boxes[[1, 3]] = 4, 4, 12, 12
+    return Sequence("late", frames, ("the box",), boxes=boxes, absent=np.arange(5) == 4)
+
+
+def test_frames_that_nobody_annotated_do_not_count(clip):
+    mask = np.zeros((24, 32), np.float32)
+    mask[4:12, 4:12] = 1
+    segmenter = SimpleNamespace(encode=lambda text: text, predict=lambda frame, text: (mask, frame.index))
+    [found] = language_scores(segmenter, [clip], stride=1)
+    assert found.scores.tolist() == [1, 3, 4] and found.right.tolist() == [1, 1, 0]
+
+
+def test_a_tracker_starts_where_the_target_is_first_annotated(clip):
+    starts = []
+    tracker = SimpleNamespace(
+        reanchor=lambda frame, box, exact: starts.append((frame.index, box.tolist())),
+        update=lambda frame: SimpleNamespace(confidence=0.5),
+    )
+    assert len(foreign_scores(tracker, clip, [clip])) == 5
+    run_tracker(tracker, [clip])
+    assert starts == [(1, [4, 4, 12, 12])] * 2
+
+
+def test_weights_that_were_added_stay_usable(lite_files, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
+    add(str(lite_files / "siammask-lite.safetensors"), name="mine")
+    store(choose("mine")["tracker"], "calibration", [2.0, -1.0])
+    assert "seal" not in capsys.readouterr().out
+    entry = choose("mine")["tracker"]
+    build_tracker(entry, "cpu", "torch")
+    assert entry.read().calibration == Calibration(2.0, -1.0)
