@@ -24,7 +24,7 @@ import numpy as np
 
 import langtrack_core
 from langtrack_core.geometry import FloatArray
-from langtrack_core.types import LangTrackError
+from langtrack_core.types import LangTrackError, shorten
 
 from ..files import plain_name, write_text
 from ..runs import check_rle
@@ -81,7 +81,8 @@ class ResultFolder:
         label: what the tracker is called in reports; no part of the hash.
 
     Raises:
-        LangTrackError: the folder cannot be written.
+        LangTrackError: the folder cannot be written, or holds results of sequences that are no longer asked
+            for.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class ResultFolder:
             **question,
             "sequences": {item.key: file_name(item) for item in items},
         }
+        self._refuse_to_forget(run["sequences"])
         try:
             (self.path / "sequences").mkdir(parents=True, exist_ok=True)
             write_text(self.path / RUN, json.dumps(run, indent=1, default=str) + "\n")
@@ -113,6 +115,18 @@ class ResultFolder:
             raise LangTrackError(
                 f"Results cannot be written to {self.path}: {error.strerror or error}."
             ) from error
+
+    def _refuse_to_forget(self, sequences: dict[str, str]) -> None:
+        """What ``run.json`` no longer lists is in no report: another set of the same kind has its own folder."""
+        try:
+            before = json.loads((self.path / RUN).read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # none yet, or nothing to be read in it
+            return
+        if forgotten := sorted(before["sequences"].keys() - sequences.keys()):
+            raise LangTrackError(
+                f"{self.path} holds results of other sequences ({shorten(', '.join(forgotten))}), of "
+                f"{before['data']}; choose another --out."
+            )
 
     def has(self, item: Item) -> bool:
         return self._path(item).is_file()

@@ -11,7 +11,7 @@ Hinton et al., arXiv:1503.02531), since the class evidence has to know things th
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from torch import Tensor
 from langtrack_core.dmn.lite import Backbone, ImageFeatures, LiteDMN, Segmentation, raise_peak_logits
 from langtrack_core.dmn.segmenter import LITE_SHAPES_HW, Preprocessing
 from langtrack_core.dmn.vocabulary import Vocabulary
+from langtrack_core.files import sha256_of
 from langtrack_core.masks import BoolMask
 from langtrack_core.types import LangTrackError
 
@@ -146,6 +147,8 @@ def run(args: argparse.Namespace) -> int:
         network, vocabulary = untrained()
         if args.init:
             load_branch(network, Path(args.init))
+            hashes = [sha256_of(Path(args.init) / name) for name in BRANCH_FILES]
+            settings = replace(settings, start=" ".join(hashes))
         network.to(context.device)
         teacher = imagenet_backbone().to(context.device)
         names = classifier_names(teacher, args.data)

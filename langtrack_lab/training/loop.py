@@ -33,6 +33,9 @@ from .prefetch import PrefetchLoader, StepBatches
 from .progress import TensorBoardLogger, progress_line
 from .recipe import CommonRecipe, Settings, cosine_rate
 
+STARTING = "weights to start from"
+"""What a checkpoint calls `Settings.start`."""
+
 CHECKPOINT = "checkpoint.pt"
 """Name of the file in the output folder from which an interrupted training goes on."""
 
@@ -298,7 +301,7 @@ class _Run:
 
     def _fixed_settings(self) -> dict[str, Any]:
         """What has to be the same for a run to go on."""
-        fixed = {"seed": self.settings.seed, **asdict(self.recipe)}
+        fixed = {"seed": self.settings.seed, STARTING: self.settings.start, **asdict(self.recipe)}
         return {name: value for name, value in fixed.items() if name != "steps"}
 
     def _load(self) -> None:
@@ -310,6 +313,7 @@ class _Run:
                 f"{self.checkpoint} is no checkpoint to go on from: remove it, or choose another --out."
             ) from error
         now = json.loads(json.dumps(self._fixed_settings()))
+        before = {STARTING: now[STARTING], **before}  # which an earlier version did not note
         different = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
         if different:
             raise LangTrackError(

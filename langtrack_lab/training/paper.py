@@ -155,7 +155,14 @@ def run(args: argparse.Namespace) -> int:
             epoch = max(1, len(data[name].pairs) // recipe.batch)
             stage_recipe = replace(recipe, steps=args.steps or STAGES[name].epochs * epoch)
             save_every = max(1, epoch // SAVES_AN_EPOCH)
-            stage = replace(settings, out=args.out / name, save_every=save_every, measure_every=epoch)
+            before = stage_before(name, args.out)
+            stage = replace(
+                settings,
+                out=args.out / name,
+                save_every=save_every,
+                measure_every=epoch,
+                start=sha256_of(before) if before else start.description,
+            )
             if context.is_main:
                 write_manifest(stage.out, name, data[name], start, stage_recipe, settings.seed)
             torch.manual_seed(settings.seed)
@@ -284,7 +291,8 @@ def build_network(name: str, out: Path, start: InitialWeights, recipe: PaperReci
         LangTrackError: the weights are no DMN, or the vocabulary is another's.
     """
     resolution, vocabulary = STAGES[name].resolution, start.vocabulary
-    state = weights_before(name, out) or start.state
+    before = stage_before(name, out)
+    state = Checkpoint.read(before).tensors if before else start.state
     if not state:
         if STAGES[name].resolution == "high":
             raise LangTrackError(
@@ -310,14 +318,14 @@ def build_network(name: str, out: Path, start: InitialWeights, recipe: PaperReci
     return network
 
 
-def weights_before(name: str, out: Path) -> Mapping[str, Tensor]:
-    """The best weights of the nearest stage before this one that has any; empty if none has."""
+def stage_before(name: str, out: Path) -> Path | None:
+    """The best weights of the nearest stage before this one that has any."""
     names = list(STAGES)
     for earlier in reversed(names[: names.index(name)]):
         path = out / earlier / "best" / WEIGHTS
         if path.is_file():
-            return Checkpoint.read(path).tensors
-    return {}
+            return path
+    return None
 
 
 # --- training ----------------------------------------------------------------------------------------------

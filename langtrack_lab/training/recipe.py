@@ -52,7 +52,7 @@ class LiteRecipe(CommonRecipe):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run needs beside its recipe; only the seed changes what is learnt.
+    """What a run needs beside its recipe; only the seed and the start change what is learnt.
 
     Attributes:
         out: folder of the checkpoint, the weights and TensorBoard's files.
@@ -60,6 +60,7 @@ class Settings:
         save_every, measure_every: steps between checkpoints, and between measurements on the dev set.
         minutes: length of the run by the clock, for a machine that is lent: the rate falls with the time, and
             the run ends with it, or after the recipe's steps if these come first.
+        start: hash of the weights that the run starts from; "" for a start without any.
     """
 
     out: Path
@@ -68,6 +69,7 @@ class Settings:
     save_every: int = 200
     measure_every: int = 200
     minutes: float | None = None
+    start: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

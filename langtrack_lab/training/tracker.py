@@ -22,6 +22,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from langtrack_core.files import sha256_of
 from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.network import REFINED_SIZE
 from langtrack_core.types import LangTrackError
@@ -241,6 +242,7 @@ def run(args: argparse.Namespace) -> int:
     with init_distributed(args.device) as context:
         torch.manual_seed(args.seed)
         network = trained_network(init) if init else imagenet_network()
+        settings = replace(settings, start=sha256_of(init) if init else "")
         network.to(context.device)
         trainer = TrackerTrainer(network, recipe, settings, args.data)
         if fit(trainer, settings, context) and context.is_main:

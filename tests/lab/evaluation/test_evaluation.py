@@ -218,6 +218,15 @@ def test_changed_data_is_measured_anew(tmp_path: Path):
     assert again.expressions == ["another sentence"]
 
 
+def test_another_set_of_the_same_kind_does_not_push_out_the_first_one(dev: Path, tmp_path: Path):
+    first = evaluated(colour_tracker(), dev, tmp_path / "out").results
+    other = write_dev(tmp_path / "other")
+    (other / "boxes" / "gamma").rename(other / "boxes" / "delta")
+    with pytest.raises(LangTrackError, match=rf"other sequences \(gamma\), of {dev}; choose another --out"):
+        evaluated(colour_tracker(), other, tmp_path / "out")
+    assert read_results(first.folder).run == first.run
+
+
 def test_records_come_back_as_they_were(dev: Path, tmp_path: Path):
     protocol = Protocol("dev")
     items = items_of(protocol, dev)

@@ -152,6 +152,8 @@ def test_another_recipe_or_seed_does_not_go_on(tmp_path):
         fit(other, settings(tmp_path))
     with pytest.raises(LangTrackError, match=r"\(seed\)"):
         fit(Line(), Settings(tmp_path, seed=4))
+    with pytest.raises(LangTrackError, match=r"\(weights to start from\).*another --out"):
+        fit(Line(), replace(settings(tmp_path), start="another file's hash"))
 
 
 def test_a_damaged_checkpoint_is_reported(tmp_path):
