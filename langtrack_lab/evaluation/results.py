@@ -117,7 +117,7 @@ class ResultFolder:
             ) from error
 
     def _refuse_to_forget(self, sequences: dict[str, str]) -> None:
-        """What ``run.json`` no longer lists is in no report: another set of the same kind has its own folder."""
+        """What ``run.json`` no longer lists is in no report: another set of the kind has its own folder."""
         try:
             before = json.loads((self.path / RUN).read_text(encoding="utf-8"))
         except (OSError, ValueError):  # none yet, or nothing to be read in it
