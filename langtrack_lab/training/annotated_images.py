@@ -286,7 +286,7 @@ class DescribedSource:
         self.needing: dict[str, dict[frozenset[str], list[str]]] = {"person": {}, "animal": {}}
         for sentence in (sentence for instance in instances for sentence in instance.sentences):
             if kind := being(sentence):
-                for things in needed_things(sentence):
+                for things in sorted(needed_things(sentence), key=sorted):  # a set has an order of its own
                     self.needing[kind].setdefault(things, []).append(sentence)
         self.untold: dict[str, frozenset[str]] = {}
         for picture in self.parts.get("captioned", ()):
