@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from langtrack_core.run.recorder import video_sha256
 from langtrack_core.types import LangTrackError
 
 from .annotation.clips import RESULT_NAME, Clip, ClipList, read_result
@@ -110,6 +111,11 @@ class OpenRunJob(OpenJob):
         info = open_video(str(clip.video), self.settings)
         if (info.width, info.height) != (video["width"], video["height"]):
             raise LangTrackError(f"{clip.video.name} has another size than the run {clip.name}.")
+        if video_sha256(clip.video) != video["sha256"]:
+            raise LangTrackError(
+                f"{clip.video.name} is not the video of the run {clip.name}: its content is another. "
+                "Add the one that the run was made of."
+            )
         if len(segment.run.rows) > self.settings.max_frames:
             raise LangTrackError("The run holds more frames than this server takes.")
         self.folder.mkdir(parents=True)

@@ -1,14 +1,17 @@
 """The clips in a folder: video files, folders of frames, and runs as `batch` leaves them.
 
-The video of a run lies anywhere in the same folder, or where the index of the batch says.
+The video of a run lies where the index of the batch says, or anywhere in the same folder.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from langtrack_core.run.recorder import video_sha256
 from langtrack_core.video.pictures import is_picture, natural_key
 from langtrack_lab.runs import read_run
 
@@ -39,22 +42,47 @@ def clips_in(folder: Path, *, trusted: bool = False) -> Iterator[Clip]:
         inside.setdefault(path.parent, set()).add(path.name)
     runs = {parent for parent, content in inside.items() if content >= RUN_FILES}
     free = [path for path in files if not runs.intersection(path.parents)]
-    videos = {path.name: path for path in free if path.suffix.lower() in VIDEO_SUFFIXES}
-    elsewhere = _indexed_videos([path for path in free if path.name == "index.csv"]) if trusted else {}
+    videos = _VideosByName(path for path in free if path.suffix.lower() in VIDEO_SUFFIXES)
+    indexed = _indexed_videos([path for path in free if path.name == "index.csv"]) if trusted else {}
     clips, run_videos = [], set()
     for run_folder in runs:
         run = read_run(run_folder)
-        name = str(run.manifest.get("video", {}).get("name", ""))
-        video = videos.get(name) or elsewhere.get(run_folder)
-        run_videos.add(video)
+        video = indexed.get(run_folder) or videos.of_run(run.manifest.get("video", {}))
+        run_videos.add(None if video is None else video.resolve())
         clip = Clip(run_folder.relative_to(folder).as_posix(), video, run_folder)
         clip.note_runs([(run, Verdicts())])
         clips.append(clip)
     frames = {path.parent for path in free if is_picture(path) and path.suffix.lower() not in VIDEO_SUFFIXES}
     for path in [*frames, *(path for path in free if path.suffix.lower() in VIDEO_SUFFIXES)]:
-        if path not in run_videos:
+        if path.resolve() not in run_videos:
             clips.append(Clip(path.relative_to(folder).as_posix(), path))
     yield from sorted(clips, key=lambda clip: natural_key(clip.name))
+
+
+class _VideosByName:
+    """The videos of a folder, to find that of a run. Other folders in it may have videos of the same name."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths: dict[str, list[Path]] = defaultdict(list)
+        for path in paths:
+            self._paths[path.name].append(path)
+        self._hashes: dict[Path, str] = {}
+
+    def of_run(self, video: Mapping[str, Any]) -> Path | None:
+        """The video that a manifest names, None when it is not there.
+
+        Videos are large, so they are hashed only where several have the name. `OpenRunJob` checks the hash of
+        a single one.
+        """
+        paths = self._paths.get(str(video.get("name", "")), [])
+        if len(paths) < 2:
+            return paths[0] if paths else None
+        return next((path for path in paths if self._sha256(path) == video.get("sha256")), None)
+
+    def _sha256(self, path: Path) -> str:
+        if path not in self._hashes:
+            self._hashes[path] = video_sha256(path)
+        return self._hashes[path]
 
 
 def _indexed_videos(indexes: Sequence[Path]) -> dict[Path, Path]:

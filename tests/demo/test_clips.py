@@ -263,6 +263,17 @@ def test_the_next_run_is_open_before_it_is_asked_for(tools: ToolEvents, tmp_path
     assert eventually(lambda: len(list(session.folder.iterdir())) <= 5)  # list, three clips, the next
 
 
+def test_a_run_is_not_shown_on_another_video_of_the_same_name(tools: ToolEvents, tmp_path: Path) -> None:
+    folder = clip_folder(tmp_path / "batch", 2)
+    counting_clip(folder / "videos" / "clip-2.mp4", falling=True, frames=8)  # of the same size
+    tools.service.clips.folder = folder
+    tools.events.on_load(None, PAGE)
+    list(tools.events.watch(PAGE))
+    assert work(tools, "open_clip", index=0).player["state"] == "done"
+    view = work(tools, "open_clip", index=1)
+    assert "clip-2.mp4 is not the video of the run runs/clip-2" in view.notice
+
+
 @pytest.mark.parametrize("name", ["../x.mp4", "a/../../x.mp4", "", "a\nb.mp4"])
 def test_a_name_leads_nowhere_else(tools: ToolEvents, tmp_path: Path, name: str) -> None:
     path = uploaded(tools, counting_clip(tmp_path / "clip.mp4", frames=3))

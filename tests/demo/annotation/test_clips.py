@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app_helpers import counting_clip, paced_tracker
 from clip_folders import clip_folder
 
 from demo.annotation.clips import RESULT_NAME, Clip, ClipList, ClipTarget, read_result
 from demo.annotation.clips_folder import clips_in
-from langtrack_core.types import LangTrackError
+from langtrack_core.run.recorder import RunOptions
+from langtrack_core.run.track_video import track_video
+from langtrack_core.types import LangTrackError, Query
 
 
 def some(count: int = 4, result: Path | None = None) -> ClipList:
@@ -50,6 +53,35 @@ def test_the_index_of_a_batch_names_videos_elsewhere_only_for_this_machine(tmp_p
         csv.writer(stream).writerows([["video", "run"], [tmp_path / "elsewhere.mp4", "runs/clip-1"]])
     assert [clip.video for clip in clips_in(folder, trusted=True)] == [tmp_path / "elsewhere.mp4"]
     assert [clip.video for clip in clips_in(folder)] == [None]
+
+
+def test_of_videos_with_one_name_each_run_gets_its_own(tmp_path: Path) -> None:
+    """As in a data set that has a folder for each clip and calls every video the same."""
+    videos = [tmp_path / name / "video.mp4" for name in ("a", "b", "other")]
+    for k, video in enumerate(videos):
+        counting_clip(video, frames=4 + k)
+    for video in videos[:2]:
+        run = tmp_path / "out" / "runs" / video.parent.name
+        track_video(paced_tracker(), video, Query("the red car"), out=run, options=RunOptions(video=False))
+
+    def found(*, trusted: bool) -> list[tuple[str, Path | None]]:
+        return [(clip.name, clip.video) for clip in clips_in(tmp_path, trusted=trusted)]
+
+    expected = [("other/video.mp4", videos[2]), ("out/runs/a", videos[0]), ("out/runs/b", videos[1])]
+    assert found(trusted=False) == expected  # by the hash in the manifest
+    with (tmp_path / "out" / "index.csv").open("w", newline="") as stream:
+        rows = [
+            [tmp_path / "a" / ".." / video.relative_to(tmp_path), f"runs/{n}"]
+            for n, video in zip("ab", videos[:2], strict=True)
+        ]
+        csv.writer(stream).writerows([["video", "run"], *rows])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr("demo.annotation.clips_folder.video_sha256")  # the index is enough
+        same = [(name, video and video.resolve()) for name, video in found(trusted=True)]
+    assert same == expected
+    videos[0].unlink()
+    (tmp_path / "out" / "index.csv").unlink()
+    assert found(trusted=False)[1] == ("out/runs/a", None)  # neither of the other two
 
 
 def test_next_and_previous_go_through_what_the_filter_lets_through() -> None:
