@@ -4,11 +4,11 @@ Its value is one JSON object, its ``state`` one of:
     empty    nothing yet: the four views explain themselves; perhaps a ``shelf``
     running  ``title``, and the fields of `Service.progress` with the picture in base64
     done     ``player_video`` (the clip's frames), ``maps`` (a file per target), ``run`` (JSON text: the
-             numbers of every frame of every target), ``files`` (per target), ``bundle`` (all of them, or
-             None) and ``exports`` (of all targets, in formats of other tools) to download,
-             ``outcomes``: of each target ``id``, ``expression``, ``frames`` of its track,
-             ``found``, ``sure``, ``differ``, ``same``, ``coincidences``; ``shelf``: the earlier
-             videos of this page, each as in `Workspace.about`
+             numbers of every frame of every target, and ``time_s`` of every frame of the video, in
+             seconds), ``files`` (per target), ``bundle`` (all of them, or None) and ``exports`` (of all
+             targets, in formats of other tools) to download, ``outcomes``: of each target ``id``,
+             ``expression``, ``frames`` of its track, ``found``, ``sure``, ``differ``, ``same``,
+             ``coincidences``; ``shelf``: the earlier videos of this page, each as in `Workspace.about`
 Without a job it has ``work``, see `Session.work`, as the answer to a quick question has; and it may have
 ``clips``, see `ClipList.state`, with ``fresh_clips`` when they have just been opened.
 The page keeps ``token`` to find its session again after a reload.
@@ -116,7 +116,7 @@ def done(
         "clip": {"name": video["name"], "sha256": video["sha256"]},
         "size": [video["width"], video["height"]],
         "fps": video["fps"],
-        "frames": state["player_video"]["frames"],
+        "time_s": state["player_video"]["times_s"],
         "removed": state["removed"],
         "targets": [_numbers(target) for target in targets],
     }

@@ -45,13 +45,18 @@ class PlayerVideo:
     """A finished video: the clip's frames from 0 on.
 
     Attributes:
-        frames: how many it has.
+        times_s: the seconds at which each of its frames is shown, from 0 on.
         whole: the clip has no more.
     """
 
     path: Path
-    frames: int
+    times_s: tuple[float, ...]
     whole: bool
+
+    @property
+    def frames(self) -> int:
+        """How many frames it has."""
+        return len(self.times_s)
 
 
 class PlayerVideoWriter(VideoWriter):
@@ -60,15 +65,22 @@ class PlayerVideoWriter(VideoWriter):
     def __init__(self, path: Path, info: VideoInfo, side: int) -> None:
         super().__init__(path, info.fps, crf=PLAYER_CRF)
         self.size_wh = even_size(info.width, info.height, side)
-        self.frames = 0
+        self._clip_times_s: list[float] = []
 
     def add(self, frame: Frame) -> None:
+        """Add the clip's next frame; the first one is frame 0."""
         self.write(_shrink(frame.rgb, self.size_wh), frame.time_s)
-        self.frames = frame.index + 1
+        self._clip_times_s.append(frame.time_s)
+
+    @property
+    def frames(self) -> int:
+        return len(self._clip_times_s)
 
     def finished(self, *, whole: bool) -> PlayerVideo:
         """The file; complete after the ``with`` block."""
-        return PlayerVideo(self.path, self.frames, whole)
+        first_s = self._clip_times_s[0] if self._clip_times_s else 0.0  # which the writer makes 0
+        times_s = (round(time_s - first_s, 4) for time_s in self._clip_times_s)
+        return PlayerVideo(self.path, tuple(times_s), whole)
 
     def __enter__(self) -> PlayerVideoWriter:
         return self

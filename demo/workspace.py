@@ -222,8 +222,8 @@ class Workspace:
     # --- what the page shows --------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """The whole state: ``key``, ``video``, ``player_video`` (None, or ``file`` and ``frames``),
-        ``targets``, each as `target_state` and ``coincidences`` (``number`` on the page, from 1, of another
+        """The whole state: ``key``, ``video``, ``player_video`` (None, or ``file`` and ``times_s``
+        of its frames), ``targets``, each as `target_state` and ``coincidences`` (``number`` on the page, from 1, of another
         target on the same thing, the ``first`` frame, and how many ``frames``), ``removed`` (the words of the
         target that `restore` brings back, "" for a box; None when there is none), ``bundle``, and ``exports``
         (files by format, of the tracks as they are)."""
@@ -242,7 +242,7 @@ class Workspace:
             return {
                 "key": self.key,
                 "video": dict(self.project.video),
-                "player_video": None if video is None else {"file": video.path, "frames": video.frames},
+                "player_video": None if video is None else {"file": video.path, "times_s": video.times_s},
                 "targets": targets,
                 "removed": None if removed is None else removed.get("expression") or "",
                 "bundle": self.bundle(),

@@ -11,7 +11,7 @@ import { judgeTool } from "./judge.js";
 import { controls } from "./keys.js";
 import { ChunkCache, Layers } from "./maps.js";
 import { css, painter } from "./paint.js";
-import { clockOf, Player } from "./player.js";
+import { Player } from "./player.js";
 import { showProgress } from "./progress.js";
 import { connect } from "./server.js";
 import { notePage, shelf } from "./shelf.js";
@@ -31,7 +31,7 @@ const channels = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at 
 function runOf(value, cache, onFailure) {
   const run = JSON.parse(value.run);
   run.src = value.player_video.url;
-  run.time_s = clockOf(run.targets, run.frames, run.fps);
+  run.frames = run.time_s.length;
   run.targets.forEach((target, k) => {
     target.rows = new Int32Array(run.frames).fill(-1); // of each of the video's frames in the target's columns
     target.index.forEach((frame, row) => (target.rows[frame] = row));

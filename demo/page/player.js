@@ -240,14 +240,3 @@ export class Player {
     }
   }
 }
-
-// Every frame's own time. Frames that no track has follow their neighbours at the clip's rate.
-export function clockOf(targets, frames, fps) {
-  const times = new Array(frames).fill(null);
-  for (const { index, time_s } of targets) index.forEach((frame, row) => frame < frames && (times[frame] = time_s[row]));
-  times[0] = 0;
-  const next = times.findIndex((time, frame) => frame > 0 && time !== null);
-  for (let frame = 1; frame < next; frame++) times[frame] = (times[next] * frame) / next;
-  for (let frame = 1; frame < frames; frame++) if (times[frame] === null) times[frame] = times[frame - 1] + 1 / fps;
-  return times;
-}

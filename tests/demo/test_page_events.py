@@ -19,7 +19,7 @@ import demo.track_request
 from demo.page_events import Form, PageEvents, View, outcome_notice
 from demo.tool_events import ToolEvents
 from langtrack_core.run.track_video import AHEAD
-from langtrack_core.video import VideoInfo, probe
+from langtrack_core.video import VideoInfo, VideoWriter, probe, read_frames
 
 
 def test_a_run_shows_progress_and_ends_with_every_file(events: PageEvents, clip: str) -> None:
@@ -112,6 +112,24 @@ def test_a_box_alone_and_a_later_start(events: PageEvents, clip: str) -> None:
     assert run["index"] == list(range(5, FRAMES)) and run["time_s"][0] == pytest.approx(5 / 12, abs=1e-3)
     query = tracker_of(events).started[-1]
     assert query.text is None and np.array_equal(query.box_xyxy, [70, 50, 100, 80])
+
+
+def test_the_page_has_the_time_of_every_frame_also_before_the_track(
+    events: PageEvents, tmp_path: Path
+) -> None:
+    """As a phone records: some frames are longer than others. The page shows the frame that it names."""
+    clip = tmp_path / "upload" / "phone.mp4"
+    clip.parent.mkdir()
+    times_s = [0.1 * k if k < 4 else 0.3 + (k - 3) / 30 for k in range(FRAMES)]
+    with VideoWriter(clip, 30) as writer:
+        for k, time_s in enumerate(times_s):
+            writer.write(np.full((90, 160, 3), 40 + 8 * k, np.uint8), time_s)
+    events.begin(*filled_form(str(clip), "the red car", "", 10), page())
+    view = list(events.watch(page()))[-1]
+    assert run_of(view)["index"][0] == 10
+    assert json.loads(view.player["run"])["time_s"] == pytest.approx(times_s, abs=1e-3)
+    shown = [frame.time_s for frame in read_frames(view.player["player_video"]["path"])]
+    assert shown == pytest.approx(times_s, abs=1e-3)
 
 
 def test_cancel_stops_the_computing_and_keeps_what_is_done(events: PageEvents, clip: str) -> None:
