@@ -93,9 +93,11 @@ class OpenProjectJob(OpenJob):
             project.video["height"],
         ):
             raise LangTrackError("The video in the project has another size than its runs.")
-        total = sum(len(segment.run.rows) for target in project.targets for segment in target.segments)
-        if total > self.settings.max_frames * 4:
-            raise LangTrackError("The project holds more frames than this server takes.")
+        lengths = [len(segment.run.rows) for target in project.targets for segment in target.segments]
+        if max(lengths, default=0) > self.settings.max_frames:
+            raise LangTrackError("A run in the project holds more frames than this server takes.")
+        # Of the sum there is no limit but the size of the ZIP: each correction has all frames after it again.
+        total = sum(lengths)
         self.progress = replace(self.progress, total=total)
         workspace = Workspace(self.folder, bundle.video, info, Project(project.video))
         meter = RateMeter(total, self.settings.preview_hz)

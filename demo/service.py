@@ -155,6 +155,7 @@ class Service:
         )
         request = replace(request, queries=tuple(replace(query, exact=exact) for query in request.queries))
         passes = [(one, [owner.id]) for one in correction_passes(runs, request, DIRECTIONS[direction])]
+        workspace.project.check_segments(len(passes))
 
         def make() -> CorrectionJob:
             return CorrectionJob(

@@ -95,7 +95,7 @@ class Workspace:
             compared: they last as long as their comparison, and are not saved.
 
         Raises:
-            LangTrackError: there are too many targets, or a name is not allowed.
+            LangTrackError: there are too many targets or runs, or a name is not allowed.
         """
         with self.lock:
             if len(self.kept_targets()) + len(names) > MAX_TARGETS:
@@ -103,6 +103,7 @@ class Workspace:
             self.end_comparison()
             for target in [t for t in self.project.targets if not t.segments]:
                 self._discard(target.id)
+            self.project.check_segments(len(names))
             targets = [self.project.add(name) for name in names]
             self._compared |= {target.id for target in targets if compared}
             return targets
@@ -222,11 +223,11 @@ class Workspace:
     # --- what the page shows --------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """The whole state: ``key``, ``video``, ``player_video`` (None, or ``file`` and ``times_s``
-        of its frames), ``targets``, each as `target_state` and ``coincidences`` (``number`` on the page, from 1, of another
-        target on the same thing, the ``first`` frame, and how many ``frames``), ``removed`` (the words of the
-        target that `restore` brings back, "" for a box; None when there is none), ``bundle``, and ``exports``
-        (files by format, of the tracks as they are)."""
+        """The whole state: ``key``, ``video``, ``player_video`` (None, or ``file`` and ``times_s`` of its
+        frames), ``targets``, each as `target_state` and ``coincidences`` (``number`` on the page, from 1, of
+        another target on the same thing, the ``first`` frame, and how many ``frames``), ``removed`` (the
+        words of the target that `restore` brings back, "" for a box; None when there is none), ``bundle``,
+        and ``exports`` (files by format, of the tracks as they are)."""
         with self.lock:
             numbers = [target.id for target in self.project.targets if target.segments]
             targets = [self.target_state(number) for number in numbers]

@@ -27,8 +27,9 @@ FORMAT_VERSION = 1
 """Version of the file format; it rises when an older program could not read the file any more."""
 MAX_TARGETS = 20
 """Largest number of targets in a video: the page draws all of them on every frame."""
-MAX_SEGMENTS = 200
-"""Largest number of runs and corrections of a target: more than a person makes in a day."""
+MAX_SEGMENTS = 2_000
+"""Largest number of runs and corrections of a video, of all targets together: more than a person makes in a
+day. Each of them is three files of a saved project, whose ZIP may hold 20,000 (`safe_zip.Limits`)."""
 MAX_NAME = 80
 """Largest number of characters of a target's name: one line of the page."""
 
@@ -233,6 +234,18 @@ class Project:
         self.targets.append(target)
         return target
 
+    def check_segments(self, more: int) -> None:
+        """Check that runs and corrections may be added: a project with more of them could not be opened.
+
+        Raises:
+            LangTrackError: there would be too many.
+        """
+        if sum(len(target.segments) for target in self.targets) + more > MAX_SEGMENTS:
+            raise LangTrackError(
+                f"A video has at most {MAX_SEGMENTS} runs and corrections. Save this run; then follow the "
+                "video anew, or undo some of them."
+            )
+
     def target(self, number: int) -> Target:
         """The target with an id.
 
@@ -297,6 +310,7 @@ class Project:
         project = cls(checked_video(video))
         for entry in targets:
             project._add_entry(entry, runs)
+            project.check_segments(0)
         return project
 
     def _add_entry(self, entry: Any, runs: Mapping[str, Segment]) -> None:
@@ -308,7 +322,9 @@ class Project:
         if any(target.id == number for target in self.targets):
             raise LangTrackError(f"The project has two targets with the id {number}.")
         if not isinstance(names, list) or len(names) > MAX_SEGMENTS:
-            raise LangTrackError(f"Target {number} of the project needs a list of at most 200 “segments”.")
+            raise LangTrackError(
+                f"Target {number} of the project needs a list of at most {MAX_SEGMENTS} “segments”."
+            )
         missing = [name for name in names if not isinstance(name, str) or name not in runs]
         if missing:
             raise LangTrackError(f"The project names a run that is not there: {str(missing[0])[:60]!r}.")

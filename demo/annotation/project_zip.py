@@ -28,14 +28,18 @@ from langtrack_core.types import LangTrackError, shorten
 from langtrack_lab.files import plain_name, replacing
 from langtrack_lab.runs import Run, check_rle
 
-from .project import FORMAT, MAX_SEGMENTS, MAX_TARGETS, Project, Segment, all_folders
+from .project import FORMAT, MAX_SEGMENTS, Project, Segment, all_folders
 from .safe_zip import Limits, unpack
 
 RUN_FILES = ("manifest.json", "boxes.csv", "masks.json")
 """Files of a run folder that a project keeps: all that cannot be made again without the networks."""
-MAX_RLE_CHARACTERS = 20_000
-"""Largest number of characters of one run-length mask that is taken from a stranger. Even a ragged mask of a
-4K frame has less."""
+MIN_RLE_CHARACTERS = 20_000
+"""Number of characters of a run-length mask that is always taken from a stranger: more than a mask of 160x90
+pixels can need."""
+RLE_CHARACTERS_PER_PIXEL = 50
+"""Largest number of characters of a run-length mask that is taken from a stranger, for each pixel of the
+frame's width and height together. One to four bands over a 4K frame have 1 to 7; pure noise on the finest map
+of a network (127 cells), made as large as the frame, has 40. So what LangTrack writes it also reads."""
 
 
 def write_bundle(
@@ -124,7 +128,7 @@ def _run_folders(files: list[str]) -> list[str]:
             continue
         if not re.fullmatch(r"project\.json|verdicts/\d+\.csv|video/[^/]+", name):
             raise LangTrackError(f"The ZIP holds {shorten(name)!r}, which does not belong into a project.")
-    if len(folders) > MAX_TARGETS * MAX_SEGMENTS:
+    if len(folders) > MAX_SEGMENTS:
         raise LangTrackError("The project holds too many runs.")
     return sorted(folders)
 
@@ -197,7 +201,7 @@ def check_run(run: Run, project: Project) -> None:
                 raise LangTrackError(
                     f"A mask of frame {frame} in the project is damaged: {error}."
                 ) from error
-            if len(rle["counts"]) > MAX_RLE_CHARACTERS:
+            if len(rle["counts"]) > max(MIN_RLE_CHARACTERS, RLE_CHARACTERS_PER_PIXEL * (height + width)):
                 raise LangTrackError(f"A mask of frame {frame} in the project is too ragged to be one.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,15 @@ from app_helpers import (
     eventually,
     grey_of,
 )
-from service_helpers import COLUMNS, done, follow, maps_of, player_video_greys, target
+from service_helpers import (
+    COLUMNS,
+    done,
+    follow,
+    maps_of,
+    opened_service,
+    player_video_greys,
+    target,
+)
 
 from demo.service import Service
 from demo.sessions import Session
@@ -313,3 +322,21 @@ def test_all_targets_go_into_the_format_of_another_tool(service: Service, me: Se
     assert workspace.state()["exports"] == {}
     with pytest.raises(LangTrackError, match="no format 'png'"):
         service.export_format(me, "png")
+
+
+def test_a_run_that_was_corrected_often_is_saved_and_opened(
+    tmp_path: Path, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each correction has all frames after it once more: together six times what a clip may have here."""
+    with opened_service(tmp_path, max_frames=FRAMES) as service:
+        me, you = service.sessions.get("me"), service.sessions.get("you")
+        done(follow(service, me, clip, "the red car", ""))
+        for frame in range(1, 6):
+            done(service.correct(me, 1, frame, "", f"{60 + 2 * frame},50,{90 + 2 * frame},80"))
+        assert me.workspace is not None and me.workspace.frames > 5 * FRAMES
+        saved = me.workspace.save_bundle(True, 500.0)
+        done(service.open_bundle(you, saved))
+        assert target(you)["run"]["index"] == list(range(FRAMES)) and len(target(you)["edits"]) == 6
+        monkeypatch.setattr("demo.annotation.project.MAX_SEGMENTS", 6)
+        with pytest.raises(LangTrackError, match="at most 6 runs and corrections"):
+            service.correct(me, 1, 7, "", "74,50,104,80")

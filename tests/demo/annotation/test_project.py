@@ -9,17 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from fake_branches import oracle_tracker
 from synthetic import moving_object, write_mp4
 
 from demo.annotation.anchors import owners
-from demo.annotation.project import COLOURS, MAX_TARGETS, Project, Segment, merge
+from demo.annotation.project import COLOURS, MAX_SEGMENTS, MAX_TARGETS, Project, Segment, merge
 from demo.annotation.project_zip import open_bundle, write_bundle
 from demo.annotation.redecide import FusionOverrides
+from demo.annotation.safe_zip import Limits
 from demo.backward import read_backward
 from langtrack_core.fusion import FusionConfig
+from langtrack_core.masks import encode_rle
 from langtrack_core.run.recorder import Recorder, RunOptions
 from langtrack_core.types import LangTrackError, Query
 from langtrack_core.video import probe, read_frames
@@ -196,6 +199,50 @@ def test_what_cannot_be_saved(project: Project, tmp_path: Path, video: Path) -> 
     assert not list(tmp_path.glob("*p.zip*"))
 
 
+def test_hundreds_of_corrections_are_saved_and_opened(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = segment(tmp_path / "short", video, Query("it"), frames=1)
+    project = Project(dict(short.run.manifest["video"]))
+    project.add().segments = [short] * 250
+    saved = write_bundle(tmp_path / "many.zip", project)
+    assert len(open_bundle(saved, tmp_path / "many").project.targets[0].segments) == 250
+    others = 2 + MAX_TARGETS  # project.json, the video, the verdicts of each target
+    assert 3 * MAX_SEGMENTS + others <= Limits().files  # so those at the limit open, too
+    monkeypatch.setattr("demo.annotation.project.MAX_SEGMENTS", 250)
+    open_bundle(saved, tmp_path / "just")
+    with pytest.raises(LangTrackError, match="at most 250 runs and corrections"):
+        project.check_segments(1)
+    monkeypatch.setattr("demo.annotation.project.MAX_SEGMENTS", 249)
+    with pytest.raises(LangTrackError, match="at most 249"):
+        open_bundle(saved, tmp_path / "more")
+
+
+@pytest.mark.parametrize("what", ["three bands", "noise"])
+def test_a_mask_of_a_4k_frame_is_saved_and_opened(tmp_path: Path, video: Path, what: str) -> None:
+    """Also the most ragged one that a network can give: noise on its 127 cells."""
+    folder, (height, width) = tmp_path / "run", (2160, 3840)
+    made = segment(folder, video, Query("it"), frames=1)
+    if what == "noise":
+        cells = np.random.default_rng(0).random((72, 127), np.float32)
+        mask = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC) > 0.5
+    else:
+        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+        centre = (np.floor(y * 3 / height) + 0.5) * height / 3
+        mask = abs(y - centre - 25 * np.sin(x / 60) - 10 * np.sin(x / 23)) < 70
+    manifest = {
+        **made.run.manifest,
+        "video": {**made.run.manifest["video"], "width": width, "height": height},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "masks.json").write_text(json.dumps({"0": {"language": encode_rle(mask)}}))
+    project = Project(manifest["video"])
+    project.add().segments.append(Segment.read(folder))
+    opened = open_bundle(write_bundle(tmp_path / "4k.zip", project), tmp_path / "opened")
+    (only,) = opened.project.targets[0].segments
+    assert np.array_equal(only.run.mask(0, "language"), mask)
+
+
 def spoiled(saved: Path, target: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
     with zipfile.ZipFile(saved) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
@@ -279,6 +326,7 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, bytes]], None], str]] = {
     "a mask that is none": (edit(MASKS, lambda m: m["3"].update(tracker=[])), "mask of frame 3"),
     "masks that are none": (put(MASKS, b"[1, 2]"), "not as a run of LangTrack has it"),
     "too long runs": (counts("ooooooooooooooooooo"), "mask of frame 3 in the project is damaged"),
+    "a mask of runs without end": (counts("PP3" + "0" * 20_000), "too ragged"),
     "runs too many": (counts("PPPPPPPPP0" * 3), "damaged"),
     "a run too few": (counts("1"), "damaged"),
     "no text": (counts("\u00e9\u0000"), "damaged"),
