@@ -155,6 +155,7 @@ def show_clip(clip: Clip, workspace: Workspace, *, again: bool = False) -> None:
     clip.key, clip.waiting = workspace.key, True
     if again:
         clip.run, clip.verdict, clip.targets, clip.others = None, None, [], []
+        clip.tracks, clip.withdrawn = [], None
 
 
 def note_clip(clip: Clip, workspace: Workspace) -> None:
@@ -163,8 +164,11 @@ def note_clip(clip: Clip, workspace: Workspace) -> None:
         targets = workspace.kept_targets()
         if not targets:
             return
+        tracks = [target.track_key() for target in targets]
         if clip.waiting:
+            clip.check_verdict(tracks)
             for target, judged in zip(targets, clip.targets, strict=False):
                 target.verdicts = judged.verdicts.copy()
             clip.waiting, clip.others = False, clip.targets[len(targets) :]
+        clip.tracks = tracks
         clip.note_runs([(target.run(), target.verdicts.copy()) for target in targets])

@@ -227,7 +227,7 @@ class PageEvents:
         progress = self.service.progress(session)
         return View(
             player=player.running(progress, session.token),
-            notice=_unknown_words(job),
+            notice=_unknown_words(job) + _kept_work(session),
             run_button=gr.update(interactive=False),
         )
 
@@ -240,14 +240,14 @@ class PageEvents:
             text = notice("error", job.error)
         else:
             text = outcome_notice(job, value) + notice("warning", job.warning or "") + _unknown_words(job)
-        return _ready(value, _of_shown(session, text))
+        return _ready(value, _of_shown(session, text) + _kept_work(session))
 
     def shown_view(self, session: Session) -> View:
         """The page with a run that was there already, or was changed; the last job's report is not of it."""
         if session.job is not None and session.job.over:
             session.job.superseded = True
         value = self.page_value(session)
-        return View(value, _of_shown(session, tracks_notice(value)))
+        return View(value, _of_shown(session, tracks_notice(value)) + _kept_work(session))
 
     def page_value(self, session: Session, *, newest: bool = False) -> dict[str, Any]:
         """The player's value: the workspace, or nothing. ``newest`` shows the target that came last."""
@@ -275,6 +275,14 @@ def _of_shown(session: Session, text: str) -> str:
     """A message about what the page shows, hidden while it shows another run or a frame before one."""
     workspace = session.workspace
     return f'<div data-run="{"" if workspace is None else workspace.key}">{text}</div>' if text else ""
+
+
+def _kept_work(session: Session) -> str:
+    """Warnings about work that is not kept any more, or not for long: runs, and the shown clip's verdict."""
+    clips = session.clips
+    clip = None if clips is None or clips.now is None else clips.clip(clips.now)
+    verdict = "" if clip is None else clip.withdrawn_text()
+    return notice("warning", verdict, *session.shelf_warnings())
 
 
 def _form_of(session: Session) -> Form:

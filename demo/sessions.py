@@ -37,7 +37,9 @@ MAX_SHELVED = 20
 """Largest number of earlier videos that a page keeps: more than somebody compares in one sitting."""
 MAX_SHELVED_FRAMES = 20_000
 """Largest number of frames in all of them together, as many as the longest clip has: boxes and masks of a run
-are kept in memory."""
+are kept in memory. Each correction counts with the frames that it ran again."""
+MAX_NAMED = 3
+"""Largest number of runs that a warning names; of more it says how many."""
 MAX_WAITING = 50
 """Largest number of sessions whose page has gone and whose work waits; then the oldest one ends."""
 
@@ -51,6 +53,7 @@ class Session:
         workspace: the video that is worked on, None before the first run.
         preview: the frame that the visitor looks at before a run.
         shelf: the videos before it, the newest last.
+        dropped: the names of those with unsaved work that had to go when the workspace came.
         form_video: the video that was chosen in the form.
         clips: the list of clips that is worked through.
         ahead: the job that prepares the clip that is probably opened next.
@@ -67,6 +70,7 @@ class Session:
         self.workspace: Workspace | None = None
         self.preview: Preview | None = None
         self.shelf: list[Workspace] = []
+        self.dropped: list[str] = []
         self.form_video: str | None = None
         self.clips: ClipList | None = None
         self.ahead: OpenRunJob | None = None
@@ -123,26 +127,62 @@ class Session:
         """
         with self.lock:
             before, self.workspace = self.workspace, workspace
+            exchanged = workspace in self.shelf  # so that there are no more of them than before
             self.shelf = [one for one in self.shelf if one is not workspace]
             if before is not None and before is not workspace:
                 self.shelf.append(before)
-            dropped = self.shelf if self.closed else self._too_many(shelve)
+            if self.closed or not shelve:
+                dropped = self.shelf
+            elif exchanged:
+                dropped = [one for one in self.shelf if one.frames == 0]
+            else:
+                dropped = self._too_many(self.shelf)
+            self.dropped = [self._name_of(one) for one in dropped if one.has_unsaved_work]
             self.shelf = [one for one in self.shelf if one not in dropped]
             if self.closed:
                 dropped = [*dropped, workspace]
         for one in dropped:
             one.close()
 
-    def _too_many(self, shelve: bool) -> list[Workspace]:
-        """The shelved workspaces that have to go, those first into which nobody has put work."""
-        if not shelve:
-            return self.shelf
-        dropped = [one for one in self.shelf if one.frames == 0]
-        full = [one for one in self.shelf if one.frames > 0]
-        full.sort(key=lambda one: one.has_work)  # stable: the oldest first
+    def _too_many(self, shelf: Sequence[Workspace]) -> list[Workspace]:
+        """The workspaces that have to go from a shelf, those first without work or whose work was saved.
+
+        The shown one counts as one with unsaved work: it may still be judged.
+        """
+        dropped = [one for one in shelf if one.frames == 0]
+        full = [one for one in shelf if one.frames > 0]
+        # A stable order: among those with such work, and among those without, the oldest comes first.
+        full.sort(key=lambda one: one.has_unsaved_work or one is self.workspace)
         while len(full) > MAX_SHELVED or sum(one.frames for one in full) > MAX_SHELVED_FRAMES:
             dropped.append(full.pop(0))
         return dropped
+
+    def shelf_warnings(self) -> list[str]:
+        """Sentences about a person's work in earlier runs: which of it is gone, and which goes next."""
+        with self.lock:
+            shown = [] if self.workspace is None else [self.workspace]
+            next_ones = [one for one in self._too_many([*self.shelf, *shown]) if one.has_unsaved_work]
+            next_names = [self._name_of(one) for one in next_ones]
+            dropped = self.dropped
+        sentences = []
+        if dropped:
+            sentences.append(
+                "The list of earlier runs was full. Removed with what you judged and corrected: "
+                f"{_listed(dropped)}."
+            )
+        if next_names:
+            sentences.append(
+                "The list of earlier runs is full. The next run may remove, with what you judged and "
+                f"corrected: {_listed(next_names)}. To keep it, open it and use “Save run with verdicts”."
+            )
+        return sentences
+
+    def _name_of(self, workspace: Workspace) -> str:
+        """What people call a run: its words, and the clip as the list of clips names it."""
+        clips = [] if self.clips is None else self.clips.clips
+        names = [clip.name for clip in clips if clip.key == workspace.key]
+        words = [f"“{text}”" if text else "a box" for text in workspace.about()["targets"]]
+        return f"{', '.join(words)} in {names[0] if names else workspace.clip_name}"
 
     def workspace_of(self, key: str) -> Workspace | None:
         """The workspace with a key, shown or on the shelf; None when there is none with it."""
@@ -370,6 +410,11 @@ class Sessions:
             ]
         for key in keys:
             self.drop(key)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - MAX_NAMED
+    return "; ".join(names[:MAX_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def is_copy(path: Path, originals: Iterable[Path]) -> bool:

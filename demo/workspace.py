@@ -69,6 +69,7 @@ class Workspace:
         self._removed: list[RemovedTarget] = []
         self._whole_files: dict[str, tuple[Path, Any]] = {}  # and the `whole_fingerprint` of what is in them
         self._compared: set[int] = set()  # ids of targets that last as long as their comparison
+        self._saved_work: Any = None  # the `_work` that was saved last
 
     # --- what jobs bring ------------------------------------------------------------------------------------
 
@@ -196,6 +197,12 @@ class Workspace:
         with self.lock:
             targets = self.kept_targets()
             return any(t.verdicts or len(t.segments) > 1 or t.overrides is not None for t in targets)
+
+    @property
+    def has_unsaved_work(self) -> bool:
+        """Whether there is work that is not in the ZIP which was saved last."""
+        with self.lock:
+            return self.has_work and (self._saved_work is None or self._saved_work != self._work())
 
     @property
     def judged(self) -> int:
@@ -366,9 +373,10 @@ class Workspace:
             if with_video and self.video is None:
                 raise LangTrackError("The video is not here; save the project without it.")
             project = replace(self.project, targets=self.kept_targets())
-            return write_bundle(
-                path, project, video=self.video if with_video else None, max_video_mb=max_video_mb
-            )
+            video = self.video if with_video else None
+            write_bundle(path, project, video=video, max_video_mb=max_video_mb)
+            self._saved_work = self._work()
+            return path
 
     def close(self) -> None:
         """Delete all files."""
@@ -393,6 +401,10 @@ class Workspace:
     def whole_fingerprint(self) -> Any:
         """A value that changes when any target's track changes."""
         return tuple((t.id, track_fingerprint(t)) for t in self.kept_targets())
+
+    def _work(self) -> Any:
+        """A value that changes when a person judges or changes anything."""
+        return self.whole_fingerprint(), [target.verdicts.to_json() for target in self.kept_targets()]
 
     def _forget_folder(self, folder: Path) -> None:
         """Remove a job's folder, unless the page still needs something in it."""

@@ -82,6 +82,9 @@ class Clip:
         others: further targets of somebody else's result, which nobody has followed here.
         key: of the `Workspace` that it was opened in.
         waiting: whether the verdicts on frames wait there for tracks.
+        tracks: for each target what tells its track from others, as `note_clip` found it; empty when nobody
+            has opened the clip here.
+        withdrawn: the verdict that was on other tracks, which are not kept any more.
     """
 
     name: str
@@ -94,6 +97,23 @@ class Clip:
     others: list[ClipTarget] = field(default_factory=list)
     key: str = ""
     waiting: bool = False
+    tracks: list[str] = field(default_factory=list)
+    withdrawn: ClipSide | None = None
+
+    def check_verdict(self, tracks: list[str]) -> None:
+        """Take the verdict back when the clip was opened anew and its tracks are others: those before were
+        corrected, and are not kept any more."""
+        if self.tracks and self.tracks != tracks and self.verdict is not None:
+            self.withdrawn, self.verdict = self.verdict, None
+
+    def withdrawn_text(self) -> str:
+        """A sentence about a verdict that was taken back and not given again; "" without one."""
+        if self.withdrawn is None or self.verdict is not None:
+            return ""
+        return (
+            f"The verdict “{self.withdrawn}” on {self.name} was on a track that had been changed and is not "
+            "kept any more. This is the track as it was first; give a verdict on it."
+        )
 
     def note_runs(self, runs: Sequence[tuple[Run, Verdicts]]) -> None:
         """Note what the result says of the tracks in it, in the order of the targets."""
@@ -284,7 +304,12 @@ class ClipList:
         count = 0
         touched = [self.clips[index] for index in self._touched]
         for clip, side, targets in fitting:
-            if clip.verdict is None and side is not None and not any(clip is one for one in touched):
+            if (
+                clip.withdrawn is None
+                and clip.verdict is None
+                and side is not None
+                and not any(clip is one for one in touched)
+            ):
                 clip.verdict = side
                 count += 1
             if (opened or not clip.key) and not any(target.verdicts for target in clip.targets):

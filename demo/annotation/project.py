@@ -7,6 +7,7 @@ twice.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -123,6 +124,11 @@ class Target:
             keys = [run_key(run) for run in runs]
             self._run_keys = key, {frame: keys[number] for frame, (number, _) in owners(runs).items()}
         return self._run_keys[1]
+
+    def track_key(self) -> str:
+        """A text for how the track came about: equal for the same runs made again, with the same settings."""
+        keys = [run_key(segment.run) for segment in self.segments]
+        return json.dumps([keys, None if self.overrides is None else self.overrides.to_json()])
 
     def is_stale(self, frame: int) -> bool:
         """Whether a correction ran a frame again after it was judged."""

@@ -263,6 +263,35 @@ def test_the_next_run_is_open_before_it_is_asked_for(tools: ToolEvents, tmp_path
     assert eventually(lambda: len(list(session.folder.iterdir())) <= 5)  # list, three clips, the next
 
 
+def test_a_verdict_on_a_corrected_track_does_not_stay_when_that_track_is_gone(
+    tools: ToolEvents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demo.sessions.MAX_SHELVED", 1)
+    tools.service.clips.folder = clip_folder(tmp_path / "batch", 4, frames=4)
+    tools.events.on_load(None, PAGE)
+    list(tools.events.watch(PAGE))
+    session = tools.service.sessions.get("page")
+    notices = []
+    for index in range(4):
+        notices.append(work(tools, "open_clip", index=index).notice)
+        if index < 3:
+            work(tools, "correct", kind="work", target=1, frame=1, box="62,50,92,80", direction="forward")
+        ask(tools, "act", "clip_verdict", index=index, verdict="right")
+    assert "earlier runs" not in notices[0]
+    assert "may remove, with what you judged and corrected: “the red car” in runs/clip-1." in notices[1]
+    assert "Removed with what you judged and corrected: “the red car” in runs/clip-1." in notices[2]
+    view = work(tools, "open_clip", index=0)
+    assert [clip["verdict"] for clip in view.player["clips"]["clips"]] == [None, "right", "right", "right"]
+    assert "The verdict “right” on runs/clip-1 was on a track that had been changed" in view.notice
+    result = tmp_path / "batch" / RESULT_NAME
+    ask(tools, "act", "clip_verdict", index=3, verdict="wrong")  # the file has the old verdict until now
+    assert read_result(result)["clips"][0]["verdict"] is None
+    ask(tools, "act", "clip_verdict", index=0, verdict="partly")
+    view = work(tools, "open_clip", index=3)  # was not corrected: opened anew, it has the same track
+    assert view.player["clips"]["clips"][3]["verdict"] == "wrong" and "changed" not in view.notice
+    assert session.clips is not None and session.clips.judged == 4
+
+
 def test_a_run_is_not_shown_on_another_video_of_the_same_name(tools: ToolEvents, tmp_path: Path) -> None:
     folder = clip_folder(tmp_path / "batch", 2)
     counting_clip(folder / "videos" / "clip-2.mp4", falling=True, frames=8)  # of the same size

@@ -77,6 +77,52 @@ def test_the_shelf_is_bounded_and_keeps_what_has_been_judged(
     assert me.shelf == [] and len(list(me.folder.iterdir())) == 1
 
 
+def test_work_goes_from_the_shelf_only_after_a_warning_that_names_it(
+    service: Service, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demo.sessions.MAX_SHELVED", 2)
+    me = service.sessions.get("me")
+
+    def run_and_judge(text: str) -> list[str]:
+        done(follow(service, me, clip, text, "", fresh=True, shelve=True))
+        before = me.shelf_warnings()
+        assert me.workspace is not None
+        me.workspace.judgement.judge(1, [{"first": 0, "last": 3, "verdict": "both", "note": None}])
+        return before
+
+    assert run_and_judge("the red car") == run_and_judge("the car") == []
+    first = me.shelf[0].key
+    (warning,) = run_and_judge("red car")  # two on the shelf, and this one would be the third
+    assert "may remove, with what you judged and corrected: “the red car” in grey.mp4." in warning
+    assert "Save run with verdicts" in warning
+    me.take_up(first)  # to save it; as many runs as before, so none goes
+    assert len(me.shelf) == 2 and me.dropped == []
+    me.take_up(me.shelf[1].key)
+    gone, warning = run_and_judge("the car")
+    assert "Removed with what you judged and corrected: “the car” in grey.mp4." in gone
+    assert "may remove" in warning and "“the red car” in grey.mp4" in warning
+    done(follow(service, me, clip, "car", "", fresh=True, shelve=True))
+    assert "“the red car” in grey.mp4" in me.shelf_warnings()[0]
+    assert me.workspace_of(first) is None
+
+
+def test_a_run_that_is_too_long_to_be_shelved_is_named_before_it_goes(
+    service: Service, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demo.sessions.MAX_SHELVED_FRAMES", FRAMES)
+    me = service.sessions.get("me")
+    done(follow(service, me, clip, "the red car", ""))
+    assert me.shelf_warnings() == []
+    done(service.correct(me, 1, 2, "", "64,50,94,80"))
+    (warning,) = me.shelf_warnings()
+    assert "may remove" in warning and "a box in grey.mp4" in warning
+    assert me.workspace is not None
+    me.workspace.save_bundle(False, 500.0)
+    assert me.shelf_warnings() == []
+    me.workspace.judgement.judge(1, [{"first": 0, "last": 0, "verdict": "both", "note": None}])
+    assert me.shelf_warnings() == [warning]  # that is not in the ZIP
+
+
 def test_a_clip_that_somebody_else_has_just_uploaded_stays(tmp_path: Path, clip: str) -> None:
     sessions = Sessions(tmp_path / "root", 3600.0, 0.3)
     sessions.get("page-1").claim_upload(clip)
