@@ -108,7 +108,7 @@ class OpenRunJob(OpenJob):
         video = checked_video(segment.run.manifest.get("video", {}))
         project = Project(video)
         check_run(segment.run, project)
-        info = open_video(str(clip.video), self.settings)
+        info = open_video(clip.video, self.settings)
         if (info.width, info.height) != (video["width"], video["height"]):
             raise LangTrackError(f"{clip.video.name} has another size than the run {clip.name}.")
         if video_sha256(clip.video) != video["sha256"]:

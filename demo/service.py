@@ -100,7 +100,7 @@ class Service:
         return self._track(session, request, [None], "follow", fresh=True, videos=False)
 
     def compare(
-        self, session: Session, video: str | None, texts: Sequence[Any], *, every: int = 1
+        self, session: Session, video: str | Path | None, texts: Sequence[Any], *, every: int = 1
     ) -> TrackJob:
         """Follow several expressions through one decoding, a target each, named by its expression."""
         expressions = different_texts(texts)
@@ -147,7 +147,7 @@ class Service:
                 f"The track ends at frame {last_frame}; it cannot be corrected at frame {start}."
             )
         request = self.check_request(
-            str(video_of(workspace)),
+            video_of(workspace),
             manifest.get("expression") if text is None else text,
             box,
             start,

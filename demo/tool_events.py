@@ -312,6 +312,5 @@ def _text(question: Question, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _video(session: Session) -> str | None:
-    workspace = session.workspace
-    return None if workspace is None or workspace.video is None else str(workspace.video)
+def _video(session: Session) -> Path | None:
+    return None if session.workspace is None else session.workspace.video

@@ -102,13 +102,16 @@ def open_video(path: str | Path | None, settings: Settings) -> VideoInfo:
 def check_file(path: str | Path | None, settings: Settings) -> Path:
     """The path of a clip that this server takes.
 
+    Args:
+        path: a `Path` only where this server has found the clip itself; what a caller sent stays text.
+
     Raises:
         LangTrackError: there is no file, or it is too large.
     """
     if not path:
         raise LangTrackError("Choose a video first, or click one of the examples.")
     if isinstance(path, Path) and path.is_dir():
-        return path  # of frames, in a list of clips; what comes from outside is text
+        return path  # of frames, in a list of clips; what comes from outside is text, and never a folder
     if not Path(path).is_file():
         raise LangTrackError("The video is not on the server any more; choose it again.")
     size_mb = Path(path).stat().st_size / 1e6

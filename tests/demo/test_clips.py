@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from app_helpers import SETTINGS, counting_clip, eventually, paced_tracker, serving
+from app_helpers import SETTINGS, counting_clip, eventually, grey_of, paced_tracker, serving
 from clip_folders import clip_folder
 from contrast import pale
 from playwright.sync_api import Browser, Page, expect
@@ -26,6 +26,9 @@ from demo.page_events import PageEvents, View
 from demo.preview_events import PreviewEvents
 from demo.service import Service
 from demo.tool_events import ToolEvents
+from langtrack_core.run.recorder import RunOptions
+from langtrack_core.run.track_video import track_video
+from langtrack_core.types import Query
 
 PAGE: Any = SimpleNamespace(session_hash="page")
 
@@ -58,15 +61,25 @@ def work(tools: ToolEvents, do: str, kind: str = "show", **fields: Any) -> View:
     return started if view == View() else view
 
 
+def frame_pictures(folder: Path, frames: int) -> Path:
+    """The pictures of a `counting_clip`."""
+    folder.mkdir(parents=True)
+    for number in range(frames):
+        cv2.imwrite(str(folder / f"{number:04d}.png"), np.full((90, 160, 3), grey_of(number), np.uint8))
+    return folder
+
+
+def follow_frames(tools: ToolEvents, tmp_path: Path, frames: int) -> None:
+    """A ZIP of frames as a list of one clip, which is followed."""
+    archive = shutil.make_archive(str(tmp_path / "frames"), "zip", frame_pictures(tmp_path / "seq", frames))
+    work(tools, "open_clips", paths=[uploaded(tools, Path(archive))], names=["frames.zip"])
+    assert work(tools, "open_clip", index=0, text="the red car").player["state"] == "done"
+
+
 def test_a_run_on_a_folder_of_frames_is_saved_without_it_and_says_so(
     tools: ToolEvents, tmp_path: Path
 ) -> None:
-    with zipfile.ZipFile(tmp_path / "frames.zip", "w") as archive:
-        for number in range(4):
-            picture = np.full((90, 160, 3), 40 + 8 * number, np.uint8)
-            archive.writestr(f"frames/{number:04d}.png", cv2.imencode(".png", picture)[1].tobytes())
-    work(tools, "open_clips", paths=[uploaded(tools, tmp_path / "frames.zip")], names=["frames.zip"])
-    assert work(tools, "open_clip", index=0, text="the red car").player["state"] == "done"
+    follow_frames(tools, tmp_path, 4)
     reply = ask(tools, "act", "save", target=1)["reply"]
     assert "folder of pictures" in reply["without_video"]
     saved = Path(reply["download"]["file"]["path"])
@@ -77,6 +90,40 @@ def test_a_run_on_a_folder_of_frames_is_saved_without_it_and_says_so(
     tools.open_saved(uploaded(tools, saved), you)
     opened = list(tools.events.watch(you))[-1]
     assert opened.player["state"] == "empty" and "saved without its video" in opened.notice
+
+
+def test_a_folder_of_frames_is_corrected_clicked_compared_and_gets_targets(
+    tools: ToolEvents, tmp_path: Path
+) -> None:
+    follow_frames(tools, tmp_path, 6)
+    session = tools.service.sessions.get("page")
+    questions: dict[str, dict[str, Any]] = {
+        "correct": {"frame": 2, "text": "", "box": "64,50,94,80", "direction": "both"},
+        "point": {"frame": 3, "x": 75, "y": 65, "right": True, "direction": "backward"},
+        "add": {"frame": 0, "text": "the car", "box": ""},
+        "compare": {"texts": ["the car", "the red car"]},
+    }
+    for do, fields in questions.items():
+        player = work(tools, do, "work", target=1, **fields).player
+        assert player["state"] == "done", player
+        assert session.job is not None and session.job.outcome == "done"
+    assert session.workspace is not None
+    first, *others = session.workspace.project.targets
+    assert (
+        len(first.segments) == 4 and len(others) == 3
+    )  # a correction both ways, a click, a target, two words
+
+
+def test_the_run_of_a_batch_on_a_folder_of_frames_is_opened(tools: ToolEvents, tmp_path: Path) -> None:
+    folder, frames = tmp_path / "batch", frame_pictures(tmp_path / "seq", 6)
+    run = folder / "runs" / "seq-1"
+    track_video(paced_tracker(), frames, Query("the red car"), out=run, options=RunOptions(video=False))
+    (folder / "index.csv").write_text(f"run,video\nruns/seq-1,{frames}\n")
+    tools.service.clips.folder = folder
+    tools.events.on_load(None, PAGE)
+    list(tools.events.watch(PAGE))
+    view = work(tools, "open_clip", index=0)
+    assert view.player["state"] == "done" and "Found in 6 of 6 frames" in view.notice
 
 
 def test_a_zip_of_clips_is_followed_judged_and_gone_through(tools: ToolEvents, tmp_path: Path) -> None:

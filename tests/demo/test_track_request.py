@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 from app_helpers import SETTINGS, paced_tracker
 
 from demo.service import Service
-from demo.track_request import check_request, join_requests, parse_box, without_paths
+from demo.track_request import check_request, join_requests, open_video, parse_box, without_paths
 from langtrack_core.types import LangTrackError
 
 
@@ -25,6 +28,13 @@ def test_a_request_is_what_to_follow_through_which_video(service: Service, clip:
 def test_a_request_needs_a_video() -> None:
     with pytest.raises(LangTrackError, match="Choose a video"):
         check_request(paced_tracker(), SETTINGS, None, "the car", "", 0, 1)
+
+
+def test_a_folder_of_frames_is_taken_from_this_server_and_from_no_caller(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((90, 160, 3), np.uint8))
+    assert open_video(tmp_path, SETTINGS).width == 160
+    with pytest.raises(LangTrackError, match="not on the server"):
+        open_video(str(tmp_path), SETTINGS)
 
 
 def test_boxes_are_read_as_people_type_them() -> None:
