@@ -19,6 +19,7 @@ from .page_events import PageEvents, notice
 from .player import clips_panel, player
 from .preview_events import PreviewEvents, preview_panel
 from .service import Service
+from .sessions import Sessions
 from .settings import Settings
 from .theme import theme
 from .tool_events import ToolEvents
@@ -100,6 +101,27 @@ def _show_in_snippets(component: Any, name: str) -> None:
     component.example_payload = lambda: API_EXAMPLES[name]
 
 
+class _FilesInUse:
+    """The files of all sessions, listed anew whenever Gradio asks what to keep."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sessions.files_in_use())
+
+
+def _keep_files_in_use(component: Any, sessions: Sessions) -> None:
+    """Let Gradio delete nothing that a session uses.
+
+    Its ``delete_cache`` goes by the age of a file alone, and a page may be used for longer than that. A
+    session deletes its own files when it ends, so ``delete_cache`` is for what no session knows: uploads of a
+    page that was closed at once, or of a call of the API that was refused. Gradio asks each component at each
+    deletion.
+    """
+    component.keep_in_cache = _FilesInUse(sessions)
+
+
 class FormParts(NamedTuple):
     """The components of the left column."""
 
@@ -151,6 +173,7 @@ def build_app(
             with gr.Column(scale=3, min_width=320, elem_id="result"):
                 before = preview_panel()
                 stage = player()
+                _keep_files_in_use(stage, service.sessions)
         events = PageEvents(service, examples)
         starts = _connect_preview(form, before, stage, PreviewEvents(events), settings)
         _connect_page(page, form, stage, events, settings, starts)

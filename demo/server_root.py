@@ -32,7 +32,7 @@ def server_root() -> Iterator[Path]:
     Ctrl-C and SIGTERM are ignored during the removal, so this is for the main thread.
     """
     remove_stale()
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()  # the paths of its files are compared as text
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import filecmp
 import hmac
+import os
 import secrets
 import shutil
 import threading
@@ -86,6 +87,14 @@ class Session:
         if path and not is_copy(Path(path), self.examples):
             with self.lock:
                 self.uploads[Path(path)] = _inode(Path(path))
+
+    def files_in_use(self) -> set[str]:
+        """Paths of its uploads, of the videos that it works on (an example's copy too), and in its folder."""
+        videos = [space.video for space in self._workspaces() if space.video is not None]
+        with self.lock:
+            uploads = list(self.uploads)
+        made = [Path(folder, name) for folder, _, names in os.walk(self.folder) for name in names]
+        return {str(path) for path in (*uploads, *videos, *made)}
 
     def check_free(self) -> None:
         """Check that a new run may start.
@@ -339,6 +348,12 @@ class Sessions:
         for upload, inode in session.uploads.items():
             if upload not in uploads_in_use and _inode(upload) == inode:
                 upload.unlink(missing_ok=True)
+
+    def files_in_use(self) -> set[str]:
+        """Paths of the files of all sessions that have not ended."""
+        with self._lock:
+            sessions = self._all()
+        return set().union(*(session.files_in_use() for session in sessions))
 
     def close(self) -> None:
         """End all sessions, at the end of the server."""

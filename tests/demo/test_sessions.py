@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from app_helpers import FRAMES, eventually
+from app_helpers import FRAMES, SETTINGS, counting_clip, eventually, paced_tracker
+from gradio.route_utils import delete_files_created_by_app
 from service_helpers import done, follow, opened_service, target
 
+from demo.layout import build_app
 from demo.service import Service
 from demo.sessions import Sessions
 from langtrack_core.types import LangTrackError
@@ -149,6 +152,38 @@ def test_the_copy_of_an_example_is_nobodys(tmp_path: Path, clip: str) -> None:
     sessions.drop("page-1")  # while the next page begins with the same example
     assert Path(clip).exists() and original.exists()
     assert not namesake.exists()
+
+
+def files_in(root: Path) -> set[Path]:
+    return {path for path in root.rglob("*") if path.is_file()}
+
+
+def test_files_of_a_session_in_use_are_not_deleted_by_their_age(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    example = counting_clip(tmp_path / "examples" / "grey.mp4")
+    example.with_suffix(".json").write_text('{"expression": "the red car"}')
+    page, service = build_app(paced_tracker(), SETTINGS, root, example.parent)
+    mine = counting_clip(root / f"{1:064d}" / "mine.mp4", falling=True)
+    forgotten = counting_clip(root / f"{2:064d}" / "forgotten.mp4")
+    copied = root / f"{3:064d}" / example.name
+    copied.parent.mkdir()
+    shutil.copy(example, copied)
+    me, other = service.sessions.get("me"), service.sessions.get("other")
+    me.claim_upload(mine)
+    for session, video in ((me, mine), (other, copied)):
+        done(follow(service, session, str(video), "the red car", ""))
+    before = files_in(root)
+    page.upload_file_set.update(map(str, before))
+    delete_files_created_by_app(page, age=-1)  # as if all of them were older than the limit
+    assert before - files_in(root) == {forgotten}
+    service.correct(me, 1, 2, "", "62,50,92,80").wait()
+    assert me.job is not None and me.job.error is None
+    service.sessions.drop("other")
+    service.sessions.drop("me")
+    assert files_in(root) == {copied}  # nobody's, so a session does not delete it
+    delete_files_created_by_app(page, age=-1)
+    assert files_in(root) == set()
+    service.close()
 
 
 def test_one_run_a_session_and_a_full_queue(service: Service, clip: str) -> None:
