@@ -70,6 +70,7 @@ class ClipEvents:
     def _verdict(self, session: Session, question: Question) -> dict[str, Any]:
         clips = self.service.refresh_list(session)
         clips.judge(whole_number(question.get("index"), "The clip"), question.get("verdict"))
+        self.service.hand_on(session)
         return {"clips": clips.state()}
 
     def _file(self, session: Session, question: Question) -> dict[str, Any]:
@@ -85,6 +86,7 @@ class ClipEvents:
         clips, (path, *_) = self.service.refresh_list(session), self._uploads(session, question)
         if path.stat().st_size > MAX_RESULT_BYTES:
             raise LangTrackError("The file is too large for a result; at most 100 MB are read.")
-        count = clips.take(read_result(path))
+        count = clips.go_on_from(read_result(path))
         clips.save()
+        self.service.hand_on(session)
         return {"clips": clips.state(), "taken": count}

@@ -115,6 +115,7 @@ class ClipService:
         if clip is not None and session.workspace is not None:
             show_clip(clip, session.workspace, again=True)
             session.clips.now = next(k for k, one in enumerate(session.clips.clips) if one is clip)
+            session.clips.note_followed(session.clips.now)
 
     def note_change(self, session: Session, workspace: Workspace, *, save: bool) -> None:
         """Note what a person has changed in a run, shown or on the shelf, where it is of a clip of the list.
@@ -133,6 +134,14 @@ class ClipService:
                 note_clip(clip, workspace)
                 if save:
                     clips.save()
+                    self.hand_on(session)
+
+    def hand_on(self, session: Session) -> None:
+        """Give the open runs the verdicts on frames that others have written into the result, see `Clip`."""
+        for clip in session.clips.clips if session.clips is not None else ():
+            workspace = session.workspace_of(clip.key) if clip.key and clip.waiting else None
+            if workspace is not None:
+                note_clip(clip, workspace)
 
     def prepare_next(self, session: Session) -> None:
         """Open the run of the clip that is probably shown next, while nobody else waits for the place."""

@@ -124,10 +124,18 @@ class Clip:
 
     def take_verdicts(self, targets: Sequence[ClipTarget]) -> None:
         """Take over what somebody else has said of the targets, in their order."""
+        if not self.key and self.run is None:
+            self.targets = []  # nobody has followed it here: all that is known of it is somebody else's
         for own, other in zip(self.targets, targets, strict=False):
+            self.waiting |= own.verdicts != other.verdicts
             own.verdicts = other.verdicts
-        self.targets += targets[len(self.targets) :]
-        self.waiting = bool(targets)
+        if more := targets[len(self.targets) :]:
+            self.targets += more
+            self.others, self.waiting = [], True  # those that nobody has followed here are among them again
+
+    def judged_frames(self) -> dict[int, Verdicts]:
+        """A copy of the verdicts on frames, by the place of the target; targets without any are left out."""
+        return _judged_frames(self.targets + self.others)
 
     @property
     def disagreements(self) -> int:
@@ -181,7 +189,9 @@ class ClipList:
         self.way: tuple[Literal[-1, 1], Any] = (1, "all")
         self.video: str | None = None
         self._left: int | None = None  # the clip that was shown before something else
-        self._touched: set[int] = set()  # indices of the clips that were judged here
+        # What the file said of each clip when it was read or written last; what differs was judged here.
+        self._written: dict[int, tuple[ClipSide | None, dict[int, Verdicts]]] = {}
+        self._followed: set[int] = set()  # indices of clips that were followed anew since then
 
     @property
     def judged(self) -> int:
@@ -206,8 +216,11 @@ class ClipList:
         if side is not None and side not in SIDES:
             raise LangTrackError(f"A verdict on a clip is one of {', '.join(SIDES)}, got {side!r:.40}.")
         self.clip(index).verdict = side
-        self._touched.add(index)
         self.save()
+
+    def note_followed(self, index: int) -> None:
+        """A clip is followed anew, so what the file says of its last track does not come back."""
+        self._followed.add(index)
 
     def leave(self) -> None:
         """Something else is shown; the next clip, and the one before, is the one that was left."""
@@ -284,37 +297,53 @@ class ClipList:
                 writer.writerow("" if cell is None else cell for cell in cells)
         return out.getvalue()
 
-    def take(self, document: Any, *, opened: bool = True) -> int:
-        """Take over the verdicts of a result on clips that have none here; how many that were.
+    def take(self, document: Any) -> None:
+        """Take what the result in the folder says, where nobody has judged otherwise here since it was read.
 
-        Args:
-            opened: also those on frames of clips that have been opened here.
+        That holds for a verdict that is gone from it, too: somebody else has taken it back.
 
         Raises:
             LangTrackError: it is no result, or is of other clips.
         """
-        entries = [(entry, *_checked(entry)) for entry in _entries(document)]
-        places = {(clip.name, clip.expression or ""): clip for clip in self.clips}
-        matched = [(places.get((e["clip"], e.get("expression") or "")), e, *more) for e, *more in entries]
-        # Before a clip was followed it has no words yet.
-        matched = [(clip or places.get((e["clip"], "")), e, *more) for clip, e, *more in matched]
-        fitting = [(clip, *more) for clip, e, *more in matched if clip is not None and _same_video(clip, e)]
-        if entries and not fitting:
-            raise LangTrackError("This result is of other clips. Nothing was changed.")
+        for index, side, targets in self._fitting(document):
+            clip = self.clips[index]
+            last_side, last_frames = self._written.get(index, (None, {}))
+            if clip.withdrawn is None and clip.verdict == last_side and index not in self._followed:
+                clip.verdict = side
+            if clip.judged_frames() == last_frames and index not in self._followed:
+                clip.take_verdicts(targets)
+            self._written[index] = side, _judged_frames(targets)
+
+    def go_on_from(self, document: Any) -> int:
+        """Take over the verdicts of somebody else's result on clips that have none here; how many that were.
+
+        Raises:
+            LangTrackError: it is no result, or is of other clips.
+        """
         count = 0
-        touched = [self.clips[index] for index in self._touched]
-        for clip, side, targets in fitting:
-            if (
-                clip.withdrawn is None
-                and clip.verdict is None
-                and side is not None
-                and not any(clip is one for one in touched)
-            ):
+        for index, side, targets in self._fitting(document):
+            clip = self.clips[index]
+            if clip.withdrawn is None and clip.verdict is None and side is not None:
                 clip.verdict = side
                 count += 1
-            if (opened or not clip.key) and not any(target.verdicts for target in clip.targets):
+            if not any(target.verdicts for target in clip.targets):
                 clip.take_verdicts(targets)
         return count
+
+    def _fitting(self, document: Any) -> list[tuple[int, ClipSide | None, list[ClipTarget]]]:
+        """What a result says of the clips of the list: index, verdict, targets."""
+        entries = [(entry, *_checked(entry)) for entry in _entries(document)]
+        places = {(clip.name, clip.expression or ""): index for index, clip in enumerate(self.clips)}
+        fitting = []
+        for entry, side, targets in entries:
+            index = places.get((entry["clip"], entry.get("expression") or ""))
+            if index is None:  # before a clip was followed it has no words yet
+                index = places.get((entry["clip"], ""))
+            if index is not None and _same_video(self.clips[index], entry):
+                fitting.append((index, side, targets))
+        if entries and not fitting:
+            raise LangTrackError("This result is of other clips. Nothing was changed.")
+        return fitting
 
     def save(self) -> None:
         """Write the result, with what others have judged meanwhile in the same file.
@@ -326,12 +355,14 @@ class ClipList:
             return
         try:
             if self.result.exists():
-                self.take(read_result(self.result), opened=False)
+                self.take(read_result(self.result))
             write_text(self.result, json.dumps(self.to_json(), indent=1, ensure_ascii=False))
         except OSError as error:
             raise LangTrackError(
                 f"{self.result.name} could not be written: {error.strerror or error}."
             ) from error
+        self._written = {k: (clip.verdict, clip.judged_frames()) for k, clip in enumerate(self.clips)}
+        self._followed.clear()
 
 
 def read_result(path: Path) -> Any:
@@ -374,6 +405,10 @@ def _checked_target(entry: Mapping[str, Any]) -> ClipTarget:
         raise LangTrackError("The words of a target are a text.")
     figures = {n: None if entry.get(n) is None else whole_number(entry[n], f"“{n}”") for n in FIGURES}
     return ClipTarget(expression, **figures, verdicts=Verdicts.from_json(entry.get("frame_verdicts")))
+
+
+def _judged_frames(targets: Sequence[ClipTarget]) -> dict[int, Verdicts]:
+    return {number: target.verdicts.copy() for number, target in enumerate(targets) if target.verdicts}
 
 
 def _same_video(clip: Clip, entry: Mapping[str, Any]) -> bool:

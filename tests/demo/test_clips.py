@@ -289,6 +289,40 @@ def test_another_person_goes_on_with_frames_and_all(tools: ToolEvents, tmp_path:
     assert workspace is not None and workspace.state()["targets"][0]["verdicts"]["counts"]["both"] == 3
 
 
+def test_two_people_at_one_folder_see_what_the_other_has_judged(tools: ToolEvents, tmp_path: Path) -> None:
+    tools.service.clips.folder = folder = tmp_path / "clips"
+    for number in range(2):
+        counting_clip(folder / f"clip-{number}.mp4", frames=5)
+    you: Any = SimpleNamespace(session_hash="you")
+    change = {"first": 0, "last": 2, "verdict": "both", "note": None}
+
+    def opened(who: Any) -> Any:
+        tools.events.on_load(None, who)
+        list(tools.events.watch(who))
+        tools.show(SimpleNamespace(_data={"do": "open_clip", "n": 1, "index": 0, "text": "the red car"}), who)
+        list(tools.events.watch(who))
+        session = tools.service.sessions.get(who.session_hash)
+        assert session.workspace is not None and session.workspace.frames == 5
+        return session.workspace
+
+    opened(PAGE)
+    workspace = opened(you)
+    ask(tools, "act", "clip_verdict", index=0, verdict="wrong")
+    ask(tools, "act", "verdicts", target=1, changes=[change])
+    act = {"do": "clip_verdict", "n": 1, "index": 1, "verdict": "absent"}
+    reply = tools.act(SimpleNamespace(_data=act), you)["reply"]
+    assert [clip["verdict"] for clip in reply["clips"]["clips"]] == ["wrong", "absent"]
+    assert workspace.judged == 3  # in the run that is open, where the next verdict joins them
+
+    tools.events.begin(None, "the red car", "60,50,90,80", 0, 1, you)  # the same words, on another thing
+    list(tools.events.watch(you))
+    reply = tools.act(SimpleNamespace(_data={**act, "verdict": "right"}), you)["reply"]
+    assert [clip["verdict"] for clip in reply["clips"]["clips"]] == [None, "right"]
+    entries = read_result(folder / RESULT_NAME)["clips"]
+    assert [entry["verdict"] for entry in entries] == [None, "right"]
+    assert entries[0]["targets"][0]["frame_verdicts"]["verdicts"] == []
+
+
 def test_the_next_run_is_open_before_it_is_asked_for(tools: ToolEvents, tmp_path: Path) -> None:
     tools.service.clips.folder = clip_folder(tmp_path / "batch", 4)
     tools.events.on_load(None, PAGE)

@@ -112,7 +112,7 @@ def test_another_person_goes_on_from_the_result() -> None:
         target.verdicts.give(3 + number, 5, "tracker")
     second.judge(0, "wrong")
     document = json.loads(json.dumps(first.to_json()))
-    assert second.take(document) == 1
+    assert second.go_on_from(document) == 1
     assert [clip.verdict for clip in second.clips] == ["wrong", None, "absent", None]
     assert [list(target.verdicts) for target in second.clips[2].targets] == [[3, 4, 5], [4, 5]]
     lines = first.to_csv().splitlines()
@@ -124,7 +124,7 @@ def test_another_person_goes_on_from_the_result() -> None:
     assert lines[5] == f"clip-3.mp4,1,the car,,,,,{'a' * 64}"
     nobody = some()
     nobody.clips[0].sha256 = "b" * 64  # the clip has changed since
-    nobody.take(document)
+    nobody.go_on_from(document)
     assert [clip.verdict for clip in nobody.clips] == [None, None, "absent", None]
 
 
@@ -138,6 +138,60 @@ def test_two_people_at_one_folder_do_not_undo_each_other(tmp_path: Path) -> None
     third = some(result=path)
     third.take(read_result(path))
     assert [clip.verdict for clip in third.clips] == [None, "wrong", None, None]
+
+
+def opened(path: Path) -> ClipList:
+    """The list of a folder with a result."""
+    clips = some(result=path)
+    clips.take(read_result(path))
+    return clips
+
+
+def test_the_newer_verdict_counts_where_two_people_have_the_list_open(tmp_path: Path) -> None:
+    path = tmp_path / RESULT_NAME
+    yesterday = some(result=path)
+    for index in (0, 1):
+        yesterday.judge(index, "right")
+    yesterday.clips[1].targets[0].verdicts.give(0, 1, "both")
+    yesterday.save()
+    one, two = opened(path), opened(path)
+    one.clips[1].key = "of an open run"
+    two.judge(0, "wrong")
+    two.clips[1].targets[0].verdicts.give(0, 5, "tracker")
+    two.judge(1, None)
+    one.judge(3, "absent")  # one has judged nothing else
+    for clips in (one, opened(path)):
+        assert [clip.verdict for clip in clips.clips] == ["wrong", None, None, "absent"]
+        assert list(clips.clips[1].targets[0].verdicts) == [0, 1, 2, 3, 4, 5]
+    assert one.clips[1].waiting  # the open run gets them
+    one.judge(0, "partly")  # now it is the newer one
+    two.judge(2, "right")
+    assert [clip.verdict for clip in two.clips] == ["partly", None, "right", "absent"]
+
+
+def test_verdicts_that_were_loaded_are_written(tmp_path: Path) -> None:
+    path, other = tmp_path / RESULT_NAME, some()
+    other.judge(0, "wrong")
+    other.clips[1].targets[0].verdicts.give(0, 3, "both")
+    some(result=path).judge(2, "right")
+    one = opened(path)
+    assert one.go_on_from(json.loads(json.dumps(other.to_json()))) == 1
+    one.save()
+    assert [clip.verdict for clip in opened(path).clips] == ["wrong", None, "right", None]
+    assert len(opened(path).clips[1].targets[0].verdicts) == 4
+
+
+def test_further_targets_of_somebody_else_are_written_once(tmp_path: Path) -> None:
+    path = tmp_path / RESULT_NAME
+    yesterday = some(result=path)
+    yesterday.clips[2].targets[1].verdicts.give(0, 1, "both")
+    yesterday.save()
+    one = opened(path)
+    one.clips[2].others = [one.clips[2].targets.pop()]  # as in a clip whose box nobody has followed here
+    one.clips[2].key = "of an open run"
+    for side in ("right", "wrong"):
+        one.judge(0, side)
+        assert [len(target.verdicts) for target in opened(path).clips[2].targets] == [0, 2]
 
 
 def result(**changes: Any) -> dict[str, Any]:
@@ -166,6 +220,8 @@ def test_what_is_no_result_is_refused_in_one_sentence(document: Any, why: str) -
     clips = some()
     with pytest.raises(LangTrackError, match=why):
         clips.take(document)
+    with pytest.raises(LangTrackError, match=why):
+        clips.go_on_from(document)
     assert clips.judged == 0
 
 
