@@ -68,9 +68,7 @@ class ClipEvents:
         return self.service.show(session, index, text if isinstance(text, str) else "")
 
     def _verdict(self, session: Session, question: Question) -> dict[str, Any]:
-        clips = self.service.refresh_list(session)
-        clips.judge(whole_number(question.get("index"), "The clip"), question.get("verdict"))
-        self.service.hand_on(session)
+        clips = self.service.judge(session, question.get("index"), question.get("verdict"))
         return {"clips": clips.state()}
 
     def _file(self, session: Session, question: Question) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langtrack_core.types import LangTrackError
 
+from .annotation.checks import whole_number
 from .annotation.clips import Clip, ClipList
 from .clips_job import OpenClipsJob, OpenRunJob, note_clip, show_clip
 from .job import CANCEL_WAIT_S, Job
@@ -89,6 +90,34 @@ class ClipService:
             session.clips.leave()
             keys = [clip.key for clip in session.clips.clips]
             session.clips.now = keys.index(key) if key in keys else None
+
+    def on_page(self, session: Session) -> tuple[Workspace | None, list[Workspace]]:
+        """The run that the page shows, and the earlier ones, the newest last.
+
+        It shows none while the list is at a clip that could not be opened: a verdict would be on another clip
+        than the one that a person sees. The run before is an earlier one then.
+        """
+        clips, workspace = session.clips, session.workspace
+        if workspace is None or clips is None or clips.now is None:
+            return workspace, session.shelf
+        if clips.clip(clips.now).key == workspace.key:
+            return workspace, session.shelf
+        return None, [*session.shelf, workspace]
+
+    def judge(self, session: Session, index: Any, side: Any) -> ClipList:
+        """Give the shown clip its verdict, or none, save the result, and give the list.
+
+        Raises:
+            LangTrackError: it is not shown, no such clip or verdict, or the result could not be written.
+        """
+        clips = self.refresh_list(session)
+        clip = clips.clip(whole_number(index, "The clip"))
+        workspace = session.workspace
+        if workspace is None or workspace.key != clip.key or not workspace.frames:
+            raise LangTrackError(f"{clip.name} is not shown, so it gets no verdict; open it first.")
+        clips.judge(index, side)
+        self.hand_on(session)
+        return clips
 
     def chosen(self, session: Session, video: str | None) -> Clip | None:
         """The clip that the words in the form are for: the shown one, or the first without a verdict.

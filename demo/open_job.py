@@ -111,6 +111,8 @@ class OpenProjectJob(OpenJob):
             workspace.add_segments(results)
         if bundle.video is not None and info is not None:
             workspace.player_video = self._make_player_video(bundle.video, info)
+        if self.session.clips is not None:
+            self.session.clips.leave()
         self.session.adopt(workspace)
 
 

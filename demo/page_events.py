@@ -252,9 +252,9 @@ class PageEvents:
     def page_value(self, session: Session, *, newest: bool = False) -> dict[str, Any]:
         """The player's value: the workspace, or nothing. ``newest`` shows the target that came last."""
         clips = {} if session.clips is None else {"clips": self.service.clips.refresh_list(session).state()}
-        shelf = [one.about() for one in reversed(session.shelf) if one.frames]
+        workspace, earlier = self.service.clips.on_page(session)
+        shelf = [one.about() for one in reversed(earlier) if one.frames]
         work = {"work": session.work()}
-        workspace = session.workspace
         if workspace is not None:
             with workspace.lock:
                 state = workspace.state()

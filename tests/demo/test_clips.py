@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from app_helpers import SETTINGS, counting_clip, eventually, grey_of, paced_tracker, serving
+from app_helpers import SETTINGS, VERY_SLOW, counting_clip, eventually, grey_of, paced_tracker, serving
 from clip_folders import clip_folder
 from contrast import pale
 from playwright.sync_api import Browser, Page, expect
@@ -296,26 +296,31 @@ def test_two_people_at_one_folder_see_what_the_other_has_judged(tools: ToolEvent
     you: Any = SimpleNamespace(session_hash="you")
     change = {"first": 0, "last": 2, "verdict": "both", "note": None}
 
-    def opened(who: Any) -> Any:
-        tools.events.on_load(None, who)
-        list(tools.events.watch(who))
-        tools.show(SimpleNamespace(_data={"do": "open_clip", "n": 1, "index": 0, "text": "the red car"}), who)
+    def opened(who: Any, index: int) -> Any:
+        question = {"do": "open_clip", "n": 1, "index": index, "text": "the red car"}
+        tools.show(SimpleNamespace(_data=question), who)
         list(tools.events.watch(who))
         session = tools.service.sessions.get(who.session_hash)
         assert session.workspace is not None and session.workspace.frames == 5
         return session.workspace
 
-    opened(PAGE)
-    workspace = opened(you)
+    for who in (PAGE, you):
+        tools.events.on_load(None, who)
+        list(tools.events.watch(who))
+    opened(PAGE, 0)
+    workspace = opened(you, 0)
     ask(tools, "act", "clip_verdict", index=0, verdict="wrong")
     ask(tools, "act", "verdicts", target=1, changes=[change])
+    opened(you, 1)
     act = {"do": "clip_verdict", "n": 1, "index": 1, "verdict": "absent"}
     reply = tools.act(SimpleNamespace(_data=act), you)["reply"]
     assert [clip["verdict"] for clip in reply["clips"]["clips"]] == ["wrong", "absent"]
     assert workspace.judged == 3  # in the run that is open, where the next verdict joins them
 
+    opened(you, 0)
     tools.events.begin(None, "the red car", "60,50,90,80", 0, 1, you)  # the same words, on another thing
     list(tools.events.watch(you))
+    opened(you, 1)
     reply = tools.act(SimpleNamespace(_data={**act, "verdict": "right"}), you)["reply"]
     assert [clip["verdict"] for clip in reply["clips"]["clips"]] == [None, "right"]
     entries = read_result(folder / RESULT_NAME)["clips"]
@@ -382,6 +387,52 @@ def test_a_run_is_not_shown_on_another_video_of_the_same_name(tools: ToolEvents,
     assert work(tools, "open_clip", index=0).player["state"] == "done"
     view = work(tools, "open_clip", index=1)
     assert "clip-2.mp4 is not the video of the run runs/clip-2" in view.notice
+
+
+def test_a_clip_that_cannot_be_opened_is_not_judged_by_the_one_before(
+    tools: ToolEvents, tmp_path: Path
+) -> None:
+    tools.service.clips.folder = folder = clip_folder(tmp_path / "batch", 3)
+    (folder / "videos" / "clip-2.mp4").unlink()
+    tools.events.on_load(None, PAGE)
+    list(tools.events.watch(PAGE))
+    assert work(tools, "open_clip", index=0).player["state"] == "done"
+    session = tools.service.sessions.get("page")
+    assert session.workspace is not None
+    saved = ask(tools, "act", "save", target=1)["reply"]["download"]["file"]["path"]
+
+    view = work(tools, "open_clip", step=1, filter="open")
+    assert "not here" in view.notice and view.player["clips"]["now"] == 1
+    assert view.player["state"] == "empty"  # not the clip before, which a verdict would not be on
+    assert [run["key"] for run in view.player["shelf"]] == [session.workspace.key]
+    for verdict in ("right", None):
+        refused = ask(tools, "act", "clip_verdict", index=1, verdict=verdict)["reply"]
+        assert "clip-2 is not shown" in refused["error"]
+    assert not (folder / RESULT_NAME).exists()
+    reloaded = tools.events.on_load(session.token, PAGE)[5]
+    assert reloaded["state"] == "empty" and reloaded["clips"]["now"] == 1
+
+    view = work(tools, "open_clip", step=1, filter="open")  # the list goes on behind it
+    assert view.player["state"] == "done" and view.player["clips"]["now"] == 2
+    assert ask(tools, "act", "clip_verdict", index=2, verdict="right")["reply"]["clips"]["judged"] == 1
+    work(tools, "open_clip", index=1)
+    view = work(tools, "take_up", run=view.player["shelf"][0]["key"])  # the run before, from the earlier ones
+    assert view.player["state"] == "done" and view.player["clips"]["now"] == 0
+    work(tools, "open_clip", index=1)
+    tools.open_saved(uploaded(tools, Path(saved)), PAGE)
+    view = list(tools.events.watch(PAGE))[-1]
+    assert view.player["state"] == "done" and view.player["clips"]["now"] is None
+
+
+def test_a_clip_whose_run_was_cancelled_at_once_is_not_judged(tools: ToolEvents, tmp_path: Path) -> None:
+    path = counting_clip(tmp_path / "clip.mp4")
+    work(tools, "open_clips", paths=[uploaded(tools, path)], names=[path.name])
+    ask(tools, "show", "open_clip", index=0, text=VERY_SLOW)
+    session = tools.service.sessions.get("page")
+    assert session.job is not None
+    session.job.cancel(keep=False)
+    assert list(tools.events.watch(PAGE))[-1].player["state"] == "empty"
+    assert "is not shown" in ask(tools, "act", "clip_verdict", index=0, verdict="absent")["reply"]["error"]
 
 
 @pytest.mark.parametrize("name", ["../x.mp4", "a/../../x.mp4", "", "a\nb.mp4"])
