@@ -370,11 +370,12 @@ def test_a_verdict_on_a_corrected_track_does_not_stay_when_that_track_is_gone(
     assert [clip["verdict"] for clip in view.player["clips"]["clips"]] == [None, "right", "right", "right"]
     assert "The verdict “right” on runs/clip-1 was on a track that had been changed" in view.notice
     result = tmp_path / "batch" / RESULT_NAME
+    view = work(tools, "open_clip", index=3)  # was not corrected: opened anew, it has the same track
+    assert view.player["clips"]["clips"][3]["verdict"] == "right" and "changed" not in view.notice
     ask(tools, "act", "clip_verdict", index=3, verdict="wrong")  # the file has the old verdict until now
     assert read_result(result)["clips"][0]["verdict"] is None
+    work(tools, "open_clip", index=0)
     ask(tools, "act", "clip_verdict", index=0, verdict="partly")
-    view = work(tools, "open_clip", index=3)  # was not corrected: opened anew, it has the same track
-    assert view.player["clips"]["clips"][3]["verdict"] == "wrong" and "changed" not in view.notice
     assert session.clips is not None and session.clips.judged == 4
 
 
