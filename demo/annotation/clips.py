@@ -305,7 +305,10 @@ class ClipList:
         Raises:
             LangTrackError: it is no result, or is of other clips.
         """
-        for index, side, targets in self._fitting(document):
+        self._take(self._of_some_clip(document))
+
+    def _take(self, fitting: list[tuple[int, ClipSide | None, list[ClipTarget]]]) -> None:
+        for index, side, targets in fitting:
             clip = self.clips[index]
             last_side, last_frames = self._written.get(index, (None, {}))
             if clip.withdrawn is None and clip.verdict == last_side and index not in self._followed:
@@ -321,7 +324,7 @@ class ClipList:
             LangTrackError: it is no result, or is of other clips.
         """
         count = 0
-        for index, side, targets in self._fitting(document):
+        for index, side, targets in self._of_some_clip(document):
             clip = self.clips[index]
             if clip.withdrawn is None and clip.verdict is None and side is not None:
                 clip.verdict = side
@@ -341,12 +344,18 @@ class ClipList:
                 index = places.get((entry["clip"], ""))
             if index is not None and _same_video(self.clips[index], entry):
                 fitting.append((index, side, targets))
-        if entries and not fitting:
+        return fitting
+
+    def _of_some_clip(self, document: Any) -> list[tuple[int, ClipSide | None, list[ClipTarget]]]:
+        """As `_fitting`; LangTrackError when nothing in a result fits."""
+        fitting = self._fitting(document)
+        if _entries(document) and not fitting:
             raise LangTrackError("This result is of other clips. Nothing was changed.")
         return fitting
 
     def save(self) -> None:
-        """Write the result, with what others have judged meanwhile in the same file.
+        """Write the result, with what others have judged meanwhile in the same file, also of clips that came
+        into the folder since the list was opened.
 
         Raises:
             LangTrackError: it could not be written.
@@ -354,9 +363,15 @@ class ClipList:
         if self.result is None:
             return
         try:
+            further = []
             if self.result.exists():
-                self.take(read_result(self.result))
-            write_text(self.result, json.dumps(self.to_json(), indent=1, ensure_ascii=False))
+                document = read_result(self.result)
+                self._take(self._fitting(document))
+                names = {clip.name for clip in self.clips}
+                further = [entry for entry in _entries(document) if entry["clip"] not in names]
+            result = self.to_json()
+            result["clips"] += further
+            write_text(self.result, json.dumps(result, indent=1, ensure_ascii=False))
         except OSError as error:
             raise LangTrackError(
                 f"{self.result.name} could not be written: {error.strerror or error}."

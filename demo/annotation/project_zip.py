@@ -62,7 +62,11 @@ def write_bundle(
         _check_video(video, project, max_video_mb)
     folders = all_folders(targets)
     try:
-        with replacing(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+        # A ZIP knows no time before 1980, which a video of a camera with no battery has.
+        with (
+            replacing(path) as part,
+            zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive,
+        ):
             document = Project(project.video, targets).to_json(folders)
             archive.writestr("project.json", json.dumps(document, indent=1, ensure_ascii=False))
             for target in targets:

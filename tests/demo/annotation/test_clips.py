@@ -169,6 +169,28 @@ def test_the_newer_verdict_counts_where_two_people_have_the_list_open(tmp_path: 
     assert [clip.verdict for clip in two.clips] == ["partly", None, "right", "absent"]
 
 
+def test_what_the_file_says_of_clips_that_are_not_in_the_list_stays(tmp_path: Path) -> None:
+    path = tmp_path / RESULT_NAME
+    later = some(result=path)
+    one = some(result=path)
+    one.clips = one.clips[:2]  # opened before the others came into the folder
+    later.judge(3, "right")
+    one.judge(0, "wrong")
+    assert [clip.verdict for clip in opened(path).clips] == ["wrong", None, None, "right"]
+
+
+def test_a_list_of_one_clip_is_saved_after_it_was_followed_with_other_words(tmp_path: Path) -> None:
+    path = tmp_path / RESULT_NAME
+    one = some(result=path)
+    one.clips = one.clips[:1]
+    one.judge(0, "wrong")
+    one.clips[0].expression = "other words"
+    one.note_followed(0)
+    one.judge(0, "right")
+    [entry] = read_result(path)["clips"]
+    assert (entry["expression"], entry["verdict"]) == ("other words", "right")
+
+
 def test_verdicts_that_were_loaded_are_written(tmp_path: Path) -> None:
     path, other = tmp_path / RESULT_NAME, some()
     other.judge(0, "wrong")

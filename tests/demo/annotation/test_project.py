@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -180,6 +181,12 @@ def test_a_bundle_opens_again_elsewhere(
     assert_same(open_bundle(again, tmp_path / "again").project, project)
     with zipfile.ZipFile(saved) as archive:
         assert archive.read("verdicts/1.csv").decode().splitlines()[1] == "2,tracker,<script>,"
+
+
+def test_a_video_of_before_1980_is_saved(project: Project, tmp_path: Path, video: Path) -> None:
+    os.utime(video, (0, 0))
+    saved = write_bundle(tmp_path / "p.zip", project, video=video)
+    assert open_bundle(saved, tmp_path / "opened").video is not None
 
 
 def test_what_cannot_be_saved(project: Project, tmp_path: Path, video: Path) -> None:
