@@ -171,6 +171,7 @@ class LiteDMN(nn.Module):
     ) -> None:
         super().__init__()
         self.config = c = config or LiteConfig()
+        self.vocabulary_size = len(words)
         D, C, H, K = words.shape[1], c.channels, c.hidden, c.filters
         self.register_buffer("words", words.float(), persistent=False)
         self.register_buffer("classes", classes.float(), persistent=False)
@@ -208,10 +209,6 @@ class LiteDMN(nn.Module):
         self.out_high = nn.Sequential(
             nn.Conv2d(c.skip4, c.skip4, 3, padding=1), nn.ReLU(), nn.Conv2d(c.skip4, 1, 1)
         )
-
-    @property
-    def vocabulary_size(self) -> int:
-        return len(self.words)
 
     # --- one expression, one picture (`segmenter.GroundingNetwork`) -----------------------------------------
 

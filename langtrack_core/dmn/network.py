@@ -250,10 +250,8 @@ _PARTS = (
 def published_name(name: str) -> str:
     """This network's name of a parameter to the published one."""
     name = re.sub(r"^upsampling\.steps\.(\d+)\.", r"upsample.convs.\1.1.", name)
-    for published, ours in _PARTS:
-        if name.startswith(ours):
-            return published + name.removeprefix(ours)
-    return name
+    parts = (published + name.removeprefix(ours) for published, ours in _PARTS if name.startswith(ours))
+    return next(parts, name)
 
 
 def config_of(state: Mapping[str, Any], **switches: Any) -> DMNConfig:

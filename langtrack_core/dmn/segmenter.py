@@ -83,8 +83,7 @@ class Preprocessing:
     @classmethod
     def lite(cls, *shapes_hw: tuple[int, int]) -> Preprocessing:
         """What the lite network takes, (v - 127) / 128 of 0 to 255, in one of `LITE_SHAPES_HW` by default."""
-        shapes_hw = shapes_hw or LITE_SHAPES_HW
-        return cls(shapes_hw=shapes_hw, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+        return cls(shapes_hw=shapes_hw or LITE_SHAPES_HW, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
     def input_hw(self, size_hw: tuple[int, int]) -> tuple[int, int]:
         """Input size for a frame's size."""
@@ -216,7 +215,6 @@ class DMNSegmenter:
                 "or belong to another network."
             )
         mask_prob = _enlarged(logits[0, 0].float().cpu(), rgb.shape[:2], preprocessing.align_corners)
-        mask_prob = _sigmoid_of(mask_prob)
         if self.config.refine_edges:
             mask_prob = refine_edges(mask_prob, rgb)
         if self.config.largest_region and not every_region:
@@ -280,20 +278,17 @@ def _is_whole(box_xyxy: FloatArray, view: View, size_hw: tuple[int, int]) -> boo
 
 
 def _enlarged(logits: Tensor, size_hw: tuple[int, int], align_corners: bool) -> Float32Array:
-    """Bilinear, ``(h, w)`` to ``(H, W)``."""
+    """Logits ``(h, w)``, bilinearly to ``(H, W)``, as probabilities."""
     if align_corners:
-        return F.interpolate(logits[None, None], size_hw, mode="bilinear", align_corners=True)[0, 0].numpy()
-    # The same arithmetic in one thread: PyTorch's threads would wait for each other beside the other branch.
-    return np.asarray(cv2.resize(logits.numpy(), size_hw[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _sigmoid_of(logits: Float32Array) -> Float32Array:
-    """In place."""
-    np.negative(logits, out=logits)
+        prob = F.interpolate(logits[None, None], size_hw, mode="bilinear", align_corners=True)[0, 0].numpy()
+    else:  # the same in one thread: PyTorch's threads would wait for each other beside the other branch
+        resized = cv2.resize(logits.numpy(), size_hw[::-1], interpolation=cv2.INTER_LINEAR)
+        prob = np.asarray(resized, np.float32)
+    np.negative(prob, out=prob)
     with np.errstate(over="ignore"):  # infinity is what makes the 0
-        np.exp(logits, out=logits)
-    logits += 1
-    return np.reciprocal(logits, out=logits)
+        np.exp(prob, out=prob)
+    prob += 1
+    return np.reciprocal(prob, out=prob)
 
 
 def _largest_region(mask_prob: Float32Array) -> Float32Array:

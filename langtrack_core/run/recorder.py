@@ -50,6 +50,14 @@ class RunOptions:
     style: Style = field(default_factory=Style)
 
 
+RUN_FILES = {
+    *("manifest.json", "boxes.csv", "masks.json", *TOOLKIT_DECIMALS, "masks"),
+    *(f"{panel}.mp4" for panel in PANELS),
+    *(".DS_Store", "Thumbs.db", "desktop.ini"),  # what macOS and Windows add where a person has looked
+}
+"""Names of what may lie in the folder of a run."""
+
+
 def check_out_dir(out_dir: Path | str, *, overwrite: bool = False) -> Path:
     """The resolved folder, if a run may be written there; nothing is created.
 
@@ -64,11 +72,14 @@ def check_out_dir(out_dir: Path | str, *, overwrite: bool = False) -> Path:
             raise LangTrackError(f"The output folder cannot be {path}: {existing} is a file; choose another.")
     if not os.access(parent, os.W_OK | os.X_OK):  # the run is written beside its final name
         raise LangTrackError(f"The output folder cannot be {path}: no permission to write in {parent}.")
-    used = path.exists() and any(path.iterdir())
-    if used and not overwrite:
+    names = {file.name for file in path.iterdir()} if path.exists() else set()
+    if names and not overwrite:
         raise LangTrackError(f"The output folder {path} already holds files; choose another or overwrite it.")
-    if used and not _is_run(path):
-        raise LangTrackError(f"The output folder {path} holds files that are not a run; choose another.")
+    if others := sorted(names - RUN_FILES if _is_run(path) else names):
+        raise LangTrackError(
+            f"The output folder {path} holds files that are not a run's, for example {others[0]}; "
+            "move them or choose another."
+        )
     return path
 
 
@@ -155,7 +166,9 @@ class Recorder:
         if not self.states:
             self._first_frame = step.frame.index
         with self._explained():
-            self._add_boxes(step)
+            csv.writer(self._texts["boxes.csv"], lineterminator="\n").writerow(csv_row(step))
+            for name, decimals in TOOLKIT_DECIMALS.items():
+                self._texts[name].write(toolkit_line(step.fused.box_xyxy, decimals) + "\n")
             self._add_masks(step)
             for panel, writer in self._writers.items():
                 writer.write(draw(step, panel, self.options.style), step.frame.time_s)
@@ -185,11 +198,6 @@ class Recorder:
             self._open.close()
         self._texts = {}
         return self.out_dir
-
-    def _add_boxes(self, step: Step) -> None:
-        csv.writer(self._texts["boxes.csv"], lineterminator="\n").writerow(csv_row(step))
-        for name, decimals in TOOLKIT_DECIMALS.items():
-            self._texts[name].write(toolkit_line(step.fused.box_xyxy, decimals) + "\n")
 
     def _add_masks(self, step: Step) -> None:
         encoded = {}

@@ -88,8 +88,7 @@ def track_video(
         >>> run = track_video(LangTracker.from_pretrained("lite"), "clip.mp4", "the red car", out="runs/car")
         >>> print(run.folder, run.states)
     """
-    query = Query(text=query) if isinstance(query, str) else query
-    queries = {Path(out): query}
+    queries = {Path(out): Query(text=query) if isinstance(query, str) else query}
     return track_targets(tracker, video, queries, options, on_steps=lambda steps: on_step(*steps))[0]
 
 

@@ -84,9 +84,11 @@ class OnlineClassifier:
         self._fit(FIRST_ITERATIONS)
 
     def scores(self, features: Float32Array) -> FloatArray:
-        """``(25, 25)``: about 1 where the target is, about 0 elsewhere, for each cell of the grid."""
+        """``(25, 25)``: bilinear, about 1 where the target is and 0 elsewhere, at each cell of the grid."""
         sample = np.pad(features, ((0, 0), (2, 2), (2, 2)))
-        return _to_grid(correlate(self._filter, sample[None])[0])
+        response = correlate(self._filter, sample[None])[0].astype(np.float64)
+        places = ((SEARCH_SIZE - 1) / 2 + STRIDE * (np.arange(GRID) - GRID // 2) - CELL / 4) / CELL
+        return interpolated(interpolated(response, places, axis=0), places, axis=1)
 
     def learn(
         self, features: Float32Array, scores: FloatArray, cell: tuple[int, int], box_cxcywh: FloatArray
@@ -188,12 +190,6 @@ def correlate_transposed(values: Float32Array, samples: Float32Array) -> Float32
         spread[:, i, j, i : i + h, j : j + v] = values
     flat = samples.reshape(n, channels, -1).transpose(0, 2, 1)
     return np.matmul(spread.reshape(n, FILTER_SIZE * FILTER_SIZE, -1), flat).sum(0)
-
-
-def _to_grid(response: Float32Array) -> FloatArray:
-    """Bilinear, at the pixels that the grid's cells look at."""
-    places = ((SEARCH_SIZE - 1) / 2 + STRIDE * (np.arange(GRID) - GRID // 2) - CELL / 4) / CELL
-    return interpolated(interpolated(response.astype(np.float64), places, axis=0), places, axis=1)
 
 
 def interpolated(values: FloatArray, places: FloatArray, axis: int) -> FloatArray:

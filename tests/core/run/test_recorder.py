@@ -6,6 +6,7 @@ import csv
 import errno
 import hashlib
 import json
+import shutil
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -341,6 +342,17 @@ def test_overwrite_never_takes_a_folder_that_is_not_a_run(tmp_path: Path):
     with pytest.raises(LangTrackError, match="not a run"):
         check_out_dir(tmp_path, overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_overwrite_never_takes_other_files_beside_a_run(whole_run: Path, tmp_path: Path):
+    out = shutil.copytree(whole_run, tmp_path / "run")
+    (out / ".DS_Store").touch()  # unseen by those whose machine leaves it
+    assert check_out_dir(out, overwrite=True) == out
+    for other in ("clip.mp4", "runs"):
+        (out / other).mkdir()
+        with pytest.raises(LangTrackError, match=f"not a run's, for example {other};"):
+            check_out_dir(out, overwrite=True)
+        (out / other).rmdir()
 
 
 def test_a_file_in_the_way_is_named(tmp_path: Path):
