@@ -70,6 +70,10 @@ def check_out_dir(out_dir: Path | str, *, overwrite: bool = False) -> Path:
     for existing in (path, parent):
         if existing.exists() and not existing.is_dir():
             raise LangTrackError(f"The output folder cannot be {path}: {existing} is a file; choose another.")
+    if path == Path.cwd() or os.path.ismount(path):  # neither can be renamed away for the run
+        raise LangTrackError(
+            f"The output folder cannot be {path} itself; give a folder inside it, for example {path / 'run'}."
+        )
     if not os.access(parent, os.W_OK | os.X_OK):  # the run is written beside its final name
         raise LangTrackError(f"The output folder cannot be {path}: no permission to write in {parent}.")
     names = {file.name for file in path.iterdir()} if path.exists() else set()

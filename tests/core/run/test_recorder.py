@@ -6,6 +6,7 @@ import csv
 import errno
 import hashlib
 import json
+import os
 import shutil
 import tracemalloc
 from dataclasses import replace
@@ -360,6 +361,17 @@ def test_a_file_in_the_way_is_named(tmp_path: Path):
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(LangTrackError, match="file is a file"):
             check_out_dir(out)
+
+
+def test_a_mount_point_and_the_current_folder_are_refused_before_the_run(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LangTrackError, match=f"cannot be {tmp_path} itself; .* example {tmp_path / 'run'}"):
+        check_out_dir(".")
+    volume = tmp_path / "volume"
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == volume)
+    with pytest.raises(LangTrackError, match="volume itself"):
+        check_out_dir(volume)
+    assert check_out_dir(volume / "run") == volume / "run"
 
 
 def test_two_runs_to_one_folder_do_not_mix(clip: Clip, source: Path, tmp_path: Path):
