@@ -99,7 +99,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     if broadcast or not frames:
         pieces = _Pieces(1 / fps)
         with opened(path) as (container, stream), suppress(av.FFmpegError, OSError):
-            for packet in container.demux(stream):  # the whole recording, without decoding
+            for packet in packets(container, stream):  # the whole recording, without decoding
                 pieces.add(packet)
         frames, length_s = pieces.count, float((not broadcast and pieces.length) or pieces.count / fps)
         if broadcast and pieces.joints:
@@ -209,6 +209,12 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
         yield container, stream
 
 
+def packets(container: av.container.InputContainer, *streams: av.stream.Stream) -> Iterator[av.Packet]:
+    """The packets of these streams, or of all; at the end an empty one of each, which flushes its decoder."""
+    with suppress(IndexError):  # PyAV 18 ends in one where streams came up in the middle of a recording
+        yield from container.demux(*streams)
+
+
 def video_streams(container: av.container.InputContainer) -> list[av.VideoStream]:
     """All but the cover picture of a sound file, which counts as a video stream and is none."""
     return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic.value]
@@ -242,7 +248,7 @@ def decoded(
     count, damaged = 0, False
     pieces = _Pieces(1 / frame_rate(stream))
     try:
-        for packet in container.demux(stream):
+        for packet in packets(container, stream):
             pieces.add(packet)
             if any(data.data_type == "encryption_info" for data in packet.iter_sidedata()):
                 if count == 0:
@@ -294,7 +300,7 @@ def _last_packet_s(path: Path) -> float:
     """The time at which the last packet of any stream ends."""
     end = Fraction(0)
     with suppress(av.FFmpegError, OSError), opened(path) as (container, _):
-        for packet in container.demux():
+        for packet in packets(container):
             if packet.pts is not None and packet.time_base is not None:
                 end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
     return float(end)

@@ -32,16 +32,6 @@ class RGBConverter:
 
     def __call__(self, picture: av.VideoFrame) -> RGB:
         alpha = any(component.is_alpha for component in picture.format.components)
-        pixels = self._convert(picture, "rgba" if alpha else "rgb24")
-        if alpha:
-            pixels = over_black(pixels)
-        if picture.color_trc in _TO_SRGB:
-            pixels = cv2.LUT(pixels, _TO_SRGB[picture.color_trc]).astype(np.uint8, copy=False)
-        if self._transpose:
-            pixels = pixels.transpose(1, 0, 2)
-        return np.ascontiguousarray(pixels[:: -1 if self._mirror_y else 1, :: -1 if self._mirror_x else 1])
-
-    def _convert(self, picture: av.VideoFrame, pixel_format: str) -> NDArray[np.uint8]:
         same_size = self._coded_wh == (picture.width, picture.height)
         scaling = Interpolation.BILINEAR if same_size else Interpolation.AREA
         large = picture.width >= 1280 or picture.height > 576
@@ -50,7 +40,7 @@ class RGBConverter:
             converted = self._reformatter.reformat(
                 picture,
                 *self._coded_wh,
-                pixel_format,
+                "rgba" if alpha else "rgb24",
                 src_colorspace=untagged if picture.colorspace in _UNTAGGED else None,
                 interpolation=scaling | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
                 threads=1,
@@ -59,7 +49,14 @@ class RGBConverter:
             raise LangTrackError(
                 f"The colours of this video ({picture.format.name}) cannot be read; export it as H.264."
             ) from error
-        return converted.to_ndarray().astype(np.uint8, copy=False)
+        pixels = converted.to_ndarray().astype(np.uint8, copy=False)
+        if alpha:
+            pixels = over_black(pixels)
+        if picture.color_trc in _TO_SRGB:
+            pixels = cv2.LUT(pixels, _TO_SRGB[picture.color_trc]).astype(np.uint8, copy=False)
+        if self._transpose:
+            pixels = pixels.transpose(1, 0, 2)
+        return np.ascontiguousarray(pixels[:: -1 if self._mirror_y else 1, :: -1 if self._mirror_x else 1])
 
 
 def _display_matrix(picture: av.VideoFrame) -> tuple[int, int, int, int]:

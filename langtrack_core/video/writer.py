@@ -16,7 +16,7 @@ from av.video import reformatter
 from ..files import hidden_sibling, why
 from ..types import LangTrackError
 from .pictures import RGB
-from .reader import VideoInfo, opened
+from .reader import VideoInfo, opened, packets
 
 COPIED = frozenset(("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"))
 """FFmpeg's names of the kinds of sound that an MP4 may hold and that players know there."""
@@ -239,7 +239,7 @@ class _Sound:
             begin_s = (video.start_time or 0) * (video.time_base or 0) + Fraction(start_s)
             origin = round(begin_s / audio.time_base)
             last = -1
-            for packet in container.demux(audio):
+            for packet in packets(container, audio):
                 if packet.pts is None or packet.dts is None:
                     continue
                 if packet.dts - origin <= last or packet.pts < origin:

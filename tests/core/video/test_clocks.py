@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from av.stream import Disposition
 from clips import broadcast, count_frames, encode, noise, numbered, quarters, times
 
 from langtrack_core.types import LangTrackError
-from langtrack_core.video import probe, read_frames
+from langtrack_core.video import VideoWriter, probe, read_frames
 
 
 @pytest.mark.parametrize("jump_s", [3600, -3600, 60, -5])
@@ -50,6 +51,41 @@ def test_a_broadcast_that_begins_in_the_middle_is_not_damaged(tmp_path: Path, na
     frames = list(read_frames(path, on_damage=sentences.append))
     assert 25 < len(frames) < 55 and sentences == []
     assert all(later.time_s > frame.time_s for frame, later in itertools.pairwise(frames))
+
+
+class LateStreams:
+    """A container in which streams came up after it was opened: PyAV's demuxer fails at its end."""
+
+    def __init__(self, container: av.container.InputContainer) -> None:
+        self._container = container
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._container, name)
+
+    def __enter__(self) -> LateStreams:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    def demux(self, *streams: av.stream.Stream) -> Iterator[av.Packet]:
+        yield from self._container.demux(*streams)
+        raise IndexError("list index out of range")
+
+
+def test_streams_that_come_up_in_the_middle_end_no_run(tmp_path: Path, monkeypatch) -> None:
+    path, whole = with_long_sound(tmp_path / "a.mkv"), av.open
+
+    def late_streams(*arguments: object, **options: object) -> object:
+        container = whole(*arguments, **options)
+        return container if "w" in arguments else LateStreams(container)
+
+    monkeypatch.setattr(av, "open", late_streams)
+    sentences: list[str] = []
+    with VideoWriter(tmp_path / "b.mp4", 25, source=probe(path)) as writer:
+        for frame in read_frames(path, on_damage=sentences.append):
+            writer.write(frame.rgb, frame.time_s)
+    assert probe(tmp_path / "b.mp4").frames_estimate == 50 and sentences == []
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "webm", "flv", "asf", "nut", "mp4"])
