@@ -126,8 +126,7 @@ class Backbone(nn.Module):
             stages.append(x)
         head = net.bn2(net.conv_head(x))
         weight = net.classifier.weight[:, :, None, None]
-        class_logits = F.conv2d(head, weight, net.classifier.bias)
-        log_prob = class_logits.float().log_softmax(1)
+        log_prob = F.conv2d(head, weight, net.classifier.bias).float().log_softmax(1)
         # The mean of 4x4 pixels, as a convolution: OpenVINO's pooling would bring the picture, of three
         # channels, into blocks of sixteen first.
         box = torch.eye(3, device=image.device)[:, :, None, None].expand(-1, -1, 4, 4) / 16

@@ -113,8 +113,7 @@ class Recorder:
         out_dir: must not exist, or be empty, or hold an earlier run if ``options.overwrite``.
         info: the video.
         query: what is followed.
-        about: further entries of the manifest: ``weights`` (names, sha256), ``settings``, ``unknown_words``;
-            and others than those that it has by itself.
+        about: further entries of the manifest: ``weights``, ``settings``, ``unknown_words``, and the like.
         options: what to write and how.
 
     Attributes:
@@ -173,7 +172,17 @@ class Recorder:
             csv.writer(self._texts["boxes.csv"], lineterminator="\n").writerow(csv_row(step))
             for name, decimals in TOOLKIT_DECIMALS.items():
                 self._texts[name].write(toolkit_line(step.fused.box_xyxy, decimals) + "\n")
-            self._add_masks(step)
+            encoded = {}
+            for track, estimate in zip(TRACKS, (step.language, step.tracker, step.fused), strict=True):
+                if estimate is None:
+                    continue
+                encoded[track] = encode_rle(estimate.mask)
+                if self.options.png:
+                    path = self._folder / "masks" / track / f"{step.frame.index:06d}.png"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(cv2.imencode(".png", estimate.mask.astype(np.uint8) * 255)[1].tobytes())
+            separator = ",\n" if self.states else "\n"
+            self._texts["masks.json"].write(f'{separator}"{step.frame.index}": {json.dumps(encoded)}')
             for panel, writer in self._writers.items():
                 writer.write(draw(step, panel, self.options.style), step.frame.time_s)
         self._last_frame = step.frame.index
@@ -202,19 +211,6 @@ class Recorder:
             self._open.close()
         self._texts = {}
         return self.out_dir
-
-    def _add_masks(self, step: Step) -> None:
-        encoded = {}
-        for name, estimate in zip(TRACKS, (step.language, step.tracker, step.fused), strict=True):
-            if estimate is None:
-                continue
-            encoded[name] = encode_rle(estimate.mask)
-            if self.options.png:
-                path = self._folder / "masks" / name / f"{step.frame.index:06d}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(cv2.imencode(".png", estimate.mask.astype(np.uint8) * 255)[1].tobytes())
-        separator = ",\n" if self.states else "\n"
-        self._texts["masks.json"].write(f'{separator}"{step.frame.index}": {json.dumps(encoded)}')
 
     def _manifest(self, *, complete: bool) -> dict[str, Any]:
         info, query = self._info, self._query

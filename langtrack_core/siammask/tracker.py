@@ -369,14 +369,20 @@ class SiamMaskTracker:
     def _estimate(
         self, frame: Frame, mask: Float32Array, box_xyxy: FloatArray, last_wh: FloatArray | None, score: float
     ) -> tuple[Estimate, FloatArray | None]:
-        """The mask's own box and rotated rectangle, or ``box_xyxy``, the regressed one, where the mask is
-        empty; and the size of the mask's box, or the last one."""
+        """The mask's own box, corrected, and its rotated rectangle; or ``box_xyxy``, the regressed one, where
+        the mask is empty. And the size of the mask's box, or the last one."""
         region = largest_region(mask > self.config.mask_threshold, self.config.min_mask_area)
         if region is None:
             box = clip_box(box_xyxy, frame.size_hw)
             corners = None if box is None else box[[[0, 1], [2, 1], [2, 3], [0, 3]]]
         else:
-            corrected, corners = self._corrected(region[0], last_wh), region[1]
+            centre, size = np.split(xyxy_to_cxcywh(region[0]), 2)
+            if self._learnt.correction is not None:
+                centre = centre + self._learnt.correction[:2] * size
+                size = size * np.exp(self._learnt.correction[2:])
+            if last_wh is not None:  # smoothed over time
+                size = last_wh * (size / last_wh) ** self.config.box_rate
+            corrected, corners = cxcywh_to_xyxy([*centre, *size]), region[1]
             last_wh = xyxy_to_cxcywh(corrected)[2:]
             box = clip_box(corrected, frame.size_hw)
         mask = remap_threshold(mask, self.config.mask_threshold)
@@ -384,13 +390,3 @@ class SiamMaskTracker:
             mask = refine_edges(mask, frame.rgb)
         confidence = score if self.calibration is None else self.calibration(score)
         return Estimate(mask, confidence, box, corners), last_wh
-
-    def _corrected(self, box_xyxy: FloatArray, last_wh: FloatArray | None) -> FloatArray:
-        """The mask's box with the correction, its size smoothed over time."""
-        centre, size = np.split(xyxy_to_cxcywh(box_xyxy), 2)
-        if self._learnt.correction is not None:
-            centre = centre + self._learnt.correction[:2] * size
-            size = size * np.exp(self._learnt.correction[2:])
-        if last_wh is not None:
-            size = last_wh * (size / last_wh) ** self.config.box_rate
-        return cxcywh_to_xyxy([*centre, *size])

@@ -306,6 +306,12 @@ def _last_packet_s(path: Path) -> float:
     return float(end)
 
 
+def stamp_s(picture: av.VideoFrame) -> Fraction | None:
+    """The time of a picture in seconds, by the clock of its file; None where it has none."""
+    ticks = picture.dts if picture.pts is None else picture.pts  # AVI's H.264 has the former alone
+    return None if ticks is None or picture.time_base is None else ticks * picture.time_base
+
+
 def is_broadcast(container: av.container.InputContainer) -> bool:
     """Whether the clock may jump, and the file begin and end anywhere, since it claims no length: MPEG-TS,
     MPEG-PS, Ogg."""
@@ -359,9 +365,7 @@ class _Clock:
 
     def __call__(self, picture: av.VideoFrame) -> float:
         time = self.end_s
-        ticks = picture.dts if picture.pts is None else picture.pts  # AVI's H.264 has the former alone
-        if ticks is not None and picture.time_base is not None:
-            stamp = ticks * picture.time_base
+        if (stamp := stamp_s(picture)) is not None:
             if self._origin is None or (self._jumps and is_jump(stamp - self._origin - time)):
                 self._origin = stamp - time
             if stamp - self._origin > self.end_s - self._period:  # after the last frame

@@ -16,7 +16,7 @@ from av.video import reformatter
 from ..files import hidden_sibling, why
 from ..types import LangTrackError
 from .pictures import RGB
-from .reader import VideoInfo, opened, packets
+from .reader import VideoInfo, decoded, is_broadcast, is_jump, opened, packets, stamp_s
 
 COPIED = frozenset(("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"))
 """FFmpeg's names of the kinds of sound that an MP4 may hold and that players know there."""
@@ -230,18 +230,23 @@ class _Sound:
             self._waiting = next(self._packets, None)
 
     def _read(self, source: Path, start_s: float) -> Generator[tuple[float, av.Packet]]:
-        with opened(source) as (container, video):
+        with opened(source) as (container, video):  # not every stream begins with a picture that decodes
+            begin_s = (stamp_s(next(decoded(source, container, video))[1]) or 0) + Fraction(start_s)
+        with opened(source) as (container, _):
             audio: Any = container.streams.best("audio")
             context = None if audio is None else audio.codec_context  # which unknown kinds lack
             if context is None or context.codec.canonical_name not in COPIED:
                 return
             stream = self._target.add_stream_from_template(audio)
-            begin_s = (video.start_time or 0) * (video.time_base or 0) + Fraction(start_s)
             origin = round(begin_s / audio.time_base)
-            last = -1
+            last, jumps = -1, is_broadcast(container)
+            before: int | None = None
             for packet in packets(container, audio):
                 if packet.pts is None or packet.dts is None:
                     continue
+                if jumps and before is not None and is_jump((packet.dts - before) * audio.time_base):
+                    return  # the clock was set anew, and what follows is of another time
+                before = packet.dts
                 if packet.dts - origin <= last or packet.pts < origin:
                     continue
                 packet.pts, packet.dts, last = packet.pts - origin, packet.dts - origin, packet.dts - origin

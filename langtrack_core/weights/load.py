@@ -170,11 +170,11 @@ def read_entry(path: Path) -> Entry:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("it holds no JSON object")
+        return value
     except (OSError, ValueError) as error:
         raise LangTrackError(f"{path} cannot be read ({error}); add or seal these weights again.") from error
-    if not isinstance(value, dict):
-        raise LangTrackError(f"{path} should hold a JSON object; add or seal these weights again.")
-    return value
 
 
 def check(entry: Entry) -> dict[str, str]:

@@ -31,23 +31,26 @@ from langtrack_core.video import VideoWriter, probe, read_frames
 # --- what is kept of the source ----------------------------------------------------------------------------
 
 
-def with_sound(path: Path, codec: str = "aac", *, frames: int = 50, late_s: Fraction = Fraction(0)) -> Path:
-    """Pictures at 25 a second, and a tone that rises in loudness."""
+def with_sound(
+    path: Path, codec: str = "aac", *, frames: int = 50, late_s: int = 0, rate: int = 48000
+) -> Path:
+    """Pictures at 25 a second with a key frame a second, and a tone that rises in loudness."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        sound = container.add_stream(codec, rate=48000)
+        video.codec_context.gop_size, video.codec_context.max_b_frames = 25, 0
+        sound = container.add_stream(codec, rate=rate)
         for index in range(frames):
             picture = av.VideoFrame.from_ndarray(numbered(index))
-            picture.pts, picture.time_base = index + round(late_s * 25), Fraction(1, 25)
+            picture.pts, picture.time_base = index + late_s * 25, Fraction(1, 25)
             container.mux(video.encode(picture))
-        seconds = np.arange(48000 * frames // 25) / 48000
+        seconds = np.arange(rate * frames // 25) / rate
         tone = (np.sin(seconds * 2764) * seconds / seconds[-1] / 2).astype(np.float32)
         for begin in range(0, len(tone), 960):
             block = tone[None, begin : begin + 960]
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout="mono")
-            frame.sample_rate, frame.pts = 48000, begin + round(late_s * 48000)
-            frame.time_base = Fraction(1, 48000)
+            frame.sample_rate, frame.pts = rate, begin + late_s * rate
+            frame.time_base = Fraction(1, rate)
             container.mux(sound.encode(frame))
         for stream in (video, sound):
             container.mux(stream.encode(None))
@@ -95,6 +98,27 @@ def test_the_sound_of_the_source_is_kept(tmp_path: Path, name: str, codec: str) 
 @pytest.mark.parametrize("codec", ["pcm_s16le", "mp2"])
 def test_sound_that_an_mp4_does_not_hold_is_left_out(tmp_path: Path, codec: str) -> None:
     assert loudness(copied(with_sound(tmp_path / "a.mkv", codec), tmp_path / "b.mp4")) == []
+
+
+def test_sound_keeps_in_step_with_a_recording_that_begins_between_key_frames(tmp_path: Path) -> None:
+    source = with_sound(tmp_path / "whole.mkv", frames=75)
+    with av.open(str(source)) as whole, av.open(str(tmp_path / "cut.mkv"), "w") as cut:
+        streams = [cut.add_stream_from_template(stream) for stream in whole.streams]
+        for packet in whole.demux():
+            if packet.dts is not None and packet.pts * packet.time_base >= 0.4:
+                packet.stream = streams[packet.stream_index]
+                cut.mux(packet)
+    path = copied(tmp_path / "cut.mkv", tmp_path / "b.mp4")
+    assert len(times(path)) == 50  # from the key frame at 1 s on
+    assert loudness(path)[1:19] == pytest.approx(loudness(source)[11:29], abs=0.01)
+
+
+def test_sound_ends_where_the_clock_of_a_broadcast_jumps(tmp_path: Path) -> None:
+    one = with_sound(tmp_path / "one.ts", frames=25)
+    two = with_sound(tmp_path / "two.ts", frames=350, late_s=12)
+    one.write_bytes(one.read_bytes() + two.read_bytes())
+    path = copied(one, tmp_path / "b.mp4")
+    assert len(times(path)) == 375 and len(loudness(path)) in (9, 10, 11)
 
 
 def test_damaged_sound_costs_no_picture(tmp_path: Path) -> None:
