@@ -234,9 +234,10 @@ class _Sound:
             begin_s = (stamp_s(next(decoded(source, container, video))[1]) or 0) + Fraction(start_s)
         with opened(source) as (container, _):
             audio: Any = container.streams.best("audio")
-            context = None if audio is None else audio.codec_context  # which unknown kinds lack
-            if context is None or context.codec.canonical_name not in COPIED:
-                return
+            context: Any = None if audio is None else audio.codec_context  # which unknown kinds lack
+            codec = None if context is None else context.codec.canonical_name
+            if codec not in COPIED or (codec == "mp3" and context.sample_rate < 16_000):
+                return  # below 16 kHz MP3 is of MPEG 2.5, which MP4 does not know
             stream = self._target.add_stream_from_template(audio)
             origin = round(begin_s / audio.time_base)
             last, jumps = -1, is_broadcast(container)

@@ -95,9 +95,17 @@ def test_the_sound_of_the_source_is_kept(tmp_path: Path, name: str, codec: str) 
     assert listed(tmp_path) == sorted([name, "late.mp4", "whole.mp4"])
 
 
-@pytest.mark.parametrize("codec", ["pcm_s16le", "mp2"])
-def test_sound_that_an_mp4_does_not_hold_is_left_out(tmp_path: Path, codec: str) -> None:
-    assert loudness(copied(with_sound(tmp_path / "a.mkv", codec), tmp_path / "b.mp4")) == []
+@pytest.mark.parametrize(
+    ("codec", "rate"), [("pcm_s16le", 48000), ("mp2", 48000), ("libmp3lame", 12000), ("libmp3lame", 8000)]
+)
+def test_sound_that_an_mp4_does_not_hold_is_left_out(tmp_path: Path, codec: str, rate: int) -> None:
+    path = copied(with_sound(tmp_path / "a.mkv", codec, rate=rate), tmp_path / "b.mp4")
+    assert loudness(path) == [] and len(times(path)) == 50
+
+
+def test_the_lowest_rate_of_mp3_that_an_mp4_holds(tmp_path: Path) -> None:
+    source = with_sound(tmp_path / "a.mkv", "libmp3lame", rate=16000)
+    assert len(loudness(copied(source, tmp_path / "b.mp4"))) >= 19
 
 
 def test_sound_keeps_in_step_with_a_recording_that_begins_between_key_frames(tmp_path: Path) -> None:
