@@ -8,18 +8,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import PROG
 from ..types import Query
+from ..video import VideoInfo
 from .recorder import RunOptions, check_out_dir
 from .render import Style
 from .track_video import RunSummary, check_video, load_tracker, track_video
-
-if TYPE_CHECKING:
-    from ..video import VideoInfo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -66,7 +66,11 @@ def check_out_dir(out_dir: Path | str, *, overwrite: bool = False) -> Path:
             run may be replaced, but never a folder that holds anything else.
     """
     path = Path(out_dir).expanduser().resolve()
-    parent = next((p for p in path.parents if p.exists()), path)
+    try:
+        parent = next((p for p in path.parents if p.exists()), path)
+        names = {file.name for file in path.iterdir()} if path.is_dir() else set()
+    except OSError as error:  # what may not be entered or listed, a name that is too long
+        raise LangTrackError(f"The output folder cannot be {path}: {error.strerror}.") from error
     for existing in (path, parent):
         if existing.exists() and not existing.is_dir():
             raise LangTrackError(f"The output folder cannot be {path}: {existing} is a file; choose another.")
@@ -76,7 +80,6 @@ def check_out_dir(out_dir: Path | str, *, overwrite: bool = False) -> Path:
         )
     if not os.access(parent, os.W_OK | os.X_OK):  # the run is written beside its final name
         raise LangTrackError(f"The output folder cannot be {path}: no permission to write in {parent}.")
-    names = {file.name for file in path.iterdir()} if path.exists() else set()
     if names and not overwrite:
         raise LangTrackError(f"The output folder {path} already holds files; choose another or overwrite it.")
     if others := sorted(names - RUN_FILES if _is_run(path) else names):

@@ -152,13 +152,21 @@ def existing(path: str | os.PathLike[str]) -> Path:
     """The path of something that can be read.
 
     Raises:
-        LangTrackError: there is nothing at the path, or an empty file.
+        LangTrackError: there is nothing at the path, an empty file, or what may not be read.
     """
     path = Path(path)
-    if not path.exists() and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", path.as_posix()):
+    try:
+        found = path.exists()
+        if path.is_dir():
+            next(path.iterdir(), path).lstat()  # whether it may be listed, and entered
+        elif path.is_file():
+            path.open("rb").close()
+    except OSError as error:
+        raise LangTrackError(f"{path} may not be read ({error.strerror}); check its permissions.") from error
+    if not found and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", path.as_posix()):
         address = path.as_posix().replace(":/", "://", 1)
         raise LangTrackError(f"{address} is an address; download the video and give the file.")
-    if not path.exists():
+    if not found:
         raise LangTrackError(f"There is no file or folder {path}; check the path.")
     if path.is_file() and path.stat().st_size == 0:
         raise LangTrackError(f"{path.name} is empty (0 bytes); copy or upload it again.")
@@ -188,8 +196,6 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
             options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file"},
             **TITLES,
         )
-    except PermissionError as error:
-        raise LangTrackError(f"{path.name} may not be read; check its permissions.") from error
     except (av.FFmpegError, OSError) as error:
         raise LangTrackError(_why_unreadable(path)) from error
     with container:
@@ -247,8 +253,13 @@ def decoded(
     clock = _Clock(1 / frame_rate(stream), jumps=broadcast)
     count, damaged = 0, False
     pieces = _Pieces(1 / frame_rate(stream))
+    last_s = Fraction(0)  # where the last packet of any stream ends
     try:
-        for packet in packets(container, stream):
+        for packet in packets(container):
+            if packet.pts is not None and packet.time_base is not None:
+                last_s = max(last_s, (packet.pts + (packet.duration or 0)) * packet.time_base)
+            if packet.stream.index != stream.index:
+                continue
             pieces.add(packet)
             if any(data.data_type == "encryption_info" for data in packet.iter_sidedata()):
                 if count == 0:
@@ -274,7 +285,7 @@ def decoded(
     tolerance = max(0.5, 0.02 * length_s)
     short = length_s - end_s > tolerance and not 0 < stream.frames <= count
     if short and not stream.frames:  # the claim is the longest stream's, which may be the sound
-        short = length_s - _last_packet_s(path) > tolerance
+        short = length_s - float(last_s) > tolerance
     if short and not broadcast:
         on_damage(f"{path.name} ends early: {count} frames could be read, {end_s:.1f} of {length_s:.1f} s.")
     elif damaged or (pieces.corrupt_inside() if broadcast else pieces.corrupt):
@@ -294,16 +305,6 @@ def duration_s(container: av.container.InputContainer, stream: av.VideoStream) -
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return container.duration / av.time_base if container.duration else None
-
-
-def _last_packet_s(path: Path) -> float:
-    """The time at which the last packet of any stream ends."""
-    end = Fraction(0)
-    with suppress(av.FFmpegError, OSError), opened(path) as (container, _):
-        for packet in packets(container):
-            if packet.pts is not None and packet.time_base is not None:
-                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
-    return float(end)
 
 
 def stamp_s(picture: av.VideoFrame) -> Fraction | None:

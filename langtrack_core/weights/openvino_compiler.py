@@ -277,8 +277,7 @@ class Compiler:
             try:
                 return compiled(precision)
             except (CannotCompile, LookupError) as error:
-                note = f"{finer} for {folder.name.rpartition('-')[0]}: {error}"
-                self.backend["note"] = note
+                self.backend["note"] = note = f"{finer} for {folder.name.rpartition('-')[0]}: {error}"
                 _log.warning("%s.", note)
         return compiled(self._order[-1])
 

@@ -363,6 +363,19 @@ def test_a_file_in_the_way_is_named(tmp_path: Path):
             check_out_dir(out)
 
 
+def test_an_output_folder_that_may_not_be_looked_at(tmp_path: Path, monkeypatch):
+    with pytest.raises(LangTrackError, match=r"output folder cannot be .*: File name too long"):
+        check_out_dir(tmp_path / ("a" * 300) / "run")
+
+    def refuse(self: Path) -> None:  # root is refused nothing
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(LangTrackError, match=r"output folder cannot be .*run: Permission denied"):
+        check_out_dir(tmp_path / "run")
+
+
 def test_a_mount_point_and_the_current_folder_are_refused_before_the_run(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(LangTrackError, match=f"cannot be {tmp_path} itself; .* example {tmp_path / 'run'}"):

@@ -121,6 +121,25 @@ def test_the_folder_inside_is_named(tmp_path: Path) -> None:
         probe(tmp_path / "Deer")
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "frames", "locked/a.mp4"])
+def test_what_may_not_be_read_is_said(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / name
+    save(tmp_path / "frames", 1, 2)
+    encode(tmp_path / "a.mp4", [noise(0)])
+
+    def refuse(self: Path, *arguments: object, **options: object) -> None:  # root is refused nothing
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, {"a.mp4": "open", "frames": "iterdir"}.get(name, "exists"), refuse)
+    with pytest.raises(LangTrackError, match=rf"{path.name} may not be read \(Permission denied\); check"):
+        probe(path)
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    with pytest.raises(LangTrackError, match=r"may not be read \(File name too long\)"):
+        probe(tmp_path / f"{'a' * 300}.mp4")
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_a_video_that_ends_early_gives_its_frames_and_a_warning(
     tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
