@@ -1,7 +1,7 @@
 """The command line: ``langtrack COMMAND …``, or ``python -m langtrack_core COMMAND …``.
 
-Exit codes: 0 done; 1 something that the user can put right, told in one line; 2 wrong usage; 130 and 143
-stopped by Ctrl-C and SIGTERM, with nothing half-written; 141 nobody reads the output any more.
+Exit codes: 0 done; 1 something that the user can put right, told in one line; 2 wrong usage; 129, 130 and 143
+stopped by a closed terminal, Ctrl-C and SIGTERM, with nothing half-written; 141 nobody reads the output.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def overview(commands: Commands) -> Parser:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends the block by an exception, so that files are cleaned up as after Ctrl-C."""
+    """SIGTERM and a closed terminal end the block by an exception: files are cleaned up as after Ctrl-C."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise SystemExit(128 + number)
@@ -156,8 +156,11 @@ def _terminable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # whoever runs it there handles signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

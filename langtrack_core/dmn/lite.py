@@ -282,9 +282,8 @@ class LiteDMN(nn.Module):
         # The place goes into the features alone: added to the mask, "on the left" would cut a bear in two.
         colour_logits = self.colour_gain * attributes[:, 2:]
         low = self.out_low(fused) + colour_logits
-        x = self.up8(fused, image.f8[picture])
-        x = self.up4(x, image.f4[picture])
-        high = self.out_high(x)
+        at_stride_8 = self.up8(fused, image.f8[picture])
+        high = self.out_high(self.up4(at_stride_8, image.f4[picture]))
         high = high + F.interpolate(colour_logits, scale_factor=4, mode="bilinear", align_corners=False)
         score = self.score(fused, high.detach(), evidence, image.class_log_prob, text.meaning, picture)
         return Segmentation(high, low, score)

@@ -197,7 +197,16 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
             **TITLES,
         )
     except (av.FFmpegError, OSError) as error:
-        raise LangTrackError(_why_unreadable(path)) from error
+        with path.open("rb") as file:
+            head = file.read(12)
+        sentence = f"{path.name} is not a video that can be read; MP4, MOV, WebM, MKV, AVI or GIF are."
+        if is_picture(path):
+            sentence = (
+                f"{path} is damaged or no picture that can be read; save it anew as PNG or leave it out."
+            )
+        elif head[4:8] == b"ftyp" or head[:4] in (b"RIFF", b"\x1aE\xdf\xa3"):  # MP4 or MOV; AVI; WebM or MKV
+            sentence = f"{path.name} is damaged or cut short and cannot be opened; copy or export it again."
+        raise LangTrackError(sentence) from error
     with container:
         streams = video_streams(container)
         if not streams and container.streams.audio:
@@ -230,16 +239,6 @@ def _preference(stream: av.VideoStream) -> tuple[int, ...]:
     """FFmpeg's: the default stream, else the largest; but no cover that is not marked as one."""
     codec, default = stream.codec_context, stream.disposition & Disposition.default.value
     return stream.frames != 1, bool(default), codec.name not in COVER_CODECS, codec.width * codec.height
-
-
-def _why_unreadable(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(12)
-    if is_picture(path):
-        return f"{path} is damaged or no picture that can be read; save it anew as PNG or leave it out."
-    if head[4:8] == b"ftyp" or head[:4] in (b"RIFF", b"\x1aE\xdf\xa3"):  # MP4 or MOV; AVI; WebM or MKV
-        return f"{path.name} is damaged or cut short and cannot be opened; copy or export it again."
-    return f"{path.name} is not a video that can be read; MP4, MOV, WebM, MKV, AVI or GIF are."
 
 
 def decoded(

@@ -58,17 +58,40 @@ def test_ctrl_c_leaves_nothing(clip: Clip, video: Path, tmp_path: Path, capsys, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sigterm_leaves_nothing(clip: Clip, video: Path, tmp_path: Path, monkeypatch):
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(
-        command,
-        "load_tracker",
-        lambda *_, **options: stopping(clip.masks, lambda: os.kill(os.getpid(), signal.SIGTERM)),
-    )
+@pytest.fixture
+def handler_of():
+    """Sets the handler of a signal for one test: the run of the tests may ignore SIGHUP itself."""
+    earlier = {}
+
+    def set_handler(number: signal.Signals, handler: signal.Handlers) -> None:
+        earlier[number] = signal.signal(number, handler)
+
+    yield set_handler
+    for number, handler in earlier.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_to_end_leaves_nothing(
+    clip: Clip, video: Path, tmp_path: Path, monkeypatch, handler_of, number: signal.Signals, code: int
+):
+    handler_of(number, signal.SIG_DFL)
+    ended = stopping(clip.masks, lambda: os.kill(os.getpid(), number))
+    monkeypatch.setattr(command, "load_tracker", lambda *_, **options: ended)
     with pytest.raises(SystemExit) as caught:
         track(video, tmp_path / "run", "--text", "red")
-    assert caught.value.code == 143
-    assert list(tmp_path.iterdir()) == [] and signal.getsignal(signal.SIGTERM) == before
+    assert caught.value.code == code
+    assert list(tmp_path.iterdir()) == [] and signal.getsignal(number) == signal.SIG_DFL
+
+
+def test_a_run_under_nohup_outlives_the_terminal(
+    clip: Clip, video: Path, tmp_path: Path, monkeypatch, handler_of
+):
+    handler_of(signal.SIGHUP, signal.SIG_IGN)
+    hung_up = stopping(clip.masks, lambda: os.kill(os.getpid(), signal.SIGHUP))
+    monkeypatch.setattr(command, "load_tracker", lambda *_, **options: hung_up)
+    assert track(video, tmp_path / "run", "--text", "red", "--no-video") == 0
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
 def test_a_fault_of_ours_is_one_line_too(clip: Clip, video: Path, tmp_path: Path, capsys, monkeypatch):
