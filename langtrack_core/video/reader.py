@@ -278,13 +278,13 @@ def decoded(
         damaged = True
     if count == 0:
         raise LangTrackError(f"{path.name} holds no picture that can be decoded; copy or export it again.")
-    end_s = float(clock.end_s)
+    begin_s = (stream.start_time or 0) * (stream.time_base or 0)  # of the first picture, which may not decode
+    end_s = float(clock.end_s + max(0, (clock.origin or begin_s) - begin_s))
     length_s = duration_s(container, stream) or 0.0
     # A long last frame is no damage, so the claimed number of frames has its say.
     tolerance = max(0.5, 0.02 * length_s)
-    short = length_s - end_s > tolerance and not 0 < stream.frames <= count
-    if short and not stream.frames:  # the claim is the longest stream's, which may be the sound
-        short = length_s - float(last_s) > tolerance
+    reached_s = end_s if stream.frames else max(end_s, float(last_s))  # the length may be that of the sound
+    short = length_s - reached_s > tolerance and not 0 < stream.frames <= count
     if short and not broadcast:
         on_damage(f"{path.name} ends early: {count} frames could be read, {end_s:.1f} of {length_s:.1f} s.")
     elif damaged or (pieces.corrupt_inside() if broadcast else pieces.corrupt):
@@ -360,15 +360,15 @@ class _Clock:
     def __init__(self, period: Fraction, *, jumps: bool) -> None:
         self._period = period
         self._jumps = jumps
-        self._origin: Fraction | None = None
+        self.origin: Fraction | None = None  # the first frame's time in the file; that of the last jump
         self.end_s = Fraction(0)  # where the last frame ends
 
     def __call__(self, picture: av.VideoFrame) -> float:
         time = self.end_s
         if (stamp := stamp_s(picture)) is not None:
-            if self._origin is None or (self._jumps and is_jump(stamp - self._origin - time)):
-                self._origin = stamp - time
-            if stamp - self._origin > self.end_s - self._period:  # after the last frame
-                time = stamp - self._origin
+            if self.origin is None or (self._jumps and is_jump(stamp - self.origin - time)):
+                self.origin = stamp - time
+            if stamp - self.origin > self.end_s - self._period:  # after the last frame
+                time = stamp - self.origin
         self.end_s = time + self._period
         return float(time)

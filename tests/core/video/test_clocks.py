@@ -88,6 +88,23 @@ def test_streams_that_come_up_in_the_middle_end_no_run(tmp_path: Path, monkeypat
     assert probe(tmp_path / "b.mp4").frames_estimate == 50 and sentences == []
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov", "a.flv"])
+def test_a_file_that_begins_between_key_frames_is_whole(tmp_path: Path, name: str) -> None:
+    def prepare(stream: av.VideoStream) -> None:
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = 50, 0
+
+    whole = encode(tmp_path / "whole.mp4", map(numbered, range(125)), prepare=prepare)
+    with av.open(str(whole)) as source, av.open(str(tmp_path / name), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None and packet.pts * packet.time_base >= 0.4:
+                packet.stream = stream
+                target.mux(packet)
+    sentences: list[str] = []
+    frames = list(read_frames(tmp_path / name, on_damage=sentences.append))
+    assert len(frames) == 75 and frames[0].time_s == 0 and sentences == []
+
+
 @pytest.mark.parametrize("suffix", ["mkv", "webm", "flv", "asf", "nut", "mp4"])
 @pytest.mark.parametrize("late_s", [0, 2])
 def test_sound_that_is_longer_than_the_pictures_is_no_damage(
