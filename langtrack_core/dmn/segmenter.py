@@ -214,7 +214,7 @@ class DMNSegmenter:
                 f"The language network gave no finite mask on frame {frame.index}; its weights are damaged "
                 "or belong to another network."
             )
-        mask_prob = _enlarged(logits[0, 0].float().cpu(), rgb.shape[:2], preprocessing.align_corners)
+        mask_prob = _enlarged_prob(logits[0, 0].float().cpu(), rgb.shape[:2], preprocessing.align_corners)
         if self.config.refine_edges:
             mask_prob = refine_edges(mask_prob, rgb)
         if self.config.largest_region and not every_region:
@@ -277,7 +277,7 @@ def _is_whole(box_xyxy: FloatArray, view: View, size_hw: tuple[int, int]) -> boo
     )
 
 
-def _enlarged(logits: Tensor, size_hw: tuple[int, int], align_corners: bool) -> Float32Array:
+def _enlarged_prob(logits: Tensor, size_hw: tuple[int, int], align_corners: bool) -> Float32Array:
     """Logits ``(h, w)``, bilinearly to ``(H, W)``, as probabilities."""
     if align_corners:
         prob = F.interpolate(logits[None, None], size_hw, mode="bilinear", align_corners=True)[0, 0].numpy()
