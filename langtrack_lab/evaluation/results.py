@@ -98,6 +98,7 @@ class ResultFolder:
         question = {"protocol": protocol.as_json(), "tracker": tracker_info, "code": code_hash()}
         fingerprint = hashlib.sha256(_canonical(question).encode()).hexdigest()
         self.path = Path(out) / f"{protocol.kind}-{protocol.init}-{fingerprint[:8]}"
+        sequences = {item.key: file_name(item) for item in items}
         run = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -105,9 +106,9 @@ class ResultFolder:
             "label": label,
             "data": str(Path(data).resolve()),
             **question,
-            "sequences": {item.key: file_name(item) for item in items},
+            "sequences": sequences,
         }
-        self._refuse_to_forget(run["sequences"])
+        self._refuse_to_forget(sequences)
         try:
             (self.path / "sequences").mkdir(parents=True, exist_ok=True)
             write_text(self.path / RUN, json.dumps(run, indent=1, default=str) + "\n")
