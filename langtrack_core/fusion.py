@@ -63,7 +63,7 @@ class FusionConfig:
     Attributes:
         start: confidence from which the language branch may start the tracker, or find a lost target again.
         look_ahead: with words alone, language looks at so many frames before it is believed, and what is
-            followed begins on the one where it is surest, from there back, and on; see `frames_ahead`.
+            followed begins on the surest one, from there back, and on; see `frames_ahead`, `SURE_FRAMES`.
         lost: the target counts as lost when both branches are below this confidence
         lost_after: on so many frames in a row. Until then the more probable box is given, with its low
             confidence: a blur or a turn lasts a few frames, and the tracker mostly still has the target.
@@ -76,7 +76,7 @@ class FusionConfig:
             on the frame on which it was started.
     """
 
-    start: float = 0.42
+    start: float = 0.435
     look_ahead: int = 32
     lost: float = 0.1
     lost_after: int = 6
@@ -98,6 +98,9 @@ class FusionConfig:
 
 SURE_AT_ONCE = 0.9
 """Confidence of a frame from which no further one is looked at: what is plain to see is followed at once."""
+
+SURE_FRAMES = 4
+"""Number of frames in a row on which language has to reach `start` in the mean before a run begins."""
 
 PIXELS_AHEAD = 12_000_000
 """What the frames that are looked at before one is believed may have together; 32 of 640x360 have 7.4
@@ -225,26 +228,34 @@ def from_the_surest(
         look: for what a run may start on: a frame with what is known of it then, and how sure language is.
         new: makes what is called for one frame after the other, with a state of its own. On the way back the
             tracker loses no belief where language sees the target elsewhere: it is less sure of that.
-        ahead: number of frames, `FusionConfig.frames_ahead`. While language is not sure on any of them, the
-            first one is given up.
+        ahead: number of frames, `FusionConfig.frames_ahead`. While language is not sure on `SURE_FRAMES` in
+            a row, the first one is given up.
     """
-    frames, held, step = iter(frames), list[tuple[Item, float]](), new(config)
+    frames, held, sures = iter(frames), list[Item](), list[float]()
+    step, plain, surest = new(replace(config, start=1.0)), max(config.start, SURE_AT_ONCE), 0
+
+    def is_believed() -> bool:
+        seen = [sure for sure in sures if sure]  # 0 where language was not asked, or saw nothing
+        rows = [seen[i : i + SURE_FRAMES] for i in range(len(seen)) if not i or i + SURE_FRAMES <= len(seen)]
+        return any(max(row) >= plain or sum(row) / len(row) >= config.start for row in rows)
+
     for frame in frames:
-        held.append(look(frame))
-        if held[-1][1] >= max(config.start, SURE_AT_ONCE):
-            break
-        if len(held) >= ahead(frame):
-            if any(sure >= config.start for _, sure in held):
+        item, sure = look(frame)
+        held.append(item)
+        sures.append(round(sure, 4))  # as in a run's files, from which it is decided again
+        if sures[-1] >= plain or len(held) >= ahead(frame):
+            if is_believed():
                 break
-            yield step(held.pop(0)[0])
-    sures = [round(sure, 4) for _, sure in held]  # as in a run's files, from which it is decided again
-    surest = sures.index(max(sures)) if sures and max(sures) >= config.start else 0
+            yield step(held.pop(0))  # which begins nothing, by its `start`
+            del sures[0]
+    if is_believed():
+        step, surest = new(config), sures.index(max(sures))
     if surest:
         back = new(replace(config, distrust_rate=0.0))
-        yield from [back(frame) for frame, _ in held[surest::-1]][:0:-1]
+        yield from [back(item) for item in held[surest::-1]][:0:-1]
         del back, held[:surest]
     while held:
-        yield step(held.pop(0)[0])
+        yield step(held.pop(0))
     yield from map(step, frames)
 
 

@@ -13,10 +13,9 @@ import numpy as np
 
 from .. import PROG
 from ..types import Query
-from ..video import VideoInfo
 from .recorder import RunOptions, check_out_dir
 from .render import Style
-from .track_video import RunSummary, check_video, load_tracker, track_video
+from .track_video import check_video, load_tracker, track_video
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,19 +118,14 @@ def run(args: argparse.Namespace) -> int:
         )
     if summary.damage:
         print(f"{PROG}: {summary.damage}", file=sys.stderr)
-    if not args.quiet:
-        print(_report(info, query, summary, tracker.info))
-    return 0
-
-
-def _report(info: VideoInfo, query: Query, summary: RunSummary, tracker_info: dict) -> str:
-    target = f'"{query.text}"' if query.text is not None else "the box"
-    states = summary.states
-    parts = [
+    if args.quiet:
+        return 0
+    target, states = f'"{query.text}"' if query.text is not None else "the box", summary.states
+    weights = [f"{w['branch']} {w['name']} ({', '.join(w['files'])})" for w in tracker.info["weights"]]
+    words = f"Unknown words: {', '.join(summary.unknown_words)}. " if summary.unknown_words else ""
+    print(
         f"Followed {target} through {states.total()} frames of {info.path.name}: "
-        f"found in {states['tracking']}, lost in {states['lost']}, still searching in {states['searching']}."
-    ]
-    if summary.unknown_words:
-        parts.append(f"Unknown words: {', '.join(summary.unknown_words)}.")
-    weights = [f"{w['branch']} {w['name']} ({', '.join(w['files'])})" for w in tracker_info["weights"]]
-    return " ".join([*parts, f"Weights: {'; '.join(weights)}.", f"The run is in {summary.folder}."])
+        f"found in {states['tracking']}, lost in {states['lost']}, still searching in {states['searching']}. "
+        f"{words}Weights: {'; '.join(weights)}. The run is in {summary.folder}."
+    )
+    return 0

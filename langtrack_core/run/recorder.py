@@ -217,6 +217,10 @@ class Recorder:
 
     def _manifest(self, *, complete: bool) -> dict[str, Any]:
         info, query = self._info, self._query
+        versions = {"langtrack": __version__, "python": platform.python_version()}
+        for package in ("torch", "timm", "numpy", "opencv-python-headless", "av"):
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                versions[package] = importlib.metadata.version(package)
         return {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -248,7 +252,7 @@ class Recorder:
                 "state": dict(self.states),
                 "source": dict(self._sources),
             },
-            "versions": _versions(),
+            "versions": versions,
         }
 
     def _discard(self) -> None:
@@ -269,11 +273,3 @@ class Recorder:
             if isinstance(error, LangTrackError):  # of a video writer, which knows the temporary name only
                 raise LangTrackError(str(error).replace(str(self._folder), str(self.out_dir))) from error
             raise
-
-
-def _versions() -> dict[str, str]:
-    versions = {"langtrack": __version__, "python": platform.python_version()}
-    for package in ("torch", "timm", "numpy", "opencv-python-headless", "av"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    return versions

@@ -252,7 +252,9 @@ class Compiler:
         try:
             model = self._core.read_model(folder / "model.xml")
             _keep_divisions(model)
-            example, compiled = _read_example(folder), set(folder.rglob("*.blob"))
+            flat, compiled = load_file(folder / "example.safetensors"), set(folder.rglob("*.blob"))
+            names = {kind: [f"{kind}{i}" for i in range(len(flat))] for kind in ("input", "output")}
+            example = {kind: [flat[name] for name in each if name in flat] for kind, each in names.items()}
             call = self._fastest(model, example, result, folder, keep=True)
             if set(folder.rglob("*.blob")) != compiled:
                 # Once more: what OpenVINO reads back, as on every later start, adds up in another order.
@@ -363,12 +365,6 @@ def _save(folder: Path, model: Any, example: SavedExample) -> None:
         saved = sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         for old in saved[SAVED_MODELS:]:
             shutil.rmtree(old, ignore_errors=True)
-
-
-def _read_example(folder: Path) -> SavedExample:
-    flat = load_file(folder / "example.safetensors")
-    names = {kind: [f"{kind}{i}" for i in range(len(flat))] for kind in ("input", "output")}
-    return {kind: [flat[name] for name in each if name in flat] for kind, each in names.items()}
 
 
 def _keep_divisions(model: Any) -> None:

@@ -58,6 +58,18 @@ def test_of_the_frames_ahead_the_surest_is_begun_on_and_from_there_it_goes_back_
     assert tracker.segmenter.frames == list(range(12))
 
 
+def test_a_run_begins_where_four_frames_in_a_row_are_sure_in_the_mean():
+    for unsure in ({5: 0.8}, {2: 0.7, 6: 0.7, 10: 0.7}):
+        flukes = scripted(lambda t, unsure=unsure: unsure.get(t, 0.2), fusion=FusionConfig())
+        assert {s.decision.state for s in flukes.track(CLIP.frames, Query(text="it"))} == {"searching"}
+    sure = scripted(lambda t: {5: 0.7, 6: 0.4, 7: 0.2, 8: 0.6}.get(t, 0.2), fusion=FusionConfig())
+    assert {s.decision.state for s in sure.track(CLIP.frames, Query(text="it"))} == {"tracking"}
+    assert {frame for frame, _ in sure.starts} == {5}
+    seldom = scripted(lambda t: 0.5, fusion=FusionConfig())  # the frames between say nothing
+    list(seldom.track(CLIP.frames, Query(text="it"), every=8))
+    assert {frame for frame, _ in seldom.starts} == {0}
+
+
 def test_frames_that_a_runs_files_call_equally_sure_are_taken_in_order():
     tracker = scripted(lambda t: {3: 0.80001, 6: 0.80004}.get(t, 0.5), fusion=FusionConfig())
     list(tracker.track(CLIP.frames, Query(text="it")))
