@@ -76,7 +76,7 @@ class FusionConfig:
             on the frame on which it was started.
     """
 
-    start: float = 0.435
+    start: float = 0.43
     look_ahead: int = 32
     lost: float = 0.1
     lost_after: int = 6
