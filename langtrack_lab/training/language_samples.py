@@ -325,7 +325,7 @@ class SampleStream:
 
 
 def beings_in(image: AnnotatedImage) -> list[str]:
-    """ "person" and "animal", as far as something in an image is said to be such."""
+    """Kinds of living things that an image is said to show: "person", "animal", both or neither."""
     texts = [_words_of(thing) for thing in image.objects]
     people = any(PERSON_WORDS & set(text.split()) for text in texts)
     return ["person"] * people + ["animal"] * any(being(text) == "animal" for text in texts)

@@ -125,7 +125,7 @@ def test_a_clip_left_out_is_judged_by_the_curve_of_the_others():
 
 @pytest.fixture
 def clip(tmp_path) -> Sequence:
-    """Of five frames the target is annotated on the second and fourth, and said to be absent on the fifth."""
+    """A clip of five frames: its target is annotated on the second and fourth, and absent on the fifth."""
     frames = tuple(tmp_path / f"{i}.png" for i in range(5))
     for path in frames:
         Image.new("RGB", (32, 24)).save(path)
