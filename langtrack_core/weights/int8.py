@@ -1,9 +1,8 @@
 """Eight-bit integers for the big layers of a converted network, by ranges that stand in its checkpoint.
 
-``quantise`` of the laboratory measures the ranges once, on real pictures; they hold for every picture shape
-and length of expression. A layer's inputs are rounded to 256 levels here (``FakeQuantize``), and OpenVINO's
-CPU plugin then runs it in integers. The layers between stay as they are: rounded too, they cost the score two
-units of a logit.
+``quantise`` measures the ranges once, on real pictures; they hold for every picture shape and length of
+expression. A layer's inputs are rounded to 256 levels here (``FakeQuantize``); OpenVINO runs it in integers.
+The layers between stay as they are: rounded too, they cost the score two units of a logit.
 """
 
 from __future__ import annotations
@@ -20,11 +19,8 @@ None for weights, whose range is seen from themselves."""
 
 
 def quantised(model: Any, ranges: Ranges) -> Any:
-    """A copy of a converted model, one call of the network, whose named layers take inputs of eight bits.
-
-    Raises:
-        LookupError: it has none of the layers.
-    """
+    """A copy of a converted model, one call of the network, whose named layers take inputs of eight bits;
+    LookupError where it has none of them."""
     copy = model.clone()
     layers = [layer for layer in copy.get_ops() if layer.get_friendly_name() in ranges]
     if not layers:
@@ -52,8 +48,14 @@ def is_exact(core: Any) -> bool:
     return bool(np.allclose(sums, 64, rtol=0.01))
 
 
+def levels_between(low: float, high: float) -> tuple[Any, Any]:
+    """The first and the last of the 256 levels for a range; what is never negative has all above zero."""
+    largest = np.float32(max(-low, high, 1e-8))
+    return np.float32(0 if low >= 0 else -largest * 128 / 127), largest
+
+
 def _round(layer: Any, index: int, span: Sequence[float] | None) -> None:
-    """Let a layer take one of its inputs rounded. What is never negative uses all 256 levels above zero."""
+    """Let a layer take one of its inputs rounded."""
     from openvino import opset13
 
     source = layer.input_value(index)
@@ -65,8 +67,8 @@ def _round(layer: Any, index: int, span: Sequence[float] | None) -> None:
         high = np.abs(weights).max(summed, keepdims=True).clip(1e-8)
         low, levels = -high, 255
     else:
-        largest = np.float32(max(-span[0], span[1], 1e-8))
-        low, high, levels = np.float32(0 if span[0] >= 0 else -largest * 128 / 127), largest, 256
+        low, high, levels = *levels_between(*span), 256
     limits = [opset13.constant(np.asarray(value, np.float32)) for value in (low, high)]
-    rounded = opset13.fake_quantize(source, *limits, *limits, levels)
-    layer.input(index).replace_source_output(rounded.output(0))
+    layer.input(index).replace_source_output(
+        opset13.fake_quantize(source, *limits, *limits, levels).output(0)
+    )
