@@ -6,13 +6,16 @@ result names clip, words and hash, so that another person goes on where the firs
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+from filelock import FileLock, Timeout
 
 from langtrack_core.types import LangTrackError
 from langtrack_lab.files import write_text
@@ -38,6 +41,8 @@ FORMAT_VERSION = 2
 the first target of a clip alone."""
 RESULT_NAME = "langtrack-clips.json"
 """Name of the result in a folder of clips, where it is found again."""
+LOCK_S = 10.0
+"""Longest time in seconds that a verdict waits while others write theirs: a write takes less than one."""
 MAX_CLIPS = 5_000
 """Largest number of clips in a list: the page shows all of them."""
 FIGURES = ("frames", "disagreements", "frames_lost")
@@ -363,21 +368,38 @@ class ClipList:
         if self.result is None:
             return
         try:
-            further = []
-            if self.result.exists():
-                document = read_result(self.result)
-                self._take(self._fitting(document))
-                names = {clip.name for clip in self.clips}
-                further = [entry for entry in _entries(document) if entry["clip"] not in names]
-            result = self.to_json()
-            result["clips"] += further
-            write_text(self.result, json.dumps(result, indent=1, ensure_ascii=False))
+            with _alone_at(self.result):
+                further = []
+                if self.result.exists():
+                    document = read_result(self.result)
+                    self._take(self._fitting(document))
+                    names = {clip.name for clip in self.clips}
+                    further = [entry for entry in _entries(document) if entry["clip"] not in names]
+                result = self.to_json()
+                result["clips"] += further
+                write_text(self.result, json.dumps(result, indent=1, ensure_ascii=False))
         except OSError as error:
             raise LangTrackError(
                 f"{self.result.name} could not be written: {error.strerror or error}."
             ) from error
         self._written = {k: (clip.verdict, clip.judged_frames()) for k, clip in enumerate(self.clips)}
         self._followed.clear()
+
+
+@contextlib.contextmanager
+def _alone_at(path: Path) -> Iterator[None]:
+    """Nobody else reads and writes a result meanwhile, on any server; where no lock can be had, they may."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"), LOCK_S, mode=0o666)  # other users need it, too
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise LangTrackError(f"{path.name} is in use by somebody else; give the verdict again.") from error
+    except (OSError, NotImplementedError):  # a folder without locks, or whose lock is another user's
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_result(path: Path) -> Any:

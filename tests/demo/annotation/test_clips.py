@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from app_helpers import counting_clip, paced_tracker
 from clip_folders import clip_folder
+from filelock import FileLock
 
 from demo.annotation.clips import RESULT_NAME, Clip, ClipList, ClipTarget, read_result
 from demo.annotation.clips_folder import clips_in
 from langtrack_core.run.recorder import RunOptions
 from langtrack_core.run.track_video import track_video
 from langtrack_core.types import LangTrackError, Query
+from langtrack_lab.files import write_text
 
 
 def some(count: int = 4, result: Path | None = None) -> ClipList:
@@ -138,6 +141,39 @@ def test_two_people_at_one_folder_do_not_undo_each_other(tmp_path: Path) -> None
     third = some(result=path)
     third.take(read_result(path))
     assert [clip.verdict for clip in third.clips] == [None, "wrong", None, None]
+
+
+def test_two_people_who_judge_at_the_same_moment_keep_both_verdicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / RESULT_NAME
+    one, two = some(result=path), some(result=path)
+    other = threading.Thread(target=two.judge, args=(1, "wrong"))
+
+    def slow_write(path: Path, text: str) -> None:
+        if not other.ident:
+            other.start()
+            other.join(0.3)  # s, time enough to write between the first one's reading and writing
+        write_text(path, text)
+
+    monkeypatch.setattr("demo.annotation.clips.write_text", slow_write)
+    one.judge(0, "right")
+    other.join()
+    assert [clip.verdict for clip in opened(path).clips] == ["right", "wrong", None, None]
+
+
+def test_a_result_that_others_hold_too_long_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demo.annotation.clips.LOCK_S", 0.0)
+    path = tmp_path / RESULT_NAME
+    lock = path.with_name(f".{RESULT_NAME}.lock")
+    with FileLock(lock), pytest.raises(LangTrackError, match="in use by somebody else"):
+        some(result=path).judge(0, "right")
+    lock.unlink(missing_ok=True)
+    lock.mkdir()  # no lock can be had
+    some(result=path).judge(0, "right")
+    assert opened(path).clips[0].verdict == "right"
 
 
 def opened(path: Path) -> ClipList:
