@@ -18,7 +18,7 @@ from typing import Any
 from langtrack_core.types import LangTrackError
 from langtrack_lab.runs import Run, read_run
 
-from .anchors import owners, run_key
+from .anchors import is_backward, owners, run_key
 from .redecide import FusionOverrides, changed_frames, redecided_run
 from .reviews import Verdicts
 
@@ -189,12 +189,14 @@ def merge(runs: Sequence[Run], table: Mapping[int, tuple[int, int]] | None = Non
         for number, run in enumerate(runs)
     ]
     manifest = {key: value for key, value in runs[0].manifest.items() if key != "direction"}
+    whole_runs = (run for run in runs if run.manifest.get("complete", True) and not is_backward(run))
     what_ifs = [run.manifest["what_if"] for run in runs if "what_if" in run.manifest]
     if what_ifs:
         notes = list(dict.fromkeys(note for record in what_ifs for note in record["notes"]))
         manifest["what_if"] = {**what_ifs[0], "notes": notes}
     manifest |= {
-        "complete": all(run.manifest.get("complete", True) for run in runs),
+        # To the video's end: a run that was stopped counts no more when a later one went on from there.
+        "complete": any(run.rows[-1].frame == whole[-1].frame for run in whole_runs if run.rows),
         "counts": {
             "frames": len(whole),
             "first_frame": whole[0].frame if whole else -1,

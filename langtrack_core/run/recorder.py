@@ -170,11 +170,12 @@ class Recorder:
         if not self._texts:
             raise RuntimeError("Recorder.add needs an open Recorder: use it inside its with block")
         if not self.states:
-            self._first_frame = step.frame.index
+            self._first_frame, self._last_frame = step.frame.index, step.frame.index - 1
         with self._explained():
             csv.writer(self._texts["boxes.csv"], lineterminator="\n").writerow(csv_row(step))
             for name, decimals in TOOLKIT_DECIMALS.items():
-                self._texts[name].write(toolkit_line(step.fused.box_xyxy, decimals) + "\n")
+                gap = (toolkit_line(None, decimals) + "\n") * (step.frame.index - self._last_frame - 1)
+                self._texts[name].write(gap + toolkit_line(step.fused.box_xyxy, decimals) + "\n")
             encoded = {}
             for track, estimate in zip(TRACKS, (step.language, step.tracker, step.fused), strict=True):
                 if estimate is None:
@@ -268,8 +269,9 @@ class Recorder:
         except BaseException as error:
             self._discard()
             if isinstance(error, OSError):
-                sentence = f"The run could not be written to {self.out_dir}: {why(error)}."
-                raise LangTrackError(sentence) from error
+                raise LangTrackError(
+                    f"The run could not be written to {self.out_dir}: {why(error)}."
+                ) from error
             if isinstance(error, LangTrackError):  # of a video writer, which knows the temporary name only
                 raise LangTrackError(str(error).replace(str(self._folder), str(self.out_dir))) from error
             raise

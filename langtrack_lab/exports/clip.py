@@ -137,9 +137,13 @@ class Clip:
         return Fraction(self._about["fps_fraction"])
 
     @property
-    def complete(self) -> bool:
-        """No run was stopped before its end."""
-        return all(track.run.manifest.get("complete", True) for track in self.tracks)
+    def video_goes_on(self) -> bool:
+        """The video has frames behind those of the runs: all were stopped before its end."""
+        last = self.frames[-1]
+        stopped = not any(
+            track.run.manifest.get("complete", True) and last in track.rows for track in self.tracks
+        )
+        return stopped and last + 1 < self._about["frames_estimate"]
 
     @property
     def labels(self) -> list[str]:

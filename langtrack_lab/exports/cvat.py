@@ -1,7 +1,8 @@
 """CVAT for video 1.1 (docs.cvat.ai, "CVAT for video"): a track of boxes for each target, to open in CVAT.
 
 Boxes are corners in pixels from 0, as here. Every frame is a key frame, so CVAT interpolates nothing. On the
-first frame of an absence the last box stands with ``outside="1"``, which ends it until the next one.
+first frame of an absence the last box stands with ``outside="1"``, which ends it until the next one. There is
+none behind the video's end, and no track without any box: CVAT refuses both.
 """
 
 from __future__ import annotations
@@ -16,22 +17,19 @@ def write(clip: Clip, path: Path) -> None:
     root = ET.Element("annotations")
     ET.SubElement(root, "version").text = "1.1"
     root.append(_meta(clip))
-    tracks = [
-        ET.SubElement(root, "track", id=str(number), label=track.label, source="auto")
-        for number, track in enumerate(clip.tracks)
-    ]
-    last: dict[int, Object] = {}  # by the target's number, while it is in sight
+    tracks: list[dict[int, Object]] = [{} for _ in clip.tracks]  # by frame
     for frame, objects in clip.each_frame():
-        now = {one.track: one for one in objects}
-        for number, element in enumerate(tracks, 1):
-            if number in now:
-                _box(element, frame, now[number], outside=False)
-            elif number in last:
-                _box(element, frame, last[number], outside=True)
-        last = now
-    if not clip.complete:  # else CVAT would hold the last box to the end of the video
-        for one in last.values():
-            _box(tracks[one.track - 1], clip.frames[-1] + 1, one, outside=True)
+        for one in objects:
+            tracks[one.track - 1][frame] = one
+    for number, boxes in enumerate(tracks):
+        if not boxes:
+            continue
+        label = clip.tracks[number].label
+        element = ET.SubElement(root, "track", id=str(number), label=label, source="auto")
+        for frame, one in boxes.items():
+            _box(element, frame, one, outside=False)
+            if frame + 1 not in boxes and (frame < clip.frames[-1] or clip.video_goes_on):
+                _box(element, frame + 1, one, outside=True)  # else CVAT would hold it until the next one
     ET.indent(root)
     ET.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
 

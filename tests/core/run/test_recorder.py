@@ -193,6 +193,20 @@ def test_toolkit_files_have_a_line_a_frame(whole_run: Path, clip: Clip, name: st
     assert boxes == pytest.approx(np.nan_to_num(expected, nan=0.0))
 
 
+def test_toolkit_files_have_a_line_for_a_frame_that_no_run_has(clip: Clip, source: Path, tmp_path: Path):
+    """As between two corrections, one of which was cancelled."""
+    with Recorder(
+        tmp_path / "run", probe(source), Query("the red object"), {}, RunOptions(video=False)
+    ) as recorder:
+        for step in oracle_tracker(clip.masks).track(read_frames(source), Query("the red object")):
+            if step.frame.index not in (0, 3, 4):
+                recorder.add(step)
+    for name in ("otb.txt", "lasot.txt", "got10k.txt"):
+        lines = (tmp_path / "run" / name).read_text().splitlines()
+        absent = [number for number, line in enumerate(lines) if set(line) <= set("0.,")]
+        assert len(lines) == 8 and absent == [2, 3, 4]  # from frame 1 on; on frame 5 the target is absent
+
+
 def test_start_and_given_box(clip: Clip, source: Path, tmp_path: Path):
     query = Query(box_xyxy=np.array([10.0, 12.0, 30.0, 40.0]), start=3)
     out = record(clip, source, tmp_path / "run", query)

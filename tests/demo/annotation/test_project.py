@@ -7,6 +7,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from langtrack_core.masks import encode_rle
 from langtrack_core.run.recorder import Recorder, RunOptions
 from langtrack_core.types import LangTrackError, Query
 from langtrack_core.video import probe, read_frames
+from langtrack_lab.runs import Run
 
 CLIP = moving_object(12, (48, 64))
 
@@ -86,6 +88,22 @@ def test_corrections_cover_their_frames_and_nothing_else(project: Project) -> No
     assert run.manifest["counts"]["frames"] == 12 and run.manifest["counts"]["first_frame"] == 0
     assert sorted(run.masks) == list(range(12)) and "direction" not in run.manifest
     assert target.run() is run  # until something changes
+
+
+def test_a_track_is_complete_when_a_run_reaches_the_videos_end(tmp_path: Path, video: Path) -> None:
+    def made(name: str, query: Query, *, complete: bool, **how: Any) -> Run:
+        run = segment(tmp_path / name, video, query, **how).run
+        return replace(run, manifest={**run.manifest, "complete": complete})
+
+    words, box = Query("the first words"), Query("better words", CLIP.boxes_xyxy[6], 6)
+    stopped = made("stopped", words, complete=False, frames=7)
+    forward = made("forward", box, complete=True)
+    backward = made("backward", box, complete=True, backward=True)
+    assert merge([stopped, forward]).manifest["complete"]
+    assert merge(
+        [made("whole", words, complete=True), made("short", box, complete=False, frames=3)]
+    ).manifest["complete"]
+    assert not merge([stopped, backward]).manifest["complete"]
 
 
 def test_undo_takes_the_last_one_off(project: Project) -> None:

@@ -23,7 +23,7 @@ from langtrack_core.masks import BoolMask, encode_rle
 from langtrack_core.video import read_frames
 from langtrack_lab.exports import Clip, Track, export
 from langtrack_lab.exports.clip import empty_rle
-from langtrack_lab.runs import read_run
+from langtrack_lab.runs import Run, read_run
 from langtrack_lab.truth.track_files import read_tracks
 
 HEIGHT, WIDTH = SIZE_HW
@@ -223,12 +223,25 @@ def test_cvat(exported: Exported, tmp_path: Path) -> None:
         np.testing.assert_allclose(corners, truth[key][1], atol=0.01)
 
 
-def test_cvat_ends_the_tracks_of_a_run_that_was_stopped(exported: Exported, tmp_path: Path) -> None:
-    clip = exported.clip()
-    clip.tracks[1].run.manifest["complete"] = False
-    export(clip, "cvat", tmp_path / "out.xml")
-    boxes = cvat_boxes(tmp_path / "out.xml", FRAMES + 5)
-    assert max(frame for frame, _ in boxes) == FRAMES - 1
+@pytest.mark.parametrize(
+    "frames", [((0, 1, 2), (5, 6, 7)), ((0, 1, 2), (5, 6)), ((0, 1, 6, 7), ()), ((7,), ())]
+)
+def test_cvat_has_no_box_where_no_run_found_one(
+    exported: Exported, tmp_path: Path, frames: tuple[tuple[int, ...], ...]
+) -> None:
+    """Of runs that were stopped, or have a gap between corrections; CVAT holds a box until the next."""
+    tracks = []
+    for track, there in zip(exported.clip().tracks, frames, strict=True):
+        manifest = {**track.run.manifest, "complete": 7 in there}
+        rows = [row for row in track.run.rows if row.frame in there]
+        tracks.append(Track(Run(manifest, rows, track.run.masks), track.label))
+    export(Clip(tracks), "cvat", tmp_path / "out.xml")
+    root = ET.parse(tmp_path / "out.xml").getroot()
+    assert max(int(box.get("frame", "")) for box in root.iter("box")) < FRAMES  # CVAT refuses one behind
+    boxes = cvat_boxes(tmp_path / "out.xml", FRAMES)
+    assert set(boxes) == {(frame, number) for number, there in enumerate(frames, 1) for frame in there}
+    assert all(track.find("box") is not None for track in root.iter("track"))  # nor one without any box
+    assert len(list(root.iter("track"))) == sum(map(bool, frames))
 
 
 def test_pascal_voc(exported: Exported, tmp_path: Path) -> None:
