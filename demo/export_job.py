@@ -16,6 +16,7 @@ from langtrack_core.run.render import Style
 from langtrack_core.types import LangTrackError, Query
 from langtrack_core.video import read_frames
 from langtrack_lab.exports import FORMATS, Clip, Track, export
+from langtrack_lab.exports.clip import DEFAULT_LABEL
 from langtrack_lab.files import plain_name
 from langtrack_lab.runs import Run
 
@@ -46,16 +47,19 @@ class ExportJob(Job):
             if not targets:
                 raise LangTrackError("Follow something first.")
             stale_targets = [target for target in targets if workspace.files_of(target.id) is None]
-            self._tracks = [(target.id, target.run(), track_fingerprint(target)) for target in stale_targets]
+            self._tracks = [
+                (target.id, target.run(), target.expression, track_fingerprint(target))
+                for target in stale_targets
+            ]
             self._targets = [target.id for target in targets]
             self._fingerprint = workspace.whole_fingerprint()
-        total = sum(len(track.rows) for _, track, _ in self._tracks)
+        total = sum(len(run.rows) for _, run, _, _ in self._tracks)
         super().__init__(workspace.new_folder(), settings, "All files", total)
         self.workspace = workspace
         self._meter = RateMeter(total, settings.preview_hz)
 
     def compute(self) -> None:
-        exports = [self._export(number, run, fingerprint) for number, run, fingerprint in self._tracks]
+        exports = [self._export(*track) for track in self._tracks]
         for number, files, bundle, fingerprint in exports:
             self.workspace.set_files(number, files, bundle, fingerprint)
         if len(self._targets) == 1:
@@ -66,7 +70,9 @@ class ExportJob(Job):
         _join_zips(whole, [files.bundle for files in files_of.values() if files is not None])
         self.workspace.set_whole_file(ALL_FILES, whole, self._fingerprint)
 
-    def _export(self, number: int, run: Run, fingerprint: Any) -> tuple[int, list[Path], Path, Any]:
+    def _export(
+        self, number: int, run: Run, expression: str | None, fingerprint: Any
+    ) -> tuple[int, list[Path], Path, Any]:
         video, info = self.workspace.video, self.workspace.info
         if video is None or info is None:
             raise LangTrackError(
@@ -76,7 +82,7 @@ class ExportJob(Job):
         folder.parent.mkdir()
         box = manifest.get("box_xyxy")
         query = Query(
-            manifest.get("expression"),
+            expression or (manifest["expression"] if box is None else None),  # a query has one of both
             None if box is None else np.array(box),
             manifest.get("start", 0),  # corrections may have added frames before it
             hold=bool(manifest.get("hold", False)),
@@ -106,7 +112,7 @@ class ExportJob(Job):
         if rotated:
             _write_corners(folder / "rotated.csv", run)
         name = str(self.workspace.project.video["name"])
-        files, bundle = zip_run(folder, file_stem(name, number, manifest.get("expression")))
+        files, bundle = zip_run(folder, file_stem(name, number, expression))
         return number, files, bundle, fingerprint
 
 
@@ -119,7 +125,9 @@ class FormatJob(Job):
         if name not in FORMATS:
             raise LangTrackError(f"There is no format {name!r:.40}; there are {', '.join(FORMATS)}.")
         self.form, self.name = FORMATS[name], name
-        self._tracks = [Track(target.run()) for target in workspace.kept_targets()]
+        self._tracks = [
+            Track(target.run(), target.expression or DEFAULT_LABEL) for target in workspace.kept_targets()
+        ]
         if not self._tracks:
             raise LangTrackError("Follow something first.")
         if self.form.needs_video and workspace.video is None:

@@ -103,7 +103,7 @@ class TargetView:
         return {
             "name": target.name,
             "colour": target.colour,
-            "expression": target.newest.run.manifest.get("expression"),
+            "expression": target.expression,
             "edits": [{**result.segment.about(), "edit": result.edit} for result in self.results],
             "can_undo": self.can_undo,
             "run": columns,

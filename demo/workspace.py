@@ -222,7 +222,7 @@ class Workspace:
             return {
                 "key": self.key,
                 "clip": self.clip_name,
-                "targets": [target.newest.run.manifest.get("expression") for target in targets],
+                "targets": [target.expression for target in targets],
                 "frames": max((len(target.run().rows) for target in targets), default=0),
                 "judged": self.judged,
             }

@@ -141,6 +141,12 @@ class Target:
         edit = self.segments[-1].run.manifest.get("edit")
         return next(segment for segment in self.segments if segment.run.manifest.get("edit") == edit)
 
+    @property
+    def expression(self) -> str | None:
+        """What is followed now in words; None where a box alone is."""
+        expression: str | None = self.newest.run.manifest.get("expression")
+        return expression
+
     def undo(self) -> Segment:
         """Take the last correction back; its segment is returned so that its files can go.
 

@@ -224,8 +224,11 @@ def test_an_export_is_of_the_track_as_it_stands(service: Service, me: Session, c
     done(service.export(me))
     state = target(me)
     assert not state["stale"] and state["bundle"] != old
+    with zipfile.ZipFile(state["bundle"]) as archive:
+        assert archive.namelist()[0].startswith("grey-1-the-car/")  # the newest words
     run = read_run(state["bundle"].parent / "grey")
     assert run.manifest["what_if"]["rule"] == "language" and run.manifest["what_if"]["changed"] == FRAMES - 1
+    assert run.manifest["expression"] == "the car"
     assert len(run.manifest["edits"]) == 2 and run.manifest["weights"]
     assert {row.decision.source for row in run.rows} == {"language", None}
     assert [row.frame for row in run.rows] == list(range(FRAMES))
@@ -278,7 +281,7 @@ def test_one_zip_has_the_files_of_all_targets_as_they_stand(service: Service, me
     with zipfile.ZipFile(space.state()["bundle"]) as archive:
         assert archive.testzip() is None
         names = archive.namelist()
-    assert {name.split("/")[0] for name in names} == {"grey-1-the-red-car", "grey-2-the-car"}
+    assert {name.split("/")[0] for name in names} == {"grey-1-the-red-car", "grey-2-the-red-car"}
     assert len([name for name in names if name.endswith("fused.mp4")]) == 2
     space.undo(2)
     assert space.state()["bundle"] is None
@@ -298,7 +301,8 @@ def test_targets_that_were_removed_long_ago_leave_no_files(service: Service, me:
 def test_all_targets_go_into_the_format_of_another_tool(service: Service, me: Session, clip: str) -> None:
     workspace = done(follow(service, me, clip, "the red car", "")) and me.workspace
     assert workspace is not None and workspace.state()["exports"] == {}
-    done(follow(service, me, clip, "the car", ""))
+    done(follow(service, me, clip, "the red", ""))
+    done(service.correct(me, 2, 10, "the car", "", "forward"))
     done(service.export_format(me, "coco"))
     bundle = workspace.state()["exports"]["coco"]
     assert bundle.name == "langtrack-grey-coco.zip" and [p.name for p in bundle.parent.iterdir()] == [
