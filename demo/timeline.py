@@ -9,6 +9,7 @@ import numpy as np
 
 from langtrack_core.fusion import BranchResult, overlap
 from langtrack_core.geometry import FloatArray
+from langtrack_core.masks import enclosing_rectangle
 from langtrack_core.types import Step
 from langtrack_lab.runs import Row, Run
 
@@ -23,11 +24,13 @@ class FrameGeometry(NamedTuple):
     Attributes:
         language_corners, tracker_corners: of the rotated rectangle around a branch's mask, x, y of four
             corners in pixels; None where nothing was found, or the branch did not run.
+        fused_corners: of the one around the fused mask, where the branches agree; elsewhere it is a branch's.
         overlap: IoU of the two branches' boxes; None unless both found something.
     """
 
     language_corners: Numbers
     tracker_corners: Numbers
+    fused_corners: Numbers
     overlap: float | None
 
     @classmethod
@@ -37,6 +40,7 @@ class FrameGeometry(NamedTuple):
         return cls(
             _numbers(None if language is None else language.corners_xy),
             _numbers(None if tracker is None else tracker.corners_xy),
+            _numbers(enclosing_rectangle(step.fused.mask) if step.decision.agree else None),
             _overlap(language, tracker),
         )
 
@@ -47,6 +51,7 @@ class FrameGeometry(NamedTuple):
             row.frame: cls(
                 _numbers(rotated_rectangle(run, row.frame, "language")),
                 _numbers(rotated_rectangle(run, row.frame, "tracker")),
+                _numbers(rotated_rectangle(run, row.frame, "fused") if row.decision.agree else None),
                 _overlap(row.language, row.tracker),
             )
             for row in run.rows
@@ -70,6 +75,7 @@ def timeline(rows: Sequence[Row], geometry: Mapping[int, FrameGeometry]) -> dict
         "tracker_box": [_box(row.tracker) for row in rows],
         "language_corners": [shape.language_corners for shape in shapes],
         "tracker_corners": [shape.tracker_corners for shape in shapes],
+        "fused_corners": [shape.fused_corners for shape in shapes],
         "overlap": [shape.overlap for shape in shapes],
     }
 

@@ -317,7 +317,7 @@ def _same_box(a: FloatArray | None, b: FloatArray | None) -> bool:
 def corners_of(run: Run, rows: Sequence[Row]) -> list[list[float] | None]:
     """Rotated rectangle of the fused mask for each row, eight numbers x1, y1, …, x4, y4; None when absent.
 
-    Where a person drew the box, or the chosen branch has one without a mask, these are the box's own corners.
+    Where a person drew the box, or the mask is empty, these are the box's own corners.
     """
     rectangles: list[list[float] | None] = []
     for row in rows:
@@ -326,7 +326,7 @@ def corners_of(run: Run, rows: Sequence[Row]) -> list[list[float] | None]:
             rectangles.append(None)
             continue
         is_drawn = row.decision.reason is Reason.USER_BOX
-        corners = None if is_drawn else rotated_rectangle(run, row.frame, row.decision.source or "fused")
+        corners = None if is_drawn else rotated_rectangle(run, row.frame, "fused")
         if corners is None:
             x1, y1, x2, y2 = box.tolist()
             corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])

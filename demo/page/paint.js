@@ -102,7 +102,8 @@ export function painter(player) {
     const owner = branch === "fused" ? value("source") : branch;
     const rotated = look.rotated || target.settings.rectangle === "rotated";
     const drawn = branch === "fused" && isUsers(player, player.frame, target);
-    outline(context, (rotated && !drawn && value(owner + "_corners")) || cornersOf(box), colour);
+    const corners = (branch === "fused" && value("agree") && value("fused_corners")) || value(owner + "_corners");
+    outline(context, (rotated && !drawn && corners) || cornersOf(box), colour);
   }
 
   function number(context, text, [x, y], colour, labels) {

@@ -21,13 +21,14 @@ from demo.annotation.redecide import (
     redecided_run,
     steps_from_run,
 )
+from demo.timeline import FrameGeometry
 from langtrack_core.fusion import FusionConfig
 from langtrack_core.masks import encode_rle
 from langtrack_core.run.recorder import Recorder, RunOptions
 from langtrack_core.types import Estimate, Frame, LangTrackError, Query
 from langtrack_core.video import probe, read_frames
 from langtrack_lab.metrics.masks import mask_iou
-from langtrack_lab.runs import BranchBox, Row, Run, read_run
+from langtrack_lab.runs import BranchBox, Row, Run, decode_rle, read_run
 
 CLIP = moving_object(24)
 HEIGHT, WIDTH = CLIP.frames[0].size_hw
@@ -237,7 +238,23 @@ def test_steps_again_refuses_another_video(tmp_path: Path) -> None:
         list(steps_from_run(run, other.frames))
 
 
-def test_rotated_rectangles_of_the_chosen_branch(tmp_path: Path) -> None:
+def test_rotated_rectangles_are_those_that_the_videos_show(tmp_path: Path) -> None:
+    """Around the fused mask, which is no branch's own where both agree."""
+    run = recorded(tmp_path, 4, BOTH)
+    for rles in run.masks.values():
+        rles["fused"] = encode_rle(np.roll(decode_rle(rles["fused"]), 5, axis=1))
+    geometry = FrameGeometry.of_run(run)
+    assert {row.decision.agree for row in run.rows} == {True, False}
+    for step, corners in zip(steps_from_run(run, CLIP.frames), corners_of(run, run.rows), strict=True):
+        if step.fused.corners_xy is not None:
+            shown = [round(float(value), 1) for value in step.fused.corners_xy.ravel()]
+            assert corners == shown
+            on_page = geometry[step.frame.index].fused_corners
+            assert on_page == (shown if step.decision.agree else None)
+            assert FrameGeometry.of_step(step).fused_corners == on_page
+
+
+def test_rotated_rectangles_of_a_run_without_masks_are_its_boxes(tmp_path: Path) -> None:
     run = recorded(tmp_path, 4, BOTH)
     bare = dataclasses.replace(run, masks={})
     for corners, boxed, row in zip(
