@@ -80,7 +80,10 @@ def read_truth(
     size_hw = int(video.get("height", 0)), int(video.get("width", 0))
     if not frames:
         raise LangTrackError("The run has no frame to compare with.")
-    clip = _Clip(frames, size_hw, bool(run.manifest.get("complete")))
+    whole, length = bool(run.manifest.get("complete")), frames[-1] + 1
+    if not whole:
+        length = max(length, int(video.get("frames_estimate", 0)))
+    clip = _Clip(frames, size_hw, whole, length)
     if len(files) == 1 and files[0].suffix.lower() == ".zip":
         with _unpacked(files[0]) as masks:
             return _from_masks(masks, clip, target)
@@ -99,11 +102,12 @@ _NOT_ANNOTATED = np.full(4, np.nan)
 
 
 class _Clip(NamedTuple):
-    """The run's frames in order; ``whole``: it goes to the end of its video."""
+    """The run's frames in order; ``whole``: it goes to the end of its video, which has ``length`` frames."""
 
     frames: list[int]
     size_hw: tuple[int, int]
     whole: bool
+    length: int
 
 
 # --- boxes -------------------------------------------------------------------------------------------------
@@ -195,13 +199,20 @@ def _places(files: Sequence[Path], clip: _Clip) -> tuple[list[int | None], list[
     numbers = [_number_in(path) for path in files]
     frames = clip.frames
     by_number = {frame: place for place, frame in enumerate(frames)}
-    sparse = len(files) < len(frames)
-    if sparse and min(numbers) >= 0 and len(set(numbers)) == len(numbers) and set(numbers) <= set(by_number):
+    are_frames = min(numbers) >= 0 and max(numbers) < clip.length and len(set(numbers)) == len(numbers)
+    sparse = max(numbers) - min(numbers) >= len(numbers)  # else they may count the run's own frames
+    if are_frames and (sparse or (len(files) < len(frames) and set(numbers) <= set(by_number))):
+        there = [by_number.get(number) for number in numbers]
+        count = len(there) - there.count(None)
+        if not count:
+            raise LangTrackError(
+                f"No mask is of the frames {frames[0]} to {frames[-1]}, by the numbers in their names."
+            )
         note = (
-            f"{len(files)} of {len(frames)} frames have a mask, by the number in its name; "
+            f"{count} of {len(frames)} frames have a mask, by the number in its name; "
             "the others are not counted."
         )
-        return [by_number[number] for number in numbers], [note]
+        return there, [note]
     places, note = _aligned(len(files), clip, "mask")
     place_of: list[int | None] = [None] * len(files)
     for place, entry in enumerate(places):

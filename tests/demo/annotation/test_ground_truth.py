@@ -178,6 +178,32 @@ def test_sparse_masks_go_by_their_numbers(tmp_path: Path) -> None:
     assert tracker["counted"] == 4 and tracker["mean_mask_iou"] == 1
 
 
+@pytest.mark.parametrize(
+    ("frames", "complete", "expected"),
+    [
+        (range(7), False, [0, 5]),  # cancelled
+        (range(4), False, [0]),  # with as many frames as there are masks
+        (range(6, 20), True, [10, 15]),
+        (range(15, 20), True, [15]),
+        (range(4), True, [0, 1, 2, 3]),  # of a video of every fifth picture, whose frames have other numbers
+    ],
+)
+def test_sparse_masks_of_the_whole_video_go_by_their_numbers(
+    tmp_path: Path, frames: range, complete: bool, expected: list[int]
+) -> None:
+    run = run_of(frames, complete=complete)
+    run.manifest["video"]["frames_estimate"] = 20
+    truth = read_truth(write_masks(tmp_path / "m", range(0, 20, 5)), run)
+    assert [frame for frame, known in zip(frames, truth.annotated, strict=True) if known] == expected
+    if len(expected) < len(frames):
+        assert score_run(run, truth)["branches"]["tracker"]["mean_mask_iou"] == 1
+    if not complete:
+        without = run_of(range(1, 3), complete=False)
+        without.manifest["video"]["frames_estimate"] = 20
+        with pytest.raises(LangTrackError, match="No mask is of the frames 1 to 2"):
+            read_truth(list((tmp_path / "m").iterdir()), without)
+
+
 def test_palette_masks_with_several_objects(tmp_path: Path) -> None:
     run = run_of(range(2))
     for k in range(2):
