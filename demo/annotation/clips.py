@@ -81,7 +81,8 @@ class Clip:
         video: None when it is not there.
         run: folder of the run that is there already.
         expression: the words that are followed in it first.
-        sha256: of the video; "" before anybody has looked.
+        sha256: of the video; "" before it was opened here.
+        judged_sha256: of the video that a taken verdict is on; "" when nobody knows.
         verdict: on the whole clip.
         targets: all that are followed in it, in the order of their numbers; none before somebody has.
         others: further targets of somebody else's result, which nobody has followed here.
@@ -89,7 +90,7 @@ class Clip:
         waiting: whether the verdicts on frames wait there for tracks.
         tracks: for each target what tells its track from others, as `note_clip` found it; empty when nobody
             has opened the clip here.
-        withdrawn: the verdict that was on other tracks, which are not kept any more.
+        withdrawn: the verdict that was on other tracks, which are not kept any more, or on another video.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Clip:
     run: Path | None = None
     expression: str | None = None
     sha256: str = ""
+    judged_sha256: str = ""
     verdict: ClipSide | None = None
     targets: list[ClipTarget] = field(default_factory=list)
     others: list[ClipTarget] = field(default_factory=list)
@@ -104,6 +106,14 @@ class Clip:
     waiting: bool = False
     tracks: list[str] = field(default_factory=list)
     withdrawn: ClipSide | None = None
+
+    def check_video(self, sha256: str) -> None:
+        """Take all verdicts back when they are on another video, which had the clip's name before."""
+        known = self.sha256 or self.judged_sha256
+        if known and known != sha256:
+            self.judged_sha256 = known
+            self.withdrawn, self.verdict = self.verdict or self.withdrawn, None
+            self.targets, self.others, self.tracks = [], [], []
 
     def check_verdict(self, tracks: list[str]) -> None:
         """Take the verdict back when the clip was opened anew and its tracks are others: those before were
@@ -115,6 +125,11 @@ class Clip:
         """A sentence about a verdict that was taken back and not given again; "" without one."""
         if self.withdrawn is None or self.verdict is not None:
             return ""
+        if self.judged_sha256 not in ("", self.sha256):
+            return (
+                f"The verdict “{self.withdrawn}” was on another video, which had the name {self.name} "
+                "before. Give a verdict on this one."
+            )
         return (
             f"The verdict “{self.withdrawn}” on {self.name} was on a track that had been changed and is not "
             "kept any more. This is the track as it was first; give a verdict on it."
@@ -168,6 +183,10 @@ class Clip:
             "disagreements": self.disagreements,
             "frames_lost": self.frames_lost,
         }
+
+
+_Entry = tuple[int, str, ClipSide | None, list[ClipTarget]]
+"""What a result says of a clip: its index, the hash of its video, the verdict, the targets."""
 
 
 class ClipList:
@@ -278,7 +297,7 @@ class ClipList:
                 "clip": clip.name,
                 "expression": clip.expression,
                 "verdict": clip.verdict,
-                "sha256": clip.sha256,
+                "sha256": clip.sha256 or clip.judged_sha256,
                 "targets": [
                     {
                         "expression": target.expression,
@@ -298,8 +317,9 @@ class ClipList:
         writer.writerow(COLUMNS)
         for clip in self.clips:
             for number, target in enumerate(clip.targets + clip.others or [ClipTarget(clip.expression)], 1):
-                cells = clip.name, number, target.expression, clip.verdict, *target.figures(), clip.sha256
-                writer.writerow("" if cell is None else cell for cell in cells)
+                cells = clip.name, number, target.expression, clip.verdict, *target.figures()
+                row = *cells, clip.sha256 or clip.judged_sha256
+                writer.writerow("" if cell is None else cell for cell in row)
         return out.getvalue()
 
     def take(self, document: Any) -> None:
@@ -312,9 +332,10 @@ class ClipList:
         """
         self._take(self._of_some_clip(document))
 
-    def _take(self, fitting: list[tuple[int, ClipSide | None, list[ClipTarget]]]) -> None:
-        for index, side, targets in fitting:
+    def _take(self, fitting: list[_Entry]) -> None:
+        for index, sha256, side, targets in fitting:
             clip = self.clips[index]
+            clip.judged_sha256 = sha256 or clip.judged_sha256
             last_side, last_frames = self._written.get(index, (None, {}))
             if clip.withdrawn is None and clip.verdict == last_side and index not in self._followed:
                 clip.verdict = side
@@ -329,8 +350,9 @@ class ClipList:
             LangTrackError: it is no result, or is of other clips.
         """
         count = 0
-        for index, side, targets in self._of_some_clip(document):
+        for index, sha256, side, targets in self._of_some_clip(document):
             clip = self.clips[index]
+            clip.judged_sha256 = sha256 or clip.judged_sha256
             if clip.withdrawn is None and clip.verdict is None and side is not None:
                 clip.verdict = side
                 count += 1
@@ -338,8 +360,8 @@ class ClipList:
                 clip.take_verdicts(targets)
         return count
 
-    def _fitting(self, document: Any) -> list[tuple[int, ClipSide | None, list[ClipTarget]]]:
-        """What a result says of the clips of the list: index, verdict, targets."""
+    def _fitting(self, document: Any) -> list[_Entry]:
+        """What a result says of the clips of the list."""
         entries = [(entry, *_checked(entry)) for entry in _entries(document)]
         places = {(clip.name, clip.expression or ""): index for index, clip in enumerate(self.clips)}
         fitting = []
@@ -348,10 +370,10 @@ class ClipList:
             if index is None:  # before a clip was followed it has no words yet
                 index = places.get((entry["clip"], ""))
             if index is not None and _same_video(self.clips[index], entry):
-                fitting.append((index, side, targets))
+                fitting.append((index, str(entry.get("sha256") or ""), side, targets))
         return fitting
 
-    def _of_some_clip(self, document: Any) -> list[tuple[int, ClipSide | None, list[ClipTarget]]]:
+    def _of_some_clip(self, document: Any) -> list[_Entry]:
         """As `_fitting`; LangTrackError when nothing in a result fits."""
         fitting = self._fitting(document)
         if _entries(document) and not fitting:

@@ -26,7 +26,7 @@ from demo.page_events import PageEvents, View
 from demo.preview_events import PreviewEvents
 from demo.service import Service
 from demo.tool_events import ToolEvents
-from langtrack_core.run.recorder import RunOptions
+from langtrack_core.run.recorder import RunOptions, video_sha256
 from langtrack_core.run.track_video import track_video
 from langtrack_core.types import Query
 
@@ -377,6 +377,35 @@ def test_a_verdict_on_a_corrected_track_does_not_stay_when_that_track_is_gone(
     work(tools, "open_clip", index=0)
     ask(tools, "act", "clip_verdict", index=0, verdict="partly")
     assert session.clips is not None and session.clips.judged == 4
+
+
+def test_verdicts_do_not_stay_when_another_video_has_the_clips_name(
+    tools: ToolEvents, tmp_path: Path
+) -> None:
+    tools.service.clips.folder = folder = tmp_path / "clips"
+    video, result = folder / "clip.mp4", folder / RESULT_NAME
+    change = {"first": 0, "last": 2, "verdict": "both", "note": None}
+    you: Any = SimpleNamespace(session_hash="you")
+    hashes, notices = [], []
+    for who, falling in ((PAGE, False), (you, True)):
+        video.unlink(missing_ok=True)
+        counting_clip(video, falling=falling, frames=5)
+        tools.events.on_load(None, who)
+        list(tools.events.watch(who))
+        question = {"do": "open_clip", "n": 1, "index": 0, "text": "the red car"}
+        tools.show(SimpleNamespace(_data=question), who)
+        notices.append(list(tools.events.watch(who))[-1].notice)
+        session = tools.service.sessions.get(who.session_hash)
+        assert session.workspace is not None and session.workspace.judged == 0
+        assert session.clips is not None and session.clips.judged == 0
+        for act in ({"do": "verdicts", "target": 1, "changes": [change]}, {"do": "clip_verdict", "index": 0}):
+            tools.act(SimpleNamespace(_data={**act, "n": 1, "verdict": "right"}), who)
+        [entry] = read_result(result)["clips"]
+        assert entry["verdict"] == "right" and len(entry["targets"][0]["frame_verdicts"]["verdicts"]) == 3
+        hashes.append(entry["sha256"])
+    assert hashes[0] != hashes[1] == video_sha256(video)
+    assert "another video" not in notices[0]
+    assert "The verdict “right” was on another video, which had the name clip.mp4 before" in notices[1]
 
 
 def test_a_run_is_not_shown_on_another_video_of_the_same_name(tools: ToolEvents, tmp_path: Path) -> None:

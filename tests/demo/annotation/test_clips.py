@@ -215,6 +215,18 @@ def test_what_the_file_says_of_clips_that_are_not_in_the_list_stays(tmp_path: Pa
     assert [clip.verdict for clip in opened(path).clips] == ["wrong", None, None, "right"]
 
 
+def test_the_hash_that_a_verdict_is_on_stays_with_a_clip_that_nobody_opens(tmp_path: Path) -> None:
+    path = tmp_path / RESULT_NAME
+    some(result=path).judge(0, "right")
+    one = some(result=path)
+    for clip in one.clips:
+        clip.sha256 = ""
+    one.take(read_result(path))
+    one.judge(1, "wrong")
+    assert read_result(path)["clips"][0]["sha256"] == "a" * 64
+    assert one.to_csv().splitlines()[1].endswith("a" * 64)
+
+
 def test_a_list_of_one_clip_is_saved_after_it_was_followed_with_other_words(tmp_path: Path) -> None:
     path = tmp_path / RESULT_NAME
     one = some(result=path)
