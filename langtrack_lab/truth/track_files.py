@@ -4,7 +4,7 @@
 |---|---|---|
 | ``boxes.csv`` of a run | the column ``frame`` | the fused ones |
 | CVAT XML (for video, for images) | from 0 | boxes; what encloses polygons, points, ellipses and masks |
-| COCO JSON | ``frame_id`` of an image, else in order of names | ``bbox``, else what encloses the polygons |
+| COCO JSON | ``frame_id`` of an image, else see `_frames_of` | ``bbox``, else what encloses the polygons |
 | YouTube-VIS JSON | the numbers that are the pictures' names, else their order | ``bboxes`` |
 | MOT text: frame,id,x,y,w,h,… | from 1 | from 1; those whose seventh number is 0 do not count |
 | ``x,y,w,h`` a line, or corners as in VOT | a line each | from 0 or from 1, see `first_pixel` |
@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -216,10 +217,15 @@ def _coco(path: Path) -> TrackFile:
     if "videos" in data:
         return _youtube_vis(data, path)
     images = sorted(data["images"], key=lambda image: natural_key(image["file_name"]))
+    numbers, form = _frames_of([Path(image["file_name"]).stem for image in images]), "by their names' numbers"
+    if numbers is None:
+        numbers, form = list(range(len(images))), "in the order of their names"
+    if all("frame_id" in image or "frame" in image for image in images):
+        form = "by their frame_id"
     # Our own exports of before November 2026 say "frame".
     frames = {
-        image["id"]: int(image.get("frame_id", image.get("frame", order)))
-        for order, image in enumerate(images)
+        image["id"]: int(image.get("frame_id", image.get("frame", number)))
+        for image, number in zip(images, numbers, strict=True)
     }
     labels = _labels(data)
     tracks: dict[str, dict[int, FloatArray]] = defaultdict(dict)
@@ -229,7 +235,21 @@ def _coco(path: Path) -> TrackFile:
         track = attributes.get("track_id", attributes.get("instance_id"))
         name = name if track is None else f"{name} {track}"
         _add_once(tracks[name], frames[entry["image_id"]], _coco_box(entry), path)
-    return TrackFile("COCO JSON", _filled(tracks, set(frames.values())))
+    return TrackFile(f"COCO JSON, pictures {form}", _filled(tracks, set(frames.values())))
+
+
+def _frames_of(stems: Sequence[str]) -> list[int] | None:
+    """Numbers of frames in the names of pictures, which differ in their last number alone.
+
+    None where they differ otherwise, as by a hash, and where they count from 1 on without a gap, as FFmpeg's
+    do: then they are frames in order.
+    """
+    parts = [re.fullmatch(r"(.*?)(\d+)(\D*)", stem) for stem in stems]
+    numbers = [int(part[2]) for part in parts if part]
+    around = {(part[1], part[3]) if part else None for part in parts}
+    if len(around) > 1 or None in around or len(set(numbers)) < len(numbers):
+        return None
+    return None if sorted(numbers) == list(range(1, len(numbers) + 1)) else numbers
 
 
 def _youtube_vis(data: Mapping[str, Any], path: Path) -> TrackFile:

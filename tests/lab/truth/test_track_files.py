@@ -58,10 +58,10 @@ def test_coco(tmp_path: Path) -> None:
     polygon = {"image_id": 9, "category_id": 1, "segmentation": [[1, 2, 5, 1, 4, 8]]}
     box = {"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4]}
     track = read_tracks(written(tmp_path / "a.json", coco(polygon, box))).of()
-    assert track[0].tolist() == [1, 1, 5, 8] and track[1].tolist() == [1, 2, 4, 6]  # 2.jpg before 10.jpg
+    assert track[2].tolist() == [1, 1, 5, 8] and track[10].tolist() == [1, 2, 4, 6]  # 2.jpg and 10.jpg
     one, two = (box | {"attributes": {"track_id": number}} for number in (4, 6))
     file = read_tracks(written(tmp_path / "a.json", coco(one, two)))
-    assert list(file.tracks) == ["car 4", "car 6"] and np.isnan(file.of("car 4")[0]).all()
+    assert list(file.tracks) == ["car 4", "car 6"] and np.isnan(file.of("car 4")[2]).all()
     with pytest.raises(LangTrackError, match="no track_id"):
         read_tracks(written(tmp_path / "a.json", coco(box, box)))
 
@@ -81,6 +81,27 @@ def test_youtube_vis(tmp_path: Path, names: list[str]) -> None:
         read_tracks(written(tmp_path / "a.json", json.dumps(document)))
 
 
+@pytest.mark.parametrize(
+    ("names", "frames", "how"),
+    [
+        (["clip/0040.jpg", "clip/0045.jpg", "clip/0041.jpg"], [40, 45, 41], "by their names' numbers"),
+        (["c2_000000_png.jpg", "c2_000001_png.jpg", "c2_000002_png.jpg"], [0, 1, 2], "numbers"),
+        (["frame_2.jpg", "frame_1.jpg", "frame_3.jpg"], [1, 0, 2], "in the order of their names"),
+        (["7.jpg", "7.png", "8.jpg"], [0, 1, 2], "order"),
+        (["a.jpg", "b.jpg", "c.jpg"], [0, 1, 2], "order"),
+        (["a9_jpg.rf.5e12.jpg", "a10_jpg.rf.77a3.jpg", "a11_jpg.rf.b008.jpg"], [0, 1, 2], "order"),
+    ],
+)
+def test_coco_pictures_without_a_frame_id(
+    tmp_path: Path, names: list[str], frames: list[int], how: str
+) -> None:
+    images = [{"id": number, "file_name": name} for number, name in enumerate(names)]
+    boxes = [{"image_id": number, "bbox": [number, 2, 3, 4]} for number in range(3)]
+    file = read_tracks(written(tmp_path / "a.json", json.dumps({"images": images, "annotations": boxes})))
+    assert {frame: box[0] for frame, box in file.of().items()} == dict(zip(frames, range(3), strict=True))
+    assert file.form.startswith("COCO JSON, pictures") and how in file.form
+
+
 def test_a_coco_picture_has_its_frame(tmp_path: Path) -> None:
     document = json.loads(coco({"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4]}))
     for name in ("frame_id", "frame"):  # the second one was ours until November 2026
@@ -98,7 +119,8 @@ def test_a_coco_picture_has_its_frame(tmp_path: Path) -> None:
 )
 def test_a_box_without_an_area_is_an_absent_target(tmp_path: Path, name: str, text: str) -> None:
     track = read_tracks(written(tmp_path / name, text)).of()
-    assert track[0].tolist() == [1, 2, 4, 6] and np.isnan(track[1]).all()
+    there, absent = (track[frame] for frame in sorted(track))
+    assert there.tolist() == [1, 2, 4, 6] and np.isnan(absent).all()
 
 
 def test_mot(tmp_path: Path) -> None:
