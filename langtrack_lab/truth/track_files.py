@@ -3,7 +3,7 @@
 | file | frames | boxes |
 |---|---|---|
 | ``boxes.csv`` of a run | the column ``frame`` | the fused ones |
-| CVAT XML (for video, for images) | from 0 | boxes; what encloses polygons, points, ellipses and masks |
+| CVAT XML (for video, for images) | from 0 | boxes; what encloses turned ones and other shapes |
 | COCO JSON | ``frame_id`` of an image, else see `_frames_of` | ``bbox``, else what encloses the polygons |
 | YouTube-VIS JSON | the numbers that are the pictures' names, else their order | ``bboxes`` |
 | MOT text: frame,id,x,y,w,h,… | from 1 | from 1; those whose seventh number is 0 do not count |
@@ -201,13 +201,24 @@ def _cvat_box(shape: ElementTree.Element) -> FloatArray:
     def numbers(*names: str) -> list[float]:
         return [float(shape.attrib[name]) for name in names]
 
-    if shape.tag == "box":
-        return np.array(numbers("xtl", "ytl", "xbr", "ybr"))
     if shape.tag == "mask":
         return xywh_to_xyxy(np.array(numbers("left", "top", "width", "height")))
-    if shape.tag == "ellipse":
-        x, y, rx, ry = numbers("cx", "cy", "rx", "ry")
-        return np.array([x - rx, y - ry, x + rx, y + ry])
+    if shape.tag in ("box", "ellipse"):
+        turn = np.radians(
+            float(shape.get("rotation", 0))
+        )  # clockwise about the centre; the sign plays no part
+        cos, sin = abs(np.cos(turn)), abs(np.sin(turn))
+        if shape.tag == "box":
+            x1, y1, x2, y2 = numbers("xtl", "ytl", "xbr", "ybr")
+            centre, (a, b) = np.array([x1 + x2, y1 + y2]) / 2, np.array([x2 - x1, y2 - y1]) / 2
+            half = np.array([a * cos + b * sin, a * sin + b * cos])
+        else:
+            x, y, a, b = numbers("cx", "cy", "rx", "ry")
+            centre, half = (
+                np.array([x, y]),
+                np.array([np.hypot(a * cos, b * sin), np.hypot(a * sin, b * cos)]),
+            )
+        return np.concatenate([centre - half, centre + half])
     points = np.array([pair.split(",") for pair in shape.attrib["points"].split(";")], float)
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 

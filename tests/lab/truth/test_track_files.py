@@ -48,6 +48,23 @@ def test_cvat_for_images(tmp_path: Path) -> None:
         read_tracks(written(tmp_path / "a.xml", twice))
 
 
+@pytest.mark.parametrize("angle", [0, 30, 90, 200.5, -45])
+@pytest.mark.parametrize("ellipse", [False, True])
+def test_turned_shapes_of_cvat_are_enclosed(tmp_path: Path, angle: float, ellipse: bool) -> None:
+    """Compared with the turned points of the outline, y downwards as CVAT turns them."""
+    shape = '<box frame="0" xtl="100" ytl="150" xbr="300" ybr="190" rotation="{}"/>'
+    steps = np.linspace(0, 2 * np.pi, 3600, endpoint=False)
+    points = np.array([[-100, -20], [100, -20], [100, 20], [-100, 20]])
+    if ellipse:
+        shape = '<ellipse frame="0" cx="200" cy="170" rx="100" ry="20" rotation="{}"/>'
+        points = np.stack([100 * np.cos(steps), 20 * np.sin(steps)], axis=1)
+    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    turned = points @ np.array([[cos, sin], [-sin, cos]]) + [200, 170]
+    text = f'<annotations><track id="0" label="car">{shape.format(angle)}</track></annotations>'
+    box = read_tracks(written(tmp_path / "a.xml", text)).of()[0]
+    np.testing.assert_allclose(box, [*turned.min(axis=0), *turned.max(axis=0)], atol=0.01)
+
+
 def coco(*annotations: dict[str, Any]) -> str:
     images = [{"id": 7, "file_name": "10.jpg"}, {"id": 9, "file_name": "2.jpg"}]
     categories = [{"id": 1, "name": "car"}]
