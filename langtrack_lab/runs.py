@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
 
@@ -70,6 +71,7 @@ def read_run(folder: Path | str) -> Run:
         manifest = json.loads((folder / name).read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT or manifest["format_version"] != FORMAT_VERSION:
             raise ValueError(f"expected {FORMAT} {FORMAT_VERSION}")
+        _check_video(manifest["video"])
         name = "boxes.csv"
         with (folder / name).open(encoding="utf-8", newline="") as stream:
             table = csv.DictReader(stream)
@@ -81,8 +83,21 @@ def read_run(folder: Path | str) -> Run:
         return Run(manifest, rows, {int(frame): dict(branches) for frame, branches in masks.items()})
     except OSError as error:
         raise LangTrackError(f"{folder / name} cannot be read: {error.strerror or error}.") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise LangTrackError(f"{folder / name} is not as a run of LangTrack has it: {error}.") from error
+
+
+def _check_video(video: Mapping[str, Any]) -> None:
+    """What others rely on; a missing field is a KeyError."""
+    for kind, names in (
+        (str, ("name", "sha256", "fps_fraction")),
+        (int, ("width", "height", "frames_estimate")),
+    ):
+        for name in names:
+            if type(video[name]) is not kind:
+                raise ValueError(f"the video has the {name} {video[name]!r:.40}")
+    if Fraction(video["fps_fraction"]) <= 0:
+        raise ValueError(f"the video has {video['fps_fraction']} frames a second")
 
 
 def _row(cells: Mapping[str, str]) -> Row:

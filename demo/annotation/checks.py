@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 
 from langtrack_core.types import LangTrackError
 
@@ -13,9 +13,10 @@ def finite_number(value: object, name: str) -> float:
     Raises:
         LangTrackError: no number, or nan or infinity; ``name`` begins the sentence.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not abs(value) <= sys.float_info.max:  # type: ignore[arg-type]
         raise LangTrackError(f"{name} must be a finite number, got {value!r:.40}.")
-    return value
+    return value  # type: ignore[return-value]
 
 
 def whole_number(value: object, name: str, low: int = 0, high: int | None = None) -> int:
@@ -24,8 +25,9 @@ def whole_number(value: object, name: str, low: int = 0, high: int | None = None
     Raises:
         LangTrackError: not a whole number from ``low`` to ``high``; ``name`` begins the sentence.
     """
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
-    if not whole or value < low or (high is not None and value > high):  # type: ignore[operator]
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    bounds = low, sys.maxsize if high is None else high
+    if not whole or isinstance(value, bool) or not bounds[0] <= value <= bounds[1]:  # type: ignore[operator]
         span = f"from {low} on" if high is None else f"from {low} to {high}"
         raise LangTrackError(f"{name} must be a whole number {span}, got {value!r:.40}.")
     return int(value)  # type: ignore[call-overload]

@@ -451,6 +451,8 @@ def _checked(entry: Any) -> tuple[ClipSide | None, list[ClipTarget]]:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("clip"), str):
         raise LangTrackError("A clip of the result has no name.")
     side, targets = entry.get("verdict"), entry.get("targets", [])
+    if not isinstance(entry.get("expression") or "", str):
+        raise LangTrackError(f"The words for {entry['clip'][:60]!r} are not a text.")
     if side is not None and side not in SIDES:
         raise LangTrackError(f"The verdict on {entry['clip'][:60]!r} is none of {', '.join(SIDES)}.")
     if not isinstance(targets, list) or not all(isinstance(target, Mapping) for target in targets):

@@ -29,6 +29,8 @@ from langtrack_lab.files import plain_name, replacing
 from langtrack_lab.runs import Run, check_rle
 
 from .project import FORMAT, MAX_SEGMENTS, Project, Segment, all_folders
+from .redecide import FusionOverrides
+from .reviews import MAX_FRAME
 from .safe_zip import Limits, unpack
 
 RUN_FILES = ("manifest.json", "boxes.csv", "masks.json")
@@ -165,10 +167,11 @@ def check_run(run: Run, project: Project) -> None:
     height, width = project.video["height"], project.video["width"]
     manifest = run.manifest
     start, every, box = (manifest.get(key) for key in ("start", "every", "box_xyxy"))
-    edit = manifest.get("edit", 0)
+    edit, what_if = manifest.get("edit", 0), manifest.get("what_if", {"notes": []})
+    settings, weights = manifest.get("settings", {}), manifest.get("weights", [])
     manifest_valid = (
         isinstance(start, int)
-        and start >= 0
+        and 0 <= start <= MAX_FRAME
         and isinstance(every, int)
         and every >= 1
         and isinstance(edit, int)
@@ -176,11 +179,18 @@ def check_run(run: Run, project: Project) -> None:
         and (manifest.get("expression") is None or isinstance(manifest["expression"], str))
         and manifest.get("direction", "forward") in ("forward", "backward")
         and (box is None or (isinstance(box, list) and len(box) == 4 and all(_finite(n) for n in box)))
+        and isinstance(settings, Mapping)
+        and isinstance(settings.get("fusion", {}), Mapping)
+        and isinstance(weights, list)
+        and all(isinstance(one, Mapping) for one in weights)
+        and isinstance(what_if, Mapping)
+        and isinstance(what_if.get("notes"), list)
     )
     if not manifest_valid:
         raise LangTrackError("A manifest.json of the project is not as LangTrack writes it.")
+    FusionOverrides.of_run(run)  # the settings are sound
     frames = {row.frame for row in run.rows}
-    if not run.rows or len(frames) != len(run.rows) or min(frames) < 0 or max(frames) > 10_000_000:
+    if not run.rows or len(frames) != len(run.rows) or min(frames) < 0 or max(frames) > MAX_FRAME:
         raise LangTrackError("A boxes.csv of the project is empty, or has a frame twice.")
     for row in run.rows:
         results = [row.fused, row.language, row.tracker]
@@ -239,4 +249,4 @@ def _check_video(video: Path, project: Project, max_video_mb: float) -> None:
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e6

@@ -211,8 +211,8 @@ def _boxes_of_any(path: Path, frames: int, target: str | None) -> tuple[FloatArr
         track = file.of(target)
     except SeveralObjectsError as error:
         raise SeveralObjectsError(f"The boxes of {path}", error.objects) from error
-    if beyond := [frame for frame in track if frame >= frames]:
-        raise LangTrackError(f"{path} has a box on frame {beyond[0]}, but there are {frames} frames.")
+    if (last := max(track, default=0)) >= frames:
+        raise LangTrackError(f"{path} has a box on frame {last}, but there are {frames} frames.")
     boxes = np.full((frames, 4), np.nan)
     absent = np.zeros(frames, np.bool_)
     for frame, box in track.items():

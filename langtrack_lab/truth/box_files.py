@@ -21,7 +21,7 @@ from langtrack_core.types import LangTrackError, shorten
 from ..files import read_text
 
 MAX_LINES = 1_000_000
-"""Longest file that is read, in lines: eleven hours of video at 25 frames a second."""
+"""Longest file that is read, in lines, and most frames: eleven hours of video at 25 frames a second."""
 
 _SEPARATOR = re.compile(r"[,;\s]+")
 """What may stand between two numbers of a line."""

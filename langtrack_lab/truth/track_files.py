@@ -19,7 +19,7 @@ import csv
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -31,7 +31,7 @@ from langtrack_core.types import LangTrackError, shorten
 from langtrack_core.video.pictures import natural_key
 
 from ..files import read_text
-from .box_files import numbers_in, read_boxes, read_lines, xywh_to_xyxy
+from .box_files import MAX_LINES, numbers_in, read_boxes, read_lines, xywh_to_xyxy
 from .mask_files import SeveralObjectsError
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".xml", ".json")
@@ -45,6 +45,9 @@ _ONE_BASED_NAMES = ("otb.txt", "lasot.txt", "got10k.txt")
 
 Boxes = Mapping[int, FloatArray]
 """``(4,)`` xyxy by frame."""
+
+_ABSENT = np.full(4, np.nan)
+"""The box of a frame without the target."""
 
 
 class TrackFile(NamedTuple):
@@ -116,7 +119,8 @@ def read_tracks(path: Path, *, pixel: int | None = None, size_hw: tuple[int, int
         return TrackFile(note, {"": dict(enumerate(boxes - (first or 0)))}, lines=True)
     try:
         tracks = reader(path)
-    except (KeyError, TypeError, ValueError, AttributeError, ElementTree.ParseError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, csv.Error,
+            ElementTree.ParseError) as error:  # fmt: skip
         raise LangTrackError(f"{path} cannot be read as boxes: {error!r:.100}.") from error
     if not tracks.tracks:
         raise LangTrackError(f"{path} ({tracks.form}) holds no boxes.")
@@ -142,25 +146,49 @@ def _is_mot(line: str) -> bool:
         numbers = numbers_in(line)
     except ValueError:
         return False
-    return len(numbers) in (6, 7, 9, 10) and all(number == int(number) for number in numbers[:2])
+    return len(numbers) in (6, 7, 9, 10) and all(number.is_integer() for number in numbers[:2])
 
 
-def _filled(tracks: Mapping[str, dict[int, FloatArray]], listed: range | set[int]) -> dict[str, Boxes]:
-    """Absent where a frame is listed and the target is not in it, or its box has no area."""
-    absent = np.full(4, np.nan)
-    return {
-        name: dict.fromkeys(listed, absent)
-        | {frame: box if (box[2:] > box[:2]).all() else absent for frame, box in boxes.items()}
-        for name, boxes in tracks.items()
-    }
+def _frame(number: str | float) -> int:
+    """The number of a frame; ValueError above all that a video can have: a time stamp, or another number."""
+    frame = int(number)
+    if frame >= MAX_LINES:
+        raise ValueError(f"frame {frame:.10g} is beyond the {MAX_LINES:,} that are read")
+    return frame
+
+
+class _Track(Mapping[int, FloatArray]):
+    """Absent where a frame is listed and the target is not in it, or its box has no area.
+
+    Listed frames are not written out: each target of a small file may be absent on a million.
+    """
+
+    def __init__(self, boxes: Boxes, listed: range | set[int]) -> None:
+        if any(np.isinf(box).any() for box in boxes.values()):
+            raise ValueError("a box is infinite")
+        self._boxes, self._listed = boxes, listed
+
+    def __getitem__(self, frame: int) -> FloatArray:
+        box = self._boxes.get(frame, _ABSENT) if frame in self._listed else self._boxes[frame]
+        return box if (box[2:] > box[:2]).all() else _ABSENT
+
+    def __iter__(self) -> Iterator[int]:
+        return iter({*self._listed, *self._boxes})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _filled(tracks: Mapping[str, Boxes], listed: range | set[int]) -> dict[str, Boxes]:
+    return {name: _Track(dict(boxes), listed) for name, boxes in tracks.items()}
 
 
 def _own(path: Path) -> TrackFile:
     with path.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     corners = ("x1", "y1", "x2", "y2")
-    boxes = {int(row["frame"]): np.array([float(row[c] or "nan") for c in corners]) for row in rows}
-    return TrackFile("boxes.csv of a run", {"": boxes} if boxes else {})
+    boxes = {_frame(row["frame"]): np.array([float(row[c] or "nan") for c in corners]) for row in rows}
+    return TrackFile("boxes.csv of a run", _filled({"": boxes} if boxes else {}, set()))
 
 
 def _mot(path: Path) -> TrackFile:
@@ -170,7 +198,7 @@ def _mot(path: Path) -> TrackFile:
         frame, target, *xywh = numbers_in(line)
         if len(xywh) < 4 or frame < 1:
             raise ValueError(f"line {number} is not frame,id,x,y,w,h")
-        last = max(last, int(frame))
+        last = max(last, _frame(frame))
         if len(xywh) == 4 or xywh[4] != 0:
             tracks[f"{target:g}"][int(frame) - 1] = xywh_to_xyxy(np.array(xywh[:4])) - 1
     return TrackFile("MOT text, frames and pixels from 1", _filled(tracks, range(last)))
@@ -183,13 +211,13 @@ def _cvat(path: Path) -> TrackFile:
     for track in root.iter("track"):
         name = f"{track.get('label')} {track.get('id')}"
         for shape in track:
-            frame = int(shape.attrib["frame"])
+            frame = _frame(shape.attrib["frame"])
             listed.add(frame)
             if shape.get("outside") != "1":
                 tracks[name][frame] = _cvat_box(shape)
     listed = set(range(max(listed, default=-1) + 1))
     for image in root.iter("image"):
-        frame = int(image.attrib["id"])
+        frame = _frame(image.attrib["id"])
         listed.add(frame)
         for shape in image:
             if shape.get("label") is not None and shape.tag != "tag":
@@ -235,7 +263,7 @@ def _coco(path: Path) -> TrackFile:
         form = "by their frame_id"
     # Our own exports of before November 2026 say "frame".
     frames = {
-        image["id"]: int(image.get("frame_id", image.get("frame", number)))
+        image["id"]: _frame(image.get("frame_id", image.get("frame", number)))
         for image, number in zip(images, numbers, strict=True)
     }
     labels = _labels(data)
@@ -270,7 +298,7 @@ def _youtube_vis(data: Mapping[str, Any], path: Path) -> TrackFile:
         )
     stems = [Path(name).stem for name in data["videos"][0]["file_names"]]
     numbered = all(stem.isdecimal() for stem in stems)
-    frames = [int(stem) for stem in stems] if numbered else list(range(len(stems)))
+    frames = [_frame(stem) for stem in stems] if numbered else list(range(len(stems)))
     labels = _labels(data)
     tracks = {}
     for entry in data["annotations"]:

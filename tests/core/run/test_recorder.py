@@ -422,6 +422,8 @@ def test_two_runs_to_one_folder_do_not_mix(clip: Clip, source: Path, tmp_path: P
         ("manifest.json", "{}"),
         ("manifest.json", "not json"),
         ("manifest.json", '{"format": "langtrack-run", "format_version": 99}'),
+        ("manifest.json", '{"format": "langtrack-run", "format_version": 2}'),
+        ("manifest.json", '{"format": "langtrack-run", "format_version": 2, "video": {"name": 3}}'),
         ("boxes.csv", "frame,x\n1,2\n"),
         ("boxes.csv", ",".join(COLUMNS) + "\nnan" + "," * (len(COLUMNS) - 1) + "\n"),
         ("masks.json", "[]"),

@@ -277,6 +277,8 @@ def result(**changes: Any) -> dict[str, Any]:
         ({**result(), "clips": [3]}, "no name"),
         (result(clip=5), "no name"),
         (result(expression="the car", verdict="yes"), "none of right"),
+        (result(expression=["the car"]), "words"),
+        (result(expression="the car", targets=[{"frames": 10**400}]), "frames"),
         (result(expression="the car", verdict=[]), "none of right"),
         (result(expression="the car", targets=3), "not a list"),
         (result(expression="the car", targets=[3]), "not a list"),

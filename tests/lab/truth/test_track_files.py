@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,18 @@ def test_mot(tmp_path: Path) -> None:
     assert np.isnan(track[1]).all()  # its flag is 0
 
 
+def test_a_small_file_of_a_late_frame_takes_little_memory(tmp_path: Path) -> None:
+    lines = "".join(f"900000,{number},3,3,4,4\n" for number in range(1, 21))
+    path = written(tmp_path / "gt.txt", lines)
+    tracemalloc.start()
+    try:
+        track = read_tracks(path).of("7")
+        assert np.isnan(track[123_456]).all() and track[899_999].tolist() == [2, 2, 6, 6]
+        assert 900_000 not in track and tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_the_corners_of_vot(tmp_path: Path) -> None:
     file = read_tracks(written(tmp_path / "a.txt", "4,4,9,5,7,9,2,8\n"))
     assert file.lines and file.of()[0].tolist() == [2, 4, 9, 9]
@@ -167,6 +180,18 @@ def test_the_corners_of_vot(tmp_path: Path) -> None:
         ("a.txt", "1,1,1,1,1,1\n1,1,x\n"),
         ("a.txt", "0,1,2,3,4,5\n"),
         ("a.txt", "hello\n"),
+        ("a.txt", "1700000000,1,10,20,30,40\n1700000040,1,10,20,30,40\n"),
+        ("a.txt", "1,1,10,20,30,40\ninf,1,10,20,30,40\n"),
+        ("a.txt", "nan,nan,nan,nan,nan,nan\n"),
+        ("a.txt", "inf,1,3,4,5,6\n"),
+        ("a.xml", "<annotations><track id='0'><box frame='1700000000' outside='1'/></track></annotations>"),
+        ("a.xml", f"<annotations><image id='{'9' * 400}'/></annotations>"),
+        ("a.json", '{"images": [{"id": 1, "file_name": "a", "frame_id": 1e999}], "annotations": []}'),
+        ("a.json", '{"images": ' + "[" * 100_000),
+        ("a.json", coco({"image_id": 9, "bbox": [1, 2, float("inf"), 4]})),
+        ("a.json", coco({"image_id": 9, "bbox": [1, 2, 10**400, 4]})),
+        ("a.csv", "frame,time_s,x1,y1,x2,y2\n1,0,1,1,inf,2\n"),
+        ("a.csv", "frame,time_s,x1,y1,x2,y2\n" + "1" * 200_000),
     ],
 )
 def test_what_is_no_file_of_boxes_names_itself(tmp_path: Path, name: str, text: str) -> None:
