@@ -172,4 +172,4 @@ def note_clip(clip: Clip, workspace: Workspace) -> None:
                 target.verdicts = judged.verdicts.copy()
             clip.waiting, clip.others = False, clip.targets[len(targets) :]
         clip.tracks = tracks
-        clip.note_runs([(target.run(), target.verdicts.copy()) for target in targets])
+        clip.note_runs([(target.run(), target.judged) for target in targets])

@@ -208,7 +208,7 @@ class Workspace:
     def judged(self) -> int:
         """Number of frames with a verdict, of all targets."""
         with self.lock:
-            return sum(sum(target.verdicts.counts().values()) for target in self.kept_targets())
+            return sum(sum(target.judged.counts().values()) for target in self.kept_targets())
 
     @property
     def clip_name(self) -> str:

@@ -91,7 +91,7 @@ class Judgement:
             raise LangTrackError(f"Verdicts are saved as json or csv, not as {form!r:.20}.")
         with self.lock:
             target = self.project.target(number)
-            verdicts, origin = target.verdicts, _origin(self.project, target)
+            verdicts, origin = target.judged, _origin(self.project, target)
             clip, words = Path(origin["clip"]).stem, origin["expression"]
             name = f"verdicts-{plain_name(clip, 'clip')}-{number}-{plain_name(words, 'box', longest=40)}"
             path = self.folder / f"{name}.{form}"
@@ -107,9 +107,12 @@ class Judgement:
     def import_verdicts(self, number: int, path: Path) -> dict[str, Any]:
         """Replace a target's verdicts by a file's, JSON or CSV.
 
+        Returns:
+            What `verdicts_state` does, and ``skipped``: how many are on frames that the track lacks.
+
         Raises:
-            LangTrackError: neither, with an entry that is wrong, for another clip, or for frames that the
-                track lacks.
+            LangTrackError: neither, with an entry that is wrong, for another clip, or all of them for frames
+                that the track lacks.
         """
         if path.stat().st_size > MAX_VERDICTS_BYTES:
             raise LangTrackError("The file is too large for verdicts; at most 20 MB are read.")
@@ -125,15 +128,14 @@ class Judgement:
                     f"These verdicts are for the clip {origin.get('clip', '')[:80]!r}, and this one is "
                     f"{video.get('name')!r}. Nothing was changed."
                 )
-            frames = {row.frame for row in target.run().rows}
-            outside = [frame for frame in verdicts if frame not in frames]
-            if outside:
+            fitting = verdicts.on(target.run_keys())
+            if verdicts and not fitting:
                 raise LangTrackError(
-                    f"The verdicts name frame {outside[0]}, which this track does not have; "
+                    f"The verdicts name frame {min(verdicts)}, which this track does not have; "
                     "they belong to another run."
                 )
-            target.verdicts = verdicts
-            return verdicts_state(target)
+            target.verdicts = fitting
+            return {**verdicts_state(target), "skipped": len(verdicts) - len(fitting)}
 
     # --- ground truth and comparison ------------------------------------------------------------------------
 
@@ -175,7 +177,7 @@ def _origin(project: Project, target: Target) -> dict[str, str]:
 def verdicts_state(target: Target) -> dict[str, Any]:
     """The verdicts as JSON: ``counts`` by verdict, and ``frames``: number -> the fields of a `Verdict` and
     ``stale``, see `Target.is_stale`."""
-    verdicts = target.verdicts
+    verdicts = target.judged
     frames = {
         str(f): {
             "verdict": verdicts[f].side,

@@ -130,6 +130,11 @@ class Target:
         keys = [run_key(segment.run) for segment in self.segments]
         return json.dumps([keys, None if self.overrides is None else self.overrides.to_json()])
 
+    @property
+    def judged(self) -> Verdicts:
+        """The verdicts on frames of the track; those on frames of an undone correction wait in `verdicts`."""
+        return self.verdicts.on(self.run_keys())
+
     def is_stale(self, frame: int) -> bool:
         """Whether a correction ran a frame again after it was judged."""
         verdict = self.verdicts[frame]

@@ -72,7 +72,7 @@ def write_bundle(
             document = Project(project.video, targets).to_json(folders)
             archive.writestr("project.json", json.dumps(document, indent=1, ensure_ascii=False))
             for target in targets:
-                archive.writestr(f"verdicts/{target.id}.csv", target.verdicts.to_csv())
+                archive.writestr(f"verdicts/{target.id}.csv", target.judged.to_csv())
                 for name, segment in zip(folders[target.id], target.segments, strict=True):
                     for file in RUN_FILES:
                         archive.write(segment.folder / file, f"{name}/{file}")

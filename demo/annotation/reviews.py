@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -66,6 +66,12 @@ class Verdicts:
     def copy(self) -> Verdicts:
         verdicts = Verdicts()
         verdicts._by_frame = dict(self._by_frame)
+        return verdicts
+
+    def on(self, frames: Container[int]) -> Verdicts:
+        """A copy with those on some frames."""
+        verdicts = Verdicts()
+        verdicts._by_frame = {frame: one for frame, one in self._by_frame.items() if frame in frames}
         return verdicts
 
     def give(

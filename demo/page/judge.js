@@ -120,7 +120,8 @@ export function judgeTool(player, server, { change }) {
     if (!reply) return;
     target.verdicts = reply.verdicts;
     if (player.run && player.target === target) player.emit("track");
-    player.notify("The verdicts are loaded.", "good");
+    const { skipped } = reply.verdicts;
+    player.notify("The verdicts are loaded" + (skipped ? ", but for " + skipped + " on frames that this track does not have." : "."), "good");
   });
   all("[data-verdict]").forEach((button) => button.addEventListener("click", () => player.run && judge(button.dataset.verdict || null)));
   noteField.addEventListener("change", () => player.run && judge(null, noteField.value.trim()));

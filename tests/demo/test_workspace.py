@@ -19,6 +19,7 @@ from app_helpers import (
 from service_helpers import COLUMNS, done, follow, maps_of, player_video_greys, target
 
 from demo.annotation.anchors import run_key
+from demo.annotation.reviews import Verdicts
 from demo.service import Service
 from demo.sessions import Session
 from langtrack_core.types import LangTrackError
@@ -100,7 +101,7 @@ def test_what_if_verdicts_queue_and_truth(service: Service, me: Session, clip: s
     files = {form: space.judgement.verdicts_file(1, form) for form in ("json", "csv")}
     assert space.judgement.judge(1, [{"first": 0, "last": 99, "clear": True}])["frames"] == {}
     for path in files.values():
-        assert space.judgement.import_verdicts(1, path) == verdicts
+        assert space.judgement.import_verdicts(1, path) == {**verdicts, "skipped": 0}
     assert space.project.video["sha256"] in files["csv"].read_text()
     document = json.loads(files["json"].read_text())
     assert document["origin"] == {
@@ -158,6 +159,28 @@ def test_only_frames_of_the_track_are_judged(service: Service, me: Session, clip
     assert verdicts["counts"]["both"] == 16
     for form in ("json", "csv"):  # what is saved is read again
         judgement.import_verdicts(1, judgement.verdicts_file(1, form))
+
+
+def test_verdicts_on_frames_of_an_undone_correction_wait_for_it(
+    service: Service, me: Session, clip: str, tmp_path: Path
+) -> None:
+    done(follow(service, me, clip, "the red car", "", 8))
+    space = me.workspace
+    assert space is not None
+    done(service.correct(me, 1, 8, "the car", "", "backward"))
+    space.judgement.judge(1, [verdict(3, 5, "both"), verdict(10, 11, "tracker")])
+    both = space.judgement.verdicts_file(1, "csv")
+    both = both.rename(tmp_path / both.name)
+    verdicts = space.undo(1)["verdicts"]
+    assert list(verdicts["frames"]) == ["10", "11"] and verdicts["counts"]["both"] == 0 and space.judged == 2
+    for form in ("json", "csv"):  # what is saved is read again
+        path = space.judgement.verdicts_file(1, form)
+        assert space.project.target(1).judged == Verdicts.from_text(path.read_text())
+    done(service.correct(me, 1, 8, "the car", "", "backward"))
+    assert space.judged == 5
+    space.undo(1)
+    loaded = space.judgement.import_verdicts(1, both)
+    assert loaded["skipped"] == 3 and list(loaded["frames"]) == ["10", "11"]
 
 
 def test_changes_of_verdicts_count_all_or_none(service: Service, me: Session, clip: str) -> None:
