@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from langtrack_core import PROG
 from langtrack_core.run.command import add_run_arguments, network_options, run_options
+from langtrack_core.run.recorder import video_sha256
 from langtrack_core.run.track_video import load_tracker
 from langtrack_core.types import LangTrackError
 
@@ -86,9 +87,12 @@ def run_batch(args: argparse.Namespace, task: Task) -> int:
         settings = {"weights": task.weights, **networks, **asdict(task.options)}
         check_settings(out, json.loads(json.dumps(settings)))  # as it is read back, with lists for tuples
         remove_leftovers(task.runs)  # we hold the lock, so nobody else is writing there
-        if changed := [i.id for i in items if _was_asked_otherwise(ledger.entries.get(i.id), i)]:
+        changed = [i.id for i in items if _is_other(ledger, i, task.runs / i.id)]
+        if changed:
             print(
-                f"{PROG}: asked otherwise than before, so done again: {', '.join(changed)}.", file=sys.stderr
+                f"{PROG}: asked otherwise than before, or of another video, so done again: "
+                f"{', '.join(changed)}.",
+                file=sys.stderr,
             )
         for name in changed:
             del ledger.entries[name]
@@ -120,8 +124,22 @@ def run_batch(args: argparse.Namespace, task: Task) -> int:
         return 0 if len(done_items) == len(items) else 1
 
 
-def _was_asked_otherwise(entry: Entry | None, item: Item) -> bool:
-    return entry is not None and bool(entry.asked) and entry.asked != item.asked()
+def _is_other(ledger: Ledger, item: Item, folder: Path) -> bool:
+    """Whether an item was asked otherwise, or is done of another video than is there now.
+
+    Its hash tells, which is computed only where its size or time has changed; then the ledger gets these.
+    """
+    entry, stamp = ledger.entries.get(item.id), item.video_stamp()
+    if entry is None or (entry.asked and entry.asked != item.asked()):
+        return entry is not None
+    if entry.status != "done" or stamp in ([], entry.video_stamp):
+        return False
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, LangTrackError):
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if video_sha256(Path(item.video)) != manifest["video"]["sha256"]:
+            return True
+        ledger.add(replace(entry, video_stamp=stamp))
+    return False
 
 
 def _is_to_do(entry: Entry | None, folder: Path, retry_failed: bool) -> bool:

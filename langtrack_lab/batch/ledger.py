@@ -29,6 +29,7 @@ class Entry:
         seconds: time it took, decoding and writing included.
         states: number of frames in each state.
         asked: `Item.asked`; empty in ledgers of earlier versions.
+        video_stamp: `Item.video_stamp`; likewise.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Entry:
     seconds: float = 0.0
     states: dict[str, int] = field(default_factory=dict)
     asked: dict[str, Any] = field(default_factory=dict)
+    video_stamp: list[int] = field(default_factory=list)
 
 
 class Ledger:

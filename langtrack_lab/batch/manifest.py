@@ -60,6 +60,16 @@ class Item:
         box = None if self.box is None else list(self.box)
         return {"video": self.video, "expression": self.expression, "box": box, "start": self.start}
 
+    def video_stamp(self) -> list[int]:
+        """Size in bytes of the video, or of all files of its folder, and their last change in nanoseconds;
+        nothing when it is not there."""
+        path = Path(self.video)
+        try:
+            stats = [file.stat() for file in (path.iterdir() if path.is_dir() else [path])]
+        except OSError:
+            return []
+        return [sum(one.st_size for one in stats), max((one.st_mtime_ns for one in stats), default=0)]
+
 
 def read_manifest(path: Path, on_note: Callable[[str], None] = lambda sentence: None) -> list[Item]:
     """All items, in order.

@@ -184,6 +184,7 @@ class _Batch:
             round(result.seconds, 3),
             result.states,
             item.asked(),
+            item.video_stamp(),
         )
         self.frames += result.frames
         self.ledger.add(entry)

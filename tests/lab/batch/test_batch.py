@@ -13,7 +13,7 @@ from pathlib import Path
 import batch_helpers
 import pytest
 from batch_helpers import index, left_over, manifest, run
-from synthetic import moving_object, write_mp4
+from synthetic import moving_object, write_folder, write_mp4
 
 from langtrack_core.files import hidden_sibling
 from langtrack_core.types import LangTrackError
@@ -96,6 +96,32 @@ def test_a_line_that_asks_otherwise_is_done_again(clip: Path, tmp_path: Path, ca
     assert not (out / "runs" / "item1").exists()
     assert run(manifest(tmp_path, clip, ["the box", "absent"]), out, "--no-video") == 0
     assert read_run(out / "runs" / "item1").manifest["expression"] == "absent"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_video_that_was_replaced_is_done_again(kind: str, tmp_path: Path, capsys, monkeypatch):
+    def write(name: str, seed: int) -> None:
+        shown = moving_object(3, (48, 64), seed=seed)
+        write_mp4(shown, tmp_path / name) if kind == "file" else write_folder(shown, tmp_path / name)
+
+    write("a.mp4", 1)
+    write("b.mp4", 2)
+    path, out = manifest(tmp_path, tmp_path / "a.mp4", ["the box", "fault"]), tmp_path / "out"
+    video = tmp_path / "a.mp4" if kind == "file" else next((tmp_path / "a.mp4").iterdir())
+    assert run(path, out, "--no-video") == 1
+    first, lines = read_run(out / "runs" / "item0").manifest, (out / "ledger.jsonl").read_text()
+    os.utime(video, (2e9, 2e9))  # the same video, copied again
+    assert run(path, out, "--no-video", load=batch_helpers.load_fails) == 1  # no worker is needed
+    assert (out / "ledger.jsonl").read_text().count("\n") == lines.count("\n") + 1
+    with monkeypatch.context() as patch:
+        patch.delattr(command, "video_sha256")  # its size and time are known now
+        assert run(path, out, "--no-video", load=batch_helpers.load_fails) == 1
+    (tmp_path / "a.mp4").rename(tmp_path / "old.mp4")
+    assert run(path, out, "--no-video", load=batch_helpers.load_fails) == 1  # what is done stays
+    (tmp_path / "b.mp4").rename(tmp_path / "a.mp4")
+    assert run(path, out, "--no-video") == 1
+    assert "of another video, so done again: item0." in capsys.readouterr().err
+    assert read_run(out / "runs" / "item0").manifest["video"]["sha256"] != first["video"]["sha256"]
 
 
 def test_a_tracker_that_cannot_load_stops_the_batch_and_loses_nothing(clip: Path, tmp_path: Path):
