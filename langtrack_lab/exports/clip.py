@@ -49,8 +49,10 @@ class Track:
 
     def __post_init__(self) -> None:
         label = " ".join((self.label or self.run.manifest.get("expression") or DEFAULT_LABEL).split())
-        # An argument may hold bytes that are no text, which no file of an export takes.
-        object.__setattr__(self, "label", label.encode("utf-8", "replace").decode())
+        # An argument may hold bytes that are no text, and control characters: no file of ours takes them.
+        label = label.encode("utf-8", "replace").decode()
+        label = "".join(filter(str.isprintable, label)).strip() or DEFAULT_LABEL
+        object.__setattr__(self, "label", label)
 
     @cached_property
     def rows(self) -> dict[int, Row]:

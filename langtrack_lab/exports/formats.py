@@ -86,6 +86,10 @@ def export(clip: Clip, name: str, out: Path) -> None:
         )
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise LangTrackError(f"{out} exists already; choose another name or remove it.")
+    if out.resolve() == Path.cwd():  # it could not be renamed away
+        raise LangTrackError(
+            f"{out} is the folder that this runs in; give one inside it, as {out / 'export'}."
+        )
     alone = bool(form.suffix) and out.suffix.lower() == form.suffix
     if alone and form.picture is not None and clip.video is not None:
         raise LangTrackError(f"Labels and pictures need a folder: leave {form.suffix} out of {out.name}.")

@@ -33,6 +33,10 @@ def test_a_target_is_called_what_it_was_described_as(exported: Exported) -> None
     assert track.label == "the red ellipse"
     assert Track(track.run, "caf\udce9").label == "caf?"  # an argument in another encoding than the files
     assert (
+        Track(track.run, "red\x01\x7f\ufffe car").label == "red car"
+    )  # XML and YAML have no such characters
+    assert Track(track.run, "\x01").label == "object"
+    assert (
         Track(Run({**track.run.manifest, "expression": None}, track.run.rows, track.run.masks)).label
         == "object"
     )
@@ -75,6 +79,16 @@ def test_what_cannot_be(exported: Exported, tmp_path: Path) -> None:
         with pytest.raises(LangTrackError, match="exists already"):
             export(clip, "voc", out)
     assert listed(tmp_path) == ["mine"] and listed(tmp_path / "mine") == ["file"]
+
+
+def test_the_current_folder_is_no_output(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for out in (Path(), tmp_path):
+        with pytest.raises(LangTrackError, match="give one inside it"):
+            export(exported.clip(), "yolo", out)
+    assert listed(tmp_path) == []
 
 
 def test_runs_and_video_must_belong_together(exported: Exported, tmp_path: Path) -> None:
