@@ -126,14 +126,15 @@ class SyncBatchNorm(nn.BatchNorm2d):
         values = x.float()
         count = values.new_tensor([values.numel() / values.shape[1]])
         total = _Sum.apply(torch.cat([values.sum((0, 2, 3)), count]))
-        cells = total[-1].detach()
+        cells = total[-1].detach().clamp(min=1)  # a layer that sees masked cells alone may see none
         mean = total[:-1] / cells
         centred = values - mean[:, None, None]
         variance = _Sum.apply(centred.square().sum((0, 2, 3))) / cells
         if self.running_mean is not None and self.running_var is not None and self.momentum is not None:
             with torch.no_grad():
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(variance * cells / (cells - 1), self.momentum)
+                momentum = self.momentum * (cells > 1)  # a single cell has no variance
+                self.running_mean.lerp_(mean, momentum)
+                self.running_var.lerp_(variance * cells / (cells - 1).clamp(min=1), momentum)
                 if self.num_batches_tracked is not None:
                     self.num_batches_tracked += 1
         scale = torch.rsqrt(variance + self.eps) * self.weight

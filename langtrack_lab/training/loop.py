@@ -121,8 +121,8 @@ def fit(
         Whether the run has come to its end; False when a signal stopped it.
 
     Raises:
-        LangTrackError: the loss is not finite (its terms are named), the checkpoint is of another recipe or
-            seed, or the batch cannot be shared by the processes.
+        LangTrackError: the loss (its terms are named) or the gradient is not finite, the checkpoint is of
+            another recipe or seed, or the batch cannot be shared by the processes.
     """
     context = context or DistributedContext()
     recipe, is_main = trainer.recipe, context.is_main
@@ -258,7 +258,8 @@ class _Run:
         total = means.sum() * self.context.size  # the processes' gradients are averaged, and should be added
         total.backward()
         trained = [p for group in self.optimiser.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(trained, self.recipe.clip)
+        if not nn.utils.clip_grad_norm_(trained, self.recipe.clip).isfinite():
+            raise LangTrackError(f"The gradient is not finite at step {self.step}.")
         self.optimiser.step()
         self.average.update(self.trainer.network)
         self.step += 1

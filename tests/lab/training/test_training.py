@@ -20,6 +20,7 @@ from langtrack_lab.training import (
     Settings,
     Trainer,
     add_arguments,
+    distributed,
     fit,
     loop,
     settings_of,
@@ -31,15 +32,18 @@ from langtrack_lab.training.losses import dice_loss
 
 
 class Line(Trainer):
-    """Learns a line from points; `broken` puts a nan into that step, `signals` sends SIGTERM in it."""
+    """Learns a line from points.
+
+    `broken` puts a nan into the loss of that step, `steep` into its gradient alone; `signals` sends SIGTERM.
+    """
 
     name = "line"
 
-    def __init__(self, steps=6, broken=None, signals=None, figure=None):
+    def __init__(self, steps=6, broken=None, steep=None, signals=None, figure=None):
         torch.manual_seed(1)
         self.network = nn.Sequential(nn.Linear(1, 4), nn.Dropout(0.3), nn.Linear(4, 1))
         self.recipe = CommonRecipe(steps=steps, batch=2, rate=0.05, precision="float32")
-        self.broken, self.signals, self.figure = broken, signals, figure
+        self.broken, self.steep, self.signals, self.figure = broken, steep, signals, figure
         self.batches = []
 
     def optimiser(self):
@@ -59,6 +63,8 @@ class Line(Trainer):
         error = (self.network(batch) - 3 * batch).square()
         if step == self.broken:
             error = error * math.nan
+        if step == self.steep:
+            error = error + (0 * error).sqrt()
         return {"slope": LossTerm.mean(error), "offset": LossTerm.mean(self.network[2].bias.square(), 0.1)}
 
     def measure(self):
@@ -142,6 +148,13 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_terms(tmp_path):
     with pytest.raises(LangTrackError, match=r"not finite at step 3: slope nan, offset [\d.e-]+\."):
         fit(Line(broken=3), settings(tmp_path))
     assert state(tmp_path)["step"] == 2  # the last good checkpoint
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_before_the_step(tmp_path):
+    trainer = Line(steep=3)
+    with pytest.raises(LangTrackError, match="gradient is not finite at step 3"):
+        fit(trainer, settings(tmp_path))
+    assert all(parameter.isfinite().all() for parameter in trainer.network.parameters())
 
 
 def test_another_recipe_or_seed_does_not_go_on(tmp_path):
@@ -253,6 +266,17 @@ def test_synchronised_batch_norms_take_the_place_of_the_others():
     synchronise_batch_norms(network)
     assert isinstance(network[1][0], SyncBatchNorm)
     assert [id(p) for p in network.parameters()] == parameters and list(network.state_dict()) == names
+
+
+@pytest.mark.parametrize("cells", [0, 1])
+def test_a_synchronised_batch_norm_goes_on_where_no_process_has_two_cells(monkeypatch, cells):
+    monkeypatch.setattr(distributed.dist, "all_reduce", lambda values: None)
+    layer = SyncBatchNorm(2)
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    layer(torch.ones(cells, 2, 1, 1)).sum().backward()
+    assert torch.equal(layer.running_mean, before["running_mean"])
+    assert torch.equal(layer.running_var, before["running_var"])
+    assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())
 
 
 # --- small parts -------------------------------------------------------------------------------------------
