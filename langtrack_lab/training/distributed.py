@@ -62,6 +62,14 @@ class DistributedContext:
         """Whether the flag is set in one process at least."""
         return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
 
+    def max(self, value: float) -> float:
+        """The largest of all processes' values."""
+        if self.size == 1:
+            return value
+        largest = torch.tensor(value, dtype=torch.float64, device=self.device)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return float(largest)
+
     def barrier(self) -> None:
         """Wait until all processes are here."""
         if self.size > 1:

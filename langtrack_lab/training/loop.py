@@ -157,7 +157,8 @@ def fit(
                     bar.set_postfix({k: f"{v:.3f}" for k, v in smoothed.items()}, refresh=False)
                     logger.scalars("loss", {**losses, "sum": sum(losses.values())}, run.step)
                     logger.scalars("run", {"rate": run.optimiser.param_groups[-1]["lr"]}, run.step)
-                stopped, last = context.any(bool(stop)), context.any(run.position >= recipe.steps)
+                run.update_position()
+                stopped, last = context.any(bool(stop)), run.position >= recipe.steps
                 measuring = last or (run.step % settings.measure_every == 0 and not stopped)
                 if is_main and (measuring or stopped or run.step % settings.save_every == 0):
                     figures = run.save(measuring)
@@ -207,7 +208,11 @@ class _Objective(nn.Module):
 
 
 class _Run:
-    """The state of one `fit`: optimiser, averages, position, best figure; read from the checkpoint if any."""
+    """The state of one `fit`: optimiser, averages, position, best figure; read from the checkpoint if any.
+
+    Attributes:
+        position: how far the run is, in steps; the same in all processes.
+    """
 
     def __init__(self, trainer: Trainer, settings: Settings, context: DistributedContext) -> None:
         self.trainer, self.settings, self.context = trainer, settings, context
@@ -222,6 +227,7 @@ class _Run:
         if self.checkpoint.exists():
             self._load()
         self.started = time.monotonic()
+        self.update_position()
         self.objective: nn.Module = _Objective(trainer)
         if context.size > 1:
             with warnings.catch_warnings():  # the argument has another name in the newest PyTorch alone
@@ -229,14 +235,12 @@ class _Run:
                 # Buffers need no copying: synchronised batch norms keep the same statistics everywhere.
                 self.objective = DistributedDataParallel(self.objective, broadcast_buffers=False)
 
-    @property
-    def position(self) -> float:
-        """How far the run is, in steps: those done, or, by the clock, as many as the time that is gone."""
-        minutes, steps = self.settings.minutes, self.recipe.steps
-        if minutes is None:
-            return self.step
-        share = (self.seconds + time.monotonic() - self.started) / (60 * minutes)
-        return max(self.step, min(1.0, share) * steps) if self.step else 0
+    def update_position(self) -> None:
+        """By the steps done, or, by the clock, by the time that is gone in the process that is furthest."""
+        self.position: float = self.step
+        if self.settings.minutes is not None and self.step:
+            share = (self.seconds + time.monotonic() - self.started) / (60 * self.settings.minutes)
+            self.position = self.context.max(max(self.step, min(1.0, share) * self.recipe.steps))
 
     def learn(self, batch: Any) -> dict[str, float]:
         """One step; gives the terms of the loss over the global batch."""

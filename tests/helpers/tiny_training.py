@@ -162,6 +162,7 @@ def _train_both(data: Path, out: Path) -> None:
             trainer, settings = make(data, out / name, steps=2, batch=2)
             losses = recorded(steepest(trainer), settings, context)
             (out / f"{name}-{context.rank}.json").write_text(json.dumps(losses))
+        (out / f"largest-{context.rank}.json").write_text(json.dumps(context.max(context.rank)))
 
 
 if __name__ == "__main__":

@@ -132,6 +132,22 @@ def test_by_the_clock_the_rate_falls_with_the_time_and_the_run_ends(tmp_path, mo
     assert positions[10:] == [833, 917] and state(tmp_path)["step"] == 12
 
 
+def test_by_the_clock_all_processes_go_by_the_one_that_is_furthest(tmp_path):
+    class OneAhead(DistributedContext):
+        def max(self, value):
+            return value + 5
+
+    positions = []
+
+    class Clocked(Line):
+        def rate(self, step):
+            positions.append(step)
+            return super().rate(step)
+
+    assert fit(Clocked(steps=10), replace(settings(tmp_path), minutes=60.0), OneAhead())
+    assert positions == [0, 6, 7, 8, 9]
+
+
 def test_weights_are_written_with_every_checkpoint(tmp_path):
     with pytest.raises(LangTrackError, match="not finite"):
         fit(Line(broken=3), settings(tmp_path))
@@ -227,6 +243,10 @@ def test_two_processes_learn_what_one_does_with_the_same_global_batch(two, data,
     for names, tolerance in parts:
         assert change(before, after[0], names).norm() > 0.005  # weights and running statistics have moved
         assert difference(before, after[0], after[1], names) < tolerance
+
+
+def test_two_processes_agree_on_the_largest_value(two):
+    assert [json.loads((two / f"largest-{rank}.json").read_text()) for rank in range(2)] == [1, 1]
 
 
 def change(before, after, names):
