@@ -37,6 +37,7 @@ from .datasets import Sequence, davis_sequences, guess_kind, held_out_clips, ope
 from .evaluation.protocol import Item, dev_sequences
 from .evaluation.same_kind import same_kind
 from .evaluation.single_branch import overlaps_after_start, tracker_records
+from .evaluation.tables import precision_line
 from .files import write_text
 from .metrics.boxes import has_area
 from .metrics.masks import mask_iou
@@ -82,6 +83,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default="lite", help="a name from `weights list`, or a file")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
+        "--precision", choices=("float32", "bfloat16", "int8"), default="float32",
+        help="of the network in OpenVINO; float32 (default) is the same on every machine",
+    )  # fmt: skip
+    parser.add_argument(
         "--plot", type=Path, metavar="FILE.html", help="draw the reliability before and after"
     )
     parser.add_argument("--write", action="store_true", help="store the result in the checkpoint")
@@ -94,10 +99,10 @@ def run(args: argparse.Namespace) -> int:
     sequences = [sequence for folder in args.data for sequence in read(folder)]
     unseen = [sequence for folder in args.check for sequence in clips_of(folder)]
     if args.target == "language":
-        segmenter, _ = build_segmenter(entry, args.device)
+        segmenter, info = build_segmenter(entry, args.device, precision=args.precision)
         clips, others = language_scores(segmenter, sequences), language_scores(segmenter, unseen)
     else:
-        new_tracker, _ = build_tracker(entry, args.device)
+        new_tracker, info = build_tracker(entry, args.device, precision=args.precision)
         tracker = new_tracker()
         uncalibrated = SiamMaskTracker(tracker.network, tracker.config, device=args.device)
         clips, others = tracker_scores(uncalibrated, sequences), tracker_scores(uncalibrated, unseen)
@@ -120,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
         there = apply(calibration, scores_there)
         print(f"{len(there)} boxes of --check: error {calibration_error(there, right_there):.3f}")
         print_reliability(there, right_there)
+    print(precision_line([info]))
     if args.plot:
         errors = (before, after)
         write_text(args.plot, reliability_page(args.target, raw, fitted, right, errors))

@@ -32,6 +32,7 @@ from .tables import (
     as_text,
     attribute_rows,
     branch_rows,
+    precision_line,
     sequence_rows,
     speed_line,
     summarise,
@@ -113,13 +114,14 @@ def mask_readings(sequences: Iterable[Sequence]) -> list[str]:
 
 
 def print_summary(summary: Summary) -> None:
-    """The fused track by sequence, then all branches, then attributes, speed and memory."""
+    """The fused track by sequence, then all branches, then attributes, speed, memory and precision."""
     print("\n" + as_text(("sequence", "sentence", "frames"), sequence_rows(summary)))
     print("\n" + as_text(("tracker", "branch"), branch_rows([summary])))
     attributes = attribute_rows([summary])
     if attributes:
         print("\n" + as_text(("attribute", "tracker", "sequences"), attributes))
     print("\n" + speed_line(summary.label, summary))
+    print(precision_line(summary.results.run["tracker"]["weights"]))
     for record in summary.records:
         if record.note:
             print(f"{record.key}: nothing was answered: {record.note}")

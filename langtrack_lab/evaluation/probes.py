@@ -41,7 +41,7 @@ from .protocol import Item, dev_sequences
 from .runner import run_items
 from .same_kind import same_kind
 from .single_branch import language_records
-from .tables import aligned, as_decimal
+from .tables import aligned, as_decimal, precision_line
 
 RIGHT_OVER = 0.5
 """A box counts as right when its IoU with the true one is over this, as is usual for RefCOCO."""
@@ -76,11 +76,12 @@ def run(args: argparse.Namespace) -> int:
     if args.target == "absent":
         tracker = load_tracker(**network_options(args))
         print(absence_table(absence(tracker, args.data, args.frames)))
+        print(precision_line(tracker.info["weights"]))
         return 0
     if args.target == "contrast" and args.pairs is None:
         raise LangTrackError("Say with --pairs which file lists the contrasting sentences.")
     entry = choose(args.weights)["language"]
-    segmenter, _ = build_segmenter(entry, args.device, args.backend, args.precision)
+    segmenter, info = build_segmenter(entry, args.device, args.backend, args.precision)
     if args.target == "refer":
         folder = args.data / ("refcoco" if args.held_out else "refer")
         photos = held_out_photos(folder) if args.held_out else None
@@ -99,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
         if args.swapped:
             both = [a.right and b.right for a, b in zip(contrasts[::2], contrasts[1::2], strict=True)]
             print(f"{len(both)} pairs of the same words: {np.mean(both):.3f} right in both orders")
+    print(precision_line([info]))
     return 0
 
 

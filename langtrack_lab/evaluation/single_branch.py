@@ -26,7 +26,7 @@ from ..metrics import PLAIN
 from .protocol import DEV, Item, Protocol, items_of
 from .runner import Record, run_items
 from .scores import scores_of
-from .tables import aligned, as_decimal
+from .tables import aligned, as_decimal, precision_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,12 +38,13 @@ def run(args: argparse.Namespace) -> int:
     """Prints the table of ``args.target``, "tracker" or "language"."""
     entry = choose(args.weights)[args.target]
     if args.target == "tracker":
-        new_tracker, _ = build_tracker(entry, args.device, args.backend, args.precision)
+        new_tracker, info = build_tracker(entry, args.device, args.backend, args.precision)
         print(tracker_table(tracker_records(new_tracker(), items_of(Protocol(DEV, init="box"), args.data))))
     else:
-        segmenter, _ = build_segmenter(entry, args.device, args.backend, args.precision)
+        segmenter, info = build_segmenter(entry, args.device, args.backend, args.precision)
         items = items_of(Protocol("davis", sentences="all"), args.data / "davis")
         print(language_table(language_records(segmenter, items)))
+    print(precision_line([info]))
     return 0
 
 

@@ -212,6 +212,12 @@ def speed_line(label: str, summary: Summary) -> str:
     return f"{label}: {summary.fps:.1f} frames a second{memory}."
 
 
+def precision_line(weights: Iterable[Mapping[str, Any]]) -> str:
+    """What each network ran in, by what the manifest says of their weights."""
+    precisions = [f"{about['branch']} {about['backend']['precision']}" for about in weights]
+    return f"Precision: {', '.join(precisions)}."
+
+
 # --- files -------------------------------------------------------------------------------------------------
 
 

@@ -86,7 +86,7 @@ def colour_tracker(
         lambda frame, text: estimate(language(frame.index, truth_of(frame))),
         lambda frame: estimate(tracker(frame.index, truth_of(frame))),
         vocabulary=("the", "a", "red", "ellipse", "thing", "another", "sentence"),
-        weights=[{"branch": "tracker", "files": {name: "0" * 64}}],
+        weights=[{"branch": "tracker", "files": {name: "0" * 64}, "backend": {"precision": "float32"}}],
         fusion=FOLLOW_LANGUAGE,
         cls=cls or CountingTracker,
     )

@@ -83,14 +83,25 @@ def test_the_command_fits_and_stores(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         calibrate, "choose", lambda name: {"language": SimpleNamespace(path=path, folder=tmp_path)}
     )
-    monkeypatch.setattr(calibrate, "build_segmenter", lambda entry, device: (None, {}))
+
+    def build(entry, device, precision):
+        return None, {"branch": "language", "backend": {"precision": precision}}
+
+    monkeypatch.setattr(calibrate, "build_segmenter", build)
     monkeypatch.setattr(calibrate, "dev_sequences", lambda folder: [folder])
     monkeypatch.setattr(calibrate, "language_scores", lambda segmenter, sequences: clips if sequences else [])
     arguments = ["calibrate", "language", "--data", str(tmp_path)]
     assert cli.main(arguments) == 0 and Checkpoint.read(path).calibration is None
     assert cli.main([*arguments, "--write", "--plot", str(tmp_path / "curve.html")]) == 0
     assert Checkpoint.read(path).calibration == fit(clips)
-    assert "200 boxes" in capsys.readouterr().out and (tmp_path / "curve.html").stat().st_size > 1000
+    output = capsys.readouterr().out
+    assert (
+        "200 boxes" in output
+        and "Precision: language float32." in output
+        and (tmp_path / "curve.html").stat().st_size > 1000
+    )
+    assert cli.main([*arguments, "--precision", "bfloat16"]) == 0
+    assert "Precision: language bfloat16." in capsys.readouterr().out
 
 
 def test_only_safetensors_can_hold_a_calibration(tmp_path):

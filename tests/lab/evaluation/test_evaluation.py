@@ -383,15 +383,28 @@ def test_real_networks_are_measured_together_and_alone(tiny, tmp_path: Path, cap
     data = str(write_dev(tmp_path / "dev", absent=(), frames=2))
     arguments = ["--data", data, "--init", "both", "--workers", "1", "--out", str(tmp_path / "out")]
     assert cli.main(["evaluate", *arguments]) == 0
-    assert "by box and sentence" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "by box and sentence" in output and output.endswith(
+        "Precision: language float32, tracker float32.\n"
+    )
     run = json.loads(next(tmp_path.glob("out/*/run.json")).read_text())
     assert {w["branch"] for w in run["tracker"]["weights"]} == {"language", "tracker"}
     assert all(len(h) == 64 for w in run["tracker"]["weights"] for h in w["files"].values())
 
     assert cli.main(["evaluate", "language", "--data", data]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last == "Precision: language float32."
     assert lines[0].split() == ["sequence", "sentence", "frames", "IoU"] and lines[-1].startswith("mean")
     assert len(lines) == 5 and "a red <b>disc</b>" in lines[3]
     assert cli.main(["evaluate", "tracker", "--data", data]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last == "Precision: tracker float32."
     assert [line.split()[0] for line in lines] == ["sequence", "alpha", "beta", "gamma", "mean"]
+
+    assert cli.main(["evaluate", "absent", "--data", data]) == 0
+    assert capsys.readouterr().out.endswith("Precision: language float32, tracker float32.\n")
+    entry = {"picture": "davis/JPEGImages/alpha/00000.png", "expression": "the red ellipse"}
+    entry |= {"box_xyxy": [0, 0, 20, 20], "other_box_xyxy": [30, 20, 60, 40]}
+    (tmp_path / "pairs.json").write_text(json.dumps([entry]))
+    assert cli.main(["evaluate", "contrast", "--data", data, "--pairs", str(tmp_path / "pairs.json")]) == 0
+    assert capsys.readouterr().out.endswith("right\nPrecision: language float32.\n")
