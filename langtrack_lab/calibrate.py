@@ -34,6 +34,7 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.weights.load import SHIPPED, Entry, build_segmenter, build_tracker, choose
 
 from .datasets import Sequence, davis_sequences, guess_kind, held_out_clips, open_sequences
+from .datasets.held_out import MIN_CLIPS
 from .evaluation.protocol import Item, dev_sequences
 from .evaluation.same_kind import same_kind
 from .evaluation.single_branch import overlaps_after_start, tracker_records
@@ -154,9 +155,18 @@ def clips_of(folder: Path) -> list[Sequence]:
 
 
 def _held_out(folder: Path) -> list[Sequence]:
-    """The clips of a training set's ``davis`` that no training of the language branch sees."""
+    """The clips of a training set's ``davis`` that no training of the language branch sees.
+
+    Raises:
+        LangTrackError: trainings see all of them.
+    """
     sequences = davis_sequences(folder / "davis")
     names = held_out_clips(sequence.name for sequence in sequences)
+    if not names:
+        raise LangTrackError(
+            f"{folder / 'davis'} has {len(sequences)} clips, and trainings leave four out only where there "
+            f"are more than {MIN_CLIPS}: calibrate on clips of another folder, without --held-out."
+        )
     return [sequence for sequence in sequences if sequence.name in names]
 
 

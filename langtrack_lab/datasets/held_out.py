@@ -14,6 +14,9 @@ PHOTOS_PER_HELD_OUT = 5
 HELD_OUT_CLIPS = 4
 """Number of the DAVIS train clips that are held out."""
 
+MIN_CLIPS = 16
+"""A set with no more clips than this is used whole: four held out would be missed."""
+
 
 def _order(name: str) -> int:
     """A number that depends on the name alone, and on nothing else about it."""
@@ -31,5 +34,9 @@ def held_out_photos(folder: Path) -> frozenset[str]:
 
 
 def held_out_clips(names: Iterable[str]) -> frozenset[str]:
-    """The four clips whose names come first in an order that has nothing to do with them."""
-    return frozenset(sorted(names, key=_order)[:HELD_OUT_CLIPS])
+    """The four clips whose names come first in an order that has nothing to do with them.
+
+    None of a set of `MIN_CLIPS` or fewer.
+    """
+    ordered = sorted(names, key=_order)
+    return frozenset(ordered[:HELD_OUT_CLIPS] if len(ordered) > MIN_CLIPS else ())

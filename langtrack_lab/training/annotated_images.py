@@ -42,9 +42,6 @@ of fewer than 32 it guesses."""
 MIN_NAME_SIMILARITY = 0.35
 """Least similarity of the classifier's name to the object's category: a car's crop may show its grille."""
 
-MIN_CLIPS = 16
-"""A set with no more clips than this is used whole: four held out would be missed."""
-
 MAX_BOXES = 7
 """A picture with more boxes than this is left out: crowds are boxed loosely."""
 
@@ -94,7 +91,7 @@ def _mask_of(instance: Instance, rgb: Rgb, cache: ImageCache) -> BoolMask:
 def training_clips(folder: Path) -> list[Clip]:
     """The clips in DAVIS layout but for the held-out ones."""
     clips = davis_sequences(folder)
-    held_out = held_out_clips(c.name for c in clips) if len(clips) > MIN_CLIPS else frozenset()
+    held_out = held_out_clips(c.name for c in clips)
     return [c for c in clips if c.name not in held_out]
 
 

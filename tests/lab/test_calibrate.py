@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import safe_open, save_file
+from tiny_training import write_data
 
 from langtrack_core import cli
 from langtrack_core.fusion import Calibration
@@ -102,6 +103,14 @@ def test_the_command_fits_and_stores(tmp_path, monkeypatch, capsys):
     )
     assert cli.main([*arguments, "--precision", "bfloat16"]) == 0
     assert "Precision: language bfloat16." in capsys.readouterr().out
+
+
+def test_clips_that_a_training_sees_are_never_called_held_out(tmp_path, capsys):
+    arguments = ["calibrate", "language", "--data", str(write_data(tmp_path)), "--held-out"]
+    assert cli.main(arguments) == 1
+    assert (
+        "1 clips, and trainings leave four out only where there are more than 16" in capsys.readouterr().err
+    )
 
 
 def test_only_safetensors_can_hold_a_calibration(tmp_path):
