@@ -33,7 +33,7 @@ from ..datasets.files import read_picture
 from ..datasets.pictures import box_to_mask
 from ..truth.box_files import numbers_in, read_boxes, read_lines
 from .protocol import Init, Item, items_of
-from .results import Results
+from .results import Results, file_name
 from .runner import Collector, Record
 
 FORMS = ("otb", "lasot", "got10k", "vot")
@@ -98,7 +98,7 @@ def read_external(
         "tracker": {"files": form},
         "fingerprint": "",
         "data": str(data or like.run["data"]),
-        "sequences": dict.fromkeys((item.key for item in items), ""),
+        "sequences": {item.key: file_name(item) for item in items},
     }
     return Results(folder, run, tuple(records), tuple(missing))
 

@@ -83,13 +83,13 @@ def summarise(results: Results) -> Summary:
 
 
 def by_protocol(summaries: Iterable[Summary]) -> dict[str, list[Summary]]:
-    """Groups of summaries that can be in one table: they have the same protocol and the same sequences.
+    """Groups of summaries that can be in one table: the same protocol, sequences and truth.
 
     A group's key is the title of its protocol. Those that start with the least information come first.
     """
-    groups: dict[tuple[str, frozenset[str]], list[Summary]] = {}
+    groups: dict[tuple[str, frozenset[tuple[str, str]]], list[Summary]] = {}
     for summary in sorted(summaries, key=lambda s: INITS.index(s.results.protocol.init)):
-        sequences = frozenset(summary.results.run["sequences"])
+        sequences = frozenset(summary.results.run["sequences"].items())  # with the hashes of their data
         groups.setdefault((summary.results.protocol.title, sequences), []).append(summary)
     groups_by_title: dict[str, list[Summary]] = {}
     for (title, _), group in groups.items():
@@ -105,6 +105,22 @@ def distinct_labels(summaries: Sequence[Summary]) -> list[str]:
         f"{label} {s.results.folder.name.rsplit('-', 1)[-1]}" if labels.count(label) > 1 else label
         for label, s in zip(labels, summaries, strict=True)
     ]
+
+
+def alike(summaries: Iterable[Summary]) -> bool:
+    """Whether all have the same sequences done, so that the best figure of a column means something."""
+    return len({frozenset(record.key for record in summary.records) for summary in summaries}) == 1
+
+
+def notes_of(summary: Summary, label: str) -> list[str]:
+    """What a reader of the figures has to know: sequences without an answer, and those not done."""
+    notes = [f"{r.key}: nothing was answered: {r.note}" for r in summary.records if r.note]
+    if missing := summary.results.missing:
+        count = len(summary.results.run["sequences"])
+        notes.append(
+            f"{label} is not complete, {len(missing)} of {count} are missing: {', '.join(missing[:10])}."
+        )
+    return notes
 
 
 # --- rows --------------------------------------------------------------------------------------------------
@@ -222,19 +238,24 @@ def precision_line(weights: Iterable[Mapping[str, Any]]) -> str:
 
 
 def as_csv(summaries: Sequence[Summary]) -> str:
-    """A line for each tracker, branch and sequence, then one for all sequences ("all")."""
+    """A line for each tracker, branch and sequence, then one for all sequences ("all").
+
+    The last one says how many sequences are missing.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    head = ("protocol", "tracker", "branch", "sequence", "sentence", "frames", "fps")
+    head = ("protocol", "tracker", "branch", "sequence", "sentence", "frames", "fps", "missing")
     writer.writerow([*head, *MEASURES])
+    titles = {summary: title for title, group in by_protocol(summaries).items() for summary in group}
     for label, summary in zip(distinct_labels(summaries), summaries, strict=True):
-        protocol = summary.results.protocol.title
+        protocol = titles[summary]
         for branch in summary.scores:
             for record, scores in summary.pairs(branch):
-                names = [record.key, record.sentence or "", len(record.truth_xyxy), as_decimal(record.fps, 2)]
+                frames = len(record.truth_xyxy)
+                names = [record.key, record.sentence or "", frames, as_decimal(record.fps, 2), ""]
                 writer.writerow([protocol, label, branch, *names, *_cells(overall([scores]))])
             frames = sum(len(r.truth_xyxy) for r, _ in summary.pairs(branch))
-            names = ["all", "", frames, as_decimal(summary.fps, 2)]
+            names = ["all", "", frames, as_decimal(summary.fps, 2), len(summary.results.missing)]
             writer.writerow([protocol, label, branch, *names, *_cells(summary.overall(branch))])
     return stream.getvalue()
 

@@ -23,12 +23,15 @@ from ..evaluation.protocol import INITS
 from ..evaluation.results import find_results, read_results
 from ..evaluation.tables import (
     Summary,
+    alike,
     as_csv,
     as_json,
     as_markdown,
     attribute_rows,
     branch_rows,
     by_protocol,
+    distinct_labels,
+    notes_of,
     speed_line,
     summarise,
 )
@@ -101,14 +104,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def markdown(summaries: Sequence[Summary]) -> str:
-    """A heading and a table for each protocol, then attributes, speed and memory."""
+    """A heading and a table for each protocol, then attributes, speed, memory and what is missing."""
     parts = []
     for title, group in by_protocol(summaries).items():
-        parts.append(f"**{title}**\n\n{as_markdown(('tracker', 'branch'), branch_rows(group))}")
+        table = as_markdown(("tracker", "branch"), branch_rows(group), bold=alike(group))
+        parts.append(f"**{title}**\n\n{table}")
         attributes = attribute_rows(group)
         if attributes:
             parts.append(as_markdown(("attribute", "tracker", "sequences"), attributes, bold=False))
-        parts.append(" ".join(speed_line(summary.label, summary) for summary in group))
+        labelled = list(zip(distinct_labels(group), group, strict=True))
+        parts.append(" ".join(speed_line(label, summary) for label, summary in labelled))
+        parts += [note for label, summary in labelled for note in notes_of(summary, label)]
     return "\n\n".join(parts)
 
 

@@ -20,6 +20,7 @@ from ..evaluation.tables import (
     MASK_COLUMNS,
     Row,
     Summary,
+    alike,
     as_decimal,
     attribute_rows,
     best_of,
@@ -27,6 +28,7 @@ from ..evaluation.tables import (
     by_protocol,
     columns_of,
     distinct_labels,
+    notes_of,
     sequence_rows,
 )
 from ..metrics import LASOT, OTB, PLAIN
@@ -109,7 +111,8 @@ def _asset(name: str) -> str:
 
 def _section(title: str, group: Sequence[Summary], gallery: Gallery) -> str:
     parts = [f"<h2>{escape(title)}</h2>", f'<p class="soft">{_counts(group)} {_rule(group)}</p>']
-    parts += [_missing(s, label) for s, label in zip(group, distinct_labels(group), strict=True)]
+    for label, summary in zip(distinct_labels(group), group, strict=True):
+        parts += [f'<p class="note">{escape(note)}</p>' for note in notes_of(summary, label)]
     parts += ["<h3>By branch</h3>", _branch_table(group)]
     sentences = verdicts(group)
     if sentences:
@@ -146,16 +149,6 @@ def _rule(group: Sequence[Summary]) -> str:
     return f"{_RULES[rule.name]} {first}"
 
 
-def _missing(summary: Summary, label: str) -> str:
-    notes = [f"{r.key}: nothing was answered: {r.note}" for r in summary.records if r.note]
-    if summary.results.missing:
-        notes.append(
-            f"{label} is not complete, {len(summary.results.missing)} of "
-            f"{len(summary.results.run['sequences'])} are missing: {', '.join(summary.results.missing[:10])}."
-        )
-    return "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
-
-
 # --- tables ------------------------------------------------------------------------------------------------
 
 
@@ -166,7 +159,7 @@ def _branch_table(group: Sequence[Summary]) -> str:
         for label, s in zip(distinct_labels(group), group, strict=True)
     }
     rows = [((*names, *speed.pop(names[0], ("", ""))), figures) for names, figures in branch_rows(group)]
-    return _tables(("tracker", "branch", "frames/s", "peak MB"), rows, best=True)
+    return _tables(("tracker", "branch", "frames/s", "peak MB"), rows, best=alike(group))
 
 
 def _tables(head: Sequence[str], rows: Sequence[Row], *, best: bool = False) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..evaluation.scores import MEASURES, ORACLE, by_sequence
+from ..evaluation.scores import MEASURES, ORACLE, by_sequence, overall
 from ..evaluation.tables import Summary, distinct_labels
 from ..metrics import Difference, paired_bootstrap
 
@@ -27,11 +27,16 @@ def difference(
 
 
 def verdicts(summaries: Sequence[Summary]) -> list[str]:
-    """Sentences on one table: every tracker against the best, branches of a tracker, what fusion leaves."""
+    """Sentences on one table: every tracker against the best, branches of a tracker, what fusion leaves.
+
+    The best is the one that is best on the sequences that all have.
+    """
     sentences = []
     labels = distinct_labels(summaries)
+    common = frozenset.intersection(*(frozenset(r.key for r in s.records) for s in summaries))
     for key in JUDGED:
-        scored = [(s.overall("fused").get(key), i) for i, s in enumerate(summaries)]
+        figures = [overall(x for r, x in s.pairs("fused") if r.key in common) for s in summaries]
+        scored = [(figures[i].get(key), i) for i in range(len(summaries))]
         ranked = [i for value, i in sorted(((v, i) for v, i in scored if v is not None), reverse=True)]
         for other in ranked[1:]:
             gap = difference(summaries[other], "fused", summaries[ranked[0]], "fused", key)

@@ -43,8 +43,11 @@ from langtrack_lab.evaluation.tables import (
     as_markdown,
     branch_rows,
     by_protocol,
+    distinct_labels,
     summarise,
 )
+from langtrack_lab.report.command import markdown
+from langtrack_lab.report.significance import verdicts
 from langtrack_lab.truth.mask_files import MaskPicture
 
 
@@ -297,6 +300,48 @@ def test_one_table_holds_one_protocol_on_one_set(dev: Path, tmp_path: Path):
     assert {words: len(group) for words, group in groups.items()} == {
         "dev, by sentence only": 2, "dev, by sentence only, set 2": 1, "dev, by box and sentence": 1
     }  # fmt: skip
+
+
+def test_results_on_another_truth_are_another_set(dev: Path, tmp_path: Path):
+    other = shutil.copytree(dev, tmp_path / "other")
+    truth = other / "boxes" / "gamma" / "groundtruth_rect.txt"
+    truth.write_text("1,1,9,9\n" * 12)
+    summaries = [evaluated(colour_tracker(), data, tmp_path / f"out-{data.name}") for data in (dev, other)]
+    assert list(by_protocol(summaries)) == ["dev, by sentence only", "dev, by sentence only, set 2"]
+    rows = csv.DictReader(as_csv(summaries).splitlines())
+    assert {row["protocol"] for row in rows} == set(by_protocol(summaries))
+
+
+def test_what_is_missing_is_said_and_no_figure_of_a_part_is_called_the_best(dev: Path, tmp_path: Path):
+    whole = evaluated(colour_tracker(right, moved, "whole"), dev, tmp_path)
+    part = evaluated(colour_tracker(right, right, "part"), dev, tmp_path)
+    next((part.results.folder / "sequences").glob("beta-*")).unlink()
+    part = summarise(read_results(part.results.folder))
+    text = markdown([whole, part])
+    table, *_, note = text.split("\n\n")[1:]
+    assert "**" not in table
+    assert note == f"{distinct_labels([whole, part])[1]} is not complete, 1 of 3 are missing: beta."
+    assert "**" in markdown([whole]).split("\n\n")[1] and "not complete" not in markdown([whole])
+    rows = [row for row in csv.DictReader(as_csv([whole, part]).splitlines()) if row["branch"] == "fused"]
+    assert [row["missing"] for row in rows] == ["", "", "", "0", "", "", "1"]
+
+
+def test_the_best_is_the_best_on_the_sequences_that_all_have(dev: Path, tmp_path: Path):
+    answers = {"good": right, "poor": moved, "useless": nothing}
+    good, poor, useless = (
+        evaluated(colour_tracker(f, f, name), dev, tmp_path / name).results.folder
+        for name, f in answers.items()
+    )
+    for name in ("beta", "gamma"):  # the good one fails on two clips that the poor one left out
+        (failed,) = (useless / "sequences").glob(f"{name}-*")
+        shutil.copy(failed, good / "sequences")
+        next((poor / "sequences").glob(f"{name}-*")).unlink()
+    summaries = [summarise(read_results(folder)) for folder in (good, poor, useless)]
+    assert summaries[1].overall("fused")["auc"] > summaries[0].overall("fused")["auc"]
+    first, second, third = distinct_labels(summaries)
+    against_the_best = verdicts(summaries)[:2]
+    assert all(first in sentence for sentence in against_the_best)
+    assert second in against_the_best[0] and third in against_the_best[1]
 
 
 def test_the_command(dev: Path, tmp_path: Path, monkeypatch, capsys):
