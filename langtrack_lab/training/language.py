@@ -49,6 +49,7 @@ from . import (
 from . import add_arguments as add_common_arguments
 from .annotated_images import NameOf
 from .augment import jitter_mildly, old_video
+from .checkpoints import data_hash
 from .image_cache import ImageCache, bytes_per_worker
 from .language_network import (
     BRANCH_FILES,
@@ -215,6 +216,7 @@ class LanguageTrainer(Trainer):
         self.network = network.to(memory_format=torch.channels_last)
         self.vocabulary, self.seed, self.dev = vocabulary, settings.seed, dev
         self.recipe: LanguageRecipe = recipe
+        self.data_hash = data_hash(data)
         self._freeze()
         self.teacher = teacher.requires_grad_(False).eval()
         vectors = network.words.cpu()

@@ -36,6 +36,9 @@ from .recipe import CommonRecipe, Settings, cosine_rate
 STARTING = "weights to start from"
 """What a checkpoint calls `Settings.start`."""
 
+DATA = "annotations and number of pictures of the data"
+"""What a checkpoint calls `Trainer.data_hash`."""
+
 CHECKPOINT = "checkpoint.pt"
 """Name of the file in the output folder from which an interrupted training goes on."""
 
@@ -51,10 +54,12 @@ class Trainer(ABC):
 
     Attributes:
         name: for the progress bar.
+        data_hash: what it learns from, see `data_hash`; "" where a checkpoint goes on with any data.
         global_batch_norm: batch norms take the statistics of the global batch.
     """
 
     name: str
+    data_hash: str = ""
     network: nn.Module
     recipe: CommonRecipe
     global_batch_norm = True
@@ -122,7 +127,7 @@ def fit(
 
     Raises:
         LangTrackError: the loss (its terms are named) or the gradient is not finite, the checkpoint is of
-            another recipe or seed, or the batch cannot be shared by the processes.
+            another recipe, seed or data, or the batch cannot be shared by the processes.
     """
     context = context or DistributedContext()
     recipe, is_main = trainer.recipe, context.is_main
@@ -306,7 +311,8 @@ class _Run:
 
     def _fixed_settings(self) -> dict[str, Any]:
         """What has to be the same for a run to go on."""
-        fixed = {"seed": self.settings.seed, STARTING: self.settings.start, **asdict(self.recipe)}
+        run = {"seed": self.settings.seed, STARTING: self.settings.start, DATA: self.trainer.data_hash}
+        fixed = {**run, **asdict(self.recipe)}
         return {name: value for name, value in fixed.items() if name != "steps"}
 
     def _load(self) -> None:
@@ -318,7 +324,9 @@ class _Run:
                 f"{self.checkpoint} is no checkpoint to go on from: remove it, or choose another --out."
             ) from error
         now = json.loads(json.dumps(self._fixed_settings()))
-        before = {STARTING: now[STARTING], **before}  # which an earlier version did not note
+        if now[DATA] and DATA not in before and self.context.is_main:
+            print(f"{self.checkpoint} does not say what data it learnt from; it goes on with those of now.")
+        before = {STARTING: now[STARTING], DATA: now[DATA], **before}  # which earlier versions did not note
         different = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
         if different:
             raise LangTrackError(

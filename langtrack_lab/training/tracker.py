@@ -43,6 +43,7 @@ from . import (
     tune_malloc,
 )
 from . import add_arguments as add_common_arguments
+from .checkpoints import data_hash
 from .image_cache import ImageCache, bytes_per_worker
 from .losses import anchor_box_loss, anchor_class_loss, cross_entropy, dice_loss
 from .tracker_crops import CELLS, coarse_mask, mask_windows, valid_cells
@@ -141,6 +142,7 @@ class TrackerTrainer(Trainer):
     def __init__(self, network: LiteNetwork, recipe: TrackerRecipe, settings: Settings, data: Path) -> None:
         self.network = network
         self.recipe: TrackerRecipe = recipe
+        self.data_hash = data_hash(data)
         self._freeze()
         cache = ImageCache(bytes_per_worker(settings.workers))
         self.pairs = PairSampler(data, settings.seed, cache)

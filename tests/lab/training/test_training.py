@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import os
+import shutil
 import signal
 from dataclasses import replace
 
@@ -26,7 +27,7 @@ from langtrack_lab.training import (
     settings_of,
     side_by_side,
 )
-from langtrack_lab.training.checkpoints import WeightAverage
+from langtrack_lab.training.checkpoints import WeightAverage, data_hash
 from langtrack_lab.training.distributed import SyncBatchNorm, synchronise_batch_norms
 from langtrack_lab.training.losses import dice_loss
 
@@ -183,6 +184,39 @@ def test_another_recipe_or_seed_does_not_go_on(tmp_path):
         fit(Line(), Settings(tmp_path, seed=4))
     with pytest.raises(LangTrackError, match=r"\(weights to start from\).*another --out"):
         fit(Line(), replace(settings(tmp_path), start="another file's hash"))
+
+
+def test_other_data_do_not_go_on(data, tmp_path):
+    assert {make(data, tmp_path)[0].data_hash for make in TRAINERS.values()} == {data_hash(data)}
+    first, other = Line(), Line()
+    first.data_hash, other.data_hash = "some", "other"
+    fit(first, settings(tmp_path))
+    with pytest.raises(LangTrackError, match=r"\(annotations and number of pictures of the data\)"):
+        fit(other, settings(tmp_path))
+
+
+def test_a_checkpoint_that_does_not_know_its_data_goes_on_and_says_so(tmp_path, capsys):
+    fit(Line(), settings(tmp_path))
+    before = state(tmp_path)
+    recipe = json.loads(before["recipe"])
+    del recipe[loop.DATA]  # as an earlier version left it
+    torch.save({**before, "recipe": json.dumps(recipe)}, tmp_path / "checkpoint.pt")
+    trainer = Line(steps=8)
+    trainer.data_hash = "some"
+    assert fit(trainer, settings(tmp_path)) and trainer.batches == [6, 7]
+    assert "does not say what data it learnt from" in capsys.readouterr().out
+
+
+def test_the_hash_of_data_is_that_of_annotations_and_of_the_number_of_pictures(data, tmp_path):
+    copy = shutil.copytree(data, tmp_path / "copy")
+    hashes = [data_hash(data), data_hash(copy)]
+    assert hashes[0] == hashes[1]
+    (copy / "davis" / "expressions.json").write_text('{"disc": ["a frisbee"]}')
+    hashes.append(data_hash(copy))
+    shutil.copy(copy / "coco" / "images" / "0.jpg", copy / "coco" / "images" / "9.jpg")
+    hashes.append(data_hash(copy))
+    (copy / "coco" / "expressions.tsv").write_text("0.jpg\t0\tthe disc\n")
+    assert len({*hashes, data_hash(copy)}) == 4
 
 
 def test_a_damaged_checkpoint_is_reported(tmp_path):
