@@ -186,7 +186,7 @@ def plain_sequences(folder: Path) -> list[Sequence]:
         sentences, target, masks = clip / "expressions.txt", clip / "target.txt", clip / "masks"
         truth = next((p for s in SUFFIXES if (p := clip / f"groundtruth{s}").exists()), None)
         name = " ".join(read_lines(target, "the name of the target")) if target.exists() else None
-        boxes, absent = (None, None) if truth is None else _boxes_of_any(truth, len(frames), name)
+        boxes, absent = (None, None) if truth is None else _boxes_of_any(truth, frames, name)
         sequences.append(
             Sequence(
                 clip.name,
@@ -201,9 +201,12 @@ def plain_sequences(folder: Path) -> list[Sequence]:
     return sequences
 
 
-def _boxes_of_any(path: Path, frames: int, target: str | None) -> tuple[FloatArray, NDArray[np.bool_]]:
+def _boxes_of_any(
+    path: Path, pictures: list[Path], target: str | None
+) -> tuple[FloatArray, NDArray[np.bool_]]:
     """The boxes, and where the target is said to be absent."""
-    file = read_tracks(path, pixel=0)
+    frames = len(pictures)
+    file = read_tracks(path, pixel=0, pictures=(picture.stem for picture in pictures))
     if file.lines:
         boxes = _boxes_of(path, frames)
         return boxes, np.isnan(boxes[:, 0])

@@ -5,7 +5,7 @@
 | ``boxes.csv`` of a run | the column ``frame`` | the fused ones |
 | CVAT XML (for video, for images) | from 0 | boxes; what encloses turned ones and other shapes |
 | COCO JSON | ``frame_id`` of an image, else see `_frames_of` | ``bbox``, else what encloses the polygons |
-| YouTube-VIS JSON | the numbers that are the pictures' names, else their order | ``bboxes`` |
+| YouTube-VIS JSON | the clip's pictures of these names, else numbers, else order | ``bboxes`` |
 | MOT text: frame,id,x,y,w,h,… | from 1 | from 1; those whose seventh number is 0 do not count |
 | ``x,y,w,h`` a line, or corners as in VOT | a line each | from 0 or from 1, see `first_pixel` |
 
@@ -19,7 +19,8 @@ import csv
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -81,12 +82,19 @@ class TrackFile(NamedTuple):
         return self.tracks[target]
 
 
-def read_tracks(path: Path, *, pixel: int | None = None, size_hw: tuple[int, int] | None = None) -> TrackFile:
+def read_tracks(
+    path: Path,
+    *,
+    pixel: int | None = None,
+    size_hw: tuple[int, int] | None = None,
+    pictures: Iterable[str] = (),
+) -> TrackFile:
     """Read a file of any of the forms above; its content tells which.
 
     Args:
         pixel: what plain lines call the first column and row, 0 or 1; None to recognise it.
         size_hw: of the pictures, to recognise it by.
+        pictures: names without suffix of the clip's frames, in order, where it is a folder of pictures.
 
     Raises:
         LangTrackError: none of these, malformed, or without any box.
@@ -99,7 +107,7 @@ def read_tracks(path: Path, *, pixel: int | None = None, size_hw: tuple[int, int
     if head.startswith("<"):
         reader = _cvat
     elif head.startswith(("{", "[")):
-        reader = _coco
+        reader = partial(_coco, places={name: place for place, name in enumerate(pictures)})
     elif head.startswith("frame,time_s,"):
         reader = _own
     elif _is_mot(head):
@@ -251,10 +259,10 @@ def _cvat_box(shape: ElementTree.Element) -> FloatArray:
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
-def _coco(path: Path) -> TrackFile:
+def _coco(path: Path, places: Mapping[str, int]) -> TrackFile:
     data = json.loads(read_text(path)[0])
     if "videos" in data:
-        return _youtube_vis(data, path)
+        return _youtube_vis(data, path, places)
     images = sorted(data["images"], key=lambda image: natural_key(image["file_name"]))
     numbers, form = _frames_of([Path(image["file_name"]).stem for image in images]), "by their names' numbers"
     if numbers is None:
@@ -291,7 +299,7 @@ def _frames_of(stems: Sequence[str]) -> list[int] | None:
     return None if sorted(numbers) == list(range(1, len(numbers) + 1)) else numbers
 
 
-def _youtube_vis(data: Mapping[str, Any], path: Path) -> TrackFile:
+def _youtube_vis(data: Mapping[str, Any], path: Path, places: Mapping[str, int]) -> TrackFile:
     if len(data["videos"]) != 1:
         raise LangTrackError(
             f"{path} is of {len(data['videos'])} videos; a file of this one alone is needed."
@@ -300,6 +308,8 @@ def _youtube_vis(data: Mapping[str, Any], path: Path) -> TrackFile:
     numbered = all(stem.isdecimal() for stem in stems)
     frames = [_frame(stem) for stem in stems] if numbered else list(range(len(stems)))
     labels = _labels(data)
+    if places.keys() >= set(stems):
+        frames = [places[stem] for stem in stems]
     tracks = {}
     for entry in data["annotations"]:
         name = f"{labels.get(entry.get('category_id'), 'object')} {entry['id']}"

@@ -276,6 +276,17 @@ def test_masks_of_several_objects_need_a_choice(tmp_path):
     assert clip.annotation(1).void.sum() == 16
 
 
+def test_plain_truth_in_youtube_vis_form_goes_by_the_names_of_the_pictures(tmp_path):
+    for number in range(1, 5):
+        picture(tmp_path / "a" / f"{number:05d}.jpg")
+    names, boxes = [f"clip/{number:05d}.jpg" for number in (1, 3)], [[10, 2, 3, 4], [30, 2, 3, 4]]
+    video = {"id": 1, "file_names": names}
+    track = {"id": 1, "video_id": 1, "category_id": 1, "bboxes": boxes}
+    as_json(tmp_path / "a" / "groundtruth.json", {"videos": [video], "annotations": [track]})
+    (clip,) = plain_sequences(tmp_path)
+    np.testing.assert_array_equal(clip.boxes_xyxy[:, 0], [10, np.nan, 30, np.nan])
+
+
 def test_plain_folders_without_what_they_promise(tmp_path):
     assert plain_sequences(tmp_path) == []
     frames_of(tmp_path / "a", 2)
