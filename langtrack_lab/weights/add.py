@@ -19,11 +19,11 @@ from langtrack_core.weights.checkpoint import NETWORKS
 from langtrack_core.weights.load import Entry, build_segmenter, build_tracker, choose_file, home
 
 from ..files import write_text
-from .command import LICENCES, LITE_LICENCE
+from .command import LICENCES
 from .corpus import is_pickled, read_vocabulary
 
-TRAINED_HERE = LITE_LICENCE, "a training of this project"
-"""Licence and source of a lite network that the user trained: it learnt from the same data."""
+TRAINED_HERE = "not stated; that of the data it was trained on", "a training of this project"
+"""Licence and source of a lite network that the user trained, on data that only the user knows."""
 
 URL_TIMEOUT_S = 30
 """Seconds that a server may be silent while a checkpoint is fetched from it."""

@@ -9,8 +9,13 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import NETWORKS
 from langtrack_core.weights.load import Entry, check, read_entry, shipped, user_entries
 
-LITE_LICENCE = "research, non-commercial (data: DAVIS CC BY-NC 4.0, COCO, ECSSD)"
-"""Licence of the weights that come with LangTrack."""
+_DATA_OF_BOTH = "DAVIS CC BY-NC 4.0, COCO, ECSSD"
+
+SHIPPED_LICENCES = {
+    "dmn-lite": f"research, non-commercial (data: {_DATA_OF_BOTH}, RefCOCO, Flickr8k, Flickr30k Entities)",
+    "siammask-lite": f"research, non-commercial (data: {_DATA_OF_BOTH})",
+}
+"""Licence of the weights that come with LangTrack by network; their model cards tell more."""
 
 LICENCES = {
     "dmn": ("code MIT, weights not stated", "github.com/BCV-Uniandes/DMS (its weight links are dead)"),
@@ -61,9 +66,8 @@ def table() -> str:
         state = f"missing: {', '.join(entry.missing)}" if entry.missing else "present"
         digest = next(iter(entry.files.values()))[:12] or "not sealed"
         size = f"{sum(sizes) / 1e6:.1f} MB"
-        rows.append(
-            (entry.name, entry.branch, entry.network, size, digest, state, entry.licence or LITE_LICENCE)
-        )
+        licence = entry.licence or SHIPPED_LICENCES.get(entry.network, "")
+        rows.append((entry.name, entry.branch, entry.network, size, digest, state, licence))
     rows += [(b.name, b.branch, "", "", "", "damaged: add it again", "") for b in damaged]
     for network, (licence, source) in LICENCES.items():
         if not any(row[0] == "paper" and row[2] == network for row in rows):

@@ -181,7 +181,10 @@ def test_list_shows_what_is_here_and_what_could_be(shipped: Path, tmp_path: Path
     assert lines[0].split()[:5] == ["name", "branch", "network", "size", "sha256"]
     digest = hashlib.sha256((shipped / "siammask-lite.safetensors").read_bytes()).hexdigest()[:12]
     assert "missing: words-lite.txt" in next(line for line in lines if "dmn-lite" in line)
-    assert [line.split()[0] for line in lines if digest in line] == ["lite", "mine"]
+    tracker, mine = (line for line in lines if digest in line)
+    assert tracker.split()[0] == "lite" and tracker.endswith("(data: DAVIS CC BY-NC 4.0, COCO, ECSSD)")
+    assert mine.split()[0] == "mine" and mine.endswith("not stated; that of the data it was trained on")
+    assert lines[1].endswith("ECSSD, RefCOCO, Flickr8k, Flickr30k Entities)")
     assert sum("bring your own" in line for line in lines) == 2
 
 
