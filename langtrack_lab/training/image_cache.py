@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +19,13 @@ from ..truth.mask_files import read_mask
 Rgb = NDArray[np.uint8]
 
 MEMORY_SHARE = 0.25
-"""Share of the machine's free memory that the caches of all data workers may take together."""
+"""Share of the machine's free memory that the caches of all data workers of all processes on it may take."""
 
 
 def bytes_per_worker(workers: int) -> int:
-    """Size of each worker's cache."""
-    return int(MEMORY_SHARE * psutil.virtual_memory().available / max(1, workers))
+    """Size of each worker's cache; torchrun says how many processes of this machine have such workers."""
+    caches = max(1, workers) * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return int(MEMORY_SHARE * psutil.virtual_memory().available / caches)
 
 
 class ImageCache:

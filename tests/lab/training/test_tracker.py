@@ -1,8 +1,10 @@
 """Pairs, labels and losses of the SiamMask training, and that a resumed run goes on as if unbroken."""
 
 from dataclasses import fields
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,7 +18,7 @@ from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.network import ANCHORS_CXCYWH, ANCHORS_WH, GRID, decode
 from langtrack_core.types import LangTrackError
 from langtrack_lab.training import fit, save_weights
-from langtrack_lab.training.image_cache import ImageCache
+from langtrack_lab.training.image_cache import ImageCache, bytes_per_worker
 from langtrack_lab.training.losses import anchor_box_loss, anchor_class_loss
 from langtrack_lab.training.tracker import WEIGHTS, trained_network
 from langtrack_lab.training.tracker_crops import anchor_iou, anchor_labels, mask_windows
@@ -33,6 +35,13 @@ def test_a_pair_depends_on_seed_and_index_alone(data):
         again = second.sample(index)
         assert all(map(torch.equal, first.sample(index), again))
     assert not torch.equal(first.sample(0).search, sampler(data, 8).sample(0).search)
+
+
+def test_all_caches_of_a_machine_share_its_memory(monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=800))
+    assert (bytes_per_worker(0), bytes_per_worker(1), bytes_per_worker(2)) == (200, 200, 100)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "5")  # as torchrun sets it
+    assert bytes_per_worker(2) == 20
 
 
 def test_a_cache_keeps_what_was_used_last_within_its_bound(data):
