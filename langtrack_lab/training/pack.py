@@ -26,6 +26,7 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.video.pictures import is_picture
 
 from ..datasets import coco_pictures, davis_sequences
+from ..datasets.files import read_picture
 from ..files import replacing
 from ..truth.mask_files import read_mask
 from .annotated_images import DESCRIBED_SHARES, PhotoSource, SalientSource
@@ -77,7 +78,7 @@ def pack(data: Path, out: Path) -> None:
         target = out / part
         target.parent.mkdir(parents=True, exist_ok=True)
         if is_picture(path) and path.parent.name != "masks":
-            _write_webp(Image.open(path).convert("RGB"), target)
+            _write_webp(Image.fromarray(read_picture(path)), target)
         else:
             shutil.copyfile(path, target)
     if clips.is_dir():
@@ -105,7 +106,7 @@ def _pack_clips(clips: Path, out: Path) -> None:
     for sequence in tqdm(davis_sequences(clips), "clips", disable=None):
         for index in range(0, len(sequence.frames), CLIP_STRIDE):
             frame, mask = sequence.frames[index], sequence.masks[index]
-            picture = Image.open(frame).convert("RGB")
+            picture = Image.fromarray(read_picture(frame))
             scale = min(1.0, CLIP_SIDE / max(picture.size))
             size_wh = round(picture.width * scale), round(picture.height * scale)
             _write_webp(picture.resize(size_wh, Image.Resampling.BOX), out / frame.relative_to(clips))

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from langtrack_core.cli import main
 from langtrack_core.dmn.lite import Backbone
@@ -209,6 +210,20 @@ def test_a_packed_folder_trains_as_the_original_and_is_smaller(described, tmp_pa
     assert (
         main(["train", "pack", "--data", str(described), "--out", str(packed)]) == 1
     )  # nothing is overwritten
+
+
+def test_packed_photos_are_seen_as_a_training_sees_the_original(tmp_path, monkeypatch):
+    monkeypatch.setattr(pack, "_store_names", lambda out: None)
+    photos = [tmp_path / folder / "captioned" / "images" for folder in ("data", "packed")]
+    photos[0].mkdir(parents=True)
+    upright_by_exif = Image.Exif()
+    upright_by_exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (40, 24), (200, 0, 0)).save(photos[0] / "turned.jpg", exif=upright_by_exif)
+    Image.new("RGBA", (40, 24), (200, 0, 0, 0)).save(photos[0] / "clear.png")
+    pack.pack(tmp_path / "data", tmp_path / "packed")
+    for name in ("turned.jpg", "clear.png"):
+        original, packed = (read_picture(folder / name).astype(int) for folder in photos)
+        assert original.shape == packed.shape and abs(original - packed).max() < 8
 
 
 def test_stored_names_need_no_look_at_the_picture(tmp_path):
