@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import re
 import shutil
@@ -92,8 +93,8 @@ def _download(url: str, sha256: str | None, folder: Path) -> Path:
     try:
         with urllib.request.urlopen(url, timeout=URL_TIMEOUT_S) as reply, target.open("wb") as stream:
             shutil.copyfileobj(reply, stream, 1 << 20)
-    except urllib.error.URLError as error:
-        raise LangTrackError(f"{url} cannot be fetched: {error.reason}.") from error
+    except (urllib.error.URLError, http.client.HTTPException) as error:
+        raise LangTrackError(f"{url} cannot be fetched: {getattr(error, 'reason', error)}.") from error
     return target
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import io
 import json
 import os
@@ -169,6 +170,18 @@ def test_a_url_is_fetched_only_over_https_with_a_hash(shipped: Path, tmp_path: P
     entry = add(url, name="mine", sha256=digest.upper())
     assert entry.source == url and entry.files == {"tracker.safetensors": digest}
     assert LangTracker.from_pretrained("mine").info["weights"][1]["name"] == "mine"
+
+
+def test_a_server_that_closes_in_the_middle_is_told_in_one_line(shipped: Path, monkeypatch, capsys):
+    def read(*_: object) -> bytes:
+        raise http.client.IncompleteRead(b"abc", 4093)
+
+    reply = io.BytesIO()
+    reply.read = read  # type: ignore[method-assign]
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: reply)
+    assert main(["weights", "add", "https://example.org/x.pth", "--sha256", "0" * 64]) == 1
+    errors = capsys.readouterr().err
+    assert "https://example.org/x.pth cannot be fetched: IncompleteRead" in errors and errors.count("\n") == 1
 
 
 # --- list, verify, seal ------------------------------------------------------------------------------------
