@@ -67,7 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="DIR",
-        help="folder with davis and boxes in it, or any data set of clips; may be given several times",
+        help="folder with davis and boxes in it, or a data set that its files give away, such as one in the "
+        "layout of DAVIS with expressions.json; may be given several times",
     )
     parser.add_argument(
         "--check",
@@ -149,7 +150,7 @@ def store(entry: Entry, name: str, value: Any) -> None:
 
 
 def clips_of(folder: Path) -> list[Sequence]:
-    """The clips of a folder like dev, or of any data set whose kind can be told."""
+    """The clips of a folder like dev, or of a data set whose kind can be told, see `guess_kind`."""
     kind = guess_kind(folder)
     return dev_sequences(folder) if kind is None else open_sequences(kind, folder)
 
