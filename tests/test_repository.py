@@ -97,6 +97,15 @@ def test_import_changes_no_environment() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+def test_openvino_comes_after_what_keeps_it_from_reporting() -> None:
+    """The package of the weights does so, for whoever imports it before."""
+    for path in _tracked():
+        if path.suffix == ".py" and path.parent != ROOT / "langtrack_core/weights":
+            names = list(_imports(path))
+            if "openvino" in {name.partition(".")[0] for name in names}:
+                assert any(name.startswith("langtrack_core.weights") for name in names), path
+
+
 def test_public_names_are_few_and_there() -> None:
     assert 1 <= len(langtrack_core.__all__) <= 12
     for name in langtrack_core.__all__:

@@ -5,9 +5,6 @@ compiled, in the precision that is fastest on this machine. Nothing knows a laye
 change. A converted model is saved in OpenVINO's own format, with an example of what PyTorch gave: it has to
 give the same each time it is loaded. OpenVINO keeps what it compiled beside it (its ``CACHE_DIR``). Whatever
 goes wrong with the files only costs the conversion, a few seconds.
-
-Conversion goes through OpenVINO's front end and not through ``openvino.convert_model``, which would report
-its use to the makers.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from langtrack_core.geometry import FloatArray
 from langtrack_core.types import Float32Array, LangTrackError
 from langtrack_core.video.pictures import pictures_in
+from langtrack_core.weights.openvino_compiler import openvino_core
 
 from ..datasets.files import existing, read_json, read_picture
 from ..files import write_text
@@ -69,11 +70,9 @@ class Detector:
     """
 
     def __init__(self, path: Path) -> None:
-        import openvino
-
         existing(path, "a detector")
         try:
-            self.network = openvino.Core().compile_model(str(path), "CPU")
+            self.network = openvino_core().compile_model(str(path), "CPU")
         except RuntimeError as error:
             raise LangTrackError(f"{path} is no network that OpenVINO reads: {error}") from error
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -403,6 +405,20 @@ def test_outside_its_tolerance_float32_runs_and_never_pytorch(tmp_path: Path, mo
     with torch.inference_mode():
         expected = network.network.segment(image, encoded.language)[0]
         assert torch.allclose(network.segment(image, encoded)[0], expected, atol=1e-3)
+
+
+# --- nothing is reported -----------------------------------------------------------------------------------
+
+
+def test_openvino_reports_nothing(tmp_path: Path):
+    """It would send an event at its import, from a child process, and leave an id in the user's home."""
+    code = (
+        "import sys; from langtrack_core.weights.openvino_compiler import openvino_core\n"
+        "openvino_core(); from openvino.tools import ovc; assert 'stub' in type(ovc.telemetry).__module__\n"
+        "assert not any(name.startswith('openvino_telemetry.') for name in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "HOME": str(tmp_path)}, check=True)
+    assert not list(tmp_path.iterdir())
 
 
 # --- which one runs ----------------------------------------------------------------------------------------
