@@ -281,12 +281,12 @@ class Compiler:
         return compiled(self._order[-1])
 
     def _measured(self, compiled: Callable[[str], Call], example: SavedExample, folder: Path) -> str:
-        """The fastest precision here; stored with the times beside the model, for all of the network."""
-        for path in folder.parent.glob(f"*-{self._key}/precision.json"):
-            with contextlib.suppress(OSError, ValueError):
-                record = json.loads(path.read_text("utf-8"))
-                if record["machine"] == self._machine and record["precision"] in self._able:
-                    return str(record["precision"])
+        """The fastest precision here; stored with the times beside the models, for all of the network."""
+        path = folder.parent / f"precision-{self._key}.json"
+        with contextlib.suppress(OSError, ValueError):
+            record = json.loads(path.read_text("utf-8"))
+            if record["machine"] == self._machine and record["precision"] in self._able:
+                return str(record["precision"])
         calls = {}
         for precision in self._able if len(self._able) > 1 else ():
             with contextlib.suppress(CannotCompile, LookupError):
@@ -306,7 +306,7 @@ class Compiler:
             shutil.rmtree(folder / precision, ignore_errors=True)
         record = {"machine": self._machine, "precision": fastest, "seconds": times}
         with contextlib.suppress(OSError):
-            (folder / "precision.json").write_text(json.dumps(record, indent=1), "utf-8")
+            path.write_text(json.dumps(record, indent=1), "utf-8")
         return fastest
 
     def _down_from(self, precision: str) -> list[str]:
@@ -359,7 +359,7 @@ def _save(folder: Path, model: Any, example: SavedExample) -> None:
             openvino.save_model(model, partial / "model.xml", compress_to_fp16=False)
             flat = {f"{kind}{i}": t.contiguous() for kind, ts in example.items() for i, t in enumerate(ts)}
             save_file(flat, partial / "example.safetensors")
-        saved = sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        saved = sorted(folder.parent.glob("*/"), key=lambda path: path.stat().st_mtime, reverse=True)
         for old in saved[SAVED_MODELS:]:
             shutil.rmtree(old, ignore_errors=True)
 

@@ -318,9 +318,10 @@ def test_without_files_the_result_is_the_same(grounding: CompiledLiteDMN, tmp_pa
 
 @pytest.fixture
 def copied(grounding: CompiledLiteDMN, langtrack_home: Path, tmp_path: Path, monkeypatch) -> Path:
-    """The folder of models of a home of its own, with that of `grounding` in it."""
+    """The folder of models of a home of its own, with that of `grounding` and its precision in it."""
     (model,) = langtrack_home.glob("openvino/dmn-4-64x96-*")
     shutil.copytree(model, tmp_path / "openvino" / model.name)
+    shutil.copy(model.with_name(f"precision-{model.name.rpartition('-')[2]}.json"), tmp_path / "openvino")
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     return tmp_path / "openvino"
 
@@ -333,15 +334,16 @@ def test_damaged_files_are_written_anew(suffix: str, copied: Path, monkeypatch):
     compiled()
     no_conversion(monkeypatch)
     compiled()
-    assert len(list(copied.iterdir())) == 1
+    assert len(list(copied.glob("*/"))) == 1
 
 
 def test_models_that_were_not_used_for_longest_are_deleted(copied: Path, monkeypatch):
+    """The precision of their network stays, or it would be another one from then on."""
     monkeypatch.setattr(openvino_compiler, "SAVED_MODELS", 2)
     for shape in ((64, 64), SMALL_HW, (96, 64)):
         compiled(shape=(WORD_COUNTS[0], *shape))
     left = sorted(path.name.rpartition("-")[0] for path in copied.iterdir())
-    assert left == ["dmn-4-64x96", "dmn-4-96x64"]
+    assert left == ["dmn-4-64x96", "dmn-4-96x64", "precision"]
 
 
 # --- the precision ----------------------------------------------------------------------------------------
@@ -358,7 +360,7 @@ def test_the_fastest_precision_is_kept_with_the_name_of_the_machine(tmp_path: Pa
     two_precisions(monkeypatch, 1e-3)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     network = compiled()
-    (path,) = tmp_path.glob("openvino/*/precision.json")
+    (path,) = tmp_path.glob("openvino/precision-*.json")
     record = json.loads(path.read_text(encoding="utf-8"))
     assert record["precision"] == network.backend["precision"] and set(record["seconds"]) == set(
         openvino_compiler.PRECISIONS
@@ -376,7 +378,7 @@ def test_a_precision_that_is_asked_for_is_not_measured(tmp_path: Path, monkeypat
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     for precision in ("bfloat16", "float32"):
         assert compiled(precision=precision).backend["precision"] == precision
-    assert not list(tmp_path.glob("openvino/*/precision.json"))
+    assert not list(tmp_path.glob("openvino/precision-*.json"))
 
 
 def test_an_unknown_precision_is_one_sentence():
