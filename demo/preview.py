@@ -40,6 +40,7 @@ class Preview:
         regions: their boxes in pixels of the clip.
         choice: the text of the box that the visitor chose or drew here; "" for none.
         exact: the visitor drew that box; False for a region.
+        dropped: the region that was taken out of the form when this look came.
         remark: what became of a choice that was made with other words, on another frame, or in another clip.
     """
 
@@ -52,6 +53,7 @@ class Preview:
     note: str = ""
     choice: str = ""
     exact: bool = True
+    dropped: str = ""
     remark: str = ""
 
     def take_over(self, box: str, before: Preview | None) -> str:
@@ -73,6 +75,7 @@ class Preview:
             if not before.exact:
                 where = "with other words" if before.picture == self.picture else "on another frame"
                 self.remark = f"You had chosen a region {where}. Choose again."
+                self.dropped = box
                 return ""
             self.remark = "Your box stays; click beside it to take it out."
             if before.picture != self.picture:
@@ -83,19 +86,31 @@ class Preview:
 
     def choose(self, box: str) -> None:
         """Note the box that the visitor chose; a region's is an estimate, any other one is exact."""
-        self.choice = box
+        self.choice, self.dropped = box, ""
         self.exact = box not in {box_text(region) for region in self.regions}
+
+    def is_stale(self, box: str | None, text: str, start: float) -> bool:
+        """Whether the form's box is a region that was chosen with other words, or on another frame."""
+        chosen = box == self.choice and not self.exact
+        other = (text, start) != (self.text, self.frame.index)
+        return bool(box) and (box == self.dropped or (chosen and other))
 
     def applied(self, request: TrackRequest, box: str | None) -> TrackRequest:
         """A request of the form; its box is an estimate when it is a region that was chosen here.
 
         Raises:
-            LangTrackError: the box was chosen in another clip.
+            LangTrackError: it was chosen in another clip, or is a region of other words or of another frame.
         """
-        if not box or box != self.choice:
+        if not box or box not in (self.choice, self.dropped):
             return request
         if request.info.path != self.info.path:
             raise LangTrackError("The box in the form is of another clip. Take it out, or give it anew.")
+        (query,) = request.queries
+        if self.is_stale(box, query.text or "", query.start):
+            raise LangTrackError(
+                "The box in the form is a region that you chose with other words, or on another frame. "
+                "Take it out, or choose again."
+            )
         if self.exact:
             return request
         return replace(request, queries=tuple(replace(query, exact=False) for query in request.queries))

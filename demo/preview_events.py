@@ -84,9 +84,10 @@ class PreviewEvents:
         """Look again with other words; not with those of a run that the page shows, nor without any then."""
         session = self.events.claim_upload(video, request)
         clip = self.service.clips.chosen(session, video)
-        path = video if clip is None else clip.video
-        if path and _is_followed(session, path) and (text or "").strip() in _words_of(session):
-            return Before(OFF)
+        path, words = video if clip is None else clip.video, (text or "").strip()
+        if path and _is_followed(session, path) and words in _words_of(session):
+            stale = session.preview is not None and session.preview.is_stale(box, words, start or 0)
+            return Before(OFF, "" if stale else gr.skip())
         return self._look(session, path, text, box, start)
 
     def on_place(

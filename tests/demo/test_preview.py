@@ -119,6 +119,30 @@ def test_a_region_goes_with_its_words_and_a_box_of_ones_own_stays(
     assert new.box == "" and "another clip" in new.preview["remark"]
 
 
+def test_no_run_is_held_to_a_region_of_other_words(events: PreviewEvents, clip: str) -> None:
+    """Where the look that would take it out of the form does not come, or comes later than the run."""
+    session = events.service.sessions.get("page")
+
+    def begun(text: str, start: int) -> str:
+        return str(events.events.begin(clip, text, LEFT, start, 1, PAGE).notice)
+
+    events.on_text(clip, "the car", "", 0, PAGE)
+    events.choose(event(box=LEFT), PAGE)
+    for text, start in (("a car", 0), ("the car", 5)):
+        assert "with other words, or on another frame" in begun(text, start)
+    assert session.job is None
+    assert events.on_text(clip, "a car", LEFT, 0, PAGE).box == ""
+    assert "with other words" in begun("a car", 0)  # asked before the page knew
+    events.choose(event(box=LEFT), PAGE)  # one of these words, too
+    begun("a car", 0)
+    assert finished(events)[0]["exact"] is False
+    events.on_text(clip, "the car", "", 0, PAGE)
+    events.choose(event(box=RIGHT), PAGE)
+    assert events.on_text(clip, "a car", RIGHT, 0, PAGE) == Before(OFF, "")  # the words of the run
+    for box in (LEFT, "1,2,30,40", ""):
+        assert events.on_text(clip, "a car", box, 0, PAGE) == Before(OFF)
+
+
 def test_a_look_that_comes_after_a_whole_run_shows_nothing(
     events: PreviewEvents, clip: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
