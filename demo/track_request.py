@@ -66,11 +66,8 @@ class TrackRequest:
     @property
     def frames_expected(self) -> int:
         """Frames of the pass, as far as the file knows how many it has."""
-        if self.end is not None:
-            return abs(self.end - self.start)
-        if self.backward:
-            return self.start + 1
-        return max(self.info.frames_estimate - self.start, 1)
+        left = self.start + 1 if self.backward else max(self.info.frames_estimate - self.start, 1)
+        return left if self.end is None else min(left, abs(self.end - self.start))
 
     def ends_before(self, frame: int) -> bool:
         """Whether the pass has come to its end, so that a frame is not its own any more."""

@@ -76,10 +76,11 @@ def test_a_loan_is_as_long_as_the_clip_asks_and_below_300_seconds() -> None:
 @pytest.mark.parametrize(
     "start, backward, end, parts",
     [
-        (0, False, None, [(0, 10), (10, 10), (20, 10)]),
+        (0, False, None, [(0, 10), (10, 10), (20, 4)]),
+        (19, False, None, [(19, 5)]),
         (3, False, 13, [(3, 10)]),
         (3, False, 15, [(3, 10), (13, 2)]),
-        (21, True, None, [(21, 10), (11, 10), (1, 10)]),
+        (21, True, None, [(21, 10), (11, 10), (1, 2)]),
         (21, True, 9, [(21, 10), (11, 2)]),
     ],
 )
@@ -101,8 +102,7 @@ def test_a_pass_longer_than_a_loan_is_computed_in_parts(
     assert [step.frame.index for step in steps][: len(frames)] == frames
     assert loans == [demo.hosting.START_S + count for _, count in parts]
     assert [query.start for query in tracker.started] == [first for first, _ in parts]
-    # A later part learns the target on the box that the part before it ended on. (The last loan is longer
-    # than needed: what is left of one is given back.)
+    # A later part learns the target on the box that the part before it ended on.
     boxes = {step.frame.index: step.fused.box_xyxy for step in steps}
     for query in tracker.started[1:]:
         before = boxes[query.start + 1 if backward else query.start - 1]
