@@ -1,6 +1,5 @@
-"""Weights of the networks, and the backends that run them."""
+"""Weights of the networks, and their backends, of which OpenVINO is given no way to report its use."""
 
 import sys
 
-# OpenVINO would report its use to Google, at each import already; without this package it has a stub for it.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # at each import, to Google

@@ -169,11 +169,8 @@ def read_entry(path: Path) -> Entry:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(value, dict):
-            raise ValueError("it holds no JSON object")
-        return value
-    except (OSError, ValueError) as error:
+        return {**json.loads(path.read_text(encoding="utf-8"))}
+    except (OSError, TypeError, ValueError) as error:  # a TypeError for anything but an object
         raise LangTrackError(f"{path} cannot be read ({error}); add or seal these weights again.") from error
 
 
