@@ -9,10 +9,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import importlib.util
+import inspect
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, TypeVar
 
 from langtrack_core.types import LangTrackError
@@ -24,6 +25,8 @@ START_S = 20
 FRAME_S = 0.06
 """Seconds that a loan of a GPU allows for each frame: both branches and the decoding. Most GPUs need less,
 but the processor beside them is shared."""
+WORKER_ERROR = "ZeroGPU worker error"
+"""Title of an error of the process on the GPU whose text is not for people: a class's name."""
 MAX_LOAN_S = 280
 """Longest loan of a GPU in seconds: some Spaces refuse 300, and visitors have a quota of minutes a day."""
 
@@ -61,19 +64,52 @@ def on_gpu(
     """The function itself; on ZeroGPU, one that runs it with a GPU on loan.
 
     There the function, or generator, runs in a process of its own: its arguments and results are pickled, and
-    what it holds itself (the networks) has to exist when the server starts.
+    what it holds itself (the networks) has to exist when the server starts. Of its errors only those of
+    Gradio's class come back with their text.
 
     Args:
         frames_of: takes the same arguments and returns how many frames will be computed.
+
+    Raises:
+        LangTrackError: as the function; or there is no GPU for this visitor.
     """
     if not on_zero_gpu(environ):
         return function
+    import gradio as gr
     import spaces
 
     def seconds(*arguments: Any) -> int:
         return seconds_for(frames_of(*arguments))
 
-    return spaces.GPU(duration=seconds)(function)
+    def sent(error: Exception) -> Exception:
+        return gr.Error(str(error), print_exception=False) if isinstance(error, LangTrackError) else error
+
+    def received(error: Exception) -> Exception:
+        if isinstance(error, gr.Error) and error.title != WORKER_ERROR:
+            return LangTrackError(str(error.message))
+        return error
+
+    generates = inspect.isgeneratorfunction(function)
+    lent = spaces.GPU(duration=seconds)(_raising(function, sent, generates))
+    return _raising(lent, received, generates)
+
+
+def _raising(function: Callable[..., Any], other: Callable[[Exception], Exception], generates: bool) -> Any:
+    """The function, or generator, with other errors in place of its own."""
+
+    def called(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except Exception as error:
+            raise other(error) from None
+
+    def generated(*arguments: Any) -> Generator[Any]:
+        try:
+            yield from function(*arguments)
+        except Exception as error:
+            raise other(error) from None
+
+    return generated if generates else called
 
 
 ARENAS = 2

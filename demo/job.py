@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -100,8 +101,11 @@ class Job:
         raise NotImplementedError
 
     def submit_to(self, pool: Executor, then: Callable[[Job], None]) -> None:
-        """Put the job into a pool of threads; ``then`` is called when it is over, however it ended."""
-        self._future = pool.submit(self._run)
+        """Put the job into a pool of threads; ``then`` is called when it is over, however it ended.
+
+        It runs in the caller's context, by which ZeroGPU knows whose quota of GPU time to use.
+        """
+        self._future = pool.submit(copy_context().run, self._run)
         self._future.add_done_callback(lambda _: then(self))
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -22,17 +23,18 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T]:
     Closing it stops the thread after the item that it is making, and closes ``items`` if it is a generator.
 
     Args:
-        items: iterated over in the other thread; with ``depth`` 0 in the caller's.
+        items: iterated over in the other thread, in the caller's context; with ``depth`` 0 in the caller's.
     """
     if depth < 1:
         yield from items
         return
     iterator = iter(items)
     pool = ThreadPoolExecutor(1, "langtrack-prefetch")
+    run: Any = copy_context().run
     try:
-        ahead = deque(pool.submit(next, iterator, _END) for _ in range(depth))
+        ahead = deque(pool.submit(run, next, iterator, _END) for _ in range(depth))
         while (item := ahead.popleft().result()) is not _END:
-            ahead.append(pool.submit(next, iterator, _END))
+            ahead.append(pool.submit(run, next, iterator, _END))
             yield item
     finally:
         pool.shutdown(cancel_futures=True)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import pytest
 
@@ -42,6 +43,18 @@ def test_prefetch_works_in_another_thread_and_only_so_far(depth: int):
     assert made_items == list(range(depth + 1))
     items.close()
     assert closed == [True] and len(made_items) <= depth + 2
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+def test_prefetch_works_in_the_context_of_the_caller(depth: int):
+    visitor = ContextVar("visitor", default="nobody")
+
+    def names() -> Iterator[str]:
+        for _ in range(4):
+            yield visitor.get()
+
+    visitor.set("somebody")
+    assert list(prefetch(names(), depth)) == ["somebody"] * 4
 
 
 @pytest.mark.parametrize("depth", [0, 2])

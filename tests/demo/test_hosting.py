@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 from app_helpers import PacedTracker, counting_clip, paced_tracker
@@ -15,6 +16,7 @@ from fake_branches import oracle_tracker
 
 import demo.hosting
 from demo.hosting import (
+    WORKER_ERROR,
     check_mcp,
     device,
     frames_per_loan,
@@ -66,6 +68,51 @@ def test_a_gpu_is_borrowed_on_zero_gpu_alone(loans: list[int]) -> None:
     assert on_zero_gpu(ZERO_GPU) and not on_zero_gpu({"SPACES_ZERO_GPU": "true"})
     assert device(ZERO_GPU) == "cuda" and device({}) == "cpu"
     assert list(on_gpu(count, frames)(3)) == [0, 1, 2] and loans == [seconds_for(30)]
+
+
+@pytest.mark.parametrize("generates", [False, True])
+def test_errors_of_a_loan_are_told_as_without_one(
+    generates: bool, loans: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package hands on Gradio's errors alone; of any other one it tells the class, as its own error."""
+    refusals = ["You have exceeded your quota."]
+
+    def gpu(duration: Callable[..., int]) -> Any:
+        def borrowed(function: Any) -> Any:
+            def handler(*values: Any) -> Any:
+                if refusals:
+                    raise gr.Error(refusals.pop(), title="ZeroGPU quota exceeded")
+                try:
+                    return list(function(*values)) if generates else function(*values)
+                except gr.Error:
+                    raise
+                except Exception as error:
+                    raise gr.Error(type(error).__name__, title=WORKER_ERROR) from None
+
+            return handler
+
+        return borrowed
+
+    monkeypatch.setattr(sys.modules["spaces"], "GPU", staticmethod(gpu))
+
+    def fails(error: Exception) -> None:
+        raise error
+
+    def fails_later(error: Exception) -> Iterator[int]:
+        yield 1
+        raise error
+
+    lent = on_gpu(fails_later if generates else fails, lambda error: 1)
+
+    def ask(error: Exception) -> None:
+        list(lent(error)) if generates else lent(error)
+
+    with pytest.raises(LangTrackError, match="exceeded your quota"):
+        ask(LangTrackError("There is no frame 500."))
+    with pytest.raises(LangTrackError, match="There is no frame 500"):
+        ask(LangTrackError("There is no frame 500."))
+    with pytest.raises(gr.Error, match="RuntimeError"):  # for the operator's log
+        ask(RuntimeError("of CUDA"))
 
 
 def test_a_loan_is_as_long_as_the_clip_asks_and_below_300_seconds() -> None:

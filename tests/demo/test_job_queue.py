@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,20 @@ def queue() -> Iterator[JobQueue]:
     yield queue
     queue.close()
     assert [thread.name for thread in threading.enumerate() if "langtrack-job" in thread.name] == []
+
+
+def test_a_job_runs_in_the_context_of_whoever_asked_for_it(queue: JobQueue, tmp_path: Path) -> None:
+    """By which a loan of a GPU is for this visitor."""
+    visitor, seen = ContextVar("visitor", default="nobody"), []
+
+    class Asking(Job):
+        def compute(self) -> None:
+            seen.append(visitor.get())
+
+    visitor.set("somebody")
+    job = Asking(tmp_path / "job", SETTINGS, "asking", None)
+    queue.submit(job)
+    assert job.wait(20) and seen == ["somebody"]
 
 
 def test_jobs_compute_in_order_and_a_cancelled_one_never_starts(
