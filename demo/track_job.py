@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from langtrack_core.geometry import FloatArray
 from langtrack_core.run.recorder import RunOptions
 from langtrack_core.run.track_video import Rows, read_and_track, track_targets
-from langtrack_core.types import LangTrackError, Step
+from langtrack_core.types import LangTrackError, Query, Step
 from langtrack_core.video import read_frames
 
 from .annotation.project import Segment
@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 
 RowSource = Callable[[TrackRequest], Rows]
 """Gives the steps of a pass."""
+
+
+IN_SIGHT = 0.5
+"""Confidence from which on a target is in sight where a part of a pass ends: its box is more probably right
+than wrong. For some frames more a tracker claims a box, on what hides its target."""
 
 
 class _NoFrame(Exception):
@@ -236,24 +241,50 @@ def row_source(tracker: LangTracker) -> RowSource:
 def _in_parts(source: RowSource, request: TrackRequest) -> Rows:
     """A pass in parts that one loan of a GPU each is enough for.
 
-    A part knows of the part before it the boxes alone: its trackers learn anew on them.
+    A part knows of the part before it the boxes alone: its trackers learn anew on them. A target that is out
+    of sight where a part ends is searched for by its words. Where a box says what it is, the next part begins
+    in the later half of that one, on the frame on which all such targets were surest, and gives what is new.
     """
-    length = max(1, frames_per_loan() // len(request.queries))
-    boxes = [query.box_xyxy for query in request.queries]
-    start: int | None = request.start
-    while start is not None:
+    queries = request.queries
+    length = max(1, frames_per_loan() // len(queries))
+    boxes = known = [query.box_xyxy for query in queries]
+    start = new = request.start
+    while True:
         part = _part(request, start, length, boxes)
-        start = None
+        surest, again = 0.0, None
         with closing(source(part)) as rows:
             for row in rows:
-                if not isinstance(row, str):
-                    frame = row[0].frame.index
-                    if part.ends_before(frame):
-                        start = None if request.ends_before(frame) else frame
-                        break
-                    latest = (step.fused.box_xyxy for step in row)
-                    boxes = [box if new is None else new for new, box in zip(latest, boxes, strict=True)]
-                yield row
+                if isinstance(row, str):
+                    yield row
+                    continue
+                frame = row[0].frame.index
+                if part.ends_before(frame):
+                    break
+                if frame <= new if request.backward else frame >= new:
+                    yield row
+                boxes = [step.fused.box_xyxy for step in row]
+                known = [old if box is None else box for box, old in zip(boxes, known, strict=True)]
+                sure = _sureness(queries, row)
+                if abs(frame - start) >= (length + 1) // 2 and sure > 0 and sure >= surest:
+                    surest, again = sure, (frame, boxes)
+            else:
+                return  # the end of the clip
+        if request.ends_before(frame):
+            return
+        start = new = frame
+        if sure < IN_SIGHT and again is not None:
+            start, boxes = again
+        else:
+            pairs = zip(queries, boxes, known, strict=True)
+            boxes = [box if query.text else old for query, box, old in pairs]
+
+
+def _sureness(queries: Sequence[Query], row: Sequence[Step]) -> float:
+    """The least confidence of a target that a box tells, 0 where one is lost; 1 without such targets."""
+    steps = (step for query, step in zip(queries, row, strict=True) if query.hold or query.text is None)
+    return min(
+        (step.decision.confidence if step.fused.box_xyxy is not None else 0 for step in steps), default=1
+    )
 
 
 def _part(request: TrackRequest, start: int, length: int, boxes: Sequence[FloatArray | None]) -> TrackRequest:

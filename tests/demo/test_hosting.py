@@ -157,6 +157,28 @@ def test_a_pass_longer_than_a_loan_is_computed_in_parts(
         assert query.box_xyxy.tolist() == before.tolist()
 
 
+def test_a_target_out_of_sight_where_a_part_ends_is_found_again(loans: list[int], tmp_path: Path) -> None:
+    """By its words; where a box says what it is, the next part begins where it was in sight."""
+    masks = np.zeros((24, 90, 160), bool)
+    masks[:7, 50:80, 60:90] = masks[12:, 50:80, 60:90] = True
+    box = np.array([60.0, 50, 90, 80])
+    clip = probe(counting_clip(tmp_path / "grey.mp4"))
+    for query, starts, second in (
+        (Query("the car"), [0, 10, 20], None),
+        (Query(box_xyxy=box), [0, 6, 16], box),
+        (Query("the car", box, hold=True), [0, 6, 16], box),
+    ):
+        tracker = oracle_tracker(masks, vocabulary=None, cls=PacedTracker)
+        steps = [
+            row[0] for row in row_source(tracker)(TrackRequest(clip, (query,))) if not isinstance(row, str)
+        ]
+        assert [step.frame.index for step in steps] == list(range(24))
+        assert [other.start for other in tracker.started] == starts
+        given = tracker.started[1].box_xyxy
+        assert given is None if second is None else np.array_equal(given, second)
+        assert all(step.fused.box_xyxy is not None for step in steps if masks[step.frame.index].any())
+
+
 def test_two_targets_share_a_loan_and_a_lost_one_keeps_its_last_box(loans: list[int], tmp_path: Path) -> None:
     masks = np.zeros((24, 90, 160), bool)
     masks[:4, 50:80, 60:90] = True
@@ -165,8 +187,9 @@ def test_two_targets_share_a_loan_and_a_lost_one_keeps_its_last_box(loans: list[
     queries = (Query("the car"), Query(box_xyxy=np.array([60.0, 50, 90, 80])))
     rows = list(row_source(tracker)(TrackRequest(clip, queries)))
     assert [row[0].frame.index for row in rows if not isinstance(row, str)] == list(range(24))
-    assert [query.start for query in tracker.started[::2]] == [0, 5, 10, 15, 20] and len(loans) == 5
-    assert all(query.box_xyxy is not None for query in tracker.started[2:])
+    assert [query.start for query in tracker.started[::2]] == [0, 3, 8, 13, 18, 23] and len(loans) == 6
+    assert all(query.box_xyxy is not None for query in tracker.started[1::2])  # it has no words
+    assert all(query.box_xyxy is None for query in tracker.started[4::2])
 
 
 def test_a_missing_mcp_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
