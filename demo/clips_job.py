@@ -125,6 +125,7 @@ class OpenRunJob(OpenJob):
         workspace.add_segments([self._result(target.id, segment, 0, "maps.u8.gz", meter)])
         workspace.player_video = self._make_player_video(clip.video, info)
         with self._showing:
+            self._check_stopped()
             self.workspace = workspace
             self._adopt()
 
@@ -142,8 +143,9 @@ class OpenRunJob(OpenJob):
     def discard(self) -> None:
         """Stop; nothing is left of the job, which nobody has asked for."""
         self.cancel(keep=False)
-        if self.workspace is not None:
-            self.workspace.close()
+        with self._showing:
+            if self.workspace is not None:
+                self.workspace.close()
 
 
 def show_clip(clip: Clip, workspace: Workspace, *, again: bool = False) -> None:

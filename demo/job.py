@@ -61,7 +61,8 @@ class JobAborted(Exception):
 class Job:
     """A computation that takes long. `cancel` and `wait` are safe at any time, from any thread.
 
-    Subclasses define `compute`, which asks `stopped` after every frame.
+    Subclasses define `compute`, which asks `stopped` after every frame, and before it hands on what it made:
+    a job that is aborted later than that keeps its files.
 
     Attributes:
         kind, title: for the page.
@@ -165,8 +166,6 @@ class Job:
         self.report(replace(self.progress, stage="opening"))
         try:
             self.compute()
-            if self._aborted:
-                raise JobAborted
             self._outcome = "cancelled" if self._cancelled else "done"
         except JobAborted:
             log.info("a job was aborted: its page has gone")

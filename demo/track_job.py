@@ -97,6 +97,7 @@ class TrackJob(Job):
             return
         archives = [self._zip(result) for result in results] if self._videos else []
         with self.workspace.lock:
+            self.stopped()  # aborted from here on, the whole run stays with its files
             self.workspace.add_segments(results)
             self.workspace.player_video = self._player_video
             for result, (paths, archive) in zip(results, archives, strict=False):

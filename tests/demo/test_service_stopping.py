@@ -16,9 +16,11 @@ from app_helpers import (
 )
 from service_helpers import done, follow, opened_service, player_video_greys, target
 
+from demo import track_job
 from demo.player_video import MapsWriter
 from demo.service import Service
 from demo.sessions import Session
+from demo.workspace import Workspace
 from langtrack_core.types import Frame, LangTrackError
 
 
@@ -78,6 +80,29 @@ def test_cancelled_before_its_first_frame_leaves_nothing(service: Service, me: S
     assert all(service.cancel(other) for other in others)
     done(follow(service, me, clip, "the car", ""))
     assert [t["id"] for t in me.workspace.state()["targets"]] == [2]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_run_that_is_aborted_while_it_is_put_away_is_whole_or_not_there(
+    service: Service, me: Session, clip: str, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """As by whoever goes on to the next clip: no track without its files."""
+    owner, name = (Workspace, "set_files") if late else (track_job, "zip_run")
+    put_away = getattr(owner, name)
+
+    def aborted(*arguments: Any) -> Any:
+        assert me.job is not None
+        me.job.cancel(keep=False)
+        return put_away(*arguments)
+
+    monkeypatch.setattr(owner, name, aborted)
+    job = follow(service, me, clip, "the car", "")
+    assert job.wait(20) and job.outcome == "cancelled" and job.aborted is not late
+    workspace = me.workspace
+    assert workspace is not None and workspace.frames == (FRAMES if late else 0)
+    runs = [segment.folder for owner in workspace.project.targets for segment in owner.segments]
+    assert len(runs) == late and all(run.is_dir() for run in runs)
+    assert workspace.player_video is None or workspace.player_video.path.is_file()
 
 
 def test_a_run_that_fails_changes_nothing(
