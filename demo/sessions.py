@@ -344,13 +344,22 @@ class Sessions:
             self._stop_timer(session)
         session.close()
         with self._lock:
-            uploads_in_use = set().union(*(other.uploads for other in self._all()))
+            others = self._all()
         for upload, inode in session.uploads.items():
-            if upload not in uploads_in_use and _inode(upload) == inode:
+            if _inode(upload) != inode:
+                continue
+            users = [other for other in others if upload in other.uploads]
+            for user in users:
+                user.claim_upload(upload)  # this newer file, with the same content, is theirs now
+            if not users:
                 upload.unlink(missing_ok=True)
 
     def files_in_use(self) -> set[str]:
-        """Paths of the files of all sessions that have not ended."""
+        """Paths of the files of all sessions that have not ended.
+
+        Gradio asks every few minutes; so those whose time is over end, also where nobody comes any more.
+        """
+        self._sweep()
         with self._lock:
             sessions = self._all()
         return set().union(*(session.files_in_use() for session in sessions))

@@ -139,6 +139,33 @@ def test_a_clip_that_somebody_else_has_just_uploaded_stays(tmp_path: Path, clip:
     assert not Path(clip).exists()
 
 
+@pytest.mark.parametrize("order", [("page-1", "page-2"), ("page-2", "page-1")])
+def test_a_clip_that_two_have_uploaded_goes_with_the_last_of_them(
+    tmp_path: Path, clip: str, order: tuple[str, str]
+) -> None:
+    sessions = Sessions(tmp_path / "root", 3600.0)
+    for page in ("page-1", "page-2"):
+        again = tmp_path / "arriving"
+        again.write_bytes(Path(clip).read_bytes())
+        again.rename(clip)
+        sessions.get(page).claim_upload(clip)
+    first, last = order
+    sessions.drop(first)
+    assert Path(clip).exists()
+    sessions.drop(last)
+    assert not Path(clip).exists()
+
+
+def test_a_session_whose_time_is_over_ends_although_nobody_comes(tmp_path: Path, clip: str) -> None:
+    """Gradio asks now and then which files it has to keep."""
+    sessions = Sessions(tmp_path / "root", 3600.0)
+    session = sessions.get("run")
+    session.claim_upload(clip)
+    assert sessions.files_in_use() == {clip}
+    session.last_used -= 3601
+    assert sessions.files_in_use() == set() and len(sessions) == 0 and not Path(clip).exists()
+
+
 def test_the_copy_of_an_example_is_nobodys(tmp_path: Path, clip: str) -> None:
     original = tmp_path / "examples" / Path(clip).name
     original.parent.mkdir()
