@@ -269,9 +269,8 @@ class Recorder:
         except BaseException as error:
             self._discard()
             if isinstance(error, OSError):
-                raise LangTrackError(
-                    f"The run could not be written to {self.out_dir}: {why(error)}."
-                ) from error
+                sentence = f"The run could not be written to {self.out_dir}: {why(error)}."
+                raise LangTrackError(sentence) from error
             if isinstance(error, LangTrackError):  # of a video writer, which knows the temporary name only
                 raise LangTrackError(str(error).replace(str(self._folder), str(self.out_dir))) from error
             raise

@@ -373,6 +373,19 @@ def test_the_fastest_precision_is_kept_with_the_name_of_the_machine(tmp_path: Pa
     assert json.loads(path.read_text(encoding="utf-8"))["machine"] == record["machine"]
 
 
+def test_int8_is_only_for_who_asks_for_it(tmp_path: Path, monkeypatch):
+    two_precisions(monkeypatch, 1e-3)
+    monkeypatch.setitem(openvino_compiler.PRECISIONS, "int8", ("", "FP32", 1e-3))
+    monkeypatch.setattr(openvino_compiler, "is_exact", lambda core: True)
+    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
+    network = tiny()
+    compiler = Compiler(network, ["auto"], "auto", {"a layer": [(0.0, 1.0), None]})
+    CompiledLiteDMN(network, compiler, (WORD_COUNTS[0], *SMALL_HW))
+    (path,) = tmp_path.glob("openvino/precision-*.json")
+    assert set(json.loads(path.read_text(encoding="utf-8"))["seconds"]) == {"float32", "bfloat16"}
+    assert compiler.backend["precision"] != "int8"
+
+
 def test_a_precision_that_is_asked_for_is_not_measured(tmp_path: Path, monkeypatch):
     two_precisions(monkeypatch, 1e-3)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
