@@ -17,7 +17,7 @@ from langtrack_core.types import LangTrackError
 
 from .service import Service
 from .sessions import Session
-from .uploads import is_zip, playable
+from .uploads import is_zip
 
 
 class Api:
@@ -71,7 +71,7 @@ class Api:
 
     def _unzipped(self, video: str | None) -> str | None:
         """A ZIP of frames as an MP4; anything else as it is."""
-        return str(playable(video, self.service.settings)[0]) if is_zip(video) else video
+        return str(self.service.playable(video)[0]) if is_zip(video) else video
 
     def submit(
         self,
@@ -97,15 +97,15 @@ class Api:
         self.service.queue.check_room()
         key = f"run-{secrets.token_hex(16)}"
         upload, video = video, self._unzipped(video)
-        request = self.service.check_request(video, text, box, start, every)
         session = self.service.sessions.get(key)
+        if video != upload:
+            session.claim_upload(video)  # an MP4 that was made here goes with a refusal
         try:
-            job = self.service.follow(session, request)
+            job = self.service.follow(session, self.service.check_request(video, text, box, start, every))
         except BaseException:
             self.service.sessions.drop(key)
             raise
-        for path in (upload, video):
-            session.claim_upload(path)
+        session.claim_upload(upload)
         position = self.service.queue.position(job)
         return {"run": session.token, "position": position, "unknown_words": list(job.unknown_words)}
 

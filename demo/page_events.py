@@ -26,7 +26,6 @@ from .service import Service
 from .sessions import Session, is_copy
 from .track_job import TrackJob
 from .track_request import TrackRequest, limits_text, open_video, without_paths
-from .uploads import playable
 
 MIN_SURE = 0.5
 """Mean confidence below which the sentence about a run is a warning: the track is then more likely wrong than
@@ -90,7 +89,7 @@ class PageEvents:
         """A file that the video field does not take: its MP4 for that field, and what there is to say."""
         session = self.claim_upload(path, request)
         try:
-            video, notes = playable(path, self.service.settings)
+            video, notes = self.service.playable(path)
         except LangTrackError as error:
             return gr.skip(), notice("error", without_paths(str(error)))
         session.claim_upload(video)

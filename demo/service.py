@@ -6,6 +6,7 @@ Nothing here knows Gradio. A job belongs to the visitor's session, enters the qu
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -27,6 +28,7 @@ from .sessions import Session, Sessions
 from .settings import Settings
 from .track_job import TrackJob, row_source
 from .track_request import TrackRequest, check_request, different_texts, join_requests, parse_box
+from .uploads import playable
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -66,11 +68,22 @@ class Service:
         self.clips = ClipService(self.follow_clip, settings, self.queue, clips_folder)
         self.check_request = partial(check_request, tracker, settings)
         self._source = row_source(tracker)
+        self._converting = threading.Semaphore(settings.concurrency)
 
     def close(self) -> None:
         """Stop all jobs and delete all files of all visitors, at the end of the server."""
         self.sessions.close()
         self.queue.close()
+
+    def playable(self, upload: str | Path | None) -> tuple[Path, tuple[str, ...]]:
+        """See `uploads.playable`; as many at a time as runs, the others wait.
+
+        Raises:
+            LangTrackError: as there, or the queue would take no run of it.
+        """
+        with self._converting:
+            self.queue.check_room()
+            return playable(upload, self.settings)
 
     # --- jobs -----------------------------------------------------------------------------------------------
 

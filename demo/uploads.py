@@ -11,6 +11,7 @@ from langtrack_core.video import VideoWriter, probe, read_frames
 from langtrack_core.video.pictures import is_picture
 
 from .annotation.safe_zip import Limits, is_clutter, unpack
+from .job import check_disk
 from .settings import Settings
 from .track_request import check_file, check_limits, open_video
 
@@ -26,9 +27,11 @@ def playable(upload: str | Path | None, settings: Settings) -> tuple[Path, tuple
     """An MP4 beside the upload, with the same frames, times and sound; and what is worth knowing of it.
 
     Raises:
-        LangTrackError: as `open_video` does; a ZIP without frames, or with frames in several folders.
+        LangTrackError: as `open_video` does; a ZIP without frames, or with frames in several folders; a disk
+            that is nearly full.
     """
     path = check_file(upload, settings)
+    check_disk(path, settings)
     target = path.with_name(f"{path.stem}.followed.mp4")
     if not is_zip(path):
         open_video(str(path), settings)

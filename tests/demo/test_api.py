@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from app_helpers import FRAMES, ZORP_REPORT, eventually
 
+import demo.service
 from demo.api import Api
 from demo.service import Service
 from langtrack_core.types import LangTrackError
@@ -46,6 +52,43 @@ def test_a_full_queue_refuses_before_a_clip_is_looked_into(service: Service, cli
             with pytest.raises(LangTrackError, match="others are waiting"):
                 call()
         for run in runs:
+            service.sessions.find(run).job.cancel(keep=False)  # type: ignore[union-attr]
+
+
+def test_zips_are_made_into_clips_as_many_at_a_time_as_runs(
+    service: Service, clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And of a call that is refused no clip stays."""
+    api, settings = Api(service), service.settings
+    places, active, most = settings.concurrency + settings.queue_size, [], []
+
+    def convert(upload: Path, _: Any) -> tuple[Path, tuple[str, ...]]:
+        active.append(upload)
+        most.append(len(active))
+        time.sleep(0.05)
+        active.pop()
+        return Path(shutil.copy(clip, Path(upload).with_suffix(".mp4"))), ()
+
+    def submit(upload: Path) -> str | None:
+        try:
+            return str(api.submit(str(upload), "the car")["run"])
+        except LangTrackError as error:
+            assert "others are waiting" in str(error)
+            return None
+
+    monkeypatch.setattr(demo.service, "playable", convert)
+    uploads = [tmp_path / f"{number}.zip" for number in range(places + 4)]
+    for upload in uploads:
+        upload.touch()
+    with pytest.raises(LangTrackError, match="four numbers"):
+        api.submit(str(uploads[0]), "the car", "nan,1,2,3")
+    assert uploads[0].exists() and not list(tmp_path.glob("*.mp4"))
+    with service.tracker.held(), ThreadPoolExecutor(len(uploads)) as pool:  # type: ignore[attr-defined]
+        runs = list(pool.map(submit, uploads))
+        assert max(most) == settings.concurrency
+        assert len([run for run in runs if run]) == places
+        assert [upload.with_suffix(".mp4").exists() for upload in uploads] == [bool(run) for run in runs]
+        for run in filter(None, runs):
             service.sessions.find(run).job.cancel(keep=False)  # type: ignore[union-attr]
 
 
