@@ -19,6 +19,13 @@ CRF = 10
 """Constant quality of x264 for such an MP4, which is followed in place of the upload: no visible loss."""
 
 
+class OddVideoWriter(VideoWriter):
+    """For an odd width or height, which H.264 has with colours of full size alone: the frames are followed at
+    their own size, as on the command line. Not every browser shows it; the page shows the frames itself."""
+
+    pixels, even = "yuv444p", False
+
+
 def is_zip(path: str | Path | None) -> bool:
     return str(path).lower().endswith(".zip")
 
@@ -55,8 +62,9 @@ def _frames(archive: Path, folder: Path, settings: Settings) -> Path:
 def _written(source: Path, target: Path, settings: Settings) -> tuple[Path, tuple[str, ...]]:
     info = probe(source)
     check_limits(info, settings)
+    is_odd = info.width % 2 or info.height % 2
     with (
-        VideoWriter(target, info.fps, crf=CRF, source=info) as writer,
+        (OddVideoWriter if is_odd else VideoWriter)(target, info.fps, crf=CRF, source=info) as writer,
         closing(read_frames(source)) as frames,
     ):
         for frame in frames:

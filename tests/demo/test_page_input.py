@@ -46,6 +46,18 @@ def test_pictures_and_other_videos_become_a_clip(events: PageEvents, tmp_path: P
     assert not upload.exists() and not Path(video).exists()
 
 
+def test_frames_of_an_odd_size_are_followed_at_their_own(events: PageEvents, tmp_path: Path) -> None:
+    """As by the command line: masks of these frames have to fit."""
+    pixels = np.random.default_rng(0).integers(0, 8, (7, 9, 3), np.uint8).repeat(7, 0).repeat(7, 1) * 32
+    upload = tmp_path / "odd.png"
+    Image.fromarray(pixels).save(upload)
+    video, message = events.take_file(str(upload), page())
+    info, (frame,) = probe(video), read_frames(video)
+    assert message == "" and (info.width, info.height) == (63, 49)
+    assert np.abs(frame.rgb.astype(int) - pixels).mean() < 3
+    assert "Found in" in follow(events, video)[-1].notice
+
+
 def test_what_is_no_clip_is_told(events: PageEvents, tmp_path: Path) -> None:
     for name, content, why in (
         ("a.zip", b"PK", "not a ZIP"),
