@@ -76,7 +76,7 @@ class FusionConfig:
             on the frame on which it was started.
     """
 
-    start: float = 0.43
+    start: float = 0.44
     look_ahead: int = 32
     lost: float = 0.1
     lost_after: int = 6
@@ -106,7 +106,7 @@ PIXELS_AHEAD = 12_000_000
 """What the frames that are looked at before one is believed may have together; 32 of 640x360 have 7.4
 million."""
 
-SURE_CLOSER = 0.6
+SURE_CLOSER = 0.63
 """Confidence from which what a closer view shows may start the tracker: there are several views, and the
 surest is taken."""
 
