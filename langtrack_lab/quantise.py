@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="any data set of clips, whose ranges are taken",
+        help="folder like dev, or a data set whose kind can be told, whose ranges are taken",
     )
     parser.add_argument("--weights", default="lite", help="a name from `weights list`, or a file")
     parser.add_argument("--write", action="store_true", help="store the ranges in the checkpoint")
