@@ -96,7 +96,7 @@ class FusionConfig:
         return max(1, min(self.look_ahead, PIXELS_AHEAD // (size_hw[0] * size_hw[1])))
 
 
-SURE_AT_ONCE = 0.9
+SURE_AT_ONCE = 0.92
 """Confidence of a frame from which no further one is looked at: what is plain to see is followed at once."""
 
 SURE_FRAMES = 4

@@ -94,7 +94,7 @@ def test_on_the_way_back_less_sure_words_do_not_wear_the_tracker_down():
 
 
 def test_frames_are_given_up_one_by_one_until_a_sure_one_comes_in_sight():
-    tracker = scripted(lambda t: 0.9 if t == 7 else 0.2, fusion=FusionConfig(look_ahead=3))
+    tracker = scripted(lambda t: 0.95 if t == 7 else 0.2, fusion=FusionConfig(look_ahead=3))
     steps = list(tracker.track(CLIP.frames, Query(text="it")))
     assert [s.decision.state for s in steps] == ["searching"] * 5 + ["tracking"] * 7
     assert tracker.segmenter.searched == [0, 3, 6]
@@ -210,7 +210,7 @@ def test_closer_views_are_asked_on_every_third_frame_while_nothing_is_followed_a
 
 
 def test_a_lost_target_is_looked_for_closer_on_every_third_frame():
-    tracker = scripted(lambda t: 0.9 if t == 0 else 0.05, lambda t: 0.05, fusion=FusionConfig(lost_after=1))
+    tracker = scripted(lambda t: 0.95 if t == 0 else 0.05, lambda t: 0.05, fusion=FusionConfig(lost_after=1))
     steps = list(tracker.track(CLIP.frames, Query(text="it")))
     assert [s.decision.state for s in steps] == ["tracking"] + ["lost"] * 11
     assert tracker.segmenter.searched == [4, 7, 10]  # on the first frame after the start around the target
