@@ -41,8 +41,8 @@ LEAST = 0.001
 
 LEAST_INTENSITY = 70
 """Multiplications for each number read or written from which on a layer is rounded. Those with fewer, the
-early ones, wait for the memory: in integers they gain at most a thirtieth of the time, and most of the error
-of the language branch's score came from them (NOTEBOOK, Q1)."""
+early ones, wait for the memory: in integers they gain little, and most of the error of the language branch's
+score came from them (NOTEBOOK, Q1)."""
 
 SAMPLES = 300
 """Numbers drawn of a layer's input in a call."""
