@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 
 from ..datasets import Sequence
+from ..expressions.words import PERSON_WORDS
+
+_BY_DEED = {
+    "player", "athlete", "runner", "jogger", "hiker", "dancer", "skier", "surfer", "windsurfer",
+    "paraglider", "snowboarder", "skateboarder",
+}  # fmt: skip
+"""People who are named by what they do alone. They can be absent where people are, which is the harder
+question."""
 
 _KINDS = (
     {"car", "truck", "vehicle"},
-    {
-        "man", "woman", "person", "boy", "girl", "people", "guy", "lady", "child", "kid",
-        "rider", "biker", "cyclist", "motorcyclist", "scooterist", "racer", "driver",
-    },
-)  # fmt: skip
-"""Words that name objects of one kind. A runner or a skier, named by what they do alone, is not among them:
-they can be absent where people are, which is the harder question."""
+    PERSON_WORDS - _BY_DEED | {"scooterist", "racer", "driver"},
+)
+"""Words that name objects of one kind."""
 
 
 def same_kind(a: Sequence, b: Sequence) -> bool:
