@@ -168,7 +168,7 @@ def note_clip(clip: Clip, workspace: Workspace) -> None:
             return
         tracks = [target.track_key() for target in targets]
         if clip.waiting:
-            clip.check_video(str(targets[0].run().manifest.get("video", {}).get("sha256", "")))
+            clip.check_video(workspace.project.video["sha256"])
             clip.check_verdict(tracks)
             for target, judged in zip(targets, clip.targets, strict=False):
                 target.verdicts = judged.verdicts.copy()

@@ -14,6 +14,7 @@ def finite_number(value: object, name: str) -> float:
         LangTrackError: no number, or nan or infinity; ``name`` begins the sentence.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # `math.isfinite` raises for a whole number of 400 digits.
     if not is_number or not abs(value) <= sys.float_info.max:  # type: ignore[arg-type]
         raise LangTrackError(f"{name} must be a finite number, got {value!r:.40}.")
     return value  # type: ignore[return-value]

@@ -178,7 +178,7 @@ def check_run(run: Run, project: Project) -> None:
         and 0 <= edit < 1_000_000
         and (manifest.get("expression") is None or isinstance(manifest["expression"], str))
         and manifest.get("direction", "forward") in ("forward", "backward")
-        and (box is None or (isinstance(box, list) and len(box) == 4 and all(_finite(n) for n in box)))
+        and (box is None or (isinstance(box, list) and len(box) == 4 and all(_is_coordinate(n) for n in box)))
         and isinstance(settings, Mapping)
         and isinstance(settings.get("fusion", {}), Mapping)
         and isinstance(weights, list)
@@ -248,5 +248,5 @@ def _check_video(video: Path, project: Project, max_video_mb: float) -> None:
         raise LangTrackError("This is not the video of the project.")
 
 
-def _finite(value: Any) -> bool:
+def _is_coordinate(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e6
