@@ -240,20 +240,14 @@ def _cvat_box(shape: ElementTree.Element) -> FloatArray:
     if shape.tag == "mask":
         return xywh_to_xyxy(np.array(numbers("left", "top", "width", "height")))
     if shape.tag in ("box", "ellipse"):
-        turn = np.radians(
-            float(shape.get("rotation", 0))
-        )  # clockwise about the centre; the sign plays no part
-        cos, sin = abs(np.cos(turn)), abs(np.sin(turn))
+        turn = np.radians(float(shape.get("rotation", 0)))  # about the centre; the sign plays no part
+        turned = np.abs([[np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         if shape.tag == "box":
-            x1, y1, x2, y2 = numbers("xtl", "ytl", "xbr", "ybr")
-            centre, (a, b) = np.array([x1 + x2, y1 + y2]) / 2, np.array([x2 - x1, y2 - y1]) / 2
-            half = np.array([a * cos + b * sin, a * sin + b * cos])
+            low, high = np.array(numbers("xtl", "ytl", "xbr", "ybr")).reshape(2, 2)
+            centre, half = (low + high) / 2, turned @ (high - low) / 2
         else:
-            x, y, a, b = numbers("cx", "cy", "rx", "ry")
-            centre, half = (
-                np.array([x, y]),
-                np.array([np.hypot(a * cos, b * sin), np.hypot(a * sin, b * cos)]),
-            )
+            centre, radii = np.array(numbers("cx", "cy", "rx", "ry")).reshape(2, 2)
+            half = np.linalg.norm(turned * radii, axis=1)
         return np.concatenate([centre - half, centre + half])
     points = np.array([pair.split(",") for pair in shape.attrib["points"].split(";")], float)
     return np.concatenate([points.min(axis=0), points.max(axis=0)])

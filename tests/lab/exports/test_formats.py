@@ -229,7 +229,7 @@ def test_cvat(exported: Exported, tmp_path: Path) -> None:
 def test_cvat_has_no_box_where_no_run_found_one(
     exported: Exported, tmp_path: Path, frames: tuple[tuple[int, ...], ...]
 ) -> None:
-    """Of runs that were stopped, or have a gap between corrections; CVAT holds a box until the next."""
+    """The runs were stopped, or have a gap between corrections; CVAT would hold a box until the next one."""
     tracks = []
     for track, there in zip(exported.clip().tracks, frames, strict=True):
         manifest = {**track.run.manifest, "complete": 7 in there}
