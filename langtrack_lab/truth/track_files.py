@@ -4,7 +4,7 @@
 |---|---|---|
 | ``boxes.csv`` of a run | the column ``frame`` | the fused ones |
 | CVAT XML (for video, for images) | from 0 | boxes; what encloses turned ones and other shapes |
-| COCO JSON | ``frame_id`` of an image, else see `_frames_of` | ``bbox``, else what encloses the polygons |
+| COCO JSON | ``frame_id``, else the clip's pictures, else `_frames_of` | ``bbox``, else around the polygons |
 | YouTube-VIS JSON | the clip's pictures of these names, else numbers, else order | ``bboxes`` |
 | MOT text: frame,id,x,y,w,h,… | from 1 | from 1; those whose seventh number is 0 do not count |
 | ``x,y,w,h`` a line, or corners as in VOT | a line each | from 0 or from 1, see `first_pixel` |
@@ -258,7 +258,10 @@ def _coco(path: Path, places: Mapping[str, int]) -> TrackFile:
     if "videos" in data:
         return _youtube_vis(data, path, places)
     images = sorted(data["images"], key=lambda image: natural_key(image["file_name"]))
-    numbers, form = _frames_of([Path(image["file_name"]).stem for image in images]), "by their names' numbers"
+    stems = [Path(image["file_name"]).stem for image in images]
+    numbers, form = _frames_of_clip(stems, places), "by the clip's pictures of their names"
+    if numbers is None:
+        numbers, form = _frames_of(stems), "by their names' numbers"
     if numbers is None:
         numbers, form = list(range(len(images))), "in the order of their names"
     if all("frame_id" in image or "frame" in image for image in images):
@@ -277,6 +280,12 @@ def _coco(path: Path, places: Mapping[str, int]) -> TrackFile:
         name = name if track is None else f"{name} {track}"
         _add_once(tracks[name], frames[entry["image_id"]], _coco_box(entry), path)
     return TrackFile(f"COCO JSON, pictures {form}", _filled(tracks, set(frames.values())))
+
+
+def _frames_of_clip(stems: Sequence[str], places: Mapping[str, int]) -> list[int] | None:
+    """The frames of the clip's pictures of these names; None where some are not its own."""
+    known = len(set(stems)) == len(stems) and places.keys() >= set(stems)
+    return [places[stem] for stem in stems] if known else None
 
 
 def _frames_of(stems: Sequence[str]) -> list[int] | None:
@@ -299,11 +308,11 @@ def _youtube_vis(data: Mapping[str, Any], path: Path, places: Mapping[str, int])
             f"{path} is of {len(data['videos'])} videos; a file of this one alone is needed."
         )
     stems = [Path(name).stem for name in data["videos"][0]["file_names"]]
-    numbered = all(stem.isdecimal() for stem in stems)
-    frames = [_frame(stem) for stem in stems] if numbered else list(range(len(stems)))
+    frames = _frames_of_clip(stems, places)
+    if frames is None:
+        numbered = all(stem.isdecimal() for stem in stems)
+        frames = [_frame(stem) for stem in stems] if numbered else list(range(len(stems)))
     labels = _labels(data)
-    if places.keys() >= set(stems):
-        frames = [places[stem] for stem in stems]
     tracks = {}
     for entry in data["annotations"]:
         name = f"{labels.get(entry.get('category_id'), 'object')} {entry['id']}"

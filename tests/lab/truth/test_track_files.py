@@ -120,6 +120,17 @@ def test_coco_pictures_without_a_frame_id(
     assert file.form.startswith("COCO JSON, pictures") and how in file.form
 
 
+def test_coco_pictures_of_a_folder_have_its_frames(tmp_path: Path) -> None:
+    """Their numbers begin where those of the folder's pictures do, which is no frame of the clip."""
+    images = [{"id": number, "file_name": f"{number}.jpg"} for number in (1001, 1003)]
+    boxes = [{"image_id": number, "bbox": [number, 2, 3, 4]} for number in (1001, 1003)]
+    path = written(tmp_path / "a.json", json.dumps({"images": images, "annotations": boxes}))
+    file = read_tracks(path, pictures=("1000", "1001", "1002", "1003"))
+    assert {frame: box[0] for frame, box in file.of().items()} == {1: 1001, 3: 1003}
+    assert "clip's pictures" in file.form
+    assert set(read_tracks(path).of()) == {1001, 1003}
+
+
 def test_a_coco_picture_has_its_frame(tmp_path: Path) -> None:
     document = json.loads(coco({"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4]}))
     for name in ("frame_id", "frame"):  # the second one was ours until November 2026
