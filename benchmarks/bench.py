@@ -8,10 +8,11 @@
 
 Every variant runs in a process of its own. Each stage is timed alone over the whole clip after a warm-up:
 wall time, and the processor time of all threads, which other work on the machine disturbs less. Then the
-whole tracker, without and with a run folder. The share of the peak is by processor time: the networks'
-multiplications and additions, counted in PyTorch, against the fastest matrix product of this machine in the
-same precision. That of the big layers alone is from OpenVINO's counters (`benchmarks.layers`). The peak of
-memory is that of `langtrack track`, with all files, in a process without any of this.
+whole tracker, and `track_video`, which draws and encodes the files of a run beside it. The share of the peak
+is by processor time: the networks' multiplications and additions, counted in PyTorch, against the fastest
+matrix product of this machine in the same precision. That of the big layers alone is from OpenVINO's counters
+(`benchmarks.layers`). The peak of memory is that of `langtrack track`, with all files, in a process without
+any of this.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +41,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.layers import big_layers_share
 from langtrack_core import LangTracker
-from langtrack_core.run.recorder import Recorder
+from langtrack_core.run.recorder import RunOptions
+from langtrack_core.run.track_video import track_video
 from langtrack_core.siammask.network import SEARCH_SIZE, TEMPLATE_SIZE
 from langtrack_core.types import Query
 from langtrack_core.video import probe, read_frames
@@ -173,11 +175,18 @@ def bench(arguments: argparse.Namespace, backend: str, precision: str) -> dict[s
 
     query = Query(text=TEXT)
     stages["track"] = figures(timed(tracker.track(read_frames(CLIP), query, every=every)))
+    marks: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "run"
-        with Recorder(out, probe(CLIP), query, tracker.info) as recorder:
-            steps = tracker.track(read_frames(CLIP), query, every=every)
-            stages["track and files"] = figures(timed(map(recorder.add, steps)))
+        track_video(
+            tracker,
+            CLIP,
+            query,
+            out=Path(folder) / "run",
+            options=RunOptions(every=every),
+            on_step=lambda step: marks.append((time.perf_counter(), time.process_time())),
+        )
+    wall, cpu = (np.diff(values) * 1000 for values in zip(*marks, strict=True))
+    stages["track and files"] = figures(Times(wall.tolist(), cpu.tolist()))
     if backend == "openvino" and arguments.weights == "lite":
         saved_models = {"language": "dmn-4-256x448", "tracker": "siammask-search"}
         for branch, entry in choose("lite").items():
@@ -187,34 +196,34 @@ def bench(arguments: argparse.Namespace, backend: str, precision: str) -> dict[s
         **{name: used[name] for name in ("name", "version", "precision")},
         "loaded_s": loaded,
         "peak_gflops": peak / 1e9,
-        "memory_mb": peak_of_a_run_mb(arguments, backend, precision),
         "stages": stages,
     }
 
 
-def peak_of_a_run_mb(arguments: argparse.Namespace, backend: str, precision: str) -> float:
-    """The most that ``langtrack track`` ever held in a process of its own, with all files, and with the
-    networks that `bench` has converted by then; NaN on Windows, which does not tell."""
-    if sys.platform == "win32":
-        return math.nan
-    import resource
-
-    command = [sys.executable, "-P", "-m", "langtrack_core", "track", str(CLIP), "--text", TEXT, "--quiet"]
-    options = {name: getattr(arguments, name) for name in ("weights", "device", "every")}
-    with tempfile.TemporaryDirectory() as folder:
-        options |= {"backend": backend, "precision": precision, "out": f"{folder}/run"}
-        subprocess.run([*command, *(f"--{name}={value}" for name, value in options.items())], check=True)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of the largest child: there is no other
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
-def in_child(arguments: list[str], variant: str, tree: Path) -> dict[str, Any]:
-    """The figures of a variant from a fresh process, with the packages of a checkout."""
-    command = [sys.executable, "-P", str(Path(__file__).resolve()), *arguments, "--variant", variant]
+def in_child(options: list[str], variant: str, tree: Path) -> dict[str, Any]:
+    """The figures of a variant from fresh processes, with the packages of a checkout."""
+    command = [sys.executable, "-P", str(Path(__file__).resolve()), *options, "--variant", variant]
     here = Path(__file__).resolve().parents[1]  # for what is imported of the benchmarks
     environment = os.environ | {"PYTHONPATH": f"{tree}{os.pathsep}{here}"}
     child = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, check=True, text=True)
-    return dict(json.loads(child.stdout.splitlines()[-1]))
+    run = json.loads(child.stdout.splitlines()[-1])
+    return dict(run) | {"memory_mb": peak_of_a_run_mb(options, variant, environment)}
+
+
+def peak_of_a_run_mb(options: list[str], variant: str, environment: Mapping[str, str]) -> float:
+    """The most that ``langtrack track`` ever held in a process of its own, with all files, and with networks
+    that are converted already; NaN on Windows, which does not tell."""
+    if sys.platform == "win32":
+        return math.nan
+    backend, precision = variant.split(":")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-P", "-m", "langtrack_core", "track", str(CLIP), f"--text={TEXT}"]
+        command += [*options, f"--backend={backend}", f"--precision={precision}", f"--out={folder}/run"]
+        # A child of the measuring process would begin with all that that one holds.
+        _, status, usage = os.wait4(os.posix_spawn(command[0], [*command, "--quiet"], environment), 0)
+    if status:
+        sys.exit("langtrack track failed, so its memory is not known.")
+    return usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 def median(runs: list[dict[str, Any]]) -> dict[str, Any]:
