@@ -11,8 +11,10 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import repeat
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -153,10 +155,11 @@ class Recorder:
                 stream = (self._folder / name).open("w", encoding="utf-8", newline="", errors="replace")
                 self._texts[name] = self._open.enter_context(stream)
             csv.writer(self._texts["boxes.csv"], lineterminator="\n").writerow(COLUMNS)
-            self._texts["masks.json"].write("{")
             for panel in PANELS if self.options.video else ():
                 writer = VideoWriter(self._folder / f"{panel}.mp4", self._info.fps, source=self._info)
                 self._writers[panel] = self._open.enter_context(writer)
+            # Entered last, since its threads have to end before what they write is closed.
+            self._pool = self._open.enter_context(ThreadPoolExecutor(len(PANELS), "langtrack-panel"))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -185,10 +188,11 @@ class Recorder:
                     path = self._folder / "masks" / track / f"{step.frame.index:06d}.png"
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(cv2.imencode(".png", estimate.mask.astype(np.uint8) * 255)[1].tobytes())
-            separator = ",\n" if self.states else "\n"
+            separator = ",\n" if self.states else "{\n"
             self._texts["masks.json"].write(f'{separator}"{step.frame.index}": {json.dumps(encoded)}')
-            for panel, writer in self._writers.items():
-                writer.write(draw(step, panel, self.options.style), step.frame.time_s)
+            pictures = (draw(step, panel, self.options.style) for panel in self._writers)
+            writers, times = self._writers.values(), repeat(step.frame.time_s)
+            list(self._pool.map(VideoWriter.write, writers, pictures, times))  # a failure is raised here
         self._last_frame = step.frame.index
         self.states[step.decision.state] += 1
         self._sources[step.decision.source or "none"] += 1

@@ -8,18 +8,17 @@ from typing import Literal, get_args
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..geometry import FloatArray
 from ..masks import BoolMask, bounding_slices
 from ..types import Branch, Estimate, Reason, Step
+from ..video.pictures import RGB
 
 Panel = Literal["mask", "rectangle", "tracker", "fused"]
 PANELS: tuple[Panel, ...] = get_args(Panel)
 """The language branch's binary mask, its minimum enclosing rectangle, the tracker's box, the fused track."""
 
-Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 
@@ -45,7 +44,7 @@ class Style:
         return self.tracker_rgb if branch == "tracker" else self.language_rgb
 
 
-def draw(step: Step, panel: Panel, style: Style | None = None) -> Picture:
+def draw(step: Step, panel: Panel, style: Style | None = None) -> RGB:
     """One panel of one step: ``(H, W, 3)`` uint8 RGB of the frame's size, a new array. An absent target gets
     no box, and a label that says so."""
     style = style or Style()
@@ -61,7 +60,7 @@ def draw(step: Step, panel: Panel, style: Style | None = None) -> Picture:
 # --- panels: each draws in place and returns its label, "" for none ----------------------------------------
 
 
-def _branch(picture: Picture, step: Step, panel: Panel, style: Style) -> str:
+def _branch(picture: RGB, step: Step, panel: Panel, style: Style) -> str:
     branch: Branch = "tracker" if panel == "tracker" else "language"
     estimate = step.tracker if branch == "tracker" else step.language
     if estimate is None:
@@ -78,7 +77,7 @@ def _branch(picture: Picture, step: Step, panel: Panel, style: Style) -> str:
     return ""
 
 
-def _fused(picture: Picture, step: Step, style: Style) -> str:
+def _fused(picture: RGB, step: Step, style: Style) -> str:
     fused, decision = step.fused, step.decision
     frame = f"frame {step.frame.index}"
     if decision.source is None:
@@ -90,9 +89,6 @@ def _fused(picture: Picture, step: Step, style: Style) -> str:
     return f"{decision.state} · {source} {fused.confidence:.2f} · {frame}"
 
 
-# --- strokes and labels ------------------------------------------------------------------------------------
-
-
 def line_width(size_hw: tuple[int, int]) -> int:
     """Pixels of a box's line: 2 up to 300 pixels of the shorter side, 4 at 480, 9 at 1080.
 
@@ -102,27 +98,27 @@ def line_width(size_hw: tuple[int, int]) -> int:
 
 
 @lru_cache(maxsize=32)
-def _mixture(colour: Colour, opacity: float) -> Picture:
+def _mixture(colour: Colour, opacity: float) -> RGB:
     """``(1, 256, 3)``: what each value of each channel becomes under a colour."""
     ramp = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(1, 256, 3)
     mixed = cv2.addWeighted(ramp, 1.0 - opacity, np.full_like(ramp, colour), opacity, 0.0)
     return np.asarray(mixed, np.uint8)
 
 
-def _tint(picture: Picture, mask: BoolMask, colour: Colour, opacity: float) -> None:
+def _tint(picture: RGB, mask: BoolMask, colour: Colour, opacity: float) -> None:
     part = bounding_slices(mask)
     if part is not None and (region := picture[part]).size:
         mixed = cv2.LUT(region, _mixture(colour, opacity))
         cv2.copyTo(mixed, mask[part].view(np.uint8), region)
 
 
-def _contour(picture: Picture, mask: BoolMask, colour: Colour) -> None:
+def _contour(picture: RGB, mask: BoolMask, colour: Colour) -> None:
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     width = max(1, line_width(mask.shape) // 2)
     cv2.drawContours(picture, contours, -1, colour, width, cv2.LINE_AA)
 
 
-def _rectangles(picture: Picture, estimate: Estimate, colour: Colour, style: Style) -> None:
+def _rectangles(picture: RGB, estimate: Estimate, colour: Colour, style: Style) -> None:
     assert estimate.box_xyxy is not None
     width = line_width(estimate.mask_prob.shape)
     if style.rotated and estimate.corners_xy is not None:
@@ -135,7 +131,7 @@ def _rectangles(picture: Picture, estimate: Estimate, colour: Colour, style: Sty
 
 
 def _box(
-    picture: Picture, box_xyxy: FloatArray, colour: Colour, outside: int, width: int, *, opacity: float
+    picture: RGB, box_xyxy: FloatArray, colour: Colour, outside: int, width: int, *, opacity: float
 ) -> None:
     """An outline from ``outside`` pixels out of the box inwards, ``width`` wide, kept inside the picture."""
     height, total_width = picture.shape[:2]
@@ -166,7 +162,7 @@ def _label_layers(text: str, size: int) -> tuple[FloatArray, FloatArray]:
     return plate_share, text_share
 
 
-def _label(picture: Picture, text: str) -> None:
+def _label(picture: RGB, text: str) -> None:
     """Write in the top left corner, in place: smaller in a narrow picture, cut off in a tiny one."""
     height, width = picture.shape[:2]
     size = max(11, round(min(height, width) * 0.032))

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from langtrack_core.run.format import COLUMNS, toolkit_line
 from langtrack_core.run.recorder import Recorder, RunOptions, check_out_dir, video_sha256
 from langtrack_core.run.render import PANELS
 from langtrack_core.types import LangTrackError, Query
-from langtrack_core.video import probe, read_frames
+from langtrack_core.video import VideoWriter, probe, read_frames
 from langtrack_lab.runs import read_run
 
 ABSENT = (4, 5)
@@ -325,6 +326,38 @@ def test_a_full_disk_is_one_sentence_and_no_files(after_frames, clip, source, tm
         for step in oracle_tracker(clip.masks).track(clip.frames, query):
             recorder.add(step)
     assert "\n" not in str(caught.value) and len(paths) == 3 * after_frames + 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_video_is_closed_only_when_no_thread_writes_to_the_others(
+    clip, source, tmp_path, monkeypatch
+):
+    writing, seen = set(), []
+    write, discard = VideoWriter.write, VideoWriter.discard
+
+    def slow(self, rgb, time_s=None):
+        if self.path.name == "mask.mp4":
+            raise LangTrackError(f"{self.path} cannot be written: the disk is full.")
+        writing.add(self.path.name)
+        time.sleep(0.05)
+        write(self, rgb, time_s)
+        writing.discard(self.path.name)
+
+    def closed(self):
+        seen.append((self.path.name, set(writing)))
+        discard(self)
+
+    monkeypatch.setattr(VideoWriter, "write", slow)
+    monkeypatch.setattr(VideoWriter, "discard", closed)
+    query = Query(text="red")
+    with (
+        pytest.raises(LangTrackError, match="the disk is full"),
+        Recorder(tmp_path / "run", probe(source), query, INFO) as recorder,
+    ):
+        for step in oracle_tracker(clip.masks).track(clip.frames, query):
+            recorder.add(step)
+    assert {name for name, _ in seen} == {f"{panel}.mp4" for panel in PANELS}
+    assert all(not others for _, others in seen)
     assert list(tmp_path.iterdir()) == []
 
 
