@@ -92,7 +92,7 @@ class FusionConfig:
                 raise LangTrackError(f"{name} must be in [{limit.low:g}, {limit.high:g}], got {value}.")
 
     def frames_ahead(self, size_hw: tuple[int, int]) -> int:
-        """`look_ahead`, or as many frames as fit into memory: some 20 bytes a pixel are held of each."""
+        """`look_ahead`, or as many frames as fit into memory: some 6 bytes a pixel are held of each."""
         return max(1, min(self.look_ahead, PIXELS_AHEAD // (size_hw[0] * size_hw[1])))
 
 
@@ -102,8 +102,8 @@ SURE_AT_ONCE = 0.92
 SURE_FRAMES = 4
 """Number of frames in a row on which language has to reach `start` in the mean before a run begins."""
 
-PIXELS_AHEAD = 12_000_000
-"""What the frames that are looked at before one is believed may have together; 32 of 640x360 have 7.4
+PIXELS_AHEAD = 42_000_000
+"""What the frames that are looked at before one is believed may have together; 32 of 1280x720 have 29
 million."""
 
 SURE_CLOSER = 0.63
@@ -220,6 +220,7 @@ def from_the_surest(
     new: Callable[[FusionConfig], Callable[[Item], Result]],
     config: FusionConfig,
     ahead: Callable[[Item], int],
+    packed: Callable[[Result], Callable[[], Result]] = lambda result: lambda: result,
 ) -> Generator[Result]:
     """What comes of each frame, in order, begun on the surest one of several: back to the first, then on.
 
@@ -230,6 +231,7 @@ def from_the_surest(
             tracker loses no belief where language sees the target elsewhere: it is less sure of that.
         ahead: number of frames, `FusionConfig.frames_ahead`. While language is not sure on `SURE_FRAMES` in
             a row, the first one is given up.
+        packed: what is kept of a result on the way back, until its turn.
     """
     frames, held, sures = iter(frames), list[Item](), list[float]()
     step, plain, surest = new(replace(config, start=1.0)), max(config.start, SURE_AT_ONCE), 0
@@ -252,7 +254,7 @@ def from_the_surest(
         step, surest = new(config), sures.index(max(sures))
     if surest:
         back = new(replace(config, distrust_rate=0.0))
-        yield from [back(item) for item in held[surest::-1]][:0:-1]
+        yield from (result() for result in [packed(back(item)) for item in held[surest::-1]][:0:-1])
         del back, held[:surest]
     while held:
         yield step(held.pop(0))

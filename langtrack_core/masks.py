@@ -149,8 +149,6 @@ def _fit(colour: Float32Array, prob: Float32Array, side: int) -> Float32Array:
     return mean(np.dstack([red, green, blue, mean_p - red * mean_r - green * mean_g - blue * mean_b]))
 
 
-# --- COCO run-length encoding ------------------------------------------------------------------------------
-
 RLE = dict[str, Any]
 """A mask as text: ``size`` [height, width] and ``counts``, the lengths of its runs in COCO's ASCII code."""
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import count, dropwhile
 from typing import Any
 
@@ -22,7 +23,8 @@ from .weights.load import Example, build_segmenter, build_tracker, choose
 
 _Seen = tuple[Frame, dict[str, Estimate]]
 """A frame, and what language says of it for each text."""
-_Asked = tuple[Frame, Estimate | None]
+_Asked = tuple[Frame, Callable[[], Estimate | None]]
+"""A frame, and what gives what language says of it."""
 
 LOOK_EVERY = 3
 """Closer views are looked at on one of so many language frames: each takes as long as the whole."""
@@ -167,23 +169,32 @@ class LangTracker:
 
     def _follow(self, query: Query, seen: Iterator[_Seen], texts: dict[str, EncodedText]) -> Iterator[Step]:
         """The steps of one target."""
-        encoded, turns = texts.get(query.text or ""), count()
+        text, turns = query.text or "", count()
+        encoded = texts.get(text)
 
         def new(fusion: FusionConfig) -> Callable[[_Asked], Step]:
             return _Target(self, fusion, query, encoded, self.new_tracker()).step
 
         def look(asked: _Asked) -> tuple[_Asked, float]:
-            frame, language = asked
+            frame, language = asked[0], asked[1]()
             if language is not None and encoded is not None and next(turns) % LOOK_EVERY == 0:
                 language = self.look_closer(frame, encoded, language)
-            return (frame, language), probability(language)
+            return (frame, language.packed() if language else lambda: None), probability(language)
 
-        asked = ((frame, estimates.get(query.text or "")) for frame, estimates in seen)
+        def ahead(asked: _Asked) -> int:
+            return self.fusion.frames_ahead(asked[0].size_hw)
+
+        asked: Iterator[_Asked] = ((frame, partial(estimates.get, text)) for frame, estimates in seen)
         if query.box_xyxy is not None:
             return map(new(self.fusion), asked)
-        return from_the_surest(
-            asked, look, new, self.fusion, lambda asked: self.fusion.frames_ahead(asked[0].size_hw)
-        )
+        return from_the_surest(asked, look, new, self.fusion, ahead, _packed)
+
+
+def _packed(step: Step) -> Callable[[], Step]:
+    """See `Estimate.packed`."""
+    frame, fused, decision = step.frame, step.fused.packed(), step.decision
+    language, tracker = (e and e.packed() for e in (step.language, step.tracker))
+    return lambda: Step(frame, language and language(), tracker and tracker(), fused(), decision)
 
 
 @dataclass
@@ -201,7 +212,7 @@ class _Target:
 
     def step(self, asked: _Asked) -> Step:
         """Update the tracker, decide, and start the tracker anew where the decision says so."""
-        frame, language = asked
+        frame, language = asked[0], asked[1]()
         user_box = self.query.box_xyxy if self.query.exact and not self.started else None
         tracker = None
         if self.started:

@@ -57,10 +57,8 @@ def draw(step: Step, panel: Panel, style: Style | None = None) -> RGB:
     return picture
 
 
-# --- panels: each draws in place and returns its label, "" for none ----------------------------------------
-
-
 def _branch(picture: RGB, step: Step, panel: Panel, style: Style) -> str:
+    """Draws in place and returns the label, "" for none; so does `_fused`."""
     branch: Branch = "tracker" if panel == "tracker" else "language"
     estimate = step.tracker if branch == "tracker" else step.language
     if estimate is None:

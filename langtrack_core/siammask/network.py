@@ -209,9 +209,6 @@ def columns(correlation: Tensor, cells: Tensor) -> Tensor:
     return correlation[sample, :, row, column][:, :, None, None]
 
 
-# --- what the anchors say ----------------------------------------------------------------------------------
-
-
 def decode(loc: FloatArray) -> FloatArray:
     """Box head ``(4 * ANCHORS, GRID, GRID)`` to ``(4, ANCHORS * GRID * GRID)`` boxes like the anchors."""
     dx, dy, dw, dh = loc.reshape(4, -1)

@@ -174,11 +174,6 @@ class SiamMaskTracker:
         calibration: raw score to the probability that the IoU with the truth exceeds 0.5
             (`fusion.Calibration`); None takes the score for that probability.
         device: where the network is.
-
-    Example:
-        >>> tracker = SiamMaskTracker(network, CONFIGS["davis"])
-        >>> first_estimate = tracker.init(first_frame, [300, 110, 465, 360])
-        >>> estimate = tracker.update(next_frame)
     """
 
     def __init__(

@@ -33,11 +33,6 @@ class VideoWriter:
     ``discard``, or an exception in the block, nothing is left. An odd width or height is made even, where
     the encoding wants it, by repeating the last column or row; the picture itself is never resampled.
 
-    Example:
-        >>> with VideoWriter("out.mp4", info.fps) as writer:
-        ...     for frame in read_frames("in.mp4"):
-        ...         writer.write(frame.rgb, frame.time_s)
-
     Args:
         path: where to write; an older file is replaced.
         fps: frame rate. A float takes the nearest fraction with a denominator up to 1001.

@@ -192,9 +192,6 @@ def check(entry: Entry) -> dict[str, str]:
     return hashes
 
 
-# --- building ----------------------------------------------------------------------------------------------
-
-
 def build_segmenter(
     entry: Entry, device: str, backend: str = "auto", precision: str = "auto", example: Example | None = None
 ) -> tuple[DMNSegmenter, dict[str, Any]]:

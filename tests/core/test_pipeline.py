@@ -140,8 +140,34 @@ def test_frames_that_are_done_are_let_go():
 def test_large_pictures_are_looked_ahead_at_as_far_as_memory_lasts():
     config = FusionConfig(look_ahead=32)
     assert [config.frames_ahead(hw) for hw in ((360, 640), (1080, 1920), (2160, 3840), (9000, 9000))] == [
-        32, 5, 1, 1,
+        32, 20, 5, 1,
     ]  # fmt: skip
+
+
+def test_what_waits_while_it_is_looked_ahead_has_its_mask_in_bytes():
+    alive: weakref.WeakSet = weakref.WeakSet()
+
+    def seen(confidence: float) -> Estimate:
+        estimate = Estimate.from_mask(CLIP.masks[0].astype(np.float32) * np.float32(0.9), confidence)
+        alive.add(estimate)
+        return estimate
+
+    tracker = fake_tracker(
+        lambda frame, text: seen(0.8 if frame.index == 11 else 0.6),
+        lambda frame: seen(0.8),
+        fusion=FusionConfig(look_ahead=12),
+    )
+    tracker.prefetch = 0
+    steps = tracker.track(CLIP.frames, Query(text="it"))
+    first = next(steps)
+    assert tracker.starts[0][0] == 11  # all twelve frames wait, eleven of them with the way back done
+    assert len(alive) <= 3
+    rest = list(steps)
+    assert [step.decision.state for step in (first, *rest)] == ["tracking"] * 12
+    for estimate in (first.language, first.tracker, first.fused):
+        assert np.array_equal(estimate.mask, CLIP.masks[0]) and estimate.mask_prob.max() == np.float32(
+            230 / 255
+        )
 
 
 def test_each_target_looks_ahead_for_itself():
@@ -205,7 +231,8 @@ def test_closer_views_are_asked_on_every_third_frame_while_nothing_is_followed_a
     steps = list(tracker.track(CLIP.frames, Query(text="it")))
     assert tracker.segmenter.searched == [0, 3, 6]
     assert [s.decision.state for s in steps[:7]] == ["searching"] * 6 + ["tracking"]
-    assert steps[3].language.confidence == 0.1 and steps[6].language is sure
+    assert steps[3].language.confidence == 0.1 and steps[6].language.confidence == 0.9
+    assert np.array_equal(steps[6].language.mask_u8, sure.mask_u8)
     assert tracker.starts == [(6, tuple(CLIP.boxes_xyxy[6]))]
 
 
