@@ -91,10 +91,16 @@ class FusionConfig:
             if not limit.low <= value <= limit.high:
                 raise LangTrackError(f"{name} must be in [{limit.low:g}, {limit.high:g}], got {value}.")
 
-    def frames_ahead(self, size_hw: tuple[int, int]) -> int:
-        """`look_ahead`, or as many frames as fit into memory: some 6 bytes a pixel are held of each."""
-        return max(1, min(self.look_ahead, PIXELS_AHEAD // (size_hw[0] * size_hw[1])))
+    def frames_ahead(self, size_hw: tuple[int, int]) -> tuple[int, int]:
+        """How many frames are looked at before one is believed, and how many wait to be followed back to:
+        `look_ahead`, and `LOOK_BACK` times as many, as far as memory lasts; with a `look_ahead` of 1 none."""
+        room = max(1, PIXELS_AHEAD // (size_hw[0] * size_hw[1]))
+        ahead = min(self.look_ahead, room)
+        return ahead, 1 if ahead == 1 else min(LOOK_BACK * ahead, room)
 
+
+LOOK_BACK = 3
+"""What is found late was mostly there before: so many times more frames wait than are looked at."""
 
 SURE_AT_ONCE = 0.92
 """Confidence of a frame from which no further one is looked at: what is plain to see is followed at once."""
@@ -103,8 +109,7 @@ SURE_FRAMES = 4
 """Number of frames in a row on which language has to reach `start` in the mean before a run begins."""
 
 PIXELS_AHEAD = 42_000_000
-"""What the frames that are looked at before one is believed may have together; 32 of 1280x720 have 29
-million."""
+"""What the frames that wait may have together, some 6 bytes each: 32 of 1280x720 have 29 million."""
 
 SURE_CLOSER = 0.63
 """Confidence from which what a closer view shows may start the tracker: there are several views, and the
@@ -219,7 +224,7 @@ def from_the_surest(
     look: Callable[[Item], tuple[Item, float]],
     new: Callable[[FusionConfig], Callable[[Item], Result]],
     config: FusionConfig,
-    ahead: Callable[[Item], int],
+    ahead: Callable[[Item], tuple[int, int]],
     packed: Callable[[Result], Callable[[], Result]] = lambda result: lambda: result,
 ) -> Generator[Result]:
     """What comes of each frame, in order, begun on the surest one of several: back to the first, then on.
@@ -229,8 +234,8 @@ def from_the_surest(
         look: for what a run may start on: a frame with what is known of it then, and how sure language is.
         new: makes what is called for one frame after the other, with a state of its own. On the way back the
             tracker loses no belief where language sees the target elsewhere: it is less sure of that.
-        ahead: number of frames, `FusionConfig.frames_ahead`. While language is not sure on `SURE_FRAMES` in
-            a row, the first one is given up.
+        ahead: `FusionConfig.frames_ahead`. While language is not sure on `SURE_FRAMES` in a row, the first
+            one that waits is given up.
         packed: what is kept of a result on the way back, until its turn.
     """
     frames, held, sures = iter(frames), list[Item](), list[float]()
@@ -242,16 +247,16 @@ def from_the_surest(
         return any(max(row) >= plain or sum(row) / len(row) >= config.start for row in rows)
 
     for frame in frames:
-        item, sure = look(frame)
+        (item, sure), (most, room) = look(frame), ahead(frame)
         held.append(item)
-        sures.append(round(sure, 4))  # as in a run's files, from which it is decided again
-        if sures[-1] >= plain or len(held) >= ahead(frame):
+        sures = [*sures, round(sure, 4)][-most:]  # as in a run's files, from which it is decided again
+        if sures[-1] >= plain or len(sures) == most:
             if is_believed():
                 break
-            yield step(held.pop(0))  # which begins nothing, by its `start`
-            del sures[0]
+            if len(held) >= room:
+                yield step(held.pop(0))  # which begins nothing, by its `start`
     if is_believed():
-        step, surest = new(config), sures.index(max(sures))
+        step, surest = new(config), len(held) - len(sures) + sures.index(max(sures))
     if surest:
         back = new(replace(config, distrust_rate=0.0))
         yield from (result() for result in [packed(back(item)) for item in held[surest::-1]][:0:-1])

@@ -181,7 +181,7 @@ class LangTracker:
                 language = self.look_closer(frame, encoded, language)
             return (frame, language.packed() if language else lambda: None), probability(language)
 
-        def ahead(asked: _Asked) -> int:
+        def ahead(asked: _Asked) -> tuple[int, int]:
             return self.fusion.frames_ahead(asked[0].size_hw)
 
         asked: Iterator[_Asked] = ((frame, partial(estimates.get, text)) for frame, estimates in seen)

@@ -71,9 +71,6 @@ class CannotCompile(Exception):
     """OpenVINO is not installed, or does not give what PyTorch gives; the text says which."""
 
 
-# --- one call ----------------------------------------------------------------------------------------------
-
-
 class Call:
     """One function of a network with fixed shapes, compiled. May be called from several threads.
 

@@ -94,10 +94,21 @@ def test_on_the_way_back_less_sure_words_do_not_wear_the_tracker_down():
 
 
 def test_frames_are_given_up_one_by_one_until_a_sure_one_comes_in_sight():
-    tracker = scripted(lambda t: 0.95 if t == 7 else 0.2, fusion=FusionConfig(look_ahead=3))
+    tracker = scripted(lambda t: 0.95 if t == 7 else 0.2, fusion=FusionConfig(look_ahead=2))
     steps = list(tracker.track(CLIP.frames, Query(text="it")))
-    assert [s.decision.state for s in steps] == ["searching"] * 5 + ["tracking"] * 7
+    assert [s.decision.state for s in steps] == ["searching"] * 2 + [
+        "tracking"
+    ] * 10  # six wait, two are looked at
+    assert tracker.starts == [(7, tuple(CLIP.boxes_xyxy[7]))] * 2
     assert tracker.segmenter.searched == [0, 3, 6]
+
+
+def test_the_surest_of_those_looked_at_counts_and_not_of_all_that_wait():
+    sure = {0: 0.7, 5: 0.6, 6: 0.65, 7: 0.6, 8: 0.6}  # 0 alone is no row of four
+    tracker = scripted(lambda t: sure.get(t, 0.1), fusion=FusionConfig(look_ahead=4))
+    steps = list(tracker.track(CLIP.frames, Query(text="it")))
+    assert {s.decision.state for s in steps} == {"tracking"}
+    assert {frame for frame, _ in tracker.starts} == {6}
 
 
 def test_what_is_plain_to_see_is_followed_at_once():
@@ -137,10 +148,10 @@ def test_frames_that_are_done_are_let_go():
         assert len(held) == 80 and max(held) <= 4 + 2 + 3  # ahead, in the second thread, in hand
 
 
-def test_large_pictures_are_looked_ahead_at_as_far_as_memory_lasts():
+def test_large_pictures_are_looked_ahead_at_and_gone_back_to_as_far_as_memory_lasts():
     config = FusionConfig(look_ahead=32)
     assert [config.frames_ahead(hw) for hw in ((360, 640), (1080, 1920), (2160, 3840), (9000, 9000))] == [
-        32, 20, 5, 1,
+        (32, 96), (20, 20), (5, 5), (1, 1),
     ]  # fmt: skip
 
 
