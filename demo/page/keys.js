@@ -126,6 +126,7 @@ export function controls(player, { judge, nextDisagreement, correctionKeys, clos
   function onKey(event) {
     if (!root.isConnected) return document.removeEventListener("keydown", onKey);
     if (!player.run || event.ctrlKey || event.metaKey || event.altKey || root.offsetParent === null) return;
+    if (root.dataset.state !== "done") return; // while a job computes, the run and its buttons are hidden
     const at = event.target;
     const ours = parts.some((part) => part.contains(at));
     const typing = at !== slider && at.closest("input, textarea, select, [contenteditable], [role=dialog], dialog");

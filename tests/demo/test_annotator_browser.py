@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from app_helpers import FRAMES, SETTINGS, Server, counting_clip, expect_greys, serving
 from playwright.sync_api import Browser, Page, expect
+from tools_visit import keys
 
 pytestmark = pytest.mark.browser
 DONE = '.lt-player[data-state="done"][data-frame]'
@@ -140,6 +141,21 @@ def test_who_types_while_a_run_goes_on_keeps_the_text_box(page: Page, server: Se
     expect(page.locator(DONE)).to_be_visible()
     expect(page.locator(TEXT)).to_be_focused()
     assert page.locator(TEXT).input_value() == "the slow car  "
+
+
+def test_keys_leave_a_run_alone_that_is_hidden_while_another_one_computes(page: Page, server: Server) -> None:
+    keys(page, "Home", "t")
+    expect(page.locator(".lt-saved")).to_have_text("Saved")
+    with server.tracker.held():
+        page.locator(TEXT).fill("the car")
+        page.locator(TEXT).press("Enter")
+        expect(page.locator('.lt-player[data-state="running"]')).to_be_visible()
+        keys(page, "End", "l", "Home", "x")
+    expect(page.locator(DONE)).to_be_visible()
+    page.locator(".lt-shelf:not(.lt-many) button", has_text="“the slow car”").click()
+    expect(page.locator(".lt-marks button")).to_have_text("Frame 0 tracker right")
+    keys(page, "Home", "x")
+    expect(page.locator(".lt-saved")).to_have_text("Saved")
 
 
 def test_play_verdicts_and_timeline_are_in_sight_and_a_verdict_is_seen(page: Page) -> None:
