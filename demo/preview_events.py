@@ -150,7 +150,7 @@ class PreviewEvents:
         box: str | None,
         start: float | None,
     ) -> Before:
-        before, job = session.preview, session.job
+        before, job, chosen = session.preview, session.job, session.form_video
         if not video:
             return Before(OFF)
         if session.busy:
@@ -164,6 +164,8 @@ class PreviewEvents:
             )
         box_now = preview.take_over(box or "", before)
         if session.job is not job:  # a run has begun meanwhile, and is perhaps over
+            return Before()
+        if session.form_video != chosen:  # the clip was taken out meanwhile, which closed this already
             return Before()
         run = session.workspace is not None
         value = {**preview.value(run=run), "picture": served(preview.picture)}

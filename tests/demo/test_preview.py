@@ -158,6 +158,21 @@ def test_a_look_that_comes_after_a_whole_run_shows_nothing(
     assert events.on_text(clip, "the car", "", 0, PAGE) == Before()
 
 
+def test_a_look_at_a_clip_that_was_taken_out_meanwhile_shows_nothing(
+    events: PreviewEvents, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would stay there, with a button to follow a clip that the form does not have."""
+    on_video(events, clip)
+    look = events.service.frames.look
+
+    def slow_look(*arguments: Any) -> Any:
+        assert on_video(events, None) == OFF
+        return look(*arguments)
+
+    monkeypatch.setattr(events.service.frames, "look", slow_look)
+    assert events.on_text(clip, "the car", "", 0, PAGE) == Before()
+
+
 def test_follow_all_is_a_target_for_each_region(events: PreviewEvents, clip: str) -> None:
     events.on_text(clip, "the car", "", 0, PAGE)
     assert events.follow_all(clip, "a car", "", 0, 1, PAGE).notice.count("Look at the frame") == 1
