@@ -124,6 +124,7 @@ export function judgeTool(player, server, { change }) {
     player.notify("The verdicts are loaded" + (skipped ? ", but for " + skipped + " on frames that this track does not have." : "."), "good");
   });
   all("[data-verdict]").forEach((button) => button.addEventListener("click", () => player.run && judge(button.dataset.verdict || null)));
+  noteField.addEventListener("focus", () => player.video.pause()); // the note is for the frame on which it is begun
   noteField.addEventListener("change", () => player.run && judge(null, noteField.value.trim()));
   player.on("leave", () => player.run && document.activeElement === noteField && noteField.value.trim() !== (frames()[player.here]?.note || "") && judge(null, noteField.value.trim()));
   noteField.addEventListener("keydown", (event) => event.key === "Enter" && noteField.blur());

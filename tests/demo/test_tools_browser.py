@@ -142,6 +142,14 @@ def test_a_range_loops_and_gets_a_verdict_that_is_saved_and_loaded(page: Page, t
     expect(marks).to_have_count(2)
 
 
+def test_a_note_goes_with_the_frame_on_which_it_is_begun(page: Page) -> None:
+    page.locator("#lt-tab-judge").click()
+    keys(page, "Home", " ")
+    expect(page.locator('.lt-player[data-playing="true"]')).to_be_visible()
+    page.locator(".lt-note-text").focus()
+    expect(page.locator('.lt-player[data-playing="false"]')).to_be_visible()
+
+
 def test_the_queue_goes_by_episodes_and_moves_on_after_a_verdict(page: Page) -> None:
     """The language branch alone sees the car on some frames, and then the tracker is astray."""
     keys(page, "Home", "d")
