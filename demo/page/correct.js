@@ -49,7 +49,6 @@ export function correctTool(player, server) {
 
   // The track is made anew from the region that was clicked, or from the largest other one.
   function point([x, y], right) {
-    player.notify("");
     server.question("work", { do: "point", frame: player.here, x, y, right, direction: direction() });
   }
 

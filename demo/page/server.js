@@ -6,6 +6,7 @@ export function connect(player, { props, trigger, upload, watch }) {
 
   // Resolves with the answer; an answer with an error is shown and resolves with null.
   function question(event, content) {
+    if (event === "work" || event === "show") player.notify(""); // what was said before is of the tracks of before
     count += 1;
     trigger(event, { n: count, token: props.value?.token, run: player.run?.key, target: player.run && player.target.id, ...content });
     return new Promise((resolve) => pending.set(count, resolve));

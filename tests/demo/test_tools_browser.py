@@ -202,6 +202,7 @@ def test_a_box_drawn_on_a_frame_corrects_from_there_and_is_undone(page: Page) ->
     at(page, 30)
     page.keyboard.press("Enter")
     expect(page.locator(".lt-edits li")).to_have_count(2)
+    expect(page.locator(".lt-message")).to_have_text("")
     at(page, 30)  # where the work goes on
     expect(page.locator(".lt-reason")).to_have_text(re.compile("^your box"))
     expect(page.locator(".lt-who")).to_have_text("you")
