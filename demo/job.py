@@ -159,8 +159,7 @@ class Job:
     def report(self, progress: Progress) -> None:
         """Set the progress; a job that was cancelled keeps the stage "stopping"."""
         with self._lock:
-            if not self._cancelled:
-                self.progress = progress
+            self.progress = replace(progress, stage="stopping") if self._cancelled else progress
 
     def _run(self) -> None:
         self.report(replace(self.progress, stage="opening"))

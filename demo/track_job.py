@@ -126,11 +126,9 @@ class TrackJob(Job):
                     writer.add(step)
                 if player_video is not None:
                     player_video.add(steps[0].frame)
-                if self.stopped():
-                    return False
                 picture = preview(steps[0]) if self._meter.picture_due() else None
                 self.report(self._meter.advance("following", self.progress, picture))
-                return True
+                return not self.stopped()
 
             summaries = track_targets(
                 self._tracker,

@@ -34,6 +34,7 @@ def test_cancel_keeps_what_is_done_and_the_next_run_completes_the_video(
     assert service.cancel(me) and job.outcome == "cancelled"
     state = target(me)
     frames = len(state["run"]["index"])
+    assert job.progress.frames == frames  # what the page says of it
     assert (
         3 <= frames < FRAMES
         and state["edits"][0]["complete"] is False
