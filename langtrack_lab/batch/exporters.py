@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from langtrack_core.files import replacing_folder
 from langtrack_core.geometry import xyxy_to_cxcywh, xyxy_to_xywh
 
-from ..files import text_file
+from ..files import text_file, write_text
 from ..runs import Run, read_run
 from .ledger import Entry
 from .manifest import Item
@@ -123,4 +123,4 @@ def write_yolo(folder: Path, items: Iterable[Item], runs: Path) -> None:
                     shares = np.clip(xyxy_to_cxcywh(row.fused.box_xyxy) / size_wh, 0, 1)
                     line = " ".join([str(number), *(f"{share:.6f}" for share in shares)]) + "\n"
                 (labels / f"{row.frame:06d}.txt").write_text(line, encoding="ascii")
-        (partial / "classes.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        write_text(partial / "classes.txt", "".join(f"{name}\n" for name in names))

@@ -92,9 +92,9 @@ class Ledger:
         whole = data[: data.rfind(b"\n") + 1]
         if len(whole) < len(data):  # a line cut off by a crash: its item is still to do
             os.truncate(self.path, len(whole))
-        for number, line in enumerate(whole.decode("utf-8", "replace").splitlines(), 1):
+        for number, line in enumerate(whole.splitlines(), 1):  # of bytes: a text has more kinds of line ends
             try:
-                entry = Entry(**json.loads(line))
+                entry = Entry(**json.loads(line.decode("utf-8", "replace")))
             except (ValueError, TypeError) as error:
                 raise LangTrackError(
                     f"{self.path}, line {number}, is not of a batch's ledger: {error}; choose another --out."
@@ -103,7 +103,7 @@ class Ledger:
 
     def add(self, entry: Entry) -> None:
         """Writes an entry; it is on disk when this returns."""
-        self._stream.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+        self._stream.write(json.dumps(asdict(entry)) + "\n")  # in ASCII, whatever an expression holds
         self._stream.flush()
         os.fsync(self._stream.fileno())
         self.entries[entry.id] = entry

@@ -162,6 +162,18 @@ def test_one_batch_at_a_time_and_a_line_cut_off_by_a_crash(tmp_path: Path):
         assert set(ledger.entries) == {"a", "b", "c"} and ledger.entries["b"].reason == "why"
 
 
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x1c", "\ud83d"])
+def test_a_batch_goes_on_whatever_signs_an_expression_holds(sign: str, tmp_path: Path):
+    asked = Entry("a", "done", asked={"expression": f"the red{sign}car"})
+    with Ledger(tmp_path) as ledger:
+        ledger.add(asked)
+    earlier = json.dumps({"id": "b", "status": "failed", "reason": f"red{sign}car"}, ensure_ascii=False)
+    with (tmp_path / "ledger.jsonl").open("ab") as stream:  # as earlier versions wrote it
+        stream.write(f"{earlier}\n".encode("utf-8", "replace"))
+    with Ledger(tmp_path) as ledger:
+        assert ledger.entries["a"] == asked and ledger.entries["b"].status == "failed"
+
+
 def test_exports_of_a_whole_batch(clip: Path, tmp_path: Path):
     path, out = manifest(tmp_path, clip, ["the box", "absent", "the box"]), tmp_path / "out"
     assert run(path, out, "--no-video", "--coco", "--yolo") == 0
