@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from langtrack_core.types import LangTrackError
 from langtrack_core.video.pictures import RGB, Levels, as_rgb, natural_key, opened_pictures
 
+from ..files import read_text
+
 
 def read_picture(path: Path, levels: Levels | None = None) -> RGB:
     """One picture, upright by EXIF, alpha over black; the first where there are several.
@@ -87,7 +89,9 @@ def parts_of(split: str | None, parts: Iterable[str], folder: Path) -> tuple[str
 
 def read_json(path: Path, what: str) -> Any:
     try:
-        return json.loads(existing(path, what).read_text(encoding="utf-8"))
+        return json.loads(
+            existing(path, what).read_bytes()
+        )  # of bytes: UTF-8 or UTF-16, with a mark or without
     except (OSError, ValueError) as error:
         raise LangTrackError(f"{path} is not valid JSON: {error}") from error
 
@@ -95,16 +99,16 @@ def read_json(path: Path, what: str) -> Any:
 def read_lines(path: Path, what: str) -> list[str]:
     """The lines of a text file that are not blank, without blanks around them.
 
-    UTF-8, else Latin-1, in which some of the published sentences are.
+    UTF-8 or UTF-16, else Windows-1252 or Latin-1, in which some of the published sentences are.
     """
     try:
-        data = existing(path, what).read_bytes()
+        text, _ = read_text(existing(path, what))
     except OSError as error:
         raise LangTrackError(f"{path} is not readable: expected {what}, got: {error}") from error
-    try:
-        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = data.decode("latin-1")
+        text = path.read_bytes().decode("latin-1")
+    if "\0" in text:
+        raise LangTrackError(f"{path} is no text: expected {what}.")
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -192,8 +192,7 @@ def _filled(tracks: Mapping[str, Boxes], listed: range | set[int]) -> dict[str, 
 
 
 def _own(path: Path) -> TrackFile:
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = list(csv.DictReader(read_lines(path)))
     corners = ("x1", "y1", "x2", "y2")
     boxes = {_frame(row["frame"]): np.array([float(row[c] or "nan") for c in corners]) for row in rows}
     return TrackFile("boxes.csv of a run", _filled({"": boxes} if boxes else {}, set()))

@@ -260,6 +260,29 @@ def test_plain_truth_in_the_files_of_annotation_tools(tmp_path):
         plain_sequences(tmp_path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1"])
+def test_sentences_are_read_in_the_encodings_of_people_s_programs(tmp_path, encoding):
+    frames_of(tmp_path / "a", 1)
+    said = "the café\x81" if encoding == "latin-1" else "the café"  # of which Windows-1252 has no such sign
+    (tmp_path / "a" / "expressions.txt").write_bytes(f"{said}\r\na door\r\n".encode(encoding))
+    assert plain_sequences(tmp_path)[0].expressions == (said, "a door")
+
+
+def test_sentences_that_are_no_text_are_refused(tmp_path):
+    frames_of(tmp_path / "a", 1)
+    (tmp_path / "a" / "expressions.txt").write_bytes(b"the c\0r\n")
+    with pytest.raises(LangTrackError, match=r"expressions\.txt is no text"):
+        plain_sequences(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_json_may_begin_with_the_mark_that_windows_writes(tmp_path, encoding):
+    folder = davis(tmp_path)
+    path = folder / "expressions.json"
+    path.write_text(path.read_text(), encoding=encoding)
+    assert [clip.name for clip in davis_sequences(folder)] == ["cow"]
+
+
 def test_masks_of_several_objects_need_a_choice(tmp_path):
     frames_of(tmp_path / "a", 2)
     values = np.zeros(SIZE_HW, np.uint8)

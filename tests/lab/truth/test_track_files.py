@@ -152,6 +152,13 @@ def test_a_box_without_an_area_is_an_absent_target(tmp_path: Path, name: str, te
     assert there.tolist() == [1, 2, 4, 6] and np.isnan(absent).all()
 
 
+def test_boxes_of_a_run_may_begin_with_the_mark_that_windows_writes(tmp_path: Path) -> None:
+    text = "frame,time_s,x1,y1,x2,y2\n0,0,1,2,3,4\n1,0.04,,,,\n"
+    (tmp_path / "boxes.csv").write_text(text, encoding="utf-8-sig", newline="\r\n")
+    boxes = read_tracks(tmp_path / "boxes.csv").of()
+    assert boxes[0].tolist() == [1, 2, 3, 4] and np.isnan(boxes[1]).all()
+
+
 def test_mot(tmp_path: Path) -> None:
     lines = "1,3,11,21,5,6,1,1,0.5\n3,3,12,21,5,6,1,1,1\n2,3,11,21,5,6,0,1,1\n"
     file = read_tracks(written(tmp_path / "gt.txt", lines))
