@@ -7,7 +7,9 @@ alone (`single_branch`).
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -195,8 +197,17 @@ def _start_worker(make: Callable[[], Follow]) -> None:
     global _follow
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _follow = make()
+
+
+def _end_with_parent() -> None:
+    """Without it the process of a parent that was killed would wait for work for ever, with its networks."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _run_in_worker(item: Item) -> Record:

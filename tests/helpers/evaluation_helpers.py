@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,9 @@ def follow_and_fail() -> Any:
 
 def follow_and_die() -> Any:
     return lambda frames, query: os._exit(9)
+
+
+def follow_and_wait(folder: Path) -> Any:
+    """Notes the process in ``folder``, and never ends."""
+    (folder / str(os.getpid())).touch()
+    return lambda frames, query: time.sleep(600)

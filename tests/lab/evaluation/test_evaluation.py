@@ -5,12 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import multiprocessing
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
+import evaluation_helpers
 import numpy as np
+import psutil
 import pytest
 from evaluation_helpers import (
     CountingTracker,
@@ -413,6 +419,45 @@ def test_an_error_of_one_ends_all(dev: Path, make, message):
     with pytest.raises(LangTrackError, match=message):
         list(run_items_at_once(make, items_of(SENTENCE, dev), 2))
     assert not multiprocessing.active_children()
+
+
+_PROGRAM = """
+import sys
+from functools import partial
+from pathlib import Path
+from evaluation_helpers import follow_and_wait
+from langtrack_lab.evaluation.protocol import Protocol, items_of
+from langtrack_lab.evaluation.runner import run_items_at_once
+dev, folder = map(Path, sys.argv[1:])
+list(run_items_at_once(partial(follow_and_wait, folder), items_of(Protocol("dev"), dev), 2))
+"""
+
+
+def test_the_processes_of_an_evaluation_that_was_killed_end_with_it(dev: Path, tmp_path: Path):
+    here = Path(evaluation_helpers.__file__).parent
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])}
+    command_line = [sys.executable, "-c", _PROGRAM, str(dev), str(tmp_path)]
+    parent = subprocess.Popen(command_line, env=env, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200  # seconds, for the busiest machine
+    while len(workers := [int(path.name) for path in tmp_path.iterdir()]) < 2:
+        assert time.monotonic() < deadline and parent.poll() is None
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait(60)
+    try:
+        while any(map(_is_alive, workers)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        for pid in filter(_is_alive, workers):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 # --- with the real networks, small and random --------------------------------------------------------------
