@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask, enclosing_box
-from langtrack_core.types import LangTrackError
+from langtrack_core.types import LangTrackError, check_box
 from langtrack_core.video.pictures import pictures_in
 
 from ..truth.box_files import xywh_to_xyxy
@@ -227,9 +227,13 @@ def box_referrals(folder: Path) -> list[Referral]:
     entries = read_json(path, "a list of expressions")
     sentences_of: dict[tuple[str, tuple[float, ...]], list[str]] = {}
     try:
-        for entry in entries:
-            x1, y1, x2, y2 = (float(value) for value in entry["box_xyxy"])
+        for number, entry in enumerate(entries, 1):
+            x1, y1, x2, y2 = check_box(entry["box_xyxy"]).tolist()
+            if not isinstance(entry["expression"], str):
+                raise TypeError(f"expression {entry['expression']!r:.40} of entry {number}")
             sentences_of.setdefault((entry["file_name"], (x1, y1, x2, y2)), []).append(entry["expression"])
+    except LangTrackError as error:
+        raise LangTrackError(f"Entry {number} of {path} cannot be used: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise LangTrackError(
             f"{path} is not a list of file_name, expression and box_xyxy: {error!r} is missing or wrong."

@@ -26,9 +26,9 @@ from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.geometry import FloatArray
 from langtrack_core.masks import BoolMask
 from langtrack_core.pipeline import LangTracker
-from langtrack_core.run.command import add_network_arguments, network_options
+from langtrack_core.run.command import add_network_arguments, network_options, whole_argument
 from langtrack_core.run.track_video import load_tracker
-from langtrack_core.types import Frame, LangTrackError
+from langtrack_core.types import Frame, LangTrackError, check_box
 from langtrack_core.weights.load import build_segmenter, choose
 
 from ..datasets import Referral, Sequence, held_out_photos, open_dataset
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--frames",
-        type=int,
+        type=whole_argument(1),
         default=ABSENT_FRAMES,
         metavar="N",
         help=f"absent: of each clip the first N frames; default {ABSENT_FRAMES}",
@@ -149,6 +149,9 @@ def absence(tracker: LangTracker, folder: Path, frames: int = ABSENT_FRAMES) -> 
     Returns:
         by clip: counts of the fused track, and of the language branch alone, which counts as reporting
         absence when it is not sure enough to start the tracker.
+
+    Raises:
+        LangTrackError: no sentence of a clip is about what is not in another.
     """
     clips = dev_sequences(folder)
     items = []
@@ -158,6 +161,10 @@ def absence(tracker: LangTracker, folder: Path, frames: int = ABSENT_FRAMES) -> 
         search = Sequence(clip.name, pictures, (), boxes=nowhere, absent=absent)
         sentences = [other.expressions[0] for other in clips if not same_kind(clip, other)]
         items += [Item(f"{clip.name}: {text}", search, text, "sentence") for text in sentences]
+    if not items:
+        raise LangTrackError(
+            f"{folder} has no two clips of different kinds, so no sentence of one names what another lacks."
+        )
     counts: dict[str, Absence] = {}
     for _, record in run_items(tracker.track, items):
         language = record.predictions["language"]
@@ -203,21 +210,27 @@ def contrasts_of(segmenter: DMNSegmenter, folder: Path, pairs: Path, swapped: bo
         swapped: ask what `swapped_sentences` makes of them instead.
     """
     entries = read_json(pairs, "a list of contrasting sentences")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise LangTrackError(f"{pairs} is not a list of contrasting sentences: each entry is an object.")
     if swapped:
         entries = swapped_sentences(entries)
     if not entries:
         raise LangTrackError(f"{pairs} lists no pairs.")
-    clips = {clip.name: clip.frames for clip in dev_sequences(folder)} if _any_clip(entries) else {}
+    with_clips = any("clip" in entry for entry in entries)
+    clips = {clip.name: clip.frames for clip in dev_sequences(folder)} if with_clips else {}
     contrasts = []
     for number, entry in enumerate(tqdm(entries, "contrast", leave=False), 1):
         try:
-            path = folder / entry["picture"] if "picture" in entry else clips[entry["clip"]][entry["frame"]]
+            path = folder / entry["picture"] if "picture" in entry else _frame_of(entry, clips)
             expression = entry["expression"]
             frame = Frame(0, 0.0, read_picture(path))
             target, other = (_region(entry, which, folder, frame.size_hw) for which in ("", "other_"))
+            encoded = segmenter.encode(expression)
+        except LangTrackError as error:
+            raise LangTrackError(f"Entry {number} of {pairs} cannot be used: {error}") from error
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise LangTrackError(f"Entry {number} of {pairs} cannot be used: {error!r}.") from error
-        mask = segmenter.segment(frame, segmenter.encode(expression)).mask
+        mask = segmenter.segment(frame, encoded).mask
         overlaps = (mask_iou(mask, target), mask_iou(mask, other)) if mask.any() else (0.0, 0.0)
         contrasts.append(Contrast(expression, path.name, *overlaps))
     return contrasts
@@ -245,11 +258,13 @@ def _picture_of(entry: dict[str, Any]) -> tuple[Any, ...]:
     return entry.get("picture"), entry.get("clip"), entry.get("frame")
 
 
-def _any_clip(entries: Any) -> bool:
-    return isinstance(entries, list) and any("clip" in entry for entry in entries)
+def _frame_of(entry: dict[str, Any], clips: Mapping[str, tuple[Path, ...]]) -> Path:
+    if entry["frame"] < 0:  # of which Python would make one from the end
+        raise IndexError(f"there is no frame {entry['frame']}")
+    return clips[entry["clip"]][entry["frame"]]
 
 
 def _region(entry: dict[str, Any], which: str, folder: Path, size_hw: tuple[int, int]) -> BoolMask:
     if f"{which}mask" in entry:
         return read_mask(folder / entry[f"{which}mask"]).mask
-    return box_to_mask(entry[f"{which}box_xyxy"], size_hw)
+    return box_to_mask(check_box(entry[f"{which}box_xyxy"], size_hw), size_hw)

@@ -77,16 +77,23 @@ def overlaps_after_start(record: Record) -> FloatArray:
 
 
 def tracker_table(records: Sequence[Record]) -> str:
-    """AUC, precision and, where there are masks, their IoU, by sequence; the means are of the sequences."""
+    """AUC, precision and, where there are masks, their IoU, by sequence; the means are of the sequences.
+
+    A sequence without a true box after the given one has no figures.
+    """
     lines, figures = [["sequence", "frames", "AUC", "P 20", "mask IoU"]], []
     for record in records:
         values = scores_of(record, PLAIN)["tracker"].values
+        if "auc" not in values:
+            lines.append([record.key, "0", "", "", ""])
+            continue
         auc, precision = values["auc"], values["precision"]
         has_masks = len(record.predictions["tracker"].masks) > 0
         mask_iou = float(np.nanmean(overlaps_after_start(record))) if has_masks else np.nan
         figures.append((auc.value, precision.value))
         lines.append([record.key, f"{auc.weight}", *map(as_decimal, (*figures[-1], mask_iou))])
-    lines.append(["mean", "", *map(as_decimal, np.mean(figures, axis=0)), ""])
+    means = np.mean(figures, axis=0) if figures else (None, None)
+    lines.append(["mean", "", *map(as_decimal, means), ""])
     return aligned(lines, 1)
 
 

@@ -118,8 +118,25 @@ def test_sentences_of_one_box_belong_together(tmp_path):
     dog, cat = box_referrals(tmp_path)
     assert dog.sentences == ("the dog", "a brown dog") and cat.sentences == ("the cat",)
     assert dog.instance.box_xyxy.tolist() == [2, 3, 7, 9]
-    as_json(tmp_path / "expressions.json", [{"file_name": "a.jpg", "expression": "x", "box_xyxy": [1, 2]}])
+    as_json(tmp_path / "expressions.json", [{"file_name": "a.jpg", "expression": "x"}])
     with pytest.raises(LangTrackError, match=r"expressions\.json.*file_name"):
+        box_referrals(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"box_xyxy": [30, 20, 9, 9]}, r"Entry 2 of .*expressions\.json.*needs x2 > x1"),  # x, y, w, h
+        ({"box_xyxy": [1, 2, float("nan"), 9]}, r"Entry 2 of .*four finite numbers"),
+        ({"expression": 5}, r"expressions\.json.*expression 5"),
+        ({"box_xyxy": None}, r"Entry 2 of .*four finite numbers"),
+    ],
+)
+def test_a_sentence_without_a_box_to_find_is_refused(tmp_path, wrong, message):
+    picture(tmp_path / "images" / "a.jpg")
+    entry = {"file_name": "a.jpg", "expression": "the dog", "box_xyxy": [2, 3, 7, 9]}
+    as_json(tmp_path / "expressions.json", [entry, {**entry, **wrong}])
+    with pytest.raises(LangTrackError, match=message):
         box_referrals(tmp_path)
 
 

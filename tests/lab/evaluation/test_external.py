@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from evaluation_helpers import FRAMES, colour_tracker, moved, truth_of, write_dev
 
+from langtrack_core import cli
 from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.geometry import xyxy_to_xywh
 from langtrack_core.masks import enclosing_box
@@ -19,6 +20,7 @@ from langtrack_lab.evaluation.external import read_external
 from langtrack_lab.evaluation.protocol import Protocol, items_of
 from langtrack_lab.evaluation.results import ResultFolder, Results, read_results
 from langtrack_lab.evaluation.runner import run_sequence
+from langtrack_lab.evaluation.single_branch import tracker_table
 from langtrack_lab.evaluation.tables import summarise
 
 
@@ -222,6 +224,28 @@ def test_contrast(photo):
         probes.contrasts_of(ColourSegmenter(), folder, path)
 
 
+GOOD = {"expression": "red", "box_xyxy": [0, 0, 9, 9], "other_box_xyxy": [20, 20, 30, 30]}
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"expression": "red"}, "is not a list of contrasting sentences"),
+        ([7], "is not a list of contrasting sentences"),
+        ([{**GOOD, "clip": "alpha", "frame": -1}], "there is no frame -1"),
+        ([{**GOOD, "clip": "alpha", "frame": 0, "box_xyxy": [0, 0, None, 9]}], "four finite numbers"),
+        ([{**GOOD, "clip": "alpha", "frame": 0, "other_box_xyxy": [20, 20, 10, 10]}], "needs x2 > x1"),
+        ([{**GOOD, "clip": "alpha", "frame": 0, "box_xyxy": [90, 0, 99, 9]}], "outside the picture"),
+    ],
+)
+def test_contrasts_that_cannot_be_judged_are_refused(entries, message, dev: Path, tmp_path: Path):
+    path = tmp_path / "pairs.json"
+    path.write_text(json.dumps(entries))
+    for swapped in (False, True) if "list" in message else (False,):
+        with pytest.raises(LangTrackError, match=message):
+            probes.contrasts_of(ColourSegmenter(), dev, path, swapped)
+
+
 def test_swapped_sentences_have_the_same_words(photo):
     folder, box = photo
     common, other = {"picture": "refer/images/one.png"}, [0, 0, 3, 3]
@@ -260,6 +284,29 @@ def test_absent_counts_where_nothing_is_said_to_be_there(dev: Path, tmp_path: Pa
     assert counts == {"alpha": (6, 3, 3), "beta": (6, 3, 3), "gamma": (12, 6, 6)}
     total = probes.absence_table(counts).splitlines()[-1]
     assert total.split() == ["said", "absent", "24", "0.500", "0.500"]
+
+
+def test_absent_needs_clips_of_two_kinds(dev: Path, tmp_path: Path):
+    tree = write_dev(tmp_path / "dev", frames=2)
+    (tree / "davis" / "expressions.json").write_text('{"alpha": ["a car"], "beta": ["another car"]}')
+    (tree / "boxes" / "gamma" / "nlp.txt").write_text("the car\n")
+    with pytest.raises(LangTrackError, match="no two clips of different kinds"):
+        probes.absence(colour_tracker(), tree)
+
+
+@pytest.mark.parametrize("frames", ["0", "-4", "1.5"])
+def test_absent_looks_at_one_frame_at_least(frames: str, tmp_path: Path, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "absent", "--data", str(tmp_path), "--frames", frames])
+    assert "expected a whole number from 1 on" in capsys.readouterr().err
+
+
+def test_the_tracker_has_no_figures_on_a_single_frame(dev: Path, tmp_path: Path):
+    items = items_of(Protocol("dev", init="box", frames=1), dev)
+    table = tracker_table([run_sequence(colour_tracker().track, item) for item in items])
+    assert [line.split() for line in table.splitlines()[1:]] == [
+        *(["alpha", "0"], ["beta", "0"], ["gamma", "0"], ["mean"])
+    ]
 
 
 def test_boxes_enclose(ours: Results):
