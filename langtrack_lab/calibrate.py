@@ -31,7 +31,7 @@ from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.masks import binarise, enclosing_box, prob_to_u8
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import LangTrackError
-from langtrack_core.weights.load import SHIPPED, Entry, build_segmenter, build_tracker, choose
+from langtrack_core.weights.load import SHIPPED, Entry, build_segmenter, build_tracker
 
 from .datasets import Sequence, davis_sequences, guess_kind, held_out_clips, open_sequences
 from .datasets.held_out import MIN_CLIPS
@@ -45,6 +45,7 @@ from .metrics.masks import mask_iou
 from .report.charts import Line, legend, line_chart
 from .report.page import page_style
 from .training.checkpoints import store_metadata
+from .weights.one_branch import choose_branch
 
 LANGUAGE_STRIDE = 8
 """The language branch gets every eighth frame of a clip: neighbouring frames are nearly the same."""
@@ -96,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fits ``args.target``, "language" or "tracker"."""
-    entry = choose(args.weights)[args.target]
+    entry = choose_branch(args.weights, args.target)
     read = _held_out if args.held_out else clips_of
     sequences = [sequence for folder in args.data for sequence in read(folder)]
     unseen = [sequence for folder in args.check for sequence in clips_of(folder)]

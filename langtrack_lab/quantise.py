@@ -25,13 +25,14 @@ from langtrack_core.geometry import Float32Array
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import LangTrackError
 from langtrack_core.weights.int8 import Ranges, levels_between
-from langtrack_core.weights.load import build_segmenter, build_tracker, choose
+from langtrack_core.weights.load import build_segmenter, build_tracker
 from langtrack_core.weights.openvino_backend import CompiledLiteDMN, CompiledSiamMask
 from langtrack_core.weights.openvino_compiler import TENSOR, Call, Compiler, openvino_core
 
 from .calibrate import clips_of, store
 from .datasets import Sequence
 from .evaluation.protocol import Item
+from .weights.one_branch import choose_branch
 
 LITE = ("dmn-lite", "siammask-lite")
 """The networks that have int8: the published ones come as pickles, which nothing can be stored in."""
@@ -71,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measures the ranges of ``args.target``, "language" or "tracker"."""
-    entry = choose(args.weights)[args.target]
+    entry = choose_branch(args.weights, args.target)
     if entry.network not in LITE:
         raise LangTrackError(f"int8 is for the lite networks; {entry.path.name} is a {entry.network}.")
     clips = clips_of(args.data)

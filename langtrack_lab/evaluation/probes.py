@@ -29,7 +29,7 @@ from langtrack_core.pipeline import LangTracker
 from langtrack_core.run.command import add_network_arguments, network_options, whole_argument
 from langtrack_core.run.track_video import load_tracker
 from langtrack_core.types import Frame, LangTrackError, check_box
-from langtrack_core.weights.load import build_segmenter, choose
+from langtrack_core.weights.load import build_segmenter
 
 from ..datasets import Referral, Sequence, held_out_photos, open_dataset
 from ..datasets.files import read_json, read_picture
@@ -37,6 +37,7 @@ from ..datasets.pictures import box_to_mask
 from ..metrics.boxes import box_ious
 from ..metrics.masks import mask_iou
 from ..truth.mask_files import read_mask
+from ..weights.one_branch import choose_branch
 from .protocol import Item, dev_sequences
 from .runner import run_items
 from .same_kind import same_kind
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.target == "contrast" and args.pairs is None:
         raise LangTrackError("Say with --pairs which file lists the contrasting sentences.")
-    entry = choose(args.weights)["language"]
+    entry = choose_branch(args.weights, "language")
     segmenter, info = build_segmenter(entry, args.device, args.backend, args.precision)
     if args.target == "refer":
         folder = args.data / ("refcoco" if args.held_out else "refer")

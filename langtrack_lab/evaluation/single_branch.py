@@ -20,9 +20,10 @@ from langtrack_core.geometry import FloatArray
 from langtrack_core.run.command import add_network_arguments
 from langtrack_core.siammask.tracker import SiamMaskTracker
 from langtrack_core.types import Branch, Decision, Estimate, Frame, Query, Reason, State, Step
-from langtrack_core.weights.load import build_segmenter, build_tracker, choose
+from langtrack_core.weights.load import build_segmenter, build_tracker
 
 from ..metrics import PLAIN
+from ..weights.one_branch import choose_branch
 from .protocol import DEV, Item, Protocol, items_of
 from .runner import Record, run_items
 from .scores import scores_of
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the table of ``args.target``, "tracker" or "language"."""
-    entry = choose(args.weights)[args.target]
+    entry = choose_branch(args.weights, args.target)
     if args.target == "tracker":
         new_tracker, info = build_tracker(entry, args.device, args.backend, args.precision)
         print(tracker_table(tracker_records(new_tracker(), items_of(Protocol(DEV, init="box"), args.data))))

@@ -1,5 +1,6 @@
 """From raw scores to probabilities, on scores whose truth is known."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from tiny_training import write_data
 from langtrack_core import cli
 from langtrack_core.fusion import Calibration
 from langtrack_core.types import LangTrackError
+from langtrack_core.weights import load as weights
 from langtrack_core.weights.checkpoint import Checkpoint
 from langtrack_core.weights.load import build_tracker, choose
 from langtrack_lab import calibrate
@@ -81,9 +83,8 @@ def test_the_command_fits_and_stores(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(1)
     scores = rng.normal(0, 2, 200)
     clips = [ClipScores(s, (s > 0).astype(float)) for s in np.split(scores, 4)]
-    monkeypatch.setattr(
-        calibrate, "choose", lambda name: {"language": SimpleNamespace(path=path, folder=tmp_path)}
-    )
+    entry = SimpleNamespace(path=path, folder=tmp_path)
+    monkeypatch.setattr(calibrate, "choose_branch", lambda name, branch: entry)
 
     def build(entry, device, precision):
         return None, {"branch": "language", "backend": {"precision": precision}}
@@ -103,6 +104,22 @@ def test_the_command_fits_and_stores(tmp_path, monkeypatch, capsys):
     )
     assert cli.main([*arguments, "--precision", "bfloat16"]) == 0
     assert "Precision: language bfloat16." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["calibrate tracker --write", "quantise tracker --write", "evaluate tracker"],
+)
+def test_a_file_of_the_other_branch_is_refused(command: str, lite_files, tmp_path, capsys, monkeypatch):
+    shipped = shutil.copytree(lite_files, tmp_path / "shipped")
+    monkeypatch.setattr(weights, "SHIPPED", shipped)
+    monkeypatch.setattr(calibrate, "SHIPPED", shipped)
+    before = {path.name: path.read_bytes() for path in shipped.iterdir()}
+    trained = shutil.copy(shipped / "dmn-lite.safetensors", tmp_path / "trained.safetensors")
+    arguments = ["--data", str(write_data(tmp_path / "data") / "davis"), "--weights", str(trained)]
+    assert cli.main([*command.split(), *arguments]) == 1
+    assert "trained.safetensors has no weights of the tracker branch" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in shipped.iterdir()} == before
 
 
 def test_clips_that_a_training_sees_are_never_called_held_out(tmp_path, capsys):
