@@ -139,11 +139,13 @@ export class Player {
     return time_s[frame] + (frame < this.last ? time_s[frame + 1] - time_s[frame] : 1 / fps) / 2;
   }
 
+  // The video's clock and the clip's differ a little, and a seek goes to the middle of a frame.
   #frameAt(seconds) {
+    const { time_s } = this.run;
     let [low, high] = [0, this.last];
     while (low < high) {
       const middle = Math.ceil((low + high) / 2);
-      if (this.run.time_s[middle] <= seconds + 0.002) low = middle;
+      if (time_s[middle] - Math.min(0.002, (time_s[middle] - time_s[middle - 1]) / 3) <= seconds) low = middle;
       else high = middle - 1;
     }
     return low;

@@ -164,3 +164,18 @@ def test_settings_that_wait_are_sent_for_the_target_that_they_were_chosen_for() 
         asked[1].answer(null);
         process.exit(); // not after the longest wait for an answer
     """)
+
+
+def test_frames_that_follow_each_other_closely_are_told_apart() -> None:
+    check("""
+        const { player } = page([]);
+        const clip = [0, 0.04, 0.041, 0.042, 0.0425, 0.08]; // as browsers record a screen
+        Object.assign(player.run, { time_s: clip, fps: 25, cache: { need() {} } });
+        player.root.dataset.state = "done";
+        const at = (mediaTime) => {
+          player.video.present(0, { mediaTime });
+          return player.frame;
+        };
+        const shown = clip.flatMap((begin, k) => [begin - 0.0001, begin, player.middleOf(k)].map(at));
+        assert.deepEqual(shown, clip.flatMap((_, k) => [k, k, k]));
+    """)

@@ -17,7 +17,7 @@ class Element {
   addEventListener = (name, listener) => (this.listeners[name] = listener);
   setAttribute = () => {};
   getAttribute = () => "";
-  requestVideoFrameCallback = () => {};
+  requestVideoFrameCallback = (present) => (this.present = present);
   querySelector = (selector) => (this.parts[selector] ||= new Element());
   querySelectorAll = () => [];
   get parentElement() {
