@@ -72,6 +72,7 @@ export function correctTool(player, server) {
       if (!start) return;
       const [place, mode] = [start, draft.on];
       start = null;
+      if (!mode) return setBox(null); // it was given up meanwhile
       if (mode !== "draw") {
         setTimeout(() => setMode("")); // the click must not start the video
         return point(place, mode === "this");

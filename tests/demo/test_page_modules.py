@@ -179,3 +179,31 @@ def test_frames_that_follow_each_other_closely_are_told_apart() -> None:
         const shown = clip.flatMap((begin, k) => [begin - 0.0001, begin, player.middleOf(k)].map(at));
         assert.deepEqual(shown, clip.flatMap((_, k) => [k, k, k]));
     """)
+
+
+DRAW = """
+    import { correctTool } from "PAGE/correct.js";
+    const { player, server, asked, find } = page([target(1, 0, 3, 4)]);
+    const canvas = find("panel").querySelector("canvas");
+    Object.assign(canvas, { width: 100, height: 100 });
+    player.panels = [find("panel")];
+    player.run.size = [100, 100];
+    const { correctionKeys } = correctTool(player, server);
+    const event = (x, y) => ({ button: 0, clientX: x, clientY: y, preventDefault() {} });
+    const point = (name, x, y) => canvas.listeners[name](event(x, y));
+    correctionKeys.r();
+    point("pointerdown", 10, 10);
+    point("pointermove", 40, 50);
+    assert.deepEqual(player.draft.box, [10, 10, 40, 50]);
+"""
+
+
+def test_a_box_that_is_given_up_while_it_is_drawn_asks_for_nothing() -> None:
+    check(
+        DRAW
+        + """
+        correctionKeys.Escape();
+        point("pointerup", 40, 50);
+        assert.deepEqual([asked, player.draft.box], [[], null]);
+    """
+    )

@@ -16,6 +16,9 @@ class Element {
   replaceChildren = (...parts) => (this.children = parts);
   addEventListener = (name, listener) => (this.listeners[name] = listener);
   setAttribute = () => {};
+  setPointerCapture = () => {};
+  getBoundingClientRect = () => ({ left: 0, top: 0, bottom: 0, width: 100, height: 100 });
+  pause = () => {};
   getAttribute = () => "";
   requestVideoFrameCallback = (present) => (this.present = present);
   querySelector = (selector) => (this.parts[selector] ||= new Element());
@@ -29,6 +32,7 @@ class Element {
   }
 }
 
+globalThis.window = { innerHeight: 900 };
 globalThis.document = { createElement: () => new Element(), body: new Element(), activeElement: null };
 globalThis.ResizeObserver = globalThis.MutationObserver = class {
   observe() {}
