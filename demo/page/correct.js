@@ -84,6 +84,11 @@ export function correctTool(player, server) {
       player.root.focus({ preventScroll: true }); // for Enter, which would press the button that began it
       setTimeout(() => setMode("")); // the click that ends the drag must not start the video
     });
+    // The browser takes the finger for a gesture of its own.
+    canvas.addEventListener("pointercancel", () => {
+      if (start) setBox(null);
+      start = null;
+    });
   }
 
   boxField.addEventListener("input", () => {

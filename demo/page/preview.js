@@ -125,6 +125,11 @@ export function mountPreview({ element, props, trigger, watch }) {
     if (box[2] - box[0] >= MIN_SIDE && box[3] - box[1] >= MIN_SIDE) choose(box.map(Math.round).join(","));
     else paint();
   });
+  // The browser takes the fingers for a gesture of its own: they enlarge the page.
+  canvas.addEventListener("pointercancel", () => {
+    start = draft = null;
+    paint();
+  });
 
   slider.addEventListener("input", () => (find(".lt-before-seek output").textContent = slider.value));
   slider.addEventListener("change", () => trigger("seek", { frame: Number(slider.value) }));
@@ -146,7 +151,7 @@ export function mountPreview({ element, props, trigger, watch }) {
 
   function close() {
     root.hidden = true;
-    look = null;
+    look = start = draft = null;
   }
 
   // A run shows itself in the player, and so does another one of before: this lies over it no longer.

@@ -76,7 +76,7 @@ export class Zoom {
       from = to;
       this.#apply();
     });
-    canvas.addEventListener("pointerup", () => (from = null));
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => (from = null));
     canvas.addEventListener("click", (event) => moved && event.stopPropagation()); // it was a drag
   }
 }

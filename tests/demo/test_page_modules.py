@@ -11,7 +11,10 @@ PARTS = (Path(__file__).parents[1] / "helpers" / "page_parts.js").as_uri()
 
 def check(script: str) -> None:
     """Run a module beside the page's own; it throws where something is wrong."""
-    head = f'import assert from "node:assert/strict";\nimport {{ page, settled, target }} from "{PARTS}";\n'
+    head = f"""
+        import assert from "node:assert/strict";
+        import {{ element, page, settled, target }} from "{PARTS}";
+    """
     run_by_node(head + script)
 
 
@@ -190,7 +193,7 @@ DRAW = """
     player.run.size = [100, 100];
     const { correctionKeys } = correctTool(player, server);
     const event = (x, y) => ({ button: 0, clientX: x, clientY: y, preventDefault() {} });
-    const point = (name, x, y) => canvas.listeners[name](event(x, y));
+    const point = (name, x, y) => canvas.listeners[name]?.(event(x, y));
     correctionKeys.r();
     point("pointerdown", 10, 10);
     point("pointermove", 40, 50);
@@ -207,3 +210,53 @@ def test_a_box_that_is_given_up_while_it_is_drawn_asks_for_nothing() -> None:
         assert.deepEqual([asked, player.draft.box], [[], null]);
     """
     )
+
+
+def test_a_box_that_the_browser_interrupts_is_no_box() -> None:
+    check(
+        DRAW
+        + """
+        point("pointercancel");
+        assert.equal(player.draft.box, null);
+        point("pointermove", 90, 90); // the mouse over the picture, with no button down
+        point("pointerup", 90, 90);
+        assert.deepEqual([asked, player.draft.box], [[], null]);
+    """
+    )
+
+
+def test_two_fingers_on_the_frame_before_a_run_draw_no_box() -> None:
+    check("""
+        import { mountPreview } from "PAGE/preview.js";
+        const look = { size: [100, 100], regions: ["0,0,50,100", "50,0,100,100"], choice: "", text: "car" };
+        const value = { ...look, frame: 0, picture: { path: "0.jpg" } };
+        const [panel, chosen] = [element(), []];
+        const trigger = (name, { box }) => chosen.push(box);
+        mountPreview({ element: panel, props: { value, page: {} }, trigger, watch() {} });
+        const canvas = panel.querySelector(".lt-before").querySelector("canvas");
+        Object.assign(canvas, { width: 100, height: 100 });
+        const event = (x, y) => ({ button: 0, clientX: x, clientY: y, preventDefault() {} });
+        const point = (name, x, y) => canvas.listeners[name]?.(event(x, y));
+        point("pointerdown", 10, 10);
+        point("pointermove", 40, 50); // and the second finger comes
+        point("pointercancel");
+        point("pointerdown", 70, 50);
+        point("pointerup", 70, 50);
+        assert.deepEqual(chosen, ["50,0,100,100"]);
+    """)
+
+
+def test_a_picture_follows_no_pointer_that_the_browser_has_taken() -> None:
+    check("""
+        import { Zoom } from "PAGE/zoom.js";
+        const canvas = element();
+        const zoom = new Zoom([canvas], { pans: () => true, onChange() {} });
+        zoom.by(2);
+        const event = (x) => ({ clientX: x, clientY: 0, preventDefault() {} });
+        canvas.listeners.pointerdown(event(50));
+        canvas.listeners.pointermove(event(60));
+        const { transform } = canvas.style;
+        canvas.listeners.pointercancel?.();
+        canvas.listeners.pointermove(event(90));
+        assert.equal(canvas.style.transform, transform);
+    """)

@@ -33,7 +33,10 @@ class Element {
 }
 
 globalThis.window = { innerHeight: 900 };
-globalThis.document = { createElement: () => new Element(), body: new Element(), activeElement: null };
+export const element = () => new Element();
+
+globalThis.Image = Element;
+globalThis.document = { createElement: element, body: element(), activeElement: null, querySelector: () => null, addEventListener() {} };
 globalThis.ResizeObserver = globalThis.MutationObserver = class {
   observe() {}
 };
