@@ -10,6 +10,7 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
   const answer = find(".lt-answer");
   let grid = []; // {target, canvas, output} of the targets that are compared
   let sources = []; // their columns `source` when the agreement was asked for: new ones when tracks are decided anew
+  let subject = ""; // the run and the target that the answers about its words are of
 
   // --- sentences beside each other ------------------------------------------------------------------------
 
@@ -102,7 +103,9 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
 
   async function askWords() {
     answer.replaceChildren(make("p", "Looking at this frame without each word in turn…", { class: "lt-hint" }));
+    const asked = subject;
     const reply = await server.question("look", { do: "words", frame: player.here });
+    if (asked !== subject) return;
     if (!reply) return answer.replaceChildren();
     const row = make("div", "", { class: "lt-sentence-words" });
     row.append(...reply.words.map((word, k) => chipOf(word, k === reply.decisive)));
@@ -140,10 +143,17 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
     player.emit("look");
   }
 
-  player.on("run", () => {
-    player.hints = { frame: -1, boxes: [] };
-    if (!player.run) [answer, find(".lt-regions")].forEach((place) => place.replaceChildren());
-  });
+  function setSubject(name) {
+    if (name === subject) return;
+    subject = name;
+    forgetHints();
+    [answer, find(".lt-regions")].forEach((place) => place.replaceChildren());
+  }
+
+  const forgetHints = () => (player.hints = { frame: -1, boxes: [] });
+  player.on("run", forgetHints);
+  player.on("run", () => player.run || setSubject(""));
+  player.on("target", () => setSubject(player.run.key + " " + player.target.id));
   player.on("target", listGrid);
   player.on("frame track tool", paintGrid);
   player.on("track tool", askAgreement);

@@ -260,3 +260,51 @@ def test_a_picture_follows_no_pointer_that_the_browser_has_taken() -> None:
         canvas.listeners.pointermove(event(90));
         assert.equal(canvas.style.transform, transform);
     """)
+
+
+WORDS = """
+    import { wordsTool } from "PAGE/words.js";
+    const { player, server, asked, click, find } = page([target(1, 0, 3, 4), target(2, 0, 3, 4)]);
+    wordsTool(player, server, { frameCanvas: {}, paintTrack() {} });
+    player.choose(0);
+    const shown = () => find(".lt-answer").text + find(".lt-regions").text;
+    const words = { words: [{ word: "red", iou: 0.1 }], decisive: 0, frame: 0 };
+    const region = { box_xyxy: [0, 0, 9, 9], completion: "on the left", means: 0 };
+    const regions = { count: 2, regions: [region, region] };
+    click("words");
+"""
+
+
+def test_what_is_said_of_the_words_of_one_target_does_not_stay_for_another() -> None:
+    check(
+        WORDS
+        + """
+        asked[0].answer(words);
+        await settled();
+        asked[1].answer(regions);
+        await settled();
+        assert.match(shown(), /red.* matters most.*on the left/s);
+        player.choose(0); // the same one: its track was changed
+        assert.match(shown(), /red/);
+        player.choose(1);
+        assert.deepEqual([shown(), player.hints.boxes], ["", []]);
+    """
+    )
+
+
+def test_an_answer_about_words_that_comes_late_is_of_no_other_target() -> None:
+    check(
+        WORDS
+        + """
+        player.choose(1);
+        asked[0].answer(words);
+        await settled();
+        assert.deepEqual([shown(), asked.length], ["", 1]);
+        click("words");
+        player.video.removeAttribute = () => {};
+        player.close();
+        asked[1].answer(words);
+        await settled();
+        assert.deepEqual([shown(), asked.length], ["", 2]);
+    """
+    )
