@@ -138,6 +138,11 @@ export function truthTool(player, server) {
     drawOverlaps();
   }
 
+  player.on("run", () => {
+    if (player.run) return;
+    truth = asked = null; // they are of the clip that is left
+    object.parentElement.hidden = true;
+  });
   player.on("target", show);
   player.on("track tool", askAgain);
   player.on("tool", drawCharts);

@@ -72,6 +72,26 @@ def test_figures_stay_with_the_target_that_was_scored() -> None:
     )
 
 
+def test_the_truth_of_one_clip_is_not_compared_with_the_next() -> None:
+    check(
+        TRUTH
+        + """
+        asked[0].answer({ objects: ["1", "2"] });
+        await settled();
+        const object = find(".lt-truth-object");
+        assert.equal(object.parentElement.hidden, false);
+        player.video.removeAttribute = () => {};
+        const { targets } = player.run;
+        player.close();
+        player.open({ key: "another clip", targets, exports: [], bundle: null });
+        player.choose(0);
+        assert.equal(object.parentElement.hidden, true);
+        find(".lt-truth-pixel").listeners.change();
+        assert.equal(asked.length, 1);
+    """
+    )
+
+
 def test_figures_of_a_track_that_is_decided_anew_are_asked_for_again() -> None:
     check(
         TRUTH
