@@ -93,7 +93,7 @@ export function mount(component) {
   // The same run as before: the page stays at its frame and with its target. Another one begins at its beginning.
   function open(value) {
     const same = player.run !== null && player.run.src === value.player_video.url; // so the video is not loaded anew
-    const left = player.run && { key: player.run.key, frame: Math.max(0, player.here), id: player.target.id };
+    const left = player.run && { key: player.run.key, frame: player.here, id: player.target.id };
     if (!same) closeRun();
     const run = runOf(value, cache, () => player.notify("The masks of these frames could not be fetched; boxes and numbers are complete."));
     const { frame, id } = left?.key === run.key ? left : { frame: 0, id: null };
@@ -103,12 +103,12 @@ export function mount(component) {
     root.dataset.run = run.key;
     root.dataset.shape = run.size[1] > run.size[0] ? "tall" : "wide";
     player.open(run);
+    player.begin = Math.min(player.last, Math.max(frame, player.target.index[0]));
     player.choose(player.active);
     takeFocus();
     if (same) return player.present();
-    const begin = Math.min(player.last, Math.max(frame, player.target.index[0]));
     video.src = run.src;
-    video.addEventListener("loadedmetadata", () => (video.currentTime = player.middleOf(begin)), { once: true });
+    video.addEventListener("loadedmetadata", () => (video.currentTime = player.middleOf(player.begin)), { once: true });
     video.load();
     if (!reducedMotion.matches && !frame && player.last > 0) video.addEventListener("canplay", () => root.dataset.state === "done" && !player.steered && video.play().catch(() => {}), { once: true });
   }

@@ -15,6 +15,7 @@ export class Player {
   run = null; // see `player.done` in player.py; time_s has an entry per frame of the video
   active = 0; // which of its targets is shown
   frame = -1; // number of the frame in the panels; the video begins with the clip's frame 0
+  begin = 0; // the frame that is the first to be shown of a run that was opened
   goal = null; // frame that a seek is on its way to
   range = { from: null, to: null }; // frames, both included; null, null: the whole video
   look = { view: "mask", threshold: 128, rotated: false }; // rotated rectangles: also a what-if setting
@@ -92,7 +93,8 @@ export class Player {
 
   // The frame that is shown, or will be in a moment.
   get here() {
-    return this.goal === null ? this.frame : this.goal;
+    if (this.goal !== null) return this.goal;
+    return this.frame < 0 ? this.begin : this.frame;
   }
 
   // What a target's column has for a frame; null outside its own track.

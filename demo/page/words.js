@@ -122,7 +122,7 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
   // With `quiet` no user has asked, and the answer is a hint above the tools.
   async function askRegions(quiet = false) {
     const { target } = player;
-    const frame = player.frame < 0 ? target.index[0] : player.here;
+    const frame = player.here;
     if (!target.expression) return;
     const reply = await server.question("look", { do: "regions", frame });
     if (!reply || !player.run || target !== player.target || reply.count < 2) return;

@@ -31,6 +31,19 @@ def test_a_verdict_on_a_range_counts_for_the_frames_of_the_track() -> None:
     """)
 
 
+def test_a_verdict_before_the_first_picture_counts_for_the_frame_that_comes() -> None:
+    check("""
+        import { judgeTool } from "PAGE/judge.js";
+        const { player, server } = page([target(1, 8, 19, 20)]);
+        const changes = [];
+        const { judge } = judgeTool(player, server, { change: (_, change) => changes.push(...change) });
+        Object.assign(player, { frame: -1, begin: 8 });
+        judge("both");
+        assert.deepEqual(Object.keys(player.target.verdicts.frames), ["8"]);
+        assert.deepEqual(changes, [{ first: 8, last: 8, verdict: "both", note: null }]);
+    """)
+
+
 def test_loaded_verdicts_stay_with_the_target_that_they_were_loaded_for() -> None:
     check("""
         import { judgeTool } from "PAGE/judge.js";
