@@ -35,16 +35,22 @@ export function connect(player, { props, trigger, upload, watch }) {
     }
   }
 
-  // Has a file input send what was chosen, and hands the paths on.
+  // Sends files about the run that is shown, and hands their paths on; not when another run is shown by then.
+  async function sendFor(files, take) {
+    const key = player.run?.key;
+    const paths = key && files.length ? await send(files) : null;
+    if (paths && player.run?.key === key) take(paths);
+  }
+
+  // Has a file input send what was chosen.
   function onUpload(name, take) {
     const input = player.find(`[data-upload="${name}"]`);
-    input.addEventListener("change", async () => {
+    input.addEventListener("change", () => {
       const files = [...input.files];
       input.value = "";
-      const paths = player.run && files.length ? await send(files) : null;
-      if (paths) take(paths);
+      sendFor(files, take);
     });
   }
 
-  return { question, send, onUpload };
+  return { question, send, sendFor, onUpload };
 }

@@ -153,10 +153,8 @@ export function truthTool(player, server) {
   pixel.addEventListener("change", () => asked && ask(asked.paths, object.parentElement.hidden ? "" : object.value));
   const dropZone = find("#lt-truth");
   dropZone.addEventListener("dragover", (event) => event.preventDefault());
-  dropZone.addEventListener("drop", async (event) => {
+  dropZone.addEventListener("drop", (event) => {
     event.preventDefault();
-    const files = [...event.dataTransfer.files];
-    const paths = player.run && files.length ? await server.send(files) : null;
-    if (paths) ask(paths);
+    server.sendFor([...event.dataTransfer.files], ask);
   });
 }

@@ -341,3 +341,29 @@ def test_an_answer_about_words_that_comes_late_is_of_no_other_target() -> None:
         assert.deepEqual([shown(), asked.length], ["", 2]);
     """
     )
+
+
+def test_files_that_arrive_after_another_clip_was_opened_are_not_taken_for_it() -> None:
+    check("""
+        import { connect } from "PAGE/server.js";
+        const { player, find } = page([target(1, 0, 3, 4)]);
+        let arrive = null;
+        const upload = () => new Promise((resolve) => (arrive = resolve));
+        const server = connect(player, { props: {}, trigger() {}, watch() {}, upload });
+        const taken = [];
+        server.onUpload("verdicts", (paths) => taken.push(...paths));
+        const input = find('[data-upload="verdicts"]');
+        const { run } = player;
+        const choose = async (name, shown) => {
+          input.files = [{ name }];
+          input.listeners.change();
+          player.run = shown;
+          arrive({ path: name });
+          await settled();
+          player.run = run;
+        };
+        await choose("other.json", { ...run, key: "another" });
+        await choose("left.json", null);
+        await choose("same.json", { ...run });
+        assert.deepEqual(taken, ["same.json"]);
+    """)
