@@ -52,7 +52,7 @@ export class Zoom {
     canvas.addEventListener(
       "wheel",
       (event) => {
-        if (!(active() || event.ctrlKey) || (event.deltaY > 0 && this.factor === 1)) return;
+        if (!event.deltaY || !(active() || event.ctrlKey) || (event.deltaY > 0 && this.factor === 1)) return;
         event.preventDefault();
         const bounds = canvas.getBoundingClientRect();
         this.by(event.deltaY < 0 ? STEP : 1 / STEP, [(event.clientX - bounds.left) / bounds.width, (event.clientY - bounds.top) / bounds.height]);

@@ -367,3 +367,19 @@ def test_files_that_arrive_after_another_clip_was_opened_are_not_taken_for_it() 
         await choose("same.json", { ...run });
         assert.deepEqual(taken, ["same.json"]);
     """)
+
+
+def test_a_wheel_that_turns_sideways_does_not_zoom() -> None:
+    check("""
+        import { Zoom } from "PAGE/zoom.js";
+        const canvas = element();
+        const zoom = new Zoom([canvas], { onChange() {} });
+        const turn = (deltaX, deltaY) => {
+          let mine = false;
+          canvas.listeners.wheel({ deltaX, deltaY, preventDefault: () => (mine = true) });
+          return mine;
+        };
+        assert.equal(turn(40, 0), false);
+        assert.equal(turn(0, -40), true);
+        assert.deepEqual([turn(40, 0), turn(-40, -0), zoom.factor], [false, false, 1.25]);
+    """)
