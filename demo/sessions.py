@@ -427,11 +427,12 @@ class Sessions:
 
     def _sweep(self) -> None:
         """End the sessions of pages that left without a message, as callers of the API may."""
-        oldest = time.monotonic() - self._keep_s
+        now = time.monotonic()
         with self._lock:
-            keys = [
-                key for key, session in self._open.items() if session.last_used < oldest and not session.busy
-            ]
+            for session in self._open.values():
+                if session.busy:
+                    session.last_used = now  # a page that watches a long run asks for nothing else
+            keys = [key for key, session in self._open.items() if session.last_used < now - self._keep_s]
         for key in keys:
             self.drop(key)
 

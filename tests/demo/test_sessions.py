@@ -166,6 +166,20 @@ def test_a_session_whose_time_is_over_ends_although_nobody_comes(tmp_path: Path,
     assert sessions.files_in_use() == set() and len(sessions) == 0 and not Path(clip).exists()
 
 
+def test_the_time_of_a_session_begins_when_its_run_has_ended(service: Service, clip: str) -> None:
+    sessions, keep_s = service.sessions, SETTINGS.keep_hours * 3600
+    session = sessions.get("run")
+    job = follow(service, session, clip, "the slow car", "")
+    session.last_used -= keep_s + 1
+    sessions.files_in_use()  # Gradio asks now and then
+    assert eventually(lambda: job.over)
+    sessions.get("another")
+    assert not session.closed
+    session.last_used -= keep_s + 1
+    sessions.get("another")
+    assert session.closed
+
+
 def test_the_copy_of_an_example_is_nobodys(tmp_path: Path, clip: str) -> None:
     original = tmp_path / "examples" / Path(clip).name
     original.parent.mkdir()
