@@ -71,11 +71,12 @@ class OpenClipsJob(Job):
             if not parts or any(part in (".", "..") or not part.isprintable() for part in parts):
                 raise LangTrackError(f"{name!r:.60} is not a name that a clip can have.")
             target = root.joinpath(*parts)
+            target = target.with_suffix("") if is_zip(path) else target
             if target.exists():
                 raise LangTrackError(f"There are two files with the name {name!r:.60}.")
             target.parent.mkdir(parents=True, exist_ok=True)
             if is_zip(path):
-                unpack(path, target.with_suffix(""), Limits(total_mb=self.settings.max_bundle_mb, ratio=1000))
+                unpack(path, target, Limits(total_mb=self.settings.max_bundle_mb, ratio=1000))
             else:
                 target.hardlink_to(path)  # the same file: an upload may be large
         return root

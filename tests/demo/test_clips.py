@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import shutil
 import threading
 import zipfile
@@ -470,6 +471,19 @@ def test_a_name_leads_nowhere_else(tools: ToolEvents, tmp_path: Path, name: str)
     path = uploaded(tools, counting_clip(tmp_path / "clip.mp4", frames=3))
     view = work(tools, "open_clips", paths=[path], names=[name])
     assert "not a name" in view.notice
+
+
+def test_a_zip_does_not_take_the_place_of_the_folder_beside_it(tools: ToolEvents, tmp_path: Path) -> None:
+    clip = counting_clip(tmp_path / "one" / "one.mp4", frames=3)
+    archive = Path(shutil.make_archive(str(tmp_path / "day"), "zip", clip.parent))
+    other = counting_clip(tmp_path / "other.mp4", frames=4)
+    paths = [uploaded(tools, path) for path in (other, archive)]
+    view = work(tools, "open_clips", paths=paths, names=["clips/day/other.mp4", "clips/day.zip"])
+    assert "There are two files with the name 'clips/day.zip'" in html.unescape(view.notice)
+    work(tools, "open_clips", paths=paths[::-1], names=["clips/day.zip", "clips/day/other.mp4"])
+    clips = tools.service.sessions.get("page").clips
+    assert clips is not None
+    assert [clip.name for clip in clips.clips] == ["clips/day/one.mp4", "clips/day/other.mp4"]
 
 
 def test_what_no_page_sends_is_one_sentence(tools: ToolEvents, tmp_path: Path) -> None:
