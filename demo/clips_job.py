@@ -117,8 +117,7 @@ class OpenRunJob(OpenJob):
                 f"{clip.video.name} is not the video of the run {clip.name}: its content is another. "
                 "Add the one that the run was made of."
             )
-        if len(segment.run.rows) > self.settings.max_frames:
-            raise LangTrackError("The run holds more frames than this server takes.")
+        self._check_length(segment.run)
         self.folder.mkdir(parents=True)
         workspace = Workspace(self.folder, clip.video, info, project)
         (target,) = workspace.add_targets([None])

@@ -36,6 +36,11 @@ class OpenJob(Job):
 
     kind: Kind = "open"
 
+    def _check_length(self, run: Run) -> None:
+        """Refuse a run whose frames end beyond the longest clip: the page compares tracks frame by frame."""
+        if max((row.frame for row in run.rows), default=0) >= self.settings.max_frames:
+            raise LangTrackError("The run goes beyond the number of frames that this server takes.")
+
     def _result(self, number: int, segment: Segment, edit: int, name: str, meter: RateMeter) -> SegmentResult:
         maps = self._maps(segment, segment.run.manifest["video"], name, meter)
         return SegmentResult(number, segment, edit, FrameGeometry.of_run(segment.run), maps)
@@ -93,11 +98,11 @@ class OpenProjectJob(OpenJob):
             project.video["height"],
         ):
             raise LangTrackError("The video in the project has another size than its runs.")
-        lengths = [len(segment.run.rows) for target in project.targets for segment in target.segments]
-        if max(lengths, default=0) > self.settings.max_frames:
-            raise LangTrackError("A run in the project holds more frames than this server takes.")
+        runs = [segment.run for target in project.targets for segment in target.segments]
+        for run in runs:
+            self._check_length(run)
         # Of the sum there is no limit but the size of the ZIP: each correction has all frames after it again.
-        total = sum(lengths)
+        total = sum(len(run.rows) for run in runs)
         self.progress = replace(self.progress, total=total)
         workspace = Workspace(self.folder, bundle.video, info, Project(project.video))
         meter = RateMeter(total, self.settings.preview_hz)

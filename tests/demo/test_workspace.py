@@ -246,6 +246,22 @@ def test_a_saved_project_opens_in_another_session(
             service.correct(you, 1, 3, "the car", "", "forward")
 
 
+def test_a_project_with_a_frame_beyond_every_clip_is_refused(
+    service: Service, me: Session, clip: str, tmp_path: Path
+) -> None:
+    """A table of all frames up to it, for each target, would fill the memory."""
+    done(follow(service, me, clip, "the red car", ""))
+    saved, far = me.workspace.save_bundle(False, 10), tmp_path / "far.zip"  # type: ignore[union-attr]
+    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(far, "w") as changed:
+        for name in source.namelist():
+            content = source.read(name)
+            if name.endswith("boxes.csv"):
+                content = content.replace(f"\n{FRAMES - 1},".encode(), b"\n9999999,")
+            changed.writestr(name, content)
+    job = service.open_bundle(me, far)
+    assert job.wait(20) and job.error == "The run goes beyond the number of frames that this server takes."
+
+
 def test_a_bad_project_leaves_the_workspace_as_it_was(
     service: Service, me: Session, clip: str, tmp_path: Path
 ) -> None:
