@@ -206,7 +206,9 @@ class Verdicts:
                 raise LangTrackError(
                     f"Line {number} of the verdicts has {len(cells)} cells instead of {len(header)}."
                 )
-            frame = int(cells[0]) if cells[0].strip().isdecimal() else cells[0]
+            digits = cells[0].strip()
+            # `int` refuses thousands of digits with an error of its own.
+            frame = int(digits) if digits.isdecimal() and len(digits) < 20 else cells[0]
             run = dict(zip(header, cells, strict=True)).get(RUN_COLUMN, "")
             verdicts._add(f"Line {number}", frame, cells[1].strip() or None, cells[2], run)
         return verdicts

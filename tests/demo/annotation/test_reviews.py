@@ -80,6 +80,7 @@ def entry(**changes: object) -> str:
         ("frame,verdict,note\n1,both,\n1,both,\n", "Line 3 of the verdicts is wrong: frame 1 occurs twice"),
         ("frame,verdict,note\n1,both\n", "Line 2 of the verdicts has 2 cells"),
         ("frame,verdict,note\nx,both,\n", "Line 2.*got 'x'"),
+        ("frame,verdict,note\n" + "1" * 5000 + ",both,\n", "Line 2.*whole number"),
         ('frame,verdict,note\n1,both,"open', "not valid CSV"),
         ("frame,note\n", "need the columns"),
     ],
