@@ -149,17 +149,16 @@ class Judgement:
         """
         with self.lock:
             run = self.project.target(number).run()
-            try:
-                return score_run(run, read_truth(list(paths), run, object_name, pixel))
-            except SeveralObjectsError as several:
-                return {"objects": list(several.objects)}
+        try:  # hundreds of masks are read: verdicts do not wait for that
+            return score_run(run, read_truth(list(paths), run, object_name, pixel))
+        except SeveralObjectsError as several:
+            return {"objects": list(several.objects)}
 
     def agreement(self) -> dict[str, Any]:
         """Pairwise agreement of all tracks: `Agreement.to_json` and ``targets``, the ids in order."""
         with self.lock:
-            targets = [target for target in self.project.targets if target.segments]
-            matrix = agreement([target.run() for target in targets]).to_json()
-            return {**matrix, "targets": [target.id for target in targets]}
+            runs = {target.id: target.run() for target in self.project.targets if target.segments}
+        return {**agreement(list(runs.values())).to_json(), "targets": list(runs)}
 
 
 def _origin(project: Project, target: Target) -> dict[str, str]:

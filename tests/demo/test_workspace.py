@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,27 @@ def test_a_comparison_leaves_only_the_targets_that_are_kept(service: Service, me
     done(service.compare(me, clip, ["the car", "the red car"]))
     done(service.follow(me, service.check_request(clip, "the slow car")))
     assert [one["id"] for one in space.state()["targets"]] == [1, 3, 6]
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("read_truth", (1, [])), ("agreement", ())])
+def test_a_verdict_does_not_wait_for_long_comparisons(
+    service: Service, me: Session, clip: str, monkeypatch: pytest.MonkeyPatch, name: str, arguments: Any
+) -> None:
+    done(follow(service, me, clip, "the red car", ""))
+    assert me.workspace is not None
+    judgement = me.workspace.judgement
+
+    def compute(*_: Any) -> Any:
+        thread = threading.Thread(target=judgement.judge, args=(1, [verdict(0, 3, "both")]))
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
+        raise LangTrackError("compared")
+
+    monkeypatch.setattr(f"demo.annotation.judgement.{name}", compute)
+    with pytest.raises(LangTrackError, match="compared"):
+        getattr(judgement, name.removeprefix("read_"))(*arguments)
+    assert target(me)["verdicts"]["counts"]["both"] == 4
 
 
 @pytest.mark.parametrize("why", ["others are waiting", "disk is nearly full", "at most 20 targets"])
