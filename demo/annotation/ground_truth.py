@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -197,6 +198,10 @@ def _from_masks(paths: Sequence[Path], clip: _Clip, target: str | None) -> Truth
 def _places(files: Sequence[Path], clip: _Clip) -> tuple[list[int | None], list[str]]:
     """The place in the run for each mask, None when the run lacks its frame; and notes."""
     numbers = [_number_in(path) for path in files]
+    # 1, 6, 11, …: whoever annotates every fifth frame begins with the first.
+    steps = {b - a for a, b in pairwise(numbers)}
+    from_one = len(numbers) > 2 and numbers[0] == 1 and len(steps) == 1 and min(steps) > 1
+    numbers = [number - from_one for number in numbers]
     frames = clip.frames
     by_number = {frame: place for place, frame in enumerate(frames)}
     are_frames = min(numbers) >= 0 and max(numbers) < clip.length and len(set(numbers)) == len(numbers)
@@ -209,8 +214,8 @@ def _places(files: Sequence[Path], clip: _Clip) -> tuple[list[int | None], list[
                 f"No mask is of the frames {frames[0]} to {frames[-1]}, by the numbers in their names."
             )
         note = (
-            f"{count} of {len(frames)} frames have a mask, by the number in its name; "
-            "the others are not counted."
+            f"{count} of {len(frames)} frames have a mask, by the number in its name"
+            f"{', which counts from 1' if from_one else ''}; the others are not counted."
         )
         return there, [note]
     places, note = _aligned(len(files), clip, "mask")
