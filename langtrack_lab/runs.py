@@ -83,7 +83,7 @@ def read_run(folder: Path | str) -> Run:
         return Run(manifest, rows, {int(frame): dict(branches) for frame, branches in masks.items()})
     except OSError as error:
         raise LangTrackError(f"{folder / name} cannot be read: {error.strerror or error}.") from error
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, csv.Error) as error:
         raise LangTrackError(f"{folder / name} is not as a run of LangTrack has it: {error}.") from error
 
 

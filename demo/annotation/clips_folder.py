@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -89,7 +90,8 @@ def _indexed_videos(indexes: Sequence[Path]) -> dict[Path, Path]:
     """The videos of runs, as the indexes of batches name them."""
     videos = {}
     for index in indexes:
-        with index.open(encoding="utf-8", newline="") as stream:
+        # It may be any other table.
+        with index.open(encoding="utf-8", errors="replace", newline="") as stream, suppress(csv.Error):
             for line in csv.DictReader(stream):
                 video = Path(line.get("video") or "")
                 if line.get("run") and video.is_absolute() and video.exists():

@@ -58,6 +58,15 @@ def test_the_index_of_a_batch_names_videos_elsewhere_only_for_this_machine(tmp_p
     assert [clip.video for clip in clips_in(folder)] == [None]
 
 
+@pytest.mark.parametrize("content", ["Größe,run\n".encode("latin-1"), b"video,run\n" + b"x" * 200_000])
+def test_a_table_that_is_called_index_and_is_none_of_a_batch_is_left_alone(
+    tmp_path: Path, content: bytes
+) -> None:
+    folder = clip_folder(tmp_path, 1)
+    (folder / "index.csv").write_bytes(content)
+    assert [clip.name for clip in clips_in(folder, trusted=True)] == ["runs/clip-1"]
+
+
 def test_of_videos_with_one_name_each_run_gets_its_own(tmp_path: Path) -> None:
     """As in a data set that has a folder for each clip and calls every video the same."""
     videos = [tmp_path / name / "video.mp4" for name in ("a", "b", "other")]

@@ -342,6 +342,10 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, bytes]], None], str]] = {
     "a state": (swap(BOXES, b"tracking", b"<script>"), "not as a run of LangTrack has it"),
     "a frame twice": (swap(BOXES, b"\n3,", b"\n4,"), "a frame twice"),
     "columns": (swap(BOXES, b"frame,", b"frames,"), "not as a run of LangTrack has it"),
+    "a long cell": (
+        swap(BOXES, b"\n3,", b"\n" + b"3" * 200_000 + b","),
+        "boxes.csv is not as a run of LangTrack has it",
+    ),
     "a short row": (swap(BOXES, b"\n3,", b"\n3,1\n3,"), "not as a run|twice|Frame 3"),
     "a mask's size": (
         edit(MASKS, lambda m: m["3"]["tracker"].update(size=[10**5, 10**5])),
