@@ -22,6 +22,7 @@ export function closerLook(player, server, { showStill }) {
 
   let timer = 0;
   let stillFrame = -1; // the frame whose own pixels are shown
+  let asking = false; // one question at a time: for each the server decodes the clip up to the frame
 
   // Whether the screen shows more pixels than the player's video has.
   function isCoarse() {
@@ -32,8 +33,11 @@ export function closerLook(player, server, { showStill }) {
 
   async function ask() {
     const { frame, run } = player;
-    if (!isCoarse() || !video.paused || stillFrame === frame || root.dataset.state !== "done") return;
+    if (asking || !isCoarse() || !video.paused || stillFrame === frame || root.dataset.state !== "done") return;
+    asking = true;
     const reply = await server.question("act", { do: "still", frame });
+    asking = false;
+    if (player.run !== run || player.frame !== frame) return later();
     if (!reply) return;
     const image = new Image();
     image.onload = () => {

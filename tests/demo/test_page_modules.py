@@ -383,3 +383,38 @@ def test_a_wheel_that_turns_sideways_does_not_zoom() -> None:
         assert.equal(turn(0, -40), true);
         assert.deepEqual([turn(40, 0), turn(-40, -0), zoom.factor], [false, false, 1.25]);
     """)
+
+
+def test_the_own_pixels_of_one_frame_at_a_time_are_asked_for() -> None:
+    check("""
+        import { mock } from "node:test";
+        import { closerLook } from "PAGE/closer.js";
+        mock.timers.enable({ apis: ["setTimeout"] });
+        const { player, server, asked, find } = page([target(1, 0, 3, 4)]);
+        const shown = [];
+        globalThis.Image = class {
+          set src(url) {
+            shown.push(url);
+          }
+        };
+        player.panels = [find("panel")];
+        find("panel").querySelector("canvas").clientWidth = 2000;
+        player.run.size = [1920, 1080];
+        Object.assign(player.video, { videoWidth: 640, paused: true });
+        player.root.dataset.state = "done";
+        closerLook(player, server, {});
+        const rest = (frame) => {
+          player.frame = frame;
+          player.emit("frame");
+          mock.timers.tick(1000);
+        };
+        [0, 1, 2].forEach(rest);
+        assert.deepEqual(asked.map(({ content }) => content.frame), [0]);
+        asked[0].answer({ still: { url: "0.jpg" } });
+        await new Promise(setImmediate);
+        mock.timers.tick(1000);
+        assert.deepEqual(asked.map(({ content }) => content.frame), [0, 2]);
+        asked[1].answer({ still: { url: "2.jpg" } });
+        await new Promise(setImmediate);
+        assert.deepEqual(shown, ["2.jpg"]);
+    """)

@@ -19,6 +19,7 @@ class Element {
   setPointerCapture = () => {};
   getBoundingClientRect = () => ({ left: 0, top: 0, bottom: 0, width: 100, height: 100 });
   pause = () => {};
+  focus = () => {};
   getAttribute = () => "";
   requestVideoFrameCallback = (present) => (this.present = present);
   querySelector = (selector) => (this.parts[selector] ||= new Element());
@@ -32,7 +33,7 @@ class Element {
   }
 }
 
-globalThis.window = { innerHeight: 900 };
+globalThis.window = { innerHeight: 900, devicePixelRatio: 1 };
 export const element = () => new Element();
 
 globalThis.Image = Element;
