@@ -39,13 +39,14 @@ export function describer(player) {
   // The share of the strip's width at the mouse; the native slider leaves out half its thumb on both sides.
   function shareAt(event) {
     const bounds = slider.getBoundingClientRect();
-    return Math.max(0, Math.min(0.9999, (event.clientX - bounds.left) / bounds.width));
+    return Math.max(0, Math.min(1, (event.clientX - bounds.left) / bounds.width));
   }
-  const jump = (event) => player.seek(Math.floor(shareAt(event) * (player.last + 1)));
+  const frameAt = (share) => Math.min(player.last, Math.floor(share * (player.last + 1)));
+  const jump = (event) => player.seek(frameAt(shareAt(event)));
 
   function showTip(event) {
     const share = shareAt(event);
-    const frame = Math.floor(share * (player.last + 1));
+    const frame = frameAt(share);
     const confidences = ["language", "tracker"].map((branch) => branch + " " + percent(player.value(branch, frame), "–")).join(", ");
     tip.textContent = "Frame " + frame + " · " + confidences + " · " + why(player, frame) + verdictText(player.target.verdicts.frames[frame]);
     const width = slider.clientWidth;

@@ -418,3 +418,17 @@ def test_the_own_pixels_of_one_frame_at_a_time_are_asked_for() -> None:
         await new Promise(setImmediate);
         assert.deepEqual(shown, ["2.jpg"]);
     """)
+
+
+def test_the_end_of_the_timeline_is_the_last_frame_of_a_long_clip() -> None:
+    check("""
+        import { describer } from "PAGE/describe.js";
+        const { player, find } = page([target(1, 0, 3, 4)]);
+        player.run.time_s = Array.from({ length: 20000 }, (_, frame) => frame / 25);
+        describer(player);
+        const sought = [];
+        player.seek = (frame) => sought.push(frame);
+        for (const clientX of [-5, 50, 120])
+          find(".lt-range").listeners.pointerdown({ clientX, button: 0, preventDefault() {} });
+        assert.deepEqual(sought, [0, 10000, 19999]);
+    """)
