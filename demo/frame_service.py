@@ -46,21 +46,44 @@ class FrameService:
 
     def look(
         self, session: Session, video: str | Path | None, text: str | None, frame: float | None
-    ) -> Preview:
-        """Look at a frame before a run: what the words select there. It becomes the session's preview.
+    ) -> Preview | None:
+        """Look at a frame before a run: what the words select there. It becomes the session's preview; None
+        when another look has begun meanwhile.
 
         Raises:
             LangTrackError: no readable video, or no such frame in it.
         """
-        before = session.preview
+        number, before = session.begin_look(), session.preview
+        try:
+            preview = self._look(session, before, video, text, frame)
+        except LangTrackError:
+            if number < session.looks:
+                return None
+            raise
+        with session.lock:
+            overtaken, last = number < session.looks, session.preview
+            if not overtaken:
+                session.preview = preview
+            left, kept = (preview, last) if overtaken else (last, preview)
+        if left is not None and (kept is None or left.picture != kept.picture):
+            left.picture.unlink(missing_ok=True)
+        return None if overtaken else preview
+
+    def _look(
+        self,
+        session: Session,
+        before: Preview | None,
+        video: str | Path | None,
+        text: str | None,
+        frame: float | None,
+    ) -> Preview:
         if before is not None and str(before.info.path) == str(video):
             info = before.info  # looking into a 4K file takes a second
         else:
             info = open_video(video, self.settings)
         number = whole_number(frame if frame is not None else 0, "The start frame")
         words, folder = (text or "").strip(), session.folder / "preview"
-        session.preview = look(self._select, before, folder, info, number, words)
-        return session.preview
+        return look(self._select, before, folder, info, number, words)
 
     def warm_up(self, session: Session) -> None:
         """Let the language branch see the preview's frame: the first one of a shape takes seconds."""

@@ -199,8 +199,6 @@ def look(
         with closing(read_frames(info.path, start=number, on_damage=lambda sentence: None)) as frames:
             frame = next(frames)
         picture = save_picture(frame, folder)
-        if before is not None:
-            before.picture.unlink(missing_ok=True)
     preview = Preview(info, frame, picture, text)
     if not text:
         return preview

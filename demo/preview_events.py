@@ -65,6 +65,7 @@ class PreviewEvents:
         session = self.events.claim_upload(video, request)
         session.form_video = video or None
         if video and (_is_followed(session, video) or self.events.is_example(video)):
+            session.begin_look()
             return Before(OFF)
         if session.preview is None or not start:
             return self._look(session, video, text, box, start)
@@ -86,6 +87,7 @@ class PreviewEvents:
         clip = self.service.clips.chosen(session, video)
         path, words = video if clip is None else clip.video, (text or "").strip()
         if path and _is_followed(session, path) and words in _words_of(session):
+            session.begin_look()
             stale = session.preview is not None and session.preview.is_stale(box, words, start or 0)
             return Before(OFF, "" if stale else gr.skip())
         return self._look(session, path, text, box, start)
@@ -152,6 +154,7 @@ class PreviewEvents:
     ) -> Before:
         before, job, chosen = session.preview, session.job, session.form_video
         if not video:
+            session.begin_look()
             return Before(OFF)
         if session.busy:
             return Before()
@@ -162,6 +165,8 @@ class PreviewEvents:
             return Before(
                 OFF, notice=gr.skip() if before is None else notice("error", without_paths(str(error)))
             )
+        if preview is None:
+            return Before()
         box_now = preview.take_over(box or "", before)
         if session.job is not job:  # a run has begun meanwhile, and is perhaps over
             return Before()

@@ -53,6 +53,7 @@ class Session:
         job: the newest job, over or not.
         workspace: the video that is worked on, None before the first run.
         preview: the frame that the visitor looks at before a run.
+        looks: how many looks at frames have begun; one that ends after the next has begun is not shown.
         shelf: the videos before it, the newest last.
         dropped: the names of those with unsaved work that had to go when the workspace came.
         form_video: the video that was chosen in the form.
@@ -70,6 +71,7 @@ class Session:
         self.job: Job | None = None
         self.workspace: Workspace | None = None
         self.preview: Preview | None = None
+        self.looks = 0
         self.shelf: list[Workspace] = []
         self.dropped: list[str] = []
         self.form_video: str | None = None
@@ -123,6 +125,12 @@ class Session:
                 raise
             self.job = job
             return job
+
+    def begin_look(self) -> int:
+        """The number of a new look at a frame, with which those before it are overtaken."""
+        with self.lock:
+            self.looks += 1
+            return self.looks
 
     def new_folder(self) -> Path:
         """A path for a new folder of the session, with a name that nobody can guess; not made yet."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -171,6 +173,34 @@ def test_a_look_at_a_clip_that_was_taken_out_meanwhile_shows_nothing(
 
     monkeypatch.setattr(events.service.frames, "look", slow_look)
     assert events.on_text(clip, "the car", "", 0, PAGE) == Before()
+
+
+@pytest.mark.parametrize("newer", ["words", "no video"])
+def test_a_look_that_ends_after_a_newer_one_is_not_shown(
+    events: PreviewEvents, clip: str, monkeypatch: pytest.MonkeyPatch, newer: str
+) -> None:
+    """Words and frames are looked at side by side, and while the networks are loaded all of them wait."""
+    first = on_video(events, clip)
+    frames, begun, go_on = events.service.frames, threading.Event(), threading.Event()
+    select = frames._select
+
+    def slow(frame: Frame, text: str) -> Any:
+        if text == "a car":
+            begun.set()
+            assert go_on.wait(20)
+        return select(frame, text)
+
+    monkeypatch.setattr(frames, "_select", slow)
+    with ThreadPoolExecutor() as pool:
+        old = pool.submit(events.on_place, clip, "a car", "", 9, PAGE)
+        assert begun.wait(20)
+        shown = events.on_text(clip if newer == "words" else None, "the car", "", 0, PAGE).preview
+        go_on.set()
+        assert old.result() == Before()
+    assert shown == OFF or (shown["text"], shown["frame"]) == ("the car", 0)
+    pictures = list(events.service.sessions.root.rglob("frame-*.jpg"))
+    assert [str(picture) for picture in pictures] == [first["picture"]["path"]]
+    assert events.service.sessions.get("page").preview.text == ("the car" if shown != OFF else "")
 
 
 def test_follow_all_is_a_target_for_each_region(events: PreviewEvents, clip: str) -> None:
