@@ -89,9 +89,8 @@ def parts_of(split: str | None, parts: Iterable[str], folder: Path) -> tuple[str
 
 def read_json(path: Path, what: str) -> Any:
     try:
-        return json.loads(
-            existing(path, what).read_bytes()
-        )  # of bytes: UTF-8 or UTF-16, with a mark or without
+        # Of bytes: UTF-8 or UTF-16, with a mark or without.
+        return json.loads(existing(path, what).read_bytes())
     except (OSError, ValueError) as error:
         raise LangTrackError(f"{path} is not valid JSON: {error}") from error
 
