@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from langtrack_core.files import hidden_sibling
+from langtrack_core.files import hidden_sibling, replacing_folder, why
+from langtrack_core.types import LangTrackError
 
 
 @contextlib.contextmanager
@@ -22,6 +23,20 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """As `replacing_folder`: it has its name when the block ends well, and nothing is left when it fails.
+
+    Raises:
+        LangTrackError: it cannot be written.
+    """
+    try:
+        with replacing_folder(path) as folder:
+            yield folder
+    except OSError as error:
+        raise LangTrackError(f"{path} cannot be written: {why(error)}.") from error
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ from langtrack_core.video.pictures import pictures_in
 from langtrack_core.weights.openvino_compiler import openvino_core
 
 from ..datasets.files import existing, read_json, read_picture
-from ..files import write_text
+from ..files import new_folder, write_text
 from .annotated_images import SEARCHED_BY_NOBODY
 from .image_cache import Rgb
 from .photo_files import read_squeezed, write_photo
@@ -144,9 +144,10 @@ def run(args: argparse.Namespace) -> int:
         for path in tqdm(_photos(data / part / "images"), part, disable=None)
     }
     photos = [path for path in photos if path.name not in known]
-    boxes = boxed(detector, photos, names, out / "images")
-    write_text(out / "boxes.json", json.dumps(boxes))
-    write_text(data / "absent.json", json.dumps(absent))
+    with new_folder(out) as folder:
+        boxes = boxed(detector, photos, names, folder / "images")
+        write_text(folder / "boxes.json", json.dumps(boxes))
+        write_text(data / "absent.json", json.dumps(absent))
     print(f"{out}: {len(boxes['annotations'])} boxes on {len(boxes['images'])} of {len(photos)} photos")
     return 0
 

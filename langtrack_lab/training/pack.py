@@ -27,7 +27,7 @@ from langtrack_core.video.pictures import is_picture
 
 from ..datasets import coco_pictures, davis_sequences
 from ..datasets.files import read_picture
-from ..files import replacing
+from ..files import new_folder, replacing
 from ..truth.mask_files import read_mask
 from .annotated_images import DESCRIBED_SHARES, PhotoSource, SalientSource
 from .image_cache import ImageCache, Rgb, bytes_per_worker
@@ -59,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
         raise LangTrackError(f"{args.out} exists already; choose another --out.")
     if not args.data.is_dir():
         raise LangTrackError(f"--data: there is no folder {args.data}.")
-    pack(args.data, args.out)
+    with new_folder(args.out) as folder:
+        pack(args.data, folder)
     size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
     print(f"{args.out}: {size / 1e6:.1f} MB" + (", more than is good to send" if size > MAX_BYTES else ""))
     return 0

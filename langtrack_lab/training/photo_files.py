@@ -21,5 +21,7 @@ def read_squeezed(path: Path, size_wh: tuple[int, int]) -> Rgb:
 
 
 def write_photo(rgb: Rgb, path: Path) -> None:
+    """OSError where it cannot be written, of which OpenCV itself says nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    path.write_bytes(cv2.imencode(path.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), quality)[1].tobytes())

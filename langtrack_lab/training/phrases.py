@@ -27,7 +27,7 @@ from langtrack_core.video.pictures import pictures_in
 
 from ..datasets.described import SEVERAL
 from ..datasets.files import read_lines
-from ..files import write_text
+from ..files import new_folder, write_text
 from .photo_files import read_squeezed, write_photo
 
 LONGEST_SIDE = 300
@@ -91,22 +91,24 @@ def run(args: argparse.Namespace) -> int:
         raise LangTrackError(f"{args.photos} has no photo whose name begins with an id of {args.split}.")
     phrases: list[dict[str, Any]] = []
     captions: list[dict[str, Any]] = []
-    for path in tqdm(photos, "photos", disable=None):
-        size_wh, boxes = read_boxes(args.entities / "Annotations" / f"{photo_id(path)}.xml")
-        sentences = args.entities / "Sentences" / f"{photo_id(path)}.txt"
-        short, long = sentences_of(read_lines(sentences, "captions"), frozenset(boxes))
-        rgb = read_squeezed(path, size_wh)
-        for part, key, found, entries in (
-            ("flickr", "phrase", short, phrases),
-            ("captioned", "expression", long, captions),
-        ):
-            if found:
-                write_photo(rgb, args.out / part / "images" / path.name)
-            entries += [
-                {"file_name": path.name, "box_xyxy": boxes[chain], key: text} for chain, text in sorted(found)
-            ]
-    write_text(args.out / "flickr" / "phrases.json", json.dumps(phrases))
-    write_text(args.out / "captioned" / "expressions.json", json.dumps(captions))
+    with new_folder(args.out / "flickr") as flickr, new_folder(args.out / "captioned") as captioned:
+        for path in tqdm(photos, "photos", disable=None):
+            size_wh, boxes = read_boxes(args.entities / "Annotations" / f"{photo_id(path)}.xml")
+            sentences = args.entities / "Sentences" / f"{photo_id(path)}.txt"
+            short, long = sentences_of(read_lines(sentences, "captions"), frozenset(boxes))
+            rgb = read_squeezed(path, size_wh)
+            for folder, key, found, entries in (
+                (flickr, "phrase", short, phrases),
+                (captioned, "expression", long, captions),
+            ):
+                if found:
+                    write_photo(rgb, folder / "images" / path.name)
+                entries += [
+                    {"file_name": path.name, "box_xyxy": boxes[chain], key: text}
+                    for chain, text in sorted(found)
+                ]
+        write_text(flickr / "phrases.json", json.dumps(phrases))
+        write_text(captioned / "expressions.json", json.dumps(captions))
     print(f"{args.out}: {len(photos)} photos, {len(phrases)} phrases, {len(captions)} longer sentences")
     return 0
 

@@ -115,6 +115,13 @@ def test_what_is_found_is_written_and_what_is_unsure_is_not_called_absent(tree, 
     assert "exists already" in capsys.readouterr().err
 
 
+def test_nothing_is_left_of_a_detection_that_fails(tree, capsys):
+    (tree / "photos" / "9.jpg").write_bytes(b"no picture")
+    assert detect(tree) == 1
+    assert "9.jpg" in capsys.readouterr().err
+    assert not any((tree / "data" / name).exists() for name in ("detected", "absent.json"))
+
+
 def test_a_folder_that_is_not_there_is_named(tree, capsys):
     shutil.rmtree(tree / "photos")
     assert detect(tree) == 1

@@ -212,6 +212,12 @@ def test_a_packed_folder_trains_as_the_original_and_is_smaller(described, tmp_pa
     )  # nothing is overwritten
 
 
+def test_a_pack_is_whole_or_not_there(described, tmp_path, capsys):
+    (described / "saliency" / "images" / "3.jpg").write_bytes(b"no picture")
+    assert main(["train", "pack", "--data", str(described), "--out", str(tmp_path / "new" / "packed")]) == 1
+    assert "3.jpg" in capsys.readouterr().err and not (tmp_path / "new").exists()
+
+
 def test_packed_photos_are_seen_as_a_training_sees_the_original(tmp_path, monkeypatch):
     monkeypatch.setattr(pack, "_store_names", lambda out: None)
     photos = [tmp_path / folder / "captioned" / "images" for folder in ("data", "packed")]

@@ -92,6 +92,18 @@ def test_the_command_makes_folders_that_a_training_reads(entities, capsys):
     assert "exists already" in capsys.readouterr().err
 
 
+def test_nothing_is_left_of_a_conversion_that_fails(entities, capsys):
+    (entities / "split.txt").write_text("12\n13\n")
+    assert convert(entities) == 1
+    assert "13.xml" in capsys.readouterr().err and not (entities / "data").exists()
+
+
+def test_phrases_may_come_without_longer_sentences(entities, capsys):
+    (entities / "entities" / "Sentences" / "12.txt").write_text("[/EN#18/scene A beach] .\n")
+    assert convert(entities) == 0
+    assert "1 photos, 0 phrases, 0 longer sentences" in capsys.readouterr().out
+
+
 def test_bad_input_is_named(entities, capsys):
     (entities / "none.txt").write_text("99\n")
     assert convert(entities, "none.txt") == 1
