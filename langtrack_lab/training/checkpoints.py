@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from langtrack_core.files import sha256_of
+from langtrack_core.files import sha256_of, why
 from langtrack_core.types import LangTrackError
 from langtrack_core.video.pictures import is_picture
 from langtrack_core.weights.checkpoint import Checkpoint
@@ -98,8 +99,7 @@ class WeightAverage:
 
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     """Write a state that `fit` can go on from; the file is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
+    with _written(path) as temporary:
         torch.save(state, temporary)
 
 
@@ -116,10 +116,22 @@ def save_weights(
         name: (value.to(dtype) if value.is_floating_point() else value).contiguous()
         for name, value in state.items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
+    with _written(path) as temporary:
         save_file(stored, temporary, metadata)
         temporary.chmod(0o644)  # safetensors makes it private
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """As `replacing`, in a folder made for it; LangTrackError where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise LangTrackError(f"{path} cannot be written: {why(error)}.") from error
+    except (RuntimeError, SafetensorError) as error:  # of PyTorch and safetensors, on a full disk
+        raise LangTrackError(f"{path} cannot be written: the disk may be full ({error}).") from error
 
 
 def store_metadata(path: Path, name: str, value: Any) -> None:

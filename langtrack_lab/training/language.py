@@ -138,10 +138,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains, or goes on; leaves the weights in ``OUT``."""
     tune_malloc()
+    of_another = ("data", "dev") if args.preset == "paper" else paper.OPTIONS
+    if given := [name for name in of_another if getattr(args, name) is not None]:
+        raise LangTrackError(f"--{given[0]} does nothing with the preset {args.preset}; leave it out.")
     if args.preset == "paper":
         return paper.run(args)
     if args.data is None:
         raise LangTrackError("The preset lite needs --data, a folder with coco, persons, davis and saliency.")
+    if args.dev is not None:
+        davis_sequences(args.dev)  # what is wrong with it is told now, not when it is time to measure
     recipe, settings = settings_of(args, PRESETS["lite"])
     with init_distributed(args.device) as context:
         torch.manual_seed(args.seed)

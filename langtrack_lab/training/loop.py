@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from langtrack_core.files import why
 from langtrack_core.types import LangTrackError
 
 from .checkpoints import WeightAverage, save_checkpoint
@@ -127,7 +128,8 @@ def fit(
 
     Raises:
         LangTrackError: the loss (its terms are named) or the gradient is not finite, the checkpoint is of
-            another recipe, seed or data, or the batch cannot be shared by the processes.
+            another recipe, seed or data, the batch cannot be shared by the processes, or ``settings.out``
+            cannot be written.
     """
     context = context or DistributedContext()
     recipe, is_main = trainer.recipe, context.is_main
@@ -136,6 +138,10 @@ def fit(
             f"A batch of {recipe.batch} cannot be shared by {context.size} processes: "
             f"give --batch {context.size}, or a multiple of it."
         )
+    try:
+        settings.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LangTrackError(f"The training cannot be written to {settings.out}: {why(error)}.") from error
     with StopSignal() as stop, _gpu_arithmetic():
         run = _Run(trainer, settings, context)
         steps = range(run.step, recipe.steps if run.position < recipe.steps else run.step)

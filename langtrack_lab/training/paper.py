@@ -134,6 +134,10 @@ SAVES_AN_EPOCH = 20
 # --- running -----------------------------------------------------------------------------------------------
 
 
+OPTIONS = ("otb", "lasot", "referit", "stage", "vocabulary")
+"""Names of the arguments that the preset paper alone has."""
+
+
 def add_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--otb", type=Path, help="folder of OTB-99-Lang")
     group.add_argument("--lasot", type=Path, help="folder of LaSOT")

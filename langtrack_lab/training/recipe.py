@@ -102,7 +102,7 @@ def settings_of(args: argparse.Namespace, recipe: R) -> tuple[R, Settings]:
     flags = {name: getattr(args, name) for name in ("steps", "batch", "rate", "precision")}
     recipe = replace(recipe, **{name: value for name, value in flags.items() if value is not None})
     for name in ("steps", "batch", "rate"):
-        if flags[name] is not None and flags[name] <= 0:
+        if flags[name] is not None and not 0 < flags[name] < math.inf:
             raise LangTrackError(f"--{name} must be over 0, got {flags[name]}.")
     if args.minutes is not None and not 0 < args.minutes < math.inf:
         raise LangTrackError(f"--minutes must be over 0, got {args.minutes:g}.")

@@ -152,6 +152,21 @@ def test_a_run_starts_from_given_weights_or_says_what_is_wrong(data, tmp_path):
         language_network.load_branch(language_network.untrained()[0], tmp_path / "kept")
 
 
+def test_a_dev_set_is_looked_at_before_the_first_step(data, tmp_path, capsys):
+    arguments = ["--data", str(data), "--dev", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]
+    assert main(["train", "language", *arguments, "--steps", "1"]) == 1
+    assert "nowhere/expressions.json is missing" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("preset", "option"), [("lite", "--stage=low"), ("lite", "--vocabulary=words"), ("paper", "--data=data")]
+)
+def test_an_option_of_the_other_preset_is_refused(preset, option, tmp_path, capsys):
+    assert main(["train", "language", "--preset", preset, "--out", str(tmp_path / "out"), option]) == 1
+    assert f"does nothing with the preset {preset}" in capsys.readouterr().err
+
+
 def test_the_preset_lite_asks_for_its_data(tmp_path, capsys):
     assert main(["train", "language", "--out", str(tmp_path)]) == 1
     assert "needs --data" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,13 +22,14 @@ from langtrack_lab.training import (
     Settings,
     Trainer,
     add_arguments,
+    checkpoints,
     distributed,
     fit,
     loop,
     settings_of,
     side_by_side,
 )
-from langtrack_lab.training.checkpoints import WeightAverage, data_hash
+from langtrack_lab.training.checkpoints import WeightAverage, data_hash, save_checkpoint, save_weights
 from langtrack_lab.training.distributed import SyncBatchNorm, synchronise_batch_norms
 from langtrack_lab.training.losses import dice_loss
 
@@ -241,6 +243,31 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(tmp_path):
         fit(Line(), settings(tmp_path), DistributedContext(0, 3))
 
 
+def test_an_output_folder_that_cannot_be_is_told_before_the_first_step(tmp_path):
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "inside"):
+        with pytest.raises(LangTrackError, match=r"cannot be written to .*file"):
+            fit(Line(), settings(out), on_step=lambda *step: pytest.fail("it has begun"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    for number, save in enumerate((save_checkpoint, lambda state, path: save_weights(path, state, {}))):
+        path = tmp_path / f"{number}.bin"
+        save({"a": torch.zeros(3)}, path)
+        before = path.read_bytes()
+
+        def full(*_, **__):
+            Path("/dev/full").write_bytes(b"x")
+
+        with monkeypatch.context() as patch, pytest.raises(LangTrackError, match="the disk is full"):
+            patch.setattr(torch, "save", full)
+            patch.setattr(checkpoints, "save_file", full)
+            save({"a": torch.ones(3)}, path)
+        assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 # --- two processes -----------------------------------------------------------------------------------------
 
 
@@ -381,6 +408,8 @@ def test_flags_change_the_recipe_and_nonsense_is_refused(tmp_path):
         ("--every", "0"),
         ("--seed", "-1"),
         ("--minutes", "nan"),
+        ("--rate", "nan"),
+        ("--rate", "inf"),
     ):
         with pytest.raises(LangTrackError, match=flag):
             settings_of(parser.parse_args([*flags, flag, value]), CommonRecipe())
