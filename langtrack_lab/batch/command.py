@@ -21,6 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from langtrack_core import PROG
+from langtrack_core.files import why
 from langtrack_core.run.command import add_run_arguments, network_options, run_options
 from langtrack_core.run.recorder import video_sha256
 from langtrack_core.run.track_video import load_tracker
@@ -67,14 +68,19 @@ def run(args: argparse.Namespace) -> int:
     """0 when every item is done, 1 when some have failed."""
     from langtrack_core.weights.load import check, choose
 
-    if args.timeout <= 0:
+    if not args.timeout > 0:
         raise LangTrackError(f"--timeout must be above 0, got {args.timeout:g}.")
     load = functools.partial(load_tracker, **network_options(args))
     runs = args.out.expanduser().resolve() / "runs"
     entries = choose(args.weights)
     weights = [check(entries[branch]) for branch in ("language", "tracker")]
     options = replace(run_options(args), overwrite=True)  # a lost worker may have left a run
-    return run_batch(args, Task(load, runs, weights, options))
+    try:
+        return run_batch(args, Task(load, runs, weights, options))
+    except ConnectionError:  # of whoever reads the output, or of a cluster
+        raise
+    except OSError as error:
+        raise LangTrackError(f"The batch cannot be written to {args.out}: {why(error)}.") from error
 
 
 def run_batch(args: argparse.Namespace, task: Task) -> int:

@@ -116,10 +116,9 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
         write_text(path, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
         return
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        before = {**settings, **json.loads(path.read_text(encoding="utf-8"))}  # earlier versions kept fewer
+    except (OSError, TypeError, ValueError) as error:
         raise LangTrackError(f"{path} cannot be read: {error}; choose another --out.") from error
-    before = {**settings, **before}  # an earlier version may have kept fewer
     differences = sorted(k for k in before if before[k] != settings.get(k))
     if differences:
         raise LangTrackError(

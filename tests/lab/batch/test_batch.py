@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,10 +16,12 @@ import pytest
 from batch_helpers import index, left_over, manifest, run
 from synthetic import moving_object, write_folder, write_mp4
 
+from langtrack_core import cli
 from langtrack_core.files import hidden_sibling
 from langtrack_core.types import LangTrackError
+from langtrack_core.weights import load
 from langtrack_lab.batch import command, scheduler
-from langtrack_lab.batch.ledger import Entry, Ledger, remove_leftovers
+from langtrack_lab.batch.ledger import Entry, Ledger, check_settings, remove_leftovers
 from langtrack_lab.batch.manifest import read_manifest
 from langtrack_lab.batch.process_pool import LocalPool
 from langtrack_lab.batch.worker import Task
@@ -145,6 +148,26 @@ def test_a_full_disk_stops_the_batch_without_blaming_an_item(clip: Path, tmp_pat
         finally:
             pool.close()
         assert ledger.entries == {}
+
+
+def test_a_batch_that_cannot_be_written_says_so(clip: Path, tmp_path: Path, monkeypatch, capsys):
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(command, "run_batch", full)
+    monkeypatch.setattr(load, "check", lambda entry: {})
+    arguments = ["batch", str(manifest(tmp_path, clip, ["the box"])), "--out", str(tmp_path / "out")]
+    assert cli.main(arguments) == 1
+    assert "out: the disk is full." in capsys.readouterr().err
+    assert cli.main([*arguments, "--timeout", "nan"]) == 1
+    assert "--timeout must be above 0" in capsys.readouterr().err
+
+
+def test_settings_of_another_shape_are_refused(tmp_path: Path):
+    for text in ("[]", "7", "{"):
+        (tmp_path / "batch.json").write_text(text)
+        with pytest.raises(LangTrackError, match=r"batch\.json cannot be read"):
+            check_settings(tmp_path, {"every": 1})
 
 
 def test_one_batch_at_a_time_and_a_line_cut_off_by_a_crash(tmp_path: Path):
