@@ -121,12 +121,13 @@ class ResultFolder:
         """What ``run.json`` no longer lists is in no report: another set of the kind has its own folder."""
         try:
             before = json.loads((self.path / RUN).read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # none yet, or nothing to be read in it
+            forgotten, data = sorted(before["sequences"].keys() - sequences.keys()), before["data"]
+        except (AttributeError, KeyError, OSError, TypeError, ValueError):  # none yet, or not as it should be
             return
-        if forgotten := sorted(before["sequences"].keys() - sequences.keys()):
+        if forgotten:
             raise LangTrackError(
                 f"{self.path} holds results of other sequences ({shorten(', '.join(forgotten))}), of "
-                f"{before['data']}; choose another --out."
+                f"{data}; choose another --out."
             )
 
     def has(self, item: Item) -> bool:

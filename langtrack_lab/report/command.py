@@ -16,6 +16,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from langtrack_core.files import why
+from langtrack_core.run.command import whole_argument
 from langtrack_core.types import LangTrackError
 
 from ..evaluation.external import FORMS, read_external
@@ -51,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--markdown", action="store_true", help="print tables for a README")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="write worst and best frames as JPEG")
     parser.add_argument(
-        "--count", type=int, default=PICTURES, help=f"pictures of each kind; default {PICTURES}"
+        "--count", type=whole_argument(0), default=PICTURES, help=f"pictures of each kind; default {PICTURES}"
     )
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="where the data set lies now, if it was moved"
@@ -96,7 +98,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"The report is in {args.out}.")
     if args.pictures is not None:
         worst, best = shots(summaries[0], args.count, args.data)
-        for path in save_shots(worst, best, args.pictures):
+        try:
+            paths = save_shots(worst, best, args.pictures)
+        except OSError as error:
+            raise LangTrackError(
+                f"The pictures cannot be written to {args.pictures}: {why(error)}."
+            ) from error
+        for path in paths:
             print(path)
     if args.markdown or (args.out is None and args.pictures is None):
         print(markdown(summaries))

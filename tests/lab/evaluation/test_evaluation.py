@@ -236,6 +236,14 @@ def test_another_set_of_the_same_kind_does_not_push_out_the_first_one(dev: Path,
     assert read_results(first.folder).run == first.run
 
 
+@pytest.mark.parametrize("spoilt", ["{", "{}", "[]", '{"sequences": []}'])
+def test_a_damaged_list_of_what_was_measured_is_written_anew(dev: Path, tmp_path: Path, spoilt: str):
+    first = evaluated(colour_tracker(), dev, tmp_path).results
+    (first.folder / "run.json").write_text(spoilt)
+    again = colour_tracker()
+    assert evaluated(again, dev, tmp_path).results.run == first.run and again.expressions == []
+
+
 def test_records_come_back_as_they_were(dev: Path, tmp_path: Path):
     protocol = Protocol("dev")
     items = items_of(protocol, dev)
