@@ -59,6 +59,13 @@ class ClipService:
         Args:
             text: the words for a clip that nobody has followed yet.
         """
+        with session.going_on:
+            job = self._shown(session, index, text)
+            if job is None and session.job is not None:
+                session.job.superseded = True
+            return job
+
+    def _shown(self, session: Session, index: int, text: str) -> Job | None:
         clips = self.refresh_list(session)
         clip = clips.clip(index)
         clips.video = session.form_video

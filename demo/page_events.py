@@ -169,6 +169,11 @@ class PageEvents:
                     before = progress
                     yield View(player=player.running(progress, session.token))
             job.delivered = True
+            with session.going_on:
+                replaced = session.job is not job
+            if replaced or job.superseded:  # the event that did that shows what is there now
+                yield View(run_button=gr.skip() if replaced else gr.update(interactive=True))
+                return
             self.service.clips.prepare_next(session)
             yield self.finished_view(session, job)
         finally:

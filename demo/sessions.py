@@ -59,6 +59,7 @@ class Session:
         form_video: the video that was chosen in the form.
         clips: the list of clips that is worked through.
         ahead: the job that prepares the clip that is probably opened next.
+        going_on: held while a job is stopped and another one, or an earlier run, takes its place.
         examples: clips that every page offers. Gradio has one copy of each for all pages.
     """
 
@@ -67,6 +68,7 @@ class Session:
         self.examples = examples
         self.token = secrets.token_urlsafe(24)
         self.lock = threading.Lock()
+        self.going_on = threading.Lock()
         self.uploads: dict[Path, int | None] = {}
         self.job: Job | None = None
         self.workspace: Workspace | None = None

@@ -7,12 +7,14 @@ import shutil
 import threading
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import cv2
+import gradio as gr
 import numpy as np
 import pytest
 from app_helpers import SETTINGS, VERY_SLOW, counting_clip, eventually, grey_of, paced_tracker, serving
@@ -464,6 +466,25 @@ def test_a_clip_whose_run_was_cancelled_at_once_is_not_judged(tools: ToolEvents,
     session.job.cancel(keep=False)
     assert list(tools.events.watch(PAGE))[-1].player["state"] == "empty"
     assert "is not shown" in ask(tools, "act", "clip_verdict", index=0, verdict="absent")["reply"]["error"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_clip_that_was_left_before_it_was_followed_says_nothing_more(
+    tools: ToolEvents, tmp_path: Path, there: bool
+) -> None:
+    paths = [uploaded(tools, counting_clip(tmp_path / f"{name}.mp4")) for name in "ab"]
+    work(tools, "open_clips", paths=paths, names=["a.mp4", "b.mp4"])
+    if there:
+        work(tools, "open_clip", index=1, text="the red car")
+    ask(tools, "show", "open_clip", index=0, text=VERY_SLOW)
+    watching = tools.events.watch(PAGE)
+    next(watching)
+    with ThreadPoolExecutor(1) as pool:
+        last = pool.submit(lambda: list(watching)[-1])
+        shown = ask(tools, "show", "open_clip", index=1, text=VERY_SLOW)
+        assert shown.player["state"] == ("done" if there else "running")
+        assert last.result(30) == View(run_button=gr.update(interactive=True) if there else gr.skip())
+    tools.events.cancel(PAGE)
 
 
 @pytest.mark.parametrize("name", ["../x.mp4", "a/../../x.mp4", "", "a\nb.mp4"])
