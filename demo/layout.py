@@ -66,8 +66,9 @@ def _with_gradio_errors(call: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-TOKEN_JS = "() => [sessionStorage.getItem('langtrack') || '']"
-"""JavaScript that reads the session's token from the tab's memory: a reloaded page finds its session."""
+TOKEN_JS = "() => { try { return [sessionStorage.getItem('langtrack') || ''] } catch { return [''] } }"
+"""JavaScript that reads the session's token from the tab's memory: a reloaded page finds its session. Some
+browsers let a page keep nothing."""
 
 
 def _refuse_addresses(video: gr.Video) -> None:

@@ -27,6 +27,15 @@ const EMPTY_TITLE = "What you get: four views of one run";
 // [r, g, b] of a colour in the form #rrggbb.
 const channels = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
 
+// With the token a reloaded page finds its run again.
+function keepToken(token) {
+  try {
+    sessionStorage.setItem("langtrack", token);
+  } catch {
+    // this browser lets the page keep nothing
+  }
+}
+
 // A run as the page uses it: its numbers, and what reads its maps.
 function runOf(value, cache, onFailure) {
   const run = JSON.parse(value.run);
@@ -150,7 +159,7 @@ export function mount(component) {
 
   function update() {
     const value = props.value || { state: "empty" };
-    if (value.token) sessionStorage.setItem("langtrack", value.token);
+    if (value.token) keepToken(value.token);
     notePage(value.token, value.work);
     if (value.state === "empty") closeRun();
     video.pause();

@@ -269,6 +269,24 @@ def test_an_example_is_one_click_on_a_phone(open_page: Callable[..., Page]) -> N
     assert page.locator(".lt-player").bounding_box()["y"] >= -1  # type: ignore[index]
 
 
+def test_a_browser_that_lets_no_page_keep_anything_shows_the_run(browser: Browser, server: Server) -> None:
+    """As with all cookies blocked: to ask for the storage is an error there."""
+    page = browser.new_page(viewport={"width": 1300, "height": 900})
+    page.add_init_script("""
+        const get = () => { throw new DOMException("denied", "SecurityError") };
+        for (const name of ["localStorage", "sessionStorage"]) Object.defineProperty(window, name, { get });
+    """)
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.goto(server.url)
+    page.locator(".lt-card").click()
+    finished(page)
+    page.locator('[data-verdict="both"]').click()
+    expect(page.locator(".lt-saved")).to_have_text("Saved")
+    page.close()
+    assert errors == []
+
+
 def test_every_module_of_the_page_stands_alone(browser: Browser, server: Server) -> None:
     """Each is valid, and finds every name that it imports; eslint looks for names that nobody declares."""
     page = browser.new_page()
