@@ -228,4 +228,7 @@ def parse_box(text: str | None) -> FloatArray | None:
 
 def without_paths(text: str) -> str:
     """The sentence with file names instead of paths: where the server keeps files is not for visitors."""
-    return re.sub(r"(?<![\w.])/(?:[^\s/:]+/)+(?=[^\s/:])", "", text)
+    return re.sub(rf"(?<![\w.])(?:{_WINDOWS_FOLDERS}|/(?:[^\s/:]+/)+(?=[^\s/:]))", "", text)
+
+
+_WINDOWS_FOLDERS = r'[A-Za-z]:\\(?:[^\\/:*?"<>|\n]+\\)*'

@@ -45,4 +45,6 @@ def test_boxes_are_read_as_people_type_them() -> None:
 
 def test_names_and_paths_are_harmless() -> None:
     assert without_paths("no /a/b/c.mp4 here") == "no c.mp4 here"
+    windows = r"C:\Users\First Last\Temp\1.png is 4x4, but D:\2.png is 3x3"
+    assert without_paths(windows) == "1.png is 4x4, but 2.png is 3x3"
     assert without_paths("1/2 and/or 25 km/h") == "1/2 and/or 25 km/h"
