@@ -142,7 +142,7 @@ export function mountPreview({ element, props, trigger, watch }) {
 
   function onKey(event) {
     if (!root.isConnected) return document.removeEventListener("keydown", onKey);
-    if (!isOpen() || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!isOpen() || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     if (event.target.closest("input:not([type=range]), textarea, select, [contenteditable], dialog")) return;
     const region = look.regions[Number(event.key) - 1];
     if (region) choose(region);

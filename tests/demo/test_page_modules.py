@@ -258,14 +258,20 @@ def test_a_box_that_the_browser_interrupts_is_no_box() -> None:
     )
 
 
+PREVIEW = """
+    import { mountPreview } from "PAGE/preview.js";
+    const look = { size: [100, 100], regions: ["0,0,50,100", "50,0,100,100"], choice: "", text: "car" };
+    const value = { ...look, frame: 0, picture: { path: "0.jpg" } };
+    const [panel, chosen] = [element(), []];
+    const trigger = (name, { box }) => chosen.push(box);
+    mountPreview({ element: panel, props: { value, page: {} }, trigger, watch() {} });
+"""
+
+
 def test_two_fingers_on_the_frame_before_a_run_draw_no_box() -> None:
-    check("""
-        import { mountPreview } from "PAGE/preview.js";
-        const look = { size: [100, 100], regions: ["0,0,50,100", "50,0,100,100"], choice: "", text: "car" };
-        const value = { ...look, frame: 0, picture: { path: "0.jpg" } };
-        const [panel, chosen] = [element(), []];
-        const trigger = (name, { box }) => chosen.push(box);
-        mountPreview({ element: panel, props: { value, page: {} }, trigger, watch() {} });
+    check(
+        PREVIEW
+        + """
         const canvas = panel.querySelector(".lt-before").querySelector("canvas");
         Object.assign(canvas, { width: 100, height: 100 });
         const event = (x, y) => ({ button: 0, clientX: x, clientY: y, preventDefault() {} });
@@ -276,7 +282,20 @@ def test_two_fingers_on_the_frame_before_a_run_draw_no_box() -> None:
         point("pointerdown", 70, 50);
         point("pointerup", 70, 50);
         assert.deepEqual(chosen, ["50,0,100,100"]);
-    """)
+    """
+    )
+
+
+def test_a_key_that_is_held_down_chooses_a_region_once() -> None:
+    check(
+        PREVIEW
+        + """
+        panel.querySelector(".lt-before").isConnected = true;
+        for (const repeat of [false, true, true])
+          document.keydown({ key: "2", repeat, target: { closest: () => null } });
+        assert.deepEqual(chosen, ["50,0,100,100"]);
+    """
+    )
 
 
 def test_a_picture_follows_no_pointer_that_the_browser_has_taken() -> None:

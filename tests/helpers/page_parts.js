@@ -37,7 +37,8 @@ globalThis.window = { innerHeight: 900, devicePixelRatio: 1 };
 export const element = () => new Element();
 
 globalThis.Image = Element;
-globalThis.document = { createElement: element, body: element(), activeElement: null, querySelector: () => null, addEventListener() {} };
+globalThis.document = { createElement: element, body: element(), activeElement: null, querySelector: () => null };
+globalThis.document.addEventListener = (name, listener) => (globalThis.document[name] = listener);
 globalThis.ResizeObserver = globalThis.MutationObserver = class {
   observe() {}
 };
