@@ -51,6 +51,10 @@ ABSENT_FRAMES = 60
 """Number of frames of a clip that are searched for each sentence about an absent object."""
 
 
+OPTIONS_OF = {"held_out": "refer", "pairs": "contrast", "swapped": "contrast", "frames": "absent"}
+"""The test that each argument is for; the others have no use for it."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with refer, davis and boxes in it")
     parser.add_argument(
@@ -65,7 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames",
         type=whole_argument(1),
-        default=ABSENT_FRAMES,
         metavar="N",
         help=f"absent: of each clip the first N frames; default {ABSENT_FRAMES}",
     )
@@ -74,9 +77,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the test ``args.target`` and prints its figures."""
+    for name, target in OPTIONS_OF.items():
+        if getattr(args, name) and args.target != target:
+            option = f"--{name.replace('_', '-')}"
+            raise LangTrackError(f"{option} is for evaluate {target}, not for evaluate {args.target}.")
     if args.target == "absent":
         tracker = load_tracker(**network_options(args))
-        print(absence_table(absence(tracker, args.data, args.frames)))
+        print(absence_table(absence(tracker, args.data, args.frames or ABSENT_FRAMES)))
         print(precision_line(tracker.info["weights"]))
         return 0
     if args.target == "contrast" and args.pairs is None:

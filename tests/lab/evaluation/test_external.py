@@ -301,6 +301,20 @@ def test_absent_looks_at_one_frame_at_least(frames: str, tmp_path: Path, capsys)
     assert "expected a whole number from 1 on" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("target", "options", "of"),
+    [
+        ("absent", ["--held-out"], "refer"),
+        ("refer", ["--pairs", "pairs.json"], "contrast"),
+        ("refer", ["--swapped"], "contrast"),
+        ("contrast", ["--frames", "5"], "absent"),
+    ],
+)
+def test_an_option_of_another_test_is_refused(target, options, of, tmp_path: Path, capsys):
+    assert cli.main(["evaluate", target, "--data", str(tmp_path), *options]) == 1
+    assert f"{options[0]} is for evaluate {of}, not for evaluate {target}" in capsys.readouterr().err
+
+
 def test_the_tracker_has_no_figures_on_a_single_frame(dev: Path, tmp_path: Path):
     items = items_of(Protocol("dev", init="box", frames=1), dev)
     table = tracker_table([run_sequence(colour_tracker().track, item) for item in items])
