@@ -25,11 +25,15 @@ export const percent = (value, silent) => (isNumber(value) ? Math.round(value * 
 // Whether a person drew the box of a frame.
 export const isUsers = (player, frame = player.frame, target = player.target) => player.value("reason", frame, target) === "user_box";
 
+// Most frames from one on which the words are read to the next. A run of the command line may have more than the page
+// offers.
+export const longestStride = (player, target = player.target) => Math.max(player.page.settings.find(({ name }) => name === "every").high, target.recorded.every);
+
 // The frame on which the words were last read, up to the one that is shown; null when that is too long ago. With the
 // words on every k-th frame the mask of that frame is held.
 export function lastRead(player, frame = player.frame, target = player.target) {
   if (player.value("state", frame, target) === null) return null;
-  const longest = player.page.settings.find(({ name }) => name === "every").high;
+  const longest = longestStride(player, target);
   for (let back = 0; back < longest; back++) if (player.value("language", frame - back, target) !== null) return frame - back;
   return null;
 }

@@ -1,6 +1,6 @@
 // The decisions of all frames in one strip: verdicts, both confidences, who was believed, how far the branches
 // agree. One column of pixels stands for as many frames as fall on it, so its cost follows the screen's width.
-import { isNumber, isUsers, onRedraw } from "./dom.js";
+import { isNumber, isUsers, longestStride, onRedraw } from "./dom.js";
 import { VERDICTS } from "./verdicts.js";
 
 const HEIGHT = 104; // of the strip in CSS pixels; a lower one is drawn to scale
@@ -77,7 +77,7 @@ function draw(player, canvas) {
     left: Math.floor((k * width) / number),
     right: Math.floor(((k + 1) * width) / number),
   }));
-  const longest = player.page.settings.find(({ name }) => name === "every").high;
+  const longest = longestStride(player);
   const gap = width / number > 5 * ratio ? Math.round(ratio) : 0;
   const block = ({ left, right }, [top, bottom], fill) => {
     context.fillStyle = fill;

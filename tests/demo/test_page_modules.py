@@ -451,3 +451,16 @@ def test_the_end_of_the_timeline_is_the_last_frame_of_a_long_clip() -> None:
           find(".lt-range").listeners.pointerdown({ clientX, button: 0, preventDefault() {} });
         assert.deepEqual(sought, [0, 10000, 19999]);
     """)
+
+
+def test_words_that_were_read_seldom_hold_their_mask_until_they_are_read_again() -> None:
+    check("""
+        import { lastRead } from "PAGE/dom.js";
+        const { player } = page([target(1, 0, 119, 120)], [{ name: "every", high: 30 }]);
+        player.target.state = player.target.source;
+        player.target.language = player.target.rows.map((row) => (row % 60 ? null : 0.9));
+        const read = () => [29, 59, 60, 119].map((frame) => lastRead(player, frame));
+        assert.deepEqual(read(), [0, null, 60, null]); // too long ago
+        player.target.recorded.every = 60; // of a run of the command line
+        assert.deepEqual(read(), [0, 0, 60, 60]);
+    """)

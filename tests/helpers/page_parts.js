@@ -47,7 +47,7 @@ globalThis.ResizeObserver = globalThis.MutationObserver = class {
 export function target(id, first, last, frames) {
   const rows = Array.from({ length: frames }, (_, frame) => (frame < first || frame > last ? -1 : frame - first));
   const source = rows.filter((row) => row >= 0).map(() => "language");
-  return { id, expression: "car " + id, ink: [0, 0, 0], rows, source, index: [], outcome: id + "-found", settings: {}, recorded: {}, verdicts: { frames: {} } };
+  return { id, expression: "car " + id, ink: [0, 0, 0], rows, source, index: [], outcome: id + "-found", settings: {}, recorded: { every: 1 }, verdicts: { frames: {} } };
 }
 
 export function page(targets, settings = []) {
