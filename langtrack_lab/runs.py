@@ -78,6 +78,8 @@ def read_run(folder: Path | str) -> Run:
             if tuple(table.fieldnames or ()) != COLUMNS:
                 raise ValueError(f"expected the columns {','.join(COLUMNS)}")
             rows = [_row(cells) for cells in table]
+            if len({row.frame for row in rows}) < len(rows):
+                raise ValueError("it holds a frame twice")
         name = "masks.json"
         masks = json.loads((folder / name).read_text(encoding="utf-8"))
         return Run(manifest, rows, {int(frame): dict(branches) for frame, branches in masks.items()})
@@ -113,7 +115,15 @@ def _row(cells: Mapping[str, str]) -> Row:
         reason=Reason(cells["reason"]),
     )
     language, tracker = (_branch_box(cells, f"{branch}_") for branch in BRANCHES)
-    return Row(int(cells["frame"]), float(cells["time_s"]), decision, fused, language, tracker)
+    row = Row(int(cells["frame"]), float(cells["time_s"]), decision, fused, language, tracker)
+    if row.frame < 0:
+        raise ValueError(f"there is no frame {row.frame}")
+    # Exports write the numbers into JSON, which knows neither nan nor infinity.
+    branches = [branch for branch in (fused, language, tracker) if branch is not None]
+    numbers = [np.append([] if b.box_xyxy is None else b.box_xyxy, b.confidence) for b in branches]
+    if not np.isfinite(np.concatenate([[row.time_s], *numbers])).all():
+        raise ValueError(f"Frame {row.frame} has a number that is not finite")
+    return row
 
 
 def _branch_box(cells: Mapping[str, str], prefix: str) -> BranchBox | None:
