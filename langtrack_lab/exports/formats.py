@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -138,3 +139,8 @@ def _explained(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise LangTrackError(f"The export could not be written to {out}: {why(error)}.") from error
+    except LangTrackError as error:  # a video writer knows the hidden name alone
+        sentence = re.sub(r"\.([^/\\]+)\.[0-9a-f]{8}\.part", r"\1", str(error))
+        if sentence == str(error):
+            raise
+        raise LangTrackError(sentence) from error

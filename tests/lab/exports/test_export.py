@@ -124,6 +124,15 @@ def test_a_full_disk_is_said(exported: Exported, tmp_path: Path, monkeypatch: py
     def full(clip: Clip, folder: Path) -> None:
         raise OSError(errno.ENOSPC, "no space")
 
+    def full_of_video(clip: Clip, path: Path) -> None:
+        raise LangTrackError(f"{path} cannot be written: the disk is full.")
+
+    monkeypatch.setitem(formats.FORMATS, "cutout-webm", formats.Format("", full_of_video, "a.webm", ".webm"))
+    for name in ("out.webm", "folder"):
+        with pytest.raises(
+            LangTrackError, match=rf"^{tmp_path}/{name}\S* cannot be written: the disk is full"
+        ):
+            export(exported.clip(), "cutout-webm", tmp_path / name)
     monkeypatch.setitem(formats.FORMATS, "voc", formats.Format("", full))
     with pytest.raises(LangTrackError, match="the disk is full"):
         export(exported.clip(), "voc", tmp_path / "out")
