@@ -97,6 +97,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fits ``args.target``, "language" or "tracker"."""
+    if args.plot is not None and (args.plot.is_dir() or not args.plot.absolute().parent.is_dir()):
+        raise LangTrackError(f"--plot cannot be {args.plot}: a file in a folder that is there is needed.")
     entry = choose_branch(args.weights, args.target)
     read = _held_out if args.held_out else clips_of
     sequences = [sequence for folder in args.data for sequence in read(folder)]

@@ -122,6 +122,14 @@ def test_a_file_of_the_other_branch_is_refused(command: str, lite_files, tmp_pat
     assert {path.name: path.read_bytes() for path in shipped.iterdir()} == before
 
 
+@pytest.mark.parametrize("plot", [".", "nowhere/curve.html"])
+def test_a_plot_that_cannot_be_is_told_before_the_work(plot: str, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(calibrate, "choose_branch", lambda name, branch: pytest.fail("it has begun"))
+    arguments = ["--data", str(tmp_path), "--plot", str(tmp_path / plot), "--write"]
+    assert cli.main(["calibrate", "language", *arguments]) == 1
+    assert "--plot cannot be" in capsys.readouterr().err
+
+
 def test_clips_that_a_training_sees_are_never_called_held_out(tmp_path, capsys):
     arguments = ["calibrate", "language", "--data", str(write_data(tmp_path)), "--held-out"]
     assert cli.main(arguments) == 1
