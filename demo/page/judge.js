@@ -19,6 +19,10 @@ export function judgeTool(player, server, { change }) {
   function judge(verdict, note = null) {
     const [first, last] = player.range.from === null ? [player.here, player.here] : [player.range.from, player.range.to];
     const clear = verdict === null && note === null;
+    if (!player.target.rows.slice(first, last + 1).some((row) => row >= 0)) {
+      find(".lt-saved").textContent = (first === last ? "Frame " + first + " is" : "These frames are") + " not in this track";
+      return;
+    }
     for (let frame = first; frame <= last; frame++) {
       if (player.target.rows[frame] < 0) continue; // not of the track, and the server takes no verdict there
       const before = frames()[frame];

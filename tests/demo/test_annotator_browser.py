@@ -180,6 +180,24 @@ def test_play_verdicts_and_timeline_are_in_sight_and_a_verdict_is_seen(page: Pag
     expect(badges).to_have_text([""] * 4)
 
 
+def test_a_verdict_on_a_frame_that_the_track_lacks_is_not_said_to_be_saved(page: Page) -> None:
+    page.locator("#start input").fill("3")
+    page.locator("#start input").press("Tab")
+    page.locator(TEXT).fill("the red car")
+    page.locator(TEXT).press("Enter")
+    expect(page.locator("#notice")).to_contain_text(f"of {FRAMES - 3} frames")
+    expect(page.locator(DONE)).to_be_visible()
+    keys(page, "Home", "t")
+    expect(page.locator(".lt-saved")).to_have_text("Frame 0 is not in this track")
+    keys(page, "]", "End", "b")
+    expect(page.locator(".lt-saved")).to_have_text("Frame 0 is not in this track")
+    keys(page, "\\", "t")
+    expect(page.locator(".lt-marks button")).to_have_text(f"Frame {FRAMES - 1} tracker right")
+    expect(page.locator(".lt-saved")).to_have_text("Saved")
+    page.locator("#start input").fill("0")
+    page.locator("#start input").press("Tab")
+
+
 def test_a_clip_of_one_frame_is_shown(page: Page, tmp_path: Path) -> None:
     page.locator(".lt-player").focus()
     page.keyboard.press("Home")  # a clip that is opened on frame 0 plays by itself
