@@ -5,6 +5,7 @@ const WAIT_MS = 5000; // for an answer; then the batch is sent again
 const MAX_BATCH = 1000; // changes in one question
 const MAX_COPIES = 60; // targets of which the browser keeps verdicts
 const PREFIX = "langtrack-verdicts:"; // of the copies' names in the browser's storage
+const UNSENT = "!"; // before the verdicts of a copy that the server has not confirmed
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -49,6 +50,7 @@ export function autosave(player, server) {
       waiting = waiting.slice(batch.length); // one that was refused would be refused again
       if (!reply || waiting.some((entry) => entry.target === target)) continue;
       target.verdicts = reply.verdicts;
+      copy(target, run, "");
       if (player.run && player.target === target) player.emit("track");
     }
     sending = false;
@@ -57,16 +59,16 @@ export function autosave(player, server) {
 
   function change(target, changes) {
     waiting.push(...changes.map((one) => ({ target, run: player.run, change: one })));
-    copy(target);
+    copy(target, player.run, UNSENT);
     send();
   }
 
   // --- this browser's storage -----------------------------------------------------------------------------
 
   // Several targets of a clip may have the same words, or none: the box and the frame that each began with tell them apart.
-  function nameOf(target) {
+  function nameOf(target, run = player.run) {
     const { start, box_xyxy: box } = target.edits[0];
-    return PREFIX + player.run.clip.sha256 + ":" + (target.expression || "box") + (start || box ? ":" + start + ":" + (box || "") : "");
+    return PREFIX + run.clip.sha256 + ":" + (target.expression || "box") + (start || box ? ":" + start + ":" + (box || "") : "");
   }
 
   function copies() {
@@ -74,12 +76,12 @@ export function autosave(player, server) {
     return names.sort((a, b) => localStorage.getItem(a).localeCompare(localStorage.getItem(b))); // they begin with a time
   }
 
-  function copy(target) {
-    const name = nameOf(target);
+  function copy(target, run, state) {
+    const name = nameOf(target, run);
     const frames = target.verdicts.frames;
     try {
       if (Object.keys(frames).length === 0) return localStorage.removeItem(name);
-      const text = new Date().toISOString() + JSON.stringify(groupsOf(frames));
+      const text = new Date().toISOString() + state + JSON.stringify(groupsOf(frames));
       const old = copies().filter((one) => one !== name);
       while (old.length >= MAX_COPIES) localStorage.removeItem(old.shift());
       for (;;) {
@@ -97,15 +99,17 @@ export function autosave(player, server) {
     }
   }
 
-  // Changes that bring back what the browser has for a target without verdicts; empty when it has nothing.
+  // Changes that bring back what the browser has for a target without verdicts, or has not got to the server.
   function copyOf(target) {
     try {
       const text = localStorage.getItem(nameOf(target)) || "";
-      const known = (frame) => target.rows[frame] >= 0;
-      const groups = text ? JSON.parse(text.slice(text.indexOf("["))) : [];
-      return groups
-        .filter(({ first, last }) => known(first) && known(last))
-        .map(({ first, last, verdict, note, run }) => ({ first, last, verdict, note, run }));
+      const now = target.verdicts.frames;
+      if (!text || (Object.keys(now).length && !text.includes(UNSENT + "["))) return [];
+      const kept = {};
+      for (const { first, last, verdict, note, run } of JSON.parse(text.slice(text.indexOf("["))))
+        for (let frame = first; frame <= last; frame++)
+          if (target.rows[frame] >= 0 && (now[frame]?.verdict !== verdict || now[frame].note !== note)) kept[frame] = { verdict, note, run };
+      return groupsOf(kept);
     } catch {
       return [];
     }
@@ -114,7 +118,7 @@ export function autosave(player, server) {
   function offer() {
     const { target } = player;
     const line = find(".lt-restore");
-    const changes = Object.keys(target.verdicts.frames).length ? [] : copyOf(target);
+    const changes = copyOf(target);
     line.hidden = changes.length === 0;
     if (line.hidden) return;
     const frames = changes.reduce((sum, { first, last }) => sum + last - first + 1, 0);
