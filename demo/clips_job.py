@@ -70,12 +70,12 @@ class OpenClipsJob(Job):
             parts = [part for part in name.replace("\\", "/").split("/") if part]
             if not parts or any(part in (".", "..") or not part.isprintable() for part in parts):
                 raise LangTrackError(f"{name!r:.60} is not a name that a clip can have.")
-            target = root.joinpath(*parts)
-            target = target.with_suffix("") if is_zip(path) else target
+            target, zipped = root.joinpath(*parts), is_zip(path)
+            target = target.with_suffix("") if zipped else target
             if target.exists():
                 raise LangTrackError(f"There are two files with the name {name!r:.60}.")
             target.parent.mkdir(parents=True, exist_ok=True)
-            if is_zip(path):
+            if zipped:
                 unpack(path, target, Limits(total_mb=self.settings.max_bundle_mb, ratio=1000))
             else:
                 target.hardlink_to(path)  # the same file: an upload may be large
