@@ -45,15 +45,23 @@ class FrameService:
         self._regions = on_gpu(partial(_regions, segmenter), lambda frame, text: 4)
 
     def look(
-        self, session: Session, video: str | Path | None, text: str | None, frame: float | None
+        self,
+        session: Session,
+        number: int,
+        video: str | Path | None,
+        text: str | None,
+        frame: float | None,
     ) -> Preview | None:
         """Look at a frame before a run: what the words select there. It becomes the session's preview; None
         when another look has begun meanwhile.
 
+        Args:
+            number: of this look, from `Session.begin_look`.
+
         Raises:
             LangTrackError: no readable video, or no such frame in it.
         """
-        number, before = session.begin_look(), session.preview
+        before = session.preview
         try:
             preview = self._look(session, before, video, text, frame)
         except LangTrackError:

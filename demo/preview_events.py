@@ -152,14 +152,15 @@ class PreviewEvents:
         box: str | None,
         start: float | None,
     ) -> Before:
-        before, job, chosen = session.preview, session.job, session.form_video
+        before, job = session.preview, session.job
         if not video:
             session.begin_look()
             return Before(OFF)
         if session.busy:
             return Before()
+        number = session.begin_look()
         try:
-            preview = self.service.frames.look(session, video, text, start)
+            preview = self.service.frames.look(session, number, video, text, start)
         except LangTrackError as error:
             # A wrong video is told below its field already.
             return Before(
@@ -169,8 +170,6 @@ class PreviewEvents:
             return Before()
         box_now = preview.take_over(box or "", before)
         if session.job is not job:  # a run has begun meanwhile, and is perhaps over
-            return Before()
-        if session.form_video != chosen:  # the clip was taken out meanwhile, which closed this already
             return Before()
         run = session.workspace is not None
         value = {**preview.value(run=run), "picture": served(preview.picture)}
