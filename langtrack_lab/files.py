@@ -26,17 +26,27 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Makes an OSError of the block one sentence: ``what``, such as "X cannot be written", and why.
+
+    Raises:
+        LangTrackError: that sentence.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise LangTrackError(f"{what}: {why(error)}.") from error
+
+
+@contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """As `replacing_folder`: it has its name when the block ends well, and nothing is left when it fails.
 
     Raises:
         LangTrackError: it cannot be written.
     """
-    try:
-        with replacing_folder(path) as folder:
-            yield folder
-    except OSError as error:
-        raise LangTrackError(f"{path} cannot be written: {why(error)}.") from error
+    with explained(f"{path} cannot be written"), replacing_folder(path) as folder:
+        yield folder
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,10 +9,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from langtrack_core.files import replacing_folder, why
+from langtrack_core.files import replacing_folder
 from langtrack_core.types import LangTrackError
 
-from ..files import replacing
+from ..files import explained, replacing
 from . import coco, cutout, cvat, davis, labelme, mot, voc, yolo
 from .clip import JPEG_QUALITY, Clip
 
@@ -96,12 +95,12 @@ def export(clip: Clip, name: str, out: Path) -> None:
         raise LangTrackError(f"Labels and pictures need a folder: leave {form.suffix} out of {out.name}.")
     if not alone and out.suffix.lower() in {other.suffix for other in FORMATS.values()} - {""}:
         raise LangTrackError(f"{name} does not end in {out.suffix}; {_wanted(form)}.")
-    with _explained(out):
+    with explained(f"The export could not be written to {out}"):
         if alone:
-            with _new_parents(out), replacing(out) as path:
+            with _new_parents(out), replacing(out) as path, _called(out, path):
                 form.write(clip, path)
             return
-        with replacing_folder(out) as folder:
+        with replacing_folder(out) as folder, _called(out, folder):
             if form.picture is not None and clip.video is not None:
                 _write_pictures(clip, folder, form.picture)
             path = folder / form.file if form.file else folder
@@ -134,13 +133,9 @@ def _new_parents(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(out: Path) -> Iterator[None]:
+def _called(out: Path, hidden: Path) -> Iterator[None]:
+    """A sentence of the block, such as a video writer's, has ``out`` for the name while it is written."""
     try:
         yield
-    except OSError as error:
-        raise LangTrackError(f"The export could not be written to {out}: {why(error)}.") from error
-    except LangTrackError as error:  # a video writer knows the hidden name alone
-        sentence = re.sub(r"\.([^/\\]+)\.[0-9a-f]{8}\.part", r"\1", str(error))
-        if sentence == str(error):
-            raise
-        raise LangTrackError(sentence) from error
+    except LangTrackError as error:
+        raise LangTrackError(str(error).replace(hidden.name, out.name)) from error

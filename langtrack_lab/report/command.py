@@ -16,7 +16,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from langtrack_core.files import why
 from langtrack_core.run.command import whole_argument
 from langtrack_core.types import LangTrackError
 
@@ -37,7 +36,7 @@ from ..evaluation.tables import (
     speed_line,
     summarise,
 )
-from ..files import write_text
+from ..files import explained, write_text
 from .page import Gallery, page
 from .pictures import save_shots, shots
 
@@ -98,12 +97,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"The report is in {args.out}.")
     if args.pictures is not None:
         worst, best = shots(summaries[0], args.count, args.data)
-        try:
+        with explained(f"The pictures cannot be written to {args.pictures}"):
             paths = save_shots(worst, best, args.pictures)
-        except OSError as error:
-            raise LangTrackError(
-                f"The pictures cannot be written to {args.pictures}: {why(error)}."
-            ) from error
         for path in paths:
             print(path)
     if args.markdown or (args.out is None and args.pictures is None):

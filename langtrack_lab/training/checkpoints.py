@@ -15,12 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from langtrack_core.files import sha256_of, why
+from langtrack_core.files import sha256_of
 from langtrack_core.types import LangTrackError
 from langtrack_core.video.pictures import is_picture
 from langtrack_core.weights.checkpoint import Checkpoint
 
-from ..files import replacing
+from ..files import explained, replacing
 
 
 def imagenet_weights() -> dict[str, Tensor]:
@@ -125,11 +125,10 @@ def save_weights(
 def _written(path: Path) -> Iterator[Path]:
     """As `replacing`, in a folder made for it; LangTrackError where it cannot be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            yield temporary
-    except OSError as error:
-        raise LangTrackError(f"{path} cannot be written: {why(error)}.") from error
+        with explained(f"{path} cannot be written"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                yield temporary
     except (RuntimeError, SafetensorError) as error:  # of PyTorch and safetensors, on a full disk
         raise LangTrackError(f"{path} cannot be written: the disk may be full ({error}).") from error
 

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from langtrack_core.files import why
 from langtrack_core.types import LangTrackError
 
+from ..files import explained
 from .checkpoints import WeightAverage, save_checkpoint
 from .distributed import DistributedContext, StopSignal, synchronise_batch_norms
 from .losses import LossTerm, stacked
@@ -138,10 +138,8 @@ def fit(
             f"A batch of {recipe.batch} cannot be shared by {context.size} processes: "
             f"give --batch {context.size}, or a multiple of it."
         )
-    try:
+    with explained(f"The training cannot be written to {settings.out}"):
         settings.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LangTrackError(f"The training cannot be written to {settings.out}: {why(error)}.") from error
     with StopSignal() as stop, _gpu_arithmetic():
         run = _Run(trainer, settings, context)
         steps = range(run.step, recipe.steps if run.position < recipe.steps else run.step)
