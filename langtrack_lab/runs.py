@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -120,8 +122,9 @@ def _row(cells: Mapping[str, str]) -> Row:
         raise ValueError(f"there is no frame {row.frame}")
     # Exports write the numbers into JSON, which knows neither nan nor infinity.
     branches = [branch for branch in (fused, language, tracker) if branch is not None]
-    numbers = [np.append([] if b.box_xyxy is None else b.box_xyxy, b.confidence) for b in branches]
-    if not np.isfinite(np.concatenate([[row.time_s], *numbers])).all():
+    boxes = [branch.box_xyxy for branch in branches if branch.box_xyxy is not None]
+    numbers = itertools.chain([row.time_s], (branch.confidence for branch in branches), *boxes)
+    if not all(map(math.isfinite, numbers)):
         raise ValueError(f"Frame {row.frame} has a number that is not finite")
     return row
 
