@@ -226,9 +226,10 @@ def parse_box(text: str | None) -> FloatArray | None:
     return np.array(numbers)
 
 
+_WINDOWS_FOLDERS = r'[A-Za-z]:\\(?:[^\\/:*?"<>|\n]+\\)*'
+"""Pattern of the drive and the folders in a path of Windows."""
+
+
 def without_paths(text: str) -> str:
     """The sentence with file names instead of paths: where the server keeps files is not for visitors."""
     return re.sub(rf"(?<![\w.])(?:{_WINDOWS_FOLDERS}|/(?:[^\s/:]+/)+(?=[^\s/:]))", "", text)
-
-
-_WINDOWS_FOLDERS = r'[A-Za-z]:\\(?:[^\\/:*?"<>|\n]+\\)*'

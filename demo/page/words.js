@@ -151,8 +151,10 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
   }
 
   const forgetHints = () => (player.hints = { frame: -1, boxes: [] });
-  player.on("run", forgetHints);
-  player.on("run", () => player.run || setSubject(""));
+  player.on("run", () => {
+    forgetHints();
+    if (!player.run) setSubject("");
+  });
   player.on("target", () => setSubject(player.run.key + " " + player.target.id));
   player.on("target", listGrid);
   player.on("frame track tool", paintGrid);
