@@ -24,11 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("video", metavar="VIDEO", type=Path, help="a video file, an animated picture, or a folder of frames")
     add("--text", metavar="TEXT", help='what to follow, for example "the white car on the left"')
     add(
-        "--box",
-        type=_box,
-        metavar="x1,y1,x2,y2",
+        "--box", type=_box, metavar="x1,y1,x2,y2",
         help="box on the first frame, in pixels, x2 and y2 exclusive; with --text it says which one is meant",
-    )
+    )  # fmt: skip
     add("--start", type=whole_argument(0), default=0, metavar="N", help="first frame, from 0")
     add_run_arguments(parser)
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the run, made new")
@@ -53,17 +51,13 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", default="lite", metavar="NAME|FILE", help="lite (default), paper, or a checkpoint")
     add("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
     add(
-        "--backend",
-        choices=("auto", "openvino", "torch"),
-        default="auto",
+        "--backend", choices=("auto", "openvino", "torch"), default="auto",
         help="what runs the networks; auto: OpenVINO on a CPU where it works, else PyTorch",
-    )
+    )  # fmt: skip
     add(
-        "--precision",
-        choices=("auto", "float32", "bfloat16", "int8"),
-        default="auto",
+        "--precision", choices=("auto", "float32", "bfloat16", "int8"), default="auto",
         help="of the networks in OpenVINO; auto: bfloat16 where it is faster here than float32, timed once",
-    )
+    )  # fmt: skip
 
 
 def network_options(args: argparse.Namespace) -> dict[str, str]:

@@ -88,10 +88,8 @@ def _fused(picture: RGB, step: Step, style: Style) -> str:
 
 
 def line_width(size_hw: tuple[int, int]) -> int:
-    """Pixels of a box's line: 2 up to 300 pixels of the shorter side, 4 at 480, 9 at 1080.
-
-    Video halves the resolution of colour, which thins a red line out; hence no finer.
-    """
+    """Pixels of a box's line: 2 up to 300 pixels of the shorter side, 4 at 480, 9 at 1080. Video halves the
+    resolution of colour, which thins a red line out; hence no finer."""
     return max(2, round(min(size_hw) / 120))
 
 

@@ -212,8 +212,7 @@ class SiamMaskTracker:
 
     def reanchor(self, frame: Frame, box_xyxy: ArrayLike, *, exact: bool = False) -> None:
         """Forgets the target before and learns this one, without a look at the frame: its last estimate
-        stands. Arguments and errors are those of `init`; mostly the box is an estimate.
-        """
+        stands. Arguments and errors are those of `init`; mostly the box is an estimate."""
         inside = clip_box(check_box(box_xyxy, frame.size_hw), frame.size_hw)
         assert inside is not None
         box_cxcywh = xyxy_to_cxcywh(inside)

@@ -149,11 +149,8 @@ def _video_frames(path: Path, start: int, on_damage: OnDamage) -> Generator[Fram
 
 
 def existing(path: str | os.PathLike[str]) -> Path:
-    """The path of something that can be read.
-
-    Raises:
-        LangTrackError: there is nothing at the path, an empty file, or what may not be read.
-    """
+    """The path of something that can be read; LangTrackError when there is nothing at the path, an empty
+    file, or what may not be read."""
     path = Path(path)
     try:
         found = path.exists()
@@ -174,11 +171,7 @@ def existing(path: str | os.PathLike[str]) -> Path:
 
 
 def check_start(path: Path, start: int, count: int) -> None:
-    """Check a start frame against the length of the video.
-
-    Raises:
-        LangTrackError: a video of ``count`` frames has no frame ``start``.
-    """
+    """LangTrackError where a video of ``count`` frames has no frame ``start``."""
     if start >= count:
         frames = "1 frame" if count == 1 else f"{count} frames"
         raise LangTrackError(
