@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import count, dropwhile
+from itertools import count, dropwhile, islice
 from typing import Any
 
 import torch
@@ -145,9 +145,12 @@ class LangTracker:
 
         def segmented() -> Generator[_Seen]:
             """What needs nothing from the frame before: decoding, and the language branch."""
-            for number, frame in enumerate(dropwhile(lambda frame: frame.index < start, frames)):
-                asked = encoded.items() if number % every == 0 else ()
-                yield frame, {text: self.segmenter.segment(frame, e) for text, e in asked}
+            numbered = enumerate(dropwhile(lambda frame: frame.index < start, frames))
+            while group := list(islice(numbered, self.segmenter.at_once)):
+                looks = [(frame, None) for number, frame in group if number % every == 0]
+                found = {text: iter(self.segmenter.segment_all(looks, e)) for text, e in encoded.items()}
+                for number, frame in group:
+                    yield frame, {text: next(e) for text, e in found.items() if number % every == 0}
 
         with closing(prefetch(segmented(), self.prefetch)) as seen:
             waiting = [deque[_Seen]() for _ in queries]

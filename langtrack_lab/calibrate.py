@@ -224,7 +224,7 @@ def language_scores(
             before, queries = queries // OWN_PER_FOREIGN, queries + len(own)
             turns = queries // OWN_PER_FOREIGN - before
             for encoded in own + list(itertools.islice(guests, turns)):
-                mask_prob, score = segmenter.predict(frame, encoded)
+                [(mask_prob, score)] = segmenter.predict([(frame, None)], encoded)
                 mask = binarise(prob_to_u8(mask_prob))
                 box = enclosing_box(mask)
                 if box is None:  # absent: there is no box to be right or wrong

@@ -197,7 +197,7 @@ def run_segmenter(segmenter: DMNSegmenter, clips: list[Sequence]) -> None:
         encoded = [segmenter.encode(text) for text in clip.expressions]
         for frame in clip.read_frames():
             for text in encoded if frame.index in wanted else ():
-                segmenter.predict(frame, text)
+                segmenter.predict([(frame, None)], text)
 
 
 def run_tracker(tracker: SiamMaskTracker, clips: list[Sequence]) -> None:

@@ -160,6 +160,7 @@ class LiteDMN(nn.Module):
     words: Tensor
     classes: Tensor
     backbone: Backbone
+    at_once = 8  # see `segmenter.GroundingNetwork`
 
     def __init__(
         self,
@@ -209,17 +210,19 @@ class LiteDMN(nn.Module):
             nn.Conv2d(c.skip4, c.skip4, 3, padding=1), nn.ReLU(), nn.Conv2d(c.skip4, 1, 1)
         )
 
-    # --- one expression, one picture (`segmenter.GroundingNetwork`) -----------------------------------------
+    # --- one expression (`segmenter.GroundingNetwork`) ------------------------------------------------------
 
     def encode(self, ids: Tensor) -> TextFeatures:
         """One expression, word ids ``(T,)``."""
         return self.encode_text(ids[None], torch.tensor([len(ids)], device=ids.device))
 
     def segment(self, image: Tensor, text: TextFeatures, view: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """One picture ``(1, 3, H, W)``, one expression: raised mask logits ``(1, 1, H/4, W/4)``, score."""
-        picture = torch.zeros(1, dtype=torch.int64, device=image.device)
+        """B pictures ``(B, 3, H, W)``, one expression: raised mask logits ``(B, 1, H/4, W/4)``, scores."""
+        count, picture = len(image), torch.arange(len(image), device=image.device)
+        if count > 1:
+            text = TextFeatures(*(each.expand(count, *each.shape[1:]) for each in text))
         out = self.segment_batch(self.encode_image(image), text, picture, view)
-        return raise_peak_logits(out.mask_logits), out.score_logit[0]
+        return raise_peak_logits(out.mask_logits), out.score_logit
 
     # --- batches --------------------------------------------------------------------------------------------
 

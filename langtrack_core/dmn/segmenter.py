@@ -7,7 +7,7 @@ between frames, so one segmenter may be shared by runs and threads.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,6 +35,12 @@ largest is kept: a pole in front of a man must not halve him. With 0.03 the hand
 View = tuple[slice, slice]
 """Rows and columns of a frame, a part of it that is looked at closer."""
 
+Look = tuple[Frame, View | None]
+"""A frame, and the view of it; None for the whole."""
+
+EncodedText = Any
+"""An expression, read once: what the network makes of it."""
+
 VIEW_SIDE = 0.6
 """Side of the four views of a search, as a share of the frame's: neighbours overlap by a third."""
 
@@ -51,9 +57,10 @@ class GroundingNetwork(Protocol):
     def segment(
         self, image: Tensor, language: Any, view: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """``(1, 3, h, w)`` to mask logits ``(1, 1, h', w')`` over the whole picture, and a scalar or None:
+        """``(B, 3, h, w)`` to mask logits ``(B, 1, h', w')`` over the whole pictures, and ``(B,)`` or None:
         the network's own logit of "the IoU of this mask with the truth is above 0.5". A network with
-        `SegmenterConfig.views` takes the view that the picture is, ``(1, 4)``, see `blocks.seen_in`."""
+        `SegmenterConfig.views` takes the views that the pictures are, ``(B, 4)``, see `blocks.seen_in`. B is
+        1, or on a GPU up to the network's ``at_once``: one picture takes it nearly as long."""
 
 
 @dataclass(frozen=True)
@@ -137,19 +144,6 @@ UNCALIBRATED = Calibration()
 """What a network without a calibration is given: the probability of its logit, the sigmoid."""
 
 
-@dataclass(frozen=True, eq=False)
-class EncodedText:
-    """An expression, read once.
-
-    Attributes:
-        text: the expression itself.
-        language: the network's tensors.
-    """
-
-    text: str
-    language: Any
-
-
 class DMNSegmenter:
     """Masks for an expression, frame by frame.
 
@@ -159,6 +153,9 @@ class DMNSegmenter:
         config: what is done before and after the network.
         calibration: raw score, a logit, to the probability that the IoU with the truth is above 0.5.
         device: where the network is.
+
+    Attributes:
+        at_once: pictures that one call of the network takes.
     """
 
     def __init__(
@@ -174,6 +171,7 @@ class DMNSegmenter:
         self.config = config
         self.calibration = calibration
         self.device = torch.device(device)
+        self.at_once: int = 1 if self.device.type == "cpu" else getattr(network, "at_once", 1)
 
     @torch.inference_mode()
     def encode(self, text: str) -> EncodedText:
@@ -183,17 +181,17 @@ class DMNSegmenter:
             UnreadableText: when it is empty, all punctuation or unknown words, or over 500 characters.
         """
         ids = torch.tensor(self.vocabulary.read(text).ids, dtype=torch.int64, device=self.device)
-        return EncodedText(text, self.network.encode(ids))
+        return self.network.encode(ids)
 
     @torch.inference_mode()
     def predict(
-        self, frame: Frame, encoded: EncodedText, *, every_region: bool = False, view: View | None = None
-    ) -> tuple[Float32Array, float]:
-        """The mask and the raw score, before calibration.
+        self, looks: Sequence[Look], encoded: EncodedText, *, every_region: bool = False
+    ) -> list[tuple[Float32Array, float]]:
+        """Masks and raw scores, before calibration, of frames, or views, of one size, in one call.
 
         Args:
+            looks: up to `at_once` of them.
             every_region: keep all that is positive, whatever the configuration says.
-            view: rows and columns of the frame to look at alone, closer; the words are still of the whole.
 
         Returns:
             ``mask_prob`` (H, W) float32 in [0, 1] at frame size, and the raw score, a logit: the network's
@@ -203,33 +201,44 @@ class DMNSegmenter:
         Raises:
             LangTrackError: when the network's output is not finite.
         """
-        preprocessing, (height, width) = self.config.preprocessing, frame.size_hw
-        rows, columns = part = view or (slice(0, height), slice(0, width))
-        shares = columns.start / width, rows.start / height, columns.stop / width, rows.stop / height
-        place = (torch.tensor([shares], device=self.device),) if self.config.views else ()
-        rgb = frame.rgb[part]
-        logits, score_logit = self.network.segment(preprocessing(rgb, self.device), encoded.language, *place)
-        if not torch.isfinite(logits).all() or not (score_logit is None or torch.isfinite(score_logit).all()):
+        preprocessing, (height, width) = self.config.preprocessing, looks[0][0].size_hw
+        views = [view or (slice(0, height), slice(0, width)) for _, view in looks]
+        places = [(c.start / width, r.start / height, c.stop / width, r.stop / height) for r, c in views]
+        parts = [frame.rgb[view] for (frame, _), view in zip(looks, views, strict=True)]
+        images = [preprocessing(rgb, self.device) for rgb in parts]
+        image = torch.cat(images) if len(images) > 1 else images[0]
+        seen_in = (torch.tensor(places, device=self.device),) if self.config.views else ()
+        logits, scores = self.network.segment(image, encoded, *seen_in)
+        if not torch.isfinite(logits).all() or not (scores is None or torch.isfinite(scores).all()):
             raise LangTrackError(
-                f"The language network gave no finite mask on frame {frame.index}; its weights are damaged "
-                "or belong to another network."
+                f"The language network gave no finite mask on frame {looks[0][0].index}; its weights are "
+                "damaged or belong to another network."
             )
-        mask_prob = _enlarged_prob(logits[0, 0].float().cpu(), rgb.shape[:2], preprocessing.align_corners)
-        if self.config.refine_edges:
-            mask_prob = refine_edges(mask_prob, rgb)
-        if self.config.largest_region and not every_region:
-            mask_prob = _largest_region(mask_prob)
-        if view is not None:
-            seen, mask_prob = mask_prob, np.zeros(frame.size_hw, np.float32)
-            mask_prob[part] = seen
-        return mask_prob, _mask_logit(mask_prob) if score_logit is None else float(score_logit)
+        given = [None] * len(looks) if scores is None else scores.flatten().tolist()
+        predicted, maps = [], logits[:, 0].float().cpu()
+        for (frame, view), rgb, of_one, score in zip(looks, parts, maps, given, strict=True):
+            mask_prob = _enlarged_prob(of_one, rgb.shape[:2], preprocessing.align_corners)
+            if self.config.refine_edges:
+                mask_prob = refine_edges(mask_prob, rgb)
+            if self.config.largest_region and not every_region:
+                mask_prob = _largest_region(mask_prob)
+            if view is not None:
+                seen, mask_prob = mask_prob, np.zeros(frame.size_hw, np.float32)
+                mask_prob[view] = seen
+            predicted.append((mask_prob, _mask_logit(mask_prob) if score is None else score))
+        return predicted
 
-    def segment(
-        self, frame: Frame, encoded: EncodedText, *, every_region: bool = False, view: View | None = None
-    ) -> Estimate:
-        """The estimate of a frame, absent when no pixel is positive; arguments and errors: see `predict`."""
-        mask_prob, raw_score = self.predict(frame, encoded, every_region=every_region, view=view)
-        return Estimate.from_mask(mask_prob, self.calibration(raw_score))
+    def segment(self, frame: Frame, encoded: EncodedText, *, every_region: bool = False) -> Estimate:
+        """See `segment_all`."""
+        return self.segment_all([(frame, None)], encoded, every_region=every_region)[0]
+
+    def segment_all(
+        self, looks: Sequence[Look], encoded: EncodedText, *, every_region: bool = False
+    ) -> list[Estimate]:
+        """Estimates of frames, or views, of one size, absent where no pixel is positive; see `predict`."""
+        calls = (looks[i : i + self.at_once] for i in range(0, len(looks), self.at_once))
+        found = [each for call in calls for each in self.predict(call, encoded, every_region=every_region)]
+        return [Estimate.from_mask(mask_prob, self.calibration(score)) for mask_prob, score in found]
 
     def look(self, frame: Frame, encoded: EncodedText, *, every_region: bool = False) -> Estimate:
         """What is meant in a picture by itself: the surest of the whole and of four closer views; with
@@ -259,13 +268,13 @@ class DMNSegmenter:
         (left, top), (right, bottom) = (np.rint(size * at).astype(int) for at in (corner, corner + side))
         return self._surest(frame, encoded, [(slice(top, bottom), slice(left, right))])
 
-    def _surest(self, frame: Frame, encoded: EncodedText, views: Iterable[View]) -> Estimate | None:
-        found: list[Estimate] = []
-        for view in views if self.config.views else ():
-            estimate = self.segment(frame, encoded, view=view)
-            if estimate.box_xyxy is not None and _is_whole(estimate.box_xyxy, view, frame.size_hw):
-                found.append(estimate)
-        return max(found, key=lambda estimate: estimate.confidence, default=None)
+    def _surest(self, frame: Frame, encoded: EncodedText, views: Sequence[View]) -> Estimate | None:
+        looks = [(frame, view) for view in views if self.config.views]
+        found = zip(views, self.segment_all(looks, encoded), strict=False)
+        whole = [
+            e for view, e in found if e.box_xyxy is not None and _is_whole(e.box_xyxy, view, frame.size_hw)
+        ]
+        return max(whole, key=lambda estimate: estimate.confidence, default=None)
 
 
 def _is_whole(box_xyxy: FloatArray, view: View, size_hw: tuple[int, int]) -> bool:

@@ -365,6 +365,19 @@ def test_several_targets_share_one_decoding_and_are_what_each_is_alone():
         next(tracker.track_all(CLIP.frames, [Query(text="it"), Query(text="it", start=2)]))
 
 
+@pytest.mark.parametrize("every", [1, 3])
+def test_frames_that_a_gpu_is_asked_about_together_give_what_each_gives_alone(every):
+    one_by_one, together = random_tracker(), random_tracker()
+    together.segmenter.at_once = 4
+    query = Query(text="the red ellipse", start=1)
+    rows = [[*tracker.track(CLIP.frames, query, every=every)] for tracker in (one_by_one, together)]
+    assert len(rows[0]) == 11
+    for alone, in_a_call in zip(*rows, strict=True):
+        assert (alone.language is None) == (in_a_call.language is None)
+        assert in_a_call.decision.state == alone.decision.state
+        np.testing.assert_allclose(in_a_call.fused.mask_prob, alone.fused.mask_prob, atol=1.01 / 255)
+
+
 def test_one_frame_can_be_segmented_alone_with_all_its_regions():
     segmenter = random_tracker().segmenter
     encoded = segmenter.encode("the red ellipse")

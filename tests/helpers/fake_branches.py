@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from langtrack_core.dmn.segmenter import DMNSegmenter, EncodedText
+from langtrack_core.dmn.segmenter import DMNSegmenter, Look
 from langtrack_core.dmn.vocabulary import WordIds
 from langtrack_core.fusion import FusionConfig
 from langtrack_core.pipeline import LangTracker
@@ -30,6 +30,8 @@ class FakeSegmenter:
         vocabulary: its words, all others are unknown; None: every word is known.
     """
 
+    at_once = 1
+
     def __init__(self, answer: Language, vocabulary: Collection[str] | None = None) -> None:
         self.answer = answer
         self.words = vocabulary
@@ -45,24 +47,27 @@ class FakeSegmenter:
             raise UnreadableText(f"None of the words of {text!r} is known.")
         return WordIds((0,) * len(words), words, unknown)
 
-    def encode(self, text: str) -> EncodedText:
+    def encode(self, text: str) -> str:
         self._read(text)
-        return EncodedText(text, None)
+        return text
 
-    def segment(self, frame: Frame, encoded: EncodedText, *, every_region: bool = False) -> Estimate:
+    def segment(self, frame: Frame, encoded: str, *, every_region: bool = False) -> Estimate:
         self.frames.append(frame.index)
         if every_region:
-            return self.answer(frame, encoded.text, every_region=True)  # type: ignore[call-arg]
-        return self.answer(frame, encoded.text)
+            return self.answer(frame, encoded, every_region=True)  # type: ignore[call-arg]
+        return self.answer(frame, encoded)
 
-    def search(self, frame: Frame, encoded: EncodedText) -> Estimate | None:
+    def segment_all(self, looks: Sequence[Look], encoded: str) -> list[Estimate]:
+        return [self.segment(frame, encoded) for frame, _ in looks]
+
+    def search(self, frame: Frame, encoded: str) -> Estimate | None:
         """What a closer look finds; the frames are noted as ``searched``."""
         self.searched.append(frame.index)
-        return None if self.closer is None else self.closer(frame, encoded.text)
+        return None if self.closer is None else self.closer(frame, encoded)
 
     look = DMNSegmenter.look
 
-    def look_around(self, frame: Frame, encoded: EncodedText, box_xyxy: ArrayLike) -> Estimate | None:
+    def look_around(self, frame: Frame, encoded: str, box_xyxy: ArrayLike) -> Estimate | None:
         return None
 
 

@@ -88,7 +88,20 @@ def test_a_batch_of_padded_expressions_gives_what_each_gives_alone(network, imag
     for i, row in enumerate(expressions):
         mask_logits, score = network.segment(image[pictures[i]][None], network.encode(torch.tensor(row)))
         torch.testing.assert_close(mask_logits[0], raised[i], atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(score, together.score_logit[i], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(score[0], together.score_logit[i], atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_one_expression_in_several_pictures_gives_what_each_picture_gives_alone(network, image):
+    language, views = (
+        network.encode(torch.tensor([1, 2, 3])),
+        torch.tensor([[0, 0, 1, 1], [0.2, 0, 0.8, 0.6]]),
+    )
+    masks, scores = network.segment(image[:2], language, views)
+    for i in range(2):
+        mask_logits, score = network.segment(image[i : i + 1], language, views[i : i + 1])
+        torch.testing.assert_close(masks[i : i + 1], mask_logits, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(scores[i : i + 1], score, atol=1e-4, rtol=1e-4)
 
 
 @torch.inference_mode()

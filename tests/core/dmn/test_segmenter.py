@@ -28,6 +28,7 @@ class ColourNetwork(nn.Module):
         self.score = score
         self.encoded = 0
         self.views = []
+        self.calls = []
 
     def encode(self, ids):
         self.encoded += 1
@@ -37,7 +38,8 @@ class ColourNetwork(nn.Module):
         assert torch.is_inference_mode_enabled()
         self.views += view
         logits = self.scale * (image[:, channel.item()][:, None] - 0.5)
-        return F.avg_pool2d(logits, 2), None if self.score is None else torch.tensor(self.score)
+        self.calls.append(len(image))
+        return F.avg_pool2d(logits, 2), None if self.score is None else torch.tensor([self.score])
 
 
 def frame_with(colour, box_xyxy, size_hw=(64, 96), index=0):
@@ -128,8 +130,7 @@ def test_language_is_read_once_for_many_frames():
     for i in range(5):
         segmenter.segment(frame_with((255, 0, 0), (24, 16, 60, 40), index=i), encoded)
     assert network.encoded == 1
-    assert encoded.text == "The red striped dog, red"
-    read = segmenter.vocabulary.read(encoded.text)
+    read = segmenter.vocabulary.read("The red striped dog, red")
     assert read.words == ("the", "red", "striped", "dog", "red")
     assert read.unknown == ("striped",)
 
@@ -145,7 +146,7 @@ def test_bad_expressions_never_reach_the_network(text):
 def test_raw_score_without_a_logit_is_that_of_the_mean_probability():
     segmenter = DMNSegmenter(ColourNetwork(), VOCABULARY, PLAIN)
     frame = frame_with((160, 0, 0), (24, 16, 60, 40))
-    mask_prob, raw_score = segmenter.predict(frame, segmenter.encode("red"))
+    [(mask_prob, raw_score)] = segmenter.predict([(frame, None)], segmenter.encode("red"))
     positive = mask_prob[np.rint(mask_prob * 255) > 128]
     assert 0.5 < positive.mean() < 1
     assert 1 / (1 + np.exp(-raw_score)) == pytest.approx(positive.mean(), abs=1e-5)
@@ -199,10 +200,13 @@ def noise_frame(seed):
 
 def test_threads_share_one_network_and_give_what_each_gives_alone(published):
     before = {name: tensor.clone() for name, tensor in published.network.state_dict().items()}
-    jobs = [(noise_frame(i), published.encode(text)) for i, text in enumerate(["the red dog", "green"] * 2)]
-    alone = [published.predict(*job)[0] for job in jobs]
+    jobs = [
+        ([(noise_frame(i), None)], published.encode(text))
+        for i, text in enumerate(["the red dog", "green"] * 2)
+    ]
+    alone = [published.predict(*job)[0][0] for job in jobs]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda job: published.predict(*job)[0], jobs))
+        together = list(pool.map(lambda job: published.predict(*job)[0][0], jobs))
     for a, b in zip(alone, together, strict=True):
         assert a.shape == (45, 80)
         np.testing.assert_array_equal(a, b)
@@ -237,7 +241,7 @@ class SizedNetwork(ColourNetwork):
 
     def segment(self, image, channel, *view):
         logits, _ = super().segment(image, channel, *view)
-        return logits, 100 * (logits > 0).float().mean() - 3
+        return logits, 100 * (logits > 0).float().mean((1, 2, 3)) - 3
 
 
 WITH_VIEWS = SegmenterConfig(SQUARE, views=True)
@@ -247,10 +251,10 @@ def test_a_view_is_segmented_where_it_lies_and_the_network_knows_where():
     segmenter = DMNSegmenter(ColourNetwork(), VOCABULARY, WITH_VIEWS)
     frame = frame_with((255, 0, 0), (24, 16, 60, 40))
     view = slice(8, 48), slice(0, 72)
-    mask_prob, _ = segmenter.predict(frame, segmenter.encode("red"), view=view)
+    [(mask_prob, _)] = segmenter.predict([(frame, view)], segmenter.encode("red"))
     assert segmenter.network.views[0].tolist() == [pytest.approx([0, 8 / 64, 72 / 96, 48 / 64])]
     assert mask_prob.shape == (64, 96) and not mask_prob[48:].any() and not mask_prob[:, 72:].any()
-    estimate = segmenter.segment(frame, segmenter.encode("red"), view=view)
+    [estimate] = segmenter.segment_all([(frame, view)], segmenter.encode("red"))
     np.testing.assert_allclose(estimate.box_xyxy, (24, 16, 60, 40), atol=2)
 
 
@@ -276,6 +280,33 @@ def test_of_a_picture_by_itself_the_surest_of_the_whole_and_closer_views_counts(
     small.rgb[50:60, 70:90, 0] = 255
     small.rgb[50:60, 70:90, 1:] = 0
     assert segmenter.look(small, encoded, every_region=True).mask[[10, 55], [20, 80]].all()
+
+
+def test_several_pictures_in_a_call_give_what_each_gives_alone():
+    segmenter = DMNSegmenter(SizedNetwork(), VOCABULARY, WITH_VIEWS)
+    encoded = segmenter.encode("red")
+    frames = [frame_with((255, 0, 0), (10 * i, 6, 10 * i + 20, 26), index=i) for i in range(5)]
+    looks = [(frame, None) for frame in frames] + [(frames[0], (slice(0, 48), slice(8, 80)))]
+    alone = [segmenter.segment_all([look], encoded)[0] for look in looks]
+    searched = segmenter.search(frames[0], encoded)
+    segmenter.at_once, segmenter.network.calls = 4, []
+    together = segmenter.segment_all(looks, encoded)
+    assert segmenter.network.calls == [4, 2]
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one.mask_prob, other.mask_prob, atol=1e-6)
+        assert one.confidence == pytest.approx(other.confidence, abs=1e-6)
+    np.testing.assert_array_equal(segmenter.search(frames[0], encoded).box_xyxy, searched.box_xyxy)
+    assert segmenter.network.calls == [4, 2, 4]
+
+
+def test_a_processor_is_asked_about_one_picture_at_a_time_and_another_device_about_several():
+    network = ColourNetwork()
+    network.at_once = 8
+    counts = [
+        DMNSegmenter(network, VOCABULARY, PLAIN, device=name).at_once for name in ("cpu", "cuda", "mps")
+    ]
+    assert counts == [1, 8, 8]
+    assert DMNSegmenter(ColourNetwork(), VOCABULARY, PLAIN, device="cuda").at_once == 1
 
 
 def test_what_every_view_cuts_is_not_found():

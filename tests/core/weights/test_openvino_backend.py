@@ -85,8 +85,8 @@ def test_the_language_branch_is_the_same(reference, precision, request):
         text, frames, _ = example(name)
         theirs, mine = (branches.segmenter.encode(text) for branches in (reference, ours))
         for frame in frames:
-            expected, score = reference.segmenter.predict(frame, theirs)
-            result, result_score = ours.segmenter.predict(frame, mine)
+            [(expected, score)] = reference.segmenter.predict([(frame, None)], theirs)
+            [(result, result_score)] = ours.segmenter.predict([(frame, None)], mine)
             expected, result = expected > 0.5, result > 0.5
             ious.append(mask_iou(expected, result))
             assert np.mean(expected != result) <= LARGEST_SHARE_FLIPPED
@@ -149,9 +149,9 @@ def test_the_published_dmn_is_the_same(langtrack_home: Path, resolution):
 def test_threads_share_what_is_compiled(ours):
     text, frames, _ = example("crossing-cars")
     encoded = ours.segmenter.encode(text)
-    alone = [ours.segmenter.predict(frame, encoded)[0] for frame in frames]
+    alone = [ours.segmenter.segment(frame, encoded).mask_prob for frame in frames]
     with ThreadPoolExecutor(3) as pool:
-        together = list(pool.map(lambda frame: ours.segmenter.predict(frame, encoded)[0], frames * 3))
+        together = list(pool.map(lambda frame: ours.segmenter.segment(frame, encoded).mask_prob, frames * 3))
     assert all(np.array_equal(a, b) for a, b in zip(alone * 3, together, strict=True))
 
 
@@ -251,7 +251,7 @@ def test_the_second_start_converts_nothing(grounding: CompiledLiteDMN, monkeypat
 
 def test_the_second_start_makes_what_comes_first_and_no_backbone(ours, monkeypatch):
     text, frames, _ = example("boats-left-right")
-    mask, score = ours.segmenter.predict(frames[0], ours.segmenter.encode(text))
+    [(mask, score)] = ours.segmenter.predict([(frames[0], None)], ours.segmenter.encode(text))
     names, compile_call = [], Compiler.compile
 
     def noted(self, name, *rest):
@@ -261,7 +261,7 @@ def test_the_second_start_makes_what_comes_first_and_no_backbone(ours, monkeypat
     monkeypatch.setattr(Compiler, "compile", noted)
     no_conversion(monkeypatch)
     again = LangTracker.from_pretrained("lite", backend="openvino", example=(frames[0].size_hw, text))
-    again_mask, again_score = again.segmenter.predict(frames[0], again.segmenter.encode(text))
+    [(again_mask, again_score)] = again.segmenter.predict([(frames[0], None)], again.segmenter.encode(text))
     assert np.array_equal(mask, again_mask) and score == again_score
     assert [name for name in names if name.startswith("dmn")] == ["dmn-8-256x448"]
     assert again.segmenter.network.network.late_backbone is not None
