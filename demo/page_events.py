@@ -237,7 +237,8 @@ class PageEvents:
 
     def finished_view(self, session: Session, job: Job) -> View:
         """The page when its job is over."""
-        value = self.page_value(session, newest=job.kind == "follow")
+        empty = self.service.clips.put_back(session)
+        value = self.page_value(session, newest=job.kind == "follow" and job.error is None and not empty)
         if isinstance(job, OpenClipsJob) and job.outcome == "done":
             value = {**value, "fresh_clips": True}
         if job.error is not None:

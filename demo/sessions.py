@@ -54,6 +54,7 @@ class Session:
         workspace: the video that is worked on, None before the first run.
         preview: the frame that the visitor looks at before a run.
         looks: how many looks at frames have begun; one that ends after the next has begun is not shown.
+        left: the one that the page showed before.
         shelf: the videos before it, the newest last.
         dropped: the names of those with unsaved work that had to go when the workspace came.
         form_video: the video that was chosen in the form.
@@ -72,6 +73,7 @@ class Session:
         self.uploads: dict[Path, int | None] = {}
         self.job: Job | None = None
         self.workspace: Workspace | None = None
+        self.left: Workspace | None = None
         self.preview: Preview | None = None
         self.looks = 0
         self.shelf: list[Workspace] = []
@@ -149,6 +151,7 @@ class Session:
             exchanged = workspace in self.shelf  # so that there are no more of them than before
             self.shelf = [one for one in self.shelf if one is not workspace]
             if before is not None and before is not workspace:
+                self.left = before
                 self.shelf.append(before)
             if self.closed or not shelve:
                 dropped = self.shelf

@@ -91,6 +91,7 @@ class Clip:
         tracks: for each target what tells its track from others, as `note_clip` found it; empty when nobody
             has opened the clip here.
         withdrawn: the verdict that was on other tracks, which are not kept any more, or on another video.
+        before: the clip as it was when it was followed anew, until there is a track.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Clip:
     waiting: bool = False
     tracks: list[str] = field(default_factory=list)
     withdrawn: ClipSide | None = None
+    before: Clip | None = None
 
     def check_video(self, sha256: str) -> None:
         """Take all verdicts back when they are on another video, which had the clip's name before."""
@@ -245,6 +247,17 @@ class ClipList:
     def note_followed(self, index: int) -> None:
         """A clip is followed anew, so what the file says of its last track does not come back."""
         self._followed.add(index)
+
+    def put_back(self, key: str) -> bool:
+        """Give a clip what it had before it was followed anew in a workspace, which got no track; False where
+        it had been followed never before."""
+        for index, clip in enumerate(self.clips):
+            if clip.key == key:
+                if clip.before is None:
+                    return False
+                vars(clip).update(vars(clip.before))
+                self._followed.discard(index)
+        return True
 
     def leave(self) -> None:
         """Something else is shown; the next clip, and the one before, is the one that was left."""

@@ -207,6 +207,27 @@ def test_the_words_in_the_form_are_for_the_clip_that_is_shown(tools: ToolEvents,
     assert tools.events.page_value(session)["clips"]["now"] is None
 
 
+def test_a_clip_that_could_not_be_followed_anew_keeps_its_track_and_its_verdict(
+    tools: ToolEvents, tmp_path: Path
+) -> None:
+    paths = [counting_clip(tmp_path / f"clip-{number}.mp4", frames=5) for number in range(2)]
+    names = [path.name for path in paths]
+    work(tools, "open_clips", paths=[uploaded(tools, path) for path in paths], names=names)
+    before = work(tools, "open_clip", index=0, text="the red car").player
+    ask(tools, "act", "clip_verdict", index=0, verdict="right")
+    tools.events.begin(None, "the red car", "", 500, 1, PAGE)
+    failed = list(tools.events.watch(PAGE))[-1]
+    assert "frame 500" in failed.notice and failed.player["run"] == before["run"]
+    assert failed.player["clips"]["now"] == 0 and failed.player["clips"]["clips"][0]["verdict"] == "right"
+    tools.events.begin(None, VERY_SLOW, "", 0, 1, PAGE)
+    work(tools, "open_clip", index=1, text="the red car")  # before there is a track
+    back = work(tools, "open_clip", index=0).player
+    assert back["run"] == before["run"] and back["clips"]["clips"][0]["verdict"] == "right"
+    tools.events.begin(None, "the car", "", 0, 1, PAGE)
+    again = list(tools.events.watch(PAGE))[-1].player
+    assert again["run"] != before["run"] and again["clips"]["clips"][0]["verdict"] is None
+
+
 def test_verdicts_on_frames_are_in_the_result_at_any_time(tools: ToolEvents, tmp_path: Path) -> None:
     other = uploaded(tools, counting_clip(tmp_path / "other.mp4", frames=6))
     tools.events.begin(other, "the red car", "", 0, 1, PAGE)
