@@ -202,6 +202,70 @@ def test_settings_that_wait_are_sent_for_the_target_that_they_were_chosen_for() 
     """)
 
 
+WHAT_IF = """
+    import { mock } from "node:test";
+    import { whatIfTool } from "PAGE/whatif.js";
+    mock.timers.enable({ apis: ["setTimeout"] });
+    const done = () => new Promise(setImmediate); // `settled` waits for a timer
+    const settings = [{ name: "lost" }, { name: "margin" }];
+    const { player, server, asked, click, find } = page([target(1, 0, 3, 4)], settings);
+    Object.assign(player.target, { notes: [], settings: { lost: 0.1, margin: 0.5 } });
+    player.target.recorded = player.target.settings;
+    whatIfTool(player, server);
+    const set = (place, value) => {
+      const [, slider] = find(".lt-settings").children[place].children;
+      slider.value = value;
+      slider.listeners.input();
+    };
+    const sent = () => asked.map(({ content }) => content.settings);
+    const answer = (number) => {
+      const settings = asked[number].content.settings || player.target.recorded;
+      asked[number].answer({ columns: {}, settings, what_if: true, changed: number, notes: [] });
+      return done();
+    };
+"""
+
+
+def test_a_reset_and_other_settings_count_in_the_order_in_which_they_were_chosen() -> None:
+    check(
+        WHAT_IF
+        + """
+        set(0, "0.2");
+        set(1, "0.6"); // before the first is answered
+        await answer(0);
+        assert.deepEqual(sent(), [{ lost: 0.2, margin: 0.5 }, { lost: 0.2, margin: 0.6 }]);
+        click("reset");
+        assert.equal(asked.length, 2); // it waits, so that it is the last word
+        await answer(1);
+        set(0, "0.3");
+        await answer(2);
+        assert.deepEqual(sent().slice(2), [null, { lost: 0.3, margin: 0.5 }]);
+        await answer(3);
+        assert.equal(player.target.settings.lost, 0.3);
+    """
+    )
+
+
+def test_an_answer_to_other_settings_that_comes_late_counts_while_there_is_no_newer_one() -> None:
+    check(
+        WHAT_IF
+        + """
+        set(0, "0.2");
+        mock.timers.tick(10000);
+        await done();
+        await answer(0);
+        assert.equal(player.target.settings.lost, 0.2);
+        set(0, "0.3");
+        mock.timers.tick(10000);
+        await done();
+        set(0, "0.4");
+        await answer(2);
+        await answer(1);
+        assert.equal(player.target.settings.lost, 0.4);
+    """
+    )
+
+
 def test_frames_that_follow_each_other_closely_are_told_apart() -> None:
     check("""
         const { player } = page([]);
