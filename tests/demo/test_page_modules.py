@@ -309,6 +309,30 @@ def test_a_box_that_is_given_up_while_it_is_drawn_asks_for_nothing() -> None:
     )
 
 
+def test_escape_takes_the_tip_away_and_the_click_that_ends_the_drag_starts_no_video() -> None:
+    check(
+        DRAW
+        + """
+        assert.match(player.message, /^Drag a box/);
+        correctionKeys.Escape();
+        assert.equal(player.message, "");
+        point("pointerup", 40, 50);
+        let stopped = 0;
+        const click = () => canvas.listeners.click?.({ stopPropagation: () => (stopped += 1) });
+        click();
+        assert.equal(stopped, 1);
+        point("pointerdown", 20, 20); // now a click is for the player
+        point("pointerup", 20, 20);
+        click();
+        assert.equal(stopped, 1);
+        correctionKeys.r();
+        player.notify("Something else.");
+        correctionKeys.r();
+        assert.equal(player.message, "Something else.");
+    """
+    )
+
+
 def test_a_box_that_the_browser_interrupts_is_no_box() -> None:
     check(
         DRAW
