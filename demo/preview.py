@@ -56,6 +56,11 @@ class Preview:
     dropped: str = ""
     remark: str = ""
 
+    @property
+    def key(self) -> str:
+        """A text that is another one for other words, another frame, or another clip."""
+        return f"{self.picture.name} {self.text}"
+
     def take_over(self, box: str, before: Preview | None) -> str:
         """Go on with the form's box, or take it out; the text that the form has from now on.
 
@@ -134,6 +139,7 @@ class Preview:
         mask = self.mask_u8
         return {
             "state": "on",
+            "look": self.key,
             "run": run,
             "size": [self.info.width, self.info.height],
             "frame": self.frame.index,

@@ -100,10 +100,16 @@ class PreviewEvents:
         clip = self.service.clips.chosen(session, video)
         return self._look(session, video if clip is None else clip.video, text, box, start)
 
-    def choose(self, event: gr.EventData, request: gr.Request) -> str:
-        """Put the region that was clicked, or the box that was drawn, into the form; "" takes it out."""
+    def choose(self, event: gr.EventData, request: gr.Request) -> Any:
+        """Put the region that was clicked, or the box that was drawn, into the form; "" takes it out.
+
+        Not what was chosen on a frame, or with words, that the page does not show any more: the next look was
+        on its way, and shows nothing as chosen.
+        """
         box = _box(event)
         preview = self._session(request).preview
+        if preview is not None and event._data.get("look", preview.key) != preview.key:
+            return gr.skip()
         if preview is not None:
             preview.choose(box)
         return box
@@ -123,7 +129,8 @@ class PreviewEvents:
         request: gr.Request,
     ) -> View:
         """Start the run on what was chosen here, as the form's button does."""
-        self.choose(event, request)
+        if self.choose(event, request) == gr.skip() and _box(event):
+            return View(notice=notice("error", "The page has looked anew meanwhile. Choose again."))
         return self.events.begin(video, text, _box(event), start, every, request)
 
     def follow_all(
@@ -153,6 +160,7 @@ class PreviewEvents:
         start: float | None,
     ) -> Before:
         before, job = session.preview, session.job
+        chosen = "" if before is None else before.choice
         if not video:
             session.begin_look()
             return Before(OFF)
@@ -168,12 +176,15 @@ class PreviewEvents:
             )
         if preview is None:
             return Before()
-        box_now = preview.take_over(box or "", before)
+        box = box or ""
+        if before is not None and before.choice != chosen:
+            box = before.choice  # it has come into the form since this look began
+        box_now = preview.take_over(box, before)
         if session.job is not job:  # a run has begun meanwhile, and is perhaps over
             return Before()
         run = session.workspace is not None
         value = {**preview.value(run=run), "picture": served(preview.picture)}
-        return Before(value, gr.skip() if box_now == (box or "") else box_now)
+        return Before(value, gr.skip() if box_now == box else box_now)
 
     def _session(self, request: gr.Request) -> Session:
         return self.service.sessions.get(request.session_hash)

@@ -90,7 +90,7 @@ export function mountPreview({ element, props, trigger, watch }) {
   function choose(box) {
     look.choice = box === look.choice ? "" : box;
     look.remark = "";
-    trigger("choose", { box: look.choice });
+    trigger("choose", { box: look.choice, look: look.look });
     list();
   }
 
@@ -135,7 +135,7 @@ export function mountPreview({ element, props, trigger, watch }) {
   slider.addEventListener("change", () => trigger("seek", { frame: Number(slider.value) }));
   for (const button of root.querySelectorAll("[data-zoom]"))
     button.addEventListener("click", () => (button.dataset.zoom === "fit" ? zoom.fit() : zoom.by(button.dataset.zoom === "in" ? 1.5 : 1 / 1.5)));
-  find('[data-do="follow"]').addEventListener("click", () => trigger("follow", { box: look.choice }));
+  find('[data-do="follow"]').addEventListener("click", () => trigger("follow", { box: look.choice, look: look.look }));
   find('[data-do="all"]').addEventListener("click", () => trigger("all"));
   find('[data-do="back"]').addEventListener("click", close);
   picture.addEventListener("load", paint);

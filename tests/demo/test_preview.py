@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 from app_helpers import FRAMES, HEIGHT, SETTINGS, WIDTH, counting_clip
@@ -119,6 +120,30 @@ def test_a_region_goes_with_its_words_and_a_box_of_ones_own_stays(
     other = str(counting_clip(tmp_path / "upload" / "other.mp4", falling=True))
     new = events.on_video(other, "the car", own, 0, PAGE)
     assert new.box == "" and "another clip" in new.preview["remark"]
+
+
+def test_a_choice_that_is_made_while_a_look_is_on_its_way_is_not_lost_and_not_taken_for_a_drawn_box(
+    events: PreviewEvents, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = events.on_text(clip, "the car", "", 0, PAGE).preview
+    look, choice = events.service.frames.look, LEFT
+
+    def choosing_look(*arguments: Any) -> Any:
+        assert events.choose(event(box=choice, look=old["look"]), PAGE) == choice
+        return look(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(events.service.frames, "look", choosing_look)
+        new = events.on_text(clip, "a car", "", 0, PAGE)  # sent before the form had the box
+        assert new.box == "" and "Choose again" in new.preview["remark"]
+        old, choice = new.preview, "1,2,30,40"
+        new = events.on_place(clip, "a car", "", 5, PAGE)
+        assert new.preview["choice"] == choice and "of frame 0" in new.preview["remark"]
+    late = event(box=LEFT, look=old["look"])  # this look had come, and the page did not have it yet
+    assert events.choose(late, PAGE) == gr.skip()
+    assert "Choose again" in events.follow(clip, "a car", "", 5, 1, late, PAGE).notice
+    session = events.service.sessions.get("page")
+    assert session.job is None and session.preview is not None and session.preview.choice == choice
 
 
 def test_no_run_is_held_to_a_region_of_other_words(events: PreviewEvents, clip: str) -> None:
