@@ -133,8 +133,8 @@ class FrameService:
         Raises:
             LangTrackError: the words select no such region.
         """
-        _, boxes, _ = self._select(*self._frame_and_text(session, target, frame))
-        box = pointed_region(boxes, place_xy, right=right)
+        selected = self._select(*self._frame_and_text(session, target, frame))
+        box = pointed_region(selected.boxes, place_xy, right=right)
         if box is None:
             what = "nothing there" if right else "nothing else"
             raise LangTrackError(f"The words fit {what} on frame {frame:.0f}. Draw a box around the object.")

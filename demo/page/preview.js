@@ -1,6 +1,6 @@
 // What the words select on one frame, before a run: its regions to choose from, or a box to draw. `props.value` is
 // that of `Preview.value` in preview.py.
-import { make } from "./dom.js";
+import { make, percent } from "./dom.js";
 import { drawMap } from "./overlay.js";
 import { cornersOf, DRAFT, drawLabel, drawOutline, WHITE } from "./paint.js";
 import { isPan, pixelAt, Zoom } from "./zoom.js";
@@ -62,10 +62,11 @@ export function mountPreview({ element, props, trigger, watch }) {
   }
 
   function hint() {
-    const { regions, text, choice } = look;
+    const { regions, text, choice, sure } = look;
     if (choice) return "The track starts on the box in yellow and is held to it.";
     if (!text || !regions.length) return "Drag a box around the object, or look at another frame. Wheel: zoom; shift and drag: move.";
-    return regions.length === 1 ? "Drag a box instead if it is something else." : "Click the one that you mean, or drag a box. Without a choice the words decide on every frame.";
+    const certain = percent(sure) + " sure on this frame; a run looks at several and may decide otherwise. ";
+    return certain + (regions.length === 1 ? "Drag a box if it is something else." : "Click the one that you mean, or drag a box.");
   }
 
   function list() {

@@ -69,6 +69,7 @@ def test_the_frame_comes_with_the_clip_and_the_regions_with_the_words(
     )
     words = events.on_text(clip, "the car", "", 0, PAGE).preview
     assert words["regions"] == [LEFT, RIGHT] and words["picture"] == frame["picture"]
+    assert words["sure"] == 0.8 and frame["sure"] is None
     other = events.on_place(clip, "the red car", "", 5, PAGE).preview
     assert other["frame"] == 5 and "“red”" in other["note"] and other["picture"] != frame["picture"]
     assert "zorp" in events.on_text(clip, "zorp", "", 5, PAGE).preview["note"]
@@ -283,7 +284,7 @@ def test_regions_of_a_large_frame_are_in_its_own_pixels() -> None:
         return two_things(small, text, every_region=every_region)
 
     tracker: Any = SimpleNamespace(segment=segment, read_text=lambda text: SimpleNamespace(unknown=()))
-    _, boxes, _ = selection(tracker, frame, "the car")
+    boxes = selection(tracker, frame, "the car").boxes
     assert boxes == [(240, 360, 600, 720), (1200, 480, 1680, 960)] and max(sizes[0]) == LOOK_SIDE
 
 
