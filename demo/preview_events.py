@@ -5,6 +5,8 @@ Each returns what lies over the result, the text of the form's box, a message an
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +53,34 @@ def preview_panel() -> gr.HTML:
     )
 
 
+Look = Callable[["PreviewEvents", str | None, str | None, str | None, float | None, gr.Request], Before]
+
+
+def _forgetting(look: Look) -> Look:
+    """A look that also takes an error away which is about a form of before."""
+
+    @functools.wraps(look)
+    def handler(
+        self: PreviewEvents,
+        video: str | None,
+        text: str | None,
+        box: str | None,
+        start: float | None,
+        request: gr.Request,
+    ) -> Before:
+        session, form = self._session(request), (video, text, box, start)
+        refused = session.refused
+        before = look(self, *form, request)
+        if before.notice != gr.skip():
+            session.refused = form
+        elif refused is not None and refused != form and refused is session.refused:
+            session.refused = None
+            return before._replace(notice="")
+        return before
+
+    return handler
+
+
 class PreviewEvents:
     """The handlers of one server; what a visitor looks at is in the `Session`."""
 
@@ -58,6 +88,7 @@ class PreviewEvents:
         self.events = events
         self.service = events.service
 
+    @_forgetting
     def on_video(
         self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request
     ) -> Before:
@@ -79,6 +110,7 @@ class PreviewEvents:
         """
         self.service.frames.warm_up(self._session(request))
 
+    @_forgetting
     def on_text(
         self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request
     ) -> Before:
@@ -92,6 +124,7 @@ class PreviewEvents:
             return Before(OFF, "" if stale else gr.skip())
         return self._look(session, path, text, box, start)
 
+    @_forgetting
     def on_place(
         self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request
     ) -> Before:
@@ -149,7 +182,7 @@ class PreviewEvents:
             track_request = self.service.check_request(path, text, "", start, every)
             return track_request if session.preview is None else session.preview.requests(track_request)
 
-        return self.events.begun(session, video, checked)
+        return self.events.begun(session, (video, text, box, start), checked)
 
     def _look(
         self,

@@ -57,6 +57,7 @@ class Session:
         left: the one that the page showed before.
         shelf: the videos before it, the newest last.
         dropped: the names of those with unsaved work that had to go when the workspace came.
+        refused: the form that the error on the page is about, see `PageEvents.begin`; None without one.
         form_video: the video that was chosen in the form.
         clips: the list of clips that is worked through.
         ahead: the job that prepares the clip that is probably opened next.
@@ -78,6 +79,7 @@ class Session:
         self.looks = 0
         self.shelf: list[Workspace] = []
         self.dropped: list[str] = []
+        self.refused: tuple[Any, ...] | None = None
         self.form_video: str | None = None
         self.clips: ClipList | None = None
         self.ahead: OpenRunJob | None = None

@@ -44,7 +44,6 @@ def playable(upload: str | Path | None, settings: Settings) -> tuple[Path, tuple
     path = check_file(upload, settings)
     check_disk(path, settings)
     target = path.parent / MADE / f"{path.stem}.mp4"
-    target.parent.mkdir(exist_ok=True)
     if not is_zip(path):
         open_video(str(path), settings)
         return _written(path, target, settings)
@@ -67,6 +66,7 @@ def _frames(archive: Path, folder: Path, settings: Settings) -> Path:
 def _written(source: Path, target: Path, settings: Settings) -> tuple[Path, tuple[str, ...]]:
     info = probe(source)
     check_limits(info, settings)
+    target.parent.mkdir(exist_ok=True)
     is_odd = info.width % 2 or info.height % 2
     with (
         (OddVideoWriter if is_odd else VideoWriter)(target, info.fps, crf=CRF, source=info) as writer,

@@ -229,6 +229,28 @@ def test_a_look_that_ends_after_a_newer_one_is_not_shown(
     assert events.service.sessions.get("page").preview.text == ("the car" if shown != OFF else "")
 
 
+def test_an_error_about_the_form_goes_when_the_form_is_another_one(
+    events: PreviewEvents, clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Say what to follow" in events.events.begin(clip, "", "", 0, 1, PAGE).notice
+    assert events.on_text(clip, "", "", 0, PAGE).notice == gr.skip()  # of the same form: it stays
+    assert events.on_text(clip, "the car", "", 0, PAGE).notice == ""
+    assert events.on_text(clip, "a car", "", 0, PAGE).notice == gr.skip()
+    assert "past the end" in events.on_place(clip, "a car", "", FRAMES, PAGE).notice
+    assert events.on_place(clip, "a car", "", 1, PAGE).notice == ""
+    (tmp_path / "no-clip.txt").write_text("hello")
+    assert 'role="alert"' in events.events.take_file(str(tmp_path / "no-clip.txt"), PAGE)[1]
+    assert events.on_video(clip, "a car", "", 1, PAGE).notice == ""
+    look = events.service.frames.look
+
+    def slow_look(*arguments: Any) -> Any:
+        events.events.begin(clip, "", "", 0, 1, PAGE)
+        return look(*arguments)
+
+    monkeypatch.setattr(events.service.frames, "look", slow_look)
+    assert events.on_text(clip, "the car", "", 0, PAGE).notice == gr.skip()  # it began before the error
+
+
 def test_follow_all_is_a_target_for_each_region(events: PreviewEvents, clip: str) -> None:
     events.on_text(clip, "the car", "", 0, PAGE)
     assert events.follow_all(clip, "a car", "", 0, 1, PAGE).notice.count("Look at the frame") == 1
