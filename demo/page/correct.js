@@ -132,8 +132,13 @@ export function correctTool(player, server) {
   player.on("frame target", describe);
   player.on("frame", () => typed && draft.frame !== player.frame && setDraft(draft.box));
   player.on("target", list);
+  let tracks = ""; // the run and its tracks that the draft is for; a cancelled or failed correction leaves both
   player.on("run", () => {
     setMode("");
+    const { run } = player;
+    const now = run && JSON.stringify([run.key, run.targets.map(({ id, edits }) => [id, edits])]);
+    if (now === tracks) return;
+    tracks = now;
     setBox(null);
     sentence.value = "";
   });

@@ -333,6 +333,29 @@ def test_escape_takes_the_tip_away_and_the_click_that_ends_the_drag_starts_no_vi
     )
 
 
+def test_a_correction_that_came_to_nothing_leaves_its_box_and_its_words() -> None:
+    check(
+        DRAW
+        + """
+        const { run } = player;
+        run.targets[0].edits = [{ edit: 0 }];
+        const opened = (changes) => Object.assign(player, { run: { ...run, ...changes } }).emit("run");
+        const draft = () => [player.draft.box, find(".lt-sentence").value];
+        opened({});
+        assert.deepEqual(draft(), [null, ""]);
+        correctionKeys.r();
+        point("pointerdown", 10, 10);
+        point("pointermove", 40, 50);
+        point("pointerup", 40, 50);
+        find(".lt-sentence").value = "the red car";
+        opened({ exports: ["coco"] }); // the same tracks
+        assert.deepEqual(draft(), [[10, 10, 40, 50], "the red car"]);
+        opened({ targets: [{ ...run.targets[0], edits: [{ edit: 0 }, { edit: 1 }] }] });
+        assert.deepEqual(draft(), [null, ""]);
+    """
+    )
+
+
 def test_a_box_that_the_browser_interrupts_is_no_box() -> None:
     check(
         DRAW
