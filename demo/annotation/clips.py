@@ -223,6 +223,14 @@ class ClipList:
     def judged(self) -> int:
         return sum(clip.verdict is not None for clip in self.clips)
 
+    @property
+    def unsaved(self) -> int:
+        """Number of clips whose verdict is in no file."""
+        if self.result is not None:
+            return 0
+        written = [self._written.get(index, (None, {}))[0] for index in range(len(self.clips))]
+        return sum(clip.verdict not in (None, side) for clip, side in zip(self.clips, written, strict=True))
+
     def clip(self, index: int) -> Clip:
         """A clip of the list by its place, from 0.
 
@@ -298,9 +306,10 @@ class ClipList:
             return None
 
     def state(self) -> dict[str, Any]:
-        """The list for the page: ``name``, ``now``, ``judged``, ``clips`` (each as `Clip.about`)."""
+        """The list for the page: ``name``, ``now``, ``judged``, ``unsaved``, ``clips`` (`Clip.about`)."""
         clips = [clip.about() for clip in self.clips]
-        return {"name": self.name, "now": self.now, "judged": self.judged, "clips": clips}
+        counts = {"judged": self.judged, "unsaved": self.unsaved}
+        return {"name": self.name, "now": self.now, **counts, "clips": clips}
 
     # --- the result -----------------------------------------------------------------------------------------
 
@@ -417,6 +426,10 @@ class ClipList:
             raise LangTrackError(
                 f"{self.result.name} could not be written: {error.strerror or error}."
             ) from error
+        self.note_written()
+
+    def note_written(self) -> None:
+        """The result is in a file as it stands."""
         self._written = {k: (clip.verdict, clip.judged_frames()) for k, clip in enumerate(self.clips)}
         self._followed.clear()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import html
 import shutil
 import threading
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import cv2
 import gradio as gr
@@ -226,6 +228,30 @@ def test_a_clip_that_could_not_be_followed_anew_keeps_its_track_and_its_verdict(
     tools.events.begin(None, "the car", "", 0, 1, PAGE)
     again = list(tools.events.watch(PAGE))[-1].player
     assert again["run"] != before["run"] and again["clips"]["clips"][0]["verdict"] is None
+
+
+def test_the_page_knows_how_many_verdicts_of_a_list_are_in_no_file(
+    tools: ToolEvents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks before another list takes its place: nothing else has them."""
+    path = counting_clip(tmp_path / "clip.mp4", frames=5)
+    work(tools, "open_clips", paths=[uploaded(tools, path)], names=[path.name])
+    work(tools, "open_clip", index=0, text="the red car")
+
+    def unsaved(do: str, **fields: Any) -> int:
+        return int(ask(tools, "act", do, **fields)["reply"]["clips"]["unsaved"])
+
+    assert unsaved("clip_verdict", index=0, verdict="right") == 1
+    assert unsaved("clips_file", form="csv") == 0
+    assert unsaved("clip_verdict", index=0, verdict="wrong") == 1
+    with monkeypatch.context() as full:
+        full.setattr("demo.clip_events.write_text", Mock(side_effect=OSError(errno.ENOSPC, "No space")))
+        refused = ask(tools, "act", "clips_file", form="json")["reply"]["error"]
+        assert refused == "langtrack-clips-1-files.json cannot be written: the disk is full."
+    session = tools.service.sessions.get("page")
+    assert session.clips is not None and session.clips.unsaved == 1
+    session.clips.result = tmp_path / RESULT_NAME  # which each verdict is written to
+    assert unsaved("clip_verdict", index=0, verdict="right") == 0
 
 
 def test_verdicts_on_frames_are_in_the_result_at_any_time(tools: ToolEvents, tmp_path: Path) -> None:

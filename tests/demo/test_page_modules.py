@@ -499,6 +499,33 @@ def test_files_that_arrive_after_another_clip_was_opened_are_not_taken_for_it() 
     """)
 
 
+def test_a_list_with_verdicts_in_no_file_goes_only_when_asked() -> None:
+    check("""
+        import { clipsTool } from "PAGE/clips.js";
+        const { player, server, asked } = page([target(1, 0, 3, 4)]);
+        const input = element();
+        player.all = (selector) => (selector.includes("lt-many") ? [input] : []);
+        document.querySelector = () => element();
+        window.matchMedia = () => ({ matches: false });
+        server.send = async (files) => files.map(({ name }) => name);
+        const { update } = clipsTool(player, server);
+        const [questions, clips] = [[], [{ name: "a.mp4", verdict: "right" }]];
+        const choose = async (unsaved, yes) => {
+          update({ state: "done", clips: { now: null, judged: 1, unsaved, clips } });
+          window.confirm = (question) => questions.push(question) && yes;
+          input.files = [{ name: "b.mp4" }];
+          input.listeners.change();
+          await settled();
+        };
+        await choose(1, false);
+        assert.deepEqual([questions.length, asked.length], [1, 0]);
+        assert.match(questions[0], /^The verdicts on 1 clip of this list are in no file/);
+        await choose(2, true);
+        await choose(0, false);
+        assert.deepEqual([questions.length, asked.length], [2, 2]);
+    """)
+
+
 def test_a_wheel_that_turns_sideways_does_not_zoom() -> None:
     check("""
         import { Zoom } from "PAGE/zoom.js";
