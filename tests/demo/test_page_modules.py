@@ -499,6 +499,23 @@ def test_files_that_arrive_after_another_clip_was_opened_are_not_taken_for_it() 
     """)
 
 
+def test_a_screen_reader_hears_the_stage_of_a_run_once_and_not_every_frame() -> None:
+    check("""
+        import { showProgress } from "PAGE/progress.js";
+        const { player, find } = page([target(1, 0, 3, 4)]);
+        Object.assign(player.page, { kinds: { follow: "Following" }, stages: { waiting: "Waiting" } });
+        const [live, count, said] = [element(), element(), []];
+        const kept = { get: () => said.at(-1), set: (text) => said.push(text) };
+        Object.defineProperty(live, "textContent", kept);
+        find(".lt-stage").children = [live, count];
+        const show = (value) => showProgress(player, { kind: "follow", frames: 0, total: 9, ...value });
+        show({ stage: "waiting", position: 2 });
+        for (const frames of [1, 2, 3]) show({ stage: "following", frames });
+        assert.deepEqual(said, ["Waiting: number 2 in the line", "Following"]);
+        assert.equal(count.textContent, ", 3 of 9 frames");
+    """)
+
+
 def test_a_list_with_verdicts_in_no_file_goes_only_when_asked() -> None:
     check("""
         import { clipsTool } from "PAGE/clips.js";
