@@ -283,8 +283,8 @@ class Workspace:
         """Decide with other settings, or with the recorded ones again (None).
 
         Returns:
-            ``columns`` of the timeline that change (`decided_columns`), ``settings`` now, ``recorded`` ones,
-            ``what_if`` (they differ), ``changed`` frames, ``anchors`` (frames) and ``notes``.
+            ``columns`` of the timeline that change (`decided_columns`), ``stale`` as in `target_state`, and
+            what `decision_state` returns.
 
         Raises:
             LangTrackError: a setting that does not exist or is out of range.
@@ -299,7 +299,8 @@ class Workspace:
                 recorded = FusionOverrides.of_run(target.segments[0].run)
                 overrides = FusionOverrides.from_json({**recorded.to_json(), **settings})
                 target.overrides = None if overrides == recorded else overrides
-            return {"columns": decided_columns(target.run().rows), **decision_state(target)}
+            columns, stale = decided_columns(target.run().rows), self.files_of(number) is None
+            return {"columns": columns, "stale": stale, **decision_state(target)}
 
     # --- corrections and targets ----------------------------------------------------------------------------
 

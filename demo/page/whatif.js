@@ -46,8 +46,8 @@ export function whatIfTool(player, server) {
   function apply(run, target, reply) {
     if (!reply) return;
     if (!target.what_if) target.before = { source: target.source, outcome: target.outcome };
-    const { columns, settings, what_if, changed, notes } = reply;
-    Object.assign(target, columns, { settings, what_if, changed, notes, stale: true });
+    const { columns, settings, what_if, changed, notes, stale } = reply;
+    Object.assign(target, columns, { settings, what_if, changed, notes, stale });
     target.outcome = (!what_if && target.before?.outcome) || null; // the sentence beside the form is of the track as recorded
     Object.assign(run, { exports: [], bundle: null }); // they show the tracks before this
     if (!what_if) target.before = null;

@@ -176,6 +176,9 @@ def test_other_settings_decide_at_once_and_go_back(page: Page) -> None:
     page.locator('[data-ask="reset"]').click()
     expect(page.locator(".lt-changed")).to_have_text("As recorded.")
     expect(page.locator(".lt-who")).to_have_text("language")
+    page.locator("#lt-tab-files").click()
+    expect(page.locator(".lt-list li").first).to_be_visible()
+    expect(page.locator(".lt-stale")).to_be_hidden()  # the files are of this track again
 
 
 def test_a_box_drawn_on_a_frame_corrects_from_there_and_is_undone(page: Page) -> None:
