@@ -18,7 +18,7 @@ from two_things import LEFT, RIGHT, two_things
 
 from demo.examples import Example
 from demo.page_events import PageEvents
-from demo.preview import LOOK_SIDE, selection
+from demo.preview import LOOK_SIDE, save_picture, selection
 from demo.preview_events import OFF, Before, PreviewEvents
 from demo.service import Service
 from demo.tool_events import ToolEvents
@@ -249,6 +249,20 @@ def test_an_error_about_the_form_goes_when_the_form_is_another_one(
 
     monkeypatch.setattr(events.service.frames, "look", slow_look)
     assert events.on_text(clip, "the car", "", 0, PAGE).notice == gr.skip()  # it began before the error
+
+
+def test_a_look_that_ends_after_its_page_was_closed_leaves_no_file(
+    events: PreviewEvents, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = events.service.sessions
+
+    def saved_late(*arguments: Any) -> Any:
+        sessions.drop(PAGE.session_hash)
+        return save_picture(*arguments)
+
+    monkeypatch.setattr("demo.preview.save_picture", saved_late)
+    assert events.on_text(clip, "the car", "", 0, PAGE) == Before()
+    assert list(sessions.root.rglob("*")) == [] and len(sessions) == 0
 
 
 def test_follow_all_is_a_target_for_each_region(events: PreviewEvents, clip: str) -> None:
