@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from langtrack_core.types import LangTrackError
-from langtrack_lab.files import plain_name, write_text
+from langtrack_lab.files import explained, plain_name, write_text
 
 from . import player
 from .annotation.checks import whole_number
@@ -77,8 +77,10 @@ class ClipEvents:
             raise LangTrackError(f"A result is saved as json or csv, not as {form!r:.20}.")
         path = session.folder / f"langtrack-clips-{plain_name(clips.name, 'list')}.{form}"
         text = json.dumps(clips.to_json(), indent=1, ensure_ascii=False)
-        write_text(path, text if form == "json" else clips.to_csv())
-        return {"download": player.download(path)}
+        with explained(f"{path.name} cannot be written"):
+            write_text(path, text if form == "json" else clips.to_csv())
+        clips.note_written()
+        return {"download": player.download(path), "clips": clips.state()}
 
     def _load(self, session: Session, question: Question) -> dict[str, Any]:
         clips, (path, *_) = self.service.refresh_list(session), self._uploads(session, question)

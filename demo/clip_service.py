@@ -72,6 +72,7 @@ class ClipService:
         if session.busy and session.job is not None:  # somebody has gone on before the last clip was there
             session.job.cancel(keep=False)
             session.job.wait(CANCEL_WAIT_S)
+            self.put_back(session)
         before = session.workspace_of(clip.key)
         if before is not None and before.frames:
             session.take_up(clip.key)
@@ -97,6 +98,25 @@ class ClipService:
             session.clips.leave()
             keys = [clip.key for clip in session.clips.clips]
             session.clips.now = keys.index(key) if key in keys else None
+
+    def put_back(self, session: Session) -> bool:
+        """Show the run before again, where the newest one has left no track; whether that was so.
+
+        A clip that was followed for the first time stays where it is: nothing is shown then.
+        """
+        empty, before = session.workspace, session.left
+        if session.busy or empty is None or empty.frames:
+            return False
+        if session.clips is not None and not session.clips.put_back(empty.key):
+            return False
+        if before is None or session.workspace_of(before.key) is None:
+            return False
+        dropped = session.dropped
+        with suppress(LangTrackError):  # another run has begun meanwhile
+            self.take_up(session, before.key)
+            session.dropped = dropped
+            return True
+        return False
 
     def on_page(self, session: Session) -> tuple[Workspace | None, list[Workspace]]:
         """The run that the page shows, and the earlier ones, the newest last.

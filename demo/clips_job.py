@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from langtrack_core.run.recorder import video_sha256
@@ -154,7 +155,8 @@ def show_clip(clip: Clip, workspace: Workspace, *, again: bool = False) -> None:
     Args:
         again: it gets another track, so what was said of the one before does not count any more.
     """
-    clip.key, clip.waiting = workspace.key, True
+    before = replace(clip, before=None) if again else None
+    clip.key, clip.waiting, clip.before = workspace.key, True, before
     if again:
         clip.run, clip.verdict, clip.targets, clip.others = None, None, [], []
         clip.tracks, clip.withdrawn = [], None
@@ -172,6 +174,6 @@ def note_clip(clip: Clip, workspace: Workspace) -> None:
             clip.check_verdict(tracks)
             for target, judged in zip(targets, clip.targets, strict=False):
                 target.verdicts = judged.verdicts.copy()
-            clip.waiting, clip.others = False, clip.targets[len(targets) :]
+            clip.waiting, clip.others, clip.before = False, clip.targets[len(targets) :], None
         clip.tracks = tracks
         clip.note_runs([(target.run(), target.judged) for target in targets])

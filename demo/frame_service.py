@@ -69,12 +69,14 @@ class FrameService:
                 return None
             raise
         with session.lock:
-            overtaken, last = number < session.looks, session.preview
+            overtaken, last = session.closed or number < session.looks, session.preview
             if not overtaken:
                 session.preview = preview
             left, kept = (preview, last) if overtaken else (last, preview)
         if left is not None and (kept is None or left.picture != kept.picture):
             left.picture.unlink(missing_ok=True)
+        if session.closed:  # its folder had gone before this look made one
+            shutil.rmtree(session.folder, ignore_errors=True)
         return None if overtaken else preview
 
     def _look(
@@ -133,8 +135,8 @@ class FrameService:
         Raises:
             LangTrackError: the words select no such region.
         """
-        _, boxes, _ = self._select(*self._frame_and_text(session, target, frame))
-        box = pointed_region(boxes, place_xy, right=right)
+        selected = self._select(*self._frame_and_text(session, target, frame))
+        box = pointed_region(selected.boxes, place_xy, right=right)
         if box is None:
             what = "nothing there" if right else "nothing else"
             raise LangTrackError(f"The words fit {what} on frame {frame:.0f}. Draw a box around the object.")

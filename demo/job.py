@@ -171,7 +171,7 @@ class Job:
             self._outcome, self.aborted = "cancelled", True
             shutil.rmtree(self.folder, ignore_errors=True)
         except BaseException as error:
-            self.error, self._outcome = _sentence(error), "failed"
+            self.error, self._outcome = sentence_of(error), "failed"
             shutil.rmtree(self.folder, ignore_errors=True)
         finally:
             give_memory_back()
@@ -210,13 +210,13 @@ class RateMeter:
         return Progress(stage, frames, total, fps, picture or before.picture)
 
 
-def _sentence(error: BaseException) -> str:
+def sentence_of(error: BaseException) -> str:
     """The sentence for the page; details that only the operator can use go to the log."""
     if isinstance(error, LangTrackError):
         return without_paths(str(error))
     if isinstance(error, MemoryError):
         return "The server ran out of memory. Try a smaller clip."
-    log.error("a job failed", exc_info=error)
+    log.error("a visitor's request failed", exc_info=error)
     if isinstance(error, OSError):
         disk_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         why = "its disk is full" if disk_full else error.strerror or type(error).__name__

@@ -91,6 +91,7 @@ class PageEvents:
         try:
             video, notes = self.service.playable(path)
         except LangTrackError as error:
+            session.refused = (path,)
             return gr.skip(), notice("error", without_paths(str(error)))
         session.claim_upload(video)
         return str(video), "".join(notice("warning", note) for note in notes)
@@ -127,17 +128,23 @@ class PageEvents:
             track_request = self.service.check_request(path, text, box, start, every)
             return track_request if session.preview is None else session.preview.applied(track_request, box)
 
-        return self.begun(session, video, checked)
+        return self.begun(session, (video, text, box, start), checked)
 
     def begun(
-        self, session: Session, video: str | None, checked: Callable[[str | Path | None], TrackRequest]
+        self,
+        session: Session,
+        form: tuple[str | None, str | None, str | None, float | None],
+        checked: Callable[[str | Path | None], TrackRequest],
     ) -> View:
         """Start a run in a new workspace and keep the one before; or say what is wrong with the request.
 
         Args:
+            form: its video, text, box and start frame.
             checked: gets the video that the form is about.
         """
+        video = form[0]
         clip = self.service.clips.chosen(session, video)
+        session.refused = form
         try:
             track_request = checked(video if clip is None else clip.video)
             job = self.service.follow(session, track_request, fresh=True, shelve=True, videos=clip is None)
@@ -228,6 +235,7 @@ class PageEvents:
 
     def started_view(self, session: Session, job: Job) -> View:
         """The page while the job waits for its turn."""
+        session.refused = None
         progress = self.service.progress(session)
         return View(
             player=player.running(progress, session.token),
@@ -237,7 +245,9 @@ class PageEvents:
 
     def finished_view(self, session: Session, job: Job) -> View:
         """The page when its job is over."""
-        value = self.page_value(session, newest=job.kind == "follow")
+        session.refused = None
+        empty = self.service.clips.put_back(session)
+        value = self.page_value(session, newest=job.kind == "follow" and job.error is None and not empty)
         if isinstance(job, OpenClipsJob) and job.outcome == "done":
             value = {**value, "fresh_clips": True}
         if job.error is not None:
@@ -248,6 +258,7 @@ class PageEvents:
 
     def shown_view(self, session: Session) -> View:
         """The page with a run that was there already, or was changed; the last job's report is not of it."""
+        session.refused = None
         if session.job is not None and session.job.over:
             session.job.superseded = True
         value = self.page_value(session)

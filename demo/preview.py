@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -38,6 +38,7 @@ class Preview:
 
     Attributes:
         regions: their boxes in pixels of the clip.
+        sure: the confidence of the language branch in what it selects here; None without words.
         choice: the text of the box that the visitor chose or drew here; "" for none.
         exact: the visitor drew that box; False for a region.
         dropped: the region that was taken out of the form when this look came.
@@ -50,11 +51,17 @@ class Preview:
     text: str = ""
     regions: list[Box] = field(default_factory=list)
     mask_u8: NDArray[np.uint8] | None = None
+    sure: float | None = None
     note: str = ""
     choice: str = ""
     exact: bool = True
     dropped: str = ""
     remark: str = ""
+
+    @property
+    def key(self) -> str:
+        """A text that is another one for other words, another frame, or another clip."""
+        return f"{self.picture.name} {self.text}"
 
     def take_over(self, box: str, before: Preview | None) -> str:
         """Go on with the form's box, or take it out; the text that the form has from now on.
@@ -134,6 +141,7 @@ class Preview:
         mask = self.mask_u8
         return {
             "state": "on",
+            "look": self.key,
             "run": run,
             "size": [self.info.width, self.info.height],
             "frame": self.frame.index,
@@ -147,6 +155,7 @@ class Preview:
                 "values": base64.b64encode(mask.tobytes()).decode(),
             },
             "regions": [box_text(region) for region in self.regions],
+            "sure": self.sure,
             "choice": self.choice,
             "note": self.note,
             "remark": self.remark,
@@ -158,8 +167,20 @@ def box_text(box: Box) -> str:
     return ",".join(f"{value:.0f}" for value in box)
 
 
-Selection = tuple[NDArray[np.uint8], list[Box], tuple[str, ...]]
-"""What words select on a frame: a small map of 0 to 255, regions in pixels of the clip, and unknown words."""
+class Selection(NamedTuple):
+    """What words select on a frame.
+
+    Attributes:
+        mask_u8: a small map of 0 to 255.
+        boxes: of the regions, in pixels of the clip.
+        unknown: words that the vocabulary lacks.
+        sure: the confidence of the language branch.
+    """
+
+    mask_u8: NDArray[np.uint8]
+    boxes: list[Box]
+    unknown: tuple[str, ...]
+    sure: float
 
 
 def pointed_region(boxes: Sequence[Box], place_xy: tuple[float, float], *, right: bool) -> Box | None:
@@ -203,7 +224,7 @@ def look(
     if not text:
         return preview
     try:
-        preview.mask_u8, preview.regions, unknown = select(frame, text)
+        preview.mask_u8, preview.regions, unknown, preview.sure = select(frame, text)
         words = ", ".join(f"“{word}”" for word in unknown)
         preview.note = f"Words that LangTrack does not know and leaves out: {words}." if words else ""
     except LangTrackError as error:
@@ -224,7 +245,7 @@ def selection(tracker: FrameSegmenter, frame: Frame, text: str) -> Selection:
     regions = split_regions(estimate.mask_prob, text, MAX_REGIONS)
     boxes = [enlarged(region.box_xyxy, small, frame) for region in regions]
     mask = cv2.resize(estimate.mask_u8, even_size(width, height, MAP_SIDE), interpolation=cv2.INTER_AREA)
-    return np.asarray(mask, np.uint8), boxes, unknown
+    return Selection(np.asarray(mask, np.uint8), boxes, unknown, estimate.confidence)
 
 
 def shrunk(frame: Frame) -> Frame:

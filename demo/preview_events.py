@@ -5,6 +5,8 @@ Each returns what lies over the result, the text of the form's box, a message an
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +53,34 @@ def preview_panel() -> gr.HTML:
     )
 
 
+Look = Callable[["PreviewEvents", str | None, str | None, str | None, float | None, gr.Request], Before]
+
+
+def _forgetting(look: Look) -> Look:
+    """A look that also takes an error away which is about a form of before."""
+
+    @functools.wraps(look)
+    def handler(
+        self: PreviewEvents,
+        video: str | None,
+        text: str | None,
+        box: str | None,
+        start: float | None,
+        request: gr.Request,
+    ) -> Before:
+        session, form = self._session(request), (video, text, box, start)
+        refused = session.refused
+        before = look(self, *form, request)
+        if before.notice != gr.skip():
+            session.refused = form
+        elif refused is not None and refused != form and refused is session.refused:
+            session.refused = None
+            return before._replace(notice="")
+        return before
+
+    return handler
+
+
 class PreviewEvents:
     """The handlers of one server; what a visitor looks at is in the `Session`."""
 
@@ -58,6 +88,7 @@ class PreviewEvents:
         self.events = events
         self.service = events.service
 
+    @_forgetting
     def on_video(
         self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request
     ) -> Before:
@@ -79,6 +110,7 @@ class PreviewEvents:
         """
         self.service.frames.warm_up(self._session(request))
 
+    @_forgetting
     def on_text(
         self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request
     ) -> Before:
@@ -92,6 +124,7 @@ class PreviewEvents:
             return Before(OFF, "" if stale else gr.skip())
         return self._look(session, path, text, box, start)
 
+    @_forgetting
     def on_place(
         self, video: str | None, text: str | None, box: str | None, start: float | None, request: gr.Request
     ) -> Before:
@@ -100,10 +133,16 @@ class PreviewEvents:
         clip = self.service.clips.chosen(session, video)
         return self._look(session, video if clip is None else clip.video, text, box, start)
 
-    def choose(self, event: gr.EventData, request: gr.Request) -> str:
-        """Put the region that was clicked, or the box that was drawn, into the form; "" takes it out."""
+    def choose(self, event: gr.EventData, request: gr.Request) -> Any:
+        """Put the region that was clicked, or the box that was drawn, into the form; "" takes it out.
+
+        Not what was chosen on a frame, or with words, that the page does not show any more: the next look was
+        on its way, and shows nothing as chosen.
+        """
         box = _box(event)
         preview = self._session(request).preview
+        if preview is not None and event._data.get("look", preview.key) != preview.key:
+            return gr.skip()
         if preview is not None:
             preview.choose(box)
         return box
@@ -123,7 +162,8 @@ class PreviewEvents:
         request: gr.Request,
     ) -> View:
         """Start the run on what was chosen here, as the form's button does."""
-        self.choose(event, request)
+        if self.choose(event, request) == gr.skip() and _box(event):
+            return View(notice=notice("error", "The page has looked anew meanwhile. Choose again."))
         return self.events.begin(video, text, _box(event), start, every, request)
 
     def follow_all(
@@ -142,7 +182,7 @@ class PreviewEvents:
             track_request = self.service.check_request(path, text, "", start, every)
             return track_request if session.preview is None else session.preview.requests(track_request)
 
-        return self.events.begun(session, video, checked)
+        return self.events.begun(session, (video, text, box, start), checked)
 
     def _look(
         self,
@@ -153,6 +193,7 @@ class PreviewEvents:
         start: float | None,
     ) -> Before:
         before, job = session.preview, session.job
+        chosen = "" if before is None else before.choice
         if not video:
             session.begin_look()
             return Before(OFF)
@@ -168,12 +209,15 @@ class PreviewEvents:
             )
         if preview is None:
             return Before()
-        box_now = preview.take_over(box or "", before)
+        box = box or ""
+        if before is not None and before.choice != chosen:
+            box = before.choice  # it has come into the form since this look began
+        box_now = preview.take_over(box, before)
         if session.job is not job:  # a run has begun meanwhile, and is perhaps over
             return Before()
         run = session.workspace is not None
         value = {**preview.value(run=run), "picture": served(preview.picture)}
-        return Before(value, gr.skip() if box_now == (box or "") else box_now)
+        return Before(value, gr.skip() if box_now == box else box_now)
 
     def _session(self, request: gr.Request) -> Session:
         return self.service.sessions.get(request.session_hash)

@@ -54,8 +54,10 @@ class Session:
         workspace: the video that is worked on, None before the first run.
         preview: the frame that the visitor looks at before a run.
         looks: how many looks at frames have begun; one that ends after the next has begun is not shown.
+        left: the one that the page showed before.
         shelf: the videos before it, the newest last.
         dropped: the names of those with unsaved work that had to go when the workspace came.
+        refused: the form that the error on the page is about, see `PageEvents.begin`; None without one.
         form_video: the video that was chosen in the form.
         clips: the list of clips that is worked through.
         ahead: the job that prepares the clip that is probably opened next.
@@ -72,10 +74,12 @@ class Session:
         self.uploads: dict[Path, int | None] = {}
         self.job: Job | None = None
         self.workspace: Workspace | None = None
+        self.left: Workspace | None = None
         self.preview: Preview | None = None
         self.looks = 0
         self.shelf: list[Workspace] = []
         self.dropped: list[str] = []
+        self.refused: tuple[Any, ...] | None = None
         self.form_video: str | None = None
         self.clips: ClipList | None = None
         self.ahead: OpenRunJob | None = None
@@ -149,6 +153,7 @@ class Session:
             exchanged = workspace in self.shelf  # so that there are no more of them than before
             self.shelf = [one for one in self.shelf if one is not workspace]
             if before is not None and before is not workspace:
+                self.left = before
                 self.shelf.append(before)
             if self.closed or not shelve:
                 dropped = self.shelf

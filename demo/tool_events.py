@@ -20,10 +20,9 @@ from . import player
 from .annotation.checks import finite_number, whole_number
 from .annotation.project_zip import why_not_packed
 from .clip_events import ClipEvents
-from .job import Job
+from .job import Job, sentence_of
 from .page_events import PageEvents, View, notice, unbroken
 from .sessions import Session
-from .track_request import without_paths
 from .workspace import Workspace
 
 Question = Mapping[str, Any]
@@ -103,7 +102,7 @@ class ToolEvents:
             if question["do"] in ("verdicts", "load_verdicts", "what_if"):
                 self.service.clips.note_change(session, workspace, save=question["do"] != "what_if")
             return _done(session, question, answer)
-        except LangTrackError as error:
+        except (LangTrackError, OSError) as error:
             return _refusal(question, error)
 
     def look(self, event: gr.EventData, request: gr.Request) -> Any:
@@ -114,7 +113,7 @@ class ToolEvents:
             _check_shown(session, question)
             answer = _entry(self._looks, question)
             return _reply(question, answer(session, _number(question, "target"), _number(question, "frame")))
-        except LangTrackError as error:
+        except (LangTrackError, OSError) as error:
             return _refusal(question, error)
 
     def work(self, event: gr.EventData, request: gr.Request) -> View:
@@ -136,7 +135,7 @@ class ToolEvents:
                 self.service.clips.prepare_next(session)
                 return self.events.shown_view(session)
             return self.events.started_view(session, job)
-        except LangTrackError as error:
+        except (LangTrackError, OSError) as error:
             return View(player=_refusal(question, error))
 
     def open_saved(self, path: str | None, request: gr.Request) -> View:
@@ -299,8 +298,8 @@ def _reply(question: Question, answer: Mapping[str, Any]) -> Any:
     return gr.update(reply={**answer, "do": question["do"], "n": question["n"]})
 
 
-def _refusal(question: Question, error: LangTrackError) -> Any:
-    return _reply(question, {"error": unbroken(without_paths(str(error)))})
+def _refusal(question: Question, error: LangTrackError | OSError) -> Any:
+    return _reply(question, {"error": unbroken(sentence_of(error))})
 
 
 def _number(question: Question, name: str) -> int:

@@ -226,10 +226,13 @@ def parse_box(text: str | None) -> FloatArray | None:
     return np.array(numbers)
 
 
+_WORD = r"[^\s/:.,;!?'\"()“”]+"
+_FOLDERS = rf"/(?:(?:[^\s/:]+|{_WORD}(?: {_WORD})+)/)+(?=[^\s/:])"
+"""Pattern of the folders in a path of other systems. A name with blanks has no sign of a sentence in it."""
 _WINDOWS_FOLDERS = r'[A-Za-z]:\\(?:[^\\/:*?"<>|\n]+\\)*'
 """Pattern of the drive and the folders in a path of Windows."""
 
 
 def without_paths(text: str) -> str:
     """The sentence with file names instead of paths: where the server keeps files is not for visitors."""
-    return re.sub(rf"(?<![\w.])(?:{_WINDOWS_FOLDERS}|/(?:[^\s/:]+/)+(?=[^\s/:]))", "", text)
+    return re.sub(rf"(?<![\w.])(?:{_WINDOWS_FOLDERS}|{_FOLDERS})", "", text)

@@ -18,6 +18,10 @@ from .track_request import check_file, check_limits, open_video
 CRF = 10
 """Constant quality of x264 for such an MP4, which is followed in place of the upload: no visible loss."""
 
+MADE = "made"
+"""Name of the folder for such an MP4, beside the upload, which may be an MP4 too: the files of a run are
+named after it."""
+
 
 class OddVideoWriter(VideoWriter):
     """For an odd width or height, which H.264 has with colours of full size alone: the frames are followed at
@@ -31,7 +35,7 @@ def is_zip(path: str | Path | None) -> bool:
 
 
 def playable(upload: str | Path | None, settings: Settings) -> tuple[Path, tuple[str, ...]]:
-    """An MP4 beside the upload, with the same frames, times and sound; and what is worth knowing of it.
+    """An MP4 of the upload's name, with the same frames, times and sound; and what is worth knowing of it.
 
     Raises:
         LangTrackError: as `open_video` does; a ZIP without frames, or with frames in several folders; a disk
@@ -39,7 +43,7 @@ def playable(upload: str | Path | None, settings: Settings) -> tuple[Path, tuple
     """
     path = check_file(upload, settings)
     check_disk(path, settings)
-    target = path.with_name(f"{path.stem}.followed.mp4")
+    target = path.parent / MADE / f"{path.stem}.mp4"
     if not is_zip(path):
         open_video(str(path), settings)
         return _written(path, target, settings)
@@ -62,6 +66,7 @@ def _frames(archive: Path, folder: Path, settings: Settings) -> Path:
 def _written(source: Path, target: Path, settings: Settings) -> tuple[Path, tuple[str, ...]]:
     info = probe(source)
     check_limits(info, settings)
+    target.parent.mkdir(exist_ok=True)
     is_odd = info.width % 2 or info.height % 2
     with (
         (OddVideoWriter if is_odd else VideoWriter)(target, info.fps, crf=CRF, source=info) as writer,

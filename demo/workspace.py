@@ -63,6 +63,7 @@ class Workspace:
         self.info = info
         self.project = project or Project({})
         self.lock = threading.RLock()
+        self._saving = threading.Lock()
         self.judgement = Judgement(folder, self.project, self.lock)
         self.player_video: PlayerVideo | None = None
         self._views: dict[int, TargetView] = {}
@@ -282,8 +283,8 @@ class Workspace:
         """Decide with other settings, or with the recorded ones again (None).
 
         Returns:
-            ``columns`` of the timeline that change (`decided_columns`), ``settings`` now, ``recorded`` ones,
-            ``what_if`` (they differ), ``changed`` frames, ``anchors`` (frames) and ``notes``.
+            ``columns`` of the timeline that change (`decided_columns`), ``stale`` as in `target_state`, and
+            what `decision_state` returns.
 
         Raises:
             LangTrackError: a setting that does not exist or is out of range.
@@ -298,7 +299,8 @@ class Workspace:
                 recorded = FusionOverrides.of_run(target.segments[0].run)
                 overrides = FusionOverrides.from_json({**recorded.to_json(), **settings})
                 target.overrides = None if overrides == recorded else overrides
-            return {"columns": decided_columns(target.run().rows), **decision_state(target)}
+            columns, stale = decided_columns(target.run().rows), self.files_of(number) is None
+            return {"columns": columns, "stale": stale, **decision_state(target)}
 
     # --- corrections and targets ----------------------------------------------------------------------------
 
@@ -366,17 +368,22 @@ class Workspace:
     # --- files ----------------------------------------------------------------------------------------------
 
     def save_bundle(self, with_video: bool, max_video_mb: float) -> Path:
-        """Save the whole workspace in one ZIP, to open on another machine or another day."""
+        """Save the whole workspace in one ZIP, to open on another machine or another day.
+
+        It holds what there is now: a large video takes a while, and verdicts go on meanwhile.
+        """
+        if with_video and self.video is None:
+            raise LangTrackError("The video is not here; save the project without it.")
         with self.lock:
-            name = plain_name(Path(str(self.project.video.get("name", ""))).stem, "clip")
-            path = self.folder / f"langtrack-project-{name}.zip"
-            if with_video and self.video is None:
-                raise LangTrackError("The video is not here; save the project without it.")
-            project = replace(self.project, targets=self.kept_targets())
+            targets = [replace(target, segments=[*target.segments]) for target in self.kept_targets()]
+            project, work = replace(self.project, targets=targets), self._work()
+        name = plain_name(Path(str(project.video.get("name", ""))).stem, "clip")
+        path = self.folder / f"langtrack-project-{name}.zip"
+        with self._saving:
             video = self.video if with_video else None
             write_bundle(path, project, video=video, max_video_mb=max_video_mb)
-            self._saved_work = self._work()
-            return path
+            self._saved_work = work
+        return path
 
     def close(self) -> None:
         """Delete all files."""

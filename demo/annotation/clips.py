@@ -91,6 +91,7 @@ class Clip:
         tracks: for each target what tells its track from others, as `note_clip` found it; empty when nobody
             has opened the clip here.
         withdrawn: the verdict that was on other tracks, which are not kept any more, or on another video.
+        before: the clip as it was when it was followed anew, until there is a track.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Clip:
     waiting: bool = False
     tracks: list[str] = field(default_factory=list)
     withdrawn: ClipSide | None = None
+    before: Clip | None = None
 
     def check_video(self, sha256: str) -> None:
         """Take all verdicts back when they are on another video, which had the clip's name before."""
@@ -221,6 +223,14 @@ class ClipList:
     def judged(self) -> int:
         return sum(clip.verdict is not None for clip in self.clips)
 
+    @property
+    def unsaved(self) -> int:
+        """Number of clips whose verdict is in no file."""
+        if self.result is not None:
+            return 0
+        written = [self._written.get(index, (None, {}))[0] for index in range(len(self.clips))]
+        return sum(clip.verdict not in (None, side) for clip, side in zip(self.clips, written, strict=True))
+
     def clip(self, index: int) -> Clip:
         """A clip of the list by its place, from 0.
 
@@ -245,6 +255,17 @@ class ClipList:
     def note_followed(self, index: int) -> None:
         """A clip is followed anew, so what the file says of its last track does not come back."""
         self._followed.add(index)
+
+    def put_back(self, key: str) -> bool:
+        """Give a clip what it had before it was followed anew in a workspace, which got no track; False where
+        it had been followed never before."""
+        for index, clip in enumerate(self.clips):
+            if clip.key == key:
+                if clip.before is None:
+                    return False
+                vars(clip).update(vars(clip.before))
+                self._followed.discard(index)
+        return True
 
     def leave(self) -> None:
         """Something else is shown; the next clip, and the one before, is the one that was left."""
@@ -285,9 +306,10 @@ class ClipList:
             return None
 
     def state(self) -> dict[str, Any]:
-        """The list for the page: ``name``, ``now``, ``judged``, ``clips`` (each as `Clip.about`)."""
+        """The list for the page: ``name``, ``now``, ``judged``, ``unsaved``, ``clips`` (`Clip.about`)."""
         clips = [clip.about() for clip in self.clips]
-        return {"name": self.name, "now": self.now, "judged": self.judged, "clips": clips}
+        counts = {"judged": self.judged, "unsaved": self.unsaved}
+        return {"name": self.name, "now": self.now, **counts, "clips": clips}
 
     # --- the result -----------------------------------------------------------------------------------------
 
@@ -404,6 +426,10 @@ class ClipList:
             raise LangTrackError(
                 f"{self.result.name} could not be written: {error.strerror or error}."
             ) from error
+        self.note_written()
+
+    def note_written(self) -> None:
+        """The result is in a file as it stands."""
         self._written = {k: (clip.verdict, clip.judged_frames()) for k, clip in enumerate(self.clips)}
         self._followed.clear()
 

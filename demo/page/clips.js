@@ -89,7 +89,12 @@ export function clipsTool(player, server) {
     const files = [...input.files];
     const names = files.map((file) => file.webkitRelativePath || file.name);
     input.value = "";
-    const paths = files.length ? await server.send(files) : null;
+    if (!files.length) return;
+    const unsaved = list?.unsaved || 0;
+    const many = unsaved + (unsaved === 1 ? " clip" : " clips");
+    const question = "The verdicts on " + many + " of this list are in no file (“Save as JSON”). Open others in its place?";
+    if (unsaved && !window.confirm(question)) return;
+    const paths = await server.send(files);
     if (paths) server.question("show", { do: "open_clips", paths, names });
   }
 
@@ -106,7 +111,9 @@ export function clipsTool(player, server) {
 
   async function download(form) {
     const reply = await server.question("act", { do: "clips_file", form });
-    if (reply) save(reply.download);
+    if (!reply) return say(player.message);
+    show(reply.clips);
+    save(reply.download);
   }
 
   function onKey(event) {

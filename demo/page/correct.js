@@ -38,8 +38,14 @@ export function correctTool(player, server) {
     setDraft(box);
   }
 
+  // The tip goes with its mode.
+  function giveUp() {
+    if (player.message === MODES[draft.on]) player.notify("");
+    setMode("");
+  }
+
   function toggle(mode) {
-    if (draft.on === mode) return setMode("");
+    if (draft.on === mode) return giveUp();
     video.pause();
     setMode(mode);
     player.notify(MODES[mode], "tip");
@@ -56,13 +62,16 @@ export function correctTool(player, server) {
 
   for (const panel of player.panels) {
     const canvas = panel.querySelector("canvas");
-    let start = null;
+    let [start, taken] = [null, false]; // where a drag began; whether the click that ends it was for this tool
     canvas.addEventListener("pointerdown", (event) => {
+      taken = false;
       if (!player.run || !draft.on || event.button > 0 || isPan(event)) return;
       event.preventDefault();
       canvas.setPointerCapture(event.pointerId);
       start = pixelAt(event, canvas, player.run.size);
+      taken = true;
     });
+    canvas.addEventListener("click", (event) => taken && event.stopPropagation()); // it must not start the video
     canvas.addEventListener("pointermove", (event) => {
       if (!start || draft.on !== "draw") return;
       const [x, y] = pixelAt(event, canvas, player.run.size);
@@ -74,7 +83,7 @@ export function correctTool(player, server) {
       start = null;
       if (!mode) return setBox(null); // it was given up meanwhile
       if (mode !== "draw") {
-        setTimeout(() => setMode("")); // the click must not start the video
+        setMode("");
         return point(place, mode === "this");
       }
       const { box } = draft;
@@ -82,7 +91,7 @@ export function correctTool(player, server) {
       player.notify("");
       player.openTool("correct");
       player.root.focus({ preventScroll: true }); // for Enter, which would press the button that began it
-      setTimeout(() => setMode("")); // the click that ends the drag must not start the video
+      setMode("");
     });
     // The browser takes the finger for a gesture of its own.
     canvas.addEventListener("pointercancel", () => {
@@ -123,8 +132,13 @@ export function correctTool(player, server) {
   player.on("frame target", describe);
   player.on("frame", () => typed && draft.frame !== player.frame && setDraft(draft.box));
   player.on("target", list);
+  let tracks = ""; // the run and its tracks that the draft is for; a cancelled or failed correction leaves both
   player.on("run", () => {
     setMode("");
+    const { run } = player;
+    const now = run && JSON.stringify([run.key, run.targets.map(({ id, edits }) => [id, edits])]);
+    if (now === tracks) return;
+    tracks = now;
     setBox(null);
     sentence.value = "";
   });
@@ -140,7 +154,7 @@ export function correctTool(player, server) {
     r: () => toggle("draw"),
     u: () => player.target.can_undo && undo(),
     Enter: () => draft.box && rerun(),
-    Escape: () => setMode(""),
+    Escape: giveUp,
   };
   return { correctionKeys };
 }

@@ -1,6 +1,6 @@
 // What the words select on one frame, before a run: its regions to choose from, or a box to draw. `props.value` is
 // that of `Preview.value` in preview.py.
-import { make } from "./dom.js";
+import { make, percent } from "./dom.js";
 import { drawMap } from "./overlay.js";
 import { cornersOf, DRAFT, drawLabel, drawOutline, WHITE } from "./paint.js";
 import { isPan, pixelAt, Zoom } from "./zoom.js";
@@ -62,10 +62,11 @@ export function mountPreview({ element, props, trigger, watch }) {
   }
 
   function hint() {
-    const { regions, text, choice } = look;
+    const { regions, text, choice, sure } = look;
     if (choice) return "The track starts on the box in yellow and is held to it.";
     if (!text || !regions.length) return "Drag a box around the object, or look at another frame. Wheel: zoom; shift and drag: move.";
-    return regions.length === 1 ? "Drag a box instead if it is something else." : "Click the one that you mean, or drag a box. Without a choice the words decide on every frame.";
+    const certain = percent(sure) + " sure on this frame; a run looks at several and may decide otherwise. ";
+    return certain + (regions.length === 1 ? "Drag a box if it is something else." : "Click the one that you mean, or drag a box.");
   }
 
   function list() {
@@ -90,7 +91,7 @@ export function mountPreview({ element, props, trigger, watch }) {
   function choose(box) {
     look.choice = box === look.choice ? "" : box;
     look.remark = "";
-    trigger("choose", { box: look.choice });
+    trigger("choose", { box: look.choice, look: look.look });
     list();
   }
 
@@ -135,7 +136,7 @@ export function mountPreview({ element, props, trigger, watch }) {
   slider.addEventListener("change", () => trigger("seek", { frame: Number(slider.value) }));
   for (const button of root.querySelectorAll("[data-zoom]"))
     button.addEventListener("click", () => (button.dataset.zoom === "fit" ? zoom.fit() : zoom.by(button.dataset.zoom === "in" ? 1.5 : 1 / 1.5)));
-  find('[data-do="follow"]').addEventListener("click", () => trigger("follow", { box: look.choice }));
+  find('[data-do="follow"]').addEventListener("click", () => trigger("follow", { box: look.choice, look: look.look }));
   find('[data-do="all"]').addEventListener("click", () => trigger("all"));
   find('[data-do="back"]').addEventListener("click", close);
   picture.addEventListener("load", paint);

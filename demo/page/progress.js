@@ -9,7 +9,10 @@ export function showProgress({ find, page, root, panels }, { stage, kind, frames
   const what = stage === "following" ? page.kinds[kind] : page.stages[stage];
   const ahead = position ? ": number " + position + " in the line" : "";
   const count = frames ? ", " + (total ? frames + " of " + framesText(total) : framesText(frames)) : "…";
-  find(".lt-stage").textContent = what + (stage === "waiting" ? ahead + "…" : count);
+  const [said, counted] = find(".lt-stage").children;
+  const text = what + (stage === "waiting" ? ahead : "");
+  if (said.textContent !== text) said.textContent = text; // a screen reader says it anew whenever it is set
+  counted.textContent = stage === "waiting" ? "…" : count;
   const figures = [];
   if (fps) figures.push(fps.toFixed(1) + " frames a second");
   if (wait_s !== null && wait_s !== undefined) figures.push("begins in about " + duration(wait_s));

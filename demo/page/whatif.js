@@ -7,32 +7,47 @@ const MAX_WAIT_MS = 4000;
 export function whatIfTool(player, server) {
   const { find } = player;
   const fields = player.page.settings;
-  const waiting = new Map(); // by target: its run, and settings that wait for the server's answer to the ones before
+  const newest = new WeakMap(); // by target, what was chosen last: {run, settings (null: the recorded ones), answered}
+  const waiting = new Map(); // by target: what waits for the answer to the choice before
   let busy = false;
 
-  function set(name, value) {
-    const { run, target } = player;
-    waiting.set(target, { run, settings: { ...target.settings, ...waiting.get(target)?.settings, [name]: value } });
+  function ask(settings) {
+    const choice = { run: player.run, settings, answered: false };
+    newest.set(player.target, choice);
+    waiting.set(player.target, choice);
     if (!busy) decide();
+  }
+
+  function set(name, value) {
+    const { target } = player;
+    const before = newest.get(target);
+    ask({ ...(before && !before.answered ? before.settings || target.recorded : target.settings), [name]: value });
   }
 
   async function decide() {
     busy = true;
     while (waiting.size) {
-      const [[target, { run, settings }]] = waiting;
+      const [[target, choice]] = waiting;
       waiting.delete(target);
-      const timeout = new Promise((resolve) => setTimeout(resolve, MAX_WAIT_MS, null));
-      const reply = await Promise.race([server.question("act", { do: "what_if", run: run.key, target: target.id, settings }), timeout]);
-      apply(run, target, reply);
+      const timeout = new Promise((resolve) => setTimeout(resolve, MAX_WAIT_MS));
+      await Promise.race([send(target, choice), timeout]);
     }
     busy = false;
+  }
+
+  async function send(target, choice) {
+    const { run, settings } = choice;
+    const reply = await server.question("act", { do: "what_if", run: run.key, target: target.id, settings });
+    choice.answered = true;
+    const last = newest.get(target);
+    if (last === choice || !last.answered) apply(run, target, reply); // else it comes late
   }
 
   function apply(run, target, reply) {
     if (!reply) return;
     if (!target.what_if) target.before = { source: target.source, outcome: target.outcome };
-    const { columns, settings, what_if, changed, notes } = reply;
-    Object.assign(target, columns, { settings, what_if, changed, notes, stale: true });
+    const { columns, settings, what_if, changed, notes, stale } = reply;
+    Object.assign(target, columns, { settings, what_if, changed, notes, stale });
     target.outcome = (!what_if && target.before?.outcome) || null; // the sentence beside the form is of the track as recorded
     Object.assign(run, { exports: [], bundle: null }); // they show the tracks before this
     if (!what_if) target.before = null;
@@ -81,9 +96,5 @@ export function whatIfTool(player, server) {
 
   find(".lt-settings").append(...fields.map(fieldOf));
   player.on("track", describe);
-  player.onAsk("reset", () => {
-    const { run, target } = player;
-    waiting.delete(target);
-    server.question("act", { do: "what_if", settings: null }).then((reply) => apply(run, target, reply));
-  });
+  player.onAsk("reset", () => ask(null));
 }

@@ -25,7 +25,8 @@ export function wordsTool(player, server, { frameCanvas, paintTrack }) {
     grid = targets.map((target, k) => {
       const [figure, canvas, output] = [make("figure"), make("canvas"), make("output")];
       const caption = make("figcaption", "", { style: "--lt-own:" + css(target.ink) });
-      caption.append(make("b", k + 1 + " " + titleOf(target)), output);
+      const pressed = k === player.active; // a click on it is one on the figure
+      caption.append(make("button", k + 1 + " " + titleOf(target), { type: "button", "aria-pressed": pressed }), output);
       if (target.compared) {
         const keep = make("button", "Keep", { type: "button", class: "lt-button", title: "Keep it as a target of this video" });
         keep.addEventListener("click", (event) => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import html
 import shutil
 import threading
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import cv2
 import gradio as gr
@@ -205,6 +207,51 @@ def test_the_words_in_the_form_are_for_the_clip_that_is_shown(tools: ToolEvents,
     assert work(tools, "open_clip", index=1).player["clips"]["now"] == 1
     session.take_up(session.shelf[0].key)  # as a saved run that is opened: the page shows no clip of the list
     assert tools.events.page_value(session)["clips"]["now"] is None
+
+
+def test_a_clip_that_could_not_be_followed_anew_keeps_its_track_and_its_verdict(
+    tools: ToolEvents, tmp_path: Path
+) -> None:
+    paths = [counting_clip(tmp_path / f"clip-{number}.mp4", frames=5) for number in range(2)]
+    names = [path.name for path in paths]
+    work(tools, "open_clips", paths=[uploaded(tools, path) for path in paths], names=names)
+    before = work(tools, "open_clip", index=0, text="the red car").player
+    ask(tools, "act", "clip_verdict", index=0, verdict="right")
+    tools.events.begin(None, "the red car", "", 500, 1, PAGE)
+    failed = list(tools.events.watch(PAGE))[-1]
+    assert "frame 500" in failed.notice and failed.player["run"] == before["run"]
+    assert failed.player["clips"]["now"] == 0 and failed.player["clips"]["clips"][0]["verdict"] == "right"
+    tools.events.begin(None, VERY_SLOW, "", 0, 1, PAGE)
+    work(tools, "open_clip", index=1, text="the red car")  # before there is a track
+    back = work(tools, "open_clip", index=0).player
+    assert back["run"] == before["run"] and back["clips"]["clips"][0]["verdict"] == "right"
+    tools.events.begin(None, "the car", "", 0, 1, PAGE)
+    again = list(tools.events.watch(PAGE))[-1].player
+    assert again["run"] != before["run"] and again["clips"]["clips"][0]["verdict"] is None
+
+
+def test_the_page_knows_how_many_verdicts_of_a_list_are_in_no_file(
+    tools: ToolEvents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks before another list takes its place: nothing else has them."""
+    path = counting_clip(tmp_path / "clip.mp4", frames=5)
+    work(tools, "open_clips", paths=[uploaded(tools, path)], names=[path.name])
+    work(tools, "open_clip", index=0, text="the red car")
+
+    def unsaved(do: str, **fields: Any) -> int:
+        return int(ask(tools, "act", do, **fields)["reply"]["clips"]["unsaved"])
+
+    assert unsaved("clip_verdict", index=0, verdict="right") == 1
+    assert unsaved("clips_file", form="csv") == 0
+    assert unsaved("clip_verdict", index=0, verdict="wrong") == 1
+    with monkeypatch.context() as full:
+        full.setattr("demo.clip_events.write_text", Mock(side_effect=OSError(errno.ENOSPC, "No space")))
+        refused = ask(tools, "act", "clips_file", form="json")["reply"]["error"]
+        assert refused == "langtrack-clips-1-files.json cannot be written: the disk is full."
+    session = tools.service.sessions.get("page")
+    assert session.clips is not None and session.clips.unsaved == 1
+    session.clips.result = tmp_path / RESULT_NAME  # which each verdict is written to
+    assert unsaved("clip_verdict", index=0, verdict="right") == 0
 
 
 def test_verdicts_on_frames_are_in_the_result_at_any_time(tools: ToolEvents, tmp_path: Path) -> None:

@@ -177,7 +177,23 @@ def test_the_start_is_held_against_the_frames_that_there_are(
     events.begin(*filled_form(clip, start=FRAMES), page())
     end = list(events.watch(page()))[-1]
     assert "past the end" in end.notice and "24 frames" in end.notice
-    assert 'role="alert"' in end.notice and end.player["state"] == "empty" and end.run_button["interactive"]
+    assert 'role="alert"' in end.notice and end.run_button["interactive"]
+    assert run_of(end)["index"] == [FRAMES - 2, FRAMES - 1]  # the run before stays
+
+
+def test_a_run_that_leaves_no_track_leaves_the_run_before_in_view(events: PageEvents, clip: str) -> None:
+    before = follow(events, clip)[-1]
+    session = events.service.sessions.get("page")
+    events.begin(*filled_form(clip, start=500), page())
+    failed = list(events.watch(page()))[-1]
+    with tracker_of(events).held():
+        events.begin(*filled_form(clip), page("other"))
+        events.begin(*filled_form(clip, "the slow car"), page())
+        cancelled = events.cancel(page())
+    for view in (failed, cancelled, View(*events.on_load(session.token, page("reloaded"))[5:])):
+        assert view.player["run"] == before.player["run"] and view.player["shelf"] == []
+    assert not failed.player["newest"] and not cancelled.player["newest"]  # the page stays at its target
+    assert "frame 500" in failed.notice and "before the first frame" in cancelled.notice
 
 
 def test_a_run_that_waits_can_be_cancelled(events: PageEvents, clip: str) -> None:

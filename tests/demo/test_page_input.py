@@ -19,7 +19,7 @@ from demo.settings import Settings
 from langtrack_core.video import probe, read_frames
 
 
-@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.tif", "a.png", "a.zip", "a.ts"])
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.tif", "a.png", "a.zip", "a.ts", "a.mp4"])
 def test_pictures_and_other_videos_become_a_clip(events: PageEvents, tmp_path: Path, name: str) -> None:
     upload = events.service.sessions.root / ("c" * 64) / name
     upload.parent.mkdir(parents=True)
@@ -31,13 +31,14 @@ def test_pictures_and_other_videos_become_a_clip(events: PageEvents, tmp_path: P
                 archive.write(tmp_path / "frame.png", f"clip/img/{number + 8}.png")
             archive.writestr("__MACOSX/._1.png", b"")
             archive.writestr("clip/notes.txt", b"hello")
-    elif name == "a.ts":
+    elif name in ("a.ts", "a.mp4"):
         encode(upload, map(np.asarray, pictures))
     else:
         how = {} if name == "a.tif" else {"duration": 40}
         pictures[0].save(upload, save_all=True, append_images=pictures[1:], **how)
     video, message = events.take_file(str(upload), page())
-    assert message == "" and video.endswith("a.followed.mp4") and probe(video).kind == "video"
+    assert message == "" and probe(video).kind == "video" and upload.is_file()
+    assert Path(video).name == "a.mp4" and Path(video) != upload  # the name that all files get
     frames = list(read_frames(video))
     assert [frame.time_s for frame in frames] == pytest.approx([k / 25 for k in range(5)], abs=1e-3)
     assert [int(frame.rgb.mean()) for frame in frames] == pytest.approx([40 * k for k in range(5)], abs=3)

@@ -202,6 +202,70 @@ def test_settings_that_wait_are_sent_for_the_target_that_they_were_chosen_for() 
     """)
 
 
+WHAT_IF = """
+    import { mock } from "node:test";
+    import { whatIfTool } from "PAGE/whatif.js";
+    mock.timers.enable({ apis: ["setTimeout"] });
+    const done = () => new Promise(setImmediate); // `settled` waits for a timer
+    const settings = [{ name: "lost" }, { name: "margin" }];
+    const { player, server, asked, click, find } = page([target(1, 0, 3, 4)], settings);
+    Object.assign(player.target, { notes: [], settings: { lost: 0.1, margin: 0.5 } });
+    player.target.recorded = player.target.settings;
+    whatIfTool(player, server);
+    const set = (place, value) => {
+      const [, slider] = find(".lt-settings").children[place].children;
+      slider.value = value;
+      slider.listeners.input();
+    };
+    const sent = () => asked.map(({ content }) => content.settings);
+    const answer = (number) => {
+      const settings = asked[number].content.settings || player.target.recorded;
+      asked[number].answer({ columns: {}, settings, what_if: true, changed: number, notes: [] });
+      return done();
+    };
+"""
+
+
+def test_a_reset_and_other_settings_count_in_the_order_in_which_they_were_chosen() -> None:
+    check(
+        WHAT_IF
+        + """
+        set(0, "0.2");
+        set(1, "0.6"); // before the first is answered
+        await answer(0);
+        assert.deepEqual(sent(), [{ lost: 0.2, margin: 0.5 }, { lost: 0.2, margin: 0.6 }]);
+        click("reset");
+        assert.equal(asked.length, 2); // it waits, so that it is the last word
+        await answer(1);
+        set(0, "0.3");
+        await answer(2);
+        assert.deepEqual(sent().slice(2), [null, { lost: 0.3, margin: 0.5 }]);
+        await answer(3);
+        assert.equal(player.target.settings.lost, 0.3);
+    """
+    )
+
+
+def test_an_answer_to_other_settings_that_comes_late_counts_while_there_is_no_newer_one() -> None:
+    check(
+        WHAT_IF
+        + """
+        set(0, "0.2");
+        mock.timers.tick(10000);
+        await done();
+        await answer(0);
+        assert.equal(player.target.settings.lost, 0.2);
+        set(0, "0.3");
+        mock.timers.tick(10000);
+        await done();
+        set(0, "0.4");
+        await answer(2);
+        await answer(1);
+        assert.equal(player.target.settings.lost, 0.4);
+    """
+    )
+
+
 def test_frames_that_follow_each_other_closely_are_told_apart() -> None:
     check("""
         const { player } = page([]);
@@ -241,6 +305,53 @@ def test_a_box_that_is_given_up_while_it_is_drawn_asks_for_nothing() -> None:
         correctionKeys.Escape();
         point("pointerup", 40, 50);
         assert.deepEqual([asked, player.draft.box], [[], null]);
+    """
+    )
+
+
+def test_escape_takes_the_tip_away_and_the_click_that_ends_the_drag_starts_no_video() -> None:
+    check(
+        DRAW
+        + """
+        assert.match(player.message, /^Drag a box/);
+        correctionKeys.Escape();
+        assert.equal(player.message, "");
+        point("pointerup", 40, 50);
+        let stopped = 0;
+        const click = () => canvas.listeners.click?.({ stopPropagation: () => (stopped += 1) });
+        click();
+        assert.equal(stopped, 1);
+        point("pointerdown", 20, 20); // now a click is for the player
+        point("pointerup", 20, 20);
+        click();
+        assert.equal(stopped, 1);
+        correctionKeys.r();
+        player.notify("Something else.");
+        correctionKeys.r();
+        assert.equal(player.message, "Something else.");
+    """
+    )
+
+
+def test_a_correction_that_came_to_nothing_leaves_its_box_and_its_words() -> None:
+    check(
+        DRAW
+        + """
+        const { run } = player;
+        run.targets[0].edits = [{ edit: 0 }];
+        const opened = (changes) => Object.assign(player, { run: { ...run, ...changes } }).emit("run");
+        const draft = () => [player.draft.box, find(".lt-sentence").value];
+        opened({});
+        assert.deepEqual(draft(), [null, ""]);
+        correctionKeys.r();
+        point("pointerdown", 10, 10);
+        point("pointermove", 40, 50);
+        point("pointerup", 40, 50);
+        find(".lt-sentence").value = "the red car";
+        opened({ exports: ["coco"] }); // the same tracks
+        assert.deepEqual(draft(), [[10, 10, 40, 50], "the red car"]);
+        opened({ targets: [{ ...run.targets[0], edits: [{ edit: 0 }, { edit: 1 }] }] });
+        assert.deepEqual(draft(), [null, ""]);
     """
     )
 
@@ -385,6 +496,50 @@ def test_files_that_arrive_after_another_clip_was_opened_are_not_taken_for_it() 
         await choose("left.json", null);
         await choose("same.json", { ...run });
         assert.deepEqual(taken, ["same.json"]);
+    """)
+
+
+def test_a_screen_reader_hears_the_stage_of_a_run_once_and_not_every_frame() -> None:
+    check("""
+        import { showProgress } from "PAGE/progress.js";
+        const { player, find } = page([target(1, 0, 3, 4)]);
+        Object.assign(player.page, { kinds: { follow: "Following" }, stages: { waiting: "Waiting" } });
+        const [live, count, said] = [element(), element(), []];
+        const kept = { get: () => said.at(-1), set: (text) => said.push(text) };
+        Object.defineProperty(live, "textContent", kept);
+        find(".lt-stage").children = [live, count];
+        const show = (value) => showProgress(player, { kind: "follow", frames: 0, total: 9, ...value });
+        show({ stage: "waiting", position: 2 });
+        for (const frames of [1, 2, 3]) show({ stage: "following", frames });
+        assert.deepEqual(said, ["Waiting: number 2 in the line", "Following"]);
+        assert.equal(count.textContent, ", 3 of 9 frames");
+    """)
+
+
+def test_a_list_with_verdicts_in_no_file_goes_only_when_asked() -> None:
+    check("""
+        import { clipsTool } from "PAGE/clips.js";
+        const { player, server, asked } = page([target(1, 0, 3, 4)]);
+        const input = element();
+        player.all = (selector) => (selector.includes("lt-many") ? [input] : []);
+        document.querySelector = () => element();
+        window.matchMedia = () => ({ matches: false });
+        server.send = async (files) => files.map(({ name }) => name);
+        const { update } = clipsTool(player, server);
+        const [questions, clips] = [[], [{ name: "a.mp4", verdict: "right" }]];
+        const choose = async (unsaved, yes) => {
+          update({ state: "done", clips: { now: null, judged: 1, unsaved, clips } });
+          window.confirm = (question) => questions.push(question) && yes;
+          input.files = [{ name: "b.mp4" }];
+          input.listeners.change();
+          await settled();
+        };
+        await choose(1, false);
+        assert.deepEqual([questions.length, asked.length], [1, 0]);
+        assert.match(questions[0], /^The verdicts on 1 clip of this list are in no file/);
+        await choose(2, true);
+        await choose(0, false);
+        assert.deepEqual([questions.length, asked.length], [2, 2]);
     """)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 from app_helpers import FRAMES, HEIGHT, SETTINGS, WIDTH, counting_clip
@@ -17,7 +18,7 @@ from two_things import LEFT, RIGHT, two_things
 
 from demo.examples import Example
 from demo.page_events import PageEvents
-from demo.preview import LOOK_SIDE, selection
+from demo.preview import LOOK_SIDE, save_picture, selection
 from demo.preview_events import OFF, Before, PreviewEvents
 from demo.service import Service
 from demo.tool_events import ToolEvents
@@ -68,6 +69,7 @@ def test_the_frame_comes_with_the_clip_and_the_regions_with_the_words(
     )
     words = events.on_text(clip, "the car", "", 0, PAGE).preview
     assert words["regions"] == [LEFT, RIGHT] and words["picture"] == frame["picture"]
+    assert words["sure"] == 0.8 and frame["sure"] is None
     other = events.on_place(clip, "the red car", "", 5, PAGE).preview
     assert other["frame"] == 5 and "“red”" in other["note"] and other["picture"] != frame["picture"]
     assert "zorp" in events.on_text(clip, "zorp", "", 5, PAGE).preview["note"]
@@ -119,6 +121,30 @@ def test_a_region_goes_with_its_words_and_a_box_of_ones_own_stays(
     other = str(counting_clip(tmp_path / "upload" / "other.mp4", falling=True))
     new = events.on_video(other, "the car", own, 0, PAGE)
     assert new.box == "" and "another clip" in new.preview["remark"]
+
+
+def test_a_choice_that_is_made_while_a_look_is_on_its_way_is_not_lost_and_not_taken_for_a_drawn_box(
+    events: PreviewEvents, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = events.on_text(clip, "the car", "", 0, PAGE).preview
+    look, choice = events.service.frames.look, LEFT
+
+    def choosing_look(*arguments: Any) -> Any:
+        assert events.choose(event(box=choice, look=old["look"]), PAGE) == choice
+        return look(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(events.service.frames, "look", choosing_look)
+        new = events.on_text(clip, "a car", "", 0, PAGE)  # sent before the form had the box
+        assert new.box == "" and "Choose again" in new.preview["remark"]
+        old, choice = new.preview, "1,2,30,40"
+        new = events.on_place(clip, "a car", "", 5, PAGE)
+        assert new.preview["choice"] == choice and "of frame 0" in new.preview["remark"]
+    late = event(box=LEFT, look=old["look"])  # this look had come, and the page did not have it yet
+    assert events.choose(late, PAGE) == gr.skip()
+    assert "Choose again" in events.follow(clip, "a car", "", 5, 1, late, PAGE).notice
+    session = events.service.sessions.get("page")
+    assert session.job is None and session.preview is not None and session.preview.choice == choice
 
 
 def test_no_run_is_held_to_a_region_of_other_words(events: PreviewEvents, clip: str) -> None:
@@ -203,6 +229,42 @@ def test_a_look_that_ends_after_a_newer_one_is_not_shown(
     assert events.service.sessions.get("page").preview.text == ("the car" if shown != OFF else "")
 
 
+def test_an_error_about_the_form_goes_when_the_form_is_another_one(
+    events: PreviewEvents, clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Say what to follow" in events.events.begin(clip, "", "", 0, 1, PAGE).notice
+    assert events.on_text(clip, "", "", 0, PAGE).notice == gr.skip()  # of the same form: it stays
+    assert events.on_text(clip, "the car", "", 0, PAGE).notice == ""
+    assert events.on_text(clip, "a car", "", 0, PAGE).notice == gr.skip()
+    assert "past the end" in events.on_place(clip, "a car", "", FRAMES, PAGE).notice
+    assert events.on_place(clip, "a car", "", 1, PAGE).notice == ""
+    (tmp_path / "no-clip.txt").write_text("hello")
+    assert 'role="alert"' in events.events.take_file(str(tmp_path / "no-clip.txt"), PAGE)[1]
+    assert events.on_video(clip, "a car", "", 1, PAGE).notice == ""
+    look = events.service.frames.look
+
+    def slow_look(*arguments: Any) -> Any:
+        events.events.begin(clip, "", "", 0, 1, PAGE)
+        return look(*arguments)
+
+    monkeypatch.setattr(events.service.frames, "look", slow_look)
+    assert events.on_text(clip, "the car", "", 0, PAGE).notice == gr.skip()  # it began before the error
+
+
+def test_a_look_that_ends_after_its_page_was_closed_leaves_no_file(
+    events: PreviewEvents, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = events.service.sessions
+
+    def saved_late(*arguments: Any) -> Any:
+        sessions.drop(PAGE.session_hash)
+        return save_picture(*arguments)
+
+    monkeypatch.setattr("demo.preview.save_picture", saved_late)
+    assert events.on_text(clip, "the car", "", 0, PAGE) == Before()
+    assert list(sessions.root.rglob("*")) == [] and len(sessions) == 0
+
+
 def test_follow_all_is_a_target_for_each_region(events: PreviewEvents, clip: str) -> None:
     events.on_text(clip, "the car", "", 0, PAGE)
     assert events.follow_all(clip, "a car", "", 0, 1, PAGE).notice.count("Look at the frame") == 1
@@ -258,7 +320,7 @@ def test_regions_of_a_large_frame_are_in_its_own_pixels() -> None:
         return two_things(small, text, every_region=every_region)
 
     tracker: Any = SimpleNamespace(segment=segment, read_text=lambda text: SimpleNamespace(unknown=()))
-    _, boxes, _ = selection(tracker, frame, "the car")
+    boxes = selection(tracker, frame, "the car").boxes
     assert boxes == [(240, 360, 600, 720), (1200, 480, 1680, 960)] and max(sizes[0]) == LOOK_SIDE
 
 

@@ -92,6 +92,7 @@ def test_words_show_their_regions_at_once_and_a_click_chooses(page: Page) -> Non
     expect(page.locator(".lt-before-title")).to_have_text("2 regions on frame 0 fit “the car”")
     assert time.process_time() - begun < ANSWER_S
     expect(page.locator(".lt-number")).to_have_text(["1", "2"])
+    expect(page.locator(".lt-before-note")).to_contain_text("80 % sure on this frame; a run looks at several")
     page.mouse.click(*place(page, 120, 60))
     expect(page.locator(".lt-number").nth(1)).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#box input, #box textarea")).to_have_value(RIGHT)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from app_helpers import FRAMES, SETTINGS, VERY_SLOW, counting_clip, eventually, paced_tracker
@@ -174,6 +176,18 @@ def test_only_uploads_are_read(tools: ToolEvents, tmp_path: Path) -> None:
     assert answer(tools, "truth", paths=[str(upload)])["objects"] == ["1", "2"]
     scored = answer(tools, "truth", paths=[str(upload)], object="2", pixel="1")
     assert scored["branches"]["fused"]["counted"] == FRAMES and "objects" not in scored
+
+
+def test_a_question_that_fails_on_the_disk_is_answered(
+    tools: ToolEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the page waits for its answer, and asks for no frame's own pixels any more."""
+    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left", "/secret/frame.jpg"))
+    monkeypatch.setattr("demo.frame_service.save_picture", full)
+    assert answer(tools, "still", frame=0)["error"].endswith("its disk is full.")
+    monkeypatch.setattr("demo.service.ExportJob", full)
+    reply = tools.work(event("export"), PAGE).player["reply"]
+    assert reply["error"].endswith("its disk is full.")
 
 
 def test_a_page_without_a_run_is_told_so(tools: ToolEvents) -> None:

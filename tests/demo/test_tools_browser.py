@@ -176,6 +176,9 @@ def test_other_settings_decide_at_once_and_go_back(page: Page) -> None:
     page.locator('[data-ask="reset"]').click()
     expect(page.locator(".lt-changed")).to_have_text("As recorded.")
     expect(page.locator(".lt-who")).to_have_text("language")
+    page.locator("#lt-tab-files").click()
+    expect(page.locator(".lt-list li").first).to_be_visible()
+    expect(page.locator(".lt-stale")).to_be_hidden()  # the files are of this track again
 
 
 def test_a_box_drawn_on_a_frame_corrects_from_there_and_is_undone(page: Page) -> None:
@@ -237,6 +240,11 @@ def test_sentences_beside_each_other_with_their_agreement(page: Page) -> None:
     expect(page.locator(".lt-matrix td")).to_have_count(9)
     expect(page.locator(".lt-chip")).to_have_count(0)  # a comparison alone makes no targets
     expect(page.locator(".lt-title")).to_have_text("“the red car”")
+    for text, pressed in (("“the car on the left”", 1), ("“the red car”", 0)):  # with the keyboard alone
+        page.locator(".lt-compared").get_by_role("button", name=text).first.press("Enter")
+        expect(page.locator(".lt-title")).to_have_text(text)
+        names = page.locator(".lt-compared [aria-pressed]")
+        expect(names.nth(pressed)).to_have_attribute("aria-pressed", "true")
     page.locator(".lt-compared figure", has_text="the car on the left").get_by_text("Keep").click()
     expect(page.locator(".lt-chip:not(.lt-remove)")).to_have_count(2)
     page.locator('[data-ask="end-comparison"]').click()

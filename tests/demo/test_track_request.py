@@ -47,4 +47,9 @@ def test_names_and_paths_are_harmless() -> None:
     assert without_paths("no /a/b/c.mp4 here") == "no c.mp4 here"
     windows = r"C:\Users\First Last\Temp\1.png is 4x4, but D:\2.png is 3x3"
     assert without_paths(windows) == "1.png is 4x4, but 2.png is 3x3"
+    assert without_paths("/srv/my own clips/day 1/c d.mp4 ends early") == "c d.mp4 ends early"
+    assert (
+        without_paths("'/srv/a b/c.mp4' and 1/2, or /d/e.mp4 and/or x")
+        == "'c.mp4' and 1/2, or e.mp4 and/or x"
+    )
     assert without_paths("1/2 and/or 25 km/h") == "1/2 and/or 25 km/h"

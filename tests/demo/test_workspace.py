@@ -74,6 +74,26 @@ def test_a_verdict_does_not_wait_for_long_comparisons(
     assert target(me)["verdicts"]["counts"]["both"] == 4
 
 
+def test_a_verdict_does_not_wait_until_a_large_video_is_packed(
+    service: Service, me: Session, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(follow(service, me, clip, "the red car", ""))
+    space = me.workspace
+    assert space is not None
+    space.judgement.judge(1, [verdict(0, 3, "both")])
+
+    def pack(path: Path, project: Any, **_: Any) -> None:
+        thread = threading.Thread(target=space.judgement.judge, args=(1, [verdict(4, 9, "both")]))
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert project.targets[0].judged.counts()["both"] == 4
+
+    monkeypatch.setattr("demo.workspace.write_bundle", pack)
+    space.save_bundle(True, 10)
+    assert target(me)["verdicts"]["counts"]["both"] == 10 and space.has_unsaved_work
+
+
 @pytest.mark.parametrize("why", ["others are waiting", "disk is nearly full", "at most 20 targets"])
 def test_a_refused_request_leaves_the_comparison_as_it_is(
     service: Service, me: Session, clip: str, why: str
