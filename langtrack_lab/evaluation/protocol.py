@@ -49,6 +49,8 @@ class Protocol:
         sentences: "first" of each sequence, or "all" of them, each a run of its own.
         frames: of every sequence at most so many, from its beginning; None for all.
         every: the language branch runs on every so many frames.
+
+    With a box alone nobody reads a sentence: ``sentences`` and ``every`` are then what they are by default.
     """
 
     kind: str
@@ -57,6 +59,11 @@ class Protocol:
     sentences: str = "first"
     frames: int | None = None
     every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.init == "box":
+            object.__setattr__(self, "sentences", "first")
+            object.__setattr__(self, "every", 1)
 
     @property
     def convention(self) -> Convention:
@@ -70,11 +77,11 @@ class Protocol:
             self.init
         ]
         parts = [self.kind if self.split is None else f"{self.kind} {self.split}", start]
-        if self.sentences == "all" and self.init != "box":
+        if self.sentences == "all":
             parts.append("every sentence")
         if self.frames is not None:
             parts.append(f"first {self.frames} frames")
-        if self.every > 1 and self.init != "box":
+        if self.every > 1:
             parts.append(f"language on every {self.every}th frame")
         return ", ".join(parts)
 

@@ -218,6 +218,12 @@ def test_other_weights_protocols_and_code_never_mix(dev: Path, tmp_path: Path, m
     assert len(names) == 4 and all(name.startswith("dev-sentence-") for name in names)
 
 
+def test_what_a_box_alone_makes_no_use_of_makes_no_folder_of_its_own(dev: Path, tmp_path: Path):
+    for protocol in (Protocol("dev", init="box"), Protocol("dev", init="box", sentences="all", every=3)):
+        evaluated(colour_tracker(), dev, tmp_path, protocol)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_changed_data_is_measured_anew(tmp_path: Path):
     tree = write_dev(tmp_path / "tree")
     evaluated(colour_tracker(), tree, tmp_path / "out")
