@@ -119,11 +119,13 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
         before = {**settings, **json.loads(path.read_text(encoding="utf-8"))}  # earlier versions kept fewer
     except (OSError, TypeError, ValueError) as error:
         raise LangTrackError(f"{path} cannot be read: {error}; choose another --out.") from error
+    flags = {"video": "--no-video", "style": "--rotated"}  # the others are called as their settings
     differences = sorted(k for k in before if before[k] != settings.get(k))
     if differences:
+        named = (flags.get(name, f"--{name.replace('_', '-')}") for name in differences)
         raise LangTrackError(
-            f"{folder} holds results made with other {', '.join(differences)}; choose another --out, "
-            "or ask with the same settings as before."
+            f"{folder} holds results made with other options ({', '.join(named)}); choose another --out, "
+            "or ask with the same options as before."
         )
 
 
