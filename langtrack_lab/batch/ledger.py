@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from langtrack_core.types import LangTrackError
 
-from ..files import write_text
+from ..files import explained, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +60,14 @@ class Ledger:
 
     def __enter__(self) -> Ledger:
         self._lock = FileLock(self.folder / ".lock", blocking=False)
-        try:
+        with explained(f"The batch cannot be written to {self.folder}"):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except Timeout as error:
-            raise LangTrackError(
-                f"Another batch is at work in {self.folder}; wait for it or stop it."
-            ) from error
-        except OSError as error:
-            raise LangTrackError(
-                f"The batch cannot be written to {self.folder}: {error.strerror}; choose another --out."
-            ) from error
+            try:
+                self._lock.acquire()
+            except Timeout as error:
+                raise LangTrackError(
+                    f"Another batch is at work in {self.folder}; wait for it or stop it."
+                ) from error
         try:
             self._read()
             self._stream = self.path.open("a", encoding="utf-8", newline="\n")

@@ -6,6 +6,7 @@ import csv
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -376,6 +377,11 @@ def test_the_command(dev: Path, tmp_path: Path, monkeypatch, capsys):
     assert {path.name for path in place.iterdir()} == {"run.json", "sequences", "summary.csv", "summary.json"}
     assert cli.main([*arguments, "--frames", "4"]) == 0
     assert "3 of 3 are in" in capsys.readouterr().out and len(tracker.expressions) == 3
+    for name, what in (("summary.csv", "summary"), ("run.json", "Results")):  # nobody can write there
+        (place / name).unlink()
+        (place / name / "full").mkdir(parents=True)
+        assert cli.main([*arguments, "--frames", "4"]) == 1
+        assert re.search(f"{what} cannot be written to .*: [a-z ]+\\.$", capsys.readouterr().err)
 
 
 def test_how_masks_are_read_is_said(dev: Path, tmp_path: Path):
