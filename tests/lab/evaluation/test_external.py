@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -128,6 +129,7 @@ def test_polygons_times_and_what_is_missing(ours: Results, tmp_path: Path):
     [
         ("1,2,3\n" * FRAMES, "Line 1 of .*got '1,2,3'"),
         ("1,2,3,4\n", f"has 1 lines, but alpha has {FRAMES} frames"),
+        ("1,2,3,4\n" * (FRAMES + 1), f"has {FRAMES + 1} lines, but alpha has {FRAMES} frames"),
         ("a,b,c,d\n" * FRAMES, "Line 1"),
     ],
 )
@@ -135,6 +137,13 @@ def test_malformed_files_name_themselves(ours: Results, tmp_path: Path, text: st
     (tmp_path / "alpha.txt").write_text(text)
     with pytest.raises(LangTrackError, match=message):
         read_external("theirs", tmp_path, ours, "box")
+
+
+def test_more_lines_are_for_the_frames_that_are_left_out(ours: Results, tmp_path: Path):
+    (tmp_path / "alpha.txt").write_text("1,2,3,4\n" * FRAMES)
+    short = replace(ours, run={**ours.run, "protocol": {**ours.run["protocol"], "frames": 4}})
+    (record,) = read_external("theirs", tmp_path, short, "box").records
+    assert len(record.truth_xyxy) == 4
 
 
 @pytest.mark.parametrize("mask", ["m0,0,9,9,5,99", "m0,0,-3,9,1", "m1,2", "m0,0,99999999,99999999,1"])
