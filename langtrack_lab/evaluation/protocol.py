@@ -37,6 +37,10 @@ DEV_PARTS = ("davis", "boxes")
 _CONVENTIONS = {"otb-lang": OTB, "lasot": LASOT, "tnl2k": LASOT}
 """Conventions of the benchmarks that have one of their own; all others count as `PLAIN` says."""
 
+_WITH_EMPTY_SENTENCES = ("tnl2k",)
+"""Kinds of which some sequences were published with an empty sentence. With it alone nothing is found there;
+with a box, the box says what to follow."""
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -156,11 +160,14 @@ def items_of(protocol: Protocol, folder: Path) -> list[Item]:
         if protocol.init == "box":
             items.append(Item(sequence.name, sequence, None, "box"))
             continue
-        if not sequence.expressions:
-            raise LangTrackError(
-                f"Sequence {sequence.name} has no sentence; --init box measures without sentences."
-            )
-        sentences = sequence.expressions if protocol.sentences == "all" else sequence.expressions[:1]
+        sentences: tuple[str | None, ...] = sequence.expressions
+        if not sentences:
+            if protocol.kind not in _WITH_EMPTY_SENTENCES:
+                raise LangTrackError(
+                    f"Sequence {sequence.name} has no sentence; --init box measures without sentences."
+                )
+            sentences = ("",) if protocol.init == "sentence" else (None,)
+        sentences = sentences if protocol.sentences == "all" else sentences[:1]
         for number, sentence in enumerate(sentences, 1):
             key = sequence.name if number == 1 else f"{sequence.name} ({number})"
             items.append(Item(key, sequence, sentence, protocol.init))

@@ -167,6 +167,22 @@ def test_a_sentence_that_cannot_be_read_finds_nothing(dev: Path, tmp_path: Path)
     assert [s.values["auc"].value for r, s in summary.pairs("tracker") if r is lost] == [0.0]
 
 
+def test_sequences_that_were_published_without_a_sentence_are_measured(dev: Path, tmp_path: Path):
+    for name in ("with", "without"):
+        clip = shutil.copytree(dev / "boxes" / "gamma", tmp_path / "data" / "test" / name)
+        (clip / "img").rename(clip / "imgs")
+        lines = (clip / "groundtruth_rect.txt").read_text().replace("nan", "0")
+        (clip / "groundtruth.txt").write_text(lines)
+        (clip / "language.txt").write_text("the red ellipse\n" if name == "with" else "\n")
+    aucs = {}
+    for init in ("sentence", "both"):
+        summary = evaluated(colour_tracker(), tmp_path / "data", tmp_path, Protocol("tnl2k", init=init))
+        aucs[init] = [round(scores.values["auc"].value, 2) for _, scores in summary.pairs("fused")]
+        notes = [record.note for record in summary.records]
+        assert notes[0] == "" and (init == "both") == (notes[1] == "")
+    assert aucs["sentence"][1] == 0 and aucs["both"][1] == aucs["both"][0] > 0.7
+
+
 def test_every_sentence_is_a_run_of_its_own(dev: Path):
     keys = [item.key for item in items_of(Protocol("dev", sentences="all"), dev)]
     assert keys == ["alpha", "alpha (2)", "beta", "gamma"]
