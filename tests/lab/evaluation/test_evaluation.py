@@ -100,6 +100,13 @@ def test_void_pixels_count_nowhere():
     assert compared(answer, MaskPicture(truth, np.zeros_like(void), (1,)))[:2] == (100, 140)
 
 
+def test_a_mask_of_another_size_names_its_clip(tmp_path: Path):
+    tree = write_dev(tmp_path / "tree")
+    Image.new("L", (30, 20), 255).save(tree / "davis" / "Annotations" / "beta" / "00003.png")
+    with pytest.raises(LangTrackError, match=r"picture of beta and its mask differ .*64x48 and 30x20"):
+        evaluated(colour_tracker(), tree, tmp_path)
+
+
 def test_nothing_is_right_only_where_nothing_is(dev: Path, tmp_path: Path):
     figures = evaluated(colour_tracker(nothing, nothing), dev, tmp_path).overall("fused")
     assert figures["auc"] == figures["precision"] == figures["overall_iou"] == 0.0
