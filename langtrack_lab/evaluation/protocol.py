@@ -86,7 +86,7 @@ class Protocol:
         if self.frames is not None:
             parts.append(f"first {self.frames} frames")
         if self.every > 1:
-            parts.append(f"language on every {self.every}th frame")
+            parts.append(f"language on one frame of {self.every}")
         return ", ".join(parts)
 
     def as_json(self) -> dict[str, Any]:

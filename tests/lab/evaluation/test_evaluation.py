@@ -160,6 +160,7 @@ def test_a_box_is_given_on_the_first_frame_that_has_one(dev: Path, tmp_path: Pat
 
 def test_language_answers_stand_until_the_next(dev: Path, tmp_path: Path):
     summary = evaluated(colour_tracker(), dev, tmp_path, Protocol("dev", every=4))
+    assert list(by_protocol([summary])) == ["dev, by sentence only, language on one frame of 4"]
     language = summary.records[0].predictions["language"]
     assert np.isnan(language.confidence).tolist() == [i % 4 != 0 for i in range(12)]
     assert (language.boxes_xyxy[1] == language.boxes_xyxy[0]).all() and summary.overall("language")["j"] < 1.0
