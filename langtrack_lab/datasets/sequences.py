@@ -71,14 +71,15 @@ class Sequence:
         """The pictures from ``start`` on, decoded one by one; data sets do not say their frame rates.
 
         Raises:
-            LangTrackError: a picture cannot be read, or is of another size than the first one here.
+            LangTrackError: a picture cannot be read, or, where there are masks, is of another size than the
+                first one here; a few clips of GOT-10k, which has boxes alone, change their size.
         """
         levels = Pictures(self.frames).levels
         size_hw: tuple[int, int] | None = None
         for index, path in enumerate(self.frames[start:], start):
             frame = Frame(index, float(index / FOLDER_FPS), read_picture(path, levels))
             size_hw = size_hw or frame.size_hw
-            if frame.size_hw != size_hw:
+            if self.masks and frame.size_hw != size_hw:
                 sizes = " and ".join(f"{width}x{height}" for height, width in (size_hw, frame.size_hw))
                 raise LangTrackError(
                     f"The pictures of {self.name} differ in size ({sizes}, from {path} on); all of a clip "
