@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
     if entry.network not in LITE:
         raise LangTrackError(f"int8 is for the lite networks; {entry.path.name} is a {entry.network}.")
     clips = clips_of(args.data)
+    if args.target == "language" and not any(clip.expressions for clip in clips):
+        raise LangTrackError(f"The clips of {args.data} have no sentences, which the language branch needs.")
     if args.target == "language":
         segmenter, _ = build_segmenter(entry, "cpu", "torch")
         finder = RangeFinder(segmenter.network)

@@ -198,9 +198,9 @@ def _from_masks(paths: Sequence[Path], clip: _Clip, target: str | None) -> Truth
 def _places(files: Sequence[Path], clip: _Clip) -> tuple[list[int | None], list[str]]:
     """The place in the run for each mask, None when the run lacks its frame; and notes."""
     numbers = [_number_in(path) for path in files]
-    # 1, 6, 11, …: whoever annotates every fifth frame begins with the first.
+    # 1, 6, 11, …: whoever annotates every fifth frame begins with the first; and FFmpeg numbers from 1.
     steps = {b - a for a, b in pairwise(numbers)}
-    from_one = len(numbers) > 2 and numbers[0] == 1 and len(steps) == 1 and min(steps) > 1
+    from_one = len(numbers) > 2 and numbers[0] == 1 and len(steps) == 1 and min(steps) > 0
     numbers = [number - from_one for number in numbers]
     frames = clip.frames
     by_number = {frame: place for place, frame in enumerate(frames)}

@@ -101,8 +101,7 @@ def run(args: argparse.Namespace) -> int:
     info = check_video(args.video, query)
     for note in () if args.quiet else info.notes:
         print(f"{PROG}: {info.path.name}: {note}", file=sys.stderr)
-    example = (info.height, info.width), query.text
-    tracker = load_tracker(**network_options(args), example=example)
+    tracker = load_tracker(**network_options(args), example=((info.height, info.width), query.text))
     if unknown := () if query.text is None else tracker.read_text(query.text).unknown:
         print(f"{PROG}: unknown words, left out: {', '.join(unknown)}", file=sys.stderr)
     total = max(1, info.frames_estimate - query.start)

@@ -194,7 +194,7 @@ def as_rgb(pixels: NDArray[Any], levels: Levels | None) -> RGB:
 
 
 class Levels(NamedTuple):
-    """How values are brought to 8 bits: ``low`` becomes 0, and ``low + span`` would become 256."""
+    """How values become 8 bits: ``low`` is 0, ``low + span`` would be 256; whole numbers have an int span."""
 
     low: float
     span: float
@@ -274,8 +274,8 @@ class Pictures:
     def notes(self) -> tuple[str, ...]:
         if self.levels is None:
             return ()
-        low, span = self.levels
-        return (f"Its pictures have over 8 bits: values {low:g} to {low + span:g} become black to white.",)
+        low, high = self.levels.low, sum(self.levels) - isinstance(self.levels.span, int)
+        return (f"Its pictures have over 8 bits: values {low:g} to {high:g} become black to white.",)
 
     def frames(self, indices: range, on_damage: OnDamage = log_damage) -> Generator[Frame]:
         """The pictures at ``indices``, in that order: forward or backward, of an animation forward only.

@@ -220,8 +220,7 @@ def build_segmenter(
         checkpoint.fill(network, published_name)
         vocabulary = Vocabulary.from_file(others[0], "published")
         size, align_corners = settings["input_size"], settings["align_corners"]
-        config = SegmenterConfig(Preprocessing(size, align_corners=align_corners))
-        compiled = CompiledDMN
+        config, compiled = SegmenterConfig(Preprocessing(size, align_corners=align_corners)), CompiledDMN
     else:
         backbone_file, table, word_list = others
 
@@ -246,22 +245,20 @@ def build_segmenter(
     network.eval().to(device)
     first = (*counts, *config.preprocessing.input_hw(size_hw))
     new_compiler = partial(Compiler, network, files.values(), precision, checkpoint.ranges)
-    running, about = on_backend(backend, device, network, lambda: compiled(network, new_compiler(), first))
+    running, about = on_backend(
+        backend, device, precision, network, lambda: compiled(network, new_compiler(), first)
+    )
     if running is network and isinstance(network, LiteDMN):
         network.load_backbone()  # PyTorch needs it on the first frame, a borrowed GPU in each loan anew
-    calibration = checkpoint.calibration or UNCALIBRATED
-    segmenter = DMNSegmenter(running, vocabulary, config, calibration, device)
+    segmenter = DMNSegmenter(running, vocabulary, config, checkpoint.calibration or UNCALIBRATED, device)
     return segmenter, _info(entry, files, config, about)
 
 
 def build_tracker(
     entry: Entry, device: str, backend: str = "auto", precision: str = "auto"
 ) -> tuple[Callable[[], SiamMaskTracker], dict[str, Any]]:
-    """What makes a tracker with a state of its own around a shared network, and what the manifest says of it.
-
-    Raises:
-        LangTrackError: a file is missing or altered, or holds another network.
-    """
+    """What makes a tracker with a state of its own around a shared network, and what the manifest says of it;
+    LangTrackError when a file is missing or altered, or holds another network."""
     from ..siammask.lite import LiteNetwork
     from ..siammask.paper import PaperNetwork, published_name
     from ..siammask.tracker import CONFIGS, SiamMaskTracker
@@ -274,7 +271,9 @@ def build_tracker(
     checkpoint.fill(network, published_name if published else str)
     network.eval().to(device)
     new_compiler = partial(Compiler, network, files.values(), precision, checkpoint.ranges)
-    running, about = on_backend(backend, device, network, lambda: CompiledSiamMask(network, new_compiler()))
+    running, about = on_backend(
+        backend, device, precision, network, lambda: CompiledSiamMask(network, new_compiler())
+    )
     config = CONFIGS[entry.all_settings["tracker"]]
     new_tracker = partial(SiamMaskTracker, running, config, checkpoint.calibration, device)
     return new_tracker, _info(entry, files, config, about)

@@ -181,21 +181,21 @@ def smooth_noise(height: int, width: int) -> Tensor:
 
 
 def on_backend(
-    backend: str, device: str, network: Any, make: Callable[[], Any]
+    backend: str, device: str, precision: str, network: Any, make: Callable[[], Any]
 ) -> tuple[Any, dict[str, str]]:
     """The network as the backend wants it.
 
     Args:
         backend: "auto" compiles on a CPU, and takes PyTorch, with a note, where that fails; "openvino" raises
             instead; "torch" never compiles.
+        precision: what is asked of OpenVINO; PyTorch has float32 alone.
         make: gives the compiled form, which has the same calls.
 
     Returns:
-        What runs, and for the manifest: name, version, precision, and a note when it is not what was asked
-        for.
+        What runs, and for the manifest: name, version, precision, and a note when it is not as asked.
 
     Raises:
-        LangTrackError: an unknown backend, or one that cannot be had.
+        LangTrackError: an unknown backend, or one that cannot be had, or not in that precision.
     """
     if backend not in ("auto", "torch", "openvino"):
         raise LangTrackError(f"The backend is auto, torch or openvino, got {backend!r}.")
@@ -204,6 +204,8 @@ def on_backend(
     if backend == "openvino" and not on_cpu:
         raise LangTrackError(f"OpenVINO runs on the CPU, not on {device!r}; use --backend torch or auto.")
     if backend == "torch" or not on_cpu:
+        if precision not in ("auto", "float32"):
+            raise LangTrackError(f"PyTorch runs in float32 alone; the precision {precision} is of OpenVINO.")
         return network, in_torch
     try:
         compiled = make()

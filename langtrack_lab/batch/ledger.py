@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from langtrack_core.types import LangTrackError
 
-from ..files import write_text
+from ..files import explained, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +60,14 @@ class Ledger:
 
     def __enter__(self) -> Ledger:
         self._lock = FileLock(self.folder / ".lock", blocking=False)
-        try:
+        with explained(f"The batch cannot be written to {self.folder}"):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except Timeout as error:
-            raise LangTrackError(
-                f"Another batch is at work in {self.folder}; wait for it or stop it."
-            ) from error
-        except OSError as error:
-            raise LangTrackError(
-                f"The batch cannot be written to {self.folder}: {error.strerror}; choose another --out."
-            ) from error
+            try:
+                self._lock.acquire()
+            except Timeout as error:
+                raise LangTrackError(
+                    f"Another batch is at work in {self.folder}; wait for it or stop it."
+                ) from error
         try:
             self._read()
             self._stream = self.path.open("a", encoding="utf-8", newline="\n")
@@ -119,11 +116,13 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
         before = {**settings, **json.loads(path.read_text(encoding="utf-8"))}  # earlier versions kept fewer
     except (OSError, TypeError, ValueError) as error:
         raise LangTrackError(f"{path} cannot be read: {error}; choose another --out.") from error
+    flags = {"video": "--no-video", "style": "--rotated"}  # the others are called as their settings
     differences = sorted(k for k in before if before[k] != settings.get(k))
     if differences:
+        named = (flags.get(name, f"--{name.replace('_', '-')}") for name in differences)
         raise LangTrackError(
-            f"{folder} holds results made with other {', '.join(differences)}; choose another --out, "
-            "or ask with the same settings as before."
+            f"{folder} holds results made with other options ({', '.join(named)}); choose another --out, "
+            "or ask with the same options as before."
         )
 
 

@@ -64,7 +64,8 @@ def otb_lang_sequences(folder: Path, split: str | None = None) -> list[Sequence]
     sequences = []
     for part in parts_of(split, ("train", "test"), folder):
         queries = existing(folder / f"OTB_query_{part}", "a folder of sentences, NAME.txt each")
-        for query in sorted(queries.glob("*.txt"), key=lambda p: natural_key(p.name)):
+        # Not what an archive of a Mac brings beside each file: ._Deer.txt.
+        for query in sorted(queries.glob("[!.]*.txt"), key=lambda p: natural_key(p.name)):
             sequences.append(_otb_sequence(folder / "OTB_videos", query))
     return sequences
 

@@ -68,10 +68,24 @@ class Sequence:
             raise ValueError(f"{self.name}: absent must be ({n},), got {self.absent.shape}")
 
     def read_frames(self, start: int = 0) -> Iterator[Frame]:
-        """The pictures from ``start`` on, decoded one by one; data sets do not say their frame rates."""
+        """The pictures from ``start`` on, decoded one by one; data sets do not say their frame rates.
+
+        Raises:
+            LangTrackError: a picture cannot be read, or, where there are masks, is of another size than the
+                first one here; a few clips of GOT-10k, which has boxes alone, change their size.
+        """
         levels = Pictures(self.frames).levels
+        size_hw: tuple[int, int] | None = None
         for index, path in enumerate(self.frames[start:], start):
-            yield Frame(index, float(index / FOLDER_FPS), read_picture(path, levels))
+            frame = Frame(index, float(index / FOLDER_FPS), read_picture(path, levels))
+            size_hw = size_hw or frame.size_hw
+            if self.masks and frame.size_hw != size_hw:
+                sizes = " and ".join(f"{width}x{height}" for height, width in (size_hw, frame.size_hw))
+                raise LangTrackError(
+                    f"The pictures of {self.name} differ in size ({sizes}, from {path} on); all of a clip "
+                    "must have one size."
+                )
+            yield frame
 
     def mask(self, index: int) -> BoolMask | None:
         """The target's pixels in a frame, ``(H, W)`` bool; None where there is no annotation."""

@@ -20,7 +20,7 @@ from langtrack_core.run.track_video import load_tracker
 from langtrack_core.types import LangTrackError
 
 from ..datasets import KINDS, Sequence, guess_kind
-from ..files import write_text
+from ..files import explained, write_text
 from ..memory import usual_workers
 from .protocol import DEV, DEV_PARTS, INITS, SENTENCES, Protocol, items_of
 from .results import ResultFolder, read_results
@@ -95,8 +95,9 @@ def run(args: argparse.Namespace) -> int:
         folder.save(item, record)
     summary = summarise(read_results(folder.path))
     print_summary(summary)
-    write_text(folder.path / "summary.csv", as_csv([summary]))
-    write_text(folder.path / "summary.json", json.dumps(as_json([summary])[0], indent=1) + "\n")
+    with explained(f"The summary cannot be written to {folder.path}"):
+        write_text(folder.path / "summary.csv", as_csv([summary]))
+        write_text(folder.path / "summary.json", json.dumps(as_json([summary])[0], indent=1) + "\n")
     return 0
 
 

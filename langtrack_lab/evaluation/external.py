@@ -8,10 +8,10 @@
 
 A region of VOT is ``x,y,w,h``, a polygon ``x1,y1,x2,y2,…``, or a mask ``m`` and ``x,y,w,h,run,run,…``, from
 pixel 0. Of its codes 1 stands for the region the tracker was started with, the others for none. Elsewhere
-pixels count as in the truth of the data set, from 1 in those of Matlab's times. A line stands for each frame
-of the sequence from its first; nan, or a box without an area, is "absent". Where the truth is masks a box
-counts as filled, as in VOT. Seconds are read from ``NAME/NAME_time.txt`` or ``times/NAME_time.txt`` where
-they are.
+pixels count as in the truth of the data set, from 1 in those of Matlab's times. There is a line for each
+frame of the sequence, and no more, but for LaSOT, whose toolkit cuts off what is beyond the last true box;
+nan, or a box without an area, is "absent". Where the truth is masks a box counts as filled, as in VOT.
+Seconds are read from ``NAME/NAME_time.txt`` or ``times/NAME_time.txt`` where they are.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from langtrack_core.types import LangTrackError, shorten
 from ..datasets import ONE_BASED
 from ..datasets.files import read_picture
 from ..datasets.pictures import box_to_mask
+from ..metrics import LASOT
 from ..truth.box_files import numbers_in, read_boxes, read_lines
 from .protocol import Init, Item, items_of
 from .results import Results, file_name
@@ -72,7 +73,7 @@ def read_external(
         data: folder of the data set, when it has moved since ``like`` was measured.
 
     Raises:
-        LangTrackError: no file fits a sequence, or one is malformed or too short.
+        LangTrackError: no file fits a sequence, or one is malformed, too short or too long.
     """
     if not folder.is_dir():
         raise LangTrackError(f"There is no folder {folder} with results of {name}.")
@@ -81,13 +82,14 @@ def read_external(
     form = form or _form_of(folder, items)
     if origin is None:
         origin = int(protocol.kind in ONE_BASED and form != "vot")
+    may_go_on = protocol.frames is not None or protocol.convention is LASOT
     records, missing = [], []
     for item in items:
         path = _file_of(folder, item.sequence.name, form)
         if path is None:
             missing.append(item.key)
         else:
-            records.append(_record(item, path, form, origin))
+            records.append(_record(item, path, form, origin, may_go_on=may_go_on))
     if not records:
         raise LangTrackError(
             f"{folder} has no {form} results for any sequence of the data, such as {items[0].key}."
@@ -128,7 +130,7 @@ def _file_of(folder: Path, name: str, form: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _record(item: Item, path: Path, form: str, origin: int) -> Record:
+def _record(item: Item, path: Path, form: str, origin: int, *, may_go_on: bool) -> Record:
     sequence, start = item.sequence, item.start
     height, width, _ = read_picture(sequence.frames[start]).shape
     size_hw = height, width
@@ -139,7 +141,7 @@ def _record(item: Item, path: Path, form: str, origin: int) -> Record:
         regions = [
             Region(None if np.isnan(box).any() else box) for box in read_boxes(path, first_pixel=origin)
         ]
-    if len(regions) < len(truth):
+    if len(regions) < len(truth) or (len(regions) > len(truth) and not may_go_on):
         raise LangTrackError(
             f"{path} has {len(regions)} lines, but {sequence.name} has {len(truth)} frames; "
             "a line is needed for each."
@@ -155,7 +157,8 @@ def _record(item: Item, path: Path, form: str, origin: int) -> Record:
 
 def _vot_regions(path: Path, origin: int, size_hw: tuple[int, int], truth_xyxy: FloatArray) -> list[Region]:
     regions = []
-    for number, (line, box) in enumerate(zip(read_lines(path), truth_xyxy, strict=False), 1):
+    for number, line in enumerate(read_lines(path), 1):
+        box = truth_xyxy[number - 1] if number <= len(truth_xyxy) else np.full(4, np.nan)
         try:
             regions.append(_vot_region(line.strip(), origin, size_hw, box))
         except ValueError as error:

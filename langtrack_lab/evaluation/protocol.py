@@ -37,6 +37,10 @@ DEV_PARTS = ("davis", "boxes")
 _CONVENTIONS = {"otb-lang": OTB, "lasot": LASOT, "tnl2k": LASOT}
 """Conventions of the benchmarks that have one of their own; all others count as `PLAIN` says."""
 
+_WITH_EMPTY_SENTENCES = ("tnl2k",)
+"""Kinds of which some sequences were published with an empty sentence. With it alone nothing is found there;
+with a box, the box says what to follow."""
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -49,6 +53,8 @@ class Protocol:
         sentences: "first" of each sequence, or "all" of them, each a run of its own.
         frames: of every sequence at most so many, from its beginning; None for all.
         every: the language branch runs on every so many frames.
+
+    With a box alone nobody reads a sentence: ``sentences`` and ``every`` are then what they are by default.
     """
 
     kind: str
@@ -57,6 +63,11 @@ class Protocol:
     sentences: str = "first"
     frames: int | None = None
     every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.init == "box":
+            object.__setattr__(self, "sentences", "first")
+            object.__setattr__(self, "every", 1)
 
     @property
     def convention(self) -> Convention:
@@ -70,12 +81,12 @@ class Protocol:
             self.init
         ]
         parts = [self.kind if self.split is None else f"{self.kind} {self.split}", start]
-        if self.sentences == "all" and self.init != "box":
+        if self.sentences == "all":
             parts.append("every sentence")
         if self.frames is not None:
             parts.append(f"first {self.frames} frames")
-        if self.every > 1 and self.init != "box":
-            parts.append(f"language on every {self.every}th frame")
+        if self.every > 1:
+            parts.append(f"language on one frame of {self.every}")
         return ", ".join(parts)
 
     def as_json(self) -> dict[str, Any]:
@@ -149,11 +160,14 @@ def items_of(protocol: Protocol, folder: Path) -> list[Item]:
         if protocol.init == "box":
             items.append(Item(sequence.name, sequence, None, "box"))
             continue
-        if not sequence.expressions:
-            raise LangTrackError(
-                f"Sequence {sequence.name} has no sentence; --init box measures without sentences."
-            )
-        sentences = sequence.expressions if protocol.sentences == "all" else sequence.expressions[:1]
+        sentences: tuple[str | None, ...] = sequence.expressions
+        if not sentences:
+            if protocol.kind not in _WITH_EMPTY_SENTENCES:
+                raise LangTrackError(
+                    f"Sequence {sequence.name} has no sentence; --init box measures without sentences."
+                )
+            sentences = ("",) if protocol.init == "sentence" else (None,)
+        sentences = sentences if protocol.sentences == "all" else sentences[:1]
         for number, sentence in enumerate(sentences, 1):
             key = sequence.name if number == 1 else f"{sequence.name} ({number})"
             items.append(Item(key, sequence, sentence, protocol.init))

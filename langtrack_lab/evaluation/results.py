@@ -26,7 +26,7 @@ import langtrack_core
 from langtrack_core.geometry import FloatArray
 from langtrack_core.types import LangTrackError, shorten
 
-from ..files import plain_name, write_text
+from ..files import explained, plain_name, write_text
 from ..runs import check_rle
 from .protocol import Item, Protocol
 from .runner import Predictions, Record
@@ -109,13 +109,9 @@ class ResultFolder:
             "sequences": sequences,
         }
         self._refuse_to_forget(sequences)
-        try:
+        with explained(f"Results cannot be written to {self.path}"):
             (self.path / "sequences").mkdir(parents=True, exist_ok=True)
             write_text(self.path / RUN, json.dumps(run, indent=1, default=str) + "\n")
-        except OSError as error:
-            raise LangTrackError(
-                f"Results cannot be written to {self.path}: {error.strerror or error}."
-            ) from error
 
     def _refuse_to_forget(self, sequences: dict[str, str]) -> None:
         """What ``run.json`` no longer lists is in no report: another set of the kind has its own folder."""
@@ -134,12 +130,8 @@ class ResultFolder:
         return self._path(item).is_file()
 
     def save(self, item: Item, record: Record) -> None:
-        try:
+        with explained(f"{self._path(item)} cannot be written"):
             write_text(self._path(item), json.dumps(_as_json(record), allow_nan=False))
-        except OSError as error:
-            raise LangTrackError(
-                f"{self._path(item)} cannot be written: {error.strerror or error}."
-            ) from error
 
     def _path(self, item: Item) -> Path:
         return self.path / "sequences" / file_name(item)

@@ -296,7 +296,7 @@ class Collector:
     """Collects the predictions of one branch, and compares its masks before they are thrown away."""
 
     def __init__(self, item: Item) -> None:
-        self.with_masks = bool(item.sequence.masks)
+        self.name, self.with_masks = item.sequence.name, bool(item.sequence.masks)
         self._last: Estimate | None = None
         self._boxes: list[FloatArray | None] = []
         self._confidence: list[float] = []
@@ -317,7 +317,7 @@ class Collector:
         if self.with_masks:
             mask = mask if mask is not None and mask.any() else None
             self._masks.append(None if mask is None else encode_rle(mask))
-            self._compared.append(compared(mask, truth))
+            self._compared.append(compared(mask, truth, self.name))
 
     def predictions(self) -> Predictions:
         confidence = np.array(self._confidence, float)
@@ -325,7 +325,9 @@ class Collector:
         return Predictions(stack_boxes(self._boxes), confidence, tuple(self._masks), *shared)
 
 
-def compared(mask: BoolMask | None, truth: MaskPicture | None) -> tuple[float, float, float]:
+def compared(
+    mask: BoolMask | None, truth: MaskPicture | None, name: str = "a clip"
+) -> tuple[float, float, float]:
     """Pixels of intersection and union, and F, of one frame; nan without truth. None is an empty mask.
 
     Void pixels of the truth count nowhere, as in DAVIS.
@@ -336,7 +338,7 @@ def compared(mask: BoolMask | None, truth: MaskPicture | None) -> tuple[float, f
         mask = np.zeros_like(truth.mask)
     if mask.shape != truth.mask.shape:
         sizes = " and ".join(f"{w}x{h}" for h, w in (mask.shape, truth.mask.shape))
-        raise LangTrackError(f"A picture and its mask differ in size ({sizes}); they have to be equal.")
+        raise LangTrackError(f"A picture of {name} and its mask differ in size ({sizes}); make them equal.")
     mask = mask & ~truth.void
     intersection, union = np.count_nonzero(mask & truth.mask), np.count_nonzero(mask | truth.mask)
     return float(intersection), float(union), boundary_f(mask, truth.mask)

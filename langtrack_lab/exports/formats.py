@@ -93,7 +93,8 @@ def export(clip: Clip, name: str, out: Path) -> None:
     alone = bool(form.suffix) and out.suffix.lower() == form.suffix
     if alone and form.picture is not None and clip.video is not None:
         raise LangTrackError(f"Labels and pictures need a folder: leave {form.suffix} out of {out.name}.")
-    if not alone and out.suffix.lower() in {other.suffix for other in FORMATS.values()} - {""}:
+    # MP4 is what people ask of a video; it has no transparency. A folder may have any other dot in its name.
+    if not alone and out.suffix.lower() in {".mp4", *(other.suffix for other in FORMATS.values())} - {""}:
         raise LangTrackError(f"{name} does not end in {out.suffix}; {_wanted(form)}.")
     with explained(f"The export could not be written to {out}"):
         if alone:

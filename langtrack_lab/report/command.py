@@ -125,13 +125,11 @@ def _write(out: Path, summaries: Sequence[Summary], count: int, data: Path | Non
     if out.suffix.lower() not in (".html", ".htm"):
         raise LangTrackError(f"The report is an HTML page; give --out a name such as {out.stem}.html.")
     galleries = {title: _gallery(group[0], count, data) for title, group in by_protocol(summaries).items()}
-    try:
+    with explained(f"The report cannot be written to {out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, page(summaries, galleries))
         write_text(out.with_suffix(".csv"), as_csv(summaries))
         write_text(out.with_suffix(".json"), json.dumps(as_json(summaries), indent=1) + "\n")
-    except OSError as error:
-        raise LangTrackError(f"The report cannot be written to {out}: {error.strerror or error}.") from error
 
 
 def _gallery(summary: Summary, count: int, data: Path | None) -> Gallery:

@@ -104,16 +104,19 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
 
 
 def save_weights(
-    path: Path, state: Mapping[str, Tensor], metadata: dict[str, str], dtype: torch.dtype = torch.float16
+    path: Path,
+    state: Mapping[str, Tensor],
+    metadata: dict[str, str],
+    dtype: torch.dtype | None = torch.float16,
 ) -> None:
     """Write safetensors; the file is there whole or not at all.
 
     Args:
         metadata: what the tensors do not hold, see `Checkpoint`.
-        dtype: of every floating point tensor.
+        dtype: of every floating point tensor; None leaves each as it is.
     """
     stored = {
-        name: (value.to(dtype) if value.is_floating_point() else value).contiguous()
+        name: (value.to(dtype) if dtype and value.is_floating_point() else value).contiguous()
         for name, value in state.items()
     }
     with _written(path) as temporary:
@@ -134,7 +137,7 @@ def _written(path: Path) -> Iterator[Path]:
 
 
 def store_metadata(path: Path, name: str, value: Any) -> None:
-    """Write a value, as JSON, into a safetensors file's metadata; float16 tensors stay as they are.
+    """Write a value, as JSON, into a safetensors file's metadata; its tensors stay as they are.
 
     Raises:
         LangTrackError: it is a file of another kind, or no weights file.
@@ -142,4 +145,4 @@ def store_metadata(path: Path, name: str, value: Any) -> None:
     if path.suffix != ".safetensors":
         raise LangTrackError(f"Metadata can be stored in .safetensors only, not in {path}.")
     stored = Checkpoint.read(path)
-    save_weights(path, stored.tensors, {**stored.metadata, name: json.dumps(value)})
+    save_weights(path, stored.tensors, {**stored.metadata, name: json.dumps(value)}, None)

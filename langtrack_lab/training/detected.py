@@ -134,8 +134,14 @@ def run(args: argparse.Namespace) -> int:
         raise LangTrackError(f"{out} exists already; remove it first.")
     photos = pictures_in(args.photos)
     coco = data / "coco" / "instances.json"
-    names = [category["name"] for category in read_json(coco, "COCO annotations")["categories"]]
+    names = category_names(coco)
     detector = Detector(args.detector)
+    known_to_it = len(detector(np.zeros((SIDE, SIDE, 3), np.uint8)).highest)
+    if known_to_it != len(names):
+        raise LangTrackError(
+            f"The detector knows {known_to_it} categories and {coco} has {len(names)}: they have to be the "
+            "same ones in the same order, COCO's 80."
+        )
     parts = [part for part in SEARCHED_BY_NOBODY if (data / part / "images").is_dir()]
     known = {path.name for part in (*parts, "coco", "persons") for path in _photos(data / part / "images")}
     absent = {
@@ -150,6 +156,14 @@ def run(args: argparse.Namespace) -> int:
         write_text(data / "absent.json", json.dumps(absent))
     print(f"{out}: {len(boxes['annotations'])} boxes on {len(boxes['images'])} of {len(photos)} photos")
     return 0
+
+
+def category_names(path: Path) -> list[str]:
+    """The names of the categories of COCO annotations, in order."""
+    try:
+        return [category["name"] for category in read_json(path, "COCO annotations")["categories"]]
+    except (KeyError, TypeError) as error:
+        raise LangTrackError(f"{path} is not in COCO format: {error!r} is missing or wrong.") from error
 
 
 def _photos(folder: Path) -> list[Path]:

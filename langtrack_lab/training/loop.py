@@ -14,12 +14,13 @@ import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
@@ -129,7 +130,7 @@ def fit(
     Raises:
         LangTrackError: the loss (its terms are named) or the gradient is not finite, the checkpoint is of
             another recipe, seed or data, the batch cannot be shared by the processes, or ``settings.out``
-            cannot be written.
+            cannot be written or is that of a training at work.
     """
     context = context or DistributedContext()
     recipe, is_main = trainer.recipe, context.is_main
@@ -138,9 +139,8 @@ def fit(
             f"A batch of {recipe.batch} cannot be shared by {context.size} processes: "
             f"give --batch {context.size}, or a multiple of it."
         )
-    with explained(f"The training cannot be written to {settings.out}"):
-        settings.out.mkdir(parents=True, exist_ok=True)
-    with StopSignal() as stop, _gpu_arithmetic():
+    alone = _alone_in(settings.out) if is_main else nullcontext()
+    with alone, StopSignal() as stop, _gpu_arithmetic():
         run = _Run(trainer, settings, context)
         steps = range(run.step, recipe.steps if run.position < recipe.steps else run.step)
         batches = StepBatches(trainer.sample, trainer.collate, steps, recipe.batch, context)
@@ -186,6 +186,24 @@ def fit(
                     break
         context.barrier()  # the other processes wait for the files of the main one
         return True
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make the folder, and keep other trainings out of it: each would write over what the other learns."""
+    lock = FileLock(folder / ".lock", blocking=False)
+    with explained(f"The training cannot be written to {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise LangTrackError(
+                f"Another training is at work in {folder}; wait for it, or choose another --out."
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

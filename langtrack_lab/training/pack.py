@@ -26,7 +26,7 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.video.pictures import is_picture
 
 from ..datasets import coco_pictures, davis_sequences
-from ..datasets.files import read_picture
+from ..datasets.files import existing, read_picture
 from ..files import new_folder, replacing
 from ..truth.mask_files import read_mask
 from .annotated_images import DESCRIBED_SHARES, PhotoSource, SalientSource
@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
         raise LangTrackError(f"{args.out} exists already; choose another --out.")
     if not args.data.is_dir():
         raise LangTrackError(f"--data: there is no folder {args.data}.")
+    existing(args.data / "coco" / "instances.json", "COCO annotations")  # what is named when all is packed
+    existing(args.data / "saliency" / "images", "photos of one thing each")
     with new_folder(args.out) as folder:
         pack(args.data, folder)
     size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())

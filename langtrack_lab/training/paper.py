@@ -43,7 +43,7 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import NETWORKS, Checkpoint, fill
 from langtrack_core.weights.load import check, home, read_entry
 
-from ..files import write_text
+from ..files import explained, write_text
 from ..metrics.masks import mask_iou
 from ..weights.corpus import read_vocabulary
 from . import (
@@ -202,7 +202,7 @@ def write_manifest(
     """``manifest.json``: what the stage learns from. A stage goes on with the same only.
 
     Raises:
-        LangTrackError: it has begun with something else.
+        LangTrackError: it has begun with something else, or cannot be written.
     """
     print(
         f"stage {name}: {len(data.sources)} sequences or sets, {len(data.pairs)} pictures with a sentence"
@@ -221,7 +221,6 @@ def write_manifest(
         "recipe": {k: v for k, v in asdict(recipe).items() if v != math.inf},
     }
     path = out / "manifest.json"
-    out.mkdir(parents=True, exist_ok=True)
     if path.exists():
         old = json.loads(path.read_text(encoding="utf-8"))
         different = [key for key in ("seed", "sequences", "frames", "init") if old.get(key) != manifest[key]]
@@ -229,7 +228,9 @@ def write_manifest(
             raise LangTrackError(
                 f"{path}: this stage began with other data ({', '.join(different)}); choose another --out."
             )
-    write_text(path, json.dumps(manifest, indent=2) + "\n")
+    with explained(f"The training cannot be written to {out}"):
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(manifest, indent=2) + "\n")
 
 
 # --- the network of a stage --------------------------------------------------------------------------------
@@ -263,8 +264,9 @@ def initial_weights(
     if init == "random":
         path = args.out / "vocabulary.txt"
         if context.is_main and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, "\n".join(words_of(pairs).words) + "\n")
+            with explained(f"The training cannot be written to {args.out}"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_text(path, "\n".join(words_of(pairs).words) + "\n")
         context.barrier()
         return InitialWeights({}, read_vocabulary(path), path, "random")
     added = home() / "weights" / init / "language" / "entry.json"

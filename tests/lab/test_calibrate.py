@@ -67,13 +67,17 @@ def test_fitting_lowers_the_error_of_over_confident_scores():
 
 def test_storing_keeps_tensors_and_other_metadata(tmp_path):
     path = tmp_path / "a.safetensors"
-    save_file({"x": torch.arange(3)}, path, {"network": "siammask-lite", "arguments": "{}"})
+    tensors = {"x": torch.arange(3), "half": torch.ones(2).half(), "whole": torch.tensor([1.2345678, 1e6])}
+    save_file(tensors, path, {"network": "siammask-lite", "arguments": "{}"})
     store_metadata(path, "calibration", [2.0, -1.0])
     with safe_open(path, "pt") as stream:
         assert stream.metadata() == {
             "network": "siammask-lite", "arguments": "{}", "calibration": "[2.0, -1.0]"
         }  # fmt: skip
-        assert stream.get_tensor("x").tolist() == [0, 1, 2]
+        for name, tensor in tensors.items():
+            assert (
+                torch.equal(stream.get_tensor(name), tensor) and stream.get_tensor(name).dtype == tensor.dtype
+            )
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
 
 

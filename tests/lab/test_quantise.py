@@ -70,6 +70,14 @@ def test_big_layers_are_found_stored_and_used(
     assert info["backend"]["precision"] != "int8"
 
 
+def test_clips_without_sentences_are_refused(weights: Path, tmp_path, capsys):
+    data = write_dev(tmp_path / "dev", frames=3) / "boxes"
+    (data / "gamma" / "nlp.txt").write_text("\n")
+    arguments = ["--data", str(data), "--weights", str(weights / "dmn-lite.safetensors")]
+    assert cli.main(["quantise", "language", *arguments]) == 1
+    assert "boxes have no sentences" in capsys.readouterr().err
+
+
 def test_a_range_gives_up_one_large_number_for_finer_steps():
     values = np.append(np.random.default_rng(0).normal(size=300_000), 10.0).astype(np.float32)
     low, high = best_range(values)

@@ -101,7 +101,7 @@ def test_what_matters_of_the_video_is_said_and_kept(clip: Clip, tmp_path: Path, 
     folder.mkdir()
     for number, frame in enumerate(clip.frames):
         Image.fromarray(frame.rgb[..., 0].astype(np.uint16) * 16).save(folder / f"{number}.png")
-    note = "Its pictures have over 8 bits: values 0 to 4096 become black to white."
+    note = "Its pictures have over 8 bits: values 0 to 4095 become black to white."
     assert track(folder, tmp_path / "run", "--text", "red", "--no-video") == 0
     assert capsys.readouterr().err.startswith(f"langtrack: frames: {note}\n")
     assert read_run(tmp_path / "run").manifest["video"]["notes"] == [note]

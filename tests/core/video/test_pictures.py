@@ -110,7 +110,7 @@ def test_deep_pictures_are_scaled_by_their_bits(tmp_path: Path, bits, colour, na
     for rgb in (next(read_frames(tmp_path / name)).rgb, read_picture(tmp_path / name)):
         assert np.array_equal(rgb, np.dstack([pixels >> (bits - 8)] * 3))
     assert probe(tmp_path / name).notes == (
-        f"Its pictures have over 8 bits: values 0 to {1 << bits} become black to white.",
+        f"Its pictures have over 8 bits: values 0 to {(1 << bits) - 1} become black to white.",
     )
 
 

@@ -451,29 +451,36 @@ def test_without_openvino_pytorch_runs_and_says_so(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "openvino", None)
     network = tiny()
     with caplog.at_level(logging.WARNING):
-        running, about = on_backend("auto", "cpu", network, lambda: compiled(network))
+        running, about = on_backend("auto", "cpu", "auto", network, lambda: compiled(network))
     assert "OpenVINO is not installed" in caplog.text
     assert running is network and about["note"] == "OpenVINO is not installed"
     with pytest.raises(LangTrackError, match=r"not installed.*--backend torch"):
-        on_backend("openvino", "cpu", network, lambda: compiled(network))
+        on_backend("openvino", "cpu", "auto", network, lambda: compiled(network))
 
 
 def test_what_cannot_be_converted_runs_in_pytorch(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     network = tiny()
     network.segment = lambda image, language, view: (torch.linalg.pinv(image[0, 0])[None, None], image.sum())
-    running, about = on_backend("auto", "cpu", network, lambda: compiled(network))
+    running, about = on_backend("auto", "cpu", "auto", network, lambda: compiled(network))
     assert running is network and "cannot convert" in about["note"]
 
 
-@pytest.mark.parametrize(("backend", "device"), [("tensorrt", "cpu"), ("openvino", "cuda")])
-def test_a_backend_that_cannot_be_had_is_one_sentence(backend, device):
+@pytest.mark.parametrize(
+    ("backend", "device", "precision"),
+    [
+        *(("tensorrt", "cpu", "auto"), ("openvino", "cuda", "auto")),
+        *(("torch", "cpu", "int8"), ("torch", "cpu", "bfloat16"), ("auto", "cuda", "int8")),
+    ],
+)
+def test_a_backend_that_cannot_be_had_is_one_sentence(backend, device, precision):
     with pytest.raises(LangTrackError) as caught:
-        on_backend(backend, device, tiny(), lambda: pytest.fail("compiled"))
+        on_backend(backend, device, precision, tiny(), lambda: pytest.fail("compiled"))
     assert "\n" not in str(caught.value)
 
 
 def test_torch_is_left_alone_when_asked_for():
     network = tiny()
-    running, about = on_backend("torch", "cpu", network, lambda: pytest.fail("compiled"))
-    assert running is network and about["name"] == "torch"
+    for precision in ("auto", "float32"):
+        running, about = on_backend("torch", "cpu", precision, network, lambda: pytest.fail("compiled"))
+        assert running is network and about["name"] == "torch"

@@ -184,6 +184,9 @@ def test_sparse_masks_that_count_from_1_begin_with_the_first_frame(tmp_path: Pat
     truth = read_truth(write_masks(tmp_path / "m", range(0, frames, 5), first=1), run)
     assert np.flatnonzero(truth.annotated).tolist() == [0, 5, 10, 15] and "from 1" in truth.notes[0]
     assert score_run(run, truth)["branches"]["tracker"]["mean_mask_iou"] == 1
+    first = read_truth(write_masks(tmp_path / "f", range(8), first=1), run)  # as FFmpeg numbers them
+    assert np.flatnonzero(first.annotated).tolist() == [*range(8)] and "from 1" in first.notes[0]
+    assert score_run(run, first)["branches"]["tracker"]["mean_mask_iou"] == 1
     other = read_truth(write_masks(tmp_path / "o", [1, 6, 12]), run)  # somebody's choice of frames
     assert np.flatnonzero(other.annotated).tolist() == [1, 6, 12]
 

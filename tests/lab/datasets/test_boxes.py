@@ -39,6 +39,7 @@ def test_otb_separators_zero_boxes_and_parts(tmp_path):
     otb(tmp_path, "Board", range(1, 5), "1,2,3,4\n5\t6\t7\t8\r\n9  10 11\t12\n0,0,0,0\n")
     otb(tmp_path, "Deer", range(1, 3), rows(2), part="train")
     (tmp_path / "OTB_videos" / "Deer" / "attrs.txt").write_text("SV, DEF")
+    (tmp_path / "OTB_query_test" / "._Board.txt").write_bytes(b"\x00\x05\x16\x07")  # of a Mac
     (board,) = otb_lang_sequences(tmp_path, "test")
     # The first pixel is 1 in the file and 0 here.
     assert board.boxes_xyxy[:3].tolist() == [[0, 1, 3, 5], [4, 5, 11, 13], [8, 9, 19, 21]]

@@ -160,6 +160,17 @@ def test_a_sequence_counts(tmp_path):
     assert np.isnan(bare.boxes_xyxy).all() and not bare.absent_frames.any() and bare.mask(0) is None
 
 
+def test_the_pictures_of_a_sequence_with_masks_have_one_size(tmp_path):
+    frames = frames_of(tmp_path, 3)
+    frames[2].unlink()  # the others are one file
+    Image.new("RGB", (20, 10)).save(frames[2])
+    with pytest.raises(LangTrackError, match=r"pictures of clip differ in size \(.* and 20x10, from .*00002"):
+        list(Sequence("clip", frames, (), (None,) * 3).read_frames())
+    assert [frame.index for frame in Sequence("clip", frames, (), (None,) * 3).read_frames(2)] == [2]
+    boxes = np.array([[0, 0, 9, 9]] * 3)  # as in GOT-10k
+    assert len(list(Sequence("clip", frames, (), boxes=boxes).read_frames())) == 3
+
+
 def test_masks_tell_box_and_absence_and_what_is_not_annotated(tmp_path):
     frames = frames_of(tmp_path / "frames", 3)
     masks = (

@@ -6,6 +6,7 @@ import csv
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -99,6 +100,13 @@ def test_void_pixels_count_nowhere():
     assert compared(answer, MaskPicture(truth, np.zeros_like(void), (1,)))[:2] == (100, 140)
 
 
+def test_a_mask_of_another_size_names_its_clip(tmp_path: Path):
+    tree = write_dev(tmp_path / "tree")
+    Image.new("L", (30, 20), 255).save(tree / "davis" / "Annotations" / "beta" / "00003.png")
+    with pytest.raises(LangTrackError, match=r"picture of beta and its mask differ .*64x48 and 30x20"):
+        evaluated(colour_tracker(), tree, tmp_path)
+
+
 def test_nothing_is_right_only_where_nothing_is(dev: Path, tmp_path: Path):
     figures = evaluated(colour_tracker(nothing, nothing), dev, tmp_path).overall("fused")
     assert figures["auc"] == figures["precision"] == figures["overall_iou"] == 0.0
@@ -152,6 +160,7 @@ def test_a_box_is_given_on_the_first_frame_that_has_one(dev: Path, tmp_path: Pat
 
 def test_language_answers_stand_until_the_next(dev: Path, tmp_path: Path):
     summary = evaluated(colour_tracker(), dev, tmp_path, Protocol("dev", every=4))
+    assert list(by_protocol([summary])) == ["dev, by sentence only, language on one frame of 4"]
     language = summary.records[0].predictions["language"]
     assert np.isnan(language.confidence).tolist() == [i % 4 != 0 for i in range(12)]
     assert (language.boxes_xyxy[1] == language.boxes_xyxy[0]).all() and summary.overall("language")["j"] < 1.0
@@ -164,6 +173,22 @@ def test_a_sentence_that_cannot_be_read_finds_nothing(dev: Path, tmp_path: Path)
     lost = next(r for r in summary.records if r.name == "alpha")
     assert "None of the words" in lost.note and set(lost.states) == {"searching"}
     assert [s.values["auc"].value for r, s in summary.pairs("tracker") if r is lost] == [0.0]
+
+
+def test_sequences_that_were_published_without_a_sentence_are_measured(dev: Path, tmp_path: Path):
+    for name in ("with", "without"):
+        clip = shutil.copytree(dev / "boxes" / "gamma", tmp_path / "data" / "test" / name)
+        (clip / "img").rename(clip / "imgs")
+        lines = (clip / "groundtruth_rect.txt").read_text().replace("nan", "0")
+        (clip / "groundtruth.txt").write_text(lines)
+        (clip / "language.txt").write_text("the red ellipse\n" if name == "with" else "\n")
+    aucs = {}
+    for init in ("sentence", "both"):
+        summary = evaluated(colour_tracker(), tmp_path / "data", tmp_path, Protocol("tnl2k", init=init))
+        aucs[init] = [round(scores.values["auc"].value, 2) for _, scores in summary.pairs("fused")]
+        notes = [record.note for record in summary.records]
+        assert notes[0] == "" and (init == "both") == (notes[1] == "")
+    assert aucs["sentence"][1] == 0 and aucs["both"][1] == aucs["both"][0] > 0.7
 
 
 def test_every_sentence_is_a_run_of_its_own(dev: Path):
@@ -216,6 +241,12 @@ def test_other_weights_protocols_and_code_never_mix(dev: Path, tmp_path: Path, m
     evaluated(colour_tracker(), dev, tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert len(names) == 4 and all(name.startswith("dev-sentence-") for name in names)
+
+
+def test_what_a_box_alone_makes_no_use_of_makes_no_folder_of_its_own(dev: Path, tmp_path: Path):
+    for protocol in (Protocol("dev", init="box"), Protocol("dev", init="box", sentences="all", every=3)):
+        evaluated(colour_tracker(), dev, tmp_path, protocol)
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_changed_data_is_measured_anew(tmp_path: Path):
@@ -370,6 +401,11 @@ def test_the_command(dev: Path, tmp_path: Path, monkeypatch, capsys):
     assert {path.name for path in place.iterdir()} == {"run.json", "sequences", "summary.csv", "summary.json"}
     assert cli.main([*arguments, "--frames", "4"]) == 0
     assert "3 of 3 are in" in capsys.readouterr().out and len(tracker.expressions) == 3
+    for name, what in (("summary.csv", "summary"), ("run.json", "Results")):  # nobody can write there
+        (place / name).unlink()
+        (place / name / "full").mkdir(parents=True)
+        assert cli.main([*arguments, "--frames", "4"]) == 1
+        assert re.search(f"{what} cannot be written to .*: [a-z ]+\\.$", capsys.readouterr().err)
 
 
 def test_how_masks_are_read_is_said(dev: Path, tmp_path: Path):

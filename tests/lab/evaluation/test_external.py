@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,13 +16,14 @@ from langtrack_core.dmn.segmenter import DMNSegmenter
 from langtrack_core.geometry import xyxy_to_xywh
 from langtrack_core.masks import enclosing_box
 from langtrack_core.types import Estimate, LangTrackError
-from langtrack_lab.evaluation import probes
+from langtrack_lab.evaluation import probes, protocol
 from langtrack_lab.evaluation.external import read_external
 from langtrack_lab.evaluation.protocol import Protocol, items_of
 from langtrack_lab.evaluation.results import ResultFolder, Results, read_results
 from langtrack_lab.evaluation.runner import run_sequence
 from langtrack_lab.evaluation.single_branch import tracker_table
 from langtrack_lab.evaluation.tables import summarise
+from langtrack_lab.metrics import LASOT
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +130,7 @@ def test_polygons_times_and_what_is_missing(ours: Results, tmp_path: Path):
     [
         ("1,2,3\n" * FRAMES, "Line 1 of .*got '1,2,3'"),
         ("1,2,3,4\n", f"has 1 lines, but alpha has {FRAMES} frames"),
+        ("1,2,3,4\n" * (FRAMES + 1), f"has {FRAMES + 1} lines, but alpha has {FRAMES} frames"),
         ("a,b,c,d\n" * FRAMES, "Line 1"),
     ],
 )
@@ -135,6 +138,16 @@ def test_malformed_files_name_themselves(ours: Results, tmp_path: Path, text: st
     (tmp_path / "alpha.txt").write_text(text)
     with pytest.raises(LangTrackError, match=message):
         read_external("theirs", tmp_path, ours, "box")
+
+
+def test_more_lines_are_for_the_frames_that_are_left_out(ours: Results, tmp_path: Path, monkeypatch):
+    (tmp_path / "alpha.txt").write_text("1,2,3,4\n" * (FRAMES + 1))
+    short = replace(ours, run={**ours.run, "protocol": {**ours.run["protocol"], "frames": 4}})
+    (record,) = read_external("theirs", tmp_path, short, "box").records
+    assert len(record.truth_xyxy) == 4
+    monkeypatch.setitem(protocol._CONVENTIONS, "dev", LASOT)
+    (record,) = read_external("theirs", tmp_path, ours, "box").records
+    assert len(record.truth_xyxy) == FRAMES
 
 
 @pytest.mark.parametrize("mask", ["m0,0,9,9,5,99", "m0,0,-3,9,1", "m1,2", "m0,0,99999999,99999999,1"])

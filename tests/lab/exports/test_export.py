@@ -67,6 +67,7 @@ def test_what_cannot_be(exported: Exported, tmp_path: Path) -> None:
         ("cutout-png", "out", "cutout-png is made of the pictures, .* give the video too"),
         ("yolo", "out.json", "yolo does not end in .json; give a folder."),
         ("cvat", "out.json", "give a folder, or a file that ends in .xml"),
+        ("coco", "out.mp4", "coco does not end in .mp4; give a folder, or a file that ends in .json"),
     ):
         with pytest.raises(LangTrackError, match=message):
             export(clip, name, tmp_path / out)

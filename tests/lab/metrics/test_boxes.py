@@ -150,11 +150,20 @@ def test_the_interval_is_that_of_the_mean():
 
 
 def test_words_turn_with_the_sign():
-    worse = paired_bootstrap([0.9, 0.8, 0.7], [0.4, 0.3, 0.2])
+    worse = paired_bootstrap([0.9, 0.8, 0.7, 0.9, 0.8, 0.7], [0.4, 0.3, 0.2, 0.4, 0.3, 0.2])
     assert worse.sentence("A", "B", "J&F") == (
-        "A is better than B in J&F by 0.500 (95% interval +0.500 to +0.500, 3 sequences)."
+        "A is better than B in J&F by 0.500 (95% interval +0.500 to +0.500, 6 sequences)."
     )
     assert "equal" in paired_bootstrap([0.5, 0.1], [0.5, 0.1]).sentence("A", "B", "AUC")
     assert "says nothing" in paired_bootstrap([0.5], [0.9]).sentence("A", "B", "AUC")
     with pytest.raises(ValueError, match="no sequence"):
         paired_bootstrap([np.nan], [0.5])
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 6, 12])
+def test_of_two_equal_trackers_one_in_twenty_is_called_better_at_most(count):
+    """By what the signs alone decide: all sequences in favour of one of the two."""
+    by_chance = 2 * 0.5**count
+    difference = paired_bootstrap(np.zeros(count), np.full(count, 0.1))
+    assert difference.is_noise == (by_chance > 0.05)
+    assert ("too few sequences" in difference.sentence("A", "B", "AUC")) == difference.is_noise

@@ -128,6 +128,17 @@ def test_a_folder_that_is_not_there_is_named(tree, capsys):
     assert "photos" in capsys.readouterr().err and not (tree / "data" / "absent.json").exists()
 
 
+@pytest.mark.parametrize("categories", [[{"id": 1, "name": "dog"}], None])
+def test_categories_that_are_not_the_detector_s_are_told(tree, capsys, categories):
+    path = tree / "data" / "coco" / "instances.json"
+    coco = json.loads(path.read_text())
+    path.write_text(json.dumps({**coco, "categories": categories}))
+    assert detect(tree) == 1
+    error = capsys.readouterr().err
+    assert ("detector knows 4 categories and" in error and "has 1" in error) or "not in COCO format" in error
+    assert "internal error" not in error and not (tree / "data" / "detected").exists()
+
+
 def stream(root, **settings):
     cache = ImageCache(10**8)
     return SampleStream(root / "data", lambda key, crop: ("disc",), lambda a, b: 1.0, cache, **settings)

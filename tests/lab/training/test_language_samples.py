@@ -218,6 +218,14 @@ def test_a_pack_is_whole_or_not_there(described, tmp_path, capsys):
     assert "3.jpg" in capsys.readouterr().err and not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("part", ["coco", "saliency"])
+def test_what_a_pack_needs_is_asked_for_before_the_work(described, tmp_path, capsys, monkeypatch, part):
+    monkeypatch.setattr(pack, "new_folder", lambda path: pytest.fail("it has begun"))
+    shutil.rmtree(described / part)
+    assert main(["train", "pack", "--data", str(described), "--out", str(tmp_path / "packed")]) == 1
+    assert f"{described / part}" in capsys.readouterr().err
+
+
 def test_packed_photos_are_seen_as_a_training_sees_the_original(tmp_path, monkeypatch):
     monkeypatch.setattr(pack, "_store_names", lambda out: None)
     photos = [tmp_path / folder / "captioned" / "images" for folder in ("data", "packed")]

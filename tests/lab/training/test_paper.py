@@ -250,6 +250,14 @@ def test_another_draw_does_not_go_on(train, capsys):
     assert "began with other data (seed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("file", ["out", "out/low"])
+def test_an_output_folder_that_cannot_be_is_one_sentence(train, tmp_path, capsys, file):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
+    assert train("--init", "random") == 1
+    assert "The training cannot be written to" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "where", "message"),
     [

@@ -250,6 +250,18 @@ def test_an_output_folder_that_cannot_be_is_told_before_the_first_step(tmp_path)
             fit(Line(), settings(out), on_step=lambda *step: pytest.fail("it has begun"))
 
 
+def test_a_folder_in_which_another_training_is_at_work_is_refused(tmp_path):
+    def second(*step):
+        with pytest.raises(LangTrackError, match=r"Another training is at work in .*choose another --out"):
+            fit(Line(steps=9), settings(tmp_path, every=1))
+        seen.append(step)
+
+    seen: list[tuple] = []
+    fit(Line(), settings(tmp_path), on_step=second)
+    assert len(seen) == 6 and state(tmp_path)["step"] == 6
+    assert fit(Line(steps=7), settings(tmp_path)) and state(tmp_path)["step"] == 7
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
 def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     for number, save in enumerate((save_checkpoint, lambda state, path: save_weights(path, state, {}))):
