@@ -35,7 +35,7 @@ class VideoWriter:
 
     Args:
         path: where to write; an older file is replaced.
-        fps: frame rate. A float takes the nearest fraction with a denominator up to 1001.
+        fps: frame rate. It, or its period where that is longer, has a denominator up to 1001.
         crf: constant quality of x264 (0 to 51), lower is better; that of `options` if None.
         source: the video of which the frames are made: the shape of its pixels is kept, and its sound in MP4.
 
@@ -72,9 +72,10 @@ class VideoWriter:
         source: VideoInfo | None = None,
     ) -> None:
         self.path = Path(path)
-        self.fps = Fraction(fps).limit_denominator(1001)
-        if self.fps <= 0:
+        if fps <= 0:
             raise ValueError(f"fps must be above 0, got {fps}")
+        rate = Fraction(fps)
+        self.fps = rate.limit_denominator(1001) if rate >= 1 else 1 / (1 / rate).limit_denominator(1001)
         self._source = source
         self._sound: _Sound | None = None
         self._options = {**self.options, **({} if crf is None else {"crf": str(crf)})}
