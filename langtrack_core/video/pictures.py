@@ -46,6 +46,8 @@ OnDamage = Callable[[str], None]
 log_damage: OnDamage = logging.getLogger(__name__).warning
 """What happens to a sentence on damage where the caller does not say anything else."""
 
+DAMAGED = "is damaged or no picture that can be read; save it anew as PNG or leave it out."
+
 _BEGIN = re.compile(rb"(?s)\xff\xd8\xff|\x89PNG\r\n\x1a\n|BM|GIF8|II[*+]\0|MM\0[*+]|P[1-6]\s|RIFF....WEBP")
 """How the files of pictures begin: JPEG, PNG, BMP, GIF, TIFF, PNM, WebP. Pillow knows more, such as
 PostScript, which it hands to another program; nothing of a stranger's is to get there."""
@@ -161,9 +163,7 @@ def opened_pictures(path: Path) -> Iterator[PictureFile]:
     except LangTrackError:
         raise
     except Exception as error:  # damaged files make decoders raise nearly anything
-        raise LangTrackError(
-            f"{path} is damaged or no picture that can be read; save it anew as PNG or leave it out."
-        ) from error
+        raise LangTrackError(f"{path} {DAMAGED}") from error
 
 
 def _colours(info: Mapping[str, Any]) -> str | None:

@@ -21,7 +21,7 @@ from av.format import Flags as FormatFlags
 from av.stream import Disposition
 
 from ..types import Frame, LangTrackError
-from .pictures import FOLDER_FPS, OnDamage, check_size, find_pictures, is_picture, log_damage
+from .pictures import DAMAGED, FOLDER_FPS, OnDamage, check_size, find_pictures, is_picture, log_damage
 from .to_rgb import RGBConverter
 
 DEMUXERS = (
@@ -201,9 +201,7 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
             head = file.read(12)
         sentence = f"{path.name} is not a video that can be read; MP4, MOV, WebM, MKV, AVI or GIF are."
         if is_picture(path):
-            sentence = (
-                f"{path} is damaged or no picture that can be read; save it anew as PNG or leave it out."
-            )
+            sentence = f"{path} {DAMAGED}"
         elif head[4:8] == b"ftyp" or head[:4] in (b"RIFF", b"\x1aE\xdf\xa3"):  # MP4 or MOV; AVI; WebM or MKV
             sentence = f"{path.name} is damaged or cut short and cannot be opened; copy or export it again."
         raise LangTrackError(sentence) from error
