@@ -128,8 +128,7 @@ class LangTracker:
                 picture.
         """
         with closing(self.track_all(frames, [query], every=every)) as steps:
-            for [step] in steps:
-                yield step
+            yield from (step for [step] in steps)
 
     def track_all(
         self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1
@@ -181,13 +180,10 @@ class LangTracker:
                 language = self.look_closer(frame, encoded, language)
             return (frame, language.packed() if language else lambda: None), probability(language)
 
-        def ahead(asked: _Asked) -> tuple[int, int]:
-            return self.fusion.frames_ahead(asked[0].size_hw)
-
         asked: Iterator[_Asked] = ((frame, partial(estimates.get, text)) for frame, estimates in seen)
         if query.box_xyxy is not None:
             return map(new(self.fusion), asked)
-        return from_the_surest(asked, look, new, self.fusion, ahead, _packed)
+        return from_the_surest(asked, look, new, self.fusion, lambda asked: asked[0].size_hw, _packed)
 
 
 def _packed(step: Step) -> Callable[[], Step]:

@@ -139,8 +139,7 @@ def redecide(run: Run, overrides: FusionOverrides) -> Redecided:
     if by_words_alone:
         # Of the masks, which are checked when a project is opened; the manifest's word of the video is not.
         height, width = next((rle["size"] for rles in run.masks.values() for rle in rles.values()), (1, 1))
-        ahead = overrides.fusion.frames_ahead((height, width))
-        rows = list(from_the_surest(numbered, look, new, overrides.fusion, lambda _: ahead))
+        rows = list(from_the_surest(numbered, look, new, overrides.fusion, lambda _: (height, width)))
     else:
         rows = list(map(new(overrides.fusion), numbered))
     return Redecided(rows, changed_frames(run.rows, rows), _notes(run, overrides))
