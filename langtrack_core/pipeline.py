@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import count, dropwhile
 from typing import Any
@@ -223,6 +223,7 @@ class _Target:
         if user_box is not None and tracker is not None:  # what a person drew is not decided
             fused = Estimate(tracker.mask_prob, 1.0, clip_box(user_box, frame.size_hw))
             decision = Decision("tracker", "tracking", 1.0, False, False, Reason.USER_BOX)
+            self.state = replace(self.state, state="tracking")
         elif decision.reanchor and fused.box_xyxy is not None:
             if self.started:
                 self.tracker.reanchor(frame, fused.box_xyxy)

@@ -173,6 +173,8 @@ class _Decider:
         else:
             decision = _decide_by_one(overrides, language, tracker, self.state.state)
             self.state = FusionState(decision.state)
+        if row.decision.reason is Reason.USER_BOX:
+            self.state = replace(self.state, state="tracking")
         if row.decision.reason in (Reason.USER_BOX, Reason.SAME_TARGET):  # not decided by the fusion
             return replace(row, language=language)
         result = {"language": language, "tracker": tracker, None: None}[decision.source]

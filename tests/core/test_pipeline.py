@@ -222,6 +222,19 @@ def test_a_drawn_box_is_the_fused_one_on_its_frame_and_no_further():
     assert (steps[0].fused.mask_prob == steps[0].tracker.mask_prob).all()
 
 
+@pytest.mark.parametrize("first", [0.0, 0.05])
+def test_a_drawn_target_is_not_lost_by_what_the_tracker_sees_on_its_frame(first):
+    def tracker(frame):
+        if frame.index == 0 and not first:
+            return Estimate.absent(frame.size_hw)
+        mask = CLIP.masks[frame.index].astype(np.float32)
+        return Estimate.from_mask(mask, 0.3 if frame.index else first)
+
+    branches = fake_tracker(lambda frame, text: None, tracker, fusion=FusionConfig(lost_after=1))
+    steps = list(branches.track(CLIP.frames, Query(box_xyxy=BOX)))
+    assert [s.decision.reason for s in steps] == ["user_box"] + ["tracker_only"] * 11
+
+
 def test_text_and_box_run_both_from_the_first_frame():
     tracker = scripted()
     steps = list(tracker.track(CLIP.frames, Query(text="it", box_xyxy=BOX)))
