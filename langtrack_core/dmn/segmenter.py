@@ -260,11 +260,8 @@ class DMNSegmenter:
         return self._surest(frame, encoded, [(slice(top, bottom), slice(left, right))])
 
     def _surest(self, frame: Frame, encoded: EncodedText, views: Iterable[View]) -> Estimate | None:
-        found: list[Estimate] = []
-        for view in views if self.config.views else ():
-            estimate = self.segment(frame, encoded, view=view)
-            if estimate.box_xyxy is not None and _is_whole(estimate.box_xyxy, view, frame.size_hw):
-                found.append(estimate)
+        seen = ((self.segment(frame, encoded, view=v), v) for v in (views if self.config.views else ()))
+        found = [e for e, v in seen if e.box_xyxy is not None and _is_whole(e.box_xyxy, v, frame.size_hw)]
         return max(found, key=lambda estimate: estimate.confidence, default=None)
 
 

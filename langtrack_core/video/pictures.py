@@ -187,8 +187,7 @@ def as_rgb(pixels: NDArray[Any], levels: Levels | None) -> RGB:
     """Pixels of a `PictureFile` as RGB, alpha over black; without levels, deep ones by their own."""
     pixels = np.atleast_3d(pixels)
     if pixels.dtype != np.uint8:
-        levels = levels or Levels.of([pixels])
-        assert levels is not None
+        levels = levels or Levels.of([pixels]) or Levels(0.0, 1.0)
         pixels = np.dstack([levels(pixels[..., :3]), (pixels[..., 3:] // 256).astype(np.uint8)])
     return over_black(pixels) if pixels.shape[2] == 4 else pixels.repeat(3 // pixels.shape[2], axis=2)
 

@@ -110,9 +110,8 @@ class VideoWriter:
         height, width, channels = rgb.shape
         if channels != self.channels:
             raise ValueError(f"{self.codec} takes {self.channels} channels, not {channels}")
-        padded = rgb
-        if self.even and (height % 2 or width % 2):
-            padded = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        odd = self.even and (height % 2 or width % 2)
+        padded = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") if odd else rgb
         with self._explained():
             if self._stream is None:
                 self._stream = self._add_stream(padded.shape[1], padded.shape[0])
@@ -189,8 +188,7 @@ class VideoWriter:
     def _next_ticks(self, time_s: float | None) -> int:
         if time_s is None:
             return 0 if self._ticks is None else self._ticks + self._period
-        if self._first_s is None:
-            self._first_s = time_s
+        self._first_s = time_s if self._first_s is None else self._first_s
         seconds = time_s - self._first_s
         frames = round(seconds * self.fps)
         on_time = abs(seconds - frames / self.fps) <= self._SNAP_S
