@@ -48,7 +48,7 @@ class VideoInfo:
     Attributes:
         path: the file or folder.
         width, height: pixels of the upright picture.
-        fps: exact frame rate, the average one when it varies; ``FOLDER_FPS`` for pictures.
+        fps: exact frame rate, the average one when it varies (see `SAMPLED`); ``FOLDER_FPS`` for pictures.
         frames_estimate: the container's claim, often wrong; counted where it makes none.
         duration_s: length in seconds; None if unknown.
         rotation_deg: clockwise turn that was applied to make the picture upright: 0, 90, 180 or 270.
