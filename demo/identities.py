@@ -8,7 +8,7 @@ whose thing it is: each target has the mean histogram of the frames on which it 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import NamedTuple
 
@@ -143,4 +143,4 @@ class Identities:
 
 def _lost(step: Step) -> Step:
     decision = Decision(None, "lost", 0.0, False, False, Reason.SAME_TARGET)
-    return step._replace(fused=Estimate.absent(step.frame.size_hw), decision=decision)
+    return replace(step, fused=Estimate.absent(step.frame.size_hw), decision=decision)

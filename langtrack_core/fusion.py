@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from .geometry import FloatArray, box_iou
 from .types import Branch, Decision, Estimate, LangTrackError, Reason, State
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Result = TypeVar("Result", bound=Any)  # of a dataclass with a `Decision` as ``decision``
 
 
 def _sigmoid(x: float) -> float:
@@ -224,7 +224,7 @@ def from_the_surest(
     look: Callable[[Item], tuple[Item, float]],
     new: Callable[[FusionConfig], Callable[[Item], Result]],
     config: FusionConfig,
-    ahead: Callable[[Item], tuple[int, int]],
+    size_hw: Callable[[Item], tuple[int, int]],
     packed: Callable[[Result], Callable[[], Result]] = lambda result: lambda: result,
 ) -> Generator[Result]:
     """What comes of each frame, in order, begun on the surest one of several: back to the first, then on.
@@ -234,8 +234,8 @@ def from_the_surest(
         look: for what a run may start on: a frame with what is known of it then, and how sure language is.
         new: makes what is called for one frame after the other, with a state of its own. On the way back the
             tracker loses no belief where language sees the target elsewhere: it is less sure of that.
-        ahead: `FusionConfig.frames_ahead`. While language is not sure on `SURE_FRAMES` in a row, the first
-            one that waits is given up.
+        size_hw: of a frame's picture, for `FusionConfig.frames_ahead`. While language is not sure on
+            `SURE_FRAMES` in a row, the first one that waits is given up.
         packed: what is kept of a result on the way back, until its turn.
     """
     frames, held, sures = iter(frames), list[Item](), list[float]()
@@ -247,7 +247,7 @@ def from_the_surest(
         return any(max(row) >= plain or sum(row) / len(row) >= config.start for row in rows)
 
     for frame in frames:
-        (item, sure), (most, room) = look(frame), ahead(frame)
+        (item, sure), (most, room) = look(frame), config.frames_ahead(size_hw(frame))
         held.append(item)
         sures = [*sures, round(sure, 4)][-most:]  # as in a run's files, from which it is decided again
         if sures[-1] >= plain or len(sures) == most:
@@ -258,9 +258,12 @@ def from_the_surest(
     if is_believed():
         step, surest = new(config), len(held) - len(sures) + sures.index(max(sures))
     if surest:
-        back = new(replace(config, distrust_rate=0.0))
-        yield from (result() for result in [packed(back(item)) for item in held[surest::-1]][:0:-1])
-        del back, held[:surest]
+        back, found = new(replace(config, distrust_rate=0.0)), False
+        for result in (later() for later in [packed(back(item)) for item in held[surest::-1]][:0:-1]):
+            found = found or result.decision.state == "tracking"
+            searching = replace(result.decision, state="searching")  # it was not there yet, so never lost
+            yield result if found else replace(result, decision=searching)
+        del back, result, held[:surest]
     while held:
         yield step(held.pop(0))
     yield from map(step, frames)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import count, dropwhile, islice
 from typing import Any
@@ -128,8 +128,7 @@ class LangTracker:
                 picture.
         """
         with closing(self.track_all(frames, [query], every=every)) as steps:
-            for [step] in steps:
-                yield step
+            yield from (step for [step] in steps)
 
     def track_all(
         self, frames: Iterable[Frame], queries: Sequence[Query], *, every: int = 1
@@ -184,13 +183,10 @@ class LangTracker:
                 language = self.look_closer(frame, encoded, language)
             return (frame, language.packed() if language else lambda: None), probability(language)
 
-        def ahead(asked: _Asked) -> tuple[int, int]:
-            return self.fusion.frames_ahead(asked[0].size_hw)
-
         asked: Iterator[_Asked] = ((frame, partial(estimates.get, text)) for frame, estimates in seen)
         if query.box_xyxy is not None:
             return map(new(self.fusion), asked)
-        return from_the_surest(asked, look, new, self.fusion, ahead, _packed)
+        return from_the_surest(asked, look, new, self.fusion, lambda asked: asked[0].size_hw, _packed)
 
 
 def _packed(step: Step) -> Callable[[], Step]:
@@ -230,6 +226,7 @@ class _Target:
         if user_box is not None and tracker is not None:  # what a person drew is not decided
             fused = Estimate(tracker.mask_prob, 1.0, clip_box(user_box, frame.size_hw))
             decision = Decision("tracker", "tracking", 1.0, False, False, Reason.USER_BOX)
+            self.state = replace(self.state, state="tracking")
         elif decision.reanchor and fused.box_xyxy is not None:
             if self.started:
                 self.tracker.reanchor(frame, fused.box_xyxy)

@@ -139,8 +139,7 @@ def redecide(run: Run, overrides: FusionOverrides) -> Redecided:
     if by_words_alone:
         # Of the masks, which are checked when a project is opened; the manifest's word of the video is not.
         height, width = next((rle["size"] for rles in run.masks.values() for rle in rles.values()), (1, 1))
-        ahead = overrides.fusion.frames_ahead((height, width))
-        rows = list(from_the_surest(numbered, look, new, overrides.fusion, lambda _: ahead))
+        rows = list(from_the_surest(numbered, look, new, overrides.fusion, lambda _: (height, width)))
     else:
         rows = list(map(new(overrides.fusion), numbered))
     return Redecided(rows, changed_frames(run.rows, rows), _notes(run, overrides))
@@ -174,6 +173,8 @@ class _Decider:
         else:
             decision = _decide_by_one(overrides, language, tracker, self.state.state)
             self.state = FusionState(decision.state)
+        if row.decision.reason is Reason.USER_BOX:
+            self.state = replace(self.state, state="tracking")
         if row.decision.reason in (Reason.USER_BOX, Reason.SAME_TARGET):  # not decided by the fusion
             return replace(row, language=language)
         result = {"language": language, "tracker": tracker, None: None}[decision.source]

@@ -270,11 +270,9 @@ class DMNSegmenter:
 
     def _surest(self, frame: Frame, encoded: EncodedText, views: Sequence[View]) -> Estimate | None:
         looks = [(frame, view) for view in views if self.config.views]
-        found = zip(views, self.segment_all(looks, encoded), strict=False)
-        whole = [
-            e for view, e in found if e.box_xyxy is not None and _is_whole(e.box_xyxy, view, frame.size_hw)
-        ]
-        return max(whole, key=lambda estimate: estimate.confidence, default=None)
+        seen = zip(self.segment_all(looks, encoded), views, strict=False)
+        found = [e for e, v in seen if e.box_xyxy is not None and _is_whole(e.box_xyxy, v, frame.size_hw)]
+        return max(found, key=lambda estimate: estimate.confidence, default=None)
 
 
 def _is_whole(box_xyxy: FloatArray, view: View, size_hw: tuple[int, int]) -> bool:

@@ -114,11 +114,8 @@ class OnlineClassifier:
 
     def _remember(self, features: Float32Array, centre_xy: FloatArray, side: float, rate: float) -> None:
         """Put a sample into the memory, in the place of the one with the least weight when it is full."""
-        if self._count < MEMORY:
-            place = self._count
-            self._count += 1
-        else:
-            place = self._first + int(np.argmin(self._weights[self._first :]))
+        least = self._first + int(np.argmin(self._weights[self._first :]))
+        place, self._count = (least, MEMORY) if self._count == MEMORY else (self._count, self._count + 1)
         self._samples[place, :, 2:-2, 2:-2] = features
         self._labels[place] = _gaussian_label(centre_xy, side, self._labels.shape[1:])
         self._weights *= 1 - rate

@@ -202,7 +202,7 @@ class SiamMaskTracker:
                 an estimate, and the mask's own box is as good.
 
         Raises:
-            LangTrackError: for a box without an area, or without any part in the picture.
+            LangTrackError: for a box without an area, or without any part in the picture; damaged weights.
         """
         self.reanchor(frame, box_xyxy, exact=exact)
         assert self._target is not None
@@ -311,6 +311,10 @@ class SiamMaskTracker:
             row, column = divmod(best % (GRID * GRID), GRID)
             logits = self.network.refine(response, torch.tensor([[0, row, column]]))[0]
             mask = logits.float().sigmoid().cpu().numpy()
+        if not all(np.isfinite(numbers).all() for numbers in (scores, boxes, mask)):
+            raise LangTrackError(
+                f"The tracker gave no finite numbers on frame {frame.index}; its weights are damaged."
+            )
 
         score = network_score = float(scores[best])
         if learnt.classifier is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -29,7 +29,8 @@ FOLDER_FPS = Fraction(25)
 """Frame rate of a folder of pictures, which says nothing of its own."""
 
 SAMPLED = 32
-"""Number of pictures, spread over a clip, whose values say how deep pictures are brought to 8 bits."""
+"""Number of pictures, spread over a clip, whose values say how deep pictures are brought to 8 bits; and of
+those at the beginning of an animation that say its frame rate, since each has to be decoded for it."""
 
 UNTIMED_S = Fraction(1, 10)
 """Seconds that a picture of an animation is shown when its file says 0: what browsers do."""
@@ -45,6 +46,8 @@ OnDamage = Callable[[str], None]
 """Called with a sentence on damage."""
 log_damage: OnDamage = logging.getLogger(__name__).warning
 """What happens to a sentence on damage where the caller does not say anything else."""
+
+DAMAGED = "is damaged or no picture that can be read; save it anew as PNG or leave it out."
 
 _BEGIN = re.compile(rb"(?s)\xff\xd8\xff|\x89PNG\r\n\x1a\n|BM|GIF8|II[*+]\0|MM\0[*+]|P[1-6]\s|RIFF....WEBP")
 """How the files of pictures begin: JPEG, PNG, BMP, GIF, TIFF, PNM, WebP. Pillow knows more, such as
@@ -161,9 +164,7 @@ def opened_pictures(path: Path) -> Iterator[PictureFile]:
     except LangTrackError:
         raise
     except Exception as error:  # damaged files make decoders raise nearly anything
-        raise LangTrackError(
-            f"{path} is damaged or no picture that can be read; save it anew as PNG or leave it out."
-        ) from error
+        raise LangTrackError(f"{path} {DAMAGED}") from error
 
 
 def _colours(info: Mapping[str, Any]) -> str | None:
@@ -187,8 +188,7 @@ def as_rgb(pixels: NDArray[Any], levels: Levels | None) -> RGB:
     """Pixels of a `PictureFile` as RGB, alpha over black; without levels, deep ones by their own."""
     pixels = np.atleast_3d(pixels)
     if pixels.dtype != np.uint8:
-        levels = levels or Levels.of([pixels])
-        assert levels is not None
+        levels = levels or Levels.of([pixels]) or Levels(0.0, 1.0)
         pixels = np.dstack([levels(pixels[..., :3]), (pixels[..., 3:] // 256).astype(np.uint8)])
     return over_black(pixels) if pixels.shape[2] == 4 else pixels.repeat(3 // pixels.shape[2], axis=2)
 
@@ -265,10 +265,14 @@ class Pictures:
         return Levels.of(self._pixels(range(0, self.count, max(1, self.count // SAMPLED))))
 
     def first(self) -> tuple[RGB, Fraction]:
-        """The first picture, and how many there are in a second."""
+        """The first picture, and how many there are in a second, in an animation by its first `SAMPLED`."""
         with opened_pictures(self.paths[0]) as file:
-            rgb = as_rgb(file.pixels(), self.levels)
-            return rgb, 1 / file.duration_s(0) if self.animated else FOLDER_FPS
+            rgb, durations = as_rgb(file.pixels(), self.levels), list[Fraction]()
+            with suppress(Exception):  # damaged files make decoders raise nearly anything
+                for number in range(min(self.count, SAMPLED) if self.animated else 0):
+                    file.pixels(number)
+                    durations.append(file.duration_s(number))
+            return rgb, Fraction(len(durations)) / sum(durations) if durations else FOLDER_FPS
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -286,7 +290,7 @@ class Pictures:
         Raises:
             LangTrackError: a picture cannot be read, or is of another size than the first.
         """
-        shape = self.first()[0].shape
+        shape = as_rgb(next(self._pixels(range(1))), self.levels).shape
         pictures = self._animation(indices, on_damage) if self.animated else self._stills(indices)
         for index, time_s, pixels in pictures:
             rgb = as_rgb(pixels, self.levels)

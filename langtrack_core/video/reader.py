@@ -21,7 +21,7 @@ from av.format import Flags as FormatFlags
 from av.stream import Disposition
 
 from ..types import Frame, LangTrackError
-from .pictures import FOLDER_FPS, OnDamage, check_size, find_pictures, is_picture, log_damage
+from .pictures import DAMAGED, FOLDER_FPS, OnDamage, check_size, find_pictures, is_picture, log_damage
 from .to_rgb import RGBConverter
 
 DEMUXERS = (
@@ -48,7 +48,7 @@ class VideoInfo:
     Attributes:
         path: the file or folder.
         width, height: pixels of the upright picture.
-        fps: exact frame rate, the average one when it varies; ``FOLDER_FPS`` for pictures.
+        fps: exact frame rate, the average one when it varies (see `SAMPLED`); ``FOLDER_FPS`` for pictures.
         frames_estimate: the container's claim, often wrong; counted where it makes none.
         duration_s: length in seconds; None if unknown.
         rotation_deg: clockwise turn that was applied to make the picture upright: 0, 90, 180 or 270.
@@ -194,9 +194,7 @@ def opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoSt
             head = file.read(12)
         sentence = f"{path.name} is not a video that can be read; MP4, MOV, WebM, MKV, AVI or GIF are."
         if is_picture(path):
-            sentence = (
-                f"{path} is damaged or no picture that can be read; save it anew as PNG or leave it out."
-            )
+            sentence = f"{path} {DAMAGED}"
         elif head[4:8] == b"ftyp" or head[:4] in (b"RIFF", b"\x1aE\xdf\xa3"):  # MP4 or MOV; AVI; WebM or MKV
             sentence = f"{path.name} is damaged or cut short and cannot be opened; copy or export it again."
         raise LangTrackError(sentence) from error

@@ -35,7 +35,7 @@ class VideoWriter:
 
     Args:
         path: where to write; an older file is replaced.
-        fps: frame rate. A float takes the nearest fraction with a denominator up to 1001.
+        fps: frame rate. It, or its period where that is longer, has a denominator up to 1001.
         crf: constant quality of x264 (0 to 51), lower is better; that of `options` if None.
         source: the video of which the frames are made: the shape of its pixels is kept, and its sound in MP4.
 
@@ -72,9 +72,10 @@ class VideoWriter:
         source: VideoInfo | None = None,
     ) -> None:
         self.path = Path(path)
-        self.fps = Fraction(fps).limit_denominator(1001)
-        if self.fps <= 0:
+        if fps <= 0:
             raise ValueError(f"fps must be above 0, got {fps}")
+        rate = Fraction(fps)
+        self.fps = rate.limit_denominator(1001) if rate >= 1 else 1 / (1 / rate).limit_denominator(1001)
         self._source = source
         self._sound: _Sound | None = None
         self._options = {**self.options, **({} if crf is None else {"crf": str(crf)})}
@@ -109,9 +110,8 @@ class VideoWriter:
         height, width, channels = rgb.shape
         if channels != self.channels:
             raise ValueError(f"{self.codec} takes {self.channels} channels, not {channels}")
-        padded = rgb
-        if self.even and (height % 2 or width % 2):
-            padded = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        odd = self.even and (height % 2 or width % 2)
+        padded = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") if odd else rgb
         with self._explained():
             if self._stream is None:
                 self._stream = self._add_stream(padded.shape[1], padded.shape[0])
@@ -188,8 +188,7 @@ class VideoWriter:
     def _next_ticks(self, time_s: float | None) -> int:
         if time_s is None:
             return 0 if self._ticks is None else self._ticks + self._period
-        if self._first_s is None:
-            self._first_s = time_s
+        self._first_s = time_s if self._first_s is None else self._first_s
         seconds = time_s - self._first_s
         frames = round(seconds * self.fps)
         on_time = abs(seconds - frames / self.fps) <= self._SNAP_S

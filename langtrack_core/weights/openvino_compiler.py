@@ -253,7 +253,8 @@ class Compiler:
             if set(folder.rglob("*.blob")) != compiled:
                 # Once more: what OpenVINO reads back, as on every later start, adds up in another order.
                 call = self._fastest(model, example, result, folder, keep=True)
-            os.utime(folder)
+            with contextlib.suppress(OSError):  # of another user, who may have them read alone
+                os.utime(folder)
             return call
         except (RuntimeError, OSError, SafetensorError, CannotCompile):
             return None

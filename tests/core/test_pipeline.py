@@ -93,6 +93,19 @@ def test_on_the_way_back_less_sure_words_do_not_wear_the_tracker_down():
     assert last.frame.index == 0 and last.decision.source == "language"  # as any pass is, which goes on
 
 
+def test_what_is_not_there_yet_on_the_way_back_was_never_lost():
+    tracker = scripted(
+        lambda t: 0.95 if t == 9 else 0.05,
+        lambda t: 0.8 if t >= 8 or t in (4, 5) else 0.05,
+        fusion=FusionConfig(lost_after=1),
+    )
+    steps = list(tracker.track(CLIP.frames, Query(text="it")))
+    states = [s.decision.state for s in steps]
+    assert states == ["searching"] * 4 + ["tracking"] * 2 + ["lost"] * 2 + ["tracking"] * 4
+    assert [s.fused.box_xyxy is not None for s in steps] == [state == "tracking" for state in states]
+    assert all(s.tracker is not None for s in steps) and steps[0].decision.reason == "improbable"
+
+
 def test_frames_are_given_up_one_by_one_until_a_sure_one_comes_in_sight():
     tracker = scripted(lambda t: 0.95 if t == 7 else 0.2, fusion=FusionConfig(look_ahead=2))
     steps = list(tracker.track(CLIP.frames, Query(text="it")))
@@ -207,6 +220,19 @@ def test_a_drawn_box_is_the_fused_one_on_its_frame_and_no_further():
     assert steps[0].fused.box_xyxy == pytest.approx(box) and steps[0].fused.confidence == 1
     assert [step.decision.reason for step in steps[:2]] == ["user_box", "agree"]
     assert (steps[0].fused.mask_prob == steps[0].tracker.mask_prob).all()
+
+
+@pytest.mark.parametrize("first", [0.0, 0.05])
+def test_a_drawn_target_is_not_lost_by_what_the_tracker_sees_on_its_frame(first):
+    def tracker(frame):
+        if frame.index == 0 and not first:
+            return Estimate.absent(frame.size_hw)
+        mask = CLIP.masks[frame.index].astype(np.float32)
+        return Estimate.from_mask(mask, 0.3 if frame.index else first)
+
+    branches = fake_tracker(lambda frame, text: None, tracker, fusion=FusionConfig(lost_after=1))
+    steps = list(branches.track(CLIP.frames, Query(box_xyxy=BOX)))
+    assert [s.decision.reason for s in steps] == ["user_box"] + ["tracker_only"] * 11
 
 
 def test_text_and_box_run_both_from_the_first_frame():

@@ -290,7 +290,7 @@ def test_memory_does_not_grow_with_the_run(clip: Clip, source: Path, tmp_path: P
         tracemalloc.start()
         for index in range(1200):
             step = steps[index % 3]
-            recorder.add(step._replace(frame=replace(step.frame, index=index, time_s=index / 25)))
+            recorder.add(replace(step, frame=replace(step.frame, index=index, time_s=index / 25)))
             if index in (199, 1199):
                 sizes.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()

@@ -130,6 +130,32 @@ def test_starting_gives_the_first_estimate_and_the_next_search_starts_from_the_g
     assert not np.array_equal(tracker.update(frame(2)).box_xyxy, first.box_xyxy)  # this one went on
 
 
+class Damaged(CannedNetwork):
+    """From the third look on one of its outputs is not a number."""
+
+    def __init__(self, output):
+        super().__init__()
+        self.output = output
+
+    def search(self, template, pictures):
+        response = super().search(template, pictures)
+        if self.t > 2 and self.output != "mask":
+            getattr(response, self.output)[0, 7, 3, 3] = torch.nan
+        return response
+
+    def refine(self, response, cells):
+        return super().refine(response, cells) + (torch.nan if self.t > 2 and self.output == "mask" else 0)
+
+
+@pytest.mark.parametrize("output", ["cls", "loc", "mask"])
+def test_damaged_weights_are_named_not_followed(output):
+    tracker = SiamMaskTracker(Damaged(output), CONFIGS["davis"])
+    tracker.init(frame(), [300, 150, 450, 400])
+    tracker.update(frame(1))
+    with pytest.raises(LangTrackError, match=r"frame 7; its weights are damaged"):
+        tracker.update(frame(7))
+
+
 def test_update_before_init_names_the_missing_call():
     with pytest.raises(LangTrackError, match=r"call init\("):
         SiamMaskTracker(CannedNetwork(), CONFIGS["davis"]).update(frame())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -46,6 +47,21 @@ def test_every_picture_of_an_animation_is_read_whatever_its_suffix(tmp_path: Pat
 def test_pictures_of_an_animation_have_their_own_durations(tmp_path: Path, form) -> None:
     path = animation(tmp_path / "a", form, duration=[100, 300, 50, 200, 0, 10])
     assert times(path) == pytest.approx([0, 0.1, 0.4, 0.45, 0.65, 0.75])  # 0 counts as 100 ms
+
+
+@pytest.mark.parametrize("form", ["WEBP", "PNG", "GIF"])
+def test_the_rate_of_an_animation_is_its_average(tmp_path: Path, form) -> None:
+    """A title of two seconds once made five pictures a second one in two seconds."""
+    info = probe(animation(tmp_path / "a", form, duration=[2000, 100, 300, 200, 200, 200]))
+    assert (info.fps, info.duration_s) == (2, 3.0)
+
+
+def test_the_rate_of_a_damaged_animation_is_that_of_the_pictures_that_can_be_read(tmp_path: Path) -> None:
+    path = animation(tmp_path / "a.png", "PNG", duration=[200, 100, 100, 100, 100, 100])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    count = len(list(read_frames(path, on_damage=lambda sentence: None)))
+    assert probe(path).fps == Fraction(count * 10, count + 1)
 
 
 def test_a_picture_for_programs_that_show_no_animations_is_left_out(tmp_path: Path) -> None:

@@ -189,13 +189,24 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "fps", [Fraction(25), NTSC, Fraction(24000, 1001), Fraction(60), Fraction(15, 2), 29.97002997]
+    ("fps", "exact"),
+    [
+        *((fps, fps) for fps in (Fraction(25), NTSC, Fraction(24000, 1001), Fraction(60), Fraction(15, 2))),
+        *((fps, Fraction(fps)) for fps in (Fraction(1, 1200), Fraction(1, 3600), Fraction(2, 30003), 0.25)),
+        (29.97002997, NTSC),
+    ],
 )
-def test_the_frame_rate_stays_exact(tmp_path: Path, fps: Fraction | float) -> None:
+def test_the_frame_rate_stays_exact(tmp_path: Path, fps: Fraction | float, exact: Fraction) -> None:
     path = write(tmp_path / "a.mp4", map(numbered, range(20)), fps)
-    exact = Fraction(fps).limit_denominator(1001)
     assert probe(path).fps == exact
     assert times(path) == pytest.approx([i / exact for i in range(20)], abs=1e-9)
+
+
+def test_a_rate_that_is_none_is_refused(tmp_path: Path) -> None:
+    for fps in (0, -25.0):
+        with pytest.raises(ValueError, match="above 0"):
+            VideoWriter(tmp_path / "a.mp4", fps)
+    assert listed(tmp_path) == []
 
 
 def test_given_times_are_kept_and_start_at_0(tmp_path: Path) -> None:

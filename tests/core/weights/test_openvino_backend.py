@@ -337,6 +337,17 @@ def test_damaged_files_are_written_anew(suffix: str, copied: Path, monkeypatch):
     assert len(list(copied.glob("*/"))) == 1
 
 
+def test_models_of_another_user_are_read(copied: Path, monkeypatch):
+    """In a home that one user fills and others only read, the time of a folder cannot be set by these."""
+
+    def refuse(*_: object, **__: object) -> None:  # root, who may run this test, is refused nothing
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(openvino_compiler.os, "utime", refuse)
+    no_conversion(monkeypatch)
+    assert compiled().backend["name"] == "openvino"
+
+
 def test_models_that_were_not_used_for_longest_are_deleted(copied: Path, monkeypatch):
     """The precision of their network stays, or it would be another one from then on."""
     monkeypatch.setattr(openvino_compiler, "SAVED_MODELS", 2)

@@ -80,7 +80,13 @@ TEXT, BOTH = Query(text="it"), Query(text="it", box_xyxy=CLIP.boxes_xyxy[0])
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("query", [TEXT, BOTH], ids=["text", "both"])
 @pytest.mark.parametrize(
-    "fusion", [FusionConfig(look_ahead=1), FusionConfig(start=0.6, look_ahead=5), FusionConfig()]
+    "fusion",
+    [
+        FusionConfig(look_ahead=1),
+        FusionConfig(start=0.6, look_ahead=5),
+        FusionConfig(),
+        FusionConfig(lost=0.8, lost_after=1),
+    ],
 )
 def test_with_its_own_settings_a_run_comes_out_as_it_was(
     tmp_path: Path, seed: int, query: Query, fusion: FusionConfig
