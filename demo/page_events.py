@@ -143,6 +143,7 @@ class PageEvents:
             checked: gets the video that the form is about.
         """
         video = form[0]
+        self.service.clips.put_back(session)  # where the end of the run before has not been shown yet
         clip = self.service.clips.chosen(session, video)
         session.refused = form
         try:

@@ -221,6 +221,9 @@ def test_a_clip_that_could_not_be_followed_anew_keeps_its_track_and_its_verdict(
     failed = list(tools.events.watch(PAGE))[-1]
     assert "frame 500" in failed.notice and failed.player["run"] == before["run"]
     assert failed.player["clips"]["now"] == 0 and failed.player["clips"]["clips"][0]["verdict"] == "right"
+    tools.events.begin(None, "the red car", "", 500, 1, PAGE)
+    session = tools.service.sessions.get("page")
+    assert session.job is not None and session.job.wait(60)  # and the page has not heard of it
     tools.events.begin(None, VERY_SLOW, "", 0, 1, PAGE)
     work(tools, "open_clip", index=1, text="the red car")  # before there is a track
     back = work(tools, "open_clip", index=0).player
