@@ -14,9 +14,10 @@ fitted to. The third and the fourth are what a new clip may expect.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,13 +25,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from langtrack_core.dmn.segmenter import DMNSegmenter
+from langtrack_core.dmn.segmenter import DMNSegmenter, EncodedText
 from langtrack_core.files import sha256_of
 from langtrack_core.fusion import Calibration
 from langtrack_core.geometry import FloatArray, box_iou
 from langtrack_core.masks import binarise, enclosing_box, prob_to_u8
 from langtrack_core.siammask.tracker import SiamMaskTracker
-from langtrack_core.types import LangTrackError
+from langtrack_core.types import LangTrackError, UnreadableText
 from langtrack_core.weights.load import SHIPPED, Entry, build_segmenter, build_tracker
 
 from .datasets import Sequence, davis_sequences, guess_kind, held_out_clips, open_sequences
@@ -209,9 +210,9 @@ def language_scores(
     for sequence in tqdm(sequences, "language", leave=False):
         scores, right = [], []
         truth = sequence.boxes_xyxy
-        own = [segmenter.encode(text) for text in sequence.expressions]
+        own = list(readable(segmenter, sequence))
         others = [other for other in sequences if not same_kind(other, sequence)]
-        foreign = [segmenter.encode(text) for other in others for text in other.expressions]
+        foreign = [encoded for other in others for encoded in readable(segmenter, other)]
         guests = itertools.cycle(foreign)
         queries = 0
         for frame in sequence.read_frames():
@@ -237,6 +238,13 @@ def language_scores(
                 right.append(float(encoded in own and overlap > 0.5))
         clips.append(ClipScores(np.array(scores), np.array(right)))
     return clips
+
+
+def readable(segmenter: DMNSegmenter, sequence: Sequence) -> Iterator[EncodedText]:
+    """A clip's sentences, read; but for those without any known word, which no run takes."""
+    for text in sequence.expressions:
+        with contextlib.suppress(UnreadableText):
+            yield segmenter.encode(text)
 
 
 def tracker_scores(tracker: SiamMaskTracker, sequences: list[Sequence]) -> list[ClipScores]:

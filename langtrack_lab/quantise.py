@@ -29,7 +29,7 @@ from langtrack_core.weights.load import build_segmenter, build_tracker
 from langtrack_core.weights.openvino_backend import CompiledLiteDMN, CompiledSiamMask
 from langtrack_core.weights.openvino_compiler import TENSOR, Call, Compiler, openvino_core
 
-from .calibrate import clips_of, store
+from .calibrate import clips_of, readable, store
 from .datasets import Sequence
 from .evaluation.protocol import Item
 from .weights.one_branch import choose_branch
@@ -196,7 +196,7 @@ def run_segmenter(segmenter: DMNSegmenter, clips: list[Sequence]) -> None:
     """Ask each sentence of a clip on `FRAMES` of its frames."""
     for clip in clips:
         wanted = set(np.linspace(0, len(clip.frames) - 1, FRAMES).round().astype(int))
-        encoded = [segmenter.encode(text) for text in clip.expressions]
+        encoded = list(readable(segmenter, clip))
         for frame in clip.read_frames():
             for text in encoded if frame.index in wanted else ():
                 segmenter.predict([(frame, None)], text)

@@ -117,7 +117,8 @@ class Item:
         with_box = np.flatnonzero(has_area(self.sequence.boxes_xyxy) & ~self.sequence.absent_frames)
         if len(with_box) == 0:
             raise LangTrackError(
-                f"Sequence {self.sequence.name} has no true box to start on; --init sentence needs none."
+                f"Sequence {self.sequence.name} has no true box to start on; leave it out, or evaluate with "
+                "--init sentence, which needs none."
             )
         return int(with_box[0])
 

@@ -1,6 +1,7 @@
 """From raw scores to probabilities, on scores whose truth is known."""
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ from tiny_training import write_data
 
 from langtrack_core import cli
 from langtrack_core.fusion import Calibration
-from langtrack_core.types import LangTrackError
+from langtrack_core.types import LangTrackError, UnreadableText
 from langtrack_core.weights import load as weights
 from langtrack_core.weights.checkpoint import Checkpoint
 from langtrack_core.weights.load import build_tracker, choose
@@ -32,7 +33,7 @@ from langtrack_lab.calibrate import (
     store,
 )
 from langtrack_lab.datasets import Sequence
-from langtrack_lab.quantise import run_tracker
+from langtrack_lab.quantise import run_segmenter, run_tracker
 from langtrack_lab.training.checkpoints import store_metadata
 from langtrack_lab.weights.add import add
 
@@ -189,6 +190,21 @@ def test_frames_that_nobody_annotated_do_not_count(clip):
     segmenter = SimpleNamespace(encode=lambda text: text, predict=lambda frame, text: (mask, frame.index))
     [found] = language_scores(segmenter, [clip], stride=1)
     assert found.scores.tolist() == [1, 3, 4] and found.right.tolist() == [1, 1, 0]
+
+
+def test_a_sentence_that_cannot_be_read_is_passed_over(clip):
+    def encode(text):
+        if text == "???":
+            raise UnreadableText("no words")
+        return text
+
+    texts = []
+    answer = np.zeros((24, 32), np.float32), 0.0
+    segmenter = SimpleNamespace(encode=encode, predict=lambda frame, text: (texts.append(text), answer)[1])
+    clips = [replace(clip, name="a", expressions=("the dog", "???")), replace(clip, expressions=("???",))]
+    language_scores(segmenter, clips, stride=1)
+    run_segmenter(segmenter, clips)
+    assert set(texts) == {"the dog"} and len(texts) > 4
 
 
 def test_a_tracker_starts_where_the_target_is_first_annotated(clip):

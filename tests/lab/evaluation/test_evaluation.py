@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 import pytest
 from evaluation_helpers import (
+    FRAMES,
     CountingTracker,
     colour_tracker,
     follow_and_die,
@@ -156,6 +157,14 @@ def test_a_box_is_given_on_the_first_frame_that_has_one(dev: Path, tmp_path: Pat
     assert summary.overall("fused")["auc"] == 0.0  # the given frame is no gift
     assert len(summary.records[0].truth_xyxy) == 10
     assert summary.pairs("fused")[0][1].values["ao"].weight == 9
+
+
+def test_a_sequence_without_any_box_is_named(dev: Path, tmp_path: Path):
+    tree = write_dev(tmp_path / "tree", absent=tuple(range(FRAMES)))
+    with pytest.raises(
+        LangTrackError, match=r"Sequence alpha has no true box .* leave it out, or evaluate with"
+    ):
+        evaluated(colour_tracker(), tree, tmp_path, Protocol("dev", init="box"))
 
 
 def test_language_answers_stand_until_the_next(dev: Path, tmp_path: Path):
