@@ -174,11 +174,7 @@ def existing(path: str | os.PathLike[str]) -> Path:
 
 
 def check_start(path: Path, start: int, count: int) -> None:
-    """Check a start frame against the length of the video.
-
-    Raises:
-        LangTrackError: a video of ``count`` frames has no frame ``start``.
-    """
+    """Check a start frame; LangTrackError when a video of ``count`` frames has none of this number."""
     if start >= count:
         frames = "1 frame" if count == 1 else f"{count} frames"
         raise LangTrackError(
