@@ -72,11 +72,8 @@ class UnreadableText(LangTrackError):
 
 
 def normalised_text(text: str) -> str:
-    """An expression in NFKC. Whether its words are known is the vocabulary's business.
-
-    Raises:
-        UnreadableText: it is blank, over 500 characters, or without any letter or digit.
-    """
+    """An expression in NFKC; UnreadableText when it is blank, over 500 characters, or without any letter or
+    digit. Whether its words are known is the vocabulary's business."""
     text = unicodedata.normalize("NFKC", text) if len(text) <= MAX_CHARACTERS else text
     if len(text) > MAX_CHARACTERS:  # one character may normalise to 18
         raise UnreadableText(

@@ -130,11 +130,8 @@ class Vocabulary:
 
     @classmethod
     def from_file(cls, path: Path, style: Style = "published") -> Vocabulary:
-        """Read a text file in UTF-8, one word a line.
-
-        Raises:
-            LangTrackError: the file cannot be read, is no text, or holds no vocabulary; it is named.
-        """
+        """Read a text file in UTF-8, one word a line; LangTrackError, which names the file, when it cannot be
+        read, is no text, or holds no vocabulary."""
         try:
             if (size := path.stat().st_size) > MAX_FILE_BYTES:
                 raise LangTrackError(f"it has {size} bytes; expected at most {MAX_FILE_BYTES}.")

@@ -59,6 +59,9 @@ class VideoWriter:
     _CLOCK_HZ = 90_000
     """Fewest ticks a second of the time stamps: MPEG's clock, which the usual frame rates divide."""
 
+    _MOST_TICKS = 2**31 - 2
+    """Most ticks that a frame may last in an MP4, 6.6 hours of the clock; the next one is in time again."""
+
     _SNAP_S = 0.00075
     """Seconds by which a time may miss a multiple of the frame period and still be taken for it: WebM rounds
     to milliseconds, so it misses by up to half of one."""
@@ -74,7 +77,7 @@ class VideoWriter:
         self.path = Path(path)
         if fps <= 0:
             raise ValueError(f"fps must be above 0, got {fps}")
-        rate = Fraction(fps)
+        rate = max(Fraction(fps), Fraction(1, 20_000))  # whose period is below `_MOST_TICKS`
         self.fps = rate.limit_denominator(1001) if rate >= 1 else 1 / (1 / rate).limit_denominator(1001)
         self._source = source
         self._sound: _Sound | None = None
@@ -193,7 +196,8 @@ class VideoWriter:
         frames = round(seconds * self.fps)
         on_time = abs(seconds - frames / self.fps) <= self._SNAP_S
         ticks = frames * self._period if on_time else round(seconds / self._time_base)
-        return ticks if self._ticks is None else max(ticks, self._ticks + 1)
+        last = self._ticks
+        return ticks if last is None else min(max(ticks, last + 1), last + self._MOST_TICKS)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -217,6 +217,17 @@ def test_given_times_are_kept_and_start_at_0(tmp_path: Path) -> None:
     assert times(tmp_path / "a.mp4") == pytest.approx([t - 2.0 for t in times_s], abs=8e-4)
 
 
+def test_a_frame_lasts_as_long_as_an_mp4_can_hold_and_the_next_is_in_time_again(tmp_path: Path) -> None:
+    """Longer gaps, as of a camera that records what moves, once made all later frames follow at once."""
+    with VideoWriter(tmp_path / "a.mp4", 25) as writer:
+        for index, time_s in enumerate((0.0, 0.04, 30000.0, 30000.04)):
+            writer.write(numbered(index), time_s)
+    first, second, late, last = times(tmp_path / "a.mp4")
+    assert (first, second, last) == (0.0, 0.04, 30000.04) and 6.6 * 3600 < late < 30000
+    for fps in (Fraction(1, 19_999), Fraction(1001, 19_999_999), Fraction(1, 86_400), 1e-9):
+        assert len(times(write(tmp_path / "slow.mp4", [numbered(0)], fps))) == 1
+
+
 def test_times_rounded_by_webm_do_not_change_the_rate(tmp_path: Path) -> None:
     source = encode(tmp_path / "a.webm", map(numbered, range(40)), codec="libvpx-vp9", rate=NTSC)
     with VideoWriter(tmp_path / "b.mp4", probe(source).fps) as writer:
