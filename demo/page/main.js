@@ -165,6 +165,9 @@ export function mount(component) {
     video.pause();
     if (value.state === "empty" || (value.stage === "waiting" && !player.run)) delete root.dataset.painted;
     const begins = value.state === "running" && root.dataset.state !== "running";
+    // Until the first picture of a new run comes, the panels show the run before: paler, for the words are new.
+    if (begins && value.kind === "follow") root.dataset.stale = "yes";
+    else if (value.state !== "running") delete root.dataset.stale;
     if (begins) {
       const field = document.activeElement;
       fieldBefore = isField(field) ? { field, text: field.value } : null;

@@ -23,6 +23,7 @@ export function showProgress({ find, page, root, panels }, { stage, kind, frames
   image.onload = () => {
     if (root.dataset.state === "running") paintLive(panels, image);
     root.dataset.painted = "yes";
+    delete root.dataset.stale;
   };
   image.src = "data:image/jpeg;base64," + picture;
 }

@@ -170,6 +170,21 @@ def test_cancel_stops_the_computing_and_shows_what_is_done(
     expect(page.locator("#notice")).to_contain_text("Found in 24 of 24")
 
 
+def test_the_pictures_of_the_run_before_are_paler_until_new_ones_come(
+    open_page: Callable[..., Page], clip: Path
+) -> None:
+    page = open_page()
+    follow(page, clip, "the red car")
+    finished(page)
+    expect(page.locator(".lt-player[data-stale]")).to_have_count(0)
+    page.locator(TEXT).fill(VERY_SLOW)
+    page.locator("#run").click()
+    expect(page.locator(".lt-player[data-stale] canvas").first).to_have_css("opacity", "0.25")
+    expect(page.locator(".lt-player:not([data-stale]) canvas").first).to_have_css("opacity", "1")
+    page.locator(".lt-cancel").click()
+    finished(page)
+
+
 def test_wrong_input_is_told_beside_it(open_page: Callable[..., Page], clip: Path, tmp_path: Path) -> None:
     page = open_page()
     page.locator("#run").click()
