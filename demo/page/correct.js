@@ -135,8 +135,7 @@ export function correctTool(player, server) {
   let tracks = ""; // the run and its tracks that the draft is for; a cancelled or failed correction leaves both
   player.on("run", () => {
     setMode("");
-    const { run } = player;
-    const now = run && JSON.stringify([run.key, run.targets.map(({ id, edits }) => [id, edits])]);
+    const now = player.run && JSON.stringify([player.run.key, player.run.targets.map(({ id, edits }) => [id, edits])]);
     if (now === tracks) return;
     tracks = now;
     setBox(null);
