@@ -187,7 +187,11 @@ def clip(tmp_path) -> Sequence:
 def test_frames_that_nobody_annotated_do_not_count(clip):
     mask = np.zeros((24, 32), np.float32)
     mask[4:12, 4:12] = 1
-    segmenter = SimpleNamespace(encode=lambda text: text, predict=lambda frame, text: (mask, frame.index))
+
+    def predict(looks, text):
+        return [(mask, frame.index) for frame, _ in looks]
+
+    segmenter = SimpleNamespace(encode=lambda text: text, predict=predict)
     [found] = language_scores(segmenter, [clip], stride=1)
     assert found.scores.tolist() == [1, 3, 4] and found.right.tolist() == [1, 1, 0]
 
@@ -200,7 +204,7 @@ def test_a_sentence_that_cannot_be_read_is_passed_over(clip):
 
     texts = []
     answer = np.zeros((24, 32), np.float32), 0.0
-    segmenter = SimpleNamespace(encode=encode, predict=lambda frame, text: (texts.append(text), answer)[1])
+    segmenter = SimpleNamespace(encode=encode, predict=lambda looks, text: (texts.append(text), [answer])[1])
     clips = [replace(clip, name="a", expressions=("the dog", "???")), replace(clip, expressions=("???",))]
     language_scores(segmenter, clips, stride=1)
     run_segmenter(segmenter, clips)

@@ -215,7 +215,7 @@ def test_threads_share_one_network_and_give_what_each_gives_alone(published):
 
 
 def test_blanks_reach_the_published_network_as_unk(published):
-    assert published.encode("red dog").language.embedded.shape == (3, 6)
+    assert published.encode("red dog").embedded.shape == (3, 6)
 
 
 def test_of_several_regions_the_largest_is_kept_where_the_configuration_says_so():
