@@ -270,7 +270,8 @@ class Pictures:
             rgb, durations = as_rgb(file.pixels(), self.levels), list[Fraction]()
             with suppress(Exception):  # damaged files make decoders raise nearly anything
                 for number in range(min(self.count, SAMPLED) if self.animated else 0):
-                    file.pixels(number)
+                    if number:  # the first one was just decoded
+                        file.pixels(number)
                     durations.append(file.duration_s(number))
             return rgb, Fraction(len(durations)) / sum(durations) if durations else FOLDER_FPS
 
