@@ -3,6 +3,7 @@
 python -m langtrack_core report RESULTS… --out report.html            the page, report.csv and report.json
 python -m langtrack_core report RESULTS… --markdown                   tables for a README
 python -m langtrack_core report RESULTS… --pictures DIR               worst and best frames as JPEG
+python -m langtrack_core report BEFORE AFTER --side-by-side --out …   every sequence's worst frame, of both
 python -m langtrack_core report RESULTS… --other CSRT=DIR --out …     with another tracker's result files
 
 Other trackers are scored on the data of the first folder, under its protocol, with what `--other-init` says
@@ -38,7 +39,7 @@ from ..evaluation.tables import (
 )
 from ..files import explained, write_text
 from .page import Gallery, page
-from .pictures import save_shots, shots
+from .pictures import save_shots, save_side_by_side, shots, side_by_side
 
 PICTURES = 8
 """Number of pictures of each kind, worst and best, unless the command says otherwise."""
@@ -53,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="write worst and best frames as JPEG")
     parser.add_argument(
         "--count", type=whole_argument(0), default=PICTURES, help=f"pictures of each kind; default {PICTURES}"
+    )
+    parser.add_argument(
+        "--side-by-side",
+        action="store_true",
+        help="pictures of the worst frame of every sequence instead, of all trackers of a table",
     )
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="where the data set lies now, if it was moved"
@@ -93,12 +99,17 @@ def run(args: argparse.Namespace) -> int:
         raise LangTrackError(f"Nothing is measured yet in {', '.join(str(f) for f in folders)}.")
     summaries = [s for group in by_protocol(s for s in summaries if s.records).values() for s in group]
     if args.out is not None:
-        _write(args.out, summaries, args.count, args.data)
+        _write(args.out, summaries, args)
         print(f"The report is in {args.out}.")
     if args.pictures is not None:
-        worst, best = shots(summaries[0], args.count, args.data)
+        first = next(iter(by_protocol(summaries).values()))
+        gallery = _gallery(first, args)
         with explained(f"The pictures cannot be written to {args.pictures}"):
-            paths = save_shots(worst, best, args.pictures)
+            paths = (
+                save_side_by_side(gallery.side_by_side, args.pictures)
+                if args.side_by_side
+                else save_shots(gallery.worst, gallery.best, args.pictures)
+            )
         for path in paths:
             print(path)
     if args.markdown or (args.out is None and args.pictures is None):
@@ -121,10 +132,10 @@ def markdown(summaries: Sequence[Summary]) -> str:
     return "\n\n".join(parts)
 
 
-def _write(out: Path, summaries: Sequence[Summary], count: int, data: Path | None) -> None:
+def _write(out: Path, summaries: Sequence[Summary], args: argparse.Namespace) -> None:
     if out.suffix.lower() not in (".html", ".htm"):
         raise LangTrackError(f"The report is an HTML page; give --out a name such as {out.stem}.html.")
-    galleries = {title: _gallery(group[0], count, data) for title, group in by_protocol(summaries).items()}
+    galleries = {title: _gallery_or_note(group, args) for title, group in by_protocol(summaries).items()}
     with explained(f"The report cannot be written to {out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, page(summaries, galleries))
@@ -132,10 +143,17 @@ def _write(out: Path, summaries: Sequence[Summary], count: int, data: Path | Non
         write_text(out.with_suffix(".json"), json.dumps(as_json(summaries), indent=1) + "\n")
 
 
-def _gallery(summary: Summary, count: int, data: Path | None) -> Gallery:
-    """The pictures, or a note why there are none: without the data the report is still worth having."""
+def _gallery(group: Sequence[Summary], args: argparse.Namespace) -> Gallery:
+    """The pictures of the trackers of one table that were asked for."""
+    if args.side_by_side:
+        return Gallery(side_by_side=side_by_side(group, args.data))
+    return Gallery(*shots(group[0], args.count, args.data))
+
+
+def _gallery_or_note(group: Sequence[Summary], args: argparse.Namespace) -> Gallery:
+    """The same, or a note why there are none: without the data the report is still worth having."""
     try:
-        return Gallery(*shots(summary, count, data))
+        return _gallery(group, args)
     except LangTrackError as error:
         return Gallery(note=f"No pictures: {error}")
 

@@ -68,10 +68,11 @@ _RULES = {
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures of one tracker; ``note`` says why there are none."""
+    """Pictures of one tracker, or of all ``side_by_side``; ``note`` says why there are none."""
 
     worst: Sequence[Shot] = field(default=())
     best: Sequence[Shot] = field(default=())
+    side_by_side: Sequence[Sequence[Shot]] = field(default=())
     note: str = ""
 
 
@@ -79,7 +80,7 @@ def page(summaries: Sequence[Summary], galleries: Mapping[str, Gallery]) -> str:
     """The whole page.
 
     Args:
-        galleries: pictures of the first tracker of a table, by the title of its protocol.
+        galleries: pictures of the first tracker of a table, or of all, by the title of its protocol.
     """
     groups = by_protocol(summaries)
     sections = "".join(
@@ -280,17 +281,24 @@ def _gallery(gallery: Gallery) -> str:
     for title, shots in (("Worst frames", gallery.worst), ("Best frames", gallery.best)):
         if shots:
             figures = "".join(_picture(shot) for shot in shots)
-            parts.append(f'<h3>{title}</h3>{_key()}<div class="shots">{figures}</div>')
+            parts.append(
+                f'<h3>{title}</h3>{_key("At most one of each sequence.")}<div class="shots">{figures}</div>'
+            )
+    if gallery.side_by_side:
+        text = "For each sequence the frame on which each tracker is worst, and what the others say there."
+        parts.append(f"<h3>Worst frame of every sequence, side by side</h3>{_key(text)}")
+        for row in gallery.side_by_side:
+            parts.append(f'<div class="shots">{"".join(_picture(shot) for shot in row)}</div>')
     return "".join(parts)
 
 
-def _key() -> str:
+def _key(text: str) -> str:
     style = Style()
     colours = (("truth", TRUTH_RGB), ("language", style.language_rgb), ("tracker", style.tracker_rgb))
     swatches = "".join(
         f'<span class="swatch" style="background:rgb{rgb}"></span>{name}' for name, rgb in colours
     )
-    return f'<p class="soft">At most one of each sequence.{swatches}</p>'
+    return f'<p class="soft">{text}{swatches}</p>'
 
 
 def _picture(shot: Shot) -> str:

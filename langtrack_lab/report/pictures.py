@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +22,7 @@ from ..evaluation.protocol import Item, items_of
 from ..evaluation.results import file_name
 from ..evaluation.runner import Record
 from ..evaluation.scores import Scores
-from ..evaluation.tables import Summary
+from ..evaluation.tables import Summary, distinct_labels
 from ..files import plain_name, replacing
 from ..runs import decode_rle
 
@@ -40,8 +40,9 @@ class Shot:
     Attributes:
         key, sentence: those of the record.
         frame: index in the sequence.
-        overlap: overlap of the fused prediction with the truth.
+        overlap: overlap of the fused prediction with the truth; nan where the frame does not count.
         rgb: ``(H, W, 3)`` uint8, with prediction and truth drawn in.
+        tracker: its label, where pictures of several stand side by side.
     """
 
     key: str
@@ -49,11 +50,14 @@ class Shot:
     frame: int
     overlap: float
     rgb: NDArray[np.uint8]
+    tracker: str = ""
 
     @property
     def caption(self) -> str:
         quoted = f' "{self.sentence}"' if self.sentence else ""
-        return f"{self.key}{quoted}, frame {self.frame}: overlap {self.overlap:.2f}"
+        overlap = "not counted" if np.isnan(self.overlap) else f"overlap {self.overlap:.2f}"
+        tracker = f", {self.tracker}" if self.tracker else ""
+        return f"{self.key}{quoted}, frame {self.frame}{tracker}: {overlap}"
 
     def jpeg(self, width: int | None = WIDTH) -> bytes:
         """The picture as JPEG, at most ``width`` pixels wide; in full size when None."""
@@ -75,43 +79,112 @@ def shots(summary: Summary, count: int, data: Path | None = None) -> tuple[list[
     Raises:
         LangTrackError: the data set is not there any more, or not the one that was measured.
     """
-    folder = Path(data or summary.results.run["data"])
-    items = {item.key: item for item in items_of(summary.results.protocol, folder)}
-    pairs = [(r, s) for r, s in summary.pairs("fused") if not np.isnan(s.overlaps).all()]
-    for record, _ in pairs:
-        file = summary.results.run["sequences"].get(record.key)
-        if record.key not in items or (file and file_name(items[record.key]) != file):
-            raise LangTrackError(
-                f"{folder} is not the data that was measured ({record.key} differs); pictures are left out."
-            )
-
+    pairs = _scored(summary)
+    items = _items(summary, data)
     count = min(count, (len(pairs) + 1) // 2)
 
     def choose(extreme: Callable[..., Any], worst: bool) -> list[Shot]:
         ranked = sorted(pairs, key=lambda pair: float(extreme(pair[1].overlaps)))
         extremes = ranked[:count] if worst else ranked[::-1][:count]
-        return [_shot(r, s, items[r.key], float(extreme(s.overlaps))) for r, s in extremes]
+        return [_shot(r, s, items[r.key], _place(s, float(extreme(s.overlaps)))) for r, s in extremes]
 
     return choose(np.nanmin, True), choose(np.nanmax, False)
 
 
-def save_shots(worst: list[Shot], best: list[Shot], folder: Path) -> list[Path]:
+def side_by_side(summaries: Sequence[Summary], data: Path | None = None) -> list[list[Shot]]:
+    """For every sequence the worst frame of each tracker's fused track, and the other trackers on that frame.
+
+    Args:
+        summaries: trackers under one protocol.
+        data: folder of the data set, when it has moved since the measurement.
+
+    Returns:
+        A list for each sequence: the pictures of one frame in the order of ``summaries``, then those of the
+        next. The sequences on which the first tracker is worst come first.
+
+    Raises:
+        LangTrackError: the data set is not there any more, or not the one that was measured.
+    """
+    items = _items(summaries[0], data)
+    sequences: dict[str, dict[str, tuple[Record, Scores]]] = {}
+    for label, summary in zip(distinct_labels(summaries), summaries, strict=True):
+        for record, scores in _scored(summary):
+            sequences.setdefault(record.key, {})[label] = (record, scores)
+
+    rows = []
+    for key, pairs in sorted(sequences.items(), key=lambda entry: _mean_overlap(entry[1])):
+        places = {_place(scores, float(np.nanmin(scores.overlaps))) for _, scores in pairs.values()}
+        rows.append(
+            [
+                _shot(*pair, items[key], place, label)
+                for place in sorted(places)
+                for label, pair in pairs.items()
+            ]
+        )
+    return rows
+
+
+def _mean_overlap(pairs: Mapping[str, tuple[Record, Scores]]) -> float:
+    return float(np.nanmean(next(iter(pairs.values()))[1].overlaps))
+
+
+def _scored(summary: Summary) -> list[tuple[Record, Scores]]:
+    """The records of the fused track with a frame that counts."""
+    return [(r, s) for r, s in summary.pairs("fused") if not np.isnan(s.overlaps).all()]
+
+
+def _items(summary: Summary, data: Path | None) -> dict[str, Item]:
+    """The items of the data that were measured, by key; refused when the data have changed since."""
+    folder = Path(data or summary.results.run["data"])
+    items = {item.key: item for item in items_of(summary.results.protocol, folder)}
+    for record, _ in _scored(summary):
+        file = summary.results.run["sequences"].get(record.key)
+        if record.key not in items or (file and file_name(items[record.key]) != file):
+            raise LangTrackError(
+                f"{folder} is not the data that was measured ({record.key} differs); pictures are left out."
+            )
+    return items
+
+
+def save_shots(worst: Sequence[Shot], best: Sequence[Shot], folder: Path) -> list[Path]:
     """Writes ``worst-1-bear-12.jpg`` and so on, in full size."""
+    return _save(
+        {
+            f"{kind}-{number}-{plain_name(shot.key, 'item')}-{shot.frame}": shot
+            for kind, pictures in (("worst", worst), ("best", best))
+            for number, shot in enumerate(pictures, 1)
+        },
+        folder,
+    )
+
+
+def save_side_by_side(rows: Sequence[Sequence[Shot]], folder: Path) -> list[Path]:
+    """Writes ``1-bear-12-before.jpg``, ``1-bear-12-after.jpg`` and so on, in full size."""
+    return _save({_name(number, shot): shot for number, row in enumerate(rows, 1) for shot in row}, folder)
+
+
+def _name(number: int, shot: Shot) -> str:
+    return f"{number}-{plain_name(shot.key, 'item')}-{shot.frame}-{plain_name(shot.tracker, 'tracker')}"
+
+
+def _save(pictures: Mapping[str, Shot], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for kind, pictures in (("worst", worst), ("best", best)):
-        for number, shot in enumerate(pictures, 1):
-            path = folder / f"{kind}-{number}-{plain_name(shot.key, 'item')}-{shot.frame}.jpg"
-            with replacing(path) as partial:
-                partial.write_bytes(shot.jpeg(None))
-            paths.append(path)
+    for name, shot in pictures.items():
+        path = folder / f"{name}.jpg"
+        with replacing(path) as partial:
+            partial.write_bytes(shot.jpeg(None))
+        paths.append(path)
     return paths
 
 
-def _shot(record: Record, scores: Scores, item: Item, overlap: float) -> Shot:
-    # Of several frames as good or bad as each other, the one in the middle.
+def _place(scores: Scores, overlap: float) -> int:
+    """Place of a frame with this overlap: of several the one in the middle."""
     places = np.flatnonzero(np.isclose(np.nan_to_num(scores.overlaps, nan=-1.0), overlap))
-    place = int(places[len(places) // 2])
+    return int(places[len(places) // 2])
+
+
+def _shot(record: Record, scores: Scores, item: Item, place: int, tracker: str = "") -> Shot:
     index = record.start + place
     fused = record.predictions["fused"]
     rgb = read_picture(item.sequence.frames[index])
@@ -133,7 +206,7 @@ def _shot(record: Record, scores: Scores, item: Item, overlap: float) -> Shot:
     )
     rgb = draw(Step(Frame(index, 0.0, rgb), None, None, estimate, decision), "fused")
     _draw_truth(rgb, item.sequence.mask(index), record.truth_xyxy[place])
-    return Shot(record.key, record.sentence or "", index, overlap, rgb)
+    return Shot(record.key, record.sentence or "", index, float(scores.overlaps[place]), rgb, tracker)
 
 
 def _draw_truth(rgb: NDArray[np.uint8], mask: BoolMask | None, box: NDArray[np.floating]) -> None:

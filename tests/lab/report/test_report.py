@@ -132,6 +132,26 @@ def test_markdown_and_pictures(measured: Path, tmp_path: Path, capsys):
             assert picture.format == "JPEG"
 
 
+def test_the_worst_frame_of_every_sequence_side_by_side(measured: Path, tmp_path: Path, capsys):
+    out, pictures = tmp_path / "report.html", tmp_path / "pictures"
+    arguments = ["--side-by-side", "--out", str(out), "--pictures", str(pictures)]
+    assert cli.main(["report", str(measured / "out"), *arguments]) == 0
+    sentence, box = out.read_text(encoding="utf-8").split("<section>")[1:]
+    captions = re.findall(r"<figcaption>(\w+) [^<]*, frame (\d+), ([^<]*): overlap ([\d.]+)", sentence)
+    assert {caption[0] for caption in captions} == {"alpha", "beta", "gamma"}  # not half of them
+    for name in ("alpha", "beta", "gamma"):
+        shown = [caption[1:] for caption in captions if caption[0] == name]
+        frames = {frame for frame, _, _ in shown}
+        assert 1 <= len(frames) <= 2 and len(shown) == 2 * len(frames)  # both trackers on each
+        worst = {label: min(float(o) for _, own, o in shown if own == label) for _, label, _ in shown}
+        assert worst["worse"] < worst["&lt;script&gt;alert(1)&lt;/script&gt;"]
+    assert len(re.findall(r"frame \d+, boxed: overlap", box)) == 2 * 3  # alternative text and caption
+    assert "Worst frame of every sequence" in sentence and "Best frames" not in sentence
+
+    names = sorted(path.name for path in pictures.iterdir())
+    assert len(names) == len(captions) and all(re.match(r"\d-(alpha|beta|gamma)-\d+-", n) for n in names)
+
+
 def test_another_tracker_joins_the_table_of_its_protocol(measured: Path, tmp_path: Path, capsys):
     for name in ("alpha", "beta", "gamma"):
         (tmp_path / f"{name}.txt").write_text("1,1,20,20\n" * 12)
