@@ -106,7 +106,7 @@ class LangTracker:
         branch unsure, what a closer view shows for sure."""
         if whole.box_xyxy is not None and whole.confidence >= self.fusion.start:
             return whole
-        closer = self.segmenter.search(frame, encoded)
+        closer = (self.segmenter.finer or self.segmenter).search(frame, encoded)
         return whole if closer is None or closer.confidence < SURE_CLOSER else closer
 
     def track(self, frames: Iterable[Frame], query: Query, *, every: int = 1) -> Generator[Step]:
@@ -171,7 +171,7 @@ class LangTracker:
 
     def _follow(self, query: Query, seen: Iterator[_Seen], texts: dict[str, EncodedText]) -> Iterator[Step]:
         """The steps of one target."""
-        text, turns = query.text or "", count()
+        text, turns, finer = query.text or "", count(), self.segmenter.finer
         encoded = texts.get(text)
 
         def new(fusion: FusionConfig) -> Callable[[_Asked], Step]:
@@ -179,8 +179,11 @@ class LangTracker:
 
         def look(asked: _Asked) -> tuple[_Asked, float]:
             frame, language = asked[0], asked[1]()
-            if language is not None and encoded is not None and next(turns) % LOOK_EVERY == 0:
-                language = self.look_closer(frame, encoded, language)
+            if language is not None and encoded is not None:
+                if finer is not None and probability(language) > self.fusion.start / 2:  # a rounding decides
+                    language = finer.segment(frame, encoded)
+                if next(turns) % LOOK_EVERY == 0:
+                    language = self.look_closer(frame, encoded, language)
             return (frame, language.packed() if language else lambda: None), probability(language)
 
         asked: Iterator[_Asked] = ((frame, partial(estimates.get, text)) for frame, estimates in seen)

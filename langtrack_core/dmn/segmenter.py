@@ -156,7 +156,10 @@ class DMNSegmenter:
 
     Attributes:
         at_once: pictures that one call of the network takes.
+        finer: the same branch in a finer precision, for what a run may start on; None where this one is it.
     """
+
+    finer: DMNSegmenter | None = None
 
     def __init__(
         self,
@@ -175,11 +178,8 @@ class DMNSegmenter:
 
     @torch.inference_mode()
     def encode(self, text: str) -> EncodedText:
-        """Read an expression; once per query, for all frames.
-
-        Raises:
-            UnreadableText: when it is empty, all punctuation or unknown words, or over 500 characters.
-        """
+        """Read an expression; once per query, for all frames. UnreadableText when it is empty, all
+        punctuation or unknown words, or over 500 characters."""
         ids = torch.tensor(self.vocabulary.read(text).ids, dtype=torch.int64, device=self.device)
         return self.network.encode(ids)
 

@@ -51,11 +51,8 @@ class RunSummary:
 
 
 def check_video(path: Path | str, query: Query) -> VideoInfo:
-    """Check all of a video and a query that can be wrong before a network is loaded.
-
-    Raises:
-        LangTrackError: no readable video, a start past its end, a box outside the picture.
-    """
+    """Check all of a video and a query that can be wrong before a network is loaded; LangTrackError for no
+    readable video, a start past its end, a box outside the picture."""
     info = probe(path)
     if query.box_xyxy is not None:
         check_box(query.box_xyxy, (info.height, info.width))

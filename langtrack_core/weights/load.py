@@ -9,6 +9,7 @@ where it lies.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -244,13 +245,16 @@ def build_segmenter(
         )
     network.eval().to(device)
     first = (*counts, *config.preprocessing.input_hw(size_hw))
-    new_compiler = partial(Compiler, network, files.values(), precision, checkpoint.ranges)
+    new_compiler = partial(Compiler, network, files.values(), ranges=checkpoint.ranges)
     running, about = on_backend(
-        backend, device, precision, network, lambda: compiled(network, new_compiler(), first)
+        backend, device, precision, network, lambda: compiled(network, new_compiler(precision), first)
     )
     if running is network and isinstance(network, LiteDMN):
         network.load_backbone()  # PyTorch needs it on the first frame, a borrowed GPU in each loan anew
     segmenter = DMNSegmenter(running, vocabulary, config, checkpoint.calibration or UNCALIBRATED, device)
+    if about["precision"] == "int8":
+        segmenter.finer = copy.copy(segmenter)
+        segmenter.finer.network = compiled(network, new_compiler("bfloat16"), first)
     return segmenter, _info(entry, files, config, about)
 
 

@@ -37,6 +37,7 @@ class Padded(NamedTuple):
 
 class _CompiledByShape:
     """A language network for `DMNSegmenter`: the expression is read in PyTorch, once; frames are not.
+    CannotCompile as `Compiler.compile`.
 
     Args:
         compiler: compiles the network's calls.
@@ -45,9 +46,6 @@ class _CompiledByShape:
 
     Attributes:
         shapes_in_memory: the last compiled shapes stay; one that is asked for again is loaded from disk.
-
-    Raises:
-        CannotCompile: see `Compiler.compile`.
     """
 
     shapes_in_memory = 4  # some 110 MB each, and 0.4 s to load
@@ -133,14 +131,8 @@ class CompiledDMN(_CompiledByShape):
 
 
 class CompiledSiamMask:
-    """`siammask.network.SiamMask`, either of the two, for `SiamMaskTracker`, one crop at a time.
-
-    Args:
-        compiler: compiles the network's calls.
-
-    Raises:
-        CannotCompile: see `Compiler.compile`.
-    """
+    """`siammask.network.SiamMask`, either of the two, for `SiamMaskTracker`, one crop at a time;
+    CannotCompile as `Compiler.compile`."""
 
     def __init__(self, network: Any, compiler: Compiler) -> None:
         self.network = network

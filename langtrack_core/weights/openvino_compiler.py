@@ -58,7 +58,7 @@ MEASURED_S = 0.2
 """Seconds of processor time for which each precision of a network is timed; the fastest call counts."""
 
 LEAST_GAIN = 0.1
-"""Bfloat16 is taken only where it saves this share of the time in float32."""
+"""A coarser precision is taken only where it saves this share of the time in float32."""
 
 TENSOR: Any = ...
 """Stands for a tensor where the nesting of (named) tuples is described."""
@@ -170,8 +170,8 @@ class Compiler:
     Args:
         network: in evaluation mode, on the CPU.
         hashes: the sha256 of the files that its weights are from.
-        precision: a key of `PRECISIONS`; "auto" times the network's first call in float32 and bfloat16, and
-            takes the faster. Where it is too far from PyTorch, the next finer one runs.
+        precision: a key of `PRECISIONS`; "auto" times the first call in float32 and bfloat16 (or int8, where
+            the processor lacks that), and takes the faster. Too far from PyTorch, the next finer one runs.
         ranges: of the layers that int8 rounds; without them there is no int8.
 
     Attributes:
@@ -279,14 +279,14 @@ class Compiler:
         return compiled(self._order[-1])
 
     def _measured(self, compiled: Callable[[str], Call], example: SavedExample, folder: Path) -> str:
-        """The faster of float32 and bfloat16; stored with the times beside the models, for all of them."""
+        """The fastest precision; stored with the times beside the models, for all of them."""
         path = folder.parent / f"precision-{self._key}.json"
         with contextlib.suppress(OSError, ValueError):
             if (record := json.loads(path.read_text("utf-8")))["machine"] == self._machine:
                 return str(record["precision"])
-        calls, able = {}, [name for name in self._able if name != "int8"]  # which is for who asks for it
+        calls, able = {}, self._able[:2]  # not int8 beside bfloat16, nearly as fast and one network less
         for precision in able if len(able) > 1 else ():
-            with contextlib.suppress(CannotCompile):
+            with contextlib.suppress(CannotCompile, LookupError):
                 calls[precision] = compiled(precision)
         times = {precision: float("inf") for precision in calls}
         end = time.process_time() + MEASURED_S * len(calls)
@@ -295,8 +295,8 @@ class Compiler:
                 start = time.process_time()  # by the clock, others' work on the machine would count
                 call(*example["input"])
                 times[precision] = min(times[precision], time.process_time() - start)
-        fine, coarse = (times.get(name, float("inf")) for name in ("float32", "bfloat16"))
-        fastest = "bfloat16" if coarse < (1 - LEAST_GAIN) * fine else "float32"
+        fine, coarse = (times.get(name, float("inf")) for name in (able[0], able[-1]))
+        fastest = able[-1] if coarse < (1 - LEAST_GAIN) * fine else able[0]
         for precision in times.keys() - {fastest}:
             shutil.rmtree(folder / precision, ignore_errors=True)
         record = {"machine": self._machine, "precision": fastest, "seconds": times}

@@ -286,6 +286,18 @@ def test_a_sure_whole_needs_no_closer_view():
     assert tracker.segmenter.searched == []
 
 
+def test_what_a_run_may_start_on_is_asked_again_in_a_finer_precision():
+    coarse = {2: 0.43, 3: 0.9, 5: 0.46}
+    tracker = scripted(lambda t: coarse.get(t, 0.1), fusion=FusionConfig(start=0.44, look_ahead=1))
+    finer = scripted(lambda t: {2: 0.4, 3: 0.42, 5: 0.47}.get(t, 0.3)).segmenter
+    tracker.segmenter.finer = finer
+    steps = list(tracker.track(CLIP.frames, Query(text="it")))
+    assert finer.frames == [2, 3, 5]  # where something was seen, until it is followed
+    assert finer.searched == [0, 3] and not tracker.segmenter.searched
+    assert [s.decision.state for s in steps] == ["searching"] * 5 + ["tracking"] * 7
+    assert [s.language.confidence for s in steps[2:7]] == [0.4, 0.42, 0.1, 0.47, 0.1]
+
+
 def test_a_target_that_is_held_to_is_not_searched_for():
     tracker = scripted(lambda t: 0.05, lambda t: 0.8 if t < 3 else 0.05, fusion=FusionConfig(lost_after=2))
     steps = list(tracker.track(CLIP.frames, Query(text="it", box_xyxy=BOX, hold=True)))

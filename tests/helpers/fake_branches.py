@@ -31,6 +31,7 @@ class FakeSegmenter:
     """
 
     at_once = 1
+    finer: FakeSegmenter | None = None
 
     def __init__(self, answer: Language, vocabulary: Collection[str] | None = None) -> None:
         self.answer = answer

@@ -384,17 +384,33 @@ def test_the_fastest_precision_is_kept_with_the_name_of_the_machine(tmp_path: Pa
     assert json.loads(path.read_text(encoding="utf-8"))["machine"] == record["machine"]
 
 
-def test_int8_is_only_for_who_asks_for_it(tmp_path: Path, monkeypatch):
+@pytest.mark.parametrize("timed", [{"float32", "bfloat16"}, {"float32", "int8"}])
+def test_int8_is_timed_where_the_processor_lacks_bfloat16(timed: set[str], tmp_path: Path, monkeypatch):
     two_precisions(monkeypatch, 1e-3)
     monkeypatch.setitem(openvino_compiler.PRECISIONS, "int8", ("", "FP32", 1e-3))
+    if "int8" in timed:
+        monkeypatch.setitem(openvino_compiler.PRECISIONS, "bfloat16", ("bf16", "none has it", 1e-3))
     monkeypatch.setattr(openvino_compiler, "is_exact", lambda core: True)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
+    monkeypatch.setattr(openvino_compiler, "quantised", lambda model, ranges: model)
     network = tiny()
     compiler = Compiler(network, ["auto"], "auto", {"a layer": [(0.0, 1.0), None]})
     CompiledLiteDMN(network, compiler, (WORD_COUNTS[0], *SMALL_HW))
     (path,) = tmp_path.glob("openvino/precision-*.json")
-    assert set(json.loads(path.read_text(encoding="utf-8"))["seconds"]) == {"float32", "bfloat16"}
-    assert compiler.backend["precision"] != "int8"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert set(record["seconds"]) == timed and record["precision"] == compiler.backend["precision"] in timed
+
+
+def test_in_int8_a_run_starts_in_a_finer_precision(in_int8, ours):
+    for branches in (in_int8, ours):  # which a processor may have in int8 both, or neither
+        segmenter, precision = branches.segmenter, branches.info["weights"][0]["backend"]["precision"]
+        assert (segmenter.finer is not None) == (precision == "int8")
+        if segmenter.finer is not None:
+            text, frames, _ = example("crossing-cars")
+            encoded = segmenter.encode(text)
+            scores = [s.predict([(frames[0], None)], encoded)[0][1] for s in (segmenter, segmenter.finer)]
+            assert scores[0] != scores[1] and abs(scores[0] - scores[1]) < LARGEST_RAW_SCORE
+            assert segmenter.finer.network.backend["precision"] != "int8"
 
 
 def test_a_precision_that_is_asked_for_is_not_measured(tmp_path: Path, monkeypatch):
