@@ -65,10 +65,8 @@ def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder in natural order; at least one.
 
     Files whose name starts with a dot are no pictures: some archives bring a "._0001.jpg" beside each.
-
-    Raises:
-        LangTrackError: no folder, one without pictures, or one with two kinds of files, which are frames and
-            their masks or the like.
+    LangTrackError for no folder, one without pictures, or one with two kinds of files, which are frames and
+    their masks or the like.
     """
     if not folder.is_dir():
         raise LangTrackError(f"The folder of pictures {folder} is missing.")
@@ -151,11 +149,8 @@ class PictureFile:
 
 @contextmanager
 def opened_pictures(path: Path) -> Iterator[PictureFile]:
-    """A file of pictures; whatever fails while it is open becomes one sentence.
-
-    Raises:
-        LangTrackError: not a picture, damaged, or larger than ``MAX_SIDE``.
-    """
+    """A file of pictures; whatever fails while it is open becomes one sentence, a LangTrackError: not a
+    picture, damaged, or larger than ``MAX_SIDE``."""
     try:
         if not begins_like_a_picture(path):
             raise ValueError("no picture begins like this")
@@ -284,13 +279,8 @@ class Pictures:
 
     def frames(self, indices: range, on_damage: OnDamage = log_damage) -> Generator[Frame]:
         """The pictures at ``indices``, in that order: forward or backward, of an animation forward only.
-
-        Args:
-            on_damage: called with one sentence after the last picture of an animation that ends early.
-
-        Raises:
-            LangTrackError: a picture cannot be read, or is of another size than the first.
-        """
+        ``on_damage`` is called with a sentence after its last one if it ends early; LangTrackError when a
+        picture cannot be read, or is of another size than the first."""
         shape = as_rgb(next(self._pixels(range(1))), self.levels).shape
         pictures = self._animation(indices, on_damage) if self.animated else self._stills(indices)
         for index, time_s, pixels in pictures:

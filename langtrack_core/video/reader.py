@@ -70,11 +70,8 @@ class VideoInfo:
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """Look at a video: the header, the first picture and, of a file that counts no frames, its packets.
-
-    Raises:
-        LangTrackError: missing, empty, no video, sound only, no picture that decodes, or too large.
-    """
+    """Look at a video: the header, the first picture and, of a file that counts no frames, its packets;
+    LangTrackError when missing, empty, no video, sound only, without a picture that decodes, or too large."""
     path = existing(path)
     if (pictures := find_pictures(path)) is not None:
         rgb, fps = pictures.first()

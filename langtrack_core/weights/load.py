@@ -245,16 +245,17 @@ def build_segmenter(
         )
     network.eval().to(device)
     first = (*counts, *config.preprocessing.input_hw(size_hw))
-    new_compiler = partial(Compiler, network, files.values(), ranges=checkpoint.ranges)
-    running, about = on_backend(
-        backend, device, precision, network, lambda: compiled(network, new_compiler(precision), first)
-    )
+
+    def in_openvino(precision: str) -> Any:
+        return compiled(network, Compiler(network, files.values(), precision, checkpoint.ranges), first)
+
+    running, about = on_backend(backend, device, precision, network, lambda: in_openvino(precision))
     if running is network and isinstance(network, LiteDMN):
         network.load_backbone()  # PyTorch needs it on the first frame, a borrowed GPU in each loan anew
     segmenter = DMNSegmenter(running, vocabulary, config, checkpoint.calibration or UNCALIBRATED, device)
     if about["precision"] == "int8":
         segmenter.finer = copy.copy(segmenter)
-        segmenter.finer.network = compiled(network, new_compiler("bfloat16"), first)
+        segmenter.finer.network = in_openvino("bfloat16")
     return segmenter, _info(entry, files, config, about)
 
 

@@ -213,15 +213,13 @@ class Compiler:
     def compile(
         self, name: str, function: Callable[..., Any], arguments: Callable[[], tuple[Any, ...]], result: Any
     ) -> Call:
-        """A method of the network, or a part of it, called as ``function(*arguments())``, for these shapes.
+        """A method of the network, or a part of it, called as ``function(*arguments())``, for these shapes;
+        CannotCompile when the conversion fails, or gives something else than PyTorch.
 
         Args:
             name: names the function and its shapes, for the saved model.
             arguments: makes an example; called only when there is no saved model.
             result: see `Call`.
-
-        Raises:
-            CannotCompile: the conversion fails, or gives something else than PyTorch.
         """
         folder = home() / "openvino" / f"{name}-{self._key}"
         if (saved := self._load(folder, result)) is not None:
