@@ -10,6 +10,7 @@ import torch
 
 from langtrack_core.geometry import box_iou, clip_box, cxcywh_to_xyxy, xyxy_to_cxcywh
 from langtrack_core.masks import enclosing_box, enclosing_rectangle, largest_component
+from langtrack_core.siammask.box_regressor import BoxRegressor
 from langtrack_core.siammask.crops import crop, paste
 from langtrack_core.siammask.network import Response, Template
 from langtrack_core.siammask.tracker import CONFIGS, SiamMaskTracker, TrackerConfig
@@ -304,6 +305,16 @@ def test_the_box_is_drawn_to_the_regressors_only_where_a_person_drew_it():
         for exact in (True, False)
     )
     assert box_iou(by_user, user_box) > 0.8 > box_iou(by_mask, user_box)
+
+
+def test_a_regressor_that_looks_outside_the_picture_loses_nothing(monkeypatch):
+    picture = Frame(0, 0.0, np.full((300, 400, 3), 127, np.uint8))
+    tracker = SiamMaskTracker(Growing(), replace(CONFIGS["davis"], regressor_weight=1.0))
+    tracker.init(picture, [170, 120, 230, 180])
+    outside = np.array([-5000.0, 0.0]), 1.0, 1.0  # place in the crop, size, trust
+    monkeypatch.setattr(BoxRegressor, "correct", lambda self, features, centre_xy: outside)
+    box = tracker.update(picture).box_xyxy
+    assert box is not None and box_iou(box, [170, 120, 230, 180]) > 0.3
 
 
 class SeesBright(CannedNetwork):
