@@ -110,9 +110,7 @@ def track_targets(
 
     Returns:
         A summary for each query, in order; empty when the run was stopped before its first frame.
-
-    Raises:
-        LangTrackError: as `track_video`; nothing is left of any target then.
+        LangTrackError as `track_video`; nothing is left then, but for targets whose files were finished.
     """
     options = options or RunOptions()
     info = video if isinstance(video, VideoInfo) else probe(video)

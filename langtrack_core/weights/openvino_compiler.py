@@ -279,8 +279,9 @@ class Compiler:
     def _measured(self, compiled: Callable[[str], Call], example: SavedExample, folder: Path) -> str:
         """The fastest precision; stored with the times beside the models, for all of them."""
         path = folder.parent / f"precision-{self._key}.json"
-        with contextlib.suppress(OSError, ValueError):
-            if (record := json.loads(path.read_text("utf-8")))["machine"] == self._machine:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # no file, or a damaged one
+            record = json.loads(path.read_text("utf-8"))
+            if record["machine"] == self._machine and record["precision"] in self._able:
                 return str(record["precision"])
         calls, able = {}, self._able[:2]  # not int8 beside bfloat16, nearly as fast and one network less
         for precision in able if len(able) > 1 else ():

@@ -380,9 +380,11 @@ def test_the_fastest_precision_is_kept_with_the_name_of_the_machine(tmp_path: Pa
     for precision in ("bfloat16", "float32"):
         path.write_text(json.dumps(record | {"precision": precision}), encoding="utf-8")
         assert compiled().backend["precision"] == precision
-    path.write_text(json.dumps(record | {"machine": "another"}), encoding="utf-8")
-    compiled()
-    assert json.loads(path.read_text(encoding="utf-8"))["machine"] == record["machine"]
+    for other in (record | {"machine": "another"}, record | {"precision": "half"}, {}, [], "float32"):
+        path.write_text(json.dumps(other), encoding="utf-8")
+        compiled()
+        assert json.loads(path.read_text(encoding="utf-8")).keys() == record.keys()
+        assert json.loads(path.read_text(encoding="utf-8"))["machine"] == record["machine"]
 
 
 @pytest.mark.parametrize("timed", [{"float32", "bfloat16"}, {"float32", "int8"}])
