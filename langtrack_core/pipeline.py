@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from itertools import count, dropwhile, islice
 from typing import Any
 
@@ -21,8 +20,8 @@ from .threads import prefetch
 from .types import Decision, Estimate, Frame, LangTrackError, Query, Reason, Step
 from .weights.load import Example, build_segmenter, build_tracker, choose
 
-_Seen = tuple[Frame, dict[str, Estimate]]
-"""A frame, and what language says of it for each text."""
+_Seen = tuple[Frame, dict[str, Callable[[], Estimate]]]
+"""A frame, and what gives what language says of it, for each text."""
 _Asked = tuple[Frame, Callable[[], Estimate | None]]
 """A frame, and what gives what language says of it."""
 
@@ -186,7 +185,7 @@ class LangTracker:
                     language = self.look_closer(frame, encoded, language)
             return (frame, language.packed() if language else lambda: None), probability(language)
 
-        asked: Iterator[_Asked] = ((frame, partial(estimates.get, text)) for frame, estimates in seen)
+        asked: Iterator[_Asked] = ((frame, estimates.get(text, lambda: None)) for frame, estimates in seen)
         if query.box_xyxy is not None:
             return map(new(self.fusion), asked)
         return from_the_surest(asked, look, new, self.fusion, lambda asked: asked[0].size_hw, _packed)

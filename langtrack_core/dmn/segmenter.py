@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Protocol
 
 import cv2
@@ -37,6 +38,9 @@ View = tuple[slice, slice]
 
 Look = tuple[Frame, View | None]
 """A frame, and the view of it; None for the whole."""
+
+_Answer = tuple[Look, Tensor, float | None]
+"""What the network says of a look: the map of the mask's logits, and its score."""
 
 EncodedText = Any
 """An expression, read once: what the network makes of it."""
@@ -183,24 +187,17 @@ class DMNSegmenter:
         ids = torch.tensor(self.vocabulary.read(text).ids, dtype=torch.int64, device=self.device)
         return self.network.encode(ids)
 
-    @torch.inference_mode()
     def predict(
         self, looks: Sequence[Look], encoded: EncodedText, *, every_region: bool = False
     ) -> list[tuple[Float32Array, float]]:
-        """Masks and raw scores, before calibration, of frames, or views, of one size, in one call.
+        """Masks at frame size, ``(H, W)`` float32 in [0, 1], and raw scores, before calibration, of up to
+        `at_once` frames, or views, of one size. A score is a logit: the network's own, or, where it has none
+        (the published DMN), that of the mean probability over the positive pixels. ``every_region`` keeps all
+        that is positive, whatever the configuration says. LangTrackError when the output is not finite."""
+        return [self._finish(answer, every_region) for answer in self._ask(looks, encoded)]
 
-        Args:
-            looks: up to `at_once` of them.
-            every_region: keep all that is positive, whatever the configuration says.
-
-        Returns:
-            ``mask_prob`` (H, W) float32 in [0, 1] at frame size, and the raw score, a logit: the network's
-            own, or, where it gives none (the published DMN), that of the mean probability over the positive
-            pixels.
-
-        Raises:
-            LangTrackError: when the network's output is not finite.
-        """
+    @torch.inference_mode()
+    def _ask(self, looks: Sequence[Look], encoded: EncodedText) -> list[_Answer]:
         preprocessing, (height, width) = self.config.preprocessing, looks[0][0].size_hw
         views = [view or (slice(0, height), slice(0, width)) for _, view in looks]
         places = [(c.start / width, r.start / height, c.stop / width, r.stop / height) for r, c in views]
@@ -215,30 +212,38 @@ class DMNSegmenter:
                 "damaged or belong to another network."
             )
         given = [None] * len(looks) if scores is None else scores.flatten().tolist()
-        predicted, maps = [], logits[:, 0].float().cpu()
-        for (frame, view), rgb, of_one, score in zip(looks, parts, maps, given, strict=True):
-            mask_prob = _enlarged_prob(of_one, rgb.shape[:2], preprocessing.align_corners)
-            if self.config.refine_edges:
-                mask_prob = refine_edges(mask_prob, rgb)
-            if self.config.largest_region and not every_region:
-                mask_prob = _largest_region(mask_prob)
-            if view is not None:
-                seen, mask_prob = mask_prob, np.zeros(frame.size_hw, np.float32)
-                mask_prob[view] = seen
-            predicted.append((mask_prob, _mask_logit(mask_prob) if score is None else score))
-        return predicted
+        return list(zip(looks, logits[:, 0].float().cpu(), given, strict=True))
+
+    def _finish(self, answer: _Answer, every_region: bool) -> tuple[Float32Array, float]:
+        (frame, view), logits, score = answer
+        rgb = frame.rgb if view is None else frame.rgb[view]
+        mask_prob = _enlarged_prob(logits, rgb.shape[:2], self.config.preprocessing.align_corners)
+        if self.config.refine_edges:
+            mask_prob = refine_edges(mask_prob, rgb)
+        if self.config.largest_region and not every_region:
+            mask_prob = _largest_region(mask_prob)
+        if view is not None:
+            seen, mask_prob = mask_prob, np.zeros(frame.size_hw, np.float32)
+            mask_prob[view] = seen
+        return mask_prob, _mask_logit(mask_prob) if score is None else score
 
     def segment(self, frame: Frame, encoded: EncodedText, *, every_region: bool = False) -> Estimate:
         """See `segment_all`."""
-        return self.segment_all([(frame, None)], encoded, every_region=every_region)[0]
+        return self.segment_all([(frame, None)], encoded, every_region=every_region)[0]()
 
     def segment_all(
         self, looks: Sequence[Look], encoded: EncodedText, *, every_region: bool = False
-    ) -> list[Estimate]:
-        """Estimates of frames, or views, of one size, absent where no pixel is positive; see `predict`."""
+    ) -> list[Callable[[], Estimate]]:
+        """What gives the estimates of frames, or views, of one size, absent where no pixel is positive; see
+        `predict`. The network is asked here. A mask at frame size, a fifth of the work, is made, once, where
+        it is called for: beside the network, when that is another thread."""
+
+        def estimate(answer: _Answer) -> Estimate:
+            mask_prob, score = self._finish(answer, every_region)
+            return Estimate.from_mask(mask_prob, self.calibration(score))
+
         calls = (looks[i : i + self.at_once] for i in range(0, len(looks), self.at_once))
-        found = [each for call in calls for each in self.predict(call, encoded, every_region=every_region)]
-        return [Estimate.from_mask(mask_prob, self.calibration(score)) for mask_prob, score in found]
+        return [cache(partial(estimate, answer)) for call in calls for answer in self._ask(call, encoded)]
 
     def look(self, frame: Frame, encoded: EncodedText, *, every_region: bool = False) -> Estimate:
         """What is meant in a picture by itself: the surest of the whole and of four closer views; with
@@ -270,7 +275,7 @@ class DMNSegmenter:
 
     def _surest(self, frame: Frame, encoded: EncodedText, views: Sequence[View]) -> Estimate | None:
         looks = [(frame, view) for view in views if self.config.views]
-        seen = zip(self.segment_all(looks, encoded), views, strict=False)
+        seen = zip((later() for later in self.segment_all(looks, encoded)), views, strict=False)
         found = [e for e, v in seen if e.box_xyxy is not None and _is_whole(e.box_xyxy, v, frame.size_hw)]
         return max(found, key=lambda estimate: estimate.confidence, default=None)
 

@@ -339,8 +339,8 @@ class SiamMaskTracker:
         estimate, box_wh = self._estimate(frame, mask, regressed, before.box_wh, score)
         if estimate.box_xyxy is not None and sized is not None and learnt.exact:
             box = blend_boxes(estimate.box_xyxy, sized, self.config.regressor_weight * trust)
-            if (box := clip_box(box, frame.size_hw)) is not None:  # else the mask's own: it is seen there
-                estimate = replace(estimate, box_xyxy=box)
+            if (inside := clip_box(box, frame.size_hw)) is not None:  # else the mask's own: it is seen there
+                estimate = replace(estimate, box_xyxy=inside)
         return _View(estimate, _Target(centre, size, box_wh), score)
 
     def _measure_correction(self, frame: Frame, target: _Target, box_cxcywh: FloatArray) -> FloatArray:

@@ -261,10 +261,7 @@ class Compiler:
         self, model: Any, example: SavedExample, result: Any, folder: Path, *, keep: bool = False
     ) -> Call:
         """Compiled in the network's precision, or in the next finer one where that is too far from PyTorch.
-
-        Args:
-            keep: what OpenVINO compiled stays in the folder, each precision's apart: OpenVINO tells them not.
-        """
+        With ``keep``, OpenVINO's files stay in the folder, each precision's apart: it tells them not."""
         compiled = functools.partial(self._compared, model, example, result, folder if keep else None)
         self._order = self._order or self._down_from(self._measured(compiled, example, folder))
         self.backend.setdefault("precision", self._order[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,8 +59,9 @@ class FakeSegmenter:
             return self.answer(frame, encoded, every_region=True)  # type: ignore[call-arg]
         return self.answer(frame, encoded)
 
-    def segment_all(self, looks: Sequence[Look], encoded: str) -> list[Estimate]:
-        return [self.segment(frame, encoded) for frame, _ in looks]
+    def segment_all(self, looks: Sequence[Look], encoded: str) -> list[Callable[[], Estimate]]:
+        self.frames += [frame.index for frame, _ in looks]
+        return [cache(partial(self.answer, frame, encoded)) for frame, _ in looks]
 
     def search(self, frame: Frame, encoded: str) -> Estimate | None:
         """What a closer look finds; the frames are noted as ``searched``."""
