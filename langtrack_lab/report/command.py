@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         _write(args.out, summaries, args)
         print(f"The report is in {args.out}.")
     if args.pictures is not None:
-        first = next(iter(by_protocol(summaries).values()))
+        (title, first), *other_tables = by_protocol(summaries).items()
         gallery = _gallery(first, args)
         with explained(f"The pictures cannot be written to {args.pictures}"):
             paths = (
@@ -112,6 +112,8 @@ def run(args: argparse.Namespace) -> int:
             )
         for path in paths:
             print(path)
+        if other_tables:
+            print(f"These are of the first table, {title}; for another, give its folders alone.")
     if args.markdown or (args.out is None and args.pictures is None):
         print(markdown(summaries))
     return 0

@@ -124,6 +124,7 @@ def test_markdown_and_pictures(measured: Path, tmp_path: Path, capsys):
     out = tmp_path / "pictures"
     assert cli.main(["report", str(measured / "out"), "--markdown", "--pictures", str(out)]) == 0
     output = capsys.readouterr().out
+    assert "of the first table, dev, by sentence only; for another, give its folders alone." in output
     assert "**dev, by sentence only**" in output and "| boxed | fused | **0.952** |" in output
     names = sorted(path.name for path in out.iterdir())
     assert [name.split("-")[0] for name in names] == ["best", "best", "worst", "worst"]
