@@ -99,11 +99,15 @@ def by_protocol(summaries: Iterable[Summary]) -> dict[str, list[Summary]]:
 
 
 def distinct_labels(summaries: Sequence[Summary]) -> list[str]:
-    """Their labels; with the folder's hash where two are the same."""
-    labels = [s.label for s in summaries]
+    """Their labels; with the folder's hash where two are the same, and a number where that is, too."""
+    plain = [s.label for s in summaries]
+    labels = [
+        f"{label} {s.results.folder.name.rsplit('-', 1)[-1]}" if plain.count(label) > 1 else label
+        for label, s in zip(plain, summaries, strict=True)
+    ]
     return [
-        f"{label} {s.results.folder.name.rsplit('-', 1)[-1]}" if labels.count(label) > 1 else label
-        for label, s in zip(labels, summaries, strict=True)
+        f"{label} ({labels[:i].count(label)})" if labels.count(label) > 1 else label
+        for i, label in enumerate(labels, 1)
     ]
 
 

@@ -153,6 +153,23 @@ def test_the_worst_frame_of_every_sequence_side_by_side(measured: Path, tmp_path
     assert len(names) == len(captions) and all(re.match(r"\d-(alpha|beta|gamma)-\d+-", n) for n in names)
 
 
+def test_trackers_of_one_name_have_pictures_each(measured: Path, tmp_path: Path):
+    runs = sorted((measured / "out").glob("dev-sentence-*"))
+    copies = [shutil.copytree(runs[0], tmp_path / str(i) / runs[0].name) for i in range(2)]  # one label, hash
+    arguments = [
+        "--side-by-side",
+        "--pictures",
+        str(tmp_path / "pictures"),
+        "--out",
+        str(tmp_path / "r.html"),
+    ]
+    assert cli.main(["report", *map(str, copies), *arguments]) == 0
+    assert len(list((tmp_path / "pictures").iterdir())) == 2 * 3
+    assert (tmp_path / "r.html").read_text(encoding="utf-8").count("<img ") == 2 * 3
+    labels = {row["tracker"] for row in csv.DictReader((tmp_path / "r.csv").read_text().splitlines())}
+    assert len(labels) == 2
+
+
 def test_another_tracker_joins_the_table_of_its_protocol(measured: Path, tmp_path: Path, capsys):
     for name in ("alpha", "beta", "gamma"):
         (tmp_path / f"{name}.txt").write_text("1,1,20,20\n" * 12)
