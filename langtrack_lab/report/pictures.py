@@ -160,11 +160,20 @@ def save_shots(worst: Sequence[Shot], best: Sequence[Shot], folder: Path) -> lis
 
 def save_side_by_side(rows: Sequence[Sequence[Shot]], folder: Path) -> list[Path]:
     """Writes ``1-bear-12-before.jpg``, ``1-bear-12-after.jpg`` and so on, in full size."""
-    return _save({_name(number, shot): shot for number, row in enumerate(rows, 1) for shot in row}, folder)
-
-
-def _name(number: int, shot: Shot) -> str:
-    return f"{number}-{plain_name(shot.key, 'item')}-{shot.frame}-{plain_name(shot.tracker, 'tracker')}"
+    labels = dict.fromkeys(shot.tracker for row in rows for shot in row)
+    names = [plain_name(label, "tracker") for label in labels]
+    trackers = {  # two labels may be one name, as those without a Latin letter
+        label: f"{name}-{i}" if names.count(name) > 1 else name
+        for i, (label, name) in enumerate(zip(labels, names, strict=True), 1)
+    }
+    return _save(
+        {
+            f"{number}-{plain_name(shot.key, 'item')}-{shot.frame}-{trackers[shot.tracker]}": shot
+            for number, row in enumerate(rows, 1)
+            for shot in row
+        },
+        folder,
+    )
 
 
 def _save(pictures: Mapping[str, Shot], folder: Path) -> list[Path]:

@@ -170,6 +170,24 @@ def test_trackers_of_one_name_have_pictures_each(measured: Path, tmp_path: Path)
     assert len(labels) == 2
 
 
+def test_labels_that_are_no_file_names_do_not_write_over_each_other(measured: Path, tmp_path: Path):
+    runs = sorted((measured / "out").glob("dev-sentence-*"))
+    copies = [shutil.copytree(run, tmp_path / run.name) for run in runs]
+    for place, label in zip(copies, ("до", "после"), strict=True):
+        run = json.loads((place / "run.json").read_text()) | {"label": label}
+        (place / "run.json").write_text(json.dumps(run))
+    arguments = [
+        "--side-by-side",
+        "--pictures",
+        str(tmp_path / "pictures"),
+        "--out",
+        str(tmp_path / "r.html"),
+    ]
+    assert cli.main(["report", *map(str, copies), *arguments]) == 0
+    shown = (tmp_path / "r.html").read_text(encoding="utf-8").count("<img ")
+    assert len(list((tmp_path / "pictures").iterdir())) == shown
+
+
 def test_another_tracker_joins_the_table_of_its_protocol(measured: Path, tmp_path: Path, capsys):
     for name in ("alpha", "beta", "gamma"):
         (tmp_path / f"{name}.txt").write_text("1,1,20,20\n" * 12)
