@@ -188,6 +188,18 @@ def test_labels_that_are_no_file_names_do_not_write_over_each_other(measured: Pa
     assert len(list((tmp_path / "pictures").iterdir())) == shown
 
 
+def test_side_by_side_every_tracker_has_to_be_of_these_data(measured: Path, tmp_path: Path, capsys):
+    runs = sorted((measured / "out").glob("dev-sentence-*"))
+    copies = [shutil.copytree(run, tmp_path / run.name) for run in runs]
+    next((copies[0] / "sequences").glob("gamma-*")).unlink()  # the first tracker has not done it
+    data = shutil.copytree(measured / "dev", tmp_path / "dev")
+    truth = data / "boxes" / "gamma" / "groundtruth_rect.txt"
+    truth.write_text("1,1,9,9\n" * 12)
+    arguments = ["--side-by-side", "--pictures", str(tmp_path / "pictures"), "--data", str(data)]
+    assert cli.main(["report", *map(str, copies), *arguments]) == 1
+    assert "not the data that was measured (gamma differs)" in capsys.readouterr().err
+
+
 def test_another_tracker_joins_the_table_of_its_protocol(measured: Path, tmp_path: Path, capsys):
     for name in ("alpha", "beta", "gamma"):
         (tmp_path / f"{name}.txt").write_text("1,1,20,20\n" * 12)
