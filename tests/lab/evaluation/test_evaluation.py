@@ -14,6 +14,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import evaluation_helpers
 import numpy as np
@@ -307,6 +308,47 @@ def test_damaged_results_name_themselves(dev: Path, tmp_path: Path, spoilt: str)
     victim.write_text(spoilt)
     with pytest.raises(LangTrackError, match=r"sequences/.*not a result"):
         read_results(summary.results.folder)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("states",), ["tracking"]),
+        (("sources", 0), None),
+        (("attributes",), None),
+        (("absent",), [0]),
+        (("name",), 7),
+        (("start",), "0"),
+        (("seconds",), None),
+        (("size_hw",), [1e999, 64]),
+        (("predictions", "tracker", "unions"), []),
+        (("predictions", "language", "masks"), []),
+    ],
+)
+def test_a_record_of_which_a_part_is_spoilt_names_itself(dev: Path, tmp_path: Path, place: tuple, value: Any):
+    summary = evaluated(colour_tracker(), dev, tmp_path)
+    _spoil(next((summary.results.folder / "sequences").glob("alpha*")), place, value)
+    with pytest.raises(LangTrackError, match=r"sequences/alpha.*not a result"):
+        read_results(summary.results.folder)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(("protocol", "init"), "mask"), (("protocol", "every"), None), (("data",), 1), (("label",), None)],
+)
+def test_a_list_of_which_a_part_is_spoilt_names_itself(dev: Path, tmp_path: Path, place: tuple, value: Any):
+    summary = evaluated(colour_tracker(), dev, tmp_path)
+    _spoil(summary.results.folder / "run.json", place, value)
+    with pytest.raises(LangTrackError, match=r"run\.json is not a result"):
+        read_results(summary.results.folder)
+
+
+def _spoil(path: Path, place: tuple, value: Any) -> None:
+    document = part = json.loads(path.read_text())
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
+    path.write_text(json.dumps(document))
 
 
 def test_the_code_that_answers_is_known_but_for_its_comments(tmp_path: Path):
