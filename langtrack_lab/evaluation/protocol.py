@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -93,6 +94,10 @@ class Protocol:
         return asdict(self)
 
 
+class NoTrueBoxError(LangTrackError):
+    """A tracker that gets a box cannot begin: the sequence has none."""
+
+
 @dataclass(frozen=True, eq=False)
 class Item:
     """One run of the tracker.
@@ -116,7 +121,7 @@ class Item:
             return 0
         with_box = np.flatnonzero(has_area(self.sequence.boxes_xyxy) & ~self.sequence.absent_frames)
         if len(with_box) == 0:
-            raise LangTrackError(
+            raise NoTrueBoxError(
                 f"Sequence {self.sequence.name} has no true box to start on; leave it out, or evaluate with "
                 "--init sentence, which needs none."
             )
@@ -177,6 +182,24 @@ def items_of(protocol: Protocol, folder: Path) -> list[Item]:
     if twice is not None:
         raise LangTrackError(f"Two sequences in {folder} are called {twice}; rename one.")
     return items
+
+
+def startable(items: Iterable[Item]) -> list[Item]:
+    """The items on which a tracker can begin; says which ones are left out.
+
+    Raises:
+        NoTrueBoxError: it can begin on none of them.
+    """
+    there, errors = [], []
+    for item in items:
+        try:
+            there.append((item, item.start))
+        except NoTrueBoxError as error:
+            errors.append(error)
+            print(f"{item.key} is left out: it has no true box to start on.", file=sys.stderr)
+    if errors and not there:
+        raise errors[0]
+    return [item for item, _ in there]
 
 
 def shortened(sequence: Sequence, frames: int | None) -> Sequence:

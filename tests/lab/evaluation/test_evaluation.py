@@ -168,6 +168,21 @@ def test_a_sequence_without_any_box_is_named(dev: Path, tmp_path: Path):
         evaluated(colour_tracker(), tree, tmp_path, Protocol("dev", init="box"))
 
 
+def test_a_sequence_without_any_box_does_not_stop_the_others(tmp_path: Path, monkeypatch, capsys):
+    tree, tracker = write_dev(tmp_path / "tree"), colour_tracker()
+    (tree / "boxes" / "gamma" / "groundtruth_rect.txt").write_text("nan,nan,nan,nan\n" * FRAMES)
+    monkeypatch.setattr(command, "load_tracker", lambda *_, **options: tracker)
+    arguments = ["--data", str(tree), "--init", "box", "--out", str(tmp_path / "out"), "--workers", "1"]
+    for done in (0, 2):
+        assert cli.main(["evaluate", *arguments]) == 0
+        output = capsys.readouterr()
+        assert "gamma is left out: it has no true box to start on.\n" in output.err
+        assert f"{done} of 3 are in" in output.out
+    (place,) = (tmp_path / "out").iterdir()
+    results = read_results(place)
+    assert [r.key for r in results.records] == ["alpha", "beta"] and results.missing == ("gamma",)
+
+
 def test_language_answers_stand_until_the_next(dev: Path, tmp_path: Path):
     summary = evaluated(colour_tracker(), dev, tmp_path, Protocol("dev", every=4))
     assert list(by_protocol([summary])) == ["dev, by sentence only, language on one frame of 4"]
