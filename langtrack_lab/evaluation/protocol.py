@@ -216,23 +216,27 @@ def shortened(sequence: Sequence, frames: int | None) -> Sequence:
 
 
 def _sequences(protocol: Protocol, folder: Path) -> list[Sequence]:
+    sentences = protocol.init != "box"
     if protocol.kind == DEV:
-        return dev_sequences(folder, protocol.split)
+        return dev_sequences(folder, protocol.split, sentences=sentences)
     if protocol.kind not in KINDS:
         kinds = ", ".join([DEV, *sorted(KINDS)])
         raise LangTrackError(f'"{protocol.kind}" is not a known kind of data set; known are {kinds}.')
-    return open_sequences(protocol.kind, folder, protocol.split)
+    return open_sequences(protocol.kind, folder, protocol.split, sentences=sentences)
 
 
-def dev_sequences(folder: Path, split: str | None = None) -> list[Sequence]:
-    """The sequences of `DEV_PARTS`, or of one of these parts; the part is an attribute of each."""
+def dev_sequences(folder: Path, split: str | None = None, *, sentences: bool = True) -> list[Sequence]:
+    """The sequences of `DEV_PARTS`, or of one of these parts; the part is an attribute of each.
+
+    Without ``sentences`` their files may be missing.
+    """
     if split is not None and split not in DEV_PARTS:
         raise LangTrackError(f"The parts of dev are {' and '.join(DEV_PARTS)}, not {split}.")
     parts = DEV_PARTS if split is None else (split,)
     return [
         replace(sequence, attributes=sequence.attributes | {part})
         for part in parts
-        for sequence in open_sequences(part, folder / part)
+        for sequence in open_sequences(part, folder / part, sentences=sentences)
     ]
 
 

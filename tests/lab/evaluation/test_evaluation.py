@@ -216,6 +216,21 @@ def test_sequences_that_were_published_without_a_sentence_are_measured(dev: Path
     assert aucs["sentence"][1] == 0 and aucs["both"][1] == aucs["both"][0] > 0.7
 
 
+def test_from_a_box_nobody_needs_sentences(dev: Path, tmp_path: Path):
+    bare = shutil.copytree(dev, tmp_path / "bare")
+    (bare / "davis" / "expressions.json").unlink()
+    (bare / "boxes" / "gamma" / "nlp.txt").unlink()
+    keys = {}
+    for kind, part in (("dev", bare), ("davis", bare / "davis"), ("boxes", bare / "boxes")):
+        items = items_of(Protocol(kind, init="box"), part)
+        keys[kind] = [item.key for item in items]
+        with_sentences = items_of(Protocol(kind, init="box"), dev / part.relative_to(bare))
+        assert [i.digest for i in items] == [i.digest for i in with_sentences]  # the same measurement
+        with pytest.raises(LangTrackError, match=r"(expressions\.json|nlp\.txt) is missing"):
+            items_of(Protocol(kind), part)
+    assert keys == {"dev": ["alpha", "beta", "gamma"], "davis": ["alpha", "beta"], "boxes": ["gamma"]}
+
+
 def test_every_sentence_is_a_run_of_its_own(dev: Path):
     keys = [item.key for item in items_of(Protocol("dev", sentences="all"), dev)]
     assert keys == ["alpha", "alpha (2)", "beta", "gamma"]
