@@ -80,6 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write what is asked for; with nothing asked, print the tables."""
+    if args.side_by_side and args.out is None and args.pictures is None:
+        raise LangTrackError("--side-by-side chooses pictures; say with --out or --pictures where they go.")
     folders = [folder for path in args.results for folder in find_results(path)]
     own = [read_results(folder) for folder in dict.fromkeys(f.resolve() for f in folders)]
     others = [

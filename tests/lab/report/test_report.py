@@ -229,6 +229,7 @@ def test_without_the_data_there_is_a_report_still(measured: Path, tmp_path: Path
         (["OUT", "--out", "report.pdf"], "name such as report.html"),
         (["OUT", "--other", "CSRT=nowhere"], "no folder nowhere"),
         (["OUT", "--pictures", "file"], "pictures cannot be written"),
+        (["OUT", "--side-by-side"], "say with --out or --pictures where they go"),
         (["OUT", "--count", "-1", "--pictures", "shots"], "a whole number from 0 on"),
     ],
 )
