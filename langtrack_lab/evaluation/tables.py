@@ -121,9 +121,9 @@ def notes_of(summary: Summary, label: str) -> list[str]:
     notes = [f"{r.key}: nothing was answered: {r.note}" for r in summary.records if r.note]
     if missing := summary.results.missing:
         count = len(summary.results.run["sequences"])
-        notes.append(
-            f"{label} is not complete, {len(missing)} of {count} are missing: {', '.join(missing[:10])}."
-        )
+        more = f", and {len(missing) - 10} more" if len(missing) > 10 else ""
+        names = ", ".join(missing[:10]) + more
+        notes.append(f"{label} is not complete, {len(missing)} of {count} are missing: {names}.")
     return notes
 
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ from langtrack_lab.evaluation.tables import (
     branch_rows,
     by_protocol,
     distinct_labels,
+    notes_of,
     summarise,
 )
 from langtrack_lab.report.command import markdown
@@ -450,6 +452,13 @@ def test_what_is_missing_is_said_and_no_figure_of_a_part_is_called_the_best(dev:
     assert "**" in markdown([whole]).split("\n\n")[1] and "not complete" not in markdown([whole])
     rows = [row for row in csv.DictReader(as_csv([whole, part]).splitlines()) if row["branch"] == "fused"]
     assert [row["missing"] for row in rows] == ["", "", "", "0", "", "", "1"]
+
+
+def test_of_many_missing_sequences_ten_are_named_and_the_others_counted(dev: Path, tmp_path: Path):
+    whole = evaluated(colour_tracker(), dev, tmp_path)
+    part = replace(whole, results=replace(whole.results, missing=tuple(f"s{i}" for i in range(12))))
+    (note,) = notes_of(part, "ours")
+    assert note.endswith("are missing: s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, and 2 more.")
 
 
 def test_the_best_is_the_best_on_the_sequences_that_all_have(dev: Path, tmp_path: Path):
