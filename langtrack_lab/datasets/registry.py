@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,12 +86,20 @@ KINDS: dict[str, Layout] = {
 """The layouts that are read, by the name of the kind of data set."""
 
 
-def open_dataset(kind: str, folder: Path, split: str | None = None) -> Dataset:
+_SENTENCES_APART: dict[str, Callable[[Path, str | None], Dataset]] = {
+    "boxes": _whole(partial(box_sequences, sentences=False)),
+    "davis": _whole(partial(davis_sequences, sentences=False)),
+}
+"""Readers of the kinds whose sentences lie in files of their own, for those who need none."""
+
+
+def open_dataset(kind: str, folder: Path, split: str | None = None, *, sentences: bool = True) -> Dataset:
     """Read the annotations of a data set.
 
     Args:
         kind: a key of `KINDS`.
         split: the set's own name of a part, such as "train" or "val"; None for everything that is there.
+        sentences: their files have to be there.
 
     Raises:
         LangTrackError: the kind or the split is unknown, a file is missing or malformed, or there is nothing.
@@ -101,20 +110,23 @@ def open_dataset(kind: str, folder: Path, split: str | None = None) -> Dataset:
         )
     if not Path(folder).is_dir():
         raise LangTrackError(f"{folder} is not a folder: expected {KINDS[kind].files}.")
-    dataset = KINDS[kind].read(Path(folder), split)
+    read = KINDS[kind].read if sentences else _SENTENCES_APART.get(kind, KINDS[kind].read)
+    dataset = read(Path(folder), split)
     if not dataset:
         part = "" if split is None else f' of part "{split}"'
         raise LangTrackError(f"{folder} holds nothing{part}: expected {KINDS[kind].files}.")
     return dataset
 
 
-def open_sequences(kind: str, folder: Path, split: str | None = None) -> list[Sequence]:
+def open_sequences(
+    kind: str, folder: Path, split: str | None = None, *, sentences: bool = True
+) -> list[Sequence]:
     """`open_dataset` for those who need clips.
 
     Raises:
         LangTrackError: as `open_dataset`, and when the kind holds single pictures.
     """
-    dataset = open_dataset(kind, folder, split)
+    dataset = open_dataset(kind, folder, split, sentences=sentences)
     clips = [item for item in dataset if isinstance(item, Sequence)]
     if len(clips) != len(dataset):
         raise LangTrackError(f'A data set of kind "{kind}" holds single pictures; expected sequences.')

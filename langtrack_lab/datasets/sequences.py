@@ -144,14 +144,20 @@ class Sequence:
 # --- layouts of our own ------------------------------------------------------------------------------------
 
 
-def davis_sequences(folder: Path) -> list[Sequence]:
-    """``JPEGImages/NAME``, ``Annotations/NAME`` (0 and 255), ``expressions.json`` with sentences by NAME."""
+def davis_sequences(folder: Path, *, sentences: bool = True) -> list[Sequence]:
+    """``JPEGImages/NAME``, ``Annotations/NAME`` (0 and 255), ``expressions.json`` with sentences by NAME.
+
+    Without ``sentences`` that file may be missing.
+    """
     path = Path(folder) / "expressions.json"
-    expressions = read_json(path, "sentences by sequence name")
+    if sentences or path.exists():
+        expressions = read_json(path, "sentences by sequence name")
+    else:
+        expressions = {clip.name: [] for clip in folders_in(Path(folder) / "JPEGImages", "sequences")}
     if not isinstance(expressions, dict) or not all(_is_text_list(v) for v in expressions.values()):
         raise LangTrackError(f"{path} is not a list of sentences for each sequence name.")
     sequences = []
-    for name, sentences in sorted(expressions.items()):
+    for name, texts in sorted(expressions.items()):
         frames = pictures_in(Path(folder) / "JPEGImages" / name)
         masks = pictures_in(Path(folder) / "Annotations" / name)
         if [p.stem for p in frames] != [p.stem for p in masks]:
@@ -159,7 +165,7 @@ def davis_sequences(folder: Path) -> list[Sequence]:
                 f"{folder}: sequence {name} has {len(frames)} frames and {len(masks)} masks; "
                 "each frame needs a mask of the same name."
             )
-        sequences.append(Sequence(name, tuple(frames), tuple(sentences), tuple(masks)))
+        sequences.append(Sequence(name, tuple(frames), tuple(texts), tuple(masks)))
     return sequences
 
 
@@ -167,18 +173,17 @@ def _is_text_list(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def box_sequences(folder: Path) -> list[Sequence]:
+def box_sequences(folder: Path, *, sentences: bool = True) -> list[Sequence]:
     """``NAME/img``, ``NAME/groundtruth_rect.txt`` (x,y,w,h from 0, nan absent), ``NAME/nlp.txt`` (a sentence
-    a line)."""
+    a line), which may be missing without ``sentences``."""
     sequences = []
     for directory in folders_in(Path(folder), "sequences"):
         frames = pictures_in(directory / "img")
         boxes = _boxes_of(directory / "groundtruth_rect.txt", len(frames))
-        sentences = read_lines(directory / "nlp.txt", "one sentence")
+        path = directory / "nlp.txt"
+        texts = read_lines(path, "one sentence") if sentences or path.exists() else []
         absent = np.isnan(boxes[:, 0])
-        sequences.append(
-            Sequence(directory.name, tuple(frames), tuple(sentences), boxes=boxes, absent=absent)
-        )
+        sequences.append(Sequence(directory.name, tuple(frames), tuple(texts), boxes=boxes, absent=absent))
     return sequences
 
 

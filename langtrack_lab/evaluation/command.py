@@ -22,7 +22,7 @@ from langtrack_core.types import LangTrackError
 from ..datasets import KINDS, Sequence, guess_kind
 from ..files import explained, write_text
 from ..memory import usual_workers
-from .protocol import DEV, DEV_PARTS, INITS, SENTENCES, Protocol, items_of
+from .protocol import DEV, DEV_PARTS, INITS, SENTENCES, Protocol, items_of, startable
 from .results import ResultFolder, read_results
 from .runner import Follow, run_items, run_items_at_once
 from .tables import (
@@ -76,13 +76,14 @@ def run(args: argparse.Namespace) -> int:
     kind = args.kind or _guessed(args.data)
     protocol = Protocol(kind, args.split, args.init, args.sentences, args.frames, args.every)
     items = items_of(protocol, args.data)
+    can_start = {item.key for item in startable(items)}
     load = partial(load_tracker, **network_options(args), prefetch=0)  # in turn, to be timed
     tracker = load()
     label = args.label or Path(args.weights).stem
     info = {**tracker.info, "device": args.device}
     folder = ResultFolder(args.out, protocol, info, items, data=args.data, label=label)
-    missing = [item for item in items if not folder.has(item)]
-    print(f"{protocol.title}: {len(items) - len(missing)} of {len(items)} are in {folder.path} already.")
+    missing = [item for item in items if item.key in can_start and not folder.has(item)]
+    print(f"{protocol.title}: {len(can_start) - len(missing)} of {len(items)} are in {folder.path} already.")
     for line in mask_readings(item.sequence for item in missing):
         print(line)
     workers = min(args.workers or usual_workers(args.device), len(missing))

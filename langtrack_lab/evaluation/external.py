@@ -9,15 +9,17 @@
 A region of VOT is ``x,y,w,h``, a polygon ``x1,y1,x2,y2,…``, or a mask ``m`` and ``x,y,w,h,run,run,…``, from
 pixel 0. Of its codes 1 stands for the region the tracker was started with, the others for none. Elsewhere
 pixels count as in the truth of the data set, from 1 in those of Matlab's times. There is a line for each
-frame of the sequence, and no more, but for LaSOT, whose toolkit cuts off what is beyond the last true box;
-nan, or a box without an area, is "absent". Where the truth is masks a box counts as filled, as in VOT.
-Seconds are read from ``NAME/NAME_time.txt`` or ``times/NAME_time.txt`` where they are.
+frame of the sequence, and no more, but for LaSOT, whose toolkit cuts off what is beyond the last true box,
+and where a file that is too short leaves its sequence out; nan, or a box without an area, is "absent". Where
+the truth is masks a box counts as filled, as in VOT. Seconds are read from ``NAME/NAME_time.txt`` or
+``times/NAME_time.txt`` where they are.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +35,7 @@ from ..datasets.files import read_picture
 from ..datasets.pictures import box_to_mask
 from ..metrics import LASOT
 from ..truth.box_files import numbers_in, read_boxes, read_lines
-from .protocol import Init, Item, items_of
+from .protocol import Init, Item, items_of, startable
 from .results import Results, file_name
 from .runner import Collector, Record
 
@@ -42,6 +44,10 @@ FORMS = ("otb", "lasot", "got10k", "vot")
 
 _START = 1.0
 """VOT's code for the frame whose region the tracker was started with."""
+
+
+class _TooShortError(LangTrackError):
+    """A file of results ends before its sequence."""
 
 
 class Region(NamedTuple):
@@ -73,12 +79,14 @@ def read_external(
         data: folder of the data set, when it has moved since ``like`` was measured.
 
     Raises:
-        LangTrackError: no file fits a sequence, or one is malformed, too short or too long.
+        LangTrackError: no file fits a sequence, or one is malformed, too short or too long. By LaSOT's
+            rules, a sequence whose file is too short is left out instead, and named.
     """
     if not folder.is_dir():
         raise LangTrackError(f"There is no folder {folder} with results of {name}.")
     protocol = replace(like.protocol, init=init, sentences="first", every=1)
     items = items_of(protocol, data or Path(like.run["data"]))
+    can_start = {item.key for item in startable(items)}
     form = form or _form_of(folder, items)
     if origin is None:
         origin = int(protocol.kind in ONE_BASED and form != "vot")
@@ -86,10 +94,16 @@ def read_external(
     records, missing = [], []
     for item in items:
         path = _file_of(folder, item.sequence.name, form)
-        if path is None:
+        if path is None or item.key not in can_start:
             missing.append(item.key)
-        else:
+            continue
+        try:
             records.append(_record(item, path, form, origin, may_go_on=may_go_on))
+        except _TooShortError as error:
+            if protocol.convention is not LASOT:
+                raise
+            missing.append(item.key)
+            print(f"{item.key} is left out of {name}: {error}", file=sys.stderr)
     if not records:
         raise LangTrackError(
             f"{folder} has no {form} results for any sequence of the data, such as {items[0].key}."
@@ -142,7 +156,8 @@ def _record(item: Item, path: Path, form: str, origin: int, *, may_go_on: bool) 
             Region(None if np.isnan(box).any() else box) for box in read_boxes(path, first_pixel=origin)
         ]
     if len(regions) < len(truth) or (len(regions) > len(truth) and not may_go_on):
-        raise LangTrackError(
+        kind = _TooShortError if len(regions) < len(truth) else LangTrackError
+        raise kind(
             f"{path} has {len(regions)} lines, but {sequence.name} has {len(truth)} frames; "
             "a line is needed for each."
         )

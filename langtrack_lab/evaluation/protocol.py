@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -93,6 +94,10 @@ class Protocol:
         return asdict(self)
 
 
+class NoTrueBoxError(LangTrackError):
+    """A tracker that gets a box cannot begin: the sequence has none."""
+
+
 @dataclass(frozen=True, eq=False)
 class Item:
     """One run of the tracker.
@@ -116,7 +121,7 @@ class Item:
             return 0
         with_box = np.flatnonzero(has_area(self.sequence.boxes_xyxy) & ~self.sequence.absent_frames)
         if len(with_box) == 0:
-            raise LangTrackError(
+            raise NoTrueBoxError(
                 f"Sequence {self.sequence.name} has no true box to start on; leave it out, or evaluate with "
                 "--init sentence, which needs none."
             )
@@ -179,6 +184,24 @@ def items_of(protocol: Protocol, folder: Path) -> list[Item]:
     return items
 
 
+def startable(items: Iterable[Item]) -> list[Item]:
+    """The items on which a tracker can begin; says which ones are left out.
+
+    Raises:
+        NoTrueBoxError: it can begin on none of them.
+    """
+    there, errors = [], []
+    for item in items:
+        try:
+            there.append((item, item.start))
+        except NoTrueBoxError as error:
+            errors.append(error)
+            print(f"{item.key} is left out: it has no true box to start on.", file=sys.stderr)
+    if errors and not there:
+        raise errors[0]
+    return [item for item, _ in there]
+
+
 def shortened(sequence: Sequence, frames: int | None) -> Sequence:
     """The sequence cut to its first frames."""
     if frames is None or frames >= len(sequence.frames):
@@ -193,23 +216,27 @@ def shortened(sequence: Sequence, frames: int | None) -> Sequence:
 
 
 def _sequences(protocol: Protocol, folder: Path) -> list[Sequence]:
+    sentences = protocol.init != "box"
     if protocol.kind == DEV:
-        return dev_sequences(folder, protocol.split)
+        return dev_sequences(folder, protocol.split, sentences=sentences)
     if protocol.kind not in KINDS:
         kinds = ", ".join([DEV, *sorted(KINDS)])
         raise LangTrackError(f'"{protocol.kind}" is not a known kind of data set; known are {kinds}.')
-    return open_sequences(protocol.kind, folder, protocol.split)
+    return open_sequences(protocol.kind, folder, protocol.split, sentences=sentences)
 
 
-def dev_sequences(folder: Path, split: str | None = None) -> list[Sequence]:
-    """The sequences of `DEV_PARTS`, or of one of these parts; the part is an attribute of each."""
+def dev_sequences(folder: Path, split: str | None = None, *, sentences: bool = True) -> list[Sequence]:
+    """The sequences of `DEV_PARTS`, or of one of these parts; the part is an attribute of each.
+
+    Without ``sentences`` their files may be missing.
+    """
     if split is not None and split not in DEV_PARTS:
         raise LangTrackError(f"The parts of dev are {' and '.join(DEV_PARTS)}, not {split}.")
     parts = DEV_PARTS if split is None else (split,)
     return [
         replace(sequence, attributes=sequence.attributes | {part})
         for part in parts
-        for sequence in open_sequences(part, folder / part)
+        for sequence in open_sequences(part, folder / part, sentences=sentences)
     ]
 
 

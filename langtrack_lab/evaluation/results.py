@@ -28,7 +28,7 @@ from langtrack_core.types import LangTrackError, shorten
 
 from ..files import explained, plain_name, write_text
 from ..runs import check_rle
-from .protocol import Item, Protocol
+from .protocol import INITS, Item, Protocol
 from .runner import Predictions, Record
 
 FORMAT = "langtrack-results"
@@ -154,7 +154,11 @@ def read_results(folder: Path) -> Results:
         run = json.loads(path.read_text(encoding="utf-8"))
         if run["format"] != FORMAT or run["format_version"] != FORMAT_VERSION:
             raise ValueError(f"expected {FORMAT} {FORMAT_VERSION}")
-        Protocol(**run["protocol"])
+        _check(run, _RUN)
+        protocol = Protocol(**run["protocol"])
+        _check(protocol.as_json(), _PROTOCOL)
+        if protocol.init not in INITS:
+            raise ValueError(f"init is {protocol.init}")
         records, missing = [], []
         for key, name in run["sequences"].items():
             path = folder / "sequences" / Path(name).name
@@ -164,7 +168,7 @@ def read_results(folder: Path) -> Results:
                 missing.append(key)
     except OSError as error:
         raise LangTrackError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise LangTrackError(f"{path} is not a result of `evaluate`: {error}.") from error
     return Results(folder, run, tuple(records), tuple(missing))
 
@@ -227,24 +231,51 @@ def _as_json(record: Record) -> dict[str, Any]:
     }
 
 
-_PLAIN = (
-    *("key", "name", "sentence", "init", "attributes", "start", "size_hw", "states"),
-    *("sources", "seconds", "peak_mb", "note"),
-)
-"""Fields of a `Record` that JSON keeps as they are."""
+_PLAIN: dict[str, Any] = {
+    **dict.fromkeys(("key", "name", "init", "note"), str),
+    "sentence": str | None,
+    **dict.fromkeys(("attributes", "size_hw", "states", "sources"), list),
+    "start": int,
+    **dict.fromkeys(("seconds", "peak_mb"), int | float),
+}
+"""Fields of a `Record` that JSON keeps as they are, and their types there."""
+
+_RUN: dict[str, Any] = {**dict.fromkeys(("label", "data", "fingerprint"), str), "tracker": dict}
+_PROTOCOL: dict[str, Any] = {
+    **dict.fromkeys(("kind", "init", "sentences"), str),
+    "split": str | None,
+    "frames": int | None,
+    "every": int,
+}
+"""Types of what ``run.json`` holds, and of its protocol."""
+
+
+def _check(values: dict[str, Any], types: dict[str, Any]) -> None:
+    for name, kind in types.items():
+        if not isinstance(values[name], kind):
+            raise ValueError(f"{name} is {shorten(repr(values[name]))}")
 
 
 def _from_json(data: dict[str, Any]) -> Record:
-    size = [int(n) for n in data["size_hw"]]
+    _check(data, _PLAIN)
+    height, width = size = [int(n) for n in data["size_hw"]]
     count = len(data["truth_xyxy"])
+    for name in ("states", "sources"):
+        if len(data[name]) not in (0, count):
+            raise ValueError(f"there are {len(data[name])} {name} for {count} frames")
+    if not all(isinstance(word, str) for n in ("attributes", "states", "sources") for word in data[n]):
+        raise ValueError("a word is none")
+    if min(height, width) <= 0 or data["start"] < 0 or len(data["absent"]) != count:
+        raise ValueError("its size, start or absence is impossible")
     predictions = {}
+    mask_counts = set()
     for branch, a in data["predictions"].items():
         masks = tuple(None if m is None else {"size": size, "counts": m} for m in a["masks"])
         for mask in filter(None, masks):
             check_rle(mask)
         numbers = [_array(a[n]) for n in ("confidence", "intersections", "unions", "boundaries")]
-        lengths = [len(masks), *map(len, numbers)]
-        if len(numbers[0]) != count or not set(lengths) <= {0, count}:
+        mask_counts |= {len(masks), *map(len, numbers[1:])}
+        if len(numbers[0]) != count or mask_counts not in ({0}, {count}):
             raise ValueError(f"the {branch} branch has not {count} frames")
         boxes = _boxes(a["boxes_xyxy"], count)
         predictions[branch] = Predictions(boxes, numbers[0], masks, *numbers[1:])

@@ -24,7 +24,7 @@ from langtrack_core.weights.load import build_segmenter, build_tracker
 
 from ..metrics import PLAIN
 from ..weights.one_branch import choose_branch
-from .protocol import DEV, Item, Protocol, items_of
+from .protocol import DEV, Item, Protocol, items_of, startable
 from .runner import Record, run_items
 from .scores import scores_of
 from .tables import aligned, as_decimal, precision_line
@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
     entry = choose_branch(args.weights, args.target)
     if args.target == "tracker":
         new_tracker, info = build_tracker(entry, args.device, args.backend, args.precision)
-        print(tracker_table(tracker_records(new_tracker(), items_of(Protocol(DEV, init="box"), args.data))))
+        items = startable(items_of(Protocol(DEV, init="box"), args.data))
+        print(tracker_table(tracker_records(new_tracker(), items)))
     else:
         segmenter, info = build_segmenter(entry, args.device, args.backend, args.precision)
         items = items_of(Protocol("davis", sentences="all"), args.data / "davis")

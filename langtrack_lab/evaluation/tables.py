@@ -99,11 +99,15 @@ def by_protocol(summaries: Iterable[Summary]) -> dict[str, list[Summary]]:
 
 
 def distinct_labels(summaries: Sequence[Summary]) -> list[str]:
-    """Their labels; with the folder's hash where two are the same."""
-    labels = [s.label for s in summaries]
+    """Their labels; with the folder's hash where two are the same, and a number where that is, too."""
+    plain = [s.label for s in summaries]
+    labels = [
+        f"{label} {s.results.folder.name.rsplit('-', 1)[-1]}" if plain.count(label) > 1 else label
+        for label, s in zip(plain, summaries, strict=True)
+    ]
     return [
-        f"{label} {s.results.folder.name.rsplit('-', 1)[-1]}" if labels.count(label) > 1 else label
-        for label, s in zip(labels, summaries, strict=True)
+        f"{label} ({labels[:i].count(label)})" if labels.count(label) > 1 else label
+        for i, label in enumerate(labels, 1)
     ]
 
 
@@ -117,9 +121,9 @@ def notes_of(summary: Summary, label: str) -> list[str]:
     notes = [f"{r.key}: nothing was answered: {r.note}" for r in summary.records if r.note]
     if missing := summary.results.missing:
         count = len(summary.results.run["sequences"])
-        notes.append(
-            f"{label} is not complete, {len(missing)} of {count} are missing: {', '.join(missing[:10])}."
-        )
+        more = f", and {len(missing) - 10} more" if len(missing) > 10 else ""
+        names = ", ".join(missing[:10]) + more
+        notes.append(f"{label} is not complete, {len(missing)} of {count} are missing: {names}.")
     return notes
 
 

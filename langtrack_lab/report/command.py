@@ -80,6 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write what is asked for; with nothing asked, print the tables."""
+    if args.side_by_side and args.out is None and args.pictures is None:
+        raise LangTrackError("--side-by-side chooses pictures; say with --out or --pictures where they go.")
     folders = [folder for path in args.results for folder in find_results(path)]
     own = [read_results(folder) for folder in dict.fromkeys(f.resolve() for f in folders)]
     others = [
@@ -102,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         _write(args.out, summaries, args)
         print(f"The report is in {args.out}.")
     if args.pictures is not None:
-        first = next(iter(by_protocol(summaries).values()))
+        (title, first), *other_tables = by_protocol(summaries).items()
         gallery = _gallery(first, args)
         with explained(f"The pictures cannot be written to {args.pictures}"):
             paths = (
@@ -112,6 +114,8 @@ def run(args: argparse.Namespace) -> int:
             )
         for path in paths:
             print(path)
+        if other_tables:
+            print(f"These are of the first table, {title}; for another, give its folders alone.")
     if args.markdown or (args.out is None and args.pictures is None):
         print(markdown(summaries))
     return 0

@@ -80,7 +80,7 @@ def shots(summary: Summary, count: int, data: Path | None = None) -> tuple[list[
         LangTrackError: the data set is not there any more, or not the one that was measured.
     """
     pairs = _scored(summary)
-    items = _items(summary, data)
+    items = _items([summary], data)
     count = min(count, (len(pairs) + 1) // 2)
 
     def choose(extreme: Callable[..., Any], worst: bool) -> list[Shot]:
@@ -105,7 +105,7 @@ def side_by_side(summaries: Sequence[Summary], data: Path | None = None) -> list
     Raises:
         LangTrackError: the data set is not there any more, or not the one that was measured.
     """
-    items = _items(summaries[0], data)
+    items = _items(summaries, data)
     sequences: dict[str, dict[str, tuple[Record, Scores]]] = {}
     for label, summary in zip(distinct_labels(summaries), summaries, strict=True):
         for record, scores in _scored(summary):
@@ -133,12 +133,13 @@ def _scored(summary: Summary) -> list[tuple[Record, Scores]]:
     return [(r, s) for r, s in summary.pairs("fused") if not np.isnan(s.overlaps).all()]
 
 
-def _items(summary: Summary, data: Path | None) -> dict[str, Item]:
+def _items(summaries: Sequence[Summary], data: Path | None) -> dict[str, Item]:
     """The items of the data that were measured, by key; refused when the data have changed since."""
-    folder = Path(data or summary.results.run["data"])
-    items = {item.key: item for item in items_of(summary.results.protocol, folder)}
-    for record, _ in _scored(summary):
-        file = summary.results.run["sequences"].get(record.key)
+    results = summaries[0].results
+    folder = Path(data or results.run["data"])
+    items = {item.key: item for item in items_of(results.protocol, folder)}
+    for record, _ in (pair for summary in summaries for pair in _scored(summary)):
+        file = results.run["sequences"].get(record.key)
         if record.key not in items or (file and file_name(items[record.key]) != file):
             raise LangTrackError(
                 f"{folder} is not the data that was measured ({record.key} differs); pictures are left out."
@@ -160,11 +161,20 @@ def save_shots(worst: Sequence[Shot], best: Sequence[Shot], folder: Path) -> lis
 
 def save_side_by_side(rows: Sequence[Sequence[Shot]], folder: Path) -> list[Path]:
     """Writes ``1-bear-12-before.jpg``, ``1-bear-12-after.jpg`` and so on, in full size."""
-    return _save({_name(number, shot): shot for number, row in enumerate(rows, 1) for shot in row}, folder)
-
-
-def _name(number: int, shot: Shot) -> str:
-    return f"{number}-{plain_name(shot.key, 'item')}-{shot.frame}-{plain_name(shot.tracker, 'tracker')}"
+    labels = dict.fromkeys(shot.tracker for row in rows for shot in row)
+    names = [plain_name(label, "tracker") for label in labels]
+    trackers = {  # two labels may be one name, as those without a Latin letter
+        label: f"{name}-{i}" if names.count(name) > 1 else name
+        for i, (label, name) in enumerate(zip(labels, names, strict=True), 1)
+    }
+    return _save(
+        {
+            f"{number}-{plain_name(shot.key, 'item')}-{shot.frame}-{trackers[shot.tracker]}": shot
+            for number, row in enumerate(rows, 1)
+            for shot in row
+        },
+        folder,
+    )
 
 
 def _save(pictures: Mapping[str, Shot], folder: Path) -> list[Path]:

@@ -12,8 +12,10 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import evaluation_helpers
 import numpy as np
@@ -52,6 +54,7 @@ from langtrack_lab.evaluation.tables import (
     branch_rows,
     by_protocol,
     distinct_labels,
+    notes_of,
     summarise,
 )
 from langtrack_lab.report.command import markdown
@@ -167,6 +170,21 @@ def test_a_sequence_without_any_box_is_named(dev: Path, tmp_path: Path):
         evaluated(colour_tracker(), tree, tmp_path, Protocol("dev", init="box"))
 
 
+def test_a_sequence_without_any_box_does_not_stop_the_others(tmp_path: Path, monkeypatch, capsys):
+    tree, tracker = write_dev(tmp_path / "tree"), colour_tracker()
+    (tree / "boxes" / "gamma" / "groundtruth_rect.txt").write_text("nan,nan,nan,nan\n" * FRAMES)
+    monkeypatch.setattr(command, "load_tracker", lambda *_, **options: tracker)
+    arguments = ["--data", str(tree), "--init", "box", "--out", str(tmp_path / "out"), "--workers", "1"]
+    for done in (0, 2):
+        assert cli.main(["evaluate", *arguments]) == 0
+        output = capsys.readouterr()
+        assert "gamma is left out: it has no true box to start on.\n" in output.err
+        assert f"{done} of 3 are in" in output.out
+    (place,) = (tmp_path / "out").iterdir()
+    results = read_results(place)
+    assert [r.key for r in results.records] == ["alpha", "beta"] and results.missing == ("gamma",)
+
+
 def test_language_answers_stand_until_the_next(dev: Path, tmp_path: Path):
     summary = evaluated(colour_tracker(), dev, tmp_path, Protocol("dev", every=4))
     assert list(by_protocol([summary])) == ["dev, by sentence only, language on one frame of 4"]
@@ -198,6 +216,21 @@ def test_sequences_that_were_published_without_a_sentence_are_measured(dev: Path
         notes = [record.note for record in summary.records]
         assert notes[0] == "" and (init == "both") == (notes[1] == "")
     assert aucs["sentence"][1] == 0 and aucs["both"][1] == aucs["both"][0] > 0.7
+
+
+def test_from_a_box_nobody_needs_sentences(dev: Path, tmp_path: Path):
+    bare = shutil.copytree(dev, tmp_path / "bare")
+    (bare / "davis" / "expressions.json").unlink()
+    (bare / "boxes" / "gamma" / "nlp.txt").unlink()
+    keys = {}
+    for kind, part in (("dev", bare), ("davis", bare / "davis"), ("boxes", bare / "boxes")):
+        items = items_of(Protocol(kind, init="box"), part)
+        keys[kind] = [item.key for item in items]
+        with_sentences = items_of(Protocol(kind, init="box"), dev / part.relative_to(bare))
+        assert [i.digest for i in items] == [i.digest for i in with_sentences]  # the same measurement
+        with pytest.raises(LangTrackError, match=r"(expressions\.json|nlp\.txt) is missing"):
+            items_of(Protocol(kind), part)
+    assert keys == {"dev": ["alpha", "beta", "gamma"], "davis": ["alpha", "beta"], "boxes": ["gamma"]}
 
 
 def test_every_sentence_is_a_run_of_its_own(dev: Path):
@@ -309,6 +342,47 @@ def test_damaged_results_name_themselves(dev: Path, tmp_path: Path, spoilt: str)
         read_results(summary.results.folder)
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("states",), ["tracking"]),
+        (("sources", 0), None),
+        (("attributes",), None),
+        (("absent",), [0]),
+        (("name",), 7),
+        (("start",), "0"),
+        (("seconds",), None),
+        (("size_hw",), [1e999, 64]),
+        (("predictions", "tracker", "unions"), []),
+        (("predictions", "language", "masks"), []),
+    ],
+)
+def test_a_record_of_which_a_part_is_spoilt_names_itself(dev: Path, tmp_path: Path, place: tuple, value: Any):
+    summary = evaluated(colour_tracker(), dev, tmp_path)
+    _spoil(next((summary.results.folder / "sequences").glob("alpha*")), place, value)
+    with pytest.raises(LangTrackError, match=r"sequences/alpha.*not a result"):
+        read_results(summary.results.folder)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(("protocol", "init"), "mask"), (("protocol", "every"), None), (("data",), 1), (("label",), None)],
+)
+def test_a_list_of_which_a_part_is_spoilt_names_itself(dev: Path, tmp_path: Path, place: tuple, value: Any):
+    summary = evaluated(colour_tracker(), dev, tmp_path)
+    _spoil(summary.results.folder / "run.json", place, value)
+    with pytest.raises(LangTrackError, match=r"run\.json is not a result"):
+        read_results(summary.results.folder)
+
+
+def _spoil(path: Path, place: tuple, value: Any) -> None:
+    document = part = json.loads(path.read_text())
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
+    path.write_text(json.dumps(document))
+
+
 def test_the_code_that_answers_is_known_but_for_its_comments(tmp_path: Path):
     file = tmp_path / "fusion.py"
     file.write_text("def decide():\n    return 1\n")
@@ -378,6 +452,13 @@ def test_what_is_missing_is_said_and_no_figure_of_a_part_is_called_the_best(dev:
     assert "**" in markdown([whole]).split("\n\n")[1] and "not complete" not in markdown([whole])
     rows = [row for row in csv.DictReader(as_csv([whole, part]).splitlines()) if row["branch"] == "fused"]
     assert [row["missing"] for row in rows] == ["", "", "", "0", "", "", "1"]
+
+
+def test_of_many_missing_sequences_ten_are_named_and_the_others_counted(dev: Path, tmp_path: Path):
+    whole = evaluated(colour_tracker(), dev, tmp_path)
+    part = replace(whole, results=replace(whole.results, missing=tuple(f"s{i}" for i in range(12))))
+    (note,) = notes_of(part, "ours")
+    assert note.endswith("are missing: s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, and 2 more.")
 
 
 def test_the_best_is_the_best_on_the_sequences_that_all_have(dev: Path, tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -138,6 +139,26 @@ def test_malformed_files_name_themselves(ours: Results, tmp_path: Path, text: st
     (tmp_path / "alpha.txt").write_text(text)
     with pytest.raises(LangTrackError, match=message):
         read_external("theirs", tmp_path, ours, "box")
+
+
+def test_by_lasots_rules_a_sequence_whose_file_is_too_short_is_left_out(
+    ours: Results, tmp_path: Path, monkeypatch, capsys
+):
+    monkeypatch.setitem(protocol._CONVENTIONS, "dev", LASOT)
+    (tmp_path / "alpha.txt").write_text("1,2,3,4\n" * (FRAMES - 1))
+    (tmp_path / "beta.txt").write_text("1,2,3,4\n" * FRAMES)
+    results = read_external("theirs", tmp_path, ours, "box")
+    assert [r.key for r in results.records] == ["beta"] and results.missing == ("alpha", "gamma")
+    assert f"alpha is left out of theirs: {tmp_path / 'alpha.txt'} has 11 lines" in capsys.readouterr().err
+
+
+def test_a_sequence_without_any_box_is_left_out_of_others(dev: Path, ours: Results, tmp_path: Path, capsys):
+    tree = shutil.copytree(dev, tmp_path / "tree")
+    (tree / "boxes" / "gamma" / "groundtruth_rect.txt").write_text("nan,nan,nan,nan\n" * FRAMES)
+    folder = write_form(tmp_path / "theirs", ours, "otb", 0)
+    results = read_external("theirs", folder, ours, "box", data=tree)
+    assert [r.key for r in results.records] == ["alpha", "beta"] and results.missing == ("gamma",)
+    assert "gamma is left out: it has no true box" in capsys.readouterr().err
 
 
 def test_more_lines_are_for_the_frames_that_are_left_out(ours: Results, tmp_path: Path, monkeypatch):

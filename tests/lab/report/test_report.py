@@ -124,6 +124,7 @@ def test_markdown_and_pictures(measured: Path, tmp_path: Path, capsys):
     out = tmp_path / "pictures"
     assert cli.main(["report", str(measured / "out"), "--markdown", "--pictures", str(out)]) == 0
     output = capsys.readouterr().out
+    assert "of the first table, dev, by sentence only; for another, give its folders alone." in output
     assert "**dev, by sentence only**" in output and "| boxed | fused | **0.952** |" in output
     names = sorted(path.name for path in out.iterdir())
     assert [name.split("-")[0] for name in names] == ["best", "best", "worst", "worst"]
@@ -150,6 +151,53 @@ def test_the_worst_frame_of_every_sequence_side_by_side(measured: Path, tmp_path
 
     names = sorted(path.name for path in pictures.iterdir())
     assert len(names) == len(captions) and all(re.match(r"\d-(alpha|beta|gamma)-\d+-", n) for n in names)
+
+
+def test_trackers_of_one_name_have_pictures_each(measured: Path, tmp_path: Path):
+    runs = sorted((measured / "out").glob("dev-sentence-*"))
+    copies = [shutil.copytree(runs[0], tmp_path / str(i) / runs[0].name) for i in range(2)]  # one label, hash
+    arguments = [
+        "--side-by-side",
+        "--pictures",
+        str(tmp_path / "pictures"),
+        "--out",
+        str(tmp_path / "r.html"),
+    ]
+    assert cli.main(["report", *map(str, copies), *arguments]) == 0
+    assert len(list((tmp_path / "pictures").iterdir())) == 2 * 3
+    assert (tmp_path / "r.html").read_text(encoding="utf-8").count("<img ") == 2 * 3
+    labels = {row["tracker"] for row in csv.DictReader((tmp_path / "r.csv").read_text().splitlines())}
+    assert len(labels) == 2
+
+
+def test_labels_that_are_no_file_names_do_not_write_over_each_other(measured: Path, tmp_path: Path):
+    runs = sorted((measured / "out").glob("dev-sentence-*"))
+    copies = [shutil.copytree(run, tmp_path / run.name) for run in runs]
+    for place, label in zip(copies, ("до", "после"), strict=True):
+        run = json.loads((place / "run.json").read_text()) | {"label": label}
+        (place / "run.json").write_text(json.dumps(run))
+    arguments = [
+        "--side-by-side",
+        "--pictures",
+        str(tmp_path / "pictures"),
+        "--out",
+        str(tmp_path / "r.html"),
+    ]
+    assert cli.main(["report", *map(str, copies), *arguments]) == 0
+    shown = (tmp_path / "r.html").read_text(encoding="utf-8").count("<img ")
+    assert len(list((tmp_path / "pictures").iterdir())) == shown
+
+
+def test_side_by_side_every_tracker_has_to_be_of_these_data(measured: Path, tmp_path: Path, capsys):
+    runs = sorted((measured / "out").glob("dev-sentence-*"))
+    copies = [shutil.copytree(run, tmp_path / run.name) for run in runs]
+    next((copies[0] / "sequences").glob("gamma-*")).unlink()  # the first tracker has not done it
+    data = shutil.copytree(measured / "dev", tmp_path / "dev")
+    truth = data / "boxes" / "gamma" / "groundtruth_rect.txt"
+    truth.write_text("1,1,9,9\n" * 12)
+    arguments = ["--side-by-side", "--pictures", str(tmp_path / "pictures"), "--data", str(data)]
+    assert cli.main(["report", *map(str, copies), *arguments]) == 1
+    assert "not the data that was measured (gamma differs)" in capsys.readouterr().err
 
 
 def test_another_tracker_joins_the_table_of_its_protocol(measured: Path, tmp_path: Path, capsys):
@@ -181,6 +229,7 @@ def test_without_the_data_there_is_a_report_still(measured: Path, tmp_path: Path
         (["OUT", "--out", "report.pdf"], "name such as report.html"),
         (["OUT", "--other", "CSRT=nowhere"], "no folder nowhere"),
         (["OUT", "--pictures", "file"], "pictures cannot be written"),
+        (["OUT", "--side-by-side"], "say with --out or --pictures where they go"),
         (["OUT", "--count", "-1", "--pictures", "shots"], "a whole number from 0 on"),
     ],
 )
