@@ -15,6 +15,7 @@ from langtrack_core.video import read_frames
 from langtrack_lab.runs import Run
 
 from .annotation.anchors import anchor_of, newest_pass, next_anchor
+from .annotation.project import LEFT_OUT
 from .track_job import TrackJob
 from .track_request import TrackRequest
 
@@ -82,6 +83,7 @@ class CorrectionJob(TrackJob):
         without_words = not self._words_fit(request)
         if without_words:
             query = replace(request.queries[0], text=None)
+            self._about = {LEFT_OUT: request.queries[0].text}
             self.unknown_words = ()
             self._passes = [
                 (replace(one, queries=(query,)) if one.start == request.start else one, targets)

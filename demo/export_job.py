@@ -48,12 +48,12 @@ class ExportJob(Job):
                 raise LangTrackError("Follow something first.")
             stale_targets = [target for target in targets if workspace.files_of(target.id) is None]
             self._tracks = [
-                (target.id, target.run(), target.expression, track_fingerprint(target))
+                (target.id, target.run(), target.expression, target.label, track_fingerprint(target))
                 for target in stale_targets
             ]
             self._targets = [target.id for target in targets]
             self._fingerprint = workspace.whole_fingerprint()
-        total = sum(len(run.rows) for _, run, _, _ in self._tracks)
+        total = sum(len(run.rows) for _, run, *_ in self._tracks)
         super().__init__(workspace.new_folder(), settings, "All files", total)
         self.workspace = workspace
         self._meter = RateMeter(total, settings.preview_hz)
@@ -71,7 +71,7 @@ class ExportJob(Job):
         self.workspace.set_whole_file(ALL_FILES, whole, self._fingerprint)
 
     def _export(
-        self, number: int, run: Run, expression: str | None, fingerprint: Any
+        self, number: int, run: Run, expression: str | None, label: str | None, fingerprint: Any
     ) -> tuple[int, list[Path], Path, Any]:
         video, info = self.workspace.video, self.workspace.info
         if video is None or info is None:
@@ -82,7 +82,7 @@ class ExportJob(Job):
         folder.parent.mkdir()
         box = manifest.get("box_xyxy")
         query = Query(
-            expression or (manifest["expression"] if box is None else None),  # a query has one of both
+            expression or (label if box is None else None),  # a query has one of both
             None if box is None else np.array(box),
             manifest.get("start", 0),  # corrections may have added frames before it
             hold=bool(manifest.get("hold", False)),
@@ -126,7 +126,7 @@ class FormatJob(Job):
             raise LangTrackError(f"There is no format {name!r:.40}; there are {', '.join(FORMATS)}.")
         self.form, self.name = FORMATS[name], name
         self._tracks = [
-            Track(target.run(), target.expression or DEFAULT_LABEL) for target in workspace.kept_targets()
+            Track(target.run(), target.label or DEFAULT_LABEL) for target in workspace.kept_targets()
         ]
         if not self._tracks:
             raise LangTrackError("Follow something first.")

@@ -21,6 +21,7 @@ from langtrack_core.types import LangTrackError
 from . import player
 from .clips_job import OpenClipsJob, OpenRunJob
 from .examples import Example
+from .export_job import FormatJob
 from .job import Job
 from .service import Service
 from .sessions import Session, is_copy
@@ -361,6 +362,8 @@ def outcome_notice(job: Job, value: dict[str, Any]) -> str:
     if cancelled:
         rest = "Nothing of it was kept." if job.aborted else "What was done until then is below."
         return notice("warning", f"Cancelled after {frames_text(frames)}. {rest}")
+    if isinstance(job, FormatJob):
+        return notice("good", f"“{job.title}” is ready.")
     if job.kind == "export":
         return notice("good", "The files of the track as it stands now are ready.")
     if isinstance(job, OpenClipsJob):

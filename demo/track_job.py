@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langtrack_core.geometry import FloatArray
 from langtrack_core.run.recorder import RunOptions
@@ -84,6 +84,7 @@ class TrackJob(Job):
         self._videos = videos
         self._meter = RateMeter(total, settings.preview_hz)
         self._player_video = workspace.player_video
+        self._about: dict[str, Any] = {}  # further entries for the manifests
 
     def compute(self) -> None:
         self._player_video = self.workspace.player_video
@@ -137,7 +138,7 @@ class TrackJob(Job):
                 RunOptions(request.every, video=self._videos, keep_damaged=True),
                 on_steps=on_steps,
                 about={
-                    folder: {"edit": edit, "direction": request.direction}
+                    folder: {"edit": edit, "direction": request.direction, **self._about}
                     for folder, edit in zip(folders, edits, strict=True)
                 },
                 rows=self._rows(request),

@@ -33,6 +33,8 @@ MAX_SEGMENTS = 2_000
 day. Each of them is three files of a saved project, whose ZIP may hold 20,000 (`safe_zip.Limits`)."""
 MAX_NAME = 80
 """Largest number of characters of a target's name: one line of the page."""
+LEFT_OUT = "words_left_out"
+"""Name of the entry of a manifest with the words that a correction had beside its box, and did without."""
 
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442", "#999999")
 """Colours of the targets, in the order in which they come: Okabe and Ito's palette, which all common kinds
@@ -151,6 +153,15 @@ class Target:
         """What is followed now in words; None where a box alone is."""
         expression: str | None = self.newest.run.manifest.get("expression")
         return expression
+
+    @property
+    def label(self) -> str | None:
+        """The words that a person called it by last, also where the track went on by a box alone since then;
+        None where there were never any."""
+        firsts = {segment.run.manifest.get("edit"): segment for segment in reversed(self.segments)}
+        manifests = [first.run.manifest for first in firsts.values()]  # the newest edit first
+        words = (manifest.get("expression") or manifest.get(LEFT_OUT) for manifest in manifests)
+        return next(filter(None, words), None)
 
     def undo(self) -> Segment:
         """Take the last correction back; its segment is returned so that its files can go.

@@ -328,6 +328,32 @@ def test_all_targets_go_into_the_format_of_another_tool(service: Service, me: Se
         service.export_format(me, "png")
 
 
+def test_a_target_keeps_its_class_where_a_box_takes_the_place_of_its_words(
+    service: Service, me: Session, clip: str
+) -> None:
+    """The words mean the square, and the box is elsewhere."""
+
+    def classes() -> list[str]:
+        done(service.export_format(me, "coco"))
+        assert me.workspace is not None
+        with zipfile.ZipFile(me.workspace.state()["exports"]["coco"]) as archive:
+            document = json.loads(archive.read("grey-coco/annotations/instances_default.json"))
+        return [category["name"] for category in document["categories"]]
+
+    done(follow(service, me, clip, "the red car", ""))
+    done(service.correct(me, 1, 10, None, "4,4,20,20", "both"))
+    assert target(me)["expression"] is None and classes() == ["the red car"]
+    done(service.correct(me, 1, 20, "the car", "6,6,20,20"))
+    assert target(me)["expression"] is None and classes() == ["the car"]
+    done(service.export(me))
+    manifest = next(path for path in target(me)["files"] if path.name == "manifest.json")
+    assert json.loads(manifest.read_text())["expression"] == "the car"
+    done(service.correct(me, 1, 22, None, "6,6,20,20"))
+    assert classes() == ["the car"]
+    done(follow(service, me, clip, "", "4,4,20,20"))
+    assert classes() == ["the car", "object"]
+
+
 def test_a_run_that_was_corrected_often_is_saved_and_opened(
     tmp_path: Path, clip: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,18 @@ def test_a_correction_another_target_and_undo_go_through_the_line(tools: ToolEve
     assert [word["word"] for word in looked["words"]] == ["the", "red", "car"]
 
 
+def test_a_format_is_ready_and_the_other_files_are_not(tools: ToolEvents) -> None:
+    tools.work(event("correct", frame=6, box="10,10,60,60", direction="forward"), PAGE)
+    list(tools.events.watch(PAGE))  # the files of the run show another track now
+    for do, sentence in (
+        ("format", "“MOTChallenge text: boxes with identities” is ready."),
+        ("export", "The files of"),
+    ):
+        tools.work(event(do, format="mot"), PAGE)
+        (*_, end) = tools.events.watch(PAGE)
+        assert sentence in end.notice
+
+
 def test_a_refused_correction_leaves_what_is_drawn_on_the_page(tools: ToolEvents) -> None:
     refused = tools.work(event("correct", frame=6, box="", direction="forward"), PAGE)
     assert "Draw a box" in refused.player["reply"]["error"]
