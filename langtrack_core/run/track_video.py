@@ -99,7 +99,8 @@ def track_targets(
     about: Mapping[Path, Mapping[str, Any]] | None = None,
     rows: Rows | None = None,
 ) -> list[RunSummary]:
-    """Follow several targets through one decoding, a run folder each.
+    """Follow several targets through one decoding, a run folder each; LangTrackError as `track_video`, after
+    which nothing is left, but for targets whose files were finished.
 
     Args:
         queries: by the output folder; all with the same start frame.
@@ -110,7 +111,6 @@ def track_targets(
 
     Returns:
         A summary for each query, in order; empty when the run was stopped before its first frame.
-        LangTrackError as `track_video`; nothing is left then, but for targets whose files were finished.
     """
     options = options or RunOptions()
     info = video if isinstance(video, VideoInfo) else probe(video)

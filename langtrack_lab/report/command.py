@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from langtrack_core.run.command import whole_argument
@@ -99,13 +100,15 @@ def run(args: argparse.Namespace) -> int:
     summaries = [summarise(results) for results in [*own, *others]]
     if not any(summary.records for summary in summaries):
         raise LangTrackError(f"Nothing is measured yet in {', '.join(str(f) for f in folders)}.")
-    summaries = [s for group in by_protocol(s for s in summaries if s.records).values() for s in group]
+    tables = by_protocol(s for s in summaries if s.records)
+    summaries = [s for group in tables.values() for s in group]
+    gallery_of = cache(lambda title: _gallery(tables[title], args))  # drawn once for the page and the files
     if args.out is not None:
-        _write(args.out, summaries, args)
+        _write(args.out, summaries, gallery_of)
         print(f"The report is in {args.out}.")
     if args.pictures is not None:
-        (title, first), *other_tables = by_protocol(summaries).items()
-        gallery = _gallery(first, args)
+        title, *other_tables = tables
+        gallery = gallery_of(title)
         with explained(f"The pictures cannot be written to {args.pictures}"):
             paths = (
                 save_side_by_side(gallery.side_by_side, args.pictures)
@@ -136,10 +139,10 @@ def markdown(summaries: Sequence[Summary]) -> str:
     return "\n\n".join(parts)
 
 
-def _write(out: Path, summaries: Sequence[Summary], args: argparse.Namespace) -> None:
+def _write(out: Path, summaries: Sequence[Summary], gallery_of: Callable[[str], Gallery]) -> None:
     if out.suffix.lower() not in (".html", ".htm"):
         raise LangTrackError(f"The report is an HTML page; give --out a name such as {out.stem}.html.")
-    galleries = {title: _gallery_or_note(group, args) for title, group in by_protocol(summaries).items()}
+    galleries = {title: _gallery_or_note(gallery_of, title) for title in by_protocol(summaries)}
     with explained(f"The report cannot be written to {out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, page(summaries, galleries))
@@ -154,10 +157,10 @@ def _gallery(group: Sequence[Summary], args: argparse.Namespace) -> Gallery:
     return Gallery(*shots(group[0], args.count, args.data))
 
 
-def _gallery_or_note(group: Sequence[Summary], args: argparse.Namespace) -> Gallery:
+def _gallery_or_note(gallery_of: Callable[[str], Gallery], title: str) -> Gallery:
     """The same, or a note why there are none: without the data the report is still worth having."""
     try:
-        return _gallery(group, args)
+        return gallery_of(title)
     except LangTrackError as error:
         return Gallery(note=f"No pictures: {error}")
 

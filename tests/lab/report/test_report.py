@@ -133,11 +133,17 @@ def test_markdown_and_pictures(measured: Path, tmp_path: Path, capsys):
             assert picture.format == "JPEG"
 
 
-def test_the_worst_frame_of_every_sequence_side_by_side(measured: Path, tmp_path: Path, capsys):
-    out, pictures = tmp_path / "report.html", tmp_path / "pictures"
+def side_by_side(results: list[Path], folder: Path) -> tuple[str, list[str]]:
+    """The page ``r.html`` of the folder with the trackers side by side, and the names of the pictures."""
+    out, pictures = folder / "r.html", folder / "pictures"
     arguments = ["--side-by-side", "--out", str(out), "--pictures", str(pictures)]
-    assert cli.main(["report", str(measured / "out"), *arguments]) == 0
-    sentence, box = out.read_text(encoding="utf-8").split("<section>")[1:]
+    assert cli.main(["report", *map(str, results), *arguments]) == 0
+    return out.read_text(encoding="utf-8"), sorted(path.name for path in pictures.iterdir())
+
+
+def test_the_worst_frame_of_every_sequence_side_by_side(measured: Path, tmp_path: Path):
+    text, saved = side_by_side([measured / "out"], tmp_path)
+    sentence, box = text.split("<section>")[1:]
     captions = re.findall(r"<figcaption>(\w+) [^<]*, frame (\d+), ([^<]*): overlap ([\d.]+)", sentence)
     assert {caption[0] for caption in captions} == {"alpha", "beta", "gamma"}  # not half of them
     for name in ("alpha", "beta", "gamma"):
@@ -149,23 +155,14 @@ def test_the_worst_frame_of_every_sequence_side_by_side(measured: Path, tmp_path
     assert len(re.findall(r"frame \d+, boxed: overlap", box)) == 2 * 3  # alternative text and caption
     assert "Worst frame of every sequence" in sentence and "Best frames" not in sentence
 
-    names = sorted(path.name for path in pictures.iterdir())
-    assert len(names) == len(captions) and all(re.match(r"\d-(alpha|beta|gamma)-\d+-", n) for n in names)
+    assert len(saved) == len(captions) and all(re.match(r"\d-(alpha|beta|gamma)-\d+-", n) for n in saved)
 
 
 def test_trackers_of_one_name_have_pictures_each(measured: Path, tmp_path: Path):
     runs = sorted((measured / "out").glob("dev-sentence-*"))
     copies = [shutil.copytree(runs[0], tmp_path / str(i) / runs[0].name) for i in range(2)]  # one label, hash
-    arguments = [
-        "--side-by-side",
-        "--pictures",
-        str(tmp_path / "pictures"),
-        "--out",
-        str(tmp_path / "r.html"),
-    ]
-    assert cli.main(["report", *map(str, copies), *arguments]) == 0
-    assert len(list((tmp_path / "pictures").iterdir())) == 2 * 3
-    assert (tmp_path / "r.html").read_text(encoding="utf-8").count("<img ") == 2 * 3
+    text, saved = side_by_side(copies, tmp_path)
+    assert len(saved) == text.count("<img ") == 2 * 3
     labels = {row["tracker"] for row in csv.DictReader((tmp_path / "r.csv").read_text().splitlines())}
     assert len(labels) == 2
 
@@ -176,16 +173,8 @@ def test_labels_that_are_no_file_names_do_not_write_over_each_other(measured: Pa
     for place, label in zip(copies, ("до", "после"), strict=True):
         run = json.loads((place / "run.json").read_text()) | {"label": label}
         (place / "run.json").write_text(json.dumps(run))
-    arguments = [
-        "--side-by-side",
-        "--pictures",
-        str(tmp_path / "pictures"),
-        "--out",
-        str(tmp_path / "r.html"),
-    ]
-    assert cli.main(["report", *map(str, copies), *arguments]) == 0
-    shown = (tmp_path / "r.html").read_text(encoding="utf-8").count("<img ")
-    assert len(list((tmp_path / "pictures").iterdir())) == shown
+    text, saved = side_by_side(copies, tmp_path)
+    assert len(saved) == text.count("<img ")
 
 
 def test_side_by_side_every_tracker_has_to_be_of_these_data(measured: Path, tmp_path: Path, capsys):
