@@ -79,7 +79,7 @@ class LangTracker:
             device: as PyTorch names it.
             backend: "openvino" or "torch"; "auto" takes OpenVINO on a CPU, where it is there and works.
             prefetch: see the class.
-            precision: of OpenVINO: "float32", "bfloat16", "int8"; "auto" times the first two, once a machine.
+            precision: "float32", "bfloat16", "int8" (OpenVINO alone); "auto": see `Compiler`, else float32.
             example: what comes first, where it is known: nothing else is made ready then.
 
         Raises:

@@ -56,7 +56,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add(
         "--precision", choices=("auto", "float32", "bfloat16", "int8"), default="auto",
-        help="of the networks in OpenVINO; auto: bfloat16 where it is faster here than float32, timed once",
+        help="of the networks; auto: on a CPU the fastest of OpenVINO's here, timed once; on a GPU float32",
     )  # fmt: skip
 
 

@@ -151,12 +151,11 @@ class CompiledSiamMask:
 
         three = TENSOR, TENSOR, TENSOR
         template, response = Template(TENSOR, three), Response(TENSOR, TENSOR, TENSOR, three, TENSOR)
+        make = compiler.compile
         # First the search, whose time decides about the precision: it runs on every frame.
-        self.search = compiler.compile("siammask-search", network.search, to_search, response)
-        self.template = compiler.compile(
-            "siammask-template", network.template, lambda: (crop(TEMPLATE_SIZE),), template
-        )
-        self._refine = compiler.compile("siammask-refine", network.refinement, to_refine, TENSOR)
+        self.search = make("siammask-search", network.search, to_search, response)
+        self.template = make("siammask-template", network.template, lambda: (crop(TEMPLATE_SIZE),), template)
+        self._refine = make("siammask-refine", network.refinement, to_refine, TENSOR)
 
     def refine(self, response: Any, cells: Tensor) -> Tensor:
         """Refined logits ``(1, 127, 127)`` at one cell (1, 3: sample, row, column)."""
@@ -180,7 +179,7 @@ def on_backend(
     Args:
         backend: "auto" compiles on a CPU, and takes PyTorch, with a note, where that fails; "openvino" raises
             instead; "torch" never compiles.
-        precision: what is asked of OpenVINO; PyTorch has float32 alone.
+        precision: "auto" is left to OpenVINO, and float32 in PyTorch, which has no int8.
         make: gives the compiled form, which has the same calls.
 
     Returns:
@@ -192,12 +191,16 @@ def on_backend(
     if backend not in ("auto", "torch", "openvino"):
         raise LangTrackError(f"The backend is auto, torch or openvino, got {backend!r}.")
     in_torch = {"name": "torch", "version": torch.__version__, "precision": "float32"}
-    on_cpu = torch.device(device).type == "cpu"
-    if backend == "openvino" and not on_cpu:
+    kind = torch.device(device).type
+    if backend == "openvino" and kind != "cpu":
         raise LangTrackError(f"OpenVINO runs on the CPU, not on {device!r}; use --backend torch or auto.")
-    if backend == "torch" or not on_cpu:
-        if precision not in ("auto", "float32"):
-            raise LangTrackError(f"PyTorch runs in float32 alone; the precision {precision} is of OpenVINO.")
+    if backend == "torch" or kind != "cpu":
+        if precision == "int8":
+            raise LangTrackError("PyTorch runs in float32 or bfloat16; the precision int8 is of OpenVINO.")
+        if precision == "bfloat16":  # the convolutions and products of pictures; words are read in float32
+            in_torch["precision"] = precision
+            for name in {"segment", "template", "search", "refine"} & set(dir(network)):
+                setattr(network, name, torch.autocast(kind, torch.bfloat16)(getattr(network, name)))
         return network, in_torch
     try:
         compiled = make()

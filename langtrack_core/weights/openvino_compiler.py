@@ -41,9 +41,8 @@ from .load import home
 _log = logging.getLogger(__name__)
 
 SAVED_MODELS = 16
-"""Models that stay on disk, the last used ones; a lite one takes 50 MB at most, a published one 450. The
-tracker has three, the language branch one for each picture shape and length of expression that came up: five
-shapes and two lengths make 13 in all."""
+"""Models that stay on disk, the last used ones, of 50 MB at most (published 450): three of the tracker, of
+language one for each picture shape and length of expression; five shapes and two lengths make 13."""
 
 PRECISIONS = {
     "float32": ("f32", "FP32", 1e-3),

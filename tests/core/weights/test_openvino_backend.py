@@ -21,6 +21,7 @@ from langtrack_core.dmn.lite import LiteConfig, LiteDMN
 from langtrack_core.dmn.network import DMN, DMNConfig
 from langtrack_core.geometry import box_iou
 from langtrack_core.pipeline import LangTracker
+from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.paper import PaperNetwork
 from langtrack_core.types import Frame, LangTrackError
 from langtrack_core.video import read_frames
@@ -500,13 +501,44 @@ def test_what_cannot_be_converted_runs_in_pytorch(tmp_path: Path, monkeypatch):
     ("backend", "device", "precision"),
     [
         *(("tensorrt", "cpu", "auto"), ("openvino", "cuda", "auto")),
-        *(("torch", "cpu", "int8"), ("torch", "cpu", "bfloat16"), ("auto", "cuda", "int8")),
+        *(("torch", "cpu", "int8"), ("auto", "cuda", "int8")),
     ],
 )
 def test_a_backend_that_cannot_be_had_is_one_sentence(backend, device, precision):
     with pytest.raises(LangTrackError) as caught:
         on_backend(backend, device, precision, tiny(), lambda: pytest.fail("compiled"))
     assert "\n" not in str(caught.value)
+
+
+def off_by(result, expected) -> float:
+    """Root mean square of the difference, as a share: what `openvino_compiler.PRECISIONS` bounds."""
+    error = (result.float() - expected).square().mean() / (expected.square().mean() + 1e-12)
+    return float(error.sqrt())
+
+
+@pytest.mark.parametrize("form", ["lite", "published"])
+@torch.inference_mode()
+def test_bfloat16_in_pytorch_is_near_float32(form):
+    """A GPU has no OpenVINO, and takes the same road as PyTorch here."""
+    torch.manual_seed(0)
+    sizes = {"embedding": 6, "hidden": 6, "filters": 2, "mixed": 8, "mixed_hidden": 8}
+    dmn = tiny() if form == "lite" else DMN(DMNConfig(20, **sizes, batch_statistics=True)).eval()
+    siammask = LiteNetwork().eval() if form == "lite" else PaperNetwork().eval()
+    crops = [siammask.preprocess(np.full((side, side, 3), 90, np.uint8)) for side in (127, 255)]
+
+    def answers() -> list[torch.Tensor]:
+        language = dmn.encode(torch.arange(3))
+        assert all(tensor.dtype != torch.bfloat16 for tensor in openvino_compiler._leaves(language))
+        logits, _ = dmn.segment(smooth_noise(*SMALL_HW), language)
+        response = siammask.search(siammask.template(crops[0]), crops[1])
+        return [logits, response.cls, response.loc, siammask.refine(response, torch.tensor([[0, 12, 7]]))]
+
+    expected = answers()
+    for network in (dmn, siammask):
+        running, about = on_backend("torch", "cpu", "bfloat16", network, lambda: pytest.fail("compiled"))
+        assert running is network and about["name"] == "torch" and about["precision"] == "bfloat16"
+    errors = [off_by(ours, theirs) for ours, theirs in zip(answers(), expected, strict=True)]
+    assert all(0 < error <= openvino_compiler.PRECISIONS["bfloat16"][2] for error in errors), errors
 
 
 def test_torch_is_left_alone_when_asked_for():
