@@ -121,7 +121,7 @@ class OpenRunJob(OpenJob):
         self._check_length(segment.run)
         self.folder.mkdir(parents=True)
         workspace = Workspace(self.folder, clip.video, info, project)
-        (target,) = workspace.add_targets([None])
+        (target,) = workspace.add_targets(1)
         meter = RateMeter(len(segment.run.rows), self.settings.preview_hz)
         workspace.add_segments([self._result(target.id, segment, 0, "maps.u8.gz", meter)])
         workspace.player_video = self._make_player_video(clip.video, info)

@@ -48,7 +48,7 @@ class ExportJob(Job):
                 raise LangTrackError("Follow something first.")
             stale_targets = [target for target in targets if workspace.files_of(target.id) is None]
             self._tracks = [
-                (target.id, target.run(), target.expression, target.label, track_fingerprint(target))
+                (target.id, target.run(), target.expression, target.words, track_fingerprint(target))
                 for target in stale_targets
             ]
             self._targets = [target.id for target in targets]
@@ -71,7 +71,7 @@ class ExportJob(Job):
         self.workspace.set_whole_file(ALL_FILES, whole, self._fingerprint)
 
     def _export(
-        self, number: int, run: Run, expression: str | None, label: str | None, fingerprint: Any
+        self, number: int, run: Run, expression: str | None, words: str | None, fingerprint: Any
     ) -> tuple[int, list[Path], Path, Any]:
         video, info = self.workspace.video, self.workspace.info
         if video is None or info is None:
@@ -82,7 +82,7 @@ class ExportJob(Job):
         folder.parent.mkdir()
         box = manifest.get("box_xyxy")
         query = Query(
-            expression or (label if box is None else None),  # a query has one of both
+            expression or (words if box is None else None),  # a query has one of both
             None if box is None else np.array(box),
             manifest.get("start", 0),  # corrections may have added frames before it
             hold=bool(manifest.get("hold", False)),
@@ -126,7 +126,8 @@ class FormatJob(Job):
             raise LangTrackError(f"There is no format {name!r:.40}; there are {', '.join(FORMATS)}.")
         self.form, self.name = FORMATS[name], name
         self._tracks = [
-            Track(target.run(), target.label or DEFAULT_LABEL) for target in workspace.kept_targets()
+            Track(target.run(), target.class_name or target.words or DEFAULT_LABEL)
+            for target in workspace.kept_targets()
         ]
         if not self._tracks:
             raise LangTrackError("Follow something first.")
@@ -134,7 +135,7 @@ class FormatJob(Job):
             raise LangTrackError("The video is not here, and a cut-out is made of it.")
         self.workspace = workspace
         self._video = workspace.video if self.form.needs_video or self.form.picture else None
-        self._fingerprint = workspace.whole_fingerprint()
+        self._fingerprint = workspace.class_fingerprint()
         frames = len({frame for track in self._tracks for frame in track.rows})
         passes = 2 if self._video is not None and not self.form.needs_video else 1  # pictures, and labels
         super().__init__(workspace.new_folder(), settings, self.form.about, frames * passes)

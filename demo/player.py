@@ -60,7 +60,7 @@ FILE_NOTES = {
 }
 """The note beside each download; the order is that of the list on the page."""
 TARGET_FIELDS = (
-    *("id", "name", "compared", "colour", "expression", "edits", "can_undo", "stale"),
+    *("id", "compared", "colour", "expression", "class", "edits", "can_undo", "stale"),
     *("verdicts", "settings", "recorded", "what_if", "changed", "notes"),
 )
 """Names of the entries of a target's state that the page gets, beside its columns."""

@@ -103,22 +103,20 @@ class Service:
             shelve: keep the workspace before it, see `Session.adopt`.
             videos: make the four videos of each target.
         """
-        texts = [query.text for query in request.queries]
-        names = [None if len(texts) == 1 else f"{(text or '')[:70]} {k}" for k, text in enumerate(texts, 1)]
-        return self._track(session, request, names, "follow", fresh=fresh, shelve=shelve, videos=videos)
+        return self._track(session, request, "follow", fresh=fresh, shelve=shelve, videos=videos)
 
     def follow_clip(self, session: Session, video: Path | None, text: str) -> TrackJob:
         """Follow a clip of a list in a new workspace, without videos of the panels."""
         request = self.check_request(video, text)
-        return self._track(session, request, [None], "follow", fresh=True, videos=False)
+        return self._track(session, request, "follow", fresh=True, videos=False)
 
     def compare(
         self, session: Session, video: str | Path | None, texts: Sequence[Any], *, every: int = 1
     ) -> TrackJob:
-        """Follow several expressions through one decoding, a target each, named by its expression."""
+        """Follow several expressions through one decoding, a target each."""
         expressions = different_texts(texts)
         requests = [self.check_request(video, text, every=every) for text in expressions]
-        return self._track(session, join_requests(requests), [text[:80] for text in expressions], "compare")
+        return self._track(session, join_requests(requests), "compare")
 
     def correct(
         self,
@@ -282,7 +280,6 @@ class Service:
         self,
         session: Session,
         request: TrackRequest,
-        names: Sequence[str | None],
         kind: Literal["follow", "compare"],
         *,
         fresh: bool = False,
@@ -297,7 +294,8 @@ class Service:
         if fresh or workspace is None or workspace.video != video:
             workspace = Workspace(session.new_folder(), video, request.info)
         try:
-            numbers = [target.id for target in workspace.add_targets(names, compared=kind == "compare")]
+            targets = workspace.add_targets(len(request.queries), compared=kind == "compare")
+            numbers = [target.id for target in targets]
             job = session.submit(
                 lambda: TrackJob(
                     *(self.tracker, workspace, [(request, numbers)], self.settings),

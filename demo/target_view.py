@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from langtrack_core.types import Reason
+from langtrack_lab.exports.clip import DEFAULT_LABEL
 from langtrack_lab.files import plain_name
 
 from .annotation.anchors import owners
@@ -91,19 +92,20 @@ class TargetView:
         return self.results[-1].edit + 1 if self.results else 0
 
     def state(self, target: Target) -> dict[str, Any]:
-        """The state of a target, which has been followed: ``name``, ``colour``, ``expression``, ``edits``,
-        ``can_undo``, ``run`` (the columns of a `timeline`), ``found`` (frames with the object), ``sure``
-        (mean confidence on them, None when there are none), ``differ`` (those on which the branches do),
-        ``same`` (frames lost to another target on the same thing), ``maps`` (``file``, ``size``,
-        ``offsets``), what `decision_state` returns, ``verdicts``, ``files``, and ``bundle``."""
+        """The state of a target, which has been followed: ``colour``, ``expression``, ``class`` (``name`` as
+        given, and the ``words`` that it is without one), ``edits``, ``can_undo``, ``run`` (the columns of a
+        `timeline`), ``found`` (frames with the object), ``sure`` (mean confidence on them, None when there
+        are none), ``differ`` (those on which the branches do), ``same`` (frames lost to another target on the
+        same thing), ``maps`` (``file``, ``size``, ``offsets``), what `decision_state` returns, ``verdicts``,
+        ``files``, and ``bundle``."""
         rows = target.run().rows
         columns = self.timeline() | (decided_columns(rows) if target.overrides is not None else {})
         maps, files = self.whole_maps[-1], self.files
         present = [row for row in rows if row.decision.source is not None]
         return {
-            "name": target.name,
             "colour": target.colour,
             "expression": target.expression,
+            "class": {"name": target.class_name, "words": target.words or DEFAULT_LABEL},
             "edits": [{**result.segment.about(), "edit": result.edit} for result in self.results],
             "can_undo": self.can_undo,
             "run": columns,

@@ -50,7 +50,7 @@ class ToolEvents:
             "verdicts_file": self._verdicts_file,
             "load_verdicts": self._load_verdicts,
             "what_if": self._what_if,
-            "rename": self._rename,
+            "class": self._class,
             "save": self._save,
             "truth": lambda space, question: space.judgement.truth(
                 _number(question, "target"),
@@ -224,9 +224,10 @@ class ToolEvents:
         settings = question.get("settings")
         return space.what_if(_number(question, "target"), settings if isinstance(settings, dict) else None)
 
-    def _rename(self, space: Workspace, question: Question) -> dict[str, Any]:
-        space.rename(_number(question, "target"), _text(question, "name"))
-        return {"name": _text(question, "name")}
+    def _class(self, space: Workspace, question: Question) -> dict[str, Any]:
+        number = _number(question, "target")
+        space.set_class(number, _text(question, "name"))
+        return {"name": space.project.target(number).class_name}
 
     def _save(self, space: Workspace, question: Question) -> dict[str, Any]:
         limit_mb = self.service.settings.max_bundle_mb

@@ -19,7 +19,7 @@ from langtrack_lab.files import plain_name
 
 from .annotation.coincidence import coincidences
 from .annotation.judgement import Judgement
-from .annotation.project import MAX_TARGETS, Project, Target, checked_name
+from .annotation.project import MAX_TARGETS, Project, Target, checked_class
 from .annotation.project_zip import write_bundle
 from .annotation.redecide import FusionOverrides
 from .player_video import PlayerVideo
@@ -90,23 +90,23 @@ class Workspace:
             if results and not self.project.video:
                 self.project.video = dict(results[0].segment.run.manifest["video"])
 
-    def add_targets(self, names: Sequence[str | None], *, compared: bool = False) -> list[Target]:
+    def add_targets(self, number: int, *, compared: bool = False) -> list[Target]:
         """Add targets for a run that begins; those of a comparison and those without a track are removed.
 
         Args:
             compared: they last as long as their comparison, and are not saved.
 
         Raises:
-            LangTrackError: there are too many targets or runs, or a name is not allowed.
+            LangTrackError: there are too many targets or runs.
         """
         with self.lock:
-            if len(self.kept_targets()) + len(names) > MAX_TARGETS:
+            if len(self.kept_targets()) + number > MAX_TARGETS:
                 raise LangTrackError(f"A video has at most {MAX_TARGETS} targets; remove some first.")
             self.end_comparison()
             for target in [t for t in self.project.targets if not t.segments]:
                 self._discard(target.id)
-            self.project.check_segments(len(names))
-            targets = [self.project.add(name) for name in names]
+            self.project.check_segments(number)
+            targets = [self.project.add() for _ in range(number)]
             self._compared |= {target.id for target in targets if compared}
             return targets
 
@@ -156,7 +156,8 @@ class Workspace:
 
         Args:
             name: of another tool's format, or `ALL_FILES` for the ZIP of the files of all targets.
-            fingerprint: the `whole_fingerprint` of the tracks that are in the file.
+            fingerprint: the `whole_fingerprint` of the tracks that are in the file; of a format the
+                `class_fingerprint`.
         """
         with self.lock:
             before = self._whole_files.pop(name, None)
@@ -167,8 +168,12 @@ class Workspace:
     def whole_files(self) -> dict[str, Path]:
         """The files with all targets, by name, that show the tracks as they stand."""
         with self.lock:
-            now = self.whole_fingerprint()
-            return {name: path for name, (path, then) in self._whole_files.items() if then == now}
+            tracks, classes = self.whole_fingerprint(), self.class_fingerprint()
+            return {
+                name: path
+                for name, (path, then) in self._whole_files.items()
+                if then == (tracks if name == ALL_FILES else classes)
+            }
 
     def bundle(self) -> Path | None:
         """One file with the files of all targets as they stand; None when it has to be made."""
@@ -194,10 +199,15 @@ class Workspace:
 
     @property
     def has_work(self) -> bool:
-        """Whether a person has put work into it: verdicts, corrections, other settings."""
+        """Whether a person has put work into it: verdicts, corrections, other settings, classes."""
         with self.lock:
-            targets = self.kept_targets()
-            return any(t.verdicts or len(t.segments) > 1 or t.overrides is not None for t in targets)
+            return any(
+                target.verdicts
+                or len(target.segments) > 1
+                or target.overrides is not None
+                or target.class_name
+                for target in self.kept_targets()
+            )
 
     @property
     def has_unsaved_work(self) -> bool:
@@ -321,10 +331,10 @@ class Workspace:
                 self._forget_folder(target.undo().folder.parent)
             return self.target_state(number)
 
-    def rename(self, number: int, name: str) -> None:
-        """Give a target another name."""
+    def set_class(self, number: int, name: str) -> None:
+        """Say what class a target has in the formats of other tools; "" for its words."""
         with self.lock:
-            self.project.target(number).name = checked_name(name)
+            self.project.target(number).class_name = checked_class(name)
 
     def remove(self, number: int) -> dict[str, Any]:
         """Take a target out, with its verdicts; `restore` brings it back."""
@@ -409,9 +419,13 @@ class Workspace:
         """A value that changes when any target's track changes."""
         return tuple((t.id, track_fingerprint(t)) for t in self.kept_targets())
 
+    def class_fingerprint(self) -> Any:
+        """A value that changes when any target's track or class changes."""
+        return self.whole_fingerprint(), [target.class_name for target in self.kept_targets()]
+
     def _work(self) -> Any:
         """A value that changes when a person judges or changes anything."""
-        return self.whole_fingerprint(), [target.verdicts.to_json() for target in self.kept_targets()]
+        return self.class_fingerprint(), [target.verdicts.to_json() for target in self.kept_targets()]
 
     def _forget_folder(self, folder: Path) -> None:
         """Remove a job's folder, unless the page still needs something in it."""

@@ -31,8 +31,8 @@ MAX_TARGETS = 20
 MAX_SEGMENTS = 2_000
 """Largest number of runs and corrections of a video, of all targets together: more than a person makes in a
 day. Each of them is three files of a saved project, whose ZIP may hold 20,000 (`safe_zip.Limits`)."""
-MAX_NAME = 80
-"""Largest number of characters of a target's name: one line of the page."""
+MAX_CLASS = 80
+"""Largest number of characters of a target's class: one line of the page."""
 LEFT_OUT = "words_left_out"
 """Name of the entry of a manifest with the words that a correction had beside its box, and did without."""
 
@@ -83,18 +83,18 @@ class Target:
 
     Attributes:
         id: unique in its project, never used again.
-        name: what people call it; free text.
         colour: ``#rrggbb``.
         segments: runs and corrections in the order in which they were made.
         overrides: other settings for the decision; None for those of the runs.
+        class_name: its class in the formats of other tools, as a person gave it; "" for its `words`.
     """
 
     id: int
-    name: str
     colour: str
     segments: list[Segment] = field(default_factory=list)
     overrides: FusionOverrides | None = None
     verdicts: Verdicts = field(default_factory=Verdicts)
+    class_name: str = ""
     _merged: tuple[Any, Run] | None = field(default=None, repr=False, compare=False)
     _run_keys: tuple[Any, dict[int, str]] | None = field(default=None, repr=False, compare=False)
 
@@ -107,7 +107,7 @@ class Target:
             LangTrackError: there is no segment yet.
         """
         if not self.segments:
-            raise LangTrackError(f"“{self.name}” has not been followed yet; run it first.")
+            raise LangTrackError(f"Target {self.id} has not been followed yet; run it first.")
         key = (tuple(id(segment) for segment in self.segments), self.overrides)
         if self._merged is None or self._merged[0] != key:
             runs = [segment.run for segment in self.segments]
@@ -155,7 +155,7 @@ class Target:
         return expression
 
     @property
-    def label(self) -> str | None:
+    def words(self) -> str | None:
         """The words that a person called it by last, also where the track went on by a box alone since then;
         None where there were never any."""
         firsts = {segment.run.manifest.get("edit"): segment for segment in reversed(self.segments)}
@@ -244,22 +244,18 @@ class Project:
     targets: list[Target] = field(default_factory=list)
     _ids_used: int = field(default=0, repr=False)
 
-    def add(self, name: str | None = None, colour: str | None = None) -> Target:
-        """A new target without a run yet.
-
-        Args:
-            name: "Target 1", "Target 2", … by default.
-            colour: the first of `COLOURS` that no target has, by default.
+    def add(self) -> Target:
+        """A new target without a run yet, in the first of `COLOURS` that no other has.
 
         Raises:
-            LangTrackError: too many targets, a name that is too long, a colour that is not ``#rrggbb``.
+            LangTrackError: there are too many targets.
         """
         if len(self.targets) >= MAX_TARGETS:
             raise LangTrackError(f"A video has at most {MAX_TARGETS} targets; remove one first.")
         number = max((self._ids_used, *(target.id for target in self.targets))) + 1
         colours = {target.colour for target in self.targets}
         free = [one for one in COLOURS if one not in colours] or [COLOURS[number % len(COLOURS)]]
-        target = Target(number, checked_name(name or f"Target {number}"), checked_colour(colour or free[0]))
+        target = Target(number, free[0])
         self._ids_used = number
         self.targets.append(target)
         return target
@@ -307,7 +303,7 @@ class Project:
             "targets": [
                 {
                     "id": target.id,
-                    "name": target.name,
+                    "class": target.class_name,
                     "colour": target.colour,
                     "segments": list(folders.get(target.id, [])),
                     "what_if": None if target.overrides is None else target.overrides.to_json(),
@@ -368,24 +364,24 @@ class Project:
         self.targets.append(
             Target(
                 number,
-                checked_name(entry.get("name")),
                 checked_colour(entry.get("colour")),
                 segments,
                 None if what_if is None else FusionOverrides.from_json(what_if),
                 Verdicts.from_json(entry.get("verdicts")),
+                checked_class(entry.get("class", "")),  # older projects have none
             )
         )
 
 
-def checked_name(name: Any) -> str:
-    """A target's name: free text in one line.
+def checked_class(name: Any) -> str:
+    """A target's class: free text in one line, or nothing.
 
     Raises:
-        LangTrackError: it is empty, too long, or holds control characters.
+        LangTrackError: it is too long, or holds control characters.
     """
-    if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME or not name.isprintable():
-        raise LangTrackError(f"A target's name is one line of 1 to {MAX_NAME} characters, got {name!r:.60}.")
-    return name.strip()
+    if not isinstance(name, str) or len(name) > MAX_CLASS or not name.isprintable():
+        raise LangTrackError(f"A class is one line of up to {MAX_CLASS} characters, got {name!r:.60}.")
+    return " ".join(name.split())
 
 
 def checked_colour(colour: Any) -> str:

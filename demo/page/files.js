@@ -31,11 +31,40 @@ export function filesTool(player, server) {
 
   const formats = find(".lt-formats");
   formats.append(...Object.entries(player.page.formats).map(([name, about]) => make("option", about, { value: name })));
-  player.onAsk("format", () => server.question("work", { do: "format", format: formats.value }));
+
+  // What the target is called there: a person's word, or those that it was found by.
+  const field = find('[data-field="class"]');
+  let given = true; // or the promise of whether the server took it
+
+  function showClass() {
+    field.value = player.target.class.name;
+    field.placeholder = player.target.class.words;
+  }
+
+  async function giveClass() {
+    const { run, target } = player;
+    const reply = await server.question("act", { do: "class", name: field.value });
+    if (reply) {
+      target.class.name = reply.name;
+      run.exports = []; // which have the class of before
+    }
+    if (player.run === run) list();
+    if (player.target === target) showClass();
+    return Boolean(reply);
+  }
+
+  field.addEventListener("change", () => (given = giveClass()));
+  player.on("target", () => document.activeElement !== field && showClass());
+  player.onAsk("format", async () => {
+    const taken = await given; // a click on this button ends the typing
+    given = true;
+    if (taken) server.question("work", { do: "format", format: formats.value });
+  });
 
   player.on("track", list);
   player.onAsk("export", () => server.question("work", { do: "export" }));
   player.onAsk("save", async () => {
+    await given;
     player.notify("Packing…", "tip");
     const reply = await server.question("act", { do: "save" });
     if (!reply) return;

@@ -29,9 +29,10 @@ def write(clip: Clip, folder: Path) -> None:
         root = _annotation(clip, frame, objects)
         ET.indent(root)
         ET.ElementTree(root).write(annotations / f"{frame:06d}.xml", encoding="utf-8")
-    names = "".join(f"{frame:06d}\n" for frame in clip.frames)
-    (lists / "default.txt").write_text(names, encoding="ascii")
-    classes = "".join(f"{_class_name(label)}:::\n" for label in clip.labels)
+    frames = "".join(f"{frame:06d}\n" for frame in clip.frames)
+    (lists / "default.txt").write_text(frames, encoding="ascii")
+    names = dict.fromkeys(_class_name(label) for label in clip.labels)  # "a:b" and "a b" are one
+    classes = "".join(f"{name}:::\n" for name in names)
     (folder / "labelmap.txt").write_text(f"# label:color_rgb:parts:actions\n{classes}", encoding="utf-8")
 
 

@@ -185,12 +185,10 @@ def test_several_targets_in_one_video_and_a_new_video_after_them(
     done(follow(service, me, clip, "the red car"))
     done(follow(service, me, clip, "", "70,50,100,80", 3))
     state = me.workspace.state()  # type: ignore[union-attr]
-    assert state["targets"][0]["name"] == "Target 1" and state["targets"][0]["expression"] == "the red car"
+    assert state["targets"][0]["expression"] == "the red car"
     assert state["targets"][0]["colour"] != state["targets"][1]["colour"]
-    assert state["targets"][1]["expression"] is None and state["targets"][1]["name"] == "Target 2"
+    assert state["targets"][1]["expression"] is None
     space = me.workspace
-    space.rename(2, "<b>other</b>")  # type: ignore[union-attr]
-    assert target(me, 2)["name"] == "<b>other</b>"
     rest = space.remove(1)  # type: ignore[union-attr]
     assert [t["id"] for t in rest["targets"]] == [2] and player_video_greys(me)
     assert rest["removed"] == "the red car"
@@ -206,7 +204,7 @@ def test_several_targets_in_one_video_and_a_new_video_after_them(
 def test_comparing_expressions_decodes_once(service: Service, me: Session, clip: str) -> None:
     done(service.compare(me, clip, ["the red car", " ", "the car", "the red car"], every=2))
     state = me.workspace.state()  # type: ignore[union-attr]
-    assert [t["name"] for t in state["targets"]] == ["the red car", "the car"]
+    assert [t["expression"] for t in state["targets"]] == ["the red car", "the car"]
     assert len(service.tracker.started) == 2  # type: ignore[attr-defined]
     agreement = me.workspace.judgement.agreement()  # type: ignore[union-attr]
     assert agreement["matrix"] == [[1.0, 1.0], [1.0, 1.0]] and agreement["targets"] == [1, 2]
@@ -326,6 +324,35 @@ def test_all_targets_go_into_the_format_of_another_tool(service: Service, me: Se
     assert workspace.state()["exports"] == {}
     with pytest.raises(LangTrackError, match="no format 'png'"):
         service.export_format(me, "png")
+
+
+def test_a_person_names_the_classes_of_other_formats(service: Service, me: Session, clip: str) -> None:
+    def classes() -> list[str]:
+        with zipfile.ZipFile(workspace.state()["exports"]["coco"]) as archive:
+            document = json.loads(archive.read("grey-coco/annotations/instances_default.json"))
+        return [category["name"] for category in document["categories"]]
+
+    done(follow(service, me, clip, "the red car", ""))
+    done(follow(service, me, clip, "the red", ""))
+    workspace = me.workspace
+    assert workspace is not None and not workspace.has_work
+    assert target(me)["class"] == {"name": "", "words": "the red car"}
+    done(service.export(me))
+    done(service.export_format(me, "coco"))
+    assert classes() == ["the red car", "the red"]
+    workspace.set_class(1, "  car ")
+    workspace.set_class(2, "car")
+    assert target(me)["class"]["name"] == "car" and workspace.has_unsaved_work
+    assert (
+        workspace.state()["exports"] == {} and workspace.state()["bundle"] is not None
+    )  # of the tracks alone
+    done(service.export_format(me, "coco"))
+    assert classes() == ["car"]
+    workspace.set_class(2, "")
+    done(service.export_format(me, "coco"))
+    assert classes() == ["car", "the red"]
+    with pytest.raises(LangTrackError, match="one line of up to 80"):
+        workspace.set_class(1, "a\nb")
 
 
 def test_a_target_keeps_its_class_where_a_box_takes_the_place_of_its_words(

@@ -55,6 +55,8 @@ def test_verdicts_other_settings_and_agreement_answer_by_number(tools: ToolEvent
     assert changed["what_if"] and set(changed["columns"]["source"]) == {"language"}
     assert not answer(tools, "what_if", settings=None)["what_if"]
     assert answer(tools, "verdicts_file", form="csv")["download"]["name"] == "verdicts-grey-1-the-red-car.csv"
+    assert answer(tools, "class", name=" a  car")["name"] == "a car"
+    assert "up to 80 characters" in answer(tools, "class", name="x" * 81)["error"]
 
 
 def test_a_correction_another_target_and_undo_go_through_the_line(tools: ToolEvents) -> None:

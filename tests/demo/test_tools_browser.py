@@ -336,7 +336,10 @@ def test_a_saved_run_opens_for_somebody_else(
 def test_all_targets_in_a_format_of_another_tool(page: Page, tmp_path: Path) -> None:
     page.locator("#lt-tab-files").click()
     page.locator(".lt-formats").select_option("yolo")
-    page.locator('[data-ask="format"]').click()
+    field = page.locator('[data-field="class"]')
+    expect(field).to_have_attribute("placeholder", re.compile(r"."))
+    field.fill("sports car")
+    page.locator('[data-ask="format"]').click()  # which is what ends the typing
     link = page.locator(".lt-list a", has_text="crossing-cars-yolo.zip")
     expect(link).to_be_visible()
     expect(link).to_contain_text("YOLO detection: boxes")
@@ -345,7 +348,11 @@ def test_all_targets_in_a_format_of_another_tool(page: Page, tmp_path: Path) -> 
     caught.value.save_as(tmp_path / "yolo.zip")
     with zipfile.ZipFile(tmp_path / "yolo.zip") as archive:
         labels = archive.read("crossing-cars-yolo/labels/train/000000.txt").decode().splitlines()
+        assert "sports car" in archive.read("crossing-cars-yolo/data.yaml").decode()
     assert len(labels) == max(1, page.locator(".lt-chip:not(.lt-remove)").count())
+    field.fill("")
+    field.press("Enter")
+    expect(link).to_have_count(0)  # it has the class of before
 
 
 def test_a_reload_finds_the_run_and_cancel_keeps_what_is_done(page: Page) -> None:

@@ -267,13 +267,14 @@ def test_a_saved_project_opens_in_another_session(
     done(service.correct(me, 1, 10, "the car", "", "both"))
     me.workspace.judgement.judge(1, [verdict(2, 4, "tracker", "<i>")])  # type: ignore[union-attr]
     me.workspace.what_if(1, {"rule": "language"})  # type: ignore[union-attr]
+    me.workspace.set_class(1, "car")  # type: ignore[union-attr]
     saved = shutil.copy(me.workspace.save_bundle(with_video, 10), tmp_path / "p.zip")  # type: ignore[union-attr]
     before = target(me)
     service.sessions.drop("me")
     you = service.sessions.get("you")
     done(service.open_bundle(you, Path(saved)))
     after = target(you)
-    for part in ("id", "name", "colour", "edits", "settings", "verdicts", "notes", "changed", "can_undo"):
+    for part in ("id", "class", "colour", "edits", "settings", "verdicts", "notes", "changed", "can_undo"):
         assert after[part] == before[part]
     for column in COLUMNS - {"language_corners", "tracker_corners", "time_s"}:
         assert after["run"][column] == before["run"][column], column

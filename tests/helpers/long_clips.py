@@ -38,7 +38,7 @@ def long_workspace(folder: Path, clip: Path, frames: int, lost: int, targets: in
         for k in range(frames):
             video_writer.add(Frame(k, k / 12, np.full((32, 32, 3), 128, np.uint8)))
     geometry = FrameGeometry.of_run(segment.run)
-    for number, target in enumerate(workspace.add_targets(["Long"] * targets)):
+    for number, target in enumerate(workspace.add_targets(targets)):
         own = replace(maps.maps, path=Path(shutil.copy(maps.path, folder / f"maps-{number}.gz")))
         workspace.add_segments([SegmentResult(target.id, segment, 0, geometry, own)])
     workspace.player_video = video_writer.finished(whole=True)

@@ -59,11 +59,12 @@ def make_project(tmp_path: Path, video: Path) -> Project:
     first = segment(tmp_path / "r0", video, Query("the first words"))
     box = Query("better words", CLIP.boxes_xyxy[6], 6)
     new_project = Project(dict(first.run.manifest["video"]))
-    one, two = new_project.add("the <b>left</b> one"), new_project.add()
+    one, two = new_project.add(), new_project.add()
     forward = segment(tmp_path / "r1", video, box, frames=3)  # cancelled after three frames
     one.segments += [first, forward, segment(tmp_path / "r2", video, box, backward=True)]
     two.segments.append(segment(tmp_path / "r3", video, Query("the second")))
     one.verdicts.give(2, 4, "tracker", "<script>")
+    one.class_name = "<b>car</b>"
     two.overrides = FusionOverrides(FusionConfig(start=0.9), every=3)
     return new_project
 
@@ -139,25 +140,16 @@ def test_runs_of_other_videos_are_not_mixed(project: Project, tmp_path: Path) ->
         merge([])
 
 
-def test_targets_have_their_own_names_colours_and_ids() -> None:
+def test_targets_have_their_own_colours_and_ids() -> None:
     project = Project({})
     targets = [project.add() for _ in range(MAX_TARGETS)]
     assert [t.colour for t in targets[: len(COLOURS)]] == list(COLOURS)
-    assert targets[2].name == "Target 3"
     with pytest.raises(LangTrackError, match="at most 20 targets"):
         project.add()
     project.remove(20)
     assert project.add().id == 21  # never used again
     with pytest.raises(LangTrackError, match="no target 20"):
         project.target(20)
-    project.remove(1)
-    for name, colour, why in [
-        ("", "red", "#rrggbb"),
-        ("a\nb", None, "one line"),
-        ("x" * 99, None, "1 to 80"),
-    ]:
-        with pytest.raises(LangTrackError, match=why):
-            project.add(name, colour)
     with pytest.raises(LangTrackError, match="has not been followed"):
         targets[3].run()
 
@@ -168,9 +160,9 @@ def test_targets_have_their_own_names_colours_and_ids() -> None:
 def assert_same(a: Project, b: Project) -> None:
     assert a.video == b.video and len(a.targets) == len(b.targets)
     for x, y in zip(a.targets, b.targets, strict=True):
-        assert (x.id, x.name, x.colour, x.overrides, x.verdicts) == (
+        assert (x.id, x.class_name, x.colour, x.overrides, x.verdicts) == (
             y.id,
-            y.name,
+            y.class_name,
             y.colour,
             y.overrides,
             y.verdicts,
@@ -199,6 +191,17 @@ def test_a_bundle_opens_again_elsewhere(
     assert_same(open_bundle(again, tmp_path / "again").project, project)
     with zipfile.ZipFile(saved) as archive:
         assert archive.read("verdicts/1.csv").decode().splitlines()[1] == "2,tracker,<script>,"
+
+
+def test_a_project_from_before_there_were_classes_opens(project: Project, tmp_path: Path) -> None:
+    def older(document: Any) -> None:
+        for target in document["targets"]:
+            del target["class"]
+            target["name"] = f"Target {target['id']}"
+
+    saved = write_bundle(tmp_path / "p.zip", project)
+    opened = open_bundle(spoiled(saved, tmp_path / "old.zip", edit("project.json", older)), tmp_path / "o")
+    assert [target.class_name for target in opened.project.targets] == ["", ""]
 
 
 def test_a_video_of_before_1980_is_saved(project: Project, tmp_path: Path, video: Path) -> None:
@@ -326,7 +329,11 @@ HOSTILE: dict[str, tuple[Callable[[dict[str, bytes]], None], str]] = {
     ),
     "an odd id": (edit("project.json", lambda p: p["targets"][0].update(id="1")), "no proper id"),
     "a colour": (edit("project.json", lambda p: p["targets"][0].update(colour="url(x)")), "#rrggbb"),
-    "a name": (edit("project.json", lambda p: p["targets"][0].update(name=["x"])), "name is one line"),
+    "a class": (
+        edit("project.json", lambda p: p["targets"][0].update({"class": ["x"]})),
+        "class is one line",
+    ),
+    "a long class": (edit("project.json", lambda p: p["targets"][0].update({"class": "x" * 81})), "up to 80"),
     "a what-if": (
         edit("project.json", lambda p: p["targets"][0].update(what_if={"start": 9})),
         "start must be",

@@ -269,6 +269,13 @@ def test_pascal_voc(exported: Exported, tmp_path: Path) -> None:
     check_pictures(exported, [tmp_path / "out" / "JPEGImages" / f"{name}.jpg" for name in names])
 
 
+def test_pascal_voc_declares_a_class_once(exported: Exported, tmp_path: Path) -> None:
+    """A colon ends a name in ``labelmap.txt``, so that it becomes a blank."""
+    tracks = [Track(read_run(run), label) for run, label in zip(exported.runs, ("a:b", "a b"), strict=True)]
+    export(Clip(tracks), "voc", tmp_path / "out")
+    assert (tmp_path / "out/labelmap.txt").read_text().splitlines()[1:] == ["a b:::"]
+
+
 # --- LabelMe, DAVIS ----------------------------------------------------------------------------------------
 
 
