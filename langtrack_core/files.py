@@ -20,8 +20,7 @@ def hidden_sibling(path: Path) -> Path:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """A new hidden folder beside ``path`` that becomes it when the block ends well; an older one goes then.
 
-    When the block fails nothing is left, not even the parents that were made for it.
-    """
+    When the block fails nothing is left, not even the parents that were made for it."""
     parents = [parent for parent in path.parents if not parent.exists()]
     temporary, older = hidden_sibling(path), hidden_sibling(path)
     try:

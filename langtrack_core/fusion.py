@@ -275,8 +275,7 @@ def fuse(
     """Make the estimate that was decided on; the mask of an absent target is empty, of ``size_hw``.
 
     Where the branches agree the mask is the mean of their maps: when this was chosen, its mean IoU on
-    dev/davis was 0.743, and 0.729 for the more probable branch's own.
-    """
+    dev/davis was 0.743, and 0.729 for the more probable branch's own."""
     estimate = language if decision.source == "language" else tracker
     if decision.source is None or estimate is None:
         return Estimate.absent(size_hw)

@@ -127,8 +127,7 @@ def refine_edges(prob: Float32Array, rgb: NDArray[np.uint8]) -> Float32Array:
 def _fit(colour: Float32Array, prob: Float32Array, side: int) -> Float32Array:
     """The linear function at each pixel, ``(h, w, 4)``: factors of red, green and blue, and a constant.
 
-    Least squares in each window of ``side`` pixels, then the mean over the windows that a pixel is in.
-    """
+    Least squares in each window of ``side`` pixels, then the mean over the windows that a pixel is in."""
 
     def mean(values: Float32Array) -> Float32Array:
         return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)

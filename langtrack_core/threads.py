@@ -21,8 +21,7 @@ def prefetch(items: Iterable[T], depth: int) -> Generator[T]:
     """The same items in order, up to ``depth`` of them made before they are asked for, or the same exception.
 
     Closing it stops the thread after the item that it is making, and closes ``items`` if it is a generator.
-    The other thread works in the caller's context; with ``depth`` 0 there is none.
-    """
+    The other thread works in the caller's context; with ``depth`` 0 there is none."""
     if depth < 1:
         yield from items
         return

@@ -28,8 +28,7 @@ State = Literal["searching", "tracking", "lost"]
 class Reason(StrEnum):
     """Why a frame was decided as it was: the code that files hold, and what people are shown for it.
 
-    No program reads the text.
-    """
+    No program reads the text."""
 
     text: str
 

@@ -98,8 +98,7 @@ class UpStep(nn.Module):
         """The 3x3 convolution of both.
 
         The 1x1 convolution of the skip features, ``skip``, becomes part of the 3x3: the product of their
-        weights has fewer channels to go through.
-        """
+        weights has fewer channels to go through."""
         layers: Any = self.conv
         conv, norm, relu = layers
         x = F.interpolate(self.reduce(x), scale_factor=2, mode="bilinear", align_corners=False)

@@ -69,8 +69,7 @@ class DMNConfig:
 class WordFeatures(NamedTuple):
     """What one expression says, worked out once and used for every frame.
 
-    ``embedded`` is (T, embedding), ``hidden`` (T, hidden), ``filters`` (T, K, 2688 + 8) in (0, 1).
-    """
+    ``embedded`` is (T, embedding), ``hidden`` (T, hidden), ``filters`` (T, K, 2688 + 8) in (0, 1)."""
 
     embedded: Tensor
     hidden: Tensor
@@ -89,8 +88,7 @@ class VisualModule(nn.Module):
         """``(1, 3, h, w)`` to I_5 ``(1, 2688, H, W)`` and the skip features, finest first.
 
         I_5 is taken after the last batch norm and ReLU. The skips are not: the first is the bare stem
-        convolution, the others the concatenated residual and dense paths at the end of each stage.
-        """
+        convolution, the others the concatenated residual and dense paths at the end of each stage."""
         skips = []
         x = image
         for name, layer in self.backbone.get_submodule("features").named_children():
@@ -202,8 +200,7 @@ class DMN(nn.Module):
         hidden states are kept, whichever pixel or word they belong to. (The paper describes a sequence of T
         words for each pixel.) Each step is the mixing of the concatenation of [visual, coordinates,
         embedding, hidden state, filter responses]; the first cell projects it. Both are linear, so both are
-        done part by part: by far the largest, the visual one, once for all words.
-        """
+        done part by part: by far the largest, the visual one, once for all words."""
         _, _, H, W = visual.shape
         visual = torch.cat([visual, spatial_channels(H, W, like=visual)], dim=1)
         T, K, C = language.filters.shape
@@ -258,8 +255,7 @@ def config_of(state: Mapping[str, Any], **switches: Any) -> DMNConfig:
     """The sizes of a published file, read from its tensors' shapes; LangTrackError when it is not a DMN.
 
     A file with ``upsample.*`` is a high resolution network, one without a low resolution one. ``switches``
-    are what shapes cannot tell: ``align_corners`` and ``batch_statistics``.
-    """
+    are what shapes cannot tell: ``align_corners`` and ``batch_statistics``."""
 
     def layers(part: str) -> int:
         return sum(bool(re.fullmatch(rf"langvis\.{part}\.rnn_lst\.\d+\.weight", name)) for name in state)

@@ -306,8 +306,7 @@ def _enlarged_prob(logits: Tensor, size_hw: tuple[int, int], align_corners: bool
 def _largest_region(mask_prob: Float32Array) -> Float32Array:
     """Every other region comes down to the threshold: no longer positive, but still to be seen as a guess.
 
-    Regions nearer than `MAX_GAP` are one.
-    """
+    Regions nearer than `MAX_GAP` are one."""
     positive = binarise(prob_to_u8(mask_prob))
     reach = 1 + int(MAX_GAP * max(positive.shape))
     regions = cv2.dilate(positive.view(np.uint8), np.ones((reach, reach), np.uint8)).view(bool)

@@ -20,8 +20,7 @@ class SRUCell(nn.Module):
     agree and a fourth projection of x otherwise.
 
     ``weight`` is (n_in, n_out * k), laid out as (n_in, n_out, k) with k = 3 or 4 in the order x~, f, r, x';
-    ``bias`` is (2 * n_out): forget, then reset.
-    """
+    ``bias`` is (2 * n_out): forget, then reset."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()

@@ -63,7 +63,6 @@ def toolkit_line(box_xyxy: FloatArray | None, decimals: int) -> str:
 
     An absent target is ``0,0,0,0``. The LaSOT toolkit reads a box without an area, and NaN too, as "keep the
     last box"; its Python descendants refuse NaN; in the GOT-10k toolkit NaN spoils the mean, and a box of
-    zeros overlaps by 0.
-    """
+    zeros overlaps by 0."""
     numbers = [0.0] * 4 if box_xyxy is None else np.add(xyxy_to_xywh(box_xyxy), (1, 1, 0, 0)).tolist()
     return ",".join(f"{number:.{decimals}f}" for number in numbers)

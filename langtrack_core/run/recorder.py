@@ -201,8 +201,7 @@ class Recorder:
         """Close everything and bring the folder to its final name.
 
         With ``partial`` the run was stopped: the manifest says ``"complete": false``, and without any frame
-        nothing is kept, which gives None.
-        """
+        nothing is kept, which gives None."""
         if not self._texts:
             raise RuntimeError("Recorder.finish needs an open Recorder, and only once")
         if not self.states and partial:

@@ -110,8 +110,7 @@ class BoxRegressor:
 def blend_boxes(box_xyxy: FloatArray, other_xyxy: FloatArray, weight: float) -> FloatArray:
     """The box between two: mean of the centres, geometric means of the areas and of the ratios of the sides.
 
-    ``weight`` is the other's, but for the ratio, which counts for `RATIO_SHARE` of it.
-    """
+    ``weight`` is the other's, but for the ratio, which counts for `RATIO_SHARE` of it."""
     box, other = xyxy_to_cxcywh(box_xyxy), xyxy_to_cxcywh(other_xyxy)
     centre = (1 - weight) * box[:2] + weight * other[:2]
     larger = other[2:] / box[2:]

@@ -32,8 +32,7 @@ class LiteBackbone(nn.Module):
     """EfficientNet-Lite0 up to stride 16, symmetric padding: cell j of stride s is centred on pixel s j.
 
     255 pixels give maps of 128, 64, 32 and 16 cells (16, 24, 40 and 112 channels); 127 pixels half of that.
-    Pretrained batch norms would stay as they are, so they are part of the convolutions from the start.
-    """
+    Pretrained batch norms would stay as they are, so they are part of the convolutions from the start."""
 
     # widening, kernel, stride, channels, blocks (github.com/tensorflow/tpu, efficientnet/lite)
     STAGES = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3), (6, 5, 1, 112, 3))

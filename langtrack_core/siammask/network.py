@@ -66,8 +66,7 @@ class Response(NamedTuple):
     ``cls`` (B, 10, 25, 25): background logits of the five anchors, then their foreground logits.
     ``loc`` (B, 20, 25, 25): dx of the five anchors, then dy, dw, dh.
     ``correlation`` (B, C, 25, 25) and ``pyramid`` (strides 2, 4, 8) are what the masks are made from.
-    ``feature`` (B, C, h, w) is the stride-8 feature of the search crop.
-    """
+    ``feature`` (B, C, h, w) is the stride-8 feature of the search crop."""
 
     cls: Tensor
     loc: Tensor

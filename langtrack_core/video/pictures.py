@@ -66,8 +66,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
     Files whose name starts with a dot are no pictures: some archives bring a "._0001.jpg" beside each.
     LangTrackError for no folder, one without pictures, or one with two kinds of files, which are frames and
-    their masks or the like.
-    """
+    their masks or the like."""
     if not folder.is_dir():
         raise LangTrackError(f"The folder of pictures {folder} is missing.")
     pictures = [file for file in folder.iterdir() if is_picture(file) and file.is_file()]
@@ -199,8 +198,7 @@ class Levels(NamedTuple):
         """What fits the values of all pictures; None where they have 8 bits.
 
         Whole numbers from 0 on have as many bits as the largest needs, an even number; numbers with a point
-        are taken as they are between 0 and 1; everything else is spread between its ends.
-        """
+        are taken as they are between 0 and 1; everything else is spread between its ends."""
         low, high, whole = np.inf, -np.inf, True
         for pixels in pictures:
             if pixels.dtype in (np.uint8, np.bool_):

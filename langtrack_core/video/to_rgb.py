@@ -62,8 +62,7 @@ class RGBConverter:
 def _display_matrix(picture: av.VideoFrame) -> tuple[int, int, int, int]:
     """a, b, c, d: the picture's (column, row) is shown at (a column + c row, b column + d row).
 
-    The matrix may hold any angle and scale; only the nearest of the eight upright orientations is used.
-    """
+    The matrix may hold any angle and scale; only the nearest of the eight upright orientations is used."""
     matrix = cast("bytes | None", picture.side_data.get("DISPLAYMATRIX"))
     if matrix is None:
         return 1, 0, 0, 1

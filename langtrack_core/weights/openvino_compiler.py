@@ -130,8 +130,7 @@ def openvino_core() -> Any:
     """The one `openvino.Core` of the process, never freed.
 
     Its CPU plugin gives the thread that made it another signal stack, for the registers of AMX. Freed in
-    another thread, it would leave that thread without one, and the next SIGTERM would end in a crash.
-    """
+    another thread, it would leave that thread without one, and the next SIGTERM would end in a crash."""
     import openvino
 
     return openvino.Core()
@@ -358,8 +357,7 @@ def _keep_divisions(model: Any) -> None:
     """Mark the divisions of a model that was read from a file as the front end does those that it converts.
 
     The files do not keep the mark. Without it a division becomes a product with the reciprocal, which in
-    bfloat16 is another number: the language branch's logits would differ by up to 0.015.
-    """
+    bfloat16 is another number: the language branch's logits would differ by up to 0.015."""
     for operation in model.get_ops():
         if operation.get_type_name() == "Divide":
             operation.get_rt_info()["nonconvertable_divide_0"] = ""
