@@ -36,16 +36,22 @@ def quantised(model: Any, ranges: Ranges) -> Any:
 def is_exact(core: Any) -> bool:
     """Whether the processor of an `openvino.Core` adds up products of eight bits rightly: without VNNI it
     adds two of them in sixteen bits, where large ones overflow without a word."""
+    model, ones = layer_of_ones()
+    [sums] = core.compile_model(quantised(model, {"sums": [(0.0, 1.0), None]}), "CPU")([ones]).to_tuple()
+    return bool(np.allclose(sums, 256, rtol=0.01))
+
+
+def layer_of_ones() -> tuple[Any, Any]:
+    """One layer that adds up 256 channels, and its input, to try a processor with."""
     import openvino
     from openvino import opset13
 
-    picture = opset13.parameter([1, 64, 8, 8], np.float32)
-    ones = opset13.constant(np.ones((64, 64, 1, 1), np.float32))
-    layer = opset13.convolution(picture, ones, [1, 1], [0, 0], [0, 0], [1, 1])
+    ones = np.ones((1, 256, 32, 32), np.float32)
+    weights = opset13.constant(np.ones((256, 256, 1, 1), np.float32))
+    picture = opset13.parameter(ones.shape, np.float32)
+    layer = opset13.convolution(picture, weights, [1, 1], [0, 0], [0, 0], [1, 1])
     layer.set_friendly_name("sums")
-    model = quantised(openvino.Model([layer], [picture]), {"sums": [(0.0, 1.0), None]})
-    [sums] = core.compile_model(model, "CPU")([np.ones((1, 64, 8, 8), np.float32)]).to_tuple()
-    return bool(np.allclose(sums, 64, rtol=0.01))
+    return openvino.Model([layer], [picture]), ones
 
 
 def levels_between(low: float, high: float) -> tuple[Any, Any]:

@@ -21,6 +21,7 @@ import os
 import shutil
 import tempfile
 import time
+import timeit
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -35,7 +36,7 @@ from torch import Tensor, nn
 
 from ..files import replacing_folder
 from ..types import LangTrackError
-from .int8 import Ranges, is_exact, quantised
+from .int8 import Ranges, is_exact, layer_of_ones, quantised
 from .load import home
 
 _log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ language one for each picture shape and length of expression; five shapes and tw
 PRECISIONS = {
     "float32": ("f32", "FP32", 1e-3),
     "bfloat16": ("bf16", "BF16", 0.2),
-    "int8": ("", "INT8", 0.3),  # all else in bfloat16, where the processor has it
+    "int8": ("", "INT8", 0.3),  # all else in bfloat16, where that is faster than float32
 }
 """The precisions: OpenVINO's names of the setting and of the processor's ability, and how far a call may be
 from PyTorch on noise (root mean square, as a share) before float32 runs instead: a guard against a damaged
@@ -137,11 +138,26 @@ def openvino_core() -> Any:
 
 
 def able_precisions() -> list[str]:
-    """Those of `PRECISIONS` that this processor has, from fine to coarse; ImportError without OpenVINO."""
+    """Those of `PRECISIONS` that this processor has and gains by, from fine to coarse; ImportError without
+    OpenVINO."""
     core = openvino_core()
     able = {"FP32", *core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
     names = [name for name, (_, capability, _) in PRECISIONS.items() if capability in able]
-    return [name for name in names if name != "int8" or is_exact(core)]
+    trials = {"bfloat16": is_faster, "int8": is_exact}
+    return [name for name in names if trials.get(name, bool)(core)]
+
+
+@functools.cache
+def is_faster(core: Any) -> bool:
+    """Whether bfloat16 is faster than float32: with Intel's AVX-512 but without its AMX it is slower."""
+    model, ones = layer_of_ones()
+
+    def seconds(precision: str) -> float:
+        hints = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision][0], "INFERENCE_NUM_THREADS": 1}
+        call = functools.partial(core.compile_model(model, "CPU", hints), [ones])
+        return min(timeit.repeat(call, timer=time.process_time, number=1, repeat=9))
+
+    return seconds("bfloat16") < (1 - LEAST_GAIN) * seconds("float32")
 
 
 def in_precision(model: Any, precision: str, ranges: Ranges) -> tuple[Any, str]:
@@ -169,7 +185,8 @@ class Compiler:
         network: in evaluation mode, on the CPU.
         hashes: the sha256 of the files that its weights are from.
         precision: a key of `PRECISIONS`; "auto" times the first call in float32 and bfloat16 (or int8, where
-            the processor lacks that), and takes the faster. Too far from PyTorch, the next finer one runs.
+            the processor gains nothing by that), and takes the faster. One that the processor does not have,
+            or gains nothing by, and one that is too far from PyTorch, is the next finer one.
         ranges: of the layers that int8 rounds; without them there is no int8.
 
     Attributes:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -35,7 +36,7 @@ from langtrack_core.weights.openvino_backend import (
     on_backend,
     smooth_noise,
 )
-from langtrack_core.weights.openvino_compiler import CannotCompile, Compiler
+from langtrack_core.weights.openvino_compiler import CannotCompile, Compiler, is_faster
 from langtrack_lab.metrics.masks import mask_iou
 from langtrack_lab.truth.box_files import xywh_to_xyxy
 
@@ -366,6 +367,7 @@ def two_precisions(monkeypatch, tolerance: float) -> None:
     """Float32, and "bfloat16", which here is float32 too, with a bound of its own: every processor has it."""
     both = {"float32": ("f32", "FP32", 1e-3), "bfloat16": ("f32", "FP32", tolerance)}
     monkeypatch.setattr(openvino_compiler, "PRECISIONS", both)
+    monkeypatch.setattr(openvino_compiler, "is_faster", lambda core: True)
     monkeypatch.setattr(openvino_compiler, "MEASURED_S", 0.05)
 
 
@@ -388,12 +390,13 @@ def test_the_fastest_precision_is_kept_with_the_name_of_the_machine(tmp_path: Pa
         assert json.loads(path.read_text(encoding="utf-8"))["machine"] == record["machine"]
 
 
-@pytest.mark.parametrize("timed", [{"float32", "bfloat16"}, {"float32", "int8"}])
-def test_int8_is_timed_where_the_processor_lacks_bfloat16(timed: set[str], tmp_path: Path, monkeypatch):
+@pytest.mark.parametrize("bfloat16", ["fast", "slow", "missing"])
+def test_int8_is_timed_where_the_processor_gains_nothing_by_bfloat16(bfloat16, tmp_path: Path, monkeypatch):
     two_precisions(monkeypatch, 1e-3)
     monkeypatch.setitem(openvino_compiler.PRECISIONS, "int8", ("", "FP32", 1e-3))
-    if "int8" in timed:
+    if bfloat16 == "missing":
         monkeypatch.setitem(openvino_compiler.PRECISIONS, "bfloat16", ("bf16", "none has it", 1e-3))
+    monkeypatch.setattr(openvino_compiler, "is_faster", lambda core: bfloat16 != "slow")
     monkeypatch.setattr(openvino_compiler, "is_exact", lambda core: True)
     monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
     monkeypatch.setattr(openvino_compiler, "quantised", lambda model, ranges: model)
@@ -402,7 +405,30 @@ def test_int8_is_timed_where_the_processor_lacks_bfloat16(timed: set[str], tmp_p
     CompiledLiteDMN(network, compiler, (WORD_COUNTS[0], *SMALL_HW))
     (path,) = tmp_path.glob("openvino/precision-*.json")
     record = json.loads(path.read_text(encoding="utf-8"))
+    timed = {"float32", "bfloat16" if bfloat16 == "fast" else "int8"}
     assert set(record["seconds"]) == timed and record["precision"] == compiler.backend["precision"] in timed
+    # What int8 leaves alone, and what a run begins on, runs in the faster of the two others.
+    monkeypatch.setitem(openvino_compiler.PRECISIONS, "bfloat16", ("bf16", "FP32", 1e-3))
+    monkeypatch.setattr(openvino_compiler, "is_faster", lambda core: bfloat16 == "fast")
+    assert openvino_compiler.in_precision("a model", "int8", {})[1] == (
+        "bf16" if bfloat16 == "fast" else "f32"
+    )
+
+
+@pytest.mark.parametrize(("float32_ms", "bfloat16_ms"), [(1, 3), (3, 1), (2, 2)])
+def test_bfloat16_counts_where_the_processor_is_faster_in_it(float32_ms, bfloat16_ms):
+    class Core:
+        def compile_model(self, model, device, settings):
+            assert settings["INFERENCE_NUM_THREADS"] == 1
+            work_ms = {"f32": float32_ms, "bf16": bfloat16_ms}[settings["INFERENCE_PRECISION_HINT"]]
+            return lambda inputs: burn(work_ms / 1000)
+
+    def burn(seconds: float) -> None:
+        end = time.process_time() + seconds
+        while time.process_time() < end:
+            pass
+
+    assert is_faster(Core()) == (bfloat16_ms < float32_ms)
 
 
 def test_in_int8_a_run_starts_in_a_finer_precision(in_int8, ours):
