@@ -91,8 +91,9 @@ def test_the_ranges_stand_in_the_checkpoint(tmp_path):
 class Overflowing:
     """A core whose compiled models give half of the right sums, as sixteen bits do."""
 
-    def compile_model(self, model, device):
-        compiled = openvino.Core().compile_model(model, device)
+    def compile_model(self, model, device, settings):
+        assert settings["INFERENCE_PRECISION_HINT"] == "f32"  # a processor's bfloat16 has no say in it
+        compiled = openvino.Core().compile_model(model, device, settings)
         return lambda inputs: SimpleNamespace(to_tuple=lambda: [compiled(inputs)[0] / 2])
 
 
