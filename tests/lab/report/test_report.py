@@ -189,6 +189,18 @@ def test_side_by_side_every_tracker_has_to_be_of_these_data(measured: Path, tmp_
     assert "not the data that was measured (gamma differs)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("start", [1, 10**30])
+def test_a_record_that_begins_where_the_sequence_has_no_frames_is_not_of_these_data(
+    start: int, measured: Path, tmp_path: Path, capsys
+):
+    folder = shutil.copytree(next((measured / "out").glob("dev-box-*")), tmp_path / "results")
+    record = next((folder / "sequences").glob("gamma-*"))
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"start": start}))
+    assert cli.main(["report", str(folder), "--pictures", str(tmp_path / "pictures")]) == 1
+    assert "not the data that was measured (gamma differs)" in capsys.readouterr().err
+    assert cli.main(["report", str(folder), "--out", str(tmp_path / "r.html")]) == 0
+
+
 def test_another_tracker_joins_the_table_of_its_protocol(measured: Path, tmp_path: Path, capsys):
     for name in ("alpha", "beta", "gamma"):
         (tmp_path / f"{name}.txt").write_text("1,1,20,20\n" * 12)
