@@ -126,6 +126,7 @@ def test_markdown_and_pictures(measured: Path, tmp_path: Path, capsys):
     output = capsys.readouterr().out
     assert "of the first table, dev, by sentence only; for another, give its folders alone." in output
     assert "**dev, by sentence only**" in output and "| boxed | fused | **0.952** |" in output
+    assert r"| \<script>alert(1)\</script> | fused |" in output and not re.search(r"(?<!\\)<", output)
     names = sorted(path.name for path in out.iterdir())
     assert [name.split("-")[0] for name in names] == ["best", "best", "worst", "worst"]
     for path in out.iterdir():
@@ -230,6 +231,7 @@ def test_without_the_data_there_is_a_report_still(measured: Path, tmp_path: Path
         (["OUT", "--out", "report.pdf"], "name such as report.html"),
         (["OUT", "--other", "CSRT=nowhere"], "no folder nowhere"),
         (["OUT", "--pictures", "file"], "pictures cannot be written"),
+        (["OUT", "--side-by-side", "--count", "2", "--pictures", "shots"], "--count does nothing with"),
         (["OUT", "--side-by-side"], "say with --out or --pictures where they go"),
         (["OUT", "--count", "-1", "--pictures", "shots"], "a whole number from 0 on"),
     ],
