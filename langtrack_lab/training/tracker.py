@@ -34,6 +34,7 @@ from . import (
     Settings,
     Trainer,
     adamw,
+    alone_in,
     fit,
     imagenet_weights,
     init_distributed,
@@ -245,6 +246,9 @@ def run(args: argparse.Namespace) -> int:
         torch.manual_seed(args.seed)
         network = trained_network(init) if init else imagenet_network()
         settings = replace(settings, start=sha256_of(init) if init else "")
+        if context.is_main:
+            with alone_in(settings.out):
+                pass  # what is wrong with it is told before all annotations are read
         network.to(context.device)
         trainer = TrackerTrainer(network, recipe, settings, args.data)
         if fit(trainer, settings, context) and context.is_main:
