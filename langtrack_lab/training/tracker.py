@@ -29,6 +29,7 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import Checkpoint
 
 from . import (
+    STOPPED,
     LiteRecipe,
     LossTerm,
     Settings,
@@ -251,6 +252,8 @@ def run(args: argparse.Namespace) -> int:
                 pass  # what is wrong with it is told before all annotations are read
         network.to(context.device)
         trainer = TrackerTrainer(network, recipe, settings, args.data)
-        if fit(trainer, settings, context) and context.is_main:
+        if not fit(trainer, settings, context):
+            return STOPPED
+        if context.is_main:
             print(f"{settings.out / WEIGHTS}: {recipe.steps} steps")
     return 0

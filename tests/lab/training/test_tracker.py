@@ -18,7 +18,7 @@ from langtrack_core.siammask.crops import paste
 from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.network import ANCHORS_CXCYWH, ANCHORS_WH, GRID, decode
 from langtrack_core.types import LangTrackError
-from langtrack_lab.training import fit, save_weights, tracker
+from langtrack_lab.training import fit, language, save_weights, tracker
 from langtrack_lab.training.image_cache import ImageCache, bytes_per_worker
 from langtrack_lab.training.losses import anchor_box_loss, anchor_class_loss
 from langtrack_lab.training.tracker import WEIGHTS, trained_network
@@ -182,6 +182,14 @@ def test_the_second_stage_begins_with_the_weights_of_the_first(data, tmp_path):
     first, second = load_file(tmp_path / WEIGHTS), load_file(tmp_path / "refine" / WEIGHTS)
     assert torch.equal(first["cls.head.0.weight"], second["cls.head.0.weight"])
     LiteNetwork().load_state_dict(second)
+
+
+def test_a_training_that_a_signal_stopped_has_not_done_what_it_was_asked(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(tracker, "fit", lambda *_: False)
+    monkeypatch.setattr(language, "fit", lambda *_: False)
+    monkeypatch.setattr(language, "classifier_names", lambda *_: lambda key, crop: ("thing",))
+    for branch in ("tracker", "language"):
+        assert main(["train", branch, "--data", str(data), "--out", str(tmp_path)]) == 1
 
 
 def test_only_lite_is_trained(tmp_path, capsys):
