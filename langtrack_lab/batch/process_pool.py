@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from langtrack_core.types import LangTrackError
 
+from ..files import explained
 from .manifest import Item
 from .worker import Event, Task, run_item
 
@@ -52,10 +53,13 @@ class LocalPool:
         return len(self._workers)
 
     def _start(self) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self.task, self.threads), daemon=True)
-        process.start()
-        theirs.close()
+        with explained("A worker cannot be started"):
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(
+                target=_serve, args=(theirs, self.task, self.threads), daemon=True
+            )
+            process.start()
+            theirs.close()
         return _Worker(process, ours)
 
     def submit(self, slot: int, item: Item) -> None:

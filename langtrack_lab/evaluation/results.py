@@ -277,6 +277,8 @@ def _from_json(data: dict[str, Any]) -> Record:
         mask_counts |= {len(masks), *map(len, numbers[1:])}
         if len(numbers[0]) != count or mask_counts not in ({0}, {count}):
             raise ValueError(f"the {branch} branch has not {count} frames")
+        if any(not 0 <= value <= 1 for value in a["confidence"] if value is not None):
+            raise ValueError(f"a confidence of the {branch} branch is not between 0 and 1")
         boxes = _boxes(a["boxes_xyxy"], count)
         predictions[branch] = Predictions(boxes, numbers[0], masks, *numbers[1:])
     plain = {name: data[name] for name in _PLAIN}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -208,7 +209,7 @@ def as_markdown(
             cell = as_decimal(figures.get(key))
             contest = bold and ORACLE not in names and cell != "" and len(rows) > 1
             cells.append(f"**{cell}**" if contest and cell == as_decimal(best[key]) else cell)
-        lines.append([*(_escaped(name) for name in names), *cells])
+        lines.append([*(markdown_text(name) for name in names), *cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -220,8 +221,9 @@ def best_of(rows: Sequence[Row], key: str) -> float | None:
     return max(values) if MEASURES[key].higher_is_better else min(values)
 
 
-def _escaped(cell: str) -> str:
-    return cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+def markdown_text(text: str) -> str:
+    """A text of one line that Markdown shows as it is: no cell ends in it, and no HTML begins."""
+    return re.sub(r"[\\|<]", r"\\\g<0>", text).replace("\n", " ")
 
 
 def speed_line(label: str, summary: Summary) -> str:

@@ -24,6 +24,9 @@ from ..runs import Row, Run, check_rle, decode_rle
 DEFAULT_LABEL = "object"
 """What a target is called that was started by a box alone."""
 
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Part of words of Persian and Hindi, and of emoji, though Python calls them not printable."""
+
 JPEG_QUALITY = 95
 """Quality of the pictures beside labels, 0 to 100: no person or network sees a difference to the video."""
 
@@ -51,7 +54,8 @@ class Track:
         label = " ".join((self.label or self.run.manifest.get("expression") or DEFAULT_LABEL).split())
         # An argument may hold bytes that are no text, and control characters: no file of ours takes them.
         label = label.encode("utf-8", "replace").decode()
-        label = "".join(filter(str.isprintable, label)).strip() or DEFAULT_LABEL
+        label = "".join(sign for sign in label if sign.isprintable() or sign in JOINERS)
+        label = label.strip(f" {JOINERS}") or DEFAULT_LABEL
         object.__setattr__(self, "label", label)
 
     @cached_property

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .clip import Clip, Object
+from .clip import DEFAULT_LABEL, Clip, Object
 
 
 def picture(clip: Clip, frame: int) -> str:
@@ -37,8 +37,8 @@ def write(clip: Clip, folder: Path) -> None:
 
 
 def _class_name(label: str) -> str:
-    """Without the sign that ends a name in ``labelmap.txt``."""
-    return label.replace(":", " ")
+    """Without what ends a name in ``labelmap.txt``, and what makes its line a comment there."""
+    return " ".join(label.replace(":", " ").split()).lstrip("# ") or DEFAULT_LABEL
 
 
 def _annotation(clip: Clip, frame: int, objects: list[Object]) -> ET.Element:

@@ -34,6 +34,7 @@ from ..evaluation.tables import (
     branch_rows,
     by_protocol,
     distinct_labels,
+    markdown_text,
     notes_of,
     speed_line,
     summarise,
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--markdown", action="store_true", help="print tables for a README")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="write worst and best frames as JPEG")
     parser.add_argument(
-        "--count", type=whole_argument(0), default=PICTURES, help=f"pictures of each kind; default {PICTURES}"
+        "--count", type=whole_argument(0), metavar="N", help=f"pictures of each kind; default {PICTURES}"
     )
     parser.add_argument(
         "--side-by-side",
@@ -83,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
     """Write what is asked for; with nothing asked, print the tables."""
     if args.side_by_side and args.out is None and args.pictures is None:
         raise LangTrackError("--side-by-side chooses pictures; say with --out or --pictures where they go.")
+    if args.side_by_side and args.count is not None:
+        raise LangTrackError("--count does nothing with --side-by-side; leave it out.")
     folders = [folder for path in args.results for folder in find_results(path)]
     own = [read_results(folder) for folder in dict.fromkeys(f.resolve() for f in folders)]
     others = [
@@ -134,8 +137,9 @@ def markdown(summaries: Sequence[Summary]) -> str:
         if attributes:
             parts.append(as_markdown(("attribute", "tracker", "sequences"), attributes, bold=False))
         labelled = list(zip(distinct_labels(group), group, strict=True))
-        parts.append(" ".join(speed_line(label, summary) for label, summary in labelled))
-        parts += [note for label, summary in labelled for note in notes_of(summary, label)]
+        lines = [" ".join(speed_line(label, summary) for label, summary in labelled)]
+        lines += [note for label, summary in labelled for note in notes_of(summary, label)]
+        parts += map(markdown_text, lines)
     return "\n\n".join(parts)
 
 
@@ -154,7 +158,7 @@ def _gallery(group: Sequence[Summary], args: argparse.Namespace) -> Gallery:
     """The pictures of the trackers of one table that were asked for."""
     if args.side_by_side:
         return Gallery(side_by_side=side_by_side(group, args.data))
-    return Gallery(*shots(group[0], args.count, args.data))
+    return Gallery(*shots(group[0], PICTURES if args.count is None else args.count, args.data))
 
 
 def _gallery_or_note(gallery_of: Callable[[str], Gallery], title: str) -> Gallery:

@@ -139,8 +139,12 @@ def _items(summaries: Sequence[Summary], data: Path | None) -> dict[str, Item]:
     folder = Path(data or results.run["data"])
     items = {item.key: item for item in items_of(results.protocol, folder)}
     for record, _ in (pair for summary in summaries for pair in _scored(summary)):
-        file = results.run["sequences"].get(record.key)
-        if record.key not in items or (file and file_name(items[record.key]) != file):
+        file, item = results.run["sequences"].get(record.key), items.get(record.key)
+        if (
+            item is None
+            or (file and file_name(item) != file)
+            or record.start + len(record.truth_xyxy) > len(item.sequence.frames)
+        ):
             raise LangTrackError(
                 f"{folder} is not the data that was measured ({record.key} differs); pictures are left out."
             )

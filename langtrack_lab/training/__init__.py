@@ -9,12 +9,13 @@ several processes with the same global batch, see what one unbroken process sees
 
 from .checkpoints import imagenet_weights, save_weights
 from .distributed import DistributedContext, init_distributed, tune_malloc
-from .loop import Trainer, alone_in, fit
+from .loop import STOPPED, Trainer, alone_in, fit
 from .losses import LossTerm
 from .progress import side_by_side
 from .recipe import CommonRecipe, LiteRecipe, Settings, adamw, add_arguments, settings_of
 
 __all__ = [
+    "STOPPED",
     "CommonRecipe",
     "DistributedContext",
     "LiteRecipe",

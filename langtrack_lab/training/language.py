@@ -34,6 +34,7 @@ from ..datasets.files import read_picture
 from ..expressions.words import NOUNS
 from ..metrics.masks import mask_iou
 from . import (
+    STOPPED,
     LiteRecipe,
     LossTerm,
     Settings,
@@ -163,7 +164,9 @@ def run(args: argparse.Namespace) -> int:
         teacher = imagenet_backbone().to(context.device)
         names = classifier_names(teacher, args.data)
         trainer = LanguageTrainer(network, vocabulary, teacher, names, recipe, settings, args.data, args.dev)
-        if fit(trainer, settings, context) and context.is_main:
+        if not fit(trainer, settings, context):
+            return STOPPED
+        if context.is_main:
             print(f"{settings.out / BRANCH_FILES[0]}: {recipe.steps} steps")
     return 0
 

@@ -105,6 +105,9 @@ class Trainer(ABC):
         """Write the weights to ship. The network holds the averaged ones."""
 
 
+STOPPED = 1
+"""Exit code of a training that a signal stopped: no script goes on with half-trained weights."""
+
 OnStep = Callable[[int, Mapping[str, float]], None]
 """Called after each step with the number of steps done and the terms of its loss over the global batch."""
 

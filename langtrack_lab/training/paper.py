@@ -47,6 +47,7 @@ from ..files import explained, write_text
 from ..metrics.masks import mask_iou
 from ..weights.corpus import read_vocabulary
 from . import (
+    STOPPED,
     CommonRecipe,
     DistributedContext,
     LossTerm,
@@ -173,7 +174,7 @@ def run(args: argparse.Namespace) -> int:
             network = build_network(name, args.out, start, stage_recipe).to(context.device)
             trainer = PaperTrainer(name, network, start.vocabulary, stage_recipe, stage, data[name])
             if not fit(trainer, stage, context):
-                return 0  # a signal came
+                return STOPPED
         best = args.out / stages[-1] / "best" / WEIGHTS
         if context.is_main:
             print(f"{best}; to use it: weights add {best} --vocabulary {start.vocabulary_path}")

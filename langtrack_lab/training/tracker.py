@@ -29,11 +29,13 @@ from langtrack_core.types import LangTrackError
 from langtrack_core.weights.checkpoint import Checkpoint
 
 from . import (
+    STOPPED,
     LiteRecipe,
     LossTerm,
     Settings,
     Trainer,
     adamw,
+    alone_in,
     fit,
     imagenet_weights,
     init_distributed,
@@ -245,8 +247,13 @@ def run(args: argparse.Namespace) -> int:
         torch.manual_seed(args.seed)
         network = trained_network(init) if init else imagenet_network()
         settings = replace(settings, start=sha256_of(init) if init else "")
+        if context.is_main:
+            with alone_in(settings.out):
+                pass  # what is wrong with it is told before all annotations are read
         network.to(context.device)
         trainer = TrackerTrainer(network, recipe, settings, args.data)
-        if fit(trainer, settings, context) and context.is_main:
+        if not fit(trainer, settings, context):
+            return STOPPED
+        if context.is_main:
             print(f"{settings.out / WEIGHTS}: {recipe.steps} steps")
     return 0

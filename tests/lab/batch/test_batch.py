@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -161,6 +162,19 @@ def test_a_batch_that_cannot_be_written_says_so(clip: Path, tmp_path: Path, monk
     assert "out: the disk is full." in capsys.readouterr().err
     assert cli.main([*arguments, "--timeout", "nan"]) == 1
     assert "--timeout must be above 0" in capsys.readouterr().err
+
+
+def test_a_worker_that_cannot_be_started_is_not_called_a_batch_that_cannot_be_written(
+    clip: Path, tmp_path: Path, monkeypatch, capsys
+):
+    def no_more(self: object) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "start", no_more)
+    monkeypatch.setattr(load, "check", lambda entry: {})
+    path = manifest(tmp_path, clip, ["the box"])
+    assert cli.main(["batch", str(path), "--out", str(tmp_path / "out"), "--quiet"]) == 1
+    assert "A worker cannot be started: resource temporarily unavailable." in capsys.readouterr().err
 
 
 def test_settings_of_another_shape_are_refused(tmp_path: Path):

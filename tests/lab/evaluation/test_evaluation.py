@@ -354,6 +354,7 @@ def test_damaged_results_name_themselves(dev: Path, tmp_path: Path, spoilt: str)
         (("seconds",), None),
         (("size_hw",), [1e999, 64]),
         (("predictions", "tracker", "unions"), []),
+        (("predictions", "fused", "confidence", 0), 7),
         (("predictions", "language", "masks"), []),
     ],
 )

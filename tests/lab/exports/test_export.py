@@ -35,7 +35,12 @@ def test_a_target_is_called_what_it_was_described_as(exported: Exported) -> None
     assert (
         Track(track.run, "red\x01\x7f\ufffe car").label == "red car"
     )  # XML and YAML have no such characters
-    assert Track(track.run, "\x01").label == "object"
+    assert Track(track.run, "\x01").label == Track(track.run, "\u200d").label == "object"
+    for written in (
+        "\N{WOMAN}\N{ZERO WIDTH JOINER}\N{ROCKET}",
+        "\N{DEVANAGARI LETTER KA}\N{ZERO WIDTH NON-JOINER}\N{DEVANAGARI LETTER KA}",
+    ):
+        assert Track(track.run, written).label == written
     assert (
         Track(Run({**track.run.manifest, "expression": None}, track.run.rows, track.run.masks)).label
         == "object"

@@ -276,6 +276,18 @@ def test_pascal_voc_declares_a_class_once(exported: Exported, tmp_path: Path) ->
     assert (tmp_path / "out/labelmap.txt").read_text().splitlines()[1:] == ["a b:::"]
 
 
+@pytest.mark.parametrize(("label", "name"), [("#7 jersey", "7 jersey"), (": car", "car"), ("#:", "object")])
+def test_pascal_voc_has_no_class_that_its_label_map_cannot_declare(
+    exported: Exported, tmp_path: Path, label: str, name: str
+) -> None:
+    """A line that begins with "#" is a comment there, and blanks at its ends do not count."""
+    export(Clip([Track(read_run(exported.runs[0]), label)]), "voc", tmp_path / "out")
+    lines = (tmp_path / "out/labelmap.txt").read_text().splitlines()
+    assert [line.strip().split(":")[0] for line in lines if not line.startswith("#")] == [name]
+    document = ET.parse(tmp_path / "out/Annotations/000000.xml")
+    assert {entry.text for entry in document.iter("name")} == {name}
+
+
 # --- LabelMe, DAVIS ----------------------------------------------------------------------------------------
 
 

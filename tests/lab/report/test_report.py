@@ -126,6 +126,7 @@ def test_markdown_and_pictures(measured: Path, tmp_path: Path, capsys):
     output = capsys.readouterr().out
     assert "of the first table, dev, by sentence only; for another, give its folders alone." in output
     assert "**dev, by sentence only**" in output and "| boxed | fused | **0.952** |" in output
+    assert r"| \<script>alert(1)\</script> | fused |" in output and not re.search(r"(?<!\\)<", output)
     names = sorted(path.name for path in out.iterdir())
     assert [name.split("-")[0] for name in names] == ["best", "best", "worst", "worst"]
     for path in out.iterdir():
@@ -189,6 +190,18 @@ def test_side_by_side_every_tracker_has_to_be_of_these_data(measured: Path, tmp_
     assert "not the data that was measured (gamma differs)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("start", [1, 10**30])
+def test_a_record_that_begins_where_the_sequence_has_no_frames_is_not_of_these_data(
+    start: int, measured: Path, tmp_path: Path, capsys
+):
+    folder = shutil.copytree(next((measured / "out").glob("dev-box-*")), tmp_path / "results")
+    record = next((folder / "sequences").glob("gamma-*"))
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"start": start}))
+    assert cli.main(["report", str(folder), "--pictures", str(tmp_path / "pictures")]) == 1
+    assert "not the data that was measured (gamma differs)" in capsys.readouterr().err
+    assert cli.main(["report", str(folder), "--out", str(tmp_path / "r.html")]) == 0
+
+
 def test_another_tracker_joins_the_table_of_its_protocol(measured: Path, tmp_path: Path, capsys):
     for name in ("alpha", "beta", "gamma"):
         (tmp_path / f"{name}.txt").write_text("1,1,20,20\n" * 12)
@@ -218,6 +231,7 @@ def test_without_the_data_there_is_a_report_still(measured: Path, tmp_path: Path
         (["OUT", "--out", "report.pdf"], "name such as report.html"),
         (["OUT", "--other", "CSRT=nowhere"], "no folder nowhere"),
         (["OUT", "--pictures", "file"], "pictures cannot be written"),
+        (["OUT", "--side-by-side", "--count", "2", "--pictures", "shots"], "--count does nothing with"),
         (["OUT", "--side-by-side"], "say with --out or --pictures where they go"),
         (["OUT", "--count", "-1", "--pictures", "shots"], "a whole number from 0 on"),
     ],

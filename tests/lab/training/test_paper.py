@@ -213,6 +213,11 @@ def test_without_steps_a_stage_takes_its_epochs(train, tmp_path):
     assert state["best"] > -1
 
 
+def test_a_stage_that_a_signal_stopped_ends_the_command_with_an_error(train, monkeypatch):
+    monkeypatch.setattr(paper, "fit", lambda *_: False)
+    assert train("--init", "random", "--stage", "low") == 1
+
+
 def test_given_weights_keep_their_upsampling_through_the_low_stage(tmp_path):
     torch.manual_seed(0)
     vocabulary = Vocabulary(("the", "red", "box", "<unk>"), "published")

@@ -7,6 +7,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 from tiny_training import recorded, tensorboard_content, tracker_trainer
 
@@ -17,7 +18,7 @@ from langtrack_core.siammask.crops import paste
 from langtrack_core.siammask.lite import LiteNetwork
 from langtrack_core.siammask.network import ANCHORS_CXCYWH, ANCHORS_WH, GRID, decode
 from langtrack_core.types import LangTrackError
-from langtrack_lab.training import fit, save_weights
+from langtrack_lab.training import fit, language, save_weights, tracker
 from langtrack_lab.training.image_cache import ImageCache, bytes_per_worker
 from langtrack_lab.training.losses import anchor_box_loss, anchor_class_loss
 from langtrack_lab.training.tracker import WEIGHTS, trained_network
@@ -42,6 +43,19 @@ def test_all_caches_of_a_machine_share_its_memory(monkeypatch):
     assert (bytes_per_worker(0), bytes_per_worker(1), bytes_per_worker(2)) == (200, 200, 100)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "5")  # as torchrun sets it
     assert bytes_per_worker(2) == 20
+
+
+def test_an_output_folder_that_cannot_be_is_told_before_the_data_are_read(
+    data, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(tracker, "PairSampler", lambda *_: pytest.fail("the annotations are read"))
+    (tmp_path / "file").touch()
+    (tmp_path / "busy").mkdir()
+    command = ["train", "tracker", "--data", str(data), "--out"]
+    with FileLock(tmp_path / "busy" / ".lock"):
+        for name, message in (("file", "cannot be written to"), ("busy", "Another training is at work in")):
+            assert main([*command, str(tmp_path / name)]) == 1
+            assert message in capsys.readouterr().err
 
 
 def test_a_cache_keeps_what_was_used_last_within_its_bound(data):
@@ -168,6 +182,14 @@ def test_the_second_stage_begins_with_the_weights_of_the_first(data, tmp_path):
     first, second = load_file(tmp_path / WEIGHTS), load_file(tmp_path / "refine" / WEIGHTS)
     assert torch.equal(first["cls.head.0.weight"], second["cls.head.0.weight"])
     LiteNetwork().load_state_dict(second)
+
+
+def test_a_training_that_a_signal_stopped_has_not_done_what_it_was_asked(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(tracker, "fit", lambda *_: False)
+    monkeypatch.setattr(language, "fit", lambda *_: False)
+    monkeypatch.setattr(language, "classifier_names", lambda *_: lambda key, crop: ("thing",))
+    for branch in ("tracker", "language"):
+        assert main(["train", branch, "--data", str(data), "--out", str(tmp_path)]) == 1
 
 
 def test_only_lite_is_trained(tmp_path, capsys):
