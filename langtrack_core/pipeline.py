@@ -83,7 +83,7 @@ class LangTracker:
             example: what comes first, where it is known: nothing else is made ready then.
 
         Raises:
-            LangTrackError: unknown name, device or backend, missing or altered file, another network's file.
+            LangTrackError: unknown name, device, backend or precision; missing, altered or wrong file.
         """
         try:
             torch.empty(0, device=device)

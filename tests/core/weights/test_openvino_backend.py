@@ -533,7 +533,7 @@ def test_what_cannot_be_converted_runs_in_pytorch(tmp_path: Path, monkeypatch):
     ("backend", "device", "precision"),
     [
         *(("tensorrt", "cpu", "auto"), ("openvino", "cuda", "auto")),
-        *(("torch", "cpu", "int8"), ("auto", "cuda", "int8")),
+        *(("torch", "cpu", "int8"), ("auto", "cuda", "int8"), ("torch", "cpu", "half")),
     ],
 )
 def test_a_backend_that_cannot_be_had_is_one_sentence(backend, device, precision):
