@@ -437,6 +437,29 @@ def test_bfloat16_counts_where_the_processor_is_faster_in_it(float32_ms, bfloat1
     assert is_faster(Core()) == (bfloat16_ms < float32_ms)
 
 
+def test_a_processor_may_be_said_to_have_what_fails_there(tmp_path: Path, monkeypatch):
+    """As where ``ONEDNN_MAX_CPU_ISA`` hides AVX-512 from OpenVINO, which names bfloat16 all the same."""
+
+    class Core:
+        def compile_model(self, model, device, settings):
+            if settings["INFERENCE_PRECISION_HINT"] == "bf16":
+                raise RuntimeError("object is not initialized")
+            return lambda inputs: None
+
+    assert not is_faster(Core())
+    two_precisions(monkeypatch, 1e-3)
+    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
+    compared = Compiler._compared
+
+    def failing(self, model, example, result, folder, precision):
+        if precision == "bfloat16":
+            raise RuntimeError("object is not initialized")
+        return compared(self, model, example, result, folder, precision)
+
+    monkeypatch.setattr(Compiler, "_compared", failing)
+    assert compiled().backend["precision"] == "float32"
+
+
 def test_in_int8_a_run_starts_in_a_finer_precision(in_int8, ours):
     for branches in (in_int8, ours):  # which a processor may have in int8 both, or neither
         segmenter, precision = branches.segmenter, branches.info["weights"][0]["backend"]["precision"]
