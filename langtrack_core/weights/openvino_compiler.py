@@ -189,8 +189,7 @@ class Compiler:
         ranges: of the layers that int8 rounds; without them there is no int8.
 
     Attributes:
-        backend: for the manifest: name, version and, from the first call on, precision; with a note when a
-            call runs in another one.
+        backend: for the manifest: name, version, from the first call on precision; a note if another runs.
 
     Raises:
         CannotCompile: OpenVINO is not there.
@@ -218,6 +217,8 @@ class Compiler:
         }
         self._machine = ", ".join([self._core.get_property("CPU", "FULL_DEVICE_NAME"), *self._able])
         self.backend = {"name": "openvino", "version": importlib.metadata.version("openvino")}
+        if precision not in ("auto", *self._able):
+            self.backend["note"] = f"{precision} is missing here, or no faster"
         # With the network's own source: who edits it and keeps the weights must not run what it was before.
         sources = sorted(Path(inspect.getfile(type(network))).parent.glob("*.py"))
         parts = [openvino.get_version(), torch.__version__, *hashes, *(p.read_text("utf-8") for p in sources)]

@@ -480,6 +480,15 @@ def test_a_precision_that_is_asked_for_is_not_measured(tmp_path: Path, monkeypat
     assert not list(tmp_path.glob("openvino/precision-*.json"))
 
 
+def test_a_precision_that_is_not_had_here_is_told_in_the_manifest(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(openvino_compiler, "is_faster", lambda core: False)
+    monkeypatch.setenv("LANGTRACK_HOME", str(tmp_path))
+    about = compiled(precision="bfloat16").backend
+    assert about["precision"] == "float32" and about["note"] == "bfloat16 is missing here, or no faster"
+    for precision in ("auto", "float32"):
+        assert "note" not in compiled(precision=precision).backend
+
+
 def test_an_unknown_precision_is_one_sentence():
     with pytest.raises(LangTrackError, match=r"auto, float32, bfloat16, int8; got 'half'"):
         LangTracker.from_pretrained("lite", precision="half")
