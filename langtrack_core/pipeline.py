@@ -83,7 +83,7 @@ class LangTracker:
             example: what comes first, where it is known: nothing else is made ready then.
 
         Raises:
-            LangTrackError: unknown name, device or backend, missing or altered file, another network's file.
+            LangTrackError: unknown name, device, backend or precision; missing, altered or wrong file.
         """
         try:
             torch.empty(0, device=device)
@@ -134,7 +134,7 @@ class LangTracker:
     ) -> Generator[tuple[Step, ...]]:
         """Follow several targets through one decoding: a `Step` of each for every frame, in step.
         LangTrackError as `track`, and for no query, or queries that start on different frames."""
-        if every < 1:
+        if every < 1 or every % 1:
             raise LangTrackError(f"The language branch runs on every K-th frame, K from 1 on; got {every}.")
         if len({query.start for query in queries}) != 1:
             raise LangTrackError("Targets that are followed together have to share one start frame.")

@@ -174,8 +174,8 @@ class Query:
             raise LangTrackError("Say what to follow: an expression, a box, or both.")
         if self.text is not None:
             normalised_text(self.text)
-        if self.start < 0:
-            raise LangTrackError(f"The start frame must be 0 or more, got {self.start}.")
+        if self.start < 0 or self.start % 1:
+            raise LangTrackError(f"The start frame is a whole number from 0 on, got {self.start}.")
         if self.box_xyxy is not None:
             object.__setattr__(self, "box_xyxy", check_box(self.box_xyxy))
 

@@ -211,7 +211,8 @@ class Recorder:
             if not self.states:
                 raise LangTrackError(f"{self._info.path.name} gave no frame from {self._query.start} on.")
             self._texts["masks.json"].write("\n}\n")
-            text = json.dumps(self._manifest(complete=not partial), indent=2, ensure_ascii=False)
+            manifest = self._manifest(complete=not partial)  # a start may be a number of NumPy
+            text = json.dumps(manifest, indent=2, ensure_ascii=False, default=np.generic.item)
             (self._folder / "manifest.json").write_text(text + "\n", encoding="utf-8", errors="replace")
             # Again, since another run may have taken the name meanwhile.
             check_out_dir(self.out_dir, overwrite=self.options.overwrite)

@@ -123,8 +123,8 @@ def read_frames(
     Raises:
         LangTrackError: as ``probe``; ``start`` is past the end; a broken picture in a folder.
     """
-    if start < 0:
-        raise ValueError(f"need start >= 0, got {start}")
+    if start < 0 or start % 1:
+        raise ValueError(f"need a whole start >= 0, got {start}")
     path = existing(path)
     if (pictures := find_pictures(path)) is not None:
         check_start(path, start, pictures.count)

@@ -195,8 +195,8 @@ def on_backend(
     if backend == "openvino" and kind != "cpu":
         raise LangTrackError(f"OpenVINO runs on the CPU, not on {device!r}; use --backend torch or auto.")
     if backend == "torch" or kind != "cpu":
-        if precision == "int8":
-            raise LangTrackError("PyTorch runs in float32 or bfloat16; the precision int8 is of OpenVINO.")
+        if precision not in ("auto", "float32", "bfloat16"):
+            raise LangTrackError(f"PyTorch runs in float32 or bfloat16, not in {precision} (int8: OpenVINO).")
         if precision == "bfloat16":  # the convolutions and products of pictures; words are read in float32
             in_torch["precision"] = precision
             for name in {"segment", "template", "search", "refine"} & set(dir(network)):

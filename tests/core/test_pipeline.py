@@ -320,10 +320,11 @@ def test_around_the_target_every_third_language_frame_is_looked_at_and_the_surer
     assert steps[7].language.confidence == 0.9 and steps[1].language.confidence == 0.6
 
 
-def test_a_cadence_below_one_is_refused_before_any_frame():
+@pytest.mark.parametrize("every", [0, 1.5])
+def test_a_cadence_that_is_no_number_of_frames_is_refused_before_any(every):
     tracker = scripted()
-    with pytest.raises(LangTrackError, match="got 0"):
-        next(tracker.track(unread(), Query(text="it"), every=0))
+    with pytest.raises(LangTrackError, match=f"got {every}"):
+        next(tracker.track(unread(), Query(text="it"), every=every))
 
 
 def test_an_expression_that_cannot_be_read_is_refused_before_any_frame():

@@ -74,6 +74,7 @@ def test_frame_knows_its_size():
         ({"text": "?! 🐶"}, 'expression "\\?! 🐶" has no words'),
         ({"text": "dog " * 126}, "at most 500 characters, but this one has 504"),
         ({"text": "dog", "start": -1}, "start frame"),
+        ({"text": "dog", "start": 1.5}, "start frame"),
         ({"box_xyxy": [0, 0, 5]}, "four finite numbers"),
         ({"box_xyxy": [0, 0, 5, float("inf")]}, "four finite numbers"),
         ({"box_xyxy": [5, 0, 5, 9]}, "x2 > x1"),

@@ -224,6 +224,12 @@ def test_start_and_given_box(clip: Clip, source: Path, tmp_path: Path):
         assert next(container.decode(video=0)).time == 0.0
 
 
+def test_numbers_of_numpy_do_not_end_a_run_at_its_last_line(clip: Clip, source: Path, tmp_path: Path):
+    query = Query("red", np.array([10, 12, 30, 40]), np.argmax([0, 0, 0, 1]), hold=np.bool_(True))
+    manifest = read_run(record(clip, source, tmp_path / "run", query, every=np.int64(2))).manifest
+    assert [manifest[name] for name in ("start", "hold", "every")] == [3, True, 2]
+
+
 def test_without_videos(clip: Clip, source: Path, tmp_path: Path):
     out = record(clip, source, tmp_path / "run", Query(text="red"), video=False)
     assert names(out) == {"manifest.json", "boxes.csv", "masks.json", "otb.txt", "lasot.txt", "got10k.txt"}
