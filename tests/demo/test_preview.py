@@ -273,7 +273,7 @@ def test_follow_all_is_a_target_for_each_region(events: PreviewEvents, clip: str
     assert [m["box_xyxy"] for m in manifests] == [[20, 30, 50, 60], [100, 40, 140, 80]]
     workspace = events.service.sessions.get("page").workspace
     assert workspace is not None
-    assert [target.name for target in workspace.project.targets] == ["the car 1", "the car 2"]
+    assert [target.words for target in workspace.project.targets] == ["the car", "the car"]
     assert len({target.colour for target in workspace.project.targets}) == 2
 
 
