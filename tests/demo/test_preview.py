@@ -251,6 +251,16 @@ def test_an_error_about_the_form_goes_when_the_form_is_another_one(
     assert events.on_text(clip, "the car", "", 0, PAGE).notice == gr.skip()  # it began before the error
 
 
+def test_back_at_the_run_the_page_says_what_became_of_it(events: PreviewEvents, clip: str) -> None:
+    events.events.begin(clip, "the car", "", 0, 1, PAGE)
+    finished(events)
+    events.on_text(clip, "??", "", 0, PAGE)
+    assert events.back(PAGE) == gr.skip()
+    assert "has no words in it" in events.events.begin(clip, "??", "", 0, 1, PAGE).notice
+    assert "Found in" in events.back(PAGE)
+    assert events.on_text(clip, "a car", "", 0, PAGE).notice == gr.skip()  # the error is not there any more
+
+
 def test_a_look_that_ends_after_its_page_was_closed_leaves_no_file(
     events: PreviewEvents, clip: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
