@@ -373,16 +373,21 @@ class Sessions:
             self._left = {key: token for key, token in self._left.items() if token != session.token}
             self._stop_timer(session)
         session.close()
+        for upload in list(session.uploads):
+            self.release(session, upload)
+
+    def release(self, session: Session, upload: Path) -> None:
+        """Delete an upload that a session does not need any more, unless somebody else uses it."""
+        with session.lock:
+            inode = session.uploads.pop(upload, None)
+        if inode is None or _inode(upload) != inode:
+            return
         with self._lock:
-            others = self._all()
-        for upload, inode in session.uploads.items():
-            if _inode(upload) != inode:
-                continue
-            users = [other for other in others if upload in other.uploads]
-            for user in users:
-                user.claim_upload(upload)  # this newer file, with the same content, is theirs now
-            if not users:
-                upload.unlink(missing_ok=True)
+            users = [other for other in self._all() if upload in other.uploads]
+        for user in users:
+            user.claim_upload(upload)  # this newer file, with the same content, is theirs now
+        if not users:
+            upload.unlink(missing_ok=True)
 
     def files_in_use(self) -> set[str]:
         """Paths of the files of all sessions that have not ended.
