@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ class ClipService:
     Args:
         follow: `Service.follow_clip`, for clips that nobody has followed yet.
         folder: a folder of clips that every page begins with.
+        release: deletes an upload that a session does not need any more.
     """
 
     def __init__(
@@ -39,15 +41,18 @@ class ClipService:
         settings: Settings,
         queue: JobQueue,
         folder: Path | None,
+        release: Callable[[Session, Path], None],
     ) -> None:
         self.settings = settings
         self.queue = queue
         self.folder = folder
         self._follow = follow
+        self._release = release
 
     def open_list(self, session: Session, files: Sequence[tuple[str, Path]]) -> OpenClipsJob:
         """Make a list of uploads: several files, a folder, a ZIP, what `batch` left."""
-        return session.submit(lambda: OpenClipsJob(session, self.settings, files), self.queue)
+        release = partial(self._release, session)
+        return session.submit(lambda: OpenClipsJob(session, self.settings, files, release), self.queue)
 
     def open_folder(self, session: Session) -> OpenClipsJob:
         """Make a list of `folder`, which also gets the result."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class OpenClipsJob(Job):
 
     Args:
         files: with the name that each has in the list, with its folders; ZIPs are unpacked.
+        release: is called with each ZIP when all of them are: they are not needed any more.
         folder: is read in place, and gets the result; then there are no files.
     """
 
@@ -39,12 +40,14 @@ class OpenClipsJob(Job):
         session: Session,
         settings: Settings,
         files: Sequence[tuple[str, Path]] = (),
+        release: Callable[[Path], None] = Path.unlink,
         folder: Path | None = None,
     ) -> None:
         title = folder.name if folder is not None else f"{len(files)} files"
         super().__init__(session.new_folder(), settings, title, None)
         self.session = session
         self._files = files
+        self._release = release
         self._source = folder
 
     def compute(self) -> None:
@@ -66,7 +69,7 @@ class OpenClipsJob(Job):
 
     def _laid_out(self) -> Path:
         """A folder with the uploads under their names."""
-        root = self.folder / "clips"
+        root, unpacked = self.folder / "clips", set()
         for name, path in self._files:
             parts = [part for part in name.replace("\\", "/").split("/") if part]
             if not parts or any(part in (".", "..") or not part.isprintable() for part in parts):
@@ -78,8 +81,11 @@ class OpenClipsJob(Job):
             target.parent.mkdir(parents=True, exist_ok=True)
             if zipped:
                 unpack(path, target, Limits(total_mb=self.settings.max_bundle_mb, ratio=1000))
+                unpacked.add(path)
             else:
                 target.hardlink_to(path)  # the same file: an upload may be large
+        for path in unpacked:
+            self._release(path)
         return root
 
 

@@ -248,6 +248,7 @@ def _connect_preview(
     gr.on([form.box.input, form.start.change], events.on_place, inputs, outputs, **look)
     before.choose(events.choose, None, form.box, queue=False, **private)
     before.seek(events.seek, None, form.start, queue=False, **private)
+    before.back(events.back, None, form.notice, queue=False, **private)
     view = [stage, form.notice, form.run]
     return [
         before.follow(events.follow, form.request, view, queue=False, **private),

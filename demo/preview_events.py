@@ -22,7 +22,7 @@ from .sessions import Session
 from .track_request import TrackRequest, without_paths
 
 LOADER = """
-// Gradio gives this component an event for each name in quotes here: 'choose', 'seek', 'follow', 'all'.
+// Gradio gives this component an event for each name in quotes: 'choose', 'seek', 'follow', 'all', 'back'.
 import(props.page.program.url).then(({ mountPreview }) => mountPreview({ element, props, trigger, watch }));
 """
 """What Gradio runs for the component: it loads the module that draws it."""
@@ -150,6 +150,11 @@ class PreviewEvents:
     def seek(self, event: gr.EventData) -> int:
         """The start frame that the visitor goes to."""
         return whole_number(event._data.get("frame"), "The start frame")
+
+    def back(self, request: gr.Request) -> Any:
+        """The sentence about the run that is in view again, where there is one about the form."""
+        session = self._session(request)
+        return gr.skip() if session.refused is None else self.events.shown_view(session).notice
 
     def follow(
         self,

@@ -65,7 +65,7 @@ class Service:
         self.sessions = Sessions(root, settings.keep_hours * 3600, settings.reload_grace_s, examples)
         self.queue = JobQueue(settings.concurrency, settings.queue_size)
         self.frames = FrameService(tracker, settings)
-        self.clips = ClipService(self.follow_clip, settings, self.queue, clips_folder)
+        self.clips = ClipService(self.follow_clip, settings, self.queue, clips_folder, self.sessions.release)
         self.check_request = partial(check_request, tracker, settings)
         self._source = row_source(tracker)
         self._converting = threading.Semaphore(settings.concurrency)

@@ -291,16 +291,22 @@ class Sessions:
         self._open: dict[str, Session] = {}
         self._leaving: dict[str, tuple[Session, threading.Timer]] = {}
         """Sessions whose last page has gone, by token, with the timers that end them."""
+        self._left: dict[str, str] = {}
+        """Tokens of the sessions of pages that have gone, by Gradio's session hash."""
 
     def get(self, key: str | None) -> Session:
-        """The page's session, made at first use. A caller without a key gets a new one."""
+        """The page's session, made at first use. A caller without a key gets a new one.
+
+        An event that comes after its page has gone gets the session that the page had; that ends no later.
+        """
         self._sweep()
         with self._lock:
             key = key or secrets.token_hex(16)
-            if key not in self._open:
+            session = self._open.get(key) or self._by_token(self._left.get(key))
+            if session is None:
                 # The key comes from the browser, so it never becomes part of a path.
-                self._open[key] = Session(self.root / f"session-{secrets.token_hex(16)}", self._examples)
-            session = self._open[key]
+                session = Session(self.root / f"session-{secrets.token_hex(16)}", self._examples)
+                self._open[key] = session
             session.last_used = time.monotonic()
             return session
 
@@ -318,6 +324,7 @@ class Sessions:
             if session is None or session.closed:
                 return None
             self._stop_timer(session)
+            self._left.pop(key, None)
             before = self._open.get(key)
             self._open[key] = session
             session.last_used = time.monotonic()
@@ -338,12 +345,19 @@ class Sessions:
         """Note that a page has gone. Its session ends after ``grace_s``, unless its token comes back; with a
         person's work in it, it waits for ``keep_s``."""
         with self._lock:
+            if key in self._open:
+                self._left[key] = self._open[key].token
             session = self._pop(key)
             if session is not None and self._grace_s > 0:
                 self._wait(session, self._grace_s, self._expire)
                 return
         if session is not None:
             self.end(session)
+
+    def has_left(self, key: str | None) -> bool:
+        """Whether a page has gone, or was about to go and stays."""
+        with self._lock:
+            return key in self._left
 
     def drop(self, key: str | None) -> None:
         """End the session of a page that does not come back, at once, unless another page shares it."""
@@ -356,18 +370,24 @@ class Sessions:
         """End a session at once: its run, its files, and the uploads that nobody else uses."""
         with self._lock:
             self._open = {key: other for key, other in self._open.items() if other is not session}
+            self._left = {key: token for key, token in self._left.items() if token != session.token}
             self._stop_timer(session)
         session.close()
+        for upload in list(session.uploads):
+            self.release(session, upload)
+
+    def release(self, session: Session, upload: Path) -> None:
+        """Delete an upload that a session does not need any more, unless somebody else uses it."""
+        with session.lock:
+            inode = session.uploads.pop(upload, None)
+        if inode is None or _inode(upload) != inode:
+            return
         with self._lock:
-            others = self._all()
-        for upload, inode in session.uploads.items():
-            if _inode(upload) != inode:
-                continue
-            users = [other for other in others if upload in other.uploads]
-            for user in users:
-                user.claim_upload(upload)  # this newer file, with the same content, is theirs now
-            if not users:
-                upload.unlink(missing_ok=True)
+            users = [other for other in self._all() if upload in other.uploads]
+        for user in users:
+            user.claim_upload(upload)  # this newer file, with the same content, is theirs now
+        if not users:
+            upload.unlink(missing_ok=True)
 
     def files_in_use(self) -> set[str]:
         """Paths of the files of all sessions that have not ended.

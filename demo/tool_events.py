@@ -150,7 +150,7 @@ class ToolEvents:
         """The page's session. A page that was about to be closed, and stays, gets its own back."""
         sessions = self.service.sessions
         session = sessions.get(request.session_hash)
-        if session.workspace is None and session.job is None:
+        if sessions.has_left(request.session_hash) or (session.workspace is None and session.job is None):
             return sessions.resume(request.session_hash, _text(question, "token")) or session
         return session
 

@@ -111,9 +111,9 @@ class Workspace:
             return targets
 
     def kept_targets(self) -> list[Target]:
-        """The targets with a track that are not those of a comparison."""
+        """The targets with a track that do not go with a comparison."""
         with self.lock:
-            return [t for t in self.project.targets if t.segments and t.id not in self._compared]
+            return [t for t in self.project.targets if t.segments and not self._is_compared(t)]
 
     def keep(self, number: int) -> None:
         """Make a target of the comparison one that stays."""
@@ -121,10 +121,15 @@ class Workspace:
             self._compared.discard(self.project.target(number).id)
 
     def end_comparison(self) -> None:
-        """Remove the targets that last as long as their comparison."""
+        """Remove the targets that last as long as their comparison; those with a person's work stay."""
         with self.lock:
-            for number in sorted(self._compared):
-                self._discard(number)
+            for target in [t for t in self.project.targets if self._is_compared(t)]:
+                self._discard(target.id)
+            self._compared.clear()
+
+    def _is_compared(self, target: Target) -> bool:
+        """Whether a target goes when its comparison ends."""
+        return target.id in self._compared and not _is_worked_on(target)
 
     def add_empty(self, target: Target) -> None:
         """Add a target of an opened project without its runs; `add_segments` adds those."""
@@ -201,13 +206,7 @@ class Workspace:
     def has_work(self) -> bool:
         """Whether a person has put work into it: verdicts, corrections, other settings, classes."""
         with self.lock:
-            return any(
-                target.verdicts
-                or len(target.segments) > 1
-                or target.overrides is not None
-                or target.class_name
-                for target in self.kept_targets()
-            )
+            return any(_is_worked_on(target) for target in self.kept_targets())
 
     @property
     def has_unsaved_work(self) -> bool:
@@ -281,7 +280,7 @@ class Workspace:
             state = self._view(number).state(target)
             return {
                 "id": target.id,
-                "compared": number in self._compared,
+                "compared": self._is_compared(target),
                 **state,
                 "stem": file_stem(str(self.project.video["name"]), number, state["expression"]),
                 "stale": self.files_of(number) is None,
@@ -438,3 +437,9 @@ class Workspace:
             folders.add(self.player_video.path.parent)
         if folder not in folders and self.folder in folder.parents:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_worked_on(target: Target) -> bool:
+    """Whether a person has judged, corrected or named it, or set other settings for it."""
+    changed = len(target.segments) > 1 or target.overrides is not None
+    return bool(changed or target.verdicts or target.class_name)

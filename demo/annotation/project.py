@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 from langtrack_core.types import LangTrackError
 from langtrack_lab.runs import Run, read_run
@@ -376,12 +377,18 @@ class Project:
 def checked_class(name: Any) -> str:
     """A target's class: free text in one line, or nothing.
 
+    Blanks that are not broken, and marks without a width, come with what people copy: the one is a blank, the
+    other goes.
+
     Raises:
         LangTrackError: it is too long, or holds control characters.
     """
-    if not isinstance(name, str) or len(name) > MAX_CLASS or not name.isprintable():
-        raise LangTrackError(f"A class is one line of up to {MAX_CLASS} characters, got {name!r:.60}.")
-    return " ".join(name.split())
+    if isinstance(name, str):
+        kinds = [(character, category(character)) for character in name]
+        text = "".join(" " if kind == "Zs" else character for character, kind in kinds if kind != "Cf")
+        if len(name) <= MAX_CLASS and text.isprintable():
+            return " ".join(text.split())
+    raise LangTrackError(f"A class is one line of up to {MAX_CLASS} characters, got {name!r:.60}.")
 
 
 def checked_colour(colour: Any) -> str:

@@ -35,36 +35,45 @@ export function filesTool(player, server) {
   // What the target is called there: a person's word, or those that it was found by.
   const field = find('[data-field="class"]');
   let given = true; // or the promise of whether the server took it
+  let shown = null; // the target whose class is in the field
+  let refusal = ""; // what was said of a class that the server did not take
 
   function showClass() {
-    field.value = player.target.class.name;
-    field.placeholder = player.target.class.words;
+    shown = player.target;
+    field.value = shown.class.name;
+    field.placeholder = shown.class.words;
   }
 
   async function giveClass() {
     const { run, target } = player;
-    const reply = await server.question("act", { do: "class", name: field.value });
-    if (reply) {
+    const text = field.value;
+    const reply = await server.question("act", { do: "class", name: text });
+    refusal = reply ? "" : player.message;
+    if (reply && reply.name !== target.class.name) {
       target.class.name = reply.name;
       run.exports = []; // which have the class of before
     }
     if (player.run === run) list();
-    if (player.target === target) showClass();
+    if (player.target === target && field.value === text) showClass(); // else somebody types on
     return Boolean(reply);
   }
 
-  field.addEventListener("change", () => (given = giveClass()));
-  player.on("target", () => document.activeElement !== field && showClass());
-  player.onAsk("format", async () => {
-    const taken = await given; // a click on this button ends the typing
+  // A click on a button ends the typing; where the server refuses the class, that is all it does.
+  async function taken() {
+    const answer = await given;
     given = true;
-    if (taken) server.question("work", { do: "format", format: formats.value });
-  });
+    return answer;
+  }
+
+  field.addEventListener("input", () => refusal && player.message === refusal && player.notify(""));
+  field.addEventListener("change", () => (given = giveClass()));
+  player.on("target", () => (document.activeElement !== field || shown?.id !== player.target.id) && showClass());
+  player.onAsk("format", async () => (await taken()) && server.question("work", { do: "format", format: formats.value }));
 
   player.on("track", list);
   player.onAsk("export", () => server.question("work", { do: "export" }));
   player.onAsk("save", async () => {
-    await given;
+    if (!(await taken())) return;
     player.notify("Packing…", "tip");
     const reply = await server.question("act", { do: "save" });
     if (!reply) return;

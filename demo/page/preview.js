@@ -138,7 +138,10 @@ export function mountPreview({ element, props, trigger, watch }) {
     button.addEventListener("click", () => (button.dataset.zoom === "fit" ? zoom.fit() : zoom.by(button.dataset.zoom === "in" ? 1.5 : 1 / 1.5)));
   find('[data-do="follow"]').addEventListener("click", () => trigger("follow", { box: look.choice, look: look.look }));
   find('[data-do="all"]').addEventListener("click", () => trigger("all"));
-  find('[data-do="back"]').addEventListener("click", close);
+  find('[data-do="back"]').addEventListener("click", () => {
+    close();
+    trigger("back");
+  });
   picture.addEventListener("load", paint);
 
   function onKey(event) {

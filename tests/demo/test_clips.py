@@ -137,8 +137,10 @@ def test_a_zip_of_clips_is_followed_judged_and_gone_through(tools: ToolEvents, t
             archive.write(
                 counting_clip(tmp_path / f"clip-{number}.mp4", frames=5 + number), f"clip-{number}.mp4"
             )
-    view = work(tools, "open_clips", paths=[uploaded(tools, tmp_path / "three.zip")], names=["three.zip"])
+    upload = uploaded(tools, tmp_path / "three.zip")
+    view = work(tools, "open_clips", paths=[upload], names=["three.zip"])
     assert view.player["fresh_clips"] and "3 clips are open" in view.notice
+    assert not Path(upload).exists()  # it is unpacked
     refused = ask(tools, "show", "open_clip", step=1, filter="open", text=" ")
     assert "Say what to follow" in refused.player["reply"]["error"]
     for _ in range(2):  # a page that got its new list twice asks for its first clip twice

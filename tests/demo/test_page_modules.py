@@ -619,3 +619,91 @@ def test_words_that_were_read_seldom_hold_their_mask_until_they_are_read_again()
         player.target.recorded.every = 60; // of a run of the command line
         assert.deepEqual(read(), [0, 0, 60, 60]);
     """)
+
+
+CLASS = """
+    import { filesTool } from "PAGE/files.js";
+    const targets = ["car", "van"].map((name, k) => ({
+      ...target(k + 1, 0, 3, 4),
+      class: { name, words: "the " + name },
+      downloads: [],
+    }));
+    const { player, server, asked, click, find } = page(targets);
+    player.page.formats = { coco: "COCO" };
+    filesTool(player, server);
+    player.choose(0);
+    const field = find('[data-field="class"]');
+    const type = (text) => {
+      document.activeElement = field;
+      field.value = text;
+    };
+"""
+
+
+def test_what_is_typed_on_while_a_class_is_on_its_way_stays() -> None:
+    check(
+        CLASS
+        + """
+        type("sports");
+        field.listeners.change();
+        type("sports car");
+        asked[0].answer({ name: "sports" });
+        await settled();
+        assert.equal(field.value, "sports car");
+        field.listeners.change();
+        asked[1].answer({ name: "sports car" });
+        await settled();
+        assert.equal(player.target.class.name, "sports car");
+    """
+    )
+
+
+def test_a_class_that_is_refused_is_said_and_not_covered_by_a_saved_run() -> None:
+    check(
+        CLASS
+        + """
+        for (const name of ["save", "format"]) {
+          type("no");
+          field.listeners.change();
+          click(name);
+          player.notify("That is no class.");
+          asked.pop().answer(null);
+          await settled();
+          assert.equal(asked.length, 0);
+          assert.equal(field.value, "car");
+          field.listeners.input();
+          assert.equal(player.message, "");
+        }
+        click("save");
+        await settled();
+        assert.equal(asked.pop().content.do, "save");
+    """
+    )
+
+
+def test_the_class_of_the_target_that_is_shown_stands_in_the_field() -> None:
+    """It has the focus where the target that it was about is taken out meanwhile."""
+    check(
+        CLASS
+        + """
+        type("ca");
+        player.choose(0); // the same one again, as after a job
+        assert.equal(field.value, "ca");
+        player.choose(1);
+        assert.equal(field.value, "van");
+    """
+    )
+
+
+def test_the_same_class_once_more_keeps_the_files_that_have_it() -> None:
+    check(
+        CLASS
+        + """
+        player.run.exports = [{ file: { url: "" }, save_as: "", name: "", note: "", bytes: 1 }];
+        type("car ");
+        field.listeners.change();
+        asked[0].answer({ name: "car" });
+        await settled();
+        assert.equal(player.run.exports.length, 1);
+    """
+    )

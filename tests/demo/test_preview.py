@@ -251,6 +251,16 @@ def test_an_error_about_the_form_goes_when_the_form_is_another_one(
     assert events.on_text(clip, "the car", "", 0, PAGE).notice == gr.skip()  # it began before the error
 
 
+def test_back_at_the_run_the_page_says_what_became_of_it(events: PreviewEvents, clip: str) -> None:
+    events.events.begin(clip, "the car", "", 0, 1, PAGE)
+    finished(events)
+    events.on_text(clip, "??", "", 0, PAGE)
+    assert events.back(PAGE) == gr.skip()
+    assert "has no words in it" in events.events.begin(clip, "??", "", 0, 1, PAGE).notice
+    assert "Found in" in events.back(PAGE)
+    assert events.on_text(clip, "a car", "", 0, PAGE).notice == gr.skip()  # the error is not there any more
+
+
 def test_a_look_that_ends_after_its_page_was_closed_leaves_no_file(
     events: PreviewEvents, clip: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,7 +283,7 @@ def test_follow_all_is_a_target_for_each_region(events: PreviewEvents, clip: str
     assert [m["box_xyxy"] for m in manifests] == [[20, 30, 50, 60], [100, 40, 140, 80]]
     workspace = events.service.sessions.get("page").workspace
     assert workspace is not None
-    assert [target.name for target in workspace.project.targets] == ["the car 1", "the car 2"]
+    assert [target.words for target in workspace.project.targets] == ["the car", "the car"]
     assert len({target.colour for target in workspace.project.targets}) == 2
 
 

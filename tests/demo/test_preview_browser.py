@@ -138,8 +138,14 @@ def test_the_chosen_one_is_followed_and_other_words_lie_over_the_run(page: Page)
     expect(page.locator("#box input, #box textarea")).to_have_value("")
     expect(page.locator(".lt-before-note")).to_contain_text("You had chosen a region with other words.")
     expect(page.locator(".lt-grid")).to_be_hidden()
+    page.locator(TEXT).fill("??")
+    expect(page.locator(".lt-before-title")).to_contain_text("cannot be looked for")
+    page.locator("#run").click()
+    expect(page.locator("#notice [role=alert]")).to_contain_text("has no words in it")
     page.locator('.lt-before [data-do="back"]').click()
     expect(page.locator(DONE)).to_be_visible()
+    expect(page.locator("#notice")).to_contain_text(f"Found in {FRAMES} of {FRAMES}")
+    expect(page.locator("#notice [role=alert]")).to_have_count(0)
 
 
 def test_one_click_on_a_wrong_thing_or_the_right_one_corrects(page: Page) -> None:

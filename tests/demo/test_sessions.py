@@ -65,6 +65,21 @@ def test_work_of_a_closed_page_waits_for_it_and_nothing_else_does(tmp_path: Path
         assert eventually(lambda: not list((tmp_path / "root").glob("*")), 5)  # its time is over
 
 
+def test_an_event_that_comes_after_its_page_has_gone_keeps_nothing(tmp_path: Path, clip: str) -> None:
+    sessions = Sessions(tmp_path / "root", 3600.0, 0.3)
+    session = sessions.get("page")
+    sessions.leave("page")
+    late = sessions.get("page")
+    late.claim_upload(clip)
+    assert late is session and sessions.has_left("page")
+    assert eventually(lambda: len(sessions) == 0 and not Path(clip).exists(), 5)
+    session = sessions.get("page-1")
+    sessions.leave("page-1")
+    assert sessions.resume("page-2", session.token) is session  # reloaded
+    assert sessions.get("page-1") is session and len(sessions) == 1
+    assert sessions.resume("page-1", session.token) is session and not sessions.has_left("page-1")
+
+
 def test_the_shelf_is_bounded_and_keeps_what_has_been_judged(
     service: Service, clip: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from long_clips import long_workspace
 from playwright.sync_api import Browser, Page, expect
 from tools_visit import ASSETS, DONE, FRAMES, at, finished, go, keys, scripted_tracker, visit
 
+from demo.page_data import page_data
 from langtrack_core import probe, read_frames
 from langtrack_core.video import VideoWriter
 
@@ -294,6 +295,27 @@ def test_ground_truth_gives_figures_and_curves(page: Page, tmp_path: Path) -> No
     page.locator(".lt-truth-object").select_option("2")
     expect(page.locator("#lt-truth p.lt-hint").last).to_contain_text("MOT text")
     expect(page.locator(".lt-message")).to_have_text("")
+
+
+def test_a_narrow_phone_cuts_no_reason_off_and_breaks_no_choice(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    cut = page.evaluate(
+        """(reasons) => {
+            const line = document.querySelector('.lt-reason'), before = line.textContent;
+            const cut = reasons.filter((reason) => {
+                line.textContent = `language chosen · ${reason} · overlap of the branches 0.85`;
+                return line.scrollHeight > line.clientHeight;
+            });
+            line.textContent = before;
+            return cut;
+        }""",
+        list(page_data()["reasons"].values()),
+    )
+    assert cut == []
+    choices = page.locator(".lt-look .lt-choice span")
+    heights = choices.evaluate_all("all => all.map((one) => one.clientHeight)")
+    assert len(heights) == 3 and len(set(heights)) == 1
+    page.set_viewport_size({"width": 1400, "height": 1000})
 
 
 def test_texts_and_icons_stand_out_in_light_and_dark(page: Page) -> None:

@@ -94,6 +94,22 @@ def test_a_verdict_does_not_wait_until_a_large_video_is_packed(
     assert target(me)["verdicts"]["counts"]["both"] == 10 and space.has_unsaved_work
 
 
+def test_a_compared_target_with_work_stays_after_the_comparison(
+    service: Service, me: Session, clip: str
+) -> None:
+    done(follow(service, me, clip, "the red car", ""))
+    done(service.compare(me, clip, ["the car", "the red"]))
+    space = me.workspace
+    assert space is not None and not space.has_work
+    space.judgement.judge(2, [verdict(0, 3, "both")])
+    assert space.has_unsaved_work and me.work() == {"clip": "grey.mp4", "judged": 4}
+    space.end_comparison()
+    assert [one["id"] for one in space.state()["targets"]] == [1, 2]
+    space.judgement.judge(2, [{"first": 0, "last": 3, "clear": True}])
+    done(service.compare(me, clip, ["the car", "the red"]))
+    assert [one["compared"] for one in space.state()["targets"]] == [False, False, True, True]
+
+
 @pytest.mark.parametrize("why", ["others are waiting", "disk is nearly full", "at most 20 targets"])
 def test_a_refused_request_leaves_the_comparison_as_it_is(
     service: Service, me: Session, clip: str, why: str
