@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unicodedata import category
 
 from langtrack_core.types import LangTrackError
+from langtrack_lab.exports.clip import plain_label
 from langtrack_lab.runs import Run, read_run
 
 from .anchors import is_backward, owners, run_key
@@ -375,20 +375,14 @@ class Project:
 
 
 def checked_class(name: Any) -> str:
-    """A target's class: free text in one line, or nothing.
-
-    Blanks that are not broken, and marks without a width, come with what people copy: the one is a blank, the
-    other goes.
+    """A target's class as exports write it, "" for none.
 
     Raises:
-        LangTrackError: it is too long, or holds control characters.
+        LangTrackError: it is no text, or too long.
     """
-    if isinstance(name, str):
-        kinds = [(character, category(character)) for character in name]
-        text = "".join(" " if kind == "Zs" else character for character, kind in kinds if kind != "Cf")
-        if len(name) <= MAX_CLASS and text.isprintable():
-            return " ".join(text.split())
-    raise LangTrackError(f"A class is one line of up to {MAX_CLASS} characters, got {name!r:.60}.")
+    if not isinstance(name, str) or len(name) > MAX_CLASS:
+        raise LangTrackError(f"A class is one line of up to {MAX_CLASS} characters, got {name!r:.60}.")
+    return plain_label(name)
 
 
 def checked_colour(colour: Any) -> str:

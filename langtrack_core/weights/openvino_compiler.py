@@ -135,8 +135,7 @@ def openvino_core() -> Any:
 
 
 def able_precisions() -> list[str]:
-    """Those of `PRECISIONS` that this processor has and gains by, from fine to coarse; ImportError without
-    OpenVINO."""
+    """Those of `PRECISIONS` that this processor gains by, fine to coarse; ImportError without OpenVINO."""
     core = openvino_core()
     able = {"FP32", *core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")}
     names = [name for name, (_, capability, _) in PRECISIONS.items() if capability in able]

@@ -38,6 +38,12 @@ def empty_rle(size_hw: tuple[int, int]) -> RLE:
     return {"size": [height, width], "counts": rle["counts"].decode("ascii")}
 
 
+def plain_label(text: str) -> str:
+    """A class as files take it: one line without control characters, and "" where nothing is left."""
+    label = " ".join(text.split()).encode("utf-8", "replace").decode()  # an argument's bytes may be no text
+    return "".join(sign for sign in label if sign.isprintable() or sign in JOINERS).strip(f" {JOINERS}")
+
+
 @dataclass(frozen=True)
 class Track:
     """One target: the fused track of a run.
@@ -51,11 +57,7 @@ class Track:
     label: str = ""
 
     def __post_init__(self) -> None:
-        label = " ".join((self.label or self.run.manifest.get("expression") or DEFAULT_LABEL).split())
-        # An argument may hold bytes that are no text, and control characters: no file of ours takes them.
-        label = label.encode("utf-8", "replace").decode()
-        label = "".join(sign for sign in label if sign.isprintable() or sign in JOINERS)
-        label = label.strip(f" {JOINERS}") or DEFAULT_LABEL
+        label = plain_label(self.label or self.run.manifest.get("expression") or "") or DEFAULT_LABEL
         object.__setattr__(self, "label", label)
 
     @cached_property

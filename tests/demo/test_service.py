@@ -352,7 +352,7 @@ def test_a_person_names_the_classes_of_other_formats(service: Service, me: Sessi
     done(service.export_format(me, "coco"))
     assert classes() == ["car", "the red"]
     with pytest.raises(LangTrackError, match="one line of up to 80"):
-        workspace.set_class(1, "a\nb")
+        workspace.set_class(1, "x" * 81)
 
 
 def test_a_target_keeps_its_class_where_a_box_takes_the_place_of_its_words(

@@ -57,6 +57,7 @@ def test_verdicts_other_settings_and_agreement_answer_by_number(tools: ToolEvent
     assert answer(tools, "verdicts_file", form="csv")["download"]["name"] == "verdicts-grey-1-the-red-car.csv"
     assert answer(tools, "class", name=" a  car")["name"] == "a car"
     assert answer(tools, "class", name="a\u00a0car\u200b")["name"] == "a car"  # as copied from a web page
+    assert answer(tools, "class", name="👩\u200d🚀\n")["name"] == "👩\u200d🚀"
     assert "up to 80 characters" in answer(tools, "class", name="x" * 81)["error"]
 
 
