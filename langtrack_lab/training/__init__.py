@@ -9,7 +9,7 @@ several processes with the same global batch, see what one unbroken process sees
 
 from .checkpoints import imagenet_weights, save_weights
 from .distributed import DistributedContext, init_distributed, tune_malloc
-from .loop import STOPPED, Trainer, alone_in, fit
+from .loop import STOPPED, Trainer, check_out, fit
 from .losses import LossTerm
 from .progress import side_by_side
 from .recipe import CommonRecipe, LiteRecipe, Settings, adamw, add_arguments, settings_of
@@ -24,7 +24,7 @@ __all__ = [
     "Trainer",
     "adamw",
     "add_arguments",
-    "alone_in",
+    "check_out",
     "fit",
     "imagenet_weights",
     "init_distributed",

@@ -40,7 +40,7 @@ from . import (
     Settings,
     Trainer,
     adamw,
-    alone_in,
+    check_out,
     fit,
     init_distributed,
     paper,
@@ -157,9 +157,7 @@ def run(args: argparse.Namespace) -> int:
             load_branch(network, Path(args.init))
             hashes = [sha256_of(Path(args.init) / name) for name in BRANCH_FILES]
             settings = replace(settings, start=" ".join(hashes))
-        if context.is_main:
-            with alone_in(settings.out):
-                pass  # what is wrong with it is told before the photos are named, which takes minutes
+        check_out(settings, context)
         network.to(context.device)
         teacher = imagenet_backbone().to(context.device)
         names = classifier_names(teacher, args.data)

@@ -142,7 +142,7 @@ def fit(
             f"A batch of {recipe.batch} cannot be shared by {context.size} processes: "
             f"give --batch {context.size}, or a multiple of it."
         )
-    alone = alone_in(settings.out) if is_main else nullcontext()
+    alone = _alone_in(settings.out) if is_main else nullcontext()
     with alone, StopSignal() as stop, _gpu_arithmetic():
         run = _Run(trainer, settings, context)
         steps = range(run.step, recipe.steps if run.position < recipe.steps else run.step)
@@ -191,8 +191,15 @@ def fit(
         return True
 
 
+def check_out(settings: Settings, context: DistributedContext) -> None:
+    """Tell what is wrong with the folder of a training, as `fit` would, before data are read for minutes."""
+    if context.is_main:
+        with _alone_in(settings.out):
+            pass
+
+
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def _alone_in(folder: Path) -> Iterator[None]:
     """Make the folder, and keep other trainings out of it: each would write over what the other learns."""
     lock = FileLock(folder / ".lock", blocking=False)
     with explained(f"The training cannot be written to {folder}"):

@@ -35,7 +35,7 @@ from . import (
     Settings,
     Trainer,
     adamw,
-    alone_in,
+    check_out,
     fit,
     imagenet_weights,
     init_distributed,
@@ -247,9 +247,7 @@ def run(args: argparse.Namespace) -> int:
         torch.manual_seed(args.seed)
         network = trained_network(init) if init else imagenet_network()
         settings = replace(settings, start=sha256_of(init) if init else "")
-        if context.is_main:
-            with alone_in(settings.out):
-                pass  # what is wrong with it is told before all annotations are read
+        check_out(settings, context)
         network.to(context.device)
         trainer = TrackerTrainer(network, recipe, settings, args.data)
         if not fit(trainer, settings, context):

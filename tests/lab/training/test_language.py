@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from filelock import FileLock
 from safetensors.torch import load_file
 from tiny_training import WORDS, language_trainer, recorded, tensorboard_content
 
@@ -12,7 +11,7 @@ from langtrack_core.cli import main
 from langtrack_core.dmn.segmenter import LITE_SHAPES_HW
 from langtrack_core.dmn.vocabulary import Vocabulary
 from langtrack_core.types import LangTrackError
-from langtrack_lab.training import fit, language, language_network
+from langtrack_lab.training import fit, language_network
 from langtrack_lab.training.losses import box_agreement, projection_loss
 from langtrack_lab.training.words import MAX_WORDS, SynonymSwap, word_ids
 
@@ -66,19 +65,6 @@ def test_a_batch_is_its_samples(data, tmp_path):
     assert batch.ids.shape == batch.dropped.shape == (4, MAX_WORDS)
     assert len(batch.box_only) == len(batch.weak_name) == len(batch.lengths) == len(batch.noise) == 4
     assert all(map(torch.equal, trainer.sample(3), samples[0]))
-
-
-def test_an_output_folder_that_cannot_be_is_told_before_the_photos_are_named(
-    data, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(language, "classifier_names", lambda *_: pytest.fail("the photos are named"))
-    (tmp_path / "file").touch()
-    (tmp_path / "busy").mkdir()
-    command = ["train", "language", "--data", str(data), "--out"]
-    with FileLock(tmp_path / "busy" / ".lock"):
-        for name, message in (("file", "cannot be written to"), ("busy", "Another training is at work in")):
-            assert main([*command, str(tmp_path / name)]) == 1
-            assert message in capsys.readouterr().err
 
 
 def test_four_samples_are_learnt_by_heart(data, tmp_path):

@@ -45,13 +45,17 @@ def test_all_caches_of_a_machine_share_its_memory(monkeypatch):
     assert bytes_per_worker(2) == 20
 
 
+@pytest.mark.parametrize(
+    ("branch", "module", "first_reader"),
+    [("language", language, "classifier_names"), ("tracker", tracker, "PairSampler")],
+)
 def test_an_output_folder_that_cannot_be_is_told_before_the_data_are_read(
-    data, tmp_path, monkeypatch, capsys
+    branch, module, first_reader, data, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(tracker, "PairSampler", lambda *_: pytest.fail("the annotations are read"))
+    monkeypatch.setattr(module, first_reader, lambda *_: pytest.fail("the data are read"))
     (tmp_path / "file").touch()
     (tmp_path / "busy").mkdir()
-    command = ["train", "tracker", "--data", str(data), "--out"]
+    command = ["train", branch, "--data", str(data), "--out"]
     with FileLock(tmp_path / "busy" / ".lock"):
         for name, message in (("file", "cannot be written to"), ("busy", "Another training is at work in")):
             assert main([*command, str(tmp_path / name)]) == 1
