@@ -18,14 +18,24 @@ from .videos import ref_davis17_sequences, ref_youtube_vos_sequences
 Dataset = list[Sequence] | list[Picture] | list[Referral]
 
 
+Reader = Callable[[Path, str | None], Dataset]
+"""Takes the folder of a data set and the set's own name of a part, None for everything."""
+
+
 class Layout(NamedTuple):
-    """How a kind of data set lies on disk: who reads it, and one line on what it expects to find."""
+    """How a kind of data set lies on disk.
 
-    read: Callable[[Path, str | None], Dataset]
+    Attributes:
+        files: one line on what is expected to be found.
+        read_bare: for those who need no sentences, where these lie in files of their own.
+    """
+
+    read: Reader
     files: str
+    read_bare: Reader | None = None
 
 
-def _whole(read: Callable[[Path], Dataset]) -> Callable[[Path, str | None], Dataset]:
+def _whole(read: Callable[[Path], Dataset]) -> Reader:
     """A reader of a layout without parts."""
 
     def reader(folder: Path, split: str | None) -> Dataset:
@@ -47,12 +57,15 @@ KINDS: dict[str, Layout] = {
     "boxes": Layout(
         _whole(box_sequences),
         "NAME/img, NAME/groundtruth_rect.txt (x,y,w,h from 0, nan absent), NAME/nlp.txt",
+        _whole(partial(box_sequences, sentences=False)),
     ),
     "coco": Layout(
         coco_set, "annotations/instances_train2017.json and train2017; or instances.json and images"
     ),
     "davis": Layout(
-        _whole(davis_sequences), "JPEGImages/NAME, Annotations/NAME (0 and 255), expressions.json by NAME"
+        _whole(davis_sequences),
+        "JPEGImages/NAME, Annotations/NAME (0 and 255), expressions.json by NAME",
+        _whole(partial(davis_sequences, sentences=False)),
     ),
     "got10k": Layout(got10k_sequences, "train, val, test: list.txt, NAME/*.jpg, groundtruth.txt, *.label"),
     "lasot": Layout(
@@ -86,13 +99,6 @@ KINDS: dict[str, Layout] = {
 """The layouts that are read, by the name of the kind of data set."""
 
 
-_SENTENCES_APART: dict[str, Callable[[Path, str | None], Dataset]] = {
-    "boxes": _whole(partial(box_sequences, sentences=False)),
-    "davis": _whole(partial(davis_sequences, sentences=False)),
-}
-"""Readers of the kinds whose sentences lie in files of their own, for those who need none."""
-
-
 def open_dataset(kind: str, folder: Path, split: str | None = None, *, sentences: bool = True) -> Dataset:
     """Read the annotations of a data set.
 
@@ -110,7 +116,8 @@ def open_dataset(kind: str, folder: Path, split: str | None = None, *, sentences
         )
     if not Path(folder).is_dir():
         raise LangTrackError(f"{folder} is not a folder: expected {KINDS[kind].files}.")
-    read = KINDS[kind].read if sentences else _SENTENCES_APART.get(kind, KINDS[kind].read)
+    layout = KINDS[kind]
+    read = layout.read if sentences or layout.read_bare is None else layout.read_bare
     dataset = read(Path(folder), split)
     if not dataset:
         part = "" if split is None else f' of part "{split}"'
